@@ -1,0 +1,51 @@
+import { Refusal } from './refusal.ts'
+
+/** What a client says about its file. Data, never a path, a header or a key. */
+export type Declaration = { filename: string | null; declaredType: string | null }
+
+const MAX_ENTRIES = 64
+const MAX_VALUE_CHARACTERS = 4096
+const MAX_FILENAME_CHARACTERS = 255
+
+/** Checks the metadata of an upload against what the ledger can hold. Fails with `invalid-metadata`. */
+export function checkMetadata(metadata: Record<string, string | null>): void {
+  const entries = Object.entries(metadata)
+  if (entries.length > MAX_ENTRIES) {
+    throw new Refusal('invalid-metadata', `At most ${MAX_ENTRIES} metadata entries are accepted.`)
+  }
+  for (const [key, value] of entries) {
+    if (value === null) continue
+    if (value.length > MAX_VALUE_CHARACTERS) {
+      throw new Refusal('invalid-metadata', `The value of "${key}" is longer than ${MAX_VALUE_CHARACTERS} characters.`)
+    }
+    // Postgres keeps no NUL in text.
+    if (value.includes('\0')) {
+      throw new Refusal('invalid-metadata', `The value of "${key}" contains a NUL character.`)
+    }
+  }
+}
+
+/** Name and type as the known clients send them: `filename`/`name`, `filetype`/`type` (BEHAVIOUR: Uppy sends both). */
+export function readDeclaration(metadata: Record<string, string | null>): Declaration {
+  const name = metadata.filename || metadata.name || null
+  const type = metadata.filetype || metadata.type || null
+  return {
+    filename: name === null ? null : displayName(name),
+    // Browsers that know no type send an empty one, or this.
+    declaredType: type === null || type === 'null' || /^application\/octet-stream\b/i.test(type) ? null : type,
+  }
+}
+
+/** The last segment of a name without control characters or direction overrides, for display only. */
+function displayName(name: string): string | null {
+  const segment = name.split(/[\\/]/).at(-1) ?? ''
+  const printable = segment.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim()
+  const shortened = printable.length > MAX_FILENAME_CHARACTERS ? shorten(printable) : printable
+  return shortened === '' || shortened === '.' || shortened === '..' ? null : shortened
+}
+
+/** Keeps the extension, so that a long name keeps its type. */
+function shorten(name: string): string {
+  const extension = /\.[^.]{1,10}$/.exec(name)?.[0] ?? ''
+  return name.slice(0, MAX_FILENAME_CHARACTERS - extension.length).toWellFormed() + extension
+}

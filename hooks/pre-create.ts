@@ -1,0 +1,115 @@
+import type { Ledger } from '../ledger/database.ts'
+import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
+import type { QuotaDefaults } from '../ledger/quotas.ts'
+import { createUpload, type UploadRow } from '../ledger/uploads.ts'
+import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
+import { uploadKey } from '../storage/keys.ts'
+import { checkMetadata, type Declaration, readDeclaration } from './declaration.ts'
+import { Refusal } from './refusal.ts'
+
+export type UploadPolicy = {
+  minSize: number
+  maxSize: number
+  allowedFormats: readonly Format[]
+  quota: QuotaDefaults
+  /** How long an upload may stay unfinished. */
+  expiresAfterMs: number
+}
+
+export type PreCreateOptions = { db: Ledger; policy: UploadPolicy; storageBackend: string }
+
+export type CreateRequest = {
+  id: UploadId
+  /** From the token, never from the request's own words. */
+  ownerId: OwnerId
+  tenantId: string | null
+  protocol: string
+  /** Bytes; null when the client will declare it later. */
+  size: number | null
+  metadata: Record<string, string | null>
+}
+
+/** The server chooses the id: 128 random bits, which is also the last segment of the storage key. */
+export const nameUpload = newUploadId
+
+/**
+ * Decides whether an upload may begin and, if so, enters it into the ledger with its quota reserved.
+ * Fails with a `Refusal`.
+ */
+export async function preCreate(options: PreCreateOptions, request: CreateRequest): Promise<UploadRow> {
+  const { db, policy } = options
+  checkMetadata(request.metadata)
+  const declaration = readDeclaration(request.metadata)
+  checkSize(policy, request.size)
+  checkType(policy, declaration)
+  const result = await createUpload(
+    db,
+    {
+      ...request,
+      ...declaration,
+      reservedBytes: request.size ?? policy.maxSize,
+      storageBackend: options.storageBackend,
+      storageKey: uploadKey(request.id),
+      expiresAfterMs: policy.expiresAfterMs,
+    },
+    policy.quota,
+  )
+  switch (result.kind) {
+    case 'created':
+      return result.upload
+    case 'too-many-open':
+      throw new Refusal(
+        'too-many-open-uploads',
+        `At most ${result.quota.uploads.maxOpen} uploads can be open at a time. Finish or cancel one first.`,
+        { open: result.quota.uploads.open, limit: result.quota.uploads.maxOpen },
+      )
+    case 'quota-bytes': {
+      const { limit, used, reserved } = result.quota.bytes
+      throw new Refusal('quota-bytes-exceeded', 'The file does not fit into the remaining storage quota.', {
+        limit,
+        used,
+        reserved,
+      })
+    }
+    case 'quota-uploads':
+      throw new Refusal('quota-uploads-exceeded', 'The number of uploads allowed is used up.', {
+        limit: result.quota.uploads.limit,
+      })
+  }
+}
+
+/** The size limits, for a length declared at creation or later. Fails with a `Refusal`. */
+export function checkSize(policy: Pick<UploadPolicy, 'minSize' | 'maxSize'>, size: number | null): void {
+  if (size === null) return
+  if (size > policy.maxSize) {
+    throw new Refusal('too-large', `Files of at most ${policy.maxSize} bytes are accepted.`, {
+      maxSize: policy.maxSize,
+    })
+  }
+  if (size < policy.minSize) {
+    throw new Refusal('too-small', `Files of at least ${policy.minSize} bytes are accepted.`, {
+      minSize: policy.minSize,
+    })
+  }
+}
+
+/**
+ * Name and declared type must each be of an allowed format where they are given, and of the same
+ * kind. What the file really is, its bytes tell later.
+ */
+function checkType(policy: UploadPolicy, { filename, declaredType }: Declaration): void {
+  const { allowedFormats } = policy
+  const refuse = (what: string): never => {
+    throw new Refusal('type-not-allowed', `${what} is not accepted here.`, {
+      allowed: allowedFormats.map((format) => format.contentType),
+    })
+  }
+  const extension = filename === null ? undefined : extensionOf(filename)
+  const named = filename === null ? undefined : formatOfName(allowedFormats, filename)
+  if (extension !== undefined && !named) refuse(`A file ending in ".${extension}"`)
+  const declared = declaredType === null ? undefined : formatOfType(allowedFormats, declaredType)
+  if (declaredType !== null && !declared) refuse(`A file of the declared type`)
+  if (named && declared && named.kind !== declared.kind) {
+    refuse(`A file ending in ".${extension}" and declared as ${declared.contentType}`)
+  }
+}

@@ -1,0 +1,23 @@
+/** Why a request is refused by policy. The server gives each code its status. */
+export type RefusalCode =
+  | 'invalid-metadata'
+  | 'too-large'
+  | 'too-small'
+  | 'type-not-allowed'
+  | 'too-many-open-uploads'
+  | 'quota-bytes-exceeded'
+  | 'quota-uploads-exceeded'
+
+/** A decision against a request, with what the client needs to understand it. */
+export class Refusal extends Error {
+  readonly code: RefusalCode
+  /** Members added to the problem document, such as the limit that was hit. */
+  readonly members: Readonly<Record<string, unknown>>
+
+  constructor(code: RefusalCode, detail: string, members: Readonly<Record<string, unknown>> = {}) {
+    super(detail)
+    this.name = 'Refusal'
+    this.code = code
+    this.members = members
+  }
+}

@@ -1,0 +1,111 @@
+import { EventEmitter } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
+import pg from 'pg'
+import type { Ledger } from './database.ts'
+
+/** Ticks of one flush: upload id, bytes received so far, size (null while deferred). */
+export type ProgressTick = [uploadId: string, offset: number, size: number | null]
+
+export type BusMessage =
+  /** Somebody wants the lease on this upload: its holder should finish what it has and let go. */
+  | { t: 'lease-wanted'; id: string }
+  | { t: 'lease-released'; id: string }
+  /** Rows were added to `events` for this upload. */
+  | { t: 'event'; id: string }
+  | { t: 'step'; id: string; step: string }
+  | { t: 'progress'; ticks: ProgressTick[] }
+
+export type BusOptions = {
+  connectionString: string
+  db: Ledger
+  onError: (error: unknown) => void
+}
+
+const CHANNEL = 'landfall'
+const RECONNECT_MS = 500
+/** Postgres takes payloads below 8000 bytes. */
+const MAX_PAYLOAD_BYTES = 7900
+
+/**
+ * Messages between the nodes of one database, over LISTEN/NOTIFY: one listening connection a node;
+ * sending uses the pool. Delivery is at most once. What must not be missed is in a table, and
+ * listeners read it again on `reconnected`.
+ */
+export class Bus {
+  readonly #options: BusOptions
+  readonly #emitter = new EventEmitter().setMaxListeners(0)
+  #client: pg.Client | undefined
+  #closed = false
+
+  private constructor(options: BusOptions) {
+    this.#options = options
+  }
+
+  /** Connects and listens; fails when the database does not answer. */
+  static async open(options: BusOptions): Promise<Bus> {
+    const bus = new Bus(options)
+    await bus.#connect()
+    return bus
+  }
+
+  /** Calls `listener` for every message; returns the function that stops it. */
+  onMessage(listener: (message: BusMessage) => void): () => void {
+    this.#emitter.on('message', listener)
+    return () => this.#emitter.off('message', listener)
+  }
+
+  /** Calls `listener` when messages may have been missed. */
+  onReconnected(listener: () => void): () => void {
+    this.#emitter.on('reconnected', listener)
+    return () => this.#emitter.off('reconnected', listener)
+  }
+
+  /** Sends to every node, this one included. A failure is reported, not thrown: see the class. */
+  async publish(message: BusMessage): Promise<void> {
+    const payload = JSON.stringify(message)
+    if (Buffer.byteLength(payload) > MAX_PAYLOAD_BYTES) throw new RangeError('bus message too long')
+    try {
+      await sql`select pg_notify(${CHANNEL}, ${payload})`.execute(this.#options.db)
+    } catch (error) {
+      this.#options.onError(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#emitter.removeAllListeners()
+    await this.#client?.end().catch(this.#options.onError)
+  }
+
+  async #connect(): Promise<void> {
+    const client = new pg.Client({
+      connectionString: this.#options.connectionString,
+      application_name: 'landfall-bus',
+      keepAlive: true,
+    })
+    client.on('notification', ({ payload }) => {
+      if (payload) this.#emitter.emit('message', JSON.parse(payload) satisfies BusMessage)
+    })
+    client.on('error', this.#options.onError)
+    client.once('end', () => {
+      if (!this.#closed && this.#client === client) void this.#reconnect()
+    })
+    await client.connect()
+    await client.query(`listen ${CHANNEL}`)
+    this.#client = client
+  }
+
+  async #reconnect(): Promise<void> {
+    while (!this.#closed) {
+      try {
+        await this.#connect()
+        this.#emitter.emit('reconnected')
+        return
+      } catch (error) {
+        this.#options.onError(error)
+        await sleep(RECONNECT_MS)
+      }
+    }
+  }
+}

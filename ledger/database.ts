@@ -1,0 +1,41 @@
+import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import pg from 'pg'
+import type { LedgerSchema } from './schema.ts'
+
+export type Ledger = Kysely<LedgerSchema>
+export type LedgerTransaction = Transaction<LedgerSchema>
+
+const INT8_OID = 20
+
+/** int8 arrives as text; every int8 of ours is a byte count or an id far below 2^53. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser(oid, format) {
+    return oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)
+  },
+}
+
+export type DatabaseOptions = {
+  connectionString: string
+  /** Upper bound of pooled connections. */
+  maxConnections: number
+  /** Shown in `pg_stat_activity`. */
+  applicationName: string
+  onPoolError: (error: Error) => void
+}
+
+/**
+ * Opens the pool behind the ledger. Connections are made on first use, so this never fails;
+ * the caller closes it with `db.destroy()`.
+ */
+export function openDatabase(options: DatabaseOptions): Ledger {
+  const pool = new pg.Pool({
+    connectionString: options.connectionString,
+    max: options.maxConnections,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: 10_000,
+    types,
+  })
+  // An idle connection that the server drops would otherwise end the process.
+  pool.on('error', options.onPoolError)
+  return new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) }).withSchema('landfall')
+}

@@ -1,0 +1,190 @@
+import { randomUUID } from 'node:crypto'
+import type { Bus } from './bus.ts'
+import type { Ledger } from './database.ts'
+import type { OwnerId, UploadId } from './ids.ts'
+import { releaseLease, renewLeases, takeLease } from './leases.ts'
+
+export type LeaseKeeperOptions = {
+  db: Ledger
+  bus: Bus
+  /** Names this process in the lease rows. */
+  holder: string
+  /** How long a lease lives without renewal. */
+  ttlMs: number
+  onError: (error: unknown) => void
+}
+
+export type TakeOptions = {
+  uploadId: UploadId
+  ownerId: OwnerId
+  /** Gives up waiting for the holder after this long. */
+  waitMs: number
+  /** Gives up when the request that wants the lease is over. */
+  signal: AbortSignal
+  /** Called once, when another request asks for the lease or the lease is lost. */
+  onWanted: () => void
+}
+
+/** Why no lease was had. `busy`: the holder did not let go in time. */
+export type LeaseRefusal = 'busy' | 'absent' | 'aborted'
+
+/**
+ * A right to append to one upload. The fence goes into every commit; a commit whose fence is no
+ * longer in the ledger changes nothing.
+ */
+export class Lease {
+  readonly uploadId: UploadId
+  readonly fence: string
+  /** Set by the keeper: monotonic milliseconds until which nobody else can have taken the lease. */
+  validUntil: number
+  released = false
+
+  constructor(uploadId: UploadId, fence: string, validUntil: number) {
+    this.uploadId = uploadId
+    this.fence = fence
+    this.validUntil = validUntil
+  }
+
+  /** False once another holder may be writing: then not a byte more may go to storage. */
+  isCurrent(): boolean {
+    return !this.released && performance.now() < this.validUntil
+  }
+}
+
+type Held = { lease: Lease; wanted: () => void }
+
+/**
+ * The leases of one process: takes them, renews all of them with one statement, passes on the wish
+ * of a contender, and wakes contenders here when a holder anywhere lets go. Waiting is by
+ * notification, with one timer for the holder's expiry: nothing polls.
+ */
+export class LeaseKeeper {
+  readonly #options: LeaseKeeperOptions
+  readonly #held = new Map<string, Held>()
+  readonly #waiters = new Map<UploadId, Set<() => void>>()
+  readonly #timer: NodeJS.Timeout
+  readonly #unsubscribe: (() => void)[]
+
+  constructor(options: LeaseKeeperOptions) {
+    this.#options = options
+    this.#timer = setInterval(() => void this.#renew(), options.ttlMs / 3).unref()
+    this.#unsubscribe = [
+      options.bus.onMessage((message) => {
+        if (message.t === 'lease-wanted') this.#passOn(message.id)
+        else if (message.t === 'lease-released') this.#wake(message.id as UploadId)
+      }),
+      options.bus.onReconnected(() => {
+        for (const id of this.#waiters.keys()) this.#wake(id)
+      }),
+    ]
+  }
+
+  /**
+   * Takes the lease, asking a present holder to let go and waiting for it. Only the upload's owner
+   * can take it, so nobody else can interrupt an upload.
+   */
+  async take(options: TakeOptions): Promise<Lease | LeaseRefusal> {
+    const { uploadId, ownerId, signal } = options
+    const { db, bus, holder, ttlMs } = this.#options
+    const deadline = performance.now() + options.waitMs
+    const fence = randomUUID()
+    while (!signal.aborted) {
+      // Listen before asking: a release between the two must not be missed.
+      const woken = this.#listen(uploadId)
+      try {
+        const askedAt = performance.now()
+        const result = await takeLease(db, { uploadId, ownerId, holder, fence, ttlMs })
+        if (result.kind === 'absent') return 'absent'
+        if (result.kind === 'taken') {
+          const lease = new Lease(uploadId, fence, askedAt + ttlMs)
+          this.#held.set(fence, { lease, wanted: options.onWanted })
+          return lease
+        }
+        const leftMs = deadline - performance.now()
+        if (leftMs <= 0) return 'busy'
+        await bus.publish({ t: 'lease-wanted', id: uploadId })
+        await woken.wait(Math.min(leftMs, result.expiresInMs + 1), signal)
+      } finally {
+        woken.stop()
+      }
+    }
+    return 'aborted'
+  }
+
+  /** Gives the lease back, unless an append already did. Never throws. */
+  async release(lease: Lease): Promise<void> {
+    if (lease.released) return
+    try {
+      this.releasedWithAppend(lease, await releaseLease(this.#options.db, lease.uploadId, lease.fence))
+    } catch (error) {
+      // It runs out by itself.
+      this.releasedWithAppend(lease, false)
+      this.#options.onError(error)
+    }
+  }
+
+  /** Notes that the ledger has already freed the lease together with the request's last append. */
+  releasedWithAppend(lease: Lease, contended: boolean): void {
+    lease.released = true
+    this.#held.delete(lease.fence)
+    if (contended) void this.#options.bus.publish({ t: 'lease-released', id: lease.uploadId })
+  }
+
+  /** Asks every request that holds a lease here to finish what it has: used when draining. */
+  letGoOfAll(): void {
+    for (const { wanted } of this.#held.values()) wanted()
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    for (const stop of this.#unsubscribe) stop()
+  }
+
+  #passOn(uploadId: string): void {
+    for (const { lease, wanted } of this.#held.values()) if (lease.uploadId === uploadId) wanted()
+  }
+
+  #wake(uploadId: UploadId): void {
+    for (const wake of this.#waiters.get(uploadId) ?? []) wake()
+  }
+
+  #listen(uploadId: UploadId) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const waiters = this.#waiters.get(uploadId) ?? new Set()
+    waiters.add(resolve)
+    this.#waiters.set(uploadId, waiters)
+    return {
+      async wait(ms: number, signal: AbortSignal): Promise<void> {
+        const timer = setTimeout(resolve, ms)
+        const onAbort = () => resolve()
+        signal.addEventListener('abort', onAbort, { once: true })
+        await promise
+        clearTimeout(timer)
+        signal.removeEventListener('abort', onAbort)
+      },
+      stop: () => {
+        waiters.delete(resolve)
+        if (waiters.size === 0 && this.#waiters.get(uploadId) === waiters) this.#waiters.delete(uploadId)
+      },
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const held = [...this.#held.values()]
+    if (held.length === 0) return
+    const askedAt = performance.now()
+    try {
+      const fences = held.map(({ lease }) => lease.fence)
+      const current = await renewLeases(this.#options.db, fences, this.#options.ttlMs)
+      for (const { lease, wanted } of held) {
+        const row = current.get(lease.fence)
+        lease.validUntil = row ? askedAt + this.#options.ttlMs : 0
+        // Also the second way for a wish to arrive, should its notification have been lost.
+        if (!lease.released && (!row || row.contended)) wanted()
+      }
+    } catch (error) {
+      // Each lease stops by itself when its time is over.
+      this.#options.onError(error)
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import { sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import type { OwnerId, UploadId } from './ids.ts'
+
+export type TakeResult =
+  | { kind: 'taken' }
+  /** Somebody else holds it; the row now says that it is wanted. */
+  | { kind: 'held'; expiresInMs: number }
+  /** No such upload, or not this owner's. */
+  | { kind: 'absent' }
+
+/**
+ * Takes the lease on an upload, or marks the holder's lease as contended: one statement, so that a
+ * holder that releases in between either leaves the row free for us or sees the mark. An expired
+ * lease is taken over. Times are the database's own.
+ */
+export async function takeLease(
+  db: Ledger,
+  lease: { uploadId: UploadId; ownerId: OwnerId; holder: string; fence: string; ttlMs: number },
+): Promise<TakeResult> {
+  const ttl = sql`make_interval(secs => ${lease.ttlMs / 1000})`
+  const { rows } = await sql<{ taken: boolean; expires_in_ms: number }>`
+    insert into landfall.upload_locks as held (upload_id, holder, fence, expires_at)
+    select id, ${lease.holder}, ${lease.fence}::uuid, clock_timestamp() + ${ttl}
+      from landfall.uploads where id = ${lease.uploadId} and owner_id = ${lease.ownerId}
+    on conflict (upload_id) do update set
+      holder     = case when held.expires_at <= clock_timestamp() then excluded.holder else held.holder end,
+      fence      = case when held.expires_at <= clock_timestamp() then excluded.fence else held.fence end,
+      contended  = held.expires_at > clock_timestamp(),
+      expires_at = case when held.expires_at <= clock_timestamp() then excluded.expires_at else held.expires_at end
+    returning fence = ${lease.fence}::uuid as taken,
+      (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as expires_in_ms`.execute(db)
+  const row = rows[0]
+  if (!row) return { kind: 'absent' }
+  return row.taken ? { kind: 'taken' } : { kind: 'held', expiresInMs: Math.max(0, row.expires_in_ms) }
+}
+
+/** Extends the leases of these fences. Returns those still current, each with whether it is wanted. */
+export async function renewLeases(
+  db: Ledger,
+  fences: string[],
+  ttlMs: number,
+): Promise<Map<string, { contended: boolean }>> {
+  const { rows } = await sql<{ fence: string; contended: boolean }>`
+    update landfall.upload_locks
+       set expires_at = clock_timestamp() + make_interval(secs => ${ttlMs / 1000})
+     where fence = any(${fences}::uuid[])
+    returning fence::text, contended`.execute(db)
+  return new Map(rows.map((row) => [row.fence, row]))
+}
+
+/** Gives a lease back. Returns whether somebody waits for it. A lost lease is no error. */
+export async function releaseLease(db: Ledger, uploadId: UploadId, fence: string): Promise<boolean> {
+  const row = await db
+    .deleteFrom('upload_locks')
+    .where('upload_id', '=', uploadId)
+    .where('fence', '=', fence)
+    .returning('contended')
+    .executeTakeFirst()
+  return row?.contended ?? false
+}
+
+/**
+ * Frees every lease. Only for a server that knows itself to be the only one on this database:
+ * what a killed predecessor held would otherwise block its clients until it expired.
+ */
+export async function clearLeases(db: Ledger): Promise<void> {
+  await db.deleteFrom('upload_locks').execute()
+}

@@ -1,0 +1,263 @@
+import { type Selectable, sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
+import type { Enqueue } from './uploads.ts'
+
+export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
+export type RenditionRow = Selectable<RenditionsTable>
+
+/** The owner's media; deleted ones and other people's are as if they did not exist. */
+export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<MediaRow | undefined> {
+  const row = await db
+    .selectFrom('media')
+    .selectAll()
+    .where('id', '=', id)
+    .where('owner_id', '=', ownerId)
+    .where('status', '<>', 'deleted')
+    .executeTakeFirst()
+  return row as MediaRow | undefined
+}
+
+/** The media that a link signed by us leads to: whoever got the link was allowed to see it. */
+export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
+  const row = await db
+    .selectFrom('media')
+    .selectAll()
+    .where('id', '=', id)
+    .where('status', '<>', 'deleted')
+    .executeTakeFirst()
+  return row as MediaRow | undefined
+}
+
+export type MediaPage = {
+  ownerId: OwnerId
+  limit: number
+  /** Continue after this row. */
+  after?: { createdAtMicros: string; id: string }
+  kind?: MediaKind
+  status?: MediaStatus
+}
+
+/** A page of the owner's media, newest first. `createdAtMicros` is exact, unlike a JS date. */
+export async function listMedia(
+  db: Ledger,
+  page: MediaPage,
+): Promise<(MediaRow & { createdAtMicros: string })[]> {
+  let query = db
+    .selectFrom('media')
+    .selectAll()
+    .select(sql<string>`(extract(epoch from created_at) * 1000000)::bigint::text`.as('createdAtMicros'))
+    .where('owner_id', '=', page.ownerId)
+    .where('status', '<>', 'deleted')
+  if (page.kind) query = query.where('kind', '=', page.kind)
+  if (page.status) query = query.where('status', '=', page.status)
+  if (page.after) {
+    const { createdAtMicros, id } = page.after
+    query = query.where(
+      sql<boolean>`(created_at, id) < ('epoch'::timestamptz + ${createdAtMicros}::bigint * interval '1 microsecond', ${id})`,
+    )
+  }
+  const rows = await query
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(page.limit)
+    .execute()
+  return rows as (MediaRow & { createdAtMicros: string })[]
+}
+
+/** A rendition of a media that its caller was already allowed to see. */
+export async function findRendition(
+  db: Ledger,
+  mediaId: MediaId,
+  kind: string,
+): Promise<RenditionRow | undefined> {
+  return await db
+    .selectFrom('renditions')
+    .selectAll()
+    .where('media_id', '=', mediaId)
+    .where('kind', '=', kind)
+    .executeTakeFirst()
+}
+
+/**
+ * Marks the owner's media deleted. Bytes that it has stay, and count, until it is purged. Returns the upload it came from, or undefined when there was nothing to delete.
+ */
+export async function deleteMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<UploadId | undefined> {
+  const { rows } = await sql<{ upload_id: UploadId }>`
+    with gone as (
+      update landfall.media set status = 'deleted', deleted_at = now()
+       where id = ${id} and owner_id = ${ownerId} and status <> 'deleted'
+      returning id, upload_id, owner_id
+    ), logged as (
+      insert into landfall.events (type, upload_id, media_id, owner_id)
+      select 'media.deleted', upload_id, id, owner_id from gone
+    )
+    select upload_id from gone`.execute(db)
+  return rows[0]?.upload_id
+}
+
+// What follows serves the worker, which acts for no owner: it works on the media its job names.
+
+/** The media a job is about; undefined when the row is gone. */
+export async function mediaForJob(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
+  const row = await db.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirst()
+  return row as MediaRow | undefined
+}
+
+/** What the upload declared of itself, for comparison with what it turned out to be. */
+export async function declarationOf(
+  db: Ledger,
+  uploadId: UploadId,
+): Promise<{ filename: string | null; declared_type: string | null }> {
+  return await db
+    .selectFrom('uploads')
+    .select(['filename', 'declared_type'])
+    .where('id', '=', uploadId)
+    .executeTakeFirstOrThrow()
+}
+
+export type MediaFacts = Partial<
+  Pick<
+    Selectable<MediaTable>,
+    | 'content_type'
+    | 'kind'
+    | 'sha256'
+    | 'duration_seconds'
+    | 'width'
+    | 'height'
+    | 'fps'
+    | 'video_codec'
+    | 'audio_codec'
+    | 'has_audio'
+    | 'bitrate'
+    | 'quality'
+  >
+>
+
+/** Writes facts found by a step. Writing them again changes nothing. */
+export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): Promise<void> {
+  await db.updateTable('media').set(facts).where('id', '=', id).where('status', '=', 'processing').execute()
+}
+
+/**
+ * Records a rendition whose bytes are stored, unless the media has ended meanwhile: then the caller
+ * has to remove the bytes again (returns false).
+ */
+export async function recordRendition(db: Ledger, rendition: RenditionRow): Promise<boolean> {
+  const { rows } = await sql`
+    insert into landfall.renditions (media_id, kind, storage_key, content_type, width, height, size)
+    select id, ${rendition.kind}, ${rendition.storage_key}, ${rendition.content_type},
+           ${rendition.width}::integer, ${rendition.height}::integer, ${rendition.size}::bigint
+      from landfall.media where id = ${rendition.media_id} and status = 'processing' for update
+    on conflict (media_id, kind) do update set
+      storage_key = excluded.storage_key, content_type = excluded.content_type,
+      width = excluded.width, height = excluded.height, size = excluded.size
+    returning media_id`.execute(db)
+  return rows.length > 0
+}
+
+/** `processing` → `ready`, with its event. Returns false when the media had already ended. */
+export async function publishMedia(db: Ledger, id: MediaId): Promise<boolean> {
+  const { rows } = await sql`
+    with ready as (
+      update landfall.media set status = 'ready', ready_at = now()
+       where id = ${id} and status = 'processing' returning id, upload_id, owner_id
+    ), logged as (
+      insert into landfall.events (type, upload_id, media_id, owner_id)
+      select 'media.ready', upload_id, id, owner_id from ready
+    )
+    select id from ready`.execute(db)
+  return rows.length > 0
+}
+
+/**
+ * `processing` → `rejected`: reason kept on media and upload, quota released, events written, the
+ * removal of bytes and renditions enqueued, all in one transaction. Returns false when the media
+ * had already ended.
+ */
+export async function rejectMedia(
+  db: Ledger,
+  id: MediaId,
+  reason: Reason,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<boolean> {
+  const json = JSON.stringify(reason)
+  return await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ upload_id: UploadId }>`
+      with rejected as (
+        update landfall.media set status = 'rejected', reason = ${json}::jsonb
+         where id = ${id} and status = 'processing' returning id, upload_id, owner_id, size
+      ), upload as (
+        update landfall.uploads u set state = 'rejected', reject = ${json}::jsonb, updated_at = now()
+          from rejected r where u.id = r.upload_id
+      ), freed as (
+        update landfall.quota_usage q
+           set used_bytes = q.used_bytes - r.size, finished_uploads = q.finished_uploads - 1
+          from rejected r where q.owner_id = r.owner_id
+      ), logged as (
+        insert into landfall.events (type, upload_id, media_id, owner_id, data)
+        select type, upload_id, id, owner_id, jsonb_build_object('reason', ${json}::jsonb)
+          from rejected, (values ('media.rejected'), ('upload.rejected')) as both_types (type)
+      )
+      select upload_id from rejected`.execute(trx)
+    const row = rows[0]
+    if (!row) return false
+    await enqueueRemoval(trx, row.upload_id)
+    return true
+  })
+}
+
+/** `processing` → `failed`, when every attempt failed for reasons of ours. Bytes and quota stay. */
+export async function failMedia(db: Ledger, id: MediaId, reason: Reason): Promise<UploadId | undefined> {
+  const json = JSON.stringify(reason)
+  const { rows } = await sql<{ upload_id: UploadId }>`
+    with failed as (
+      update landfall.media set status = 'failed', reason = ${json}::jsonb
+       where id = ${id} and status = 'processing' returning id, upload_id, owner_id
+    ), logged as (
+      insert into landfall.events (type, upload_id, media_id, owner_id, data)
+      select 'media.failed', upload_id, id, owner_id, jsonb_build_object('reason', ${json}::jsonb) from failed
+    )
+    select upload_id from failed`.execute(db)
+  return rows[0]?.upload_id
+}
+
+/** States of an upload whose bytes have to go. */
+const ENDED = ['terminated', 'expired', 'rejected'] as const
+
+/** Every key an ended upload may have left in storage, renditions first. */
+export async function keysToRemove(db: Ledger, uploadId: UploadId): Promise<string[]> {
+  const renditions = await db
+    .selectFrom('renditions')
+    .innerJoin('media', 'media.id', 'renditions.media_id')
+    .innerJoin('uploads', 'uploads.id', 'media.upload_id')
+    .select('renditions.storage_key')
+    .where('uploads.id', '=', uploadId)
+    .where('uploads.state', 'in', ENDED)
+    .execute()
+  const upload = await db
+    .selectFrom('uploads')
+    .select('storage_key')
+    .where('id', '=', uploadId)
+    .where('state', 'in', ENDED)
+    .executeTakeFirst()
+  return [...renditions.map((r) => r.storage_key), ...(upload ? [upload.storage_key] : [])]
+}
+
+/** Forgets the renditions of an upload's media once their bytes are gone. */
+export async function forgetRenditions(db: Ledger, uploadId: UploadId): Promise<void> {
+  await db
+    .deleteFrom('renditions')
+    .where(
+      'media_id',
+      'in',
+      db
+        .selectFrom('media')
+        .innerJoin('uploads', 'uploads.id', 'media.upload_id')
+        .select('media.id')
+        .where('uploads.id', '=', uploadId)
+        .where('uploads.state', 'in', ENDED),
+    )
+    .execute()
+}

@@ -1,0 +1,33 @@
+import { sql } from 'kysely'
+import { Migrator } from 'kysely/migration'
+import { migrations } from '../migrations/index.ts'
+import type { Ledger } from './database.ts'
+
+function migratorFor(db: Ledger): Migrator {
+  return new Migrator({
+    db,
+    provider: { getMigrations: async () => migrations },
+    migrationTableSchema: 'landfall',
+  })
+}
+
+/**
+ * Brings the schema up to date. Safe to run from many nodes at once: Kysely's migrator takes an
+ * advisory lock. Returns the names of the migrations it applied; throws the first failure.
+ */
+export async function migrateToLatest(db: Ledger): Promise<string[]> {
+  const { error, results } = await migratorFor(db).migrateToLatest()
+  if (error) throw error
+  return (results ?? []).filter((r) => r.status === 'Success').map((r) => r.migrationName)
+}
+
+/** The migrations this code needs and the database lacks. */
+export async function pendingMigrations(db: Ledger): Promise<string[]> {
+  const all = await migratorFor(db).getMigrations()
+  return all.filter((m) => m.executedAt === undefined).map((m) => m.name)
+}
+
+/** One round trip to the database; throws when it does not answer. */
+export async function pingDatabase(db: Ledger): Promise<void> {
+  await sql`select 1`.execute(db)
+}

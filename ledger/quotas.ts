@@ -1,0 +1,44 @@
+import { sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import type { OwnerId } from './ids.ts'
+
+/** Limits that hold where an owner has no row in `quotas`; null means unlimited. */
+export type QuotaDefaults = { bytes: number | null; uploads: number | null; openUploads: number }
+
+export type Quota = {
+  bytes: { limit: number | null; used: number; reserved: number }
+  uploads: { limit: number | null; finished: number; open: number; maxOpen: number }
+}
+
+/** What an owner may store and what is taken of it. Owners without a row have used nothing. */
+export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDefaults): Promise<Quota> {
+  const { rows } = await sql<{
+    bytes_limit: number | null
+    uploads_limit: number | null
+    used_bytes: number
+    reserved_bytes: number
+    open_uploads: number
+    finished_uploads: number
+  }>`
+    select q.bytes_limit, q.uploads_limit,
+           coalesce(u.used_bytes, 0) as used_bytes, coalesce(u.reserved_bytes, 0) as reserved_bytes,
+           coalesce(u.open_uploads, 0) as open_uploads, coalesce(u.finished_uploads, 0) as finished_uploads
+      from (select ${ownerId}::text as owner_id) as owner
+      left join landfall.quotas q using (owner_id)
+      left join landfall.quota_usage u using (owner_id)`.execute(db)
+  const row = rows[0]
+  if (!row) throw new Error('quota query gave no row')
+  return {
+    bytes: {
+      limit: row.bytes_limit ?? defaults.bytes,
+      used: Number(row.used_bytes),
+      reserved: Number(row.reserved_bytes),
+    },
+    uploads: {
+      limit: row.uploads_limit ?? defaults.uploads,
+      finished: Number(row.finished_uploads),
+      open: Number(row.open_uploads),
+      maxOpen: defaults.openUploads,
+    },
+  }
+}

@@ -1,0 +1,149 @@
+import type { ColumnType, Generated, JSONColumnType } from 'kysely'
+
+export type UploadState = 'open' | 'received' | 'terminated' | 'expired' | 'rejected'
+export type MediaStatus = 'processing' | 'ready' | 'rejected' | 'failed' | 'deleted'
+export type MediaKind = 'video' | 'image' | 'audio'
+export type StepStatus = 'running' | 'done' | 'rejected' | 'failed'
+
+/** Why a file was rejected or its processing failed: a stable code, and a sentence for people. */
+export type Reason = { code: string; detail: string }
+
+export type EventType =
+  | 'upload.created'
+  | 'upload.received'
+  | 'upload.terminated'
+  | 'upload.expired'
+  | 'upload.rejected'
+  | 'media.ready'
+  | 'media.rejected'
+  | 'media.failed'
+  | 'media.deleted'
+
+/** A value the database fills in and no statement sets. */
+type Timestamp = ColumnType<Date, Date | undefined, Date>
+
+export interface UploadsTable {
+  id: string
+  owner_id: string
+  tenant_id: string | null
+  protocol: string
+  state: UploadState
+  /** Bytes; null while the length is deferred. */
+  size: number | null
+  /** Bytes durably stored and acknowledged. */
+  offset: Generated<number>
+  metadata: JSONColumnType<Record<string, string | null>>
+  filename: string | null
+  declared_type: string | null
+  is_partial: Generated<boolean>
+  storage_backend: string
+  storage_key: string
+  /** Bytes of quota held while the upload is open; kept afterwards as a record. */
+  reserved_bytes: number
+  media_id: string | null
+  reject: JSONColumnType<Reason> | null
+  created_at: Timestamp
+  updated_at: Timestamp
+  expires_at: ColumnType<Date, Date, Date>
+  received_at: ColumnType<Date | null, never, Date>
+}
+
+export interface UploadLocksTable {
+  upload_id: string
+  holder: string
+  fence: string
+  contended: Generated<boolean>
+  expires_at: ColumnType<Date, Date, Date>
+}
+
+export interface QuotasTable {
+  owner_id: string
+  bytes_limit: number | null
+  uploads_limit: number | null
+}
+
+export interface QuotaUsageTable {
+  owner_id: string
+  reserved_bytes: Generated<number>
+  used_bytes: Generated<number>
+  open_uploads: Generated<number>
+  finished_uploads: Generated<number>
+}
+
+export interface MediaTable {
+  id: string
+  upload_id: string
+  owner_id: string
+  tenant_id: string | null
+  filename: string | null
+  content_type: string | null
+  kind: MediaKind | null
+  size: number
+  sha256: string | null
+  status: MediaStatus
+  reason: JSONColumnType<Reason> | null
+  duration_seconds: number | null
+  width: number | null
+  height: number | null
+  fps: number | null
+  video_codec: string | null
+  audio_codec: string | null
+  has_audio: boolean | null
+  bitrate: number | null
+  quality: string | null
+  attached_type: string | null
+  attached_id: string | null
+  storage_key: string
+  analysis: JSONColumnType<Record<string, unknown>> | null
+  created_at: Timestamp
+  ready_at: ColumnType<Date | null, never, Date>
+  deleted_at: ColumnType<Date | null, never, Date>
+}
+
+export interface RenditionsTable {
+  media_id: string
+  kind: string
+  storage_key: string
+  content_type: string
+  width: number | null
+  height: number | null
+  size: number
+}
+
+export interface ProcessingStepsTable {
+  media_id: string
+  step: string
+  attempt: number
+  status: StepStatus
+  started_at: Timestamp
+  finished_at: ColumnType<Date | null, never, Date>
+  detail: JSONColumnType<Record<string, unknown>> | null
+}
+
+export interface EventsTable {
+  id: Generated<number>
+  type: EventType
+  upload_id: string
+  media_id: string | null
+  owner_id: string
+  data: JSONColumnType<Record<string, unknown>> | null
+  created_at: Timestamp
+}
+
+export interface SecretsTable {
+  name: string
+  value: Buffer
+}
+
+/** The schema `landfall`, as Kysely sees it. */
+export interface LedgerSchema {
+  uploads: UploadsTable
+  upload_locks: UploadLocksTable
+  quotas: QuotasTable
+  quota_usage: QuotaUsageTable
+  media: MediaTable
+  renditions: RenditionsTable
+  processing_steps: ProcessingStepsTable
+  events: EventsTable
+  secrets: SecretsTable
+}

@@ -1,0 +1,12 @@
+import type { Ledger } from './database.ts'
+
+/** The secret of this name, the same on every node: the first to ask decides it. */
+export async function sharedSecret(db: Ledger, name: string, propose: () => Buffer): Promise<Buffer> {
+  await db
+    .insertInto('secrets')
+    .values({ name, value: propose() })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+  const row = await db.selectFrom('secrets').select('value').where('name', '=', name).executeTakeFirstOrThrow()
+  return row.value
+}

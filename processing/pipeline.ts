@@ -1,0 +1,61 @@
+import type { MediaId, UploadId } from '../ledger/ids.ts'
+import { mediaForJob, recordFacts, rejectMedia } from '../ledger/media.ts'
+import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
+import type { Enqueue } from '../ledger/uploads.ts'
+import type { Step, Tools } from './step.ts'
+import { assemble } from './steps/assemble.ts'
+import { identify } from './steps/identify.ts'
+import { notify } from './steps/notify.ts'
+import { probe } from './steps/probe.ts'
+import { publish } from './steps/publish.ts'
+import { scan } from './steps/scan.ts'
+import { thumbnail } from './steps/thumbnail.ts'
+import { Rejected } from './verdict.ts'
+
+/** In this order. */
+export const STEPS: readonly Step[] = [assemble, identify, scan, probe, thumbnail, publish, notify]
+
+export type PipelineOptions = {
+  tools: Tools
+  /** Tells listeners which step an upload's file is in. */
+  onStep: (uploadId: UploadId, step: string) => void
+  enqueueRemoval: Enqueue<UploadId>
+}
+
+/**
+ * Takes a media through the steps that it does not have behind it. Running it again changes nothing; a
+ * media that has ended is left alone. A verdict against the file ends it as `rejected`; other errors
+ * are thrown, for the queue to try again.
+ */
+export async function processMedia(options: PipelineOptions, id: MediaId, signal: AbortSignal): Promise<void> {
+  const { tools, onStep } = options
+  const { db } = tools
+  const done = await stepsDone(db, id)
+  for (const step of STEPS) {
+    if (done.has(step.name)) continue
+    signal.throwIfAborted()
+    // Read anew each time: a step sees what the ones before it found, and a media may have ended.
+    const media = await mediaForJob(db, id)
+    if (!media || (media.status !== 'processing' && media.status !== 'ready')) return
+    onStep(media.upload_id, step.name)
+    const attempt = { mediaId: id, step: step.name, attempt: await beginStep(db, id, step.name) }
+    try {
+      const { facts, detail = {} } = await step.run({ ...tools, media, signal })
+      if (facts) await recordFacts(db, id, facts)
+      await endStep(db, attempt, { status: 'done', detail })
+    } catch (error) {
+      if (!(error instanceof Rejected)) {
+        await endStep(db, attempt, { status: 'failed', detail: describe(error) })
+        throw error
+      }
+      await rejectMedia(db, id, error.reason, options.enqueueRemoval)
+      await endStep(db, attempt, { status: 'rejected', detail: error.reason })
+      tools.announce(media.upload_id)
+      return
+    }
+  }
+}
+
+function describe(error: unknown): StepDetail {
+  return { error: error instanceof Error ? `${error.name}: ${error.message}` : String(error) }
+}

@@ -1,0 +1,63 @@
+import { z } from 'zod'
+import type { MediaFacts } from '../ledger/media.ts'
+import { Rejected } from './verdict.ts'
+
+const NumberText = z.coerce.number().finite().nonnegative().optional().catch(undefined)
+
+const Stream = z.object({
+  codec_type: z.string().optional(),
+  codec_name: z.string().optional(),
+  width: z.number().int().positive().optional(),
+  height: z.number().int().positive().optional(),
+  avg_frame_rate: z.string().optional(),
+  r_frame_rate: z.string().optional(),
+  duration: NumberText,
+  nb_read_packets: NumberText,
+  disposition: z.object({ attached_pic: z.number().optional() }).optional(),
+  side_data_list: z.array(z.object({ rotation: z.number().optional() })).optional(),
+})
+
+const Report = z.object({
+  streams: z.array(Stream).default([]),
+  format: z.object({ duration: NumberText, bit_rate: NumberText }).default({ duration: undefined, bit_rate: undefined }),
+})
+
+/** What ffprobe says on its error output, with exit code 0, when bytes are missing. */
+const DAMAGE = /partial file|ended prematurely|truncat|invalid data found|moov atom not found|error reading|corrupt/i
+
+/**
+ * The facts in ffprobe's report. The first real video stream and the first audio stream count; width
+ * and height are as shown, after rotation. Fails with `Rejected` when the file is damaged or empty.
+ */
+export function readProbe(json: unknown, read: { size: number; complaints: string }): MediaFacts {
+  const parsed = Report.safeParse(json)
+  if (!parsed.success || DAMAGE.test(read.complaints)) {
+    throw new Rejected('damaged', 'The file is damaged or incomplete.')
+  }
+  const { streams, format } = parsed.data
+  // Cover art is a video stream of one picture.
+  const video = streams.find((s) => s.codec_type === 'video' && !s.disposition?.attached_pic)
+  const audio = streams.find((s) => s.codec_type === 'audio')
+  if (!video && !audio) throw new Rejected('damaged', 'The file holds neither video nor audio.')
+  if ([video, audio].every((s) => !s?.nb_read_packets)) throw new Rejected('damaged', 'The file holds no data.')
+
+  const duration = format.duration ?? video?.duration ?? audio?.duration ?? null
+  const isTurned = Math.abs(video?.side_data_list?.find((d) => d.rotation !== undefined)?.rotation ?? 0) % 180 === 90
+  return {
+    duration_seconds: duration,
+    width: (isTurned ? video?.height : video?.width) ?? null,
+    height: (isTurned ? video?.width : video?.height) ?? null,
+    fps: frameRate(video?.avg_frame_rate) ?? frameRate(video?.r_frame_rate),
+    video_codec: video?.codec_name ?? null,
+    audio_codec: audio?.codec_name ?? null,
+    has_audio: audio !== undefined,
+    bitrate: Math.round(format.bit_rate ?? (duration ? (read.size * 8) / duration : 0)) || null,
+  }
+}
+
+/** Frames per second of ffprobe's fraction, to three digits; null when it says nothing. */
+function frameRate(fraction: string | undefined): number | null {
+  const [numerator = 0, denominator = 1] = (fraction ?? '').split('/').map(Number)
+  const rate = numerator / denominator
+  return Number.isFinite(rate) && rate > 0 ? Math.round(rate * 1000) / 1000 : null
+}

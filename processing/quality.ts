@@ -1,0 +1,13 @@
+const CLASSES = [
+  [2160, '4k'],
+  [1440, '1440p'],
+  [1080, '1080p'],
+  [720, '720p'],
+  [480, '480p'],
+] as const
+
+/** The usual name for a picture of this size, by its shorter side, so that a phone held upright counts the same. */
+export function qualityOf(width: number, height: number): string {
+  const shorter = Math.min(width, height)
+  return CLASSES.find(([pixels]) => shorter >= pixels)?.[1] ?? '360p'
+}

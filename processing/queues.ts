@@ -1,0 +1,74 @@
+import { fromKysely, PgBoss } from 'pg-boss'
+import type { Ledger, LedgerTransaction } from '../ledger/database.ts'
+import type { MediaId, UploadId } from '../ledger/ids.ts'
+
+/** Names of the queues, each with what its jobs carry. */
+export const QUEUES = {
+  /** `{ mediaId }`: process a received file. */
+  processing: 'process-media',
+  /** Jobs of `processing` that failed every time. */
+  dead: 'process-media-dead',
+  /** `{ uploadId }`: remove the bytes of an ended upload. */
+  removal: 'remove-bytes',
+} as const
+
+export type ProcessingJob = { mediaId: MediaId; waits?: number }
+export type RemovalJob = { uploadId: UploadId }
+
+export type QueueOptions = {
+  db: Ledger
+  /** Whether this process looks after the queues: expired jobs, retries, clean-up. */
+  supervise: boolean
+  onError: (error: unknown) => void
+}
+
+/** pg-boss on the ledger's own connections, in a schema of its own. The caller stops it. */
+export async function openQueues(options: QueueOptions): Promise<PgBoss> {
+  const boss = new PgBoss({
+    db: fromKysely(options.db),
+    schema: 'pgboss',
+    supervise: options.supervise,
+    schedule: false,
+    ...(options.supervise ? { superviseIntervalSeconds: 10, monitorIntervalSeconds: 10 } : {}),
+  })
+  boss.on('error', options.onError)
+  await boss.start()
+  return boss
+}
+
+/** Creates the queues, or brings their options up to date. */
+export async function createQueues(boss: PgBoss): Promise<void> {
+  const shared = { heartbeatSeconds: 30, deleteAfterSeconds: 86_400 }
+  const queues = [
+    { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
+    {
+      name: QUEUES.processing,
+      deadLetter: QUEUES.dead,
+      retryLimit: 5,
+      retryDelay: 2,
+      retryBackoff: true,
+      retryDelayMax: 300,
+      expireInSeconds: 4 * 3600,
+      ...shared,
+    },
+    { name: QUEUES.removal, retryLimit: 1000, retryDelay: 2, retryBackoff: true, retryDelayMax: 3600, ...shared },
+  ]
+  for (const { name, ...settings } of queues) {
+    if (await boss.getQueue(name)) await boss.updateQueue(name, settings)
+    else await boss.createQueue(name, settings)
+  }
+}
+
+/** Enqueues the processing of a media in the transaction that receives it. */
+export function processingEnqueuer(boss: PgBoss) {
+  return async (trx: LedgerTransaction, mediaId: MediaId): Promise<void> => {
+    await boss.send(QUEUES.processing, { mediaId } satisfies ProcessingJob, { db: fromKysely(trx) })
+  }
+}
+
+/** Enqueues the removal of an upload's bytes in the transaction that ends it. */
+export function removalEnqueuer(boss: PgBoss) {
+  return async (trx: LedgerTransaction, uploadId: UploadId): Promise<void> => {
+    await boss.send(QUEUES.removal, { uploadId } satisfies RemovalJob, { db: fromKysely(trx) })
+  }
+}

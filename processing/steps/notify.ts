@@ -1,0 +1,10 @@
+import type { Step } from '../step.ts'
+
+/** Wakes whoever waits for the outcome; the events themselves were written with the change they tell of. */
+export const notify: Step = {
+  name: 'notify',
+  async run({ media, announce }) {
+    announce(media.upload_id)
+    return {}
+  },
+}

@@ -1,0 +1,27 @@
+import { createHash } from 'node:crypto'
+import type { Step } from '../step.ts'
+import { Rejected } from '../verdict.ts'
+
+/** Scans for viruses and computes the SHA-256, in one read of the object. */
+export const scan: Step = {
+  name: 'scan',
+  async run({ media, objects, scanner, signal }) {
+    const hash = createHash('sha256')
+    let bytes = 0
+    const onChunk = (chunk: Uint8Array) => {
+      signal.throwIfAborted()
+      bytes += chunk.byteLength
+      hash.update(chunk)
+    }
+    const source = await objects.read(media.storage_key)
+    if (scanner) {
+      const verdict = await scanner.scan(source, onChunk)
+      if (verdict.kind === 'infected') throw new Rejected('infected', `The file contains ${verdict.signature}.`)
+      if (verdict.kind === 'not-scanned') throw new Rejected('scan-limit-exceeded', `The file was not scanned: ${verdict.why}.`)
+    } else {
+      for await (const chunk of source as AsyncIterable<Uint8Array>) onChunk(chunk)
+    }
+    if (bytes !== media.size) throw new Error(`${bytes} bytes were read of ${media.size}`)
+    return { facts: { sha256: hash.digest('hex') }, detail: { scanned: scanner !== undefined } }
+  },
+}

@@ -1,0 +1,105 @@
+import type { Job, PgBoss } from 'pg-boss'
+import type { Bus } from '../ledger/bus.ts'
+import { failMedia, forgetRenditions, keysToRemove } from '../ledger/media.ts'
+import { processMedia } from './pipeline.ts'
+import { type ProcessingJob, QUEUES, type RemovalJob, removalEnqueuer } from './queues.ts'
+import type { Tools } from './step.ts'
+import { Waiting } from './verdict.ts'
+
+export type WorkerOptions = {
+  boss: PgBoss
+  bus: Bus
+  tools: Omit<Tools, 'announce'>
+  /** Files processed at a time. */
+  concurrency: number
+  log: {
+    info(details: object, message: string): void
+    warn(details: object, message: string): void
+    error(details: object, message: string): void
+  }
+}
+
+export type Worker = { close(): Promise<void> }
+
+/** How often the queue is asked without being told of a job: the floor under lost notifications. */
+const POLL_SECONDS = 2
+/** A file that waits for something that is away is looked at again after this long, doubling up to the second. */
+const FIRST_WAIT_SECONDS = 1
+const MAX_WAIT_SECONDS = 30
+const STOP_MS = 10_000
+
+/** Works off the queues until it is closed. Notifications of the ledger wake it; nothing depends on them. */
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const { boss, bus, log } = options
+  const stopping = new AbortController()
+  const tools: Tools = { ...options.tools, announce: (id) => void bus.publish({ t: 'event', id }) }
+  const pipeline = {
+    tools,
+    onStep: (id: string, step: string) => void bus.publish({ t: 'step', id, step }),
+    enqueueRemoval: removalEnqueuer(boss),
+  }
+
+  async function process({ data, signal }: Job<ProcessingJob>): Promise<void> {
+    const { mediaId, waits = 0 } = data
+    try {
+      await processMedia(pipeline, mediaId, AbortSignal.any([signal, stopping.signal]))
+    } catch (error) {
+      if (stopping.signal.aborted) {
+        // Handed back, not failed: the next worker goes on at once.
+        await boss.send(QUEUES.processing, { mediaId, waits } satisfies ProcessingJob)
+        return
+      }
+      if (!(error instanceof Waiting)) {
+        log.error({ err: error, mediaId }, 'processing failed and will be tried again')
+        throw error
+      }
+      const seconds = Math.min(FIRST_WAIT_SECONDS * 2 ** waits, MAX_WAIT_SECONDS)
+      log.warn({ mediaId, seconds, err: error.cause }, error.message)
+      const job: ProcessingJob = { mediaId, waits: Math.min(waits + 1, 16) }
+      await boss.send(QUEUES.processing, job, { startAfter: seconds })
+    }
+  }
+
+  async function giveUp({ data }: Job<ProcessingJob>): Promise<void> {
+    const uploadId = await failMedia(tools.db, data.mediaId, {
+      code: 'processing-failed',
+      detail: 'The file could not be processed, for reasons that lie with this server.',
+    })
+    log.error({ mediaId: data.mediaId }, 'processing was given up')
+    if (uploadId) tools.announce(uploadId)
+  }
+
+  async function remove({ data }: Job<RemovalJob>): Promise<void> {
+    for (const key of await keysToRemove(tools.db, data.uploadId)) await tools.objects.remove(key)
+    await forgetRenditions(tools.db, data.uploadId)
+  }
+
+  const workers: string[] = []
+  async function work<Data extends object>(queue: string, handle: (job: Job<Data>) => Promise<void>): Promise<void> {
+    const id: string = await boss.work<Data>(queue, { pollingIntervalSeconds: POLL_SECONDS }, async ([job]) => {
+      try {
+        if (job) await handle(job)
+      } finally {
+        // There may be more: look at once instead of at the next poll.
+        boss.notifyWorker(id)
+      }
+    })
+    workers.push(id)
+  }
+
+  for (let i = 0; i < options.concurrency; i++) await work<ProcessingJob>(QUEUES.processing, process)
+  await work<ProcessingJob>(QUEUES.dead, giveUp)
+  await work<RemovalJob>(QUEUES.removal, remove)
+
+  const unsubscribe = bus.onMessage((message) => {
+    if (message.t === 'event') for (const id of workers) boss.notifyWorker(id)
+  })
+
+  return {
+    async close() {
+      unsubscribe()
+      stopping.abort()
+      await boss.stop({ close: false, graceful: true, timeout: STOP_MS })
+    },
+  }
+}

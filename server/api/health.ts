@@ -1,0 +1,15 @@
+import { Router } from 'express'
+import type { Readiness } from '../readiness.ts'
+
+/** `/healthz`: the process answers. `/readyz`: 503 unless everything an upload needs answers too. */
+export function healthApi(readiness: Readiness): Router {
+  const router = Router()
+  router.get('/healthz', (_request, response) => {
+    response.json({ status: 'ok' })
+  })
+  router.get('/readyz', async (_request, response) => {
+    const report = await readiness.check()
+    response.status(report.status === 'ready' ? 200 : 503).json(report)
+  })
+  return router
+}

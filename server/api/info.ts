@@ -1,0 +1,32 @@
+import { Router } from 'express'
+import type { Ledger } from '../../ledger/database.ts'
+import { readQuota } from '../../ledger/quotas.ts'
+import type { UploadPolicy } from '../../hooks/pre-create.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import type { Config } from '../config.ts'
+
+export type InfoApiOptions = { db: Ledger; policy: UploadPolicy; config: Config }
+
+/** What is accepted here, and how much of it the asker has left. */
+export function infoApi({ db, policy, config }: InfoApiOptions): Router {
+  const router = Router()
+
+  router.get('/formats', (_request, response) => {
+    response.json({
+      types: policy.allowedFormats.map(({ contentType, extensions, kind }) => ({ contentType, extensions, kind })),
+      minSize: policy.minSize,
+      maxSize: policy.maxSize,
+      maxDurationSeconds: config.MEDIA_MAX_DURATION / 1000,
+      minWidth: config.MEDIA_MIN_WIDTH,
+      minHeight: config.MEDIA_MIN_HEIGHT,
+      maxWidth: config.MEDIA_MAX_WIDTH,
+      maxHeight: config.MEDIA_MAX_HEIGHT,
+    })
+  })
+
+  router.get('/quota', async (_request, response) => {
+    response.json(await readQuota(db, principalOf(response).ownerId, policy.quota))
+  })
+
+  return router
+}

@@ -1,0 +1,133 @@
+import { type Request, type RequestHandler, type Response, Router } from 'express'
+import { z } from 'zod'
+import type { Bus } from '../../ledger/bus.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import { type MediaId, parseMediaId } from '../../ledger/ids.ts'
+import {
+  deleteMedia,
+  findLinkedMedia,
+  findMedia,
+  findRendition,
+  listMedia,
+  type MediaRow,
+} from '../../ledger/media.ts'
+import type { Objects } from '../../storage/objects.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
+import { notFound, Problem } from '../errors.ts'
+import { sendObject } from './content.ts'
+import { readCursor, readInput, writeCursor } from './query.ts'
+import { mediaView } from './views.ts'
+
+export type MediaApiOptions = {
+  db: Ledger
+  bus: Bus
+  objects: Objects
+  links: ContentLinks
+  publicUrl: string | undefined
+  authenticate: RequestHandler
+}
+
+const ListQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(24),
+  cursor: z.string().max(200).optional(),
+  kind: z.enum(['video', 'image', 'audio']).optional(),
+  status: z.enum(['processing', 'ready', 'rejected', 'failed']).optional(),
+})
+
+/** `/api/v1/media`: what became of one's uploads. */
+export function mediaApi(options: MediaApiOptions): Router {
+  const { db, bus, objects, links, authenticate } = options
+  const router = Router()
+
+  const idOf = (request: Request<{ id: string }>): MediaId => {
+    const id = parseMediaId(request.params.id)
+    if (!id) throw notFound()
+    return id
+  }
+  const own = async (request: Request<{ id: string }>, response: Response): Promise<MediaRow> => {
+    const media = await findMedia(db, principalOf(response).ownerId, idOf(request))
+    if (!media) throw notFound()
+    return media
+  }
+
+  /** Lets in whoever holds a signed link, and asks everybody else for a token. */
+  const linkOrToken = (target: LinkTarget): RequestHandler<{ id: string }> =>
+    async function checkLinkOrToken(request, response, next) {
+      if (!links.check(idOf(request), target, request.query)) return void authenticate(request, response, next)
+      response.locals.isLinked = true
+      next()
+    }
+  const linkedOrOwn = async (request: Request<{ id: string }>, response: Response): Promise<MediaRow> => {
+    if (!response.locals.isLinked) return await own(request, response)
+    const media = await findLinkedMedia(db, idOf(request))
+    if (!media) throw notFound()
+    return media
+  }
+
+  router.get('/:id/content', linkOrToken('content'), async (request, response) => {
+    const media = await linkedOrOwn(request, response)
+    const { content_type: contentType, sha256 } = requireReady(media)
+    await sendObject(objects, request, response, {
+      key: media.storage_key,
+      size: media.size,
+      contentType: contentType ?? 'application/octet-stream',
+      tag: sha256 ?? media.id,
+    })
+  })
+
+  router.get('/:id/thumbnail', linkOrToken('thumbnail'), async (request, response) => {
+    const media = requireReady(await linkedOrOwn(request, response))
+    const rendition = await findRendition(db, media.id, 'thumbnail')
+    if (!rendition) throw notFound()
+    await sendObject(objects, request, response, {
+      key: rendition.storage_key,
+      size: rendition.size,
+      contentType: rendition.content_type,
+      tag: `${media.id}-thumbnail-${rendition.size}`,
+    })
+  })
+
+  router.use(authenticate)
+
+  router.get('/', async (request, response) => {
+    const query = readInput(ListQuery, request.query)
+    const rows = await listMedia(db, {
+      ownerId: principalOf(response).ownerId,
+      limit: query.limit + 1,
+      kind: query.kind,
+      status: query.status,
+      after: query.cursor === undefined ? undefined : readCursor(query.cursor),
+    })
+    const page = rows.slice(0, query.limit)
+    const last = page.at(-1)
+    response.json({
+      items: page.map((row) => mediaView(row, options)),
+      nextCursor: rows.length > query.limit && last ? writeCursor(last) : null,
+    })
+  })
+
+  router.get('/:id', async (request, response) => {
+    response.json(mediaView(await own(request, response), options))
+  })
+
+  router.delete('/:id', async (request, response) => {
+    const uploadId = await deleteMedia(db, principalOf(response).ownerId, idOf(request))
+    if (!uploadId) throw notFound()
+    void bus.publish({ t: 'event', id: uploadId })
+    response.status(204).end()
+  })
+
+  return router
+}
+
+/** Fails with `not-ready` while there is nothing to serve, and with 410 when there never will be. */
+function requireReady(media: MediaRow): MediaRow {
+  if (media.status === 'ready') return media
+  if (media.status === 'rejected') {
+    throw new Problem('upload-rejected', media.reason?.detail ?? 'The file was rejected.', {
+      members: { reason: media.reason },
+    })
+  }
+  throw new Problem('not-ready', `The media is ${media.status}.`, { members: { status: media.status } })
+}

@@ -1,0 +1,47 @@
+import { Router } from 'express'
+import { z } from 'zod'
+import type { Ledger } from '../../ledger/database.ts'
+import { type OwnerId, parseUploadId } from '../../ledger/ids.ts'
+import { findUpload, listOpenUploads, type UploadRow } from '../../ledger/uploads.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import { notFound } from '../errors.ts'
+import type { EventStreams } from '../events/event-streams.ts'
+import type { ProgressBoard } from '../events/progress-board.ts'
+import { readInput } from './query.ts'
+import { uploadView } from './views.ts'
+
+export type UploadsApiOptions = { db: Ledger; board: ProgressBoard; streams: EventStreams }
+
+const MAX_LISTED = 100
+
+const ListQuery = z.object({ state: z.literal('open', { error: 'takes "open"' }).default('open') })
+
+/** `/api/v1/uploads`: status of one's own uploads, and their events. */
+export function uploadsApi({ db, board, streams }: UploadsApiOptions): Router {
+  const router = Router()
+
+  async function find(ownerId: OwnerId, idText: string): Promise<UploadRow> {
+    const id = parseUploadId(idText)
+    const upload = id && (await findUpload(db, ownerId, id))
+    if (!upload) throw notFound()
+    return upload
+  }
+
+  router.get('/', async (request, response) => {
+    readInput(ListQuery, request.query)
+    const rows = await listOpenUploads(db, principalOf(response).ownerId, MAX_LISTED)
+    response.json({ items: rows.map((row) => uploadView(row, board.of(row))) })
+  })
+
+  router.get('/:id', async (request, response) => {
+    const upload = await find(principalOf(response).ownerId, request.params.id)
+    response.json(uploadView(upload, board.of(upload)))
+  })
+
+  router.get('/:id/events', async (request, response) => {
+    const upload = await find(principalOf(response).ownerId, request.params.id)
+    await streams.serve(request, response, upload)
+  })
+
+  return router
+}

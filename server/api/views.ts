@@ -1,0 +1,56 @@
+import type { MediaRow } from '../../ledger/media.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
+import type { ContentLinks } from '../auth/content-links.ts'
+import type { Progress } from '../events/progress-board.ts'
+
+// What the API says of a row. Column names, keys and internals stay inside.
+
+export function uploadView(upload: UploadRow, progress: Progress) {
+  const isExpired = upload.state === 'open' && upload.expires_at.getTime() <= Date.now()
+  return {
+    id: upload.id,
+    state: isExpired ? 'expired' : upload.state,
+    filename: upload.filename,
+    ...progress,
+    mediaId: upload.media_id,
+    reason: upload.reject,
+    createdAt: upload.created_at.toISOString(),
+    expiresAt: upload.state === 'open' ? upload.expires_at.toISOString() : null,
+  }
+}
+
+export type MediaViewOptions = { links: ContentLinks; publicUrl: string | undefined }
+
+export function mediaView(media: MediaRow, { links, publicUrl = '' }: MediaViewOptions) {
+  const isReady = media.status === 'ready'
+  const hasThumbnail = isReady && (media.kind === 'video' || media.kind === 'image')
+  return {
+    id: media.id,
+    uploadId: media.upload_id,
+    ownerId: media.owner_id,
+    filename: media.filename,
+    contentType: media.content_type,
+    kind: media.kind,
+    size: media.size,
+    sha256: media.sha256,
+    status: media.status,
+    reason: media.reason,
+    durationSeconds: media.duration_seconds,
+    width: media.width,
+    height: media.height,
+    fps: media.fps,
+    videoCodec: media.video_codec,
+    audioCodec: media.audio_codec,
+    hasAudio: media.has_audio,
+    bitrate: media.bitrate,
+    quality: media.quality,
+    thumbnailUrl: hasThumbnail ? publicUrl + links.sign(media.id, 'thumbnail') : null,
+    contentUrl: isReady ? publicUrl + links.sign(media.id, 'content') : null,
+    cdnUrl: null,
+    attachedTo: media.attached_type === null ? null : { type: media.attached_type, id: media.attached_id },
+    analysis: media.analysis,
+    createdAt: media.created_at.toISOString(),
+    readyAt: media.ready_at?.toISOString() ?? null,
+    deletedAt: media.deleted_at?.toISOString() ?? null,
+  }
+}

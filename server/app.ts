@@ -1,0 +1,160 @@
+import { randomUUID } from 'node:crypto'
+import cors from 'cors'
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
+import helmet from 'helmet'
+import { pinoHttp } from 'pino-http'
+import type { PreCreateOptions } from '../hooks/pre-create.ts'
+import type { Bus } from '../ledger/bus.ts'
+import type { Ledger } from '../ledger/database.ts'
+import type { Objects } from '../storage/objects.ts'
+import { devApi } from './api/dev.ts'
+import { healthApi } from './api/health.ts'
+import { infoApi } from './api/info.ts'
+import { mediaApi } from './api/media.ts'
+import { uploadsApi } from './api/uploads.ts'
+import { authenticate } from './auth/authenticate.ts'
+import type { ContentLinks } from './auth/content-links.ts'
+import type { Verify } from './auth/verifier.ts'
+import type { Config } from './config.ts'
+import { notFound } from './errors.ts'
+import type { EventStreams } from './events/event-streams.ts'
+import type { ProgressBoard } from './events/progress-board.ts'
+import type { Log } from './log.ts'
+import { renderProblem } from './problem-renderer.ts'
+import type { Readiness } from './readiness.ts'
+
+export type AppOptions = {
+  config: Config
+  log: Log
+  db: Ledger
+  bus: Bus
+  objects: Objects
+  verify: Verify
+  links: ContentLinks
+  board: ProgressBoard
+  streams: EventStreams
+  readiness: Readiness
+  preCreate: PreCreateOptions
+  tus: RequestHandler
+  /** The directory of the built web page; undefined where there is none. */
+  pageDirectory: string | undefined
+}
+
+const EXPOSED_HEADERS = [
+  'Location',
+  'Upload-Offset',
+  'Upload-Length',
+  'Upload-Expires',
+  'Upload-Metadata',
+  'Upload-Defer-Length',
+  'Upload-Concat',
+  'Upload-Media-Id',
+  'Upload-Reject-Reason',
+  'Upload-Complete',
+  'Upload-Limit',
+  'Link',
+  'Tus-Resumable',
+  'Tus-Version',
+  'Tus-Extension',
+  'Tus-Max-Size',
+  'Retry-After',
+  'ETag',
+  'Content-Range',
+  'X-Request-Id',
+]
+
+/** The HTTP face: every route, in front of it what all routes share, behind it the one error renderer. */
+export function createApp(options: AppOptions): Express {
+  const { config, log, db, bus, objects, links } = options
+  const requireToken = authenticate(options.verify)
+  const app = express()
+  app.disable('x-powered-by')
+  app.set('trust proxy', config.TRUST_PROXY)
+  app.set('etag', false)
+
+  app.use(requestLog(log))
+  app.use(securityHeaders())
+  app.use(healthApi(options.readiness))
+  if (config.AUTH_DEV_TOKENS) app.use('/dev', devApi(config))
+
+  app.use(
+    ['/files', '/api'],
+    cors({
+      origin: config.CORS_ORIGINS.includes('*') ? '*' : [...config.CORS_ORIGINS],
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      exposedHeaders: EXPOSED_HEADERS,
+      maxAge: 86_400,
+      // tus has an OPTIONS of its own, which answers preflights as well.
+      preflightContinue: true,
+    }),
+    varyByOrigin,
+  )
+  // A preflight carries no token, and capabilities are no secret.
+  app.use('/files', (request, response, next) =>
+    request.method === 'OPTIONS' ? next() : requireToken(request, response, next),
+  )
+  app.use('/files', options.tus)
+
+  app.options('/api/{*path}', (_request, response) => void response.status(204).end())
+  app.use('/api/v1/media', mediaApi({ db, bus, objects, links, publicUrl: config.PUBLIC_URL, authenticate: requireToken }))
+  app.use('/api', requireToken)
+  app.use('/api/v1/uploads', uploadsApi({ db, board: options.board, streams: options.streams }))
+  app.use('/api/v1', infoApi({ db, policy: options.preCreate.policy, config }))
+
+  if (options.pageDirectory !== undefined) app.use(express.static(options.pageDirectory, { index: 'index.html' }))
+  app.use(() => {
+    throw notFound()
+  })
+  app.use(errorHandler(log))
+  return app
+}
+
+function requestLog(log: Log): RequestHandler {
+  return pinoHttp({
+    logger: log,
+    // A client's own id could be anything, and two requests could share it.
+    genReqId: (_request, response) => {
+      const id = randomUUID()
+      response.setHeader('X-Request-Id', id)
+      return id
+    },
+    customLogLevel: (_request, response, error) =>
+      response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug',
+    serializers: {
+      // Without headers and query: both carry secrets.
+      req: (request) => ({ id: request.id, method: request.method, path: String(request.url).split('?', 1)[0] }),
+      res: (response) => ({ statusCode: response.statusCode }),
+    },
+  })
+}
+
+function securityHeaders(): RequestHandler {
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        imgSrc: ["'self'", 'blob:', 'data:'],
+        mediaSrc: ["'self'", 'blob:'],
+        objectSrc: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    // Plain HTTP on loopback is a normal way to run; TLS ends at a proxy, which sets this.
+    strictTransportSecurity: false,
+    crossOriginResourcePolicy: { policy: 'cross-origin' },
+  })
+}
+
+const varyByOrigin: RequestHandler = (_request, response, next) => {
+  response.vary('Origin')
+  next()
+}
+
+function errorHandler(log: Log): ErrorRequestHandler {
+  return function handleError(error, request, response, _next) {
+    renderProblem(error, String(request.id), response, log)
+  }
+}

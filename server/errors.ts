@@ -1,0 +1,77 @@
+import type { RefusalCode } from '../hooks/refusal.ts'
+
+type Entry = { status: number; title: string }
+
+/** Every code a response can carry. Clients rely on codes and statuses (see docs/api.md); titles may change. */
+export const CATALOGUE = {
+  'invalid-header': { status: 400, title: 'A header is missing or malformed' },
+  'invalid-metadata': { status: 400, title: 'Upload-Metadata is malformed' },
+  'invalid-request': { status: 400, title: 'The request is malformed' },
+  'too-small': { status: 400, title: 'The file is too small' },
+  'token-missing': { status: 401, title: 'A bearer token is required' },
+  'token-invalid': { status: 401, title: 'The token is not valid' },
+  'token-expired': { status: 401, title: 'The token has expired' },
+  forbidden: { status: 403, title: 'The token does not allow this' },
+  'not-found': { status: 404, title: 'Not found' },
+  'method-not-allowed': { status: 405, title: 'Not possible on this address' },
+  'offset-conflict': { status: 409, title: 'Upload-Offset is not the current offset' },
+  'not-ready': { status: 409, title: 'The media is not ready yet' },
+  'upload-terminated': { status: 410, title: 'The upload was terminated' },
+  'upload-expired': { status: 410, title: 'The upload has expired' },
+  'upload-rejected': { status: 410, title: 'The file was rejected' },
+  'unsupported-version': { status: 412, title: 'Tus-Resumable is missing or not supported' },
+  'too-large': { status: 413, title: 'The file is too large' },
+  'quota-bytes-exceeded': { status: 413, title: 'The storage quota is used up' },
+  'unsupported-content-type': { status: 415, title: 'The content type is not supported' },
+  'type-not-allowed': { status: 415, title: 'The file type is not allowed' },
+  'range-not-satisfiable': { status: 416, title: 'The range is not satisfiable' },
+  locked: { status: 423, title: 'Another request is writing to this upload' },
+  'too-many-open-uploads': { status: 429, title: 'Too many unfinished uploads' },
+  'quota-uploads-exceeded': { status: 429, title: 'The number of uploads allowed is used up' },
+  'internal-error': { status: 500, title: 'Something went wrong here' },
+  unavailable: { status: 503, title: 'The service is not available at the moment' },
+  'storage-full': { status: 507, title: 'The storage is full' },
+} as const satisfies Record<string, Entry> & Record<RefusalCode, Entry>
+
+export type ErrorCode = keyof typeof CATALOGUE
+
+export type ProblemOptions = {
+  /** Response headers that belong to the error. */
+  headers?: Readonly<Record<string, string>>
+  /** Members added to the document. */
+  members?: Readonly<Record<string, unknown>>
+  /** For the log only. */
+  cause?: unknown
+}
+
+/** An error that a client may see: its code, a sentence, and nothing from inside. */
+export class Problem extends Error {
+  readonly code: ErrorCode
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly members: Readonly<Record<string, unknown>>
+
+  constructor(code: ErrorCode, detail: string, options: ProblemOptions = {}) {
+    super(detail, { cause: options.cause })
+    this.name = 'Problem'
+    this.code = code
+    this.status = CATALOGUE[code].status
+    this.headers = options.headers ?? {}
+    this.members = options.members ?? {}
+  }
+
+  /** The document of RFC 9457. */
+  toDocument(requestId: string): Record<string, unknown> {
+    return {
+      ...this.members,
+      type: `urn:landfall:${this.code}`,
+      title: CATALOGUE[this.code].title,
+      status: this.status,
+      detail: this.message,
+      code: this.code,
+      requestId,
+    }
+  }
+}
+
+export const notFound = (): Problem => new Problem('not-found', 'There is nothing here for you.')

@@ -1,0 +1,77 @@
+import type { Bus, ProgressTick } from '../../ledger/bus.ts'
+
+export type Progress = {
+  offset: number
+  size: number | null
+  /** 0–100; null while the size is unknown. */
+  percent: number | null
+  bytesPerSecond: number | null
+  etaSeconds: number | null
+}
+
+type Entry = { offset: number; size: number | null; at: number; bytesPerSecond: number | null }
+
+/** Weight of the newest measurement in the running speed. */
+const SMOOTHING = 0.3
+/** A speed older than this says nothing any more. */
+const STALE_MS = 10_000
+const MAX_ENTRIES = 10_000
+
+/** How far the uploads of all nodes have come, as last heard on the bus. Bounded: the stalest go first. */
+export class ProgressBoard {
+  readonly #entries = new Map<string, Entry>()
+  readonly #unsubscribe: () => void
+
+  constructor(bus: Bus) {
+    this.#unsubscribe = bus.onMessage((message) => {
+      if (message.t === 'progress') for (const tick of message.ticks) this.#note(tick)
+    })
+  }
+
+  /** Progress of an upload; what the ledger has counts where nothing newer was heard. */
+  of(upload: { id: string; offset: number; size: number | null; state: string }): Progress {
+    const entry = upload.state === 'open' ? this.#entries.get(upload.id) : undefined
+    const isFresh = entry !== undefined && performance.now() - entry.at < STALE_MS
+    return describe(
+      Math.max(upload.offset, isFresh ? entry.offset : 0),
+      upload.size,
+      isFresh ? entry.bytesPerSecond : null,
+    )
+  }
+
+  close(): void {
+    this.#unsubscribe()
+  }
+
+  #note([id, offset, size]: ProgressTick): void {
+    const now = performance.now()
+    const before = this.#entries.get(id)
+    this.#entries.delete(id)
+    this.#entries.set(id, { offset, size, at: now, bytesPerSecond: speed(before, offset, now) })
+    if (this.#entries.size > MAX_ENTRIES) {
+      const [stalest] = this.#entries.keys()
+      if (stalest !== undefined) this.#entries.delete(stalest)
+    }
+  }
+}
+
+function describe(offset: number, size: number | null, bytesPerSecond: number | null): Progress {
+  const left = size === null ? null : size - offset
+  return {
+    offset,
+    size,
+    percent: size === null ? null : size === 0 ? 100 : Math.floor((offset / size) * 1000) / 10,
+    bytesPerSecond: left === 0 ? null : bytesPerSecond,
+    etaSeconds: left === 0 ? 0 : left === null || !bytesPerSecond ? null : Math.ceil(left / bytesPerSecond),
+  }
+}
+
+/** A running mean of bytes per second; null until there are two points to measure between. */
+function speed(before: Entry | undefined, offset: number, now: number): number | null {
+  if (!before || now - before.at > STALE_MS || offset < before.offset) return null
+  const seconds = (now - before.at) / 1000
+  if (seconds === 0) return before.bytesPerSecond
+  const latest = (offset - before.offset) / seconds
+  const mean = before.bytesPerSecond === null ? latest : before.bytesPerSecond + SMOOTHING * (latest - before.bytesPerSecond)
+  return Math.round(mean)
+}

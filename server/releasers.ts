@@ -1,0 +1,21 @@
+import type { Log } from './log.ts'
+
+/** What was opened, to be closed in reverse order. Whoever opens a resource adds its closing at once. */
+export class Releasers {
+  readonly #stack: { name: string; release: () => Promise<void> | void }[] = []
+
+  add(name: string, release: () => Promise<void> | void): void {
+    this.#stack.push({ name, release })
+  }
+
+  /** Closes everything, the newest first; a failure is logged and does not stop the rest. */
+  async releaseAll(log: Log): Promise<void> {
+    for (let next = this.#stack.pop(); next; next = this.#stack.pop()) {
+      try {
+        await next.release()
+      } catch (error) {
+        log.error({ err: error }, `closing ${next.name} failed`)
+      }
+    }
+  }
+}

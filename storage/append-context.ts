@@ -1,0 +1,36 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { OwnerId } from '../ledger/ids.ts'
+import type { Lease } from '../ledger/lease-keeper.ts'
+import type { UploadRow } from '../ledger/uploads.ts'
+
+/**
+ * Who appends, and under which lease. `@tus/server` hands a store nothing but an upload id; owner
+ * and fence must belong to the very request that writes, so they travel with its async context.
+ */
+export type AppendContext = {
+  readonly ownerId: OwnerId
+  lease: Lease | undefined
+  /** The upload as last read under the lease, or as just created. */
+  upload: UploadRow | undefined
+  /** Told of every byte that arrives: offset so far, and size (null while deferred). */
+  readonly onReceived: (offset: number, size: number | null) => void
+}
+
+const storage = new AsyncLocalStorage<AppendContext>()
+
+/** Runs `work` on behalf of one request. */
+export const withAppendContext = <T>(context: AppendContext, work: () => T): T => storage.run(context, work)
+
+/** The context of the running request; calling a store outside of one is a bug. */
+export function appendContext(): AppendContext {
+  const context = storage.getStore()
+  if (!context) throw new Error('a store was called outside a request')
+  return context
+}
+
+/** The lease of the running request, which must hold one. */
+export function requireLease(): Lease {
+  const { lease } = appendContext()
+  if (!lease) throw new Error('a store was called without a lease')
+  return lease
+}

@@ -1,0 +1,67 @@
+import type { Ledger } from '../ledger/database.ts'
+import { type MediaId, newMediaId, type UploadId } from '../ledger/ids.ts'
+import type { Lease, LeaseKeeper } from '../ledger/lease-keeper.ts'
+import {
+  type AppendResult,
+  appendAndRelease,
+  appendBytes,
+  type Enqueue,
+  finishUpload,
+  terminateUpload,
+  type UploadRow,
+} from '../ledger/uploads.ts'
+import { LeaseLost } from './outcomes.ts'
+
+export type CommitsOptions = {
+  db: Ledger
+  leases: LeaseKeeper
+  enqueueProcessing: Enqueue<MediaId>
+  enqueueRemoval: Enqueue<UploadId>
+}
+
+/**
+ * How a store tells the ledger what it has durably stored. Every commit carries the fence of the
+ * request's lease and the offset it started from; after `LeaseLost` nothing was changed.
+ */
+export class Commits {
+  readonly #options: CommitsOptions
+
+  constructor(options: CommitsOptions) {
+    this.#options = options
+  }
+
+  /** Bytes up to `to` are durable and the request goes on. */
+  async checkpoint(upload: UploadRow, lease: Lease, to: number): Promise<void> {
+    const { db } = this.#options
+    const result = await appendBytes(db, { id: upload.id, fence: lease.fence, from: upload.offset, to })
+    if (result.kind === 'fenced-off') throw new LeaseLost()
+    upload.offset = to
+  }
+
+  /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
+  async lastAppend(upload: UploadRow, lease: Lease, to: number): Promise<void> {
+    const { db, enqueueProcessing } = this.#options
+    const append = { id: upload.id, fence: lease.fence, from: upload.offset, to }
+    if (to === upload.size) {
+      const mediaId = newMediaId()
+      this.#settle(lease, await finishUpload(db, append, mediaId, enqueueProcessing))
+      upload.state = 'received'
+      upload.media_id = mediaId
+    } else {
+      this.#settle(lease, await appendAndRelease(db, append))
+    }
+    upload.offset = to
+  }
+
+  /** Ends an open upload; its bytes are removed by a job that this commit enqueues. */
+  async terminate(upload: UploadRow, lease: Lease): Promise<void> {
+    const { db, enqueueRemoval } = this.#options
+    this.#settle(lease, await terminateUpload(db, { id: upload.id, fence: lease.fence }, enqueueRemoval))
+    upload.state = 'terminated'
+  }
+
+  #settle(lease: Lease, result: AppendResult): void {
+    if (result.kind === 'fenced-off') throw new LeaseLost()
+    this.#options.leases.releasedWithAppend(lease, result.contended)
+  }
+}

@@ -1,0 +1,177 @@
+import { Readable } from 'node:stream'
+import { FileStore } from '@tus/file-store'
+import { ERRORS, Upload } from '@tus/utils'
+import type { Ledger } from '../../ledger/database.ts'
+import { parseUploadId, type UploadId } from '../../ledger/ids.ts'
+import type { Lease } from '../../ledger/lease-keeper.ts'
+import { declareLength, findUpload, type UploadRow } from '../../ledger/uploads.ts'
+import { appendContext, requireLease } from '../append-context.ts'
+import type { Commits } from '../commits.ts'
+import { LeaseLost, UploadGone, UploadNotFound } from '../outcomes.ts'
+import type { DiskObjects } from './disk-objects.ts'
+import { FileWriter } from './file-writer.ts'
+
+/** When written bytes are forced to the disk: before every acknowledgement, before the last, or never. */
+export type DiskSync = 'always' | 'finish' | 'never'
+
+export type DiskStoreOptions = {
+  db: Ledger
+  commits: Commits
+  objects: DiskObjects
+  sync: DiskSync
+  /** How long an upload may stay open, for the `Upload-Expires` header. */
+  expiresAfterMs: number
+}
+
+/** During a long request the ledger learns of new bytes after this much data and time, whichever is later. */
+const CHECKPOINT_BYTES = 8 * 1024 * 1024
+const CHECKPOINT_MS = 500
+
+/**
+ * tus data store on a local disk. It is the package's `FileStore` with what is unsafe in it replaced:
+ *
+ * - offset, size and metadata live in the ledger, not in a JSON file that a crash can tear; the offset
+ *   is what both ledger and file have, never what only the file has;
+ * - `create` touches no file, so that it cannot empty an existing one;
+ * - `write` makes bytes durable before it acknowledges them, keeps what arrived when the client goes
+ *   away, commits under the request's fence, and finishes the upload in the ledger;
+ * - `remove` ends the upload in the ledger; `deleteExpired`, which deletes completed uploads, is off.
+ */
+export class DiskStore extends FileStore {
+  readonly #options: DiskStoreOptions
+
+  constructor(options: DiskStoreOptions) {
+    super({
+      directory: options.objects.directory,
+      expirationPeriodInMilliseconds: options.expiresAfterMs,
+      configstore: { get: async () => undefined, set: async () => {}, delete: async () => {} },
+    })
+    this.#options = options
+  }
+
+  /** The upload's row exists by now; an empty file is complete as soon as it is created. */
+  override async create(upload: Upload): Promise<Upload> {
+    const { upload: row } = appendContext()
+    if (!row) throw new UploadNotFound()
+    upload.creation_date = row.created_at.toISOString()
+    if (row.size === 0) await this.write(emptySource(), upload.id, 0)
+    return upload
+  }
+
+  override async getUpload(id: string): Promise<Upload> {
+    const context = appendContext()
+    const { db, objects } = this.#options
+    const row = await findUpload(db, context.ownerId, asUploadId(id))
+    if (!row) throw new UploadNotFound()
+    context.upload = row
+    if (row.state !== 'open' && row.state !== 'received') throw new UploadGone(row)
+    if (row.state === 'open' && row.expires_at.getTime() <= Date.now()) {
+      throw new UploadGone({ ...row, state: 'expired' })
+    }
+    const stored = row.state === 'open' ? ((await objects.sizeOf(row.storage_key)) ?? 0) : row.offset
+    return new Upload({
+      id,
+      size: row.size ?? undefined,
+      offset: Math.min(row.offset, stored),
+      metadata: row.metadata,
+      // Only an open upload expires; without a date the handlers do not look.
+      creation_date: row.state === 'open' ? row.created_at.toISOString() : undefined,
+    })
+  }
+
+  override async declareUploadLength(id: string, size: number): Promise<void> {
+    const { upload } = appendContext()
+    const lease = requireLease()
+    if (!upload || !(await declareLength(this.#options.db, { id: asUploadId(id), fence: lease.fence, size }))) {
+      throw new LeaseLost()
+    }
+    upload.size = size
+  }
+
+  /**
+   * Appends a request's body. Resolves with the new offset once the ledger has it; when the source
+   * fails, what arrived before is kept and the failure passed on.
+   */
+  override async write(source: Readable, _id: string, offset: number): Promise<number> {
+    const context = appendContext()
+    const { upload } = context
+    if (!upload) throw new UploadNotFound()
+    // The last PATCH repeated: there is nothing to add and nothing to finish twice.
+    if (upload.state === 'received') {
+      for await (const _ of source) throw ERRORS.ERR_SIZE_EXCEEDED
+      return offset
+    }
+    const lease = requireLease()
+    const { commits, objects, sync } = this.#options
+    const writer = await FileWriter.open(objects.pathOf(upload.storage_key), offset)
+    try {
+      const { failure, received } = await this.#receive(source, writer, upload, lease, offset)
+      context.onReceived(received, upload.size)
+      const complete = writer.written === upload.size
+      if (sync === 'always' || (sync === 'finish' && complete)) await writer.sync()
+      // With nothing new there is nothing to commit, unless an empty file is to be finished.
+      if (writer.written > upload.offset || complete) await commits.lastAppend(upload, lease, writer.written)
+      if (failure !== undefined) throw failure
+      return writer.written
+    } finally {
+      await writer.close()
+    }
+  }
+
+  /** tus 1.0 § termination. The bytes go by the job that the ledger enqueued in the same commit. */
+  override async remove(id: string): Promise<void> {
+    await this.getUpload(id)
+    const { upload } = appendContext()
+    if (!upload) throw new UploadNotFound()
+    await this.#options.commits.terminate(upload, requireLease())
+  }
+
+  override async deleteExpired(): Promise<number> {
+    throw new Error('expiry is decided by the ledger')
+  }
+
+  async #receive(source: Readable, writer: FileWriter, upload: UploadRow, lease: Lease, offset: number) {
+    const { onReceived } = appendContext()
+    const mayWrite = () => lease.isCurrent()
+    let received = offset
+    let failure: unknown
+    let checkpointAt = performance.now() + CHECKPOINT_MS
+    try {
+      for await (const chunk of source as AsyncIterable<Uint8Array>) {
+        if (!mayWrite()) throw new LeaseLost()
+        received += chunk.byteLength
+        await writer.write(chunk, mayWrite)
+        onReceived(received, upload.size)
+        const uncommitted = writer.written - upload.offset
+        if (uncommitted >= CHECKPOINT_BYTES && performance.now() >= checkpointAt) {
+          await this.#checkpoint(writer, upload, lease)
+          checkpointAt = performance.now() + CHECKPOINT_MS
+        }
+      }
+    } catch (error) {
+      failure = error
+    }
+    // A client that went away has sent these bytes all the same.
+    await writer.flush(mayWrite)
+    return { failure, received }
+  }
+
+  async #checkpoint(writer: FileWriter, upload: UploadRow, lease: Lease): Promise<void> {
+    // The last byte is committed by the append that finishes.
+    if (writer.written === upload.size) return
+    if (this.#options.sync === 'always') await writer.sync()
+    await this.#options.commits.checkpoint(upload, lease, writer.written)
+  }
+}
+
+function asUploadId(text: string): UploadId {
+  const id = parseUploadId(text)
+  if (!id) throw new UploadNotFound()
+  return id
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+function emptySource(): Readable {
+  return Readable.from(nothing())
+}

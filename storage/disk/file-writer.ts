@@ -1,0 +1,95 @@
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { syncDirectory, translateWriteError } from './disk-objects.ts'
+
+/** Chunks are gathered up to this size, so that one system call writes several. */
+const GATHER_BYTES = 512 * 1024
+
+/** Writes bytes one after the other into a file, from a given offset on. */
+export class FileWriter {
+  readonly #handle: FileHandle
+  #gathered: Uint8Array[] = []
+  #gatheredBytes = 0
+  #written: number
+
+  private constructor(handle: FileHandle, offset: number) {
+    this.#handle = handle
+    this.#written = offset
+  }
+
+  /**
+   * Opens the file for writing at `offset`, creating it durably when it is new, and cuts off what an
+   * unacknowledged request may have left behind that offset.
+   */
+  static async open(path: string, offset: number): Promise<FileWriter> {
+    try {
+      const isNew = offset === 0
+      const handle = await open(path, constants.O_RDWR | (isNew ? constants.O_CREAT : 0), 0o640)
+      try {
+        if ((await handle.stat()).size > offset) await handle.truncate(offset)
+        if (isNew) await syncDirectory(dirname(path))
+      } catch (error) {
+        await handle.close()
+        throw error
+      }
+      return new FileWriter(handle, offset)
+    } catch (error) {
+      throw translateWriteError(error)
+    }
+  }
+
+  /** The offset behind the last byte handed to the operating system. */
+  get written(): number {
+    return this.#written
+  }
+
+  /** Takes a chunk; resolves when there is room for the next. `mayWrite` is asked before each write. */
+  async write(chunk: Uint8Array, mayWrite: () => boolean): Promise<void> {
+    this.#gathered.push(chunk)
+    this.#gatheredBytes += chunk.byteLength
+    if (this.#gatheredBytes >= GATHER_BYTES) await this.flush(mayWrite)
+  }
+
+  /** Hands everything gathered to the operating system, or drops it when writing is not allowed any more. */
+  async flush(mayWrite: () => boolean): Promise<void> {
+    let pending = this.#gathered
+    this.#gathered = []
+    this.#gatheredBytes = 0
+    while (pending.length > 0 && mayWrite()) {
+      try {
+        const { bytesWritten } = await this.#handle.writev(pending, this.#written)
+        this.#written += bytesWritten
+        pending = skipBytes(pending, bytesWritten)
+      } catch (error) {
+        throw translateWriteError(error)
+      }
+    }
+  }
+
+  /** Returns when every byte up to `written` would survive a power cut. */
+  async sync(): Promise<void> {
+    try {
+      await this.#handle.datasync()
+    } catch (error) {
+      throw translateWriteError(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close()
+  }
+}
+
+function skipBytes(chunks: Uint8Array[], count: number): Uint8Array[] {
+  let left = count
+  let index = 0
+  for (; index < chunks.length; index++) {
+    const length = chunks[index]?.byteLength ?? 0
+    if (left < length) break
+    left -= length
+  }
+  const rest = chunks.slice(index)
+  if (left > 0 && rest[0]) rest[0] = rest[0].subarray(left)
+  return rest
+}
