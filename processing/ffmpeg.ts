@@ -53,7 +53,19 @@ export class Ffmpeg {
     const { atSeconds, width } = run
     // Seeking before the input jumps to the key frame instead of decoding up to the moment.
     const args = ['-v', 'error', '-nostdin', '-ss', atSeconds.toFixed(3), ...inputArgs(run)]
-    const output = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=w='min(${width},iw)':h=-2`, '-f', 'image2pipe', '-c:v', 'png', 'pipe:1']
+    const output = [
+      '-map',
+      '0:v:0',
+      '-frames:v',
+      '1',
+      '-vf',
+      `scale=w='min(${width},iw)':h=-2`,
+      '-f',
+      'image2pipe',
+      '-c:v',
+      'png',
+      'pipe:1',
+    ]
     const { stdout, stderr } = await this.#run(this.#options.ffmpegPath, [...args, ...output], run, {
       timeout: FRAME_TIMEOUT_MS,
       maxBuffer: MAX_FRAME_BYTES,
@@ -62,7 +74,12 @@ export class Ffmpeg {
     return stdout
   }
 
-  async #run(program: string, args: string[], { signal }: ToolRun, limits: { timeout: number; maxBuffer: number }) {
+  async #run(
+    program: string,
+    args: string[],
+    { signal }: ToolRun,
+    limits: { timeout: number; maxBuffer: number },
+  ) {
     try {
       const result = await execa(program, args, {
         encoding: 'buffer',
@@ -77,8 +94,10 @@ export class Ffmpeg {
       const said: unknown = error.stderr
       const stderr = said instanceof Uint8Array ? shorten(said) : ''
       // It ran to its end and said no; anything else (missing, killed, cancelled) is not the file's fault.
-      if (error.exitCode !== undefined && !error.isCanceled && !error.timedOut) throw new UnreadableInput(stderr)
-      if (error.timedOut || error.isMaxBuffer) throw new UnreadableInput('reading the file took too long or gave too much')
+      if (error.exitCode !== undefined && !error.isCanceled && !error.timedOut)
+        throw new UnreadableInput(stderr)
+      if (error.timedOut || error.isMaxBuffer)
+        throw new UnreadableInput('reading the file took too long or gave too much')
       throw error
     }
   }
@@ -91,5 +110,9 @@ function inputArgs({ input, demuxers }: ToolRun): string[] {
 
 /** The end of what was said, without the input's address, which is nobody's business. */
 function shorten(stderr: Uint8Array): string {
-  return Buffer.from(stderr).toString('utf8').replaceAll(/(\/|https?:)\S+: /g, '').trim().slice(-STDERR_CHARACTERS)
+  return Buffer.from(stderr)
+    .toString('utf8')
+    .replaceAll(/(\/|https?:)\S+: /g, '')
+    .trim()
+    .slice(-STDERR_CHARACTERS)
 }

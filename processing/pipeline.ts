@@ -27,7 +27,11 @@ export type PipelineOptions = {
  * media that has ended is left alone. A verdict against the file ends it as `rejected`; other errors
  * are thrown, for the queue to try again.
  */
-export async function processMedia(options: PipelineOptions, id: MediaId, signal: AbortSignal): Promise<void> {
+export async function processMedia(
+  options: PipelineOptions,
+  id: MediaId,
+  signal: AbortSignal,
+): Promise<void> {
   const { tools, onStep } = options
   const { db } = tools
   const done = await stepsDone(db, id)

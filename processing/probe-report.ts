@@ -19,11 +19,14 @@ const Stream = z.object({
 
 const Report = z.object({
   streams: z.array(Stream).default([]),
-  format: z.object({ duration: NumberText, bit_rate: NumberText }).default({ duration: undefined, bit_rate: undefined }),
+  format: z
+    .object({ duration: NumberText, bit_rate: NumberText })
+    .default({ duration: undefined, bit_rate: undefined }),
 })
 
 /** What ffprobe says on its error output, with exit code 0, when bytes are missing. */
-const DAMAGE = /partial file|ended prematurely|truncat|invalid data found|moov atom not found|error reading|corrupt/i
+const DAMAGE =
+  /partial file|ended prematurely|truncat|invalid data found|moov atom not found|error reading|corrupt/i
 
 /**
  * The facts in ffprobe's report. The first real video stream and the first audio stream count; width
@@ -39,10 +42,12 @@ export function readProbe(json: unknown, read: { size: number; complaints: strin
   const video = streams.find((s) => s.codec_type === 'video' && !s.disposition?.attached_pic)
   const audio = streams.find((s) => s.codec_type === 'audio')
   if (!video && !audio) throw new Rejected('damaged', 'The file holds neither video nor audio.')
-  if ([video, audio].every((s) => !s?.nb_read_packets)) throw new Rejected('damaged', 'The file holds no data.')
+  if ([video, audio].every((s) => !s?.nb_read_packets))
+    throw new Rejected('damaged', 'The file holds no data.')
 
   const duration = format.duration ?? video?.duration ?? audio?.duration ?? null
-  const isTurned = Math.abs(video?.side_data_list?.find((d) => d.rotation !== undefined)?.rotation ?? 0) % 180 === 90
+  const isTurned =
+    Math.abs(video?.side_data_list?.find((d) => d.rotation !== undefined)?.rotation ?? 0) % 180 === 90
   return {
     duration_seconds: duration,
     width: (isTurned ? video?.height : video?.width) ?? null,

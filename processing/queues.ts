@@ -51,7 +51,14 @@ export async function createQueues(boss: PgBoss): Promise<void> {
       expireInSeconds: 4 * 3600,
       ...shared,
     },
-    { name: QUEUES.removal, retryLimit: 1000, retryDelay: 2, retryBackoff: true, retryDelayMax: 3600, ...shared },
+    {
+      name: QUEUES.removal,
+      retryLimit: 1000,
+      retryDelay: 2,
+      retryBackoff: true,
+      retryDelayMax: 3600,
+      ...shared,
+    },
   ]
   for (const { name, ...settings } of queues) {
     if (await boss.getQueue(name)) await boss.updateQueue(name, settings)

@@ -51,7 +51,9 @@ export class Scanner {
       if (error instanceof Error && /size limit exceeded/i.test(error.message)) {
         return { kind: 'not-scanned', why: 'the file is larger than clamd accepts' }
       }
-      throw error instanceof Waiting ? error : new Waiting('clamd is away or did not finish the scan', { cause: error })
+      throw error instanceof Waiting
+        ? error
+        : new Waiting('clamd is away or did not finish the scan', { cause: error })
     } finally {
       stream.destroy()
       source.destroy()

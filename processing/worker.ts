@@ -75,15 +75,22 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   const workers: string[] = []
-  async function work<Data extends object>(queue: string, handle: (job: Job<Data>) => Promise<void>): Promise<void> {
-    const id: string = await boss.work<Data>(queue, { pollingIntervalSeconds: POLL_SECONDS }, async ([job]) => {
-      try {
-        if (job) await handle(job)
-      } finally {
-        // There may be more: look at once instead of at the next poll.
-        boss.notifyWorker(id)
-      }
-    })
+  async function work<Data extends object>(
+    queue: string,
+    handle: (job: Job<Data>) => Promise<void>,
+  ): Promise<void> {
+    const id: string = await boss.work<Data>(
+      queue,
+      { pollingIntervalSeconds: POLL_SECONDS },
+      async ([job]) => {
+        try {
+          if (job) await handle(job)
+        } finally {
+          // There may be more: look at once instead of at the next poll.
+          boss.notifyWorker(id)
+        }
+      },
+    )
     workers.push(id)
   }
 

@@ -96,12 +96,16 @@ export function createApp(options: AppOptions): Express {
   app.use('/files', options.tus)
 
   app.options('/api/{*path}', (_request, response) => void response.status(204).end())
-  app.use('/api/v1/media', mediaApi({ db, bus, objects, links, publicUrl: config.PUBLIC_URL, authenticate: requireToken }))
+  app.use(
+    '/api/v1/media',
+    mediaApi({ db, bus, objects, links, publicUrl: config.PUBLIC_URL, authenticate: requireToken }),
+  )
   app.use('/api', requireToken)
   app.use('/api/v1/uploads', uploadsApi({ db, board: options.board, streams: options.streams }))
   app.use('/api/v1', infoApi({ db, policy: options.preCreate.policy, config }))
 
-  if (options.pageDirectory !== undefined) app.use(express.static(options.pageDirectory, { index: 'index.html' }))
+  if (options.pageDirectory !== undefined)
+    app.use(express.static(options.pageDirectory, { index: 'index.html' }))
   app.use(() => {
     throw notFound()
   })
@@ -122,7 +126,11 @@ function requestLog(log: Log): RequestHandler {
       response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug',
     serializers: {
       // Without headers and query: both carry secrets.
-      req: (request) => ({ id: request.id, method: request.method, path: String(request.url).split('?', 1)[0] }),
+      req: (request) => ({
+        id: request.id,
+        method: request.method,
+        path: String(request.url).split('?', 1)[0],
+      }),
       res: (response) => ({ statusCode: response.statusCode }),
     },
   })

@@ -14,7 +14,18 @@ export class ConfigError extends Error {
   }
 }
 
-const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'ES256', 'ES384', 'ES512'] as const
+const ALGORITHMS = [
+  'HS256',
+  'HS384',
+  'HS512',
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'ES256',
+  'ES384',
+  'ES512',
+] as const
 export type Algorithm = (typeof ALGORITHMS)[number]
 
 // Every variable arrives as text. `accepts` becomes both the end of an error line and a column of
@@ -65,15 +76,18 @@ const list = (accepts: string) =>
 const text = (accepts = 'any text') => parsed(accepts, (value) => (value === '' ? undefined : value))
 
 const formats = () =>
-  parsed(`media types, such as video/mp4,image/* (known: ${FORMATS.map((f) => f.contentType).join(', ')})`, (value) => {
-    const wanted = value.split(',').map((item) => item.trim().toLowerCase())
-    const chosen = wanted.map((item) =>
-      FORMATS.filter((f) => f.contentType === item || item === `${f.kind}/*` || f.aliases.includes(item)),
-    )
-    if (chosen.some((matches) => matches.length === 0)) return undefined
-    const all = new Set(chosen.flat())
-    return FORMATS.filter((f) => all.has(f))
-  })
+  parsed(
+    `media types, such as video/mp4,image/* (known: ${FORMATS.map((f) => f.contentType).join(', ')})`,
+    (value) => {
+      const wanted = value.split(',').map((item) => item.trim().toLowerCase())
+      const chosen = wanted.map((item) =>
+        FORMATS.filter((f) => f.contentType === item || item === `${f.kind}/*` || f.aliases.includes(item)),
+      )
+      if (chosen.some((matches) => matches.length === 0)) return undefined
+      const all = new Set(chosen.flat())
+      return FORMATS.filter((f) => all.has(f))
+    },
+  )
 
 export type ClamdAddress = { host: string; port: number } | { socketPath: string }
 
@@ -91,14 +105,20 @@ export const variables = z.object({
   NODE_ENV: text().optional().describe('`production` forbids development tokens.'),
   PORT: integer(0, 65535).prefault('1080').describe('Port to listen on; 0 picks a free one.'),
   HOST: text('an address or host name').prefault('127.0.0.1').describe('Address to listen on.'),
-  PUBLIC_URL: url('http:', 'https:').optional().describe('Address under which clients reach the server, when it differs.'),
+  PUBLIC_URL: url('http:', 'https:')
+    .optional()
+    .describe('Address under which clients reach the server, when it differs.'),
   TRUST_PROXY: text('false, true, a number of hops, or addresses such as loopback,10.0.0.0/8')
     .prefault('false')
     .describe('Whose `X-Forwarded-*` headers are believed (as in Express).'),
   CORS_ORIGINS: list('* or a comma-separated list of origins')
     .prefault('*')
-    .describe('Web origins whose pages may use the server. Tokens travel in a header, so `*` gives nothing away.'),
-  DATA_DIR: text('a directory').prefault('./data').describe('Embedded database, objects on disk, generated keys.'),
+    .describe(
+      'Web origins whose pages may use the server. Tokens travel in a header, so `*` gives nothing away.',
+    ),
+  DATA_DIR: text('a directory')
+    .prefault('./data')
+    .describe('Embedded database, objects on disk, generated keys.'),
   DATABASE_URL: url('postgres:', 'postgresql:')
     .optional()
     .describe('PostgreSQL 15 or newer. Without it the server runs one of its own below `DATA_DIR`.'),
@@ -106,8 +126,12 @@ export const variables = z.object({
   STORAGE: oneOf('disk').prefault('disk').describe('Where bytes live.'),
   DISK_SYNC: oneOf('always', 'finish', 'never')
     .prefault('always')
-    .describe('When written bytes are forced to the disk: before each acknowledgement, before the last, or never.'),
-  AUTH_JWT_SECRET: parsed('a secret of at least 32 characters', (value) => (value.length >= 32 ? value : undefined))
+    .describe(
+      'When written bytes are forced to the disk: before each acknowledgement, before the last, or never.',
+    ),
+  AUTH_JWT_SECRET: parsed('a secret of at least 32 characters', (value) =>
+    value.length >= 32 ? value : undefined,
+  )
     .optional()
     .describe('Shared secret of HS256 tokens.'),
   AUTH_JWT_PUBLIC_KEY: parsed('a public key in PEM format', (value) => {
@@ -128,20 +152,30 @@ export const variables = z.object({
     .describe('Accepted signature algorithms; the default follows from the kind of key.'),
   AUTH_ISSUER: text().optional().describe('Required `iss` of tokens.'),
   AUTH_AUDIENCE: text().optional().describe('Required `aud` of tokens.'),
-  AUTH_CLOCK_TOLERANCE: duration().prefault('30s').describe('Clock difference to the issuer that is put up with.'),
+  AUTH_CLOCK_TOLERANCE: duration()
+    .prefault('30s')
+    .describe('Clock difference to the issuer that is put up with.'),
   AUTH_DEV_TOKENS: flag()
     .prefault('false')
-    .describe('`POST /dev/token` gives a token to anyone who asks. `npm start` sets it on a loopback address.'),
+    .describe(
+      '`POST /dev/token` gives a token to anyone who asks. `npm start` sets it on a loopback address.',
+    ),
   UPLOAD_MAX_SIZE: size().prefault('500MB').describe('Largest file.'),
   UPLOAD_MIN_SIZE: size().prefault('1KB').describe('Smallest file.'),
   UPLOAD_ALLOWED_TYPES: formats()
     .prefault('video/*,image/*,audio/*')
     .describe('Media types accepted, by name, by declaration and by content.'),
   UPLOAD_EXPIRES_AFTER: duration().prefault('24h').describe('How long an upload may stay unfinished.'),
-  UPLOAD_IDLE_TIMEOUT: duration().prefault('60s').describe('A connection without a byte for this long is closed.'),
-  UPLOAD_MAX_OPEN: integer(1, 1_000_000).prefault('5').describe('Unfinished uploads an owner may have at a time.'),
+  UPLOAD_IDLE_TIMEOUT: duration()
+    .prefault('60s')
+    .describe('A connection without a byte for this long is closed.'),
+  UPLOAD_MAX_OPEN: integer(1, 1_000_000)
+    .prefault('5')
+    .describe('Unfinished uploads an owner may have at a time.'),
   QUOTA_BYTES: size().optional().describe('Bytes an owner may store; unlimited without it.'),
-  QUOTA_UPLOADS: integer(0, Number.MAX_SAFE_INTEGER).optional().describe('Files an owner may store; unlimited without it.'),
+  QUOTA_UPLOADS: integer(0, Number.MAX_SAFE_INTEGER)
+    .optional()
+    .describe('Files an owner may store; unlimited without it.'),
   MEDIA_MAX_DURATION: duration().prefault('2h').describe('Longest video or audio.'),
   MEDIA_MAX_WIDTH: integer(1, 65535).prefault('4096').describe('Pixels.'),
   MEDIA_MAX_HEIGHT: integer(1, 65535).prefault('4096').describe('Pixels.'),
@@ -153,7 +187,9 @@ export const variables = z.object({
   FFPROBE_PATH: text('a program').prefault('ffprobe').describe('The ffprobe to run.'),
   WORKER: oneOf('child', 'off').prefault('child').describe('`child`: `serve` runs a worker of its own.'),
   WORKER_CONCURRENCY: integer(1, 64).prefault('2').describe('Files one worker processes at a time.'),
-  LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').prefault('info').describe('Least severe messages to log.'),
+  LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent')
+    .prefault('info')
+    .describe('Least severe messages to log.'),
 })
 
 /** Variables whose values never appear in a log line, an error or the documentation. */
@@ -167,7 +203,15 @@ export type AuthKey =
   | { kind: 'jwks'; url: string }
 
 export type Config = Readonly<
-  Omit<Variables, 'AUTH_JWT_SECRET' | 'AUTH_JWT_PUBLIC_KEY' | 'AUTH_JWKS_URL' | 'AUTH_ALGORITHMS' | 'DATA_DIR' | 'TRUST_PROXY'> & {
+  Omit<
+    Variables,
+    | 'AUTH_JWT_SECRET'
+    | 'AUTH_JWT_PUBLIC_KEY'
+    | 'AUTH_JWKS_URL'
+    | 'AUTH_ALGORITHMS'
+    | 'DATA_DIR'
+    | 'TRUST_PROXY'
+  > & {
     DATA_DIR: string
     TRUST_PROXY: boolean | number | string
     auth: { key: AuthKey; algorithms: readonly Algorithm[] }
@@ -175,11 +219,13 @@ export type Config = Readonly<
   }
 >
 
+export type Environment = Readonly<Record<string, string | undefined>>
+
 /**
  * Reads the configuration from environment variables. Unknown variables are ignored; empty ones count
- * as absent. Fails with `ConfigError`, which lists everything that is wrong at once.
+ * as absent. A process that checks no tokens, such as a worker, needs no key for them. Fails with `ConfigError`, which lists everything that is wrong at once.
  */
-export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+export function parseConfig(env: Environment, needs: { auth: boolean }): Config {
   const given = Object.fromEntries(
     Object.keys(variables.shape).flatMap((name) => (env[name] ? [[name, env[name]]] : [])),
   )
@@ -198,15 +244,19 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     ...values,
     DATA_DIR: resolve(values.DATA_DIR),
     TRUST_PROXY: trustProxy(values.TRUST_PROXY),
-    auth: readAuth(result.data, problems),
+    auth: readAuth(result.data, needs.auth, problems),
     formats: values.UPLOAD_ALLOWED_TYPES,
   }
   if (values.UPLOAD_MIN_SIZE > values.UPLOAD_MAX_SIZE) {
-    problems.push(`UPLOAD_MIN_SIZE: "${env.UPLOAD_MIN_SIZE}" is not accepted; it takes at most UPLOAD_MAX_SIZE`)
+    problems.push(
+      `UPLOAD_MIN_SIZE: "${env.UPLOAD_MIN_SIZE}" is not accepted; it takes at most UPLOAD_MAX_SIZE`,
+    )
   }
   for (const side of ['WIDTH', 'HEIGHT'] as const) {
     if (values[`MEDIA_MIN_${side}`] > values[`MEDIA_MAX_${side}`]) {
-      problems.push(`MEDIA_MIN_${side}: "${values[`MEDIA_MIN_${side}`]}" is not accepted; it takes at most MEDIA_MAX_${side}`)
+      problems.push(
+        `MEDIA_MIN_${side}: "${values[`MEDIA_MIN_${side}`]}" is not accepted; it takes at most MEDIA_MAX_${side}`,
+      )
     }
   }
   if (values.AUTH_DEV_TOKENS && values.NODE_ENV === 'production') {
@@ -219,16 +269,19 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   return Object.freeze(config)
 }
 
-function readAuth(values: Variables, problems: string[]): Config['auth'] {
+function readAuth(values: Variables, isNeeded: boolean, problems: string[]): Config['auth'] {
   const keys: AuthKey[] = []
   if (values.AUTH_JWT_SECRET) keys.push({ kind: 'secret', secret: values.AUTH_JWT_SECRET })
   if (values.AUTH_JWT_PUBLIC_KEY) keys.push({ kind: 'public-key', pem: values.AUTH_JWT_PUBLIC_KEY })
   if (values.AUTH_JWKS_URL) keys.push({ kind: 'jwks', url: values.AUTH_JWKS_URL })
   const [key, second] = keys
   if (!key || second) {
-    problems.push(
-      `AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY, AUTH_JWKS_URL: ${key ? 'several are' : 'none is'} set; exactly one is needed`,
-    )
+    if (isNeeded || second) {
+      problems.push(
+        `AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY, AUTH_JWKS_URL: ${key ? 'several are' : 'none is'} set; exactly one is needed`,
+      )
+    }
+    // No algorithm is accepted, so no token is.
     return { key: { kind: 'secret', secret: '' }, algorithms: [] }
   }
   const algorithms = values.AUTH_ALGORITHMS ?? (key.kind === 'secret' ? ['HS256'] : ['RS256', 'ES256'])
@@ -236,7 +289,9 @@ function readAuth(values: Variables, problems: string[]): Config['auth'] {
   const misfits = algorithms.filter((name) => name.startsWith('HS') !== (key.kind === 'secret'))
   if (misfits.length > 0) {
     const accepted = key.kind === 'secret' ? 'HS256, HS384, HS512' : 'RS*, PS* or ES* algorithms'
-    problems.push(`AUTH_ALGORITHMS: "${misfits.join(',')}" is not accepted; with this kind of key it takes ${accepted}`)
+    problems.push(
+      `AUTH_ALGORITHMS: "${misfits.join(',')}" is not accepted; with this kind of key it takes ${accepted}`,
+    )
   }
   return { key, algorithms }
 }

@@ -6,7 +6,8 @@ export const assemble: Step = {
   async run({ media, objects }) {
     const size = await objects.sizeOf(media.storage_key)
     // Not a verdict: the ledger says these bytes were acknowledged.
-    if (size !== media.size) throw new Error(`the object has ${size ?? 'no'} bytes where ${media.size} were received`)
+    if (size !== media.size)
+      throw new Error(`the object has ${size ?? 'no'} bytes where ${media.size} were received`)
     return { detail: { size } }
   },
 }

@@ -17,11 +17,18 @@ export const identify: Step = {
         : new Rejected('type-not-allowed', `The content is ${detected}, which is not accepted here.`)
     }
     if (!allowedFormats.includes(format)) {
-      throw new Rejected('type-not-allowed', `The content is ${format.contentType}, which is not accepted here.`)
+      throw new Rejected(
+        'type-not-allowed',
+        `The content is ${format.contentType}, which is not accepted here.`,
+      )
     }
     const { filename, declared_type } = await declarationOf(db, media.upload_id)
     checkClaim(format, filename === null ? undefined : formatOfName(FORMATS, filename), 'name')
-    checkClaim(format, declared_type === null ? undefined : formatOfType(FORMATS, declared_type), 'declared type')
+    checkClaim(
+      format,
+      declared_type === null ? undefined : formatOfType(FORMATS, declared_type),
+      'declared type',
+    )
     return { facts: { content_type: format.contentType, kind: format.kind }, detail: { detected } }
   },
 }
@@ -29,7 +36,10 @@ export const identify: Step = {
 /** Containers of one family count as the same: phones name mp4 files .mov and the other way round. */
 function checkClaim(actual: Format, claimed: Format | undefined, by: string): void {
   if (!claimed || claimed.family === actual.family) return
-  throw new Rejected('type-mismatch', `By its ${by} the file is ${claimed.contentType}, by its content ${actual.contentType}.`)
+  throw new Rejected(
+    'type-mismatch',
+    `By its ${by} the file is ${claimed.contentType}, by its content ${actual.contentType}.`,
+  )
 }
 
 async function detect(source: Readable): Promise<string | undefined> {

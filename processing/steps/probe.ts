@@ -2,11 +2,11 @@ import sharp from 'sharp'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { FORMATS } from '../../storage/formats.ts'
 import { UnreadableInput } from '../ffmpeg.ts'
+import { imageError } from '../image-error.ts'
 import { readProbe } from '../probe-report.ts'
 import { qualityOf } from '../quality.ts'
 import type { MediaLimits, Step, StepContext } from '../step.ts'
 import { Rejected } from '../verdict.ts'
-import { imageError } from '../image-error.ts'
 
 /** Reads what the media is like, and rejects what is damaged or outside the limits. */
 export const probe: Step = {
@@ -16,7 +16,12 @@ export const probe: Step = {
     checkDuration(facts, context.limits)
     if (context.media.kind !== 'audio') checkDimensions(facts, context.limits)
     const { width, height } = facts
-    return { facts: { ...facts, quality: width && height && context.media.kind === 'video' ? qualityOf(width, height) : null } }
+    return {
+      facts: {
+        ...facts,
+        quality: width && height && context.media.kind === 'video' ? qualityOf(width, height) : null,
+      },
+    }
   },
 }
 
@@ -26,10 +31,13 @@ async function probeStreams({ media, objects, ffmpeg, signal }: StepContext): Pr
   try {
     const { json, complaints } = await ffmpeg.probe({ input, demuxers, signal })
     const facts = readProbe(json, { size: media.size, complaints })
-    if (media.kind === 'video' && facts.width === null) throw new Rejected('no-picture', 'The file holds no video.')
+    if (media.kind === 'video' && facts.width === null)
+      throw new Rejected('no-picture', 'The file holds no video.')
     return facts
   } catch (error) {
-    throw error instanceof UnreadableInput ? new Rejected('damaged', 'The file is damaged or incomplete.') : error
+    throw error instanceof UnreadableInput
+      ? new Rejected('damaged', 'The file is damaged or incomplete.')
+      : error
   }
 }
 
@@ -47,16 +55,25 @@ async function probeImage({ media, objects }: StepContext): Promise<MediaFacts> 
 
 function checkDuration({ duration_seconds: seconds }: MediaFacts, limits: MediaLimits): void {
   if (seconds === undefined || seconds === null || seconds <= limits.maxDurationSeconds) return
-  throw new Rejected('too-long', `It lasts ${seconds.toFixed(1)} s; at most ${limits.maxDurationSeconds} s are accepted.`)
+  throw new Rejected(
+    'too-long',
+    `It lasts ${seconds.toFixed(1)} s; at most ${limits.maxDurationSeconds} s are accepted.`,
+  )
 }
 
 function checkDimensions({ width, height }: MediaFacts, limits: MediaLimits): void {
   if (!width || !height) return
   const is = `It is ${width}×${height}`
   if (width > limits.maxWidth || height > limits.maxHeight) {
-    throw new Rejected('dimensions-too-large', `${is}; at most ${limits.maxWidth}×${limits.maxHeight} is accepted.`)
+    throw new Rejected(
+      'dimensions-too-large',
+      `${is}; at most ${limits.maxWidth}×${limits.maxHeight} is accepted.`,
+    )
   }
   if (width < limits.minWidth || height < limits.minHeight) {
-    throw new Rejected('dimensions-too-small', `${is}; at least ${limits.minWidth}×${limits.minHeight} is accepted.`)
+    throw new Rejected(
+      'dimensions-too-small',
+      `${is}; at least ${limits.minWidth}×${limits.minHeight} is accepted.`,
+    )
   }
 }

@@ -16,8 +16,10 @@ export const scan: Step = {
     const source = await objects.read(media.storage_key)
     if (scanner) {
       const verdict = await scanner.scan(source, onChunk)
-      if (verdict.kind === 'infected') throw new Rejected('infected', `The file contains ${verdict.signature}.`)
-      if (verdict.kind === 'not-scanned') throw new Rejected('scan-limit-exceeded', `The file was not scanned: ${verdict.why}.`)
+      if (verdict.kind === 'infected')
+        throw new Rejected('infected', `The file contains ${verdict.signature}.`)
+      if (verdict.kind === 'not-scanned')
+        throw new Rejected('scan-limit-exceeded', `The file was not scanned: ${verdict.why}.`)
     } else {
       for await (const chunk of source as AsyncIterable<Uint8Array>) onChunk(chunk)
     }

@@ -3,9 +3,9 @@ import { recordRendition } from '../../ledger/media.ts'
 import { FORMATS } from '../../storage/formats.ts'
 import { renditionKey } from '../../storage/keys.ts'
 import { UnreadableInput } from '../ffmpeg.ts'
+import { imageError } from '../image-error.ts'
 import type { Step, StepContext } from '../step.ts'
 import { Rejected } from '../verdict.ts'
-import { imageError } from '../image-error.ts'
 
 const WIDTH = 640
 /** Where in a video the picture is taken: at one second, or at a tenth of one shorter than ten. */
@@ -44,7 +44,9 @@ async function ofVideo({ media, objects, ffmpeg, signal }: StepContext) {
     const frame = await ffmpeg.frame({ input, demuxers, signal, atSeconds, width: WIDTH })
     return await toWebp(sharp(frame))
   } catch (error) {
-    throw error instanceof UnreadableInput ? new Rejected('damaged', 'No picture could be read from the video.') : error
+    throw error instanceof UnreadableInput
+      ? new Rejected('damaged', 'No picture could be read from the video.')
+      : error
   }
 }
 

@@ -53,7 +53,11 @@ export async function sendObject(
 }
 
 /** The one range asked for; undefined for the whole: no range, several, or an outdated `If-Range`. */
-function requestedRange(request: Request, size: number, etag: string): { start: number; end: number } | undefined {
+function requestedRange(
+  request: Request,
+  size: number,
+  etag: string,
+): { start: number; end: number } | undefined {
   const ifRange = request.get('If-Range')
   if (ifRange !== undefined && ifRange !== etag) return undefined
   const ranges = request.range(size, { combine: true })
@@ -63,7 +67,8 @@ function requestedRange(request: Request, size: number, etag: string): { start: 
     })
   }
   // Malformed (-2) is ignored, as is any unit but bytes.
-  if (ranges === undefined || ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1) return undefined
+  if (ranges === undefined || ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1)
+    return undefined
   return ranges[0]
 }
 

@@ -20,7 +20,9 @@ export function devApi(config: Config): Router {
   const router = Router()
   router.post('/token', express.json({ limit: '4kb' }), (request, response) => {
     if (!LOOPBACK.test(request.get('Host') ?? '')) throw notFound()
-    response.set('Cache-Control', 'no-store').json({ token: signToken(config, readInput(TokenRequest, request.body ?? {})) })
+    response
+      .set('Cache-Control', 'no-store')
+      .json({ token: signToken(config, readInput(TokenRequest, request.body ?? {})) })
   })
   return router
 }

@@ -1,7 +1,7 @@
 import { Router } from 'express'
+import type { UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { readQuota } from '../../ledger/quotas.ts'
-import type { UploadPolicy } from '../../hooks/pre-create.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Config } from '../config.ts'
 
@@ -13,7 +13,11 @@ export function infoApi({ db, policy, config }: InfoApiOptions): Router {
 
   router.get('/formats', (_request, response) => {
     response.json({
-      types: policy.allowedFormats.map(({ contentType, extensions, kind }) => ({ contentType, extensions, kind })),
+      types: policy.allowedFormats.map(({ contentType, extensions, kind }) => ({
+        contentType,
+        extensions,
+        kind,
+      })),
       minSize: policy.minSize,
       maxSize: policy.maxSize,
       maxDurationSeconds: config.MEDIA_MAX_DURATION / 1000,

@@ -54,7 +54,8 @@ export function mediaApi(options: MediaApiOptions): Router {
   /** Lets in whoever holds a signed link, and asks everybody else for a token. */
   const linkOrToken = (target: LinkTarget): RequestHandler<{ id: string }> =>
     async function checkLinkOrToken(request, response, next) {
-      if (!links.check(idOf(request), target, request.query)) return void authenticate(request, response, next)
+      if (!links.check(idOf(request), target, request.query))
+        return void authenticate(request, response, next)
       response.locals.isLinked = true
       next()
     }

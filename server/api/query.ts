@@ -7,7 +7,10 @@ export function readInput<T extends z.ZodType>(schema: T, input: unknown): z.out
   if (result.success) return result.data
   const issue = result.error.issues[0]
   const where = issue?.path.join('.') ?? ''
-  throw new Problem('invalid-request', where === '' ? 'The input is malformed.' : `${where}: ${issue?.message}`)
+  throw new Problem(
+    'invalid-request',
+    where === '' ? 'The input is malformed.' : `${where}: ${issue?.message}`,
+  )
 }
 
 const Cursor = z.tuple([z.string().regex(/^\d{1,18}$/), z.string().max(64)])

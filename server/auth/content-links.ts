@@ -36,7 +36,9 @@ export class ContentLinks {
       })
     }
     if (expires * 1000 <= Date.now()) {
-      throw new Problem('token-expired', 'The link has expired.', { headers: { 'WWW-Authenticate': 'Bearer' } })
+      throw new Problem('token-expired', 'The link has expired.', {
+        headers: { 'WWW-Authenticate': 'Bearer' },
+      })
     }
     return true
   }

@@ -69,7 +69,12 @@ function principalOf(claims: string | jwt.JwtPayload): Principal {
 
 /** Anything printable that Postgres can keep and a log line can show. */
 function isId(value: unknown): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= MAX_ID_CHARACTERS && !/\p{Cc}/u.test(value)
+  return (
+    typeof value === 'string' &&
+    value.length > 0 &&
+    value.length <= MAX_ID_CHARACTERS &&
+    !/\p{Cc}/u.test(value)
+  )
 }
 
 function createKeySource(key: AuthKey): (kid: string | undefined) => Promise<string | KeyObject> {
@@ -87,7 +92,8 @@ function createKeySource(key: AuthKey): (kid: string | undefined) => Promise<str
         try {
           return (await client.getSigningKey(kid)).getPublicKey()
         } catch (error) {
-          if (error instanceof jwks.SigningKeyNotFoundError) throw invalid('The token is signed by an unknown key.', error)
+          if (error instanceof jwks.SigningKeyNotFoundError)
+            throw invalid('The token is signed by an unknown key.', error)
           throw new Problem('unavailable', 'The keys of the token issuer cannot be fetched.', {
             headers: { 'Retry-After': '5' },
             cause: error,

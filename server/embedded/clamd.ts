@@ -14,10 +14,13 @@ export type EmbeddedClamdOptions = {
   directory: string
   /** Signature directories in order of preference; the last one is the bundled test database. */
   signatureDirectories: readonly string[]
+  /** Directories to find clamd in, separated by colons. */
+  searchPath: string
   log: Log
 }
 
-const PROGRAMS = ['clamd', '/usr/sbin/clamd', '/usr/local/sbin/clamd', '/opt/homebrew/sbin/clamd']
+/** Daemons are often outside of a user's PATH. */
+const SYSTEM_DIRECTORIES = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin']
 const LOOPBACK = new Set(['127.0.0.1', 'localhost', '::1'])
 const STOP_MS = 5_000
 
@@ -38,9 +41,11 @@ export async function ensureClamd(options: EmbeddedClamdOptions): Promise<Embedd
     log.warn('clamd does not answer; files stay unscanned, and are not served, until it does')
     return { async stop() {} }
   }
-  const program = await findProgram()
+  const program = await findProgram(options.searchPath)
   if (!program) {
-    log.error('clamd is not installed; files stay unscanned, and are not served, until one answers (or set SCAN=off)')
+    log.error(
+      'clamd is not installed; files stay unscanned, and are not served, until one answers (or set SCAN=off)',
+    )
     return { async stop() {} }
   }
   const child = await start(program, options, pidFile)
@@ -74,18 +79,23 @@ async function start(program: string, options: EmbeddedClamdOptions, pidFile: st
     // Beyond its limits clamd answers OK unless told otherwise; ours lie above any accepted file.
     'StreamMaxLength 4000M',
     'MaxScanSize 4000M',
-    'MaxFileSize 4000M',
+    'MaxFileSize 2000M',
     'AlertExceedsMax yes',
     'MaxThreads 4',
   ]
   await writeFile(configFile, `${lines.join('\n')}\n`)
   // In a group of its own: Ctrl-C reaches us first, and we stop it when nobody scans any more.
-  const child = spawn(program, ['--config-file', configFile], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(program, ['--config-file', configFile], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   child.once('error', (error) => log.error({ err: error }, 'clamd could not be started'))
   child.once('exit', (code, signal) => {
     if (signal === null && code !== 0) log.error({ code }, 'clamd ended')
   })
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => log.warn({ clamd: text.trim() }, 'clamd says'))
+  child.stderr
+    ?.setEncoding('utf8')
+    .on('data', (text: string) => log.warn({ clamd: text.trim() }, 'clamd says'))
   return child
 }
 
@@ -107,17 +117,11 @@ async function firstWithSignatures(directories: readonly string[]): Promise<stri
   return last
 }
 
-async function findProgram(): Promise<string | undefined> {
-  for (const program of PROGRAMS) {
-    const places = program.startsWith('/') ? [program] : searchPath(program)
-    for (const place of places) if (await isThere(place)) return place
+async function findProgram(searchPath: string): Promise<string | undefined> {
+  for (const directory of [...searchPath.split(':'), ...SYSTEM_DIRECTORIES]) {
+    if (await isThere(join(directory, 'clamd'))) return join(directory, 'clamd')
   }
   return undefined
-}
-
-function searchPath(program: string): string[] {
-  // biome-ignore lint/style/noProcessEnv: this is how programs are found, not configuration
-  return (process.env.PATH ?? '').split(':').map((directory) => join(directory, program))
 }
 
 /** The pid of a clamd that a server on this data directory started and that is still alive. */
@@ -129,10 +133,9 @@ async function ownPid(pidFile: string): Promise<number | undefined> {
 async function stopPid(pid: number, pidFile: string): Promise<void> {
   if (!isAlive(pid)) return
   process.kill(pid, 'SIGTERM')
-  for (let waited = 0; isAlive(pid); waited += 50) {
-    if (waited >= STOP_MS) process.kill(pid, 'SIGKILL')
-    await sleep(50)
-  }
+  // Bounded, for a process that nobody reaps looks alive for ever.
+  for (let waited = 0; isAlive(pid) && waited < STOP_MS; waited += 50) await sleep(50)
+  if (isAlive(pid)) process.kill(pid, 'SIGKILL')
   await rm(pidFile, { force: true })
 }
 

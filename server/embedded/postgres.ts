@@ -39,7 +39,8 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   const runAs = await unprivilegedUser(directory)
   await checkExecutable(binaries, runAs)
   const password = await readOrCreatePassword(directory)
-  if (!(await exists(join(cluster, 'PG_VERSION')))) await initialise(binaries, directory, cluster, password, runAs)
+  if (!(await exists(join(cluster, 'PG_VERSION'))))
+    await initialise(binaries, directory, cluster, password, runAs)
 
   const running = await runningPort(cluster)
   const wasRunning = running !== undefined && (await isRunning(binaries, cluster, runAs))
@@ -54,8 +55,13 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   return {
     connectionString: connect(DATABASE),
     async stop() {
-      await guard.end().catch((error: unknown) => log.debug({ err: error }, 'the embedded database was gone already'))
-      await execa(binaries.pg_ctl, ['stop', '-D', cluster, '-m', 'fast', '-w', '-t', '60'], { ...runAs, stdio: 'ignore' })
+      await guard
+        .end()
+        .catch((error: unknown) => log.debug({ err: error }, 'the embedded database was gone already'))
+      await execa(binaries.pg_ctl, ['stop', '-D', cluster, '-m', 'fast', '-w', '-t', '60'], {
+        ...runAs,
+        stdio: 'ignore',
+      })
     },
   }
 }
@@ -66,7 +72,9 @@ async function findBinaries(): Promise<Binaries> {
   try {
     return (await import(name)) as Binaries
   } catch (error) {
-    throw new Error(`there is no embedded PostgreSQL for ${system}-${process.arch}: set DATABASE_URL`, { cause: error })
+    throw new Error(`there is no embedded PostgreSQL for ${system}-${process.arch}: set DATABASE_URL`, {
+      cause: error,
+    })
   }
 }
 
@@ -89,7 +97,9 @@ async function checkExecutable(binaries: Binaries, runAs: RunAs): Promise<void> 
   await execa(binaries.postgres, ['--version'], runAs).catch((error: unknown) => {
     throw new Error(
       `the embedded PostgreSQL at ${binaries.postgres} cannot be run` +
-        (runAs.uid === undefined ? '' : ' by the user postgres: clone Landfall outside of /root, or set DATABASE_URL'),
+        (runAs.uid === undefined
+          ? ''
+          : ' by the user postgres: clone Landfall outside of /root, or set DATABASE_URL'),
       { cause: error },
     )
   })
@@ -124,10 +134,14 @@ async function initialise(
     await writeFile(passwordFile, password, { mode: 0o600 })
     if (runAs.uid !== undefined && runAs.gid !== undefined) await chown(passwordFile, runAs.uid, runAs.gid)
     const options = ['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--data-checksums']
-    await execa(binaries.initdb, [`--pgdata=${fresh}`, `--username=${USER}`, `--pwfile=${passwordFile}`, ...options], {
-      ...runAs,
-      env: { LC_ALL: 'C' },
-    })
+    await execa(
+      binaries.initdb,
+      [`--pgdata=${fresh}`, `--username=${USER}`, `--pwfile=${passwordFile}`, ...options],
+      {
+        ...runAs,
+        env: { LC_ALL: 'C' },
+      },
+    )
     await rename(fresh, cluster).catch(async (error: unknown) => {
       // Another server that started with us was quicker.
       if (!(await exists(cluster))) throw error
@@ -156,9 +170,11 @@ async function startCluster(
   const log = join(directory, 'postgres.log')
   // pg_ctl puts the server into a session of its own: Ctrl-C reaches us first, and we stop it last.
   const start = ['start', '-D', cluster, '-w', '-t', '60', '-l', log, '-o', flags.join(' ')]
-  await execa(binaries.pg_ctl, start, { ...runAs, stdio: 'ignore', env: { LC_ALL: 'C' } }).catch((error: unknown) => {
-    throw new Error(`the embedded PostgreSQL did not start; ${log} says why`, { cause: error })
-  })
+  await execa(binaries.pg_ctl, start, { ...runAs, stdio: 'ignore', env: { LC_ALL: 'C' } }).catch(
+    (error: unknown) => {
+      throw new Error(`the embedded PostgreSQL did not start; ${log} says why`, { cause: error })
+    },
+  )
 }
 
 /** pg_ctl hands its options to a shell. */
@@ -187,10 +203,16 @@ async function freePort(): Promise<number> {
 
 /** A session lock: it ends with this process, however that ends. */
 async function takeServerLock(connectionString: string, directory: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString, application_name: 'landfall-server-lock', keepAlive: true })
+  const client = new pg.Client({
+    connectionString,
+    application_name: 'landfall-server-lock',
+    keepAlive: true,
+  })
   await client.connect()
   for (let attempt = 1; ; attempt++) {
-    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [SERVER_LOCK])
+    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [
+      SERVER_LOCK,
+    ])
     if (rows[0]?.held) return client
     if (attempt === LOCK_ATTEMPTS) break
     await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS))

@@ -77,7 +77,11 @@ export class EventStreams {
 
   async #isOver(upload: UploadRow, afterId: number): Promise<boolean> {
     if (afterId === 0) return false
-    const events = await eventsOfUpload(this.#options.db, { ownerId: upload.owner_id, uploadId: upload.id, afterId: 0 })
+    const events = await eventsOfUpload(this.#options.db, {
+      ownerId: upload.owner_id,
+      uploadId: upload.id,
+      afterId: 0,
+    })
     return events.some((event) => FINAL.has(event.type))
   }
 
@@ -212,6 +216,7 @@ function stateView(event: EventRow) {
 function lastEventId(request: Request): number {
   const text = request.get('Last-Event-ID')
   if (text === undefined || text === '') return 0
-  if (!/^\d{1,15}$/.test(text)) throw new Problem('invalid-header', 'Last-Event-ID is not one of this stream.')
+  if (!/^\d{1,15}$/.test(text))
+    throw new Problem('invalid-header', 'Last-Event-ID is not one of this stream.')
   return Number(text)
 }

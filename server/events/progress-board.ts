@@ -72,6 +72,9 @@ function speed(before: Entry | undefined, offset: number, now: number): number |
   const seconds = (now - before.at) / 1000
   if (seconds === 0) return before.bytesPerSecond
   const latest = (offset - before.offset) / seconds
-  const mean = before.bytesPerSecond === null ? latest : before.bytesPerSecond + SMOOTHING * (latest - before.bytesPerSecond)
+  const mean =
+    before.bytesPerSecond === null
+      ? latest
+      : before.bytesPerSecond + SMOOTHING * (latest - before.bytesPerSecond)
   return Math.round(mean)
 }

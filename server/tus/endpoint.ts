@@ -13,9 +13,15 @@ import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
 import { notFound, Problem } from '../errors.ts'
 import type { ProgressReporter } from '../events/progress-reporter.ts'
-import { LeaseLocker } from './locker.ts'
 import { drainAfterwards } from './drain.ts'
-import { applyMethodOverride, byteCountHeader, checkAppend, checkCreation, checkVersion } from './request-checks.ts'
+import { LeaseLocker } from './locker.ts'
+import {
+  applyMethodOverride,
+  byteCountHeader,
+  checkAppend,
+  checkCreation,
+  checkVersion,
+} from './request-checks.ts'
 import { translateTusError } from './translate.ts'
 
 export type TusEndpointOptions = {
@@ -104,7 +110,10 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
     requests.set(webRequest, context)
     const answer = await withAppendContext(context, () => tus.handleWeb(webRequest))
     if (context.failure !== undefined) throw translateTusError(context.failure, context.upload)
-    response.status(answer.status).set(headersOf(answer)).end(await answer.text())
+    response
+      .status(answer.status)
+      .set(headersOf(answer))
+      .end(await answer.text())
   }
 
   const router = Router()
@@ -173,5 +182,7 @@ function headersOf(answer: globalThis.Response): Record<string, string> {
 }
 
 function refuseMethod(request: Request, allow: string): never {
-  throw new Problem('method-not-allowed', `${request.method} is not possible here.`, { headers: { Allow: allow } })
+  throw new Problem('method-not-allowed', `${request.method} is not possible here.`, {
+    headers: { Allow: allow },
+  })
 }

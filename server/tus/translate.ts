@@ -29,7 +29,9 @@ export function translateTusError(error: unknown, upload: UploadRow | undefined)
     return new Problem('locked', 'Another request has taken over this upload.', { cause: error })
   }
   if (error instanceof StorageFull) {
-    return new Problem('storage-full', 'The storage is full; what was received so far is kept.', { cause: error })
+    return new Problem('storage-full', 'The storage is full; what was received so far is kept.', {
+      cause: error,
+    })
   }
   return fromPackage(error, upload)
 }
@@ -60,9 +62,15 @@ function fromPackage(error: unknown, upload: UploadRow | undefined): unknown {
     case ERRORS.ERR_MAX_SIZE_EXCEEDED:
       return new Problem('too-large', 'The body is longer than what is left of the upload.')
     case ERRORS.INVALID_METADATA:
-      return new Problem('invalid-metadata', 'Upload-Metadata takes "key base64value" pairs separated by commas.')
+      return new Problem(
+        'invalid-metadata',
+        'Upload-Metadata takes "key base64value" pairs separated by commas.',
+      )
     case ERRORS.INVALID_LENGTH:
-      return new Problem('invalid-header', 'Upload-Length is already known or smaller than the current offset.')
+      return new Problem(
+        'invalid-header',
+        'Upload-Length is already known or smaller than the current offset.',
+      )
     case ERRORS.FILE_NOT_FOUND:
       return notFound()
     case ERRORS.ABORTED:

@@ -1,0 +1,77 @@
+import { execa } from 'execa'
+import { openDatabase } from '../../ledger/database.ts'
+import { pendingMigrations } from '../../ledger/migrate.ts'
+import { clamdVersion, hasOfficialSignatures } from '../clamd-link.ts'
+import { type Config, type Environment, parseConfig } from '../config.ts'
+import { TEST_SIGNATURES_WARNING } from '../readiness.ts'
+
+type Finding = { level: 'ok' | 'warning' | 'error'; text: string }
+
+/** Checks what can be checked without serving, prints a line each, and exits 1 when something is wrong. */
+export async function doctor(env: Environment): Promise<number> {
+  const config = parseConfig(env, { auth: false })
+  const findings = [
+    { level: 'ok', text: `configuration: well-formed; data in ${config.DATA_DIR}` } satisfies Finding,
+    await checkProgram('ffmpeg', config.FFMPEG_PATH),
+    await checkProgram('ffprobe', config.FFPROBE_PATH),
+    await checkDatabase(config),
+    ...(await checkClamd(config)),
+  ]
+  for (const { level, text } of findings) process.stdout.write(`${level.padEnd(8)}${text}\n`)
+  return findings.some((finding) => finding.level === 'error') ? 1 : 0
+}
+
+async function checkProgram(name: string, path: string): Promise<Finding> {
+  try {
+    const { stdout } = await execa(path, ['-version'], { timeout: 10_000 })
+    return { level: 'ok', text: `${name}: ${stdout.split('\n', 1)[0]}` }
+  } catch {
+    return {
+      level: 'error',
+      text: `${name}: "${path}" cannot be run; install ffmpeg or set ${name.toUpperCase()}_PATH`,
+    }
+  }
+}
+
+async function checkDatabase(config: Config): Promise<Finding> {
+  if (config.DATABASE_URL === undefined) return { level: 'ok', text: 'database: embedded, started by serve' }
+  const db = openDatabase({
+    connectionString: config.DATABASE_URL,
+    maxConnections: 1,
+    applicationName: 'landfall-doctor',
+    onPoolError: () => {},
+  })
+  try {
+    const pending = await pendingMigrations(db)
+    return pending.length === 0
+      ? { level: 'ok', text: 'database: answers and is up to date' }
+      : { level: 'warning', text: `database: answers; to migrate: ${pending.join(', ')}` }
+  } catch (error) {
+    return {
+      level: 'error',
+      text: `database: does not answer (${error instanceof Error ? error.message : error})`,
+    }
+  } finally {
+    await db.destroy()
+  }
+}
+
+async function checkClamd(config: Config): Promise<Finding[]> {
+  if (config.SCAN === 'off') return [{ level: 'warning', text: 'clamd: SCAN=off, files are not scanned' }]
+  try {
+    const version = await clamdVersion(config.CLAMD_URL, 3_000)
+    return [
+      { level: 'ok', text: `clamd: ${version}` },
+      ...(hasOfficialSignatures(version)
+        ? []
+        : [{ level: 'warning', text: `clamd: ${TEST_SIGNATURES_WARNING}` } as const]),
+    ]
+  } catch {
+    return [
+      {
+        level: 'warning',
+        text: 'clamd: does not answer now; serve starts one when the address is on this machine',
+      },
+    ]
+  }
+}

@@ -1,0 +1,99 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { signToken } from '../auth/dev-token.ts'
+import { type Config, type Environment, parseConfig } from '../config.ts'
+import { developmentEnvironment, isLoopback } from '../development.ts'
+import { type EmbeddedClamd, ensureClamd } from '../embedded/clamd.ts'
+import { startEmbeddedPostgres } from '../embedded/postgres.ts'
+import { superviseWorker } from '../embedded/worker-process.ts'
+import { type HttpServer, startHttpServer } from '../http-server.ts'
+import { createLog, type Log } from '../log.ts'
+import { Releasers } from '../releasers.ts'
+import { untilStopped } from '../signals.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+
+/** Serves until a signal says stop, and starts what it needs that nobody else runs. */
+export async function serve(given: Environment, options: { isDevelopment: boolean }): Promise<number> {
+  const env = options.isDevelopment ? await developmentEnvironment(given) : given
+  const config = parseConfig(env, { auth: true })
+  const log = createLog({ level: config.LOG_LEVEL, name: 'landfall' })
+  const releasers = new Releasers()
+  try {
+    const connectionString = config.DATABASE_URL ?? (await embeddedDatabase(config, log, releasers))
+    if (config.SCAN === 'required') releasers.add('clamd', (await startClamd(config, env, log)).stop)
+    const pageDirectory = join(ROOT, 'client-demo', 'dist')
+    const server = await startHttpServer({
+      config,
+      log,
+      connectionString,
+      isOnlyServer: config.DATABASE_URL === undefined,
+      pageDirectory: existsSync(pageDirectory) ? pageDirectory : undefined,
+    })
+    releasers.add('server', () => server.close())
+    if (config.WORKER === 'child') {
+      const worker = superviseWorker({ ...env, DATABASE_URL: connectionString }, log)
+      releasers.add('worker', () => worker.stop())
+    }
+    greet(config, server.port)
+    warnSoon(server, log)
+    await untilStopped(log)
+    return 0
+  } finally {
+    await releasers.releaseAll(log)
+  }
+}
+
+async function embeddedDatabase(config: Config, log: Log, releasers: Releasers): Promise<string> {
+  const postgres = await startEmbeddedPostgres(join(config.DATA_DIR, 'postgres'), log)
+  releasers.add('embedded database', () => postgres.stop())
+  return postgres.connectionString
+}
+
+async function startClamd(config: Config, env: Environment, log: Log): Promise<EmbeddedClamd> {
+  return await ensureClamd({
+    address: config.CLAMD_URL,
+    directory: join(config.DATA_DIR, 'clamd'),
+    signatureDirectories: [
+      join(ROOT, '.runtime', 'clamav'),
+      '/var/lib/clamav',
+      '/opt/homebrew/var/lib/clamav',
+      join(ROOT, 'processing', 'clamav'),
+    ],
+    searchPath: env.PATH ?? '',
+    log,
+  })
+}
+
+/** Signatures take a while to load, so what clamd has is asked a little later, and said so that nobody misses it. */
+function warnSoon(server: HttpServer, log: Log): void {
+  const timer = setInterval(async () => {
+    const { warnings, checks } = await server.readiness.check()
+    if (checks.scanner.status === 'failing') return
+    clearInterval(timer)
+    for (const warning of warnings) {
+      const frame = '!'.repeat(78)
+      log.warn(`${warning}`)
+      process.stderr.write(`\n${frame}\n!! ${warning}\n${frame}\n\n`)
+    }
+  }, 1_000).unref()
+}
+
+function greet(config: Config, port: number): void {
+  const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST
+  const address = config.PUBLIC_URL ?? `http://${host}:${port}`
+  const lines = [`Landfall is at ${address}`]
+  if (config.AUTH_DEV_TOKENS && isLoopback(config.HOST)) {
+    lines.push(
+      '',
+      'A token for development, good for a day, and an upload with it:',
+      '',
+      `  TOKEN=${signToken(config, { sub: 'developer' })} FILE=movie.mp4`,
+      `  URL=$(curl -si -X POST ${address}/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H "Upload-Length: $(wc -c < "$FILE" | tr -d ' ')" -H "Upload-Metadata: filename $(printf %s "$FILE" | base64 | tr -d '\\n')" | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')`,
+      `  curl -i -X PATCH "$URL" -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' --data-binary @"$FILE"`,
+      '',
+      'Or open the address in a browser. Ctrl-C stops everything.',
+    )
+  }
+  process.stdout.write(`${lines.join('\n')}\n`)
+}

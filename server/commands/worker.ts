@@ -1,0 +1,37 @@
+import { runWorker } from '../../processing/process.ts'
+import { ConfigError, type Environment, parseConfig } from '../config.ts'
+import { createLog } from '../log.ts'
+import { untilStopped } from '../signals.ts'
+
+/** Processes received files until a signal says stop. */
+export async function work(env: Environment): Promise<number> {
+  const config = parseConfig(env, { auth: false })
+  if (config.DATABASE_URL === undefined) {
+    throw new ConfigError([
+      'DATABASE_URL: "" is not accepted; a worker takes the database of the server it works for',
+    ])
+  }
+  const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
+  const worker = await runWorker({
+    connectionString: config.DATABASE_URL,
+    objectsDirectory: `${config.DATA_DIR}/objects`,
+    concurrency: config.WORKER_CONCURRENCY,
+    databasePool: config.DATABASE_POOL,
+    clamd: config.SCAN === 'required' ? config.CLAMD_URL : undefined,
+    ffmpegPath: config.FFMPEG_PATH,
+    ffprobePath: config.FFPROBE_PATH,
+    allowedFormats: config.formats,
+    limits: {
+      maxDurationSeconds: config.MEDIA_MAX_DURATION / 1000,
+      minWidth: config.MEDIA_MIN_WIDTH,
+      minHeight: config.MEDIA_MIN_HEIGHT,
+      maxWidth: config.MEDIA_MAX_WIDTH,
+      maxHeight: config.MEDIA_MAX_HEIGHT,
+    },
+    log,
+  })
+  log.info('working')
+  await untilStopped(log)
+  await worker.close()
+  return 0
+}

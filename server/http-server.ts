@@ -1,0 +1,174 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import type { UploadPolicy } from '../hooks/pre-create.ts'
+import { Bus } from '../ledger/bus.ts'
+import { openDatabase } from '../ledger/database.ts'
+import { LeaseKeeper } from '../ledger/lease-keeper.ts'
+import { clearLeases } from '../ledger/leases.ts'
+import { migrateToLatest } from '../ledger/migrate.ts'
+import { sharedSecret } from '../ledger/secrets.ts'
+import { createQueues, openQueues, processingEnqueuer, removalEnqueuer } from '../processing/queues.ts'
+import { Commits } from '../storage/commits.ts'
+import { DiskObjects } from '../storage/disk/disk-objects.ts'
+import { DiskStore } from '../storage/disk/disk-store.ts'
+import { createApp } from './app.ts'
+import { ContentLinks } from './auth/content-links.ts'
+import { createVerifier } from './auth/verifier.ts'
+import type { Config } from './config.ts'
+import { EventStreams } from './events/event-streams.ts'
+import { ProgressBoard } from './events/progress-board.ts'
+import { ProgressReporter } from './events/progress-reporter.ts'
+import type { Log } from './log.ts'
+import { createReadiness, type Readiness } from './readiness.ts'
+import { Releasers } from './releasers.ts'
+import { createTusEndpoint } from './tus/endpoint.ts'
+
+export type HttpServerOptions = {
+  config: Config
+  log: Log
+  connectionString: string
+  /** Nobody else serves this database, so leases found in it belong to nobody. */
+  isOnlyServer: boolean
+  /** The directory of the built web page; undefined where there is none. */
+  pageDirectory: string | undefined
+}
+
+export type HttpServer = {
+  port: number
+  readiness: Readiness
+  /** Lets requests finish what they have, then closes everything. */
+  close(): Promise<void>
+}
+
+const LEASE_TTL_MS = 10_000
+/** How long running requests may take to finish when the server stops. */
+const DRAIN_MS = 10_000
+
+/** Opens everything that one serving process needs and listens. Whatever fails, what was opened is closed. */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const releasers = new Releasers()
+  try {
+    return await open(options, releasers)
+  } catch (error) {
+    await releasers.releaseAll(options.log)
+    throw error
+  }
+}
+
+async function open(options: HttpServerOptions, releasers: Releasers): Promise<HttpServer> {
+  const { config, log, connectionString } = options
+  const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
+
+  const db = openDatabase({
+    connectionString,
+    maxConnections: config.DATABASE_POOL,
+    applicationName: 'landfall-server',
+    onPoolError: onError,
+  })
+  releasers.add('database', () => db.destroy())
+  const applied = await migrateToLatest(db)
+  if (applied.length > 0) log.info({ applied }, 'migrated the database')
+  if (options.isOnlyServer) await clearLeases(db)
+
+  const boss = await openQueues({ db, supervise: false, onError })
+  releasers.add('queues', () => boss.stop({ close: false, graceful: false }))
+  await createQueues(boss)
+  const bus = await Bus.open({ connectionString, db, onError })
+  releasers.add('bus', () => bus.close())
+
+  const leases = new LeaseKeeper({ db, bus, holder: randomUUID(), ttlMs: LEASE_TTL_MS, onError })
+  releasers.add('leases', () => leases.close())
+  const objects = await DiskObjects.open(join(config.DATA_DIR, 'objects'))
+  const policy = policyOf(config)
+  const store = new DiskStore({
+    db,
+    objects,
+    sync: config.DISK_SYNC,
+    expiresAfterMs: policy.expiresAfterMs,
+    commits: new Commits({
+      db,
+      leases,
+      enqueueProcessing: processingEnqueuer(boss),
+      enqueueRemoval: removalEnqueuer(boss),
+    }),
+  })
+
+  const progress = new ProgressReporter(bus)
+  releasers.add('progress', () => progress.close())
+  const board = new ProgressBoard(bus)
+  releasers.add('progress board', () => board.close())
+  const streams = new EventStreams({ db, bus, board, onError })
+  const clamd = config.SCAN === 'required' ? config.CLAMD_URL : undefined
+  const readiness = createReadiness({ db, objects, clamd })
+  const preCreate = { db, policy, storageBackend: objects.backend }
+  const links = new ContentLinks(await sharedSecret(db, 'content-links', () => randomBytes(32)))
+  const tus = createTusEndpoint({
+    store,
+    leases,
+    bus,
+    preCreate,
+    progress,
+    publicUrl: config.PUBLIC_URL,
+    path: '/files',
+  })
+  const verify = createVerifier(config)
+  const app = createApp({
+    ...options,
+    db,
+    bus,
+    objects,
+    verify,
+    links,
+    board,
+    streams,
+    readiness,
+    preCreate,
+    tus,
+  })
+
+  const server = createServer(
+    // A body may take hours; what may not happen is silence, which `timeout` ends.
+    { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000 },
+    app,
+  )
+  server.timeout = config.UPLOAD_IDLE_TIMEOUT
+  await listen(server, config)
+  return {
+    port: (server.address() as AddressInfo).port,
+    readiness,
+    async close() {
+      readiness.drain()
+      const closed = new Promise((resolve) => server.close(resolve))
+      leases.letGoOfAll()
+      streams.close()
+      const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
+      await closed
+      clearTimeout(deadline)
+      await releasers.releaseAll(log)
+    },
+  }
+}
+
+function policyOf(config: Config): UploadPolicy {
+  return {
+    minSize: config.UPLOAD_MIN_SIZE,
+    maxSize: config.UPLOAD_MAX_SIZE,
+    allowedFormats: config.formats,
+    expiresAfterMs: config.UPLOAD_EXPIRES_AFTER,
+    quota: {
+      bytes: config.QUOTA_BYTES ?? null,
+      uploads: config.QUOTA_UPLOADS ?? null,
+      openUploads: config.UPLOAD_MAX_OPEN,
+    },
+  }
+}
+
+async function listen(server: Server, config: Config): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(config.PORT, config.HOST, resolve)
+  await promise
+  server.off('error', reject)
+}
