@@ -30,7 +30,7 @@ export async function sendObject(
     ETag: etag,
     'X-Content-Type-Options': 'nosniff',
   })
-  if (request.fresh) return void response.status(304).end()
+  if (isCached(request.get('If-None-Match'), etag)) return void response.status(304).end()
 
   const range = requestedRange(request, object.size, etag)
   const { start, end } = range ?? { start: 0, end: object.size - 1 }
@@ -70,6 +70,12 @@ function requestedRange(
   if (ranges === undefined || ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1)
     return undefined
   return ranges[0]
+}
+
+/** RFC 9110 § 13.1.2; a weak tag of a cache in between counts as well. */
+function isCached(ifNoneMatch: string | undefined, etag: string): boolean {
+  const tags = ifNoneMatch?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? []
+  return tags.includes('*') || tags.includes(etag)
 }
 
 function isClientGone(error: unknown): boolean {

@@ -37,7 +37,7 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   const cluster = join(directory, 'cluster')
   await mkdir(directory, { recursive: true })
   const runAs = await unprivilegedUser(directory)
-  await checkExecutable(binaries, runAs)
+  await checkExecutable(binaries, directory, runAs)
   const password = await readOrCreatePassword(directory)
   if (!(await exists(join(cluster, 'PG_VERSION'))))
     await initialise(binaries, directory, cluster, password, runAs)
@@ -93,15 +93,17 @@ async function unprivilegedUser(directory: string): Promise<RunAs> {
 }
 
 /** Root's own folders are closed to the user that PostgreSQL must run as: say so before it fails oddly. */
-async function checkExecutable(binaries: Binaries, runAs: RunAs): Promise<void> {
+async function checkExecutable(binaries: Binaries, directory: string, runAs: RunAs): Promise<void> {
+  const who = runAs.uid === undefined ? '' : ' by the user postgres, which it needs because you are root'
   await execa(binaries.postgres, ['--version'], runAs).catch((error: unknown) => {
     throw new Error(
-      `the embedded PostgreSQL at ${binaries.postgres} cannot be run` +
-        (runAs.uid === undefined
-          ? ''
-          : ' by the user postgres: clone Landfall outside of /root, or set DATABASE_URL'),
+      `the embedded PostgreSQL at ${binaries.postgres} cannot be run${who}: move Landfall elsewhere or set DATABASE_URL`,
       { cause: error },
     )
+  })
+  if (runAs.uid === undefined) return
+  await execa('test', ['-x', directory], runAs).catch(() => {
+    throw new Error(`${directory} cannot be entered${who}: choose another DATA_DIR or set DATABASE_URL`)
   })
 }
 

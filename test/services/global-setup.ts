@@ -1,0 +1,75 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import type { TestProject } from 'vitest/node'
+import { openDatabase } from '../../ledger/database.ts'
+import { migrateToLatest } from '../../ledger/migrate.ts'
+import { createQueues, openQueues } from '../../processing/queues.ts'
+import { startEmbeddedPostgres } from '../../server/embedded/postgres.ts'
+import { createLog } from '../../server/log.ts'
+import { Releasers } from '../../server/releasers.ts'
+import { startClamd } from './clamd.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** A database of the run's PostgreSQL from which others can be made. */
+    postgresUrl: string
+    /** Name of a migrated database to copy. */
+    postgresTemplate: string
+    /** `CLAMD_URL` of a clamd that knows the EICAR test file; nothing listens there without clamd. */
+    clamdUrl: string
+  }
+}
+
+const TEMPLATE = 'landfall_template'
+
+/** Starts one PostgreSQL and one clamd for the whole run; every test file copies a database of its own. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const log = createLog({ level: 'warn', name: 'test-services' })
+  const releasers = new Releasers()
+  try {
+    const directory = await mkdtemp(join(tmpdir(), 'landfall-test-'))
+    // As root, PostgreSQL runs as another user, who has to get through.
+    await chmod(directory, 0o755)
+    releasers.add('directory', () => rm(directory, { recursive: true, force: true }))
+
+    const postgres = await startEmbeddedPostgres(join(directory, 'postgres'), log)
+    releasers.add('postgres', () => postgres.stop())
+    await createTemplate(postgres.connectionString)
+
+    const clamd = await startClamd(join(directory, 'clamd'))
+    releasers.add('clamd', () => clamd.stop())
+
+    project.provide('postgresUrl', postgres.connectionString)
+    project.provide('postgresTemplate', TEMPLATE)
+    project.provide('clamdUrl', clamd.url)
+  } catch (error) {
+    await releasers.releaseAll(log)
+    throw error
+  }
+  return () => releasers.releaseAll(log)
+}
+
+async function createTemplate(postgresUrl: string): Promise<void> {
+  const client = new pg.Client(postgresUrl)
+  await client.connect()
+  await client.query(`create database ${TEMPLATE}`)
+  await client.end()
+
+  const connectionString = Object.assign(new URL(postgresUrl), { pathname: `/${TEMPLATE}` }).href
+  const onError = (error: unknown): never => {
+    throw error
+  }
+  const db = openDatabase({
+    connectionString,
+    maxConnections: 2,
+    applicationName: 'test-template',
+    onPoolError: onError,
+  })
+  await migrateToLatest(db)
+  const boss = await openQueues({ db, supervise: false, onError })
+  await createQueues(boss)
+  await boss.stop({ close: false, graceful: false })
+  await db.destroy()
+}

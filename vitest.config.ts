@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config'
+
+const rooms = 'server,hooks,processing,ledger,storage,migrations,client-demo,test,scripts'
+
+export default defineConfig({
+  test: {
+    include: rooms.split(',').map((room) => `${room}/**/*.test.{ts,tsx}`),
+    exclude: ['**/node_modules/**', 'client-demo/dist/**'],
+    globalSetup: 'test/services/global-setup.ts',
+    // Tests start servers and kill them: a process of their own each. Two, because the machines that run them have two
+    // cores and the services beside the tests need some.
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    retry: 0,
+    reporters: ['default', './test/reporter.ts'],
+  },
+})
