@@ -16,7 +16,10 @@ export function checkMetadata(metadata: Record<string, string | null>): void {
   for (const [key, value] of entries) {
     if (value === null) continue
     if (value.length > MAX_VALUE_CHARACTERS) {
-      throw new Refusal('invalid-metadata', `The value of "${key}" is longer than ${MAX_VALUE_CHARACTERS} characters.`)
+      throw new Refusal(
+        'invalid-metadata',
+        `The value of "${key}" is longer than ${MAX_VALUE_CHARACTERS} characters.`,
+      )
     }
     // Postgres keeps no NUL in text.
     if (value.includes('\0')) {
@@ -32,7 +35,8 @@ export function readDeclaration(metadata: Record<string, string | null>): Declar
   return {
     filename: name === null ? null : displayName(name),
     // Browsers that know no type send an empty one, or this.
-    declaredType: type === null || type === 'null' || /^application\/octet-stream\b/i.test(type) ? null : type,
+    declaredType:
+      type === null || type === 'null' || /^application\/octet-stream\b/i.test(type) ? null : type,
   }
 }
 

@@ -58,11 +58,7 @@ export async function listMedia(
       sql<boolean>`(created_at, id) < ('epoch'::timestamptz + ${createdAtMicros}::bigint * interval '1 microsecond', ${id})`,
     )
   }
-  const rows = await query
-    .orderBy('created_at', 'desc')
-    .orderBy('id', 'desc')
-    .limit(page.limit)
-    .execute()
+  const rows = await query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(page.limit).execute()
   return rows as (MediaRow & { createdAtMicros: string })[]
 }
 

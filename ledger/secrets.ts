@@ -7,6 +7,10 @@ export async function sharedSecret(db: Ledger, name: string, propose: () => Buff
     .values({ name, value: propose() })
     .onConflict((conflict) => conflict.doNothing())
     .execute()
-  const row = await db.selectFrom('secrets').select('value').where('name', '=', name).executeTakeFirstOrThrow()
+  const row = await db
+    .selectFrom('secrets')
+    .select('value')
+    .where('name', '=', name)
+    .executeTakeFirstOrThrow()
   return row.value
 }

@@ -85,11 +85,7 @@ export async function createUpload(
 }
 
 /** The owner's upload, whatever its state; undefined when unknown or somebody else's. */
-export async function findUpload(
-  db: Ledger,
-  ownerId: OwnerId,
-  id: UploadId,
-): Promise<UploadRow | undefined> {
+export async function findUpload(db: Ledger, ownerId: OwnerId, id: UploadId): Promise<UploadRow | undefined> {
   const row = await db
     .selectFrom('uploads')
     .selectAll()

@@ -35,7 +35,8 @@ export class DiskObjects implements Objects {
   /** Opens the store, creating its directories. */
   static async open(directory: string): Promise<DiskObjects> {
     const objects = new DiskObjects(resolve(directory))
-    for (const room of ['uploads', 'renditions']) await mkdir(join(objects.directory, room), { recursive: true })
+    for (const room of ['uploads', 'renditions'])
+      await mkdir(join(objects.directory, room), { recursive: true })
     await syncDirectory(objects.directory)
     return objects
   }

@@ -82,7 +82,10 @@ export class DiskStore extends FileStore {
   override async declareUploadLength(id: string, size: number): Promise<void> {
     const { upload } = appendContext()
     const lease = requireLease()
-    if (!upload || !(await declareLength(this.#options.db, { id: asUploadId(id), fence: lease.fence, size }))) {
+    if (
+      !upload ||
+      !(await declareLength(this.#options.db, { id: asUploadId(id), fence: lease.fence, size }))
+    ) {
       throw new LeaseLost()
     }
     upload.size = size
@@ -102,6 +105,8 @@ export class DiskStore extends FileStore {
       return offset
     }
     const lease = requireLease()
+    // A file made after another request has ended the upload would stay for ever.
+    if (!lease.isCurrent()) throw new LeaseLost()
     const { commits, objects, sync } = this.#options
     const writer = await FileWriter.open(objects.pathOf(upload.storage_key), offset)
     try {
