@@ -224,7 +224,7 @@ export async function declareLength(
 
 /**
  * Ends an open upload at its owner's wish: state `terminated`, quota released, event written, the
- * removal of its bytes enqueued, the lease given back. Returns false when it was not open any more.
+ * removal of its bytes enqueued, the lease given back.
  */
 export async function terminateUpload(
   db: Ledger,
@@ -254,4 +254,32 @@ export async function terminateUpload(
     await enqueue(trx, upload.id)
     return { kind: 'appended', contended: row.contended }
   })
+}
+
+/**
+ * Ends a received upload at its owner's wish: its media is deleted as if by the API, so the bytes stay,
+ * and count, until it is purged; a worker that is at it stops. The lease is given back.
+ */
+export async function terminateReceived(
+  db: Ledger,
+  upload: { id: UploadId; fence: string },
+): Promise<AppendResult> {
+  const { rows } = await sql<{ contended: boolean }>`
+    with lease as (
+      delete from landfall.upload_locks
+       where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
+    ), ended as (
+      update landfall.uploads set state = 'terminated', updated_at = now()
+        from lease where id = ${upload.id} and state = 'received'
+      returning uploads.*, lease.contended
+    ), gone as (
+      update landfall.media m set status = 'deleted', deleted_at = now()
+        from ended where m.upload_id = ended.id and m.status <> 'deleted'
+    ), logged as (
+      insert into landfall.events (type, upload_id, media_id, owner_id)
+      select type, id, media_id, owner_id
+        from ended, (values ('media.deleted'), ('upload.terminated')) as both_types (type)
+    )
+    select contended from ended`.execute(db)
+  return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
 }

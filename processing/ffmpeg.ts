@@ -1,4 +1,5 @@
 import { ExecaError, execa } from 'execa'
+import { Waiting } from './verdict.ts'
 
 export type FfmpegOptions = { ffmpegPath: string; ffprobePath: string }
 
@@ -93,6 +94,7 @@ export class Ffmpeg {
       if (!(error instanceof ExecaError)) throw error
       const said: unknown = error.stderr
       const stderr = said instanceof Uint8Array ? shorten(said) : ''
+      if (error.code === 'ENOENT') throw new Waiting(`${program} is not installed`, { cause: error })
       // It ran to its end and said no; anything else (missing, killed, cancelled) is not the file's fault.
       if (error.exitCode !== undefined && !error.isCanceled && !error.timedOut)
         throw new UnreadableInput(stderr)

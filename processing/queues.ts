@@ -29,7 +29,7 @@ export async function openQueues(options: QueueOptions): Promise<PgBoss> {
     schema: 'pgboss',
     supervise: options.supervise,
     schedule: false,
-    ...(options.supervise ? { superviseIntervalSeconds: 10, monitorIntervalSeconds: 10 } : {}),
+    ...(options.supervise ? { superviseIntervalSeconds: 5, monitorIntervalSeconds: 5 } : {}),
   })
   boss.on('error', options.onError)
   await boss.start()
@@ -38,7 +38,7 @@ export async function openQueues(options: QueueOptions): Promise<PgBoss> {
 
 /** Creates the queues, or brings their options up to date. */
 export async function createQueues(boss: PgBoss): Promise<void> {
-  const shared = { heartbeatSeconds: 30, deleteAfterSeconds: 86_400 }
+  const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 86_400 }
   const queues = [
     { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
     {

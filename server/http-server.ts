@@ -43,6 +43,7 @@ export type HttpServer = {
 }
 
 const LEASE_TTL_MS = 10_000
+const MAX_HEARTBEAT_MS = 15_000
 /** How long running requests may take to finish when the server stops. */
 const DRAIN_MS = 10_000
 
@@ -99,7 +100,9 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('progress', () => progress.close())
   const board = new ProgressBoard(bus)
   releasers.add('progress board', () => board.close())
-  const streams = new EventStreams({ db, bus, board, onError })
+  // Well within the time after which a silent connection is closed.
+  const heartbeatMs = Math.min(MAX_HEARTBEAT_MS, config.UPLOAD_IDLE_TIMEOUT / 3)
+  const streams = new EventStreams({ db, bus, board, heartbeatMs, onError })
   const clamd = config.SCAN === 'required' ? config.CLAMD_URL : undefined
   const readiness = createReadiness({ db, objects, clamd })
   const preCreate = { db, policy, storageBackend: objects.backend }

@@ -7,6 +7,7 @@ import {
   appendBytes,
   type Enqueue,
   finishUpload,
+  terminateReceived,
   terminateUpload,
   type UploadRow,
 } from '../ledger/uploads.ts'
@@ -53,10 +54,16 @@ export class Commits {
     upload.offset = to
   }
 
-  /** Ends an open upload; its bytes are removed by a job that this commit enqueues. */
+  /** Ends an upload: an open one's bytes are removed by a job that this commit enqueues, a received one's with its media. */
   async terminate(upload: UploadRow, lease: Lease): Promise<void> {
     const { db, enqueueRemoval } = this.#options
-    this.#settle(lease, await terminateUpload(db, { id: upload.id, fence: lease.fence }, enqueueRemoval))
+    const ended = { id: upload.id, fence: lease.fence }
+    this.#settle(
+      lease,
+      upload.state === 'received'
+        ? await terminateReceived(db, ended)
+        : await terminateUpload(db, ended, enqueueRemoval),
+    )
     upload.state = 'terminated'
   }
 

@@ -11,6 +11,8 @@ export type EventStreamsOptions = {
   db: Ledger
   bus: Bus
   board: ProgressBoard
+  /** Between signs of life; also how late a state change can be when its notification was lost. */
+  heartbeatMs: number
   onError: (error: unknown) => void
 }
 
@@ -25,8 +27,6 @@ const FINAL: ReadonlySet<EventType> = new Set<EventType>([
 ])
 
 const PROGRESS_MS = 500
-/** Also how long a state change can be late when its notification was lost. */
-const HEARTBEAT_MS = 15_000
 /** A reader this far behind gets no progress until it has caught up; state changes wait in the ledger. */
 const MAX_BUFFERED_BYTES = 64 * 1024
 
@@ -134,7 +134,7 @@ class UploadStream {
     this.#heartbeat = setInterval(() => {
       this.#response.write(': still here\n\n')
       this.catchUp()
-    }, HEARTBEAT_MS)
+    }, this.#options.heartbeatMs)
     this.catchUp()
     this.progress()
   }
