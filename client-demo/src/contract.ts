@@ -1,0 +1,92 @@
+/** The JSON of the server's API, as this page uses it. Times are ISO 8601, sizes bytes, durations seconds. */
+
+export type MediaKind = 'video' | 'image' | 'audio'
+export type MediaStatus = 'processing' | 'ready' | 'rejected' | 'failed' | 'deleted'
+
+/** Why a file or a request was refused: `code` is stable, `detail` is a sentence. */
+export interface Reason {
+  readonly code: string
+  readonly detail: string
+}
+
+export interface Media {
+  readonly id: string
+  readonly uploadId: string
+  readonly filename: string
+  readonly contentType: string | null
+  readonly kind: MediaKind | null
+  readonly size: number
+  readonly sha256: string | null
+  readonly status: MediaStatus
+  readonly reason: Reason | null
+  readonly durationSeconds: number | null
+  readonly width: number | null
+  readonly height: number | null
+  readonly fps: number | null
+  readonly videoCodec: string | null
+  readonly audioCodec: string | null
+  readonly hasAudio: boolean | null
+  /** Bits a second. */
+  readonly bitrate: number | null
+  readonly quality: string | null
+  /** Signed links, usable in `src` without a token; null until the media is ready. */
+  readonly thumbnailUrl: string | null
+  readonly contentUrl: string | null
+  readonly createdAt: string
+  readonly readyAt: string | null
+}
+
+export interface Page<T> {
+  readonly items: readonly T[]
+  readonly nextCursor: string | null
+}
+
+/** An upload as the server knows it (a row on the page is an `Upload` of upload-state.ts). */
+export interface ServerUpload {
+  readonly id: string
+  readonly state: 'open' | 'received' | 'terminated' | 'expired' | 'rejected'
+  readonly filename: string
+  readonly offset: number
+  readonly size: number | null
+  readonly percent: number | null
+  readonly mediaId: string | null
+  readonly reason: Reason | null
+  readonly expiresAt: string | null
+}
+
+export interface Formats {
+  readonly types: readonly {
+    readonly contentType: string
+    readonly extensions: readonly string[]
+    readonly kind: MediaKind
+  }[]
+  readonly minSize: number
+  readonly maxSize: number
+  readonly maxDurationSeconds: number
+  readonly minWidth: number
+  readonly minHeight: number
+  readonly maxWidth: number
+  readonly maxHeight: number
+}
+
+export interface Quota {
+  readonly bytes: { readonly limit: number | null; readonly used: number; readonly reserved: number }
+  readonly uploads: {
+    readonly limit: number | null
+    readonly finished: number
+    readonly open: number
+    readonly maxOpen: number
+  }
+}
+
+export const steps = ['assemble', 'identify', 'scan', 'probe', 'thumbnail', 'publish', 'notify'] as const
+export type Step = (typeof steps)[number]
+
+/** An error body: RFC 9457 problem+json. */
+export interface Problem extends Reason {
+  readonly title: string
+  readonly status: number
+  readonly requestId?: string
+  /** With `upload-rejected`: the verdict itself. */
+  readonly reason?: Reason
+}
