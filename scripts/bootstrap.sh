@@ -134,13 +134,9 @@ install_packages() {
   say 'installing npm packages (npm ci)'
   rm -f "$STAMP"
   if ! run_npm ci; then
-    # npm ci refuses a lock file without the platform packages of other systems, which not every registry offers.
-    # npm install keeps to the versions and hashes of the lock file all the same, and --no-save leaves it unchanged.
-    if ! grep -q EUSAGE "$LANDFALL_RUNTIME/npm.log" || ! run_npm install --no-save; then
-      cat "$LANDFALL_RUNTIME/npm.log" >&2
-      say 'npm could not install the packages (its message is above); nothing runs without them.'
-      exit 1
-    fi
+    cat "$LANDFALL_RUNTIME/npm.log" >&2
+    say 'npm could not install the packages (its message is above); nothing runs without them.'
+    exit 1
   fi
   echo "$stamp" >"$STAMP"
 }

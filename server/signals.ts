@@ -1,14 +1,23 @@
 import type { Log } from './log.ts'
 
-/** Resolves on SIGINT, SIGTERM or SIGHUP, or when a parent process that talks to this one is gone. A second signal ends at once. */
+/** npm passes Ctrl-C on although the terminal has sent it already; a person takes longer to insist. */
+const SAME_SIGNAL_MS = 1_000
+
+/**
+ * Resolves on SIGINT, SIGTERM or SIGHUP, or when a parent process that talks to this one is gone.
+ * Asked once more, the process ends without waiting for anything.
+ */
 export async function untilStopped(log: Log): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  let asked = 0
+  let askedAt: number | undefined
   const stop = (why: string) => {
-    asked += 1
-    if (asked > 1 && why !== 'disconnect') process.exit(130)
-    log.info({ why }, 'stopping')
-    resolve()
+    if (askedAt === undefined) {
+      askedAt = performance.now()
+      log.info({ why }, 'stopping')
+      resolve()
+    } else if (why !== 'disconnect' && performance.now() - askedAt > SAME_SIGNAL_MS) {
+      process.exit(130)
+    }
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
   if (process.connected) process.once('disconnect', () => stop('disconnect'))
