@@ -84,9 +84,7 @@ export class Bus {
       application_name: 'landfall-bus',
       keepAlive: true,
     })
-    client.on('notification', ({ payload }) => {
-      if (payload) this.#emitter.emit('message', JSON.parse(payload) satisfies BusMessage)
-    })
+    client.on('notification', ({ payload = '' }) => this.#receive(payload))
     client.on('error', this.#options.onError)
     client.once('end', () => {
       if (!this.#closed && this.#client === client) void this.#reconnect()
@@ -94,6 +92,18 @@ export class Bus {
     await client.connect()
     await client.query(`listen ${CHANNEL}`)
     this.#client = client
+  }
+
+  #receive(payload: string): void {
+    let message: BusMessage
+    try {
+      message = JSON.parse(payload)
+    } catch (error) {
+      // Whoever may connect to the database may notify; what is not ours must not stop us.
+      this.#options.onError(error)
+      return
+    }
+    this.#emitter.emit('message', message)
   }
 
   async #reconnect(): Promise<void> {

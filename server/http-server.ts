@@ -146,8 +146,11 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       const closed = new Promise((resolve) => server.close(resolve))
       leases.letGoOfAll()
       streams.close()
+      // A connection kept alive for its next request would be waited for.
+      const idle = setInterval(() => server.closeIdleConnections(), 100)
       const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
       await closed
+      clearInterval(idle)
       clearTimeout(deadline)
       await releasers.releaseAll(log)
     },
