@@ -138,14 +138,15 @@ export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): P
 
 /**
  * Records a rendition whose bytes are stored, unless the media has ended meanwhile: then the caller
- * has to remove the bytes again (returns false).
+ * has to remove the bytes again (returns false). A media that another worker has made ready has not
+ * ended: the bytes under this key are the ones it serves.
  */
 export async function recordRendition(db: Ledger, rendition: RenditionRow): Promise<boolean> {
   const { rows } = await sql`
     insert into landfall.renditions (media_id, kind, storage_key, content_type, width, height, size)
     select id, ${rendition.kind}, ${rendition.storage_key}, ${rendition.content_type},
            ${rendition.width}::integer, ${rendition.height}::integer, ${rendition.size}::bigint
-      from landfall.media where id = ${rendition.media_id} and status = 'processing' for update
+      from landfall.media where id = ${rendition.media_id} and status in ('processing', 'ready') for update
     on conflict (media_id, kind) do update set
       storage_key = excluded.storage_key, content_type = excluded.content_type,
       width = excluded.width, height = excluded.height, size = excluded.size

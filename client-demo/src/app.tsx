@@ -59,6 +59,9 @@ export function App({ session, api }: Props) {
     try {
       await api.deleteMedia(media.id)
       gallery.show({ ...media, status: 'deleted' })
+      // Its row would offer to open what is gone.
+      const row = uploading.uploads.find((upload) => upload.uploadId === media.uploadId)
+      if (row !== undefined) uploading.dismiss(row.id)
       setOpened(null)
       say('good', `${media.filename} is deleted.`)
       quota.reload()

@@ -54,11 +54,16 @@ export function PlayerDialog({ media, onClose, onDelete }: Props) {
               </div>
             ))}
           </dl>
-          {media.status === 'ready' && <Actions media={media} onDelete={onDelete} />}
+          {canBeDeleted(media) && <Actions media={media} onDelete={onDelete} />}
         </div>
       </div>
     </dialog>
   )
+}
+
+/** Whatever processing has ended for: a rejected or failed file is kept as a record until then. */
+function canBeDeleted({ status }: Media): boolean {
+  return status === 'ready' || status === 'rejected' || status === 'failed'
 }
 
 function Stage({ media }: Pick<Props, 'media'>) {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseMediaId } from '../../ledger/ids.ts'
 import { Problem } from '../errors.ts'
 
 /** Reads a query or body by its schema. Fails with `invalid-request`, naming the first thing that is wrong. */
@@ -13,20 +14,30 @@ export function readInput<T extends z.ZodType>(schema: T, input: unknown): z.out
   )
 }
 
-const Cursor = z.tuple([z.string().regex(/^\d{1,18}$/), z.string().max(64)])
+// Only what could be a row of ours goes on to the ledger: Postgres would choke on a NUL, for one.
+const Cursor = z.tuple([
+  z.string().regex(/^\d{1,18}$/),
+  z.string().refine((id) => parseMediaId(id) !== undefined),
+])
 
 /** Where a list goes on, as text that means nothing to its reader. */
 export function writeCursor(row: { createdAtMicros: string; id: string }): string {
   return Buffer.from(JSON.stringify([row.createdAtMicros, row.id])).toString('base64url')
 }
 
+/** The row behind a cursor. Fails with `invalid-request` for anything that this server did not write. */
 export function readCursor(text: string): { createdAtMicros: string; id: string } {
-  let json: unknown
-  try {
-    json = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
-  } catch (error) {
-    throw new Problem('invalid-request', 'cursor: not one that this server gave', { cause: error })
-  }
-  const [createdAtMicros, id] = readInput(Cursor, json)
+  const result = Cursor.safeParse(parseJson(Buffer.from(text, 'base64url').toString('utf8')))
+  if (!result.success) throw new Problem('invalid-request', 'cursor: not one that this server gave')
+  const [createdAtMicros, id] = result.data
   return { createdAtMicros, id }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // No JSON is no cursor either.
+    return undefined
+  }
 }

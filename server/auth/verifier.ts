@@ -67,12 +67,13 @@ function principalOf(claims: string | jwt.JwtPayload): Principal {
   }
 }
 
-/** Anything printable that Postgres can keep and a log line can show. */
+/** Anything printable that Postgres keeps as it is: half a surrogate pair would become the same as any other. */
 function isId(value: unknown): value is string {
   return (
     typeof value === 'string' &&
     value.length > 0 &&
     value.length <= MAX_ID_CHARACTERS &&
+    value.isWellFormed() &&
     !/\p{Cc}/u.test(value)
   )
 }

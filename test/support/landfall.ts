@@ -11,6 +11,8 @@ import { startHttpServer } from '../../server/http-server.ts'
 import { createLog } from '../../server/log.ts'
 import { Releasers } from '../../server/releasers.ts'
 
+const PAGE_DIRECTORY = join(import.meta.dirname, '..', '..', 'client-demo', 'dist')
+
 export const SECRET = 'a-secret-that-only-the-tests-know-0123456789'
 
 export type Landfall = {
@@ -34,6 +36,8 @@ export type LandfallOptions = {
   /** Serves this database instead of a fresh one. */
   connectionString?: string
   dataDirectory?: string
+  /** Serves the built web page and gives it development tokens. */
+  page?: boolean
 }
 
 let databases = 0
@@ -62,6 +66,7 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
       DATA_DIR: dataDirectory,
       PORT: '0',
       CLAMD_URL: inject('clamdUrl'),
+      ...(options.page ? { AUTH_DEV_TOKENS: 'true' } : {}),
       ...options.env,
     },
     { auth: true },
@@ -72,7 +77,7 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
       log,
       connectionString,
       isOnlyServer: false,
-      pageDirectory: undefined,
+      pageDirectory: options.page ? PAGE_DIRECTORY : undefined,
     })
     releasers.add('server', () => server.close())
     if (!options.withoutWorker) {
