@@ -16,29 +16,47 @@ export async function stepsDone(db: Ledger, mediaId: MediaId): Promise<Map<strin
   return new Map(rows.map((row) => [row.step, row.detail ?? {}]))
 }
 
-/** Records that a step begins; returns the number of this attempt, from 1. */
+/**
+ * Records that a step begins; returns the number of this attempt, from 1. Two workers that begin at the
+ * same time get a number each: the one that comes second asks again.
+ */
 export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Promise<number> {
-  const { rows } = await sql<{ attempt: number }>`
-    insert into landfall.processing_steps (media_id, step, attempt, status)
-    select ${mediaId}, ${step}, coalesce(max(attempt), 0) + 1, 'running'
-      from landfall.processing_steps where media_id = ${mediaId} and step = ${step}
-    returning attempt`.execute(db)
-  const row = rows[0]
-  if (!row) throw new Error('step was not recorded')
-  return row.attempt
+  for (;;) {
+    const { rows } = await sql<{ attempt: number }>`
+      insert into landfall.processing_steps (media_id, step, attempt, status)
+      select ${mediaId}, ${step}, coalesce(max(attempt), 0) + 1, 'running'
+        from landfall.processing_steps where media_id = ${mediaId} and step = ${step}
+      on conflict do nothing
+      returning attempt`.execute(db)
+    if (rows[0]) return rows[0].attempt
+  }
 }
 
-/** Records how an attempt ended. */
+/**
+ * Records how an attempt ended. A step is done once: where another worker has it done already, this
+ * attempt changed nothing and leaves no record.
+ */
 export async function endStep(
   db: Ledger,
   attempt: { mediaId: MediaId; step: string; attempt: number },
   outcome: { status: Exclude<StepStatus, 'running'>; detail: StepDetail },
 ): Promise<void> {
-  await db
-    .updateTable('processing_steps')
-    .set({ status: outcome.status, detail: JSON.stringify(outcome.detail), finished_at: new Date() })
-    .where('media_id', '=', attempt.mediaId)
-    .where('step', '=', attempt.step)
-    .where('attempt', '=', attempt.attempt)
-    .execute()
+  const { mediaId, step } = attempt
+  const row = { media_id: mediaId, step, attempt: attempt.attempt }
+  await db.transaction().execute(async (trx) => {
+    // One at a time for a media, or neither of two workers would see that the other is done.
+    await trx.selectFrom('media').select('id').where('id', '=', mediaId).forUpdate().execute()
+    if (outcome.status === 'done' && (await stepsDone(trx, mediaId)).has(step)) {
+      await trx
+        .deleteFrom('processing_steps')
+        .where((is) => is.and(row))
+        .execute()
+      return
+    }
+    await trx
+      .updateTable('processing_steps')
+      .set({ status: outcome.status, detail: JSON.stringify(outcome.detail), finished_at: new Date() })
+      .where((is) => is.and(row))
+      .execute()
+  })
 }

@@ -1,7 +1,24 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { FORMATS, type Format } from '../storage/formats.ts'
-import { parseDuration, parseSize } from './units.ts'
+import type { Format } from '../storage/formats.ts'
+import {
+  type Algorithm,
+  algorithms,
+  clamd,
+  duration,
+  flag,
+  formats,
+  integer,
+  list,
+  oneOf,
+  pem,
+  secret,
+  size,
+  text,
+  url,
+} from './config-values.ts'
+
+export type { ClamdAddress } from './config-values.ts'
 
 /** The server was told something it cannot run with. One line each: variable, value, what is accepted. */
 export class ConfigError extends Error {
@@ -13,92 +30,6 @@ export class ConfigError extends Error {
     this.problems = problems
   }
 }
-
-const ALGORITHMS = [
-  'HS256',
-  'HS384',
-  'HS512',
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'ES256',
-  'ES384',
-  'ES512',
-] as const
-export type Algorithm = (typeof ALGORITHMS)[number]
-
-// Every variable arrives as text. `accepts` becomes both the end of an error line and a column of
-// docs/configuration.md, so each kind of value says once what it takes.
-
-function parsed<T>(accepts: string, parse: (text: string) => T | undefined) {
-  return z
-    .string()
-    .transform((text, context) => {
-      const value = parse(text)
-      if (value === undefined) {
-        context.addIssue({ code: 'custom', message: accepts })
-        return z.NEVER
-      }
-      return value
-    })
-    .meta({ accepts })
-}
-
-const integer = (min: number, max: number) =>
-  parsed(`a whole number from ${min} to ${max}`, (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
-    return value >= min && value <= max ? value : undefined
-  })
-const size = () => parsed('a size such as 500MB or 5GiB', parseSize)
-const duration = () =>
-  parsed('a duration such as 60s, 30m or 24h', (text) => {
-    const ms = parseDuration(text)
-    return ms !== undefined && ms > 0 ? ms : undefined
-  })
-const flag = () =>
-  parsed('true or false', (text) => (text === 'true' ? true : text === 'false' ? false : undefined))
-const oneOf = <const T extends readonly string[]>(...values: T) =>
-  parsed(values.join(' or '), (text) => values.find((value): value is T[number] => value === text))
-const url = (...protocols: string[]) =>
-  parsed(`a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`, (text) => {
-    const value = URL.parse(text)
-    return value && protocols.includes(value.protocol) ? text.replace(/\/+$/, '') : undefined
-  })
-const list = (accepts: string) =>
-  parsed(accepts, (text) => {
-    const items = text
-      .split(',')
-      .map((item) => item.trim())
-      .filter((item) => item !== '')
-    return items.length > 0 ? items : undefined
-  })
-const text = (accepts = 'any text') => parsed(accepts, (value) => (value === '' ? undefined : value))
-
-const formats = () =>
-  parsed(
-    `media types, such as video/mp4,image/* (known: ${FORMATS.map((f) => f.contentType).join(', ')})`,
-    (value) => {
-      const wanted = value.split(',').map((item) => item.trim().toLowerCase())
-      const chosen = wanted.map((item) =>
-        FORMATS.filter((f) => f.contentType === item || item === `${f.kind}/*` || f.aliases.includes(item)),
-      )
-      if (chosen.some((matches) => matches.length === 0)) return undefined
-      const all = new Set(chosen.flat())
-      return FORMATS.filter((f) => all.has(f))
-    },
-  )
-
-export type ClamdAddress = { host: string; port: number } | { socketPath: string }
-
-const clamd = () =>
-  parsed('tcp://HOST:PORT or unix:/PATH', (value): ClamdAddress | undefined => {
-    const socketPath = /^unix:(\/.+)$/.exec(value)?.[1]
-    if (socketPath) return { socketPath }
-    const tcp = URL.parse(value)
-    if (tcp?.protocol !== 'tcp:' || tcp.hostname === '' || tcp.port === '') return undefined
-    return { host: tcp.hostname.replace(/^\[|\]$/g, ''), port: Number(tcp.port) }
-  })
 
 /** Every variable that Landfall reads, with its default and what it is for. */
 export const variables = z.object({
@@ -129,25 +60,10 @@ export const variables = z.object({
     .describe(
       'When written bytes are forced to the disk: before each acknowledgement, before the last, or never.',
     ),
-  AUTH_JWT_SECRET: parsed('a secret of at least 32 characters', (value) =>
-    value.length >= 32 ? value : undefined,
-  )
-    .optional()
-    .describe('Shared secret of HS256 tokens.'),
-  AUTH_JWT_PUBLIC_KEY: parsed('a public key in PEM format', (value) => {
-    const pem = value.replaceAll('\\n', '\n')
-    return /-----BEGIN (RSA |EC )?PUBLIC KEY-----|-----BEGIN CERTIFICATE-----/.test(pem) ? pem : undefined
-  })
-    .optional()
-    .describe('Public key of RS256 or ES256 tokens, PEM.'),
+  AUTH_JWT_SECRET: secret().optional().describe('Shared secret of HS256 tokens.'),
+  AUTH_JWT_PUBLIC_KEY: pem().optional().describe('Public key of RS256 or ES256 tokens, PEM.'),
   AUTH_JWKS_URL: url('https:', 'http:').optional().describe('Where the issuer publishes its keys.'),
-  AUTH_ALGORITHMS: list(`a comma-separated list of ${ALGORITHMS.join(', ')}`)
-    .transform((names, context) => {
-      const known = names.filter((name): name is Algorithm => ALGORITHMS.some((a) => a === name))
-      if (known.length === names.length) return known
-      context.addIssue({ code: 'custom', message: `a comma-separated list of ${ALGORITHMS.join(', ')}` })
-      return z.NEVER
-    })
+  AUTH_ALGORITHMS: algorithms()
     .optional()
     .describe('Accepted signature algorithms; the default follows from the kind of key.'),
   AUTH_ISSUER: text().optional().describe('Required `iss` of tokens.'),

@@ -1,0 +1,106 @@
+import { z } from 'zod'
+import { FORMATS } from '../storage/formats.ts'
+import { parseDuration, parseSize } from './units.ts'
+
+export const ALGORITHMS = [
+  'HS256',
+  'HS384',
+  'HS512',
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'ES256',
+  'ES384',
+  'ES512',
+] as const
+export type Algorithm = (typeof ALGORITHMS)[number]
+
+// Every variable arrives as text. `accepts` becomes both the end of an error line and a column of
+// docs/configuration.md, so each kind of value says once what it takes.
+
+export function parsed<T>(accepts: string, parse: (text: string) => T | undefined) {
+  return z
+    .string()
+    .transform((text, context) => {
+      const value = parse(text)
+      if (value === undefined) {
+        context.addIssue({ code: 'custom', message: accepts })
+        return z.NEVER
+      }
+      return value
+    })
+    .meta({ accepts })
+}
+
+export const integer = (min: number, max: number) =>
+  parsed(`a whole number from ${min} to ${max}`, (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? value : undefined
+  })
+export const size = () => parsed('a size such as 500MB or 5GiB', parseSize)
+export const duration = () =>
+  parsed('a duration such as 60s, 30m or 24h', (text) => {
+    const ms = parseDuration(text)
+    return ms !== undefined && ms > 0 ? ms : undefined
+  })
+export const flag = () =>
+  parsed('true or false', (text) => (text === 'true' ? true : text === 'false' ? false : undefined))
+export const oneOf = <const T extends readonly string[]>(...values: T) =>
+  parsed(values.join(' or '), (text) => values.find((value): value is T[number] => value === text))
+export const url = (...protocols: string[]) =>
+  parsed(`a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`, (text) => {
+    const value = URL.parse(text)
+    return value && protocols.includes(value.protocol) ? text.replace(/\/+$/, '') : undefined
+  })
+export const list = (accepts: string) =>
+  parsed(accepts, (text) => {
+    const items = text
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '')
+    return items.length > 0 ? items : undefined
+  })
+export const text = (accepts = 'any text') => parsed(accepts, (value) => (value === '' ? undefined : value))
+
+export const formats = () =>
+  parsed(
+    `media types, such as video/mp4,image/* (known: ${FORMATS.map((f) => f.contentType).join(', ')})`,
+    (value) => {
+      const wanted = value.split(',').map((item) => item.trim().toLowerCase())
+      const chosen = wanted.map((item) =>
+        FORMATS.filter((f) => f.contentType === item || item === `${f.kind}/*` || f.aliases.includes(item)),
+      )
+      if (chosen.some((matches) => matches.length === 0)) return undefined
+      const all = new Set(chosen.flat())
+      return FORMATS.filter((f) => all.has(f))
+    },
+  )
+
+export type ClamdAddress = { host: string; port: number } | { socketPath: string }
+
+export const clamd = () =>
+  parsed('tcp://HOST:PORT or unix:/PATH', (value): ClamdAddress | undefined => {
+    const socketPath = /^unix:(\/.+)$/.exec(value)?.[1]
+    if (socketPath) return { socketPath }
+    const tcp = URL.parse(value)
+    if (tcp?.protocol !== 'tcp:' || tcp.hostname === '' || tcp.port === '') return undefined
+    return { host: tcp.hostname.replace(/^\[|\]$/g, ''), port: Number(tcp.port) }
+  })
+
+export const secret = () =>
+  parsed('a secret of at least 32 characters', (value) => (value.length >= 32 ? value : undefined))
+
+/** Line breaks may be written as \\n, as some hosts require. */
+export const pem = () =>
+  parsed('a public key in PEM format', (value) => {
+    const key = value.replaceAll('\\n', '\n')
+    return /-----BEGIN ((RSA |EC )?PUBLIC KEY|CERTIFICATE)-----/.test(key) ? key : undefined
+  })
+
+export const algorithms = () =>
+  parsed(`a comma-separated list of ${ALGORITHMS.join(', ')}`, (value) => {
+    const names = value.split(',').map((name) => name.trim())
+    const known = names.filter((name): name is Algorithm => ALGORITHMS.some((a) => a === name))
+    return known.length === names.length ? known : undefined
+  })
