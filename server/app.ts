@@ -11,6 +11,7 @@ import { devApi } from './api/dev.ts'
 import { healthApi } from './api/health.ts'
 import { infoApi } from './api/info.ts'
 import { mediaApi } from './api/media.ts'
+import { openApiDocument } from './api/openapi.ts'
 import { uploadsApi } from './api/uploads.ts'
 import { authenticate } from './auth/authenticate.ts'
 import type { ContentLinks } from './auth/content-links.ts'
@@ -75,6 +76,8 @@ export function createApp(options: AppOptions): Express {
   app.use(requestLog(log))
   app.use(securityHeaders())
   app.use(healthApi(options.readiness))
+  const description = openApiDocument({ hasDevTokens: config.AUTH_DEV_TOKENS })
+  app.get('/openapi.json', (_request, response) => void response.json(description))
   if (config.AUTH_DEV_TOKENS) app.use('/dev', devApi(config))
 
   app.use(

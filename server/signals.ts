@@ -20,6 +20,8 @@ export async function untilStopped(log: Log): Promise<void> {
     }
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
-  if (process.connected) process.once('disconnect', () => stop('disconnect'))
+  process.once('disconnect', () => stop('disconnect'))
+  // It may have gone while this process was starting, and nobody says so twice.
+  if (process.send && !process.connected) stop('disconnect')
   await promise
 }

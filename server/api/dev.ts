@@ -1,14 +1,9 @@
 import express, { Router } from 'express'
-import { z } from 'zod'
 import { signToken } from '../auth/dev-token.ts'
 import type { Config } from '../config.ts'
 import { notFound } from '../errors.ts'
 import { readInput } from './query.ts'
-
-const TokenRequest = z.object({
-  sub: z.string().min(1).max(255),
-  scope: z.string().max(1000).optional(),
-})
+import { TokenRequest } from './schemas.ts'
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
 

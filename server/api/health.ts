@@ -1,5 +1,7 @@
 import { Router } from 'express'
+import type { z } from 'zod'
 import type { Readiness } from '../readiness.ts'
+import type { Readiness as ReadinessSchema } from './schemas.ts'
 
 /** `/healthz`: the process answers. `/readyz`: 503 unless everything an upload needs answers too. */
 export function healthApi(readiness: Readiness): Router {
@@ -8,7 +10,7 @@ export function healthApi(readiness: Readiness): Router {
     response.json({ status: 'ok' })
   })
   router.get('/readyz', async (_request, response) => {
-    const report = await readiness.check()
+    const report: z.output<typeof ReadinessSchema> = await readiness.check()
     response.status(report.status === 'ready' ? 200 : 503).json(report)
   })
   return router

@@ -1,9 +1,11 @@
 import { Router } from 'express'
+import type { z } from 'zod'
 import type { UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { readQuota } from '../../ledger/quotas.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Config } from '../config.ts'
+import type { Formats, Quota } from './schemas.ts'
 
 export type InfoApiOptions = { db: Ledger; policy: UploadPolicy; config: Config }
 
@@ -15,7 +17,7 @@ export function infoApi({ db, policy, config }: InfoApiOptions): Router {
     response.json({
       types: policy.allowedFormats.map(({ contentType, extensions, kind }) => ({
         contentType,
-        extensions,
+        extensions: [...extensions],
         kind,
       })),
       minSize: policy.minSize,
@@ -25,11 +27,12 @@ export function infoApi({ db, policy, config }: InfoApiOptions): Router {
       minHeight: config.MEDIA_MIN_HEIGHT,
       maxWidth: config.MEDIA_MAX_WIDTH,
       maxHeight: config.MEDIA_MAX_HEIGHT,
-    })
+    } satisfies z.output<typeof Formats>)
   })
 
   router.get('/quota', async (_request, response) => {
-    response.json(await readQuota(db, principalOf(response).ownerId, policy.quota))
+    const quota: z.output<typeof Quota> = await readQuota(db, principalOf(response).ownerId, policy.quota)
+    response.json(quota)
   })
 
   return router

@@ -1,5 +1,4 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express'
-import { z } from 'zod'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { type MediaId, parseMediaId } from '../../ledger/ids.ts'
@@ -17,6 +16,7 @@ import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { notFound, Problem } from '../errors.ts'
 import { sendObject } from './content.ts'
 import { readCursor, readInput, writeCursor } from './query.ts'
+import { MediaListQuery } from './schemas.ts'
 import { mediaView } from './views.ts'
 
 export type MediaApiOptions = {
@@ -27,13 +27,6 @@ export type MediaApiOptions = {
   publicUrl: string | undefined
   authenticate: RequestHandler
 }
-
-const ListQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(100).default(24),
-  cursor: z.string().max(200).optional(),
-  kind: z.enum(['video', 'image', 'audio']).optional(),
-  status: z.enum(['processing', 'ready', 'rejected', 'failed']).optional(),
-})
 
 /** `/api/v1/media`: what became of one's uploads. */
 export function mediaApi(options: MediaApiOptions): Router {
@@ -92,7 +85,7 @@ export function mediaApi(options: MediaApiOptions): Router {
   router.use(authenticate)
 
   router.get('/', async (request, response) => {
-    const query = readInput(ListQuery, request.query)
+    const query = readInput(MediaListQuery, request.query)
     const rows = await listMedia(db, {
       ownerId: principalOf(response).ownerId,
       limit: query.limit + 1,

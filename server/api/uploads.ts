@@ -1,5 +1,4 @@
 import { Router } from 'express'
-import { z } from 'zod'
 import type { Ledger } from '../../ledger/database.ts'
 import { type OwnerId, parseUploadId } from '../../ledger/ids.ts'
 import { findUpload, listOpenUploads, type UploadRow } from '../../ledger/uploads.ts'
@@ -8,13 +7,12 @@ import { notFound } from '../errors.ts'
 import type { EventStreams } from '../events/event-streams.ts'
 import type { ProgressBoard } from '../events/progress-board.ts'
 import { readInput } from './query.ts'
+import { UploadListQuery } from './schemas.ts'
 import { uploadView } from './views.ts'
 
 export type UploadsApiOptions = { db: Ledger; board: ProgressBoard; streams: EventStreams }
 
 const MAX_LISTED = 100
-
-const ListQuery = z.object({ state: z.literal('open', { error: 'takes "open"' }).default('open') })
 
 /** `/api/v1/uploads`: status of one's own uploads, and their events. */
 export function uploadsApi({ db, board, streams }: UploadsApiOptions): Router {
@@ -28,7 +26,7 @@ export function uploadsApi({ db, board, streams }: UploadsApiOptions): Router {
   }
 
   router.get('/', async (request, response) => {
-    readInput(ListQuery, request.query)
+    readInput(UploadListQuery, request.query)
     const rows = await listOpenUploads(db, principalOf(response).ownerId, MAX_LISTED)
     response.json({ items: rows.map((row) => uploadView(row, board.of(row))) })
   })

@@ -1,11 +1,13 @@
+import type { z } from 'zod'
 import type { MediaRow } from '../../ledger/media.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import type { ContentLinks } from '../auth/content-links.ts'
 import type { Progress } from '../events/progress-board.ts'
+import type * as schemas from './schemas.ts'
 
 // What the API says of a row. Column names, keys and internals stay inside.
 
-export function uploadView(upload: UploadRow, progress: Progress) {
+export function uploadView(upload: UploadRow, progress: Progress): z.output<typeof schemas.Upload> {
   const isExpired = upload.state === 'open' && upload.expires_at.getTime() <= Date.now()
   return {
     id: upload.id,
@@ -21,7 +23,10 @@ export function uploadView(upload: UploadRow, progress: Progress) {
 
 export type MediaViewOptions = { links: ContentLinks; publicUrl: string | undefined }
 
-export function mediaView(media: MediaRow, { links, publicUrl = '' }: MediaViewOptions) {
+export function mediaView(
+  media: MediaRow,
+  { links, publicUrl = '' }: MediaViewOptions,
+): z.output<typeof schemas.Media> {
   const isReady = media.status === 'ready'
   const hasThumbnail = isReady && (media.kind === 'video' || media.kind === 'image')
   return {

@@ -107,9 +107,13 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
     }
     drainAfterwards(request, response)
     const webRequest = new NodeRequest({ req: request, res: response })
+    // The address is ours to build, and the package refuses lists in it.
+    webRequest.headers.delete('x-forwarded-proto')
     requests.set(webRequest, context)
     const answer = await withAppendContext(context, () => tus.handleWeb(webRequest))
     if (context.failure !== undefined) throw translateTusError(context.failure, context.upload)
+    // Of headers that are malformed the package says so by itself, before anything is asked or told.
+    if (answer.status >= 400) throw new Problem('invalid-header', (await answer.text()).trim())
     response
       .status(answer.status)
       .set(headersOf(answer))
@@ -134,8 +138,6 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
     applyMethodOverride(request)
     response.set('Tus-Resumable', '1.0.0')
     checkVersion(request)
-    // The address is ours to build, and the package refuses lists in it.
-    delete request.headers['x-forwarded-proto']
     next()
   })
 

@@ -1,3 +1,4 @@
+import { ERRORS, Metadata } from '@tus/utils'
 import type { Request } from 'express'
 import { Problem } from '../errors.ts'
 
@@ -51,9 +52,21 @@ export function checkCreation(request: Request): void {
   if (request.headers['upload-concat'] !== undefined) {
     throw new Problem('invalid-header', 'Concatenation is not supported: switch parallel uploads off.')
   }
+  checkMetadataSyntax(request)
   if (hasBody(request)) {
     checkContentType(request)
     checkNoChecksum(request)
+  }
+}
+
+/** tus 1.0 § Upload-Metadata. What its values may be is for `hooks/declaration.ts` to say. */
+function checkMetadataSyntax(request: Request): void {
+  const text = request.headers['upload-metadata']
+  if (text === undefined) return
+  try {
+    Metadata.parse(String(text))
+  } catch {
+    throw ERRORS.INVALID_METADATA
   }
 }
 

@@ -1,0 +1,184 @@
+import { z } from 'zod'
+import { CATALOGUE } from '../errors.ts'
+import {
+  Formats,
+  Media,
+  MediaList,
+  MediaListQuery,
+  Quota,
+  Readiness,
+  TokenRequest,
+  Upload,
+  UploadList,
+  UploadListQuery,
+} from './schemas.ts'
+
+type Json = Record<string, unknown>
+
+const CODES = Object.keys(CATALOGUE) as (keyof typeof CATALOGUE)[]
+
+const ProblemDocument = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    code: z.enum(CODES),
+    requestId: z.string(),
+  })
+  .meta({ id: 'Problem' })
+
+const NAMED = {
+  Upload,
+  UploadList,
+  Media,
+  MediaList,
+  Formats,
+  Quota,
+  Readiness,
+  TokenRequest,
+  Problem: ProblemDocument,
+}
+
+/** The OpenAPI 3.1 document of every route, from the schemas that type the answers. */
+export function openApiDocument(options: { hasDevTokens: boolean }): Json {
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Landfall', version: '1', description: 'Resumable uploads, and what becomes of them.' },
+    security: [{ bearer: [] }],
+    paths: { ...tusPaths(), ...apiPaths(), ...publicPaths(options.hasDevTokens) },
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      parameters: {
+        id: {
+          name: 'id',
+          in: 'path',
+          required: true,
+          schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{22}$' },
+        },
+        tusResumable: { name: 'Tus-Resumable', in: 'header', required: true, schema: { const: '1.0.0' } },
+      },
+      responses: {
+        Problem: {
+          description: 'An error: its `code` is stable',
+          content: { 'application/problem+json': { schema: ref('Problem') } },
+        },
+      },
+      schemas: schemas(),
+    },
+  }
+}
+
+function schemas(): Json {
+  const all = z.registry<{ id: string }>()
+  for (const [id, schema] of Object.entries(NAMED)) all.add(schema, { id })
+  const { schemas } = z.toJSONSchema(all, { uri: (id) => `#/components/schemas/${id}` })
+  // Inside a document they have neither a dialect nor an address of their own.
+  return Object.fromEntries(Object.entries(schemas).map(([id, { $schema, $id, ...schema }]) => [id, schema]))
+}
+
+function tusPaths(): Json {
+  const tus = [parameter('tusResumable')]
+  const bytes = {
+    content: { 'application/offset+octet-stream': { schema: { type: 'string', format: 'binary' } } },
+  }
+  return {
+    '/files': {
+      post: operation('Begin an upload (tus 1.0)', empty(201, 'Created; its address is in Location'), {
+        parameters: tus,
+        requestBody: bytes,
+      }),
+    },
+    '/files/{id}': {
+      parameters: [parameter('id')],
+      head: operation('How far an upload is', empty(200, 'Upload-Offset and Upload-Length'), {
+        parameters: tus,
+      }),
+      patch: operation('Append bytes', empty(204, 'Stored; Upload-Offset is the new offset'), {
+        parameters: tus,
+        requestBody: bytes,
+      }),
+      delete: operation('Terminate an upload', empty(204, 'Terminated'), { parameters: tus }),
+    },
+  }
+}
+
+function apiPaths(): Json {
+  const id = [parameter('id')]
+  return {
+    '/api/v1/uploads': {
+      get: operation('Unfinished uploads', json(UploadList), { parameters: query(UploadListQuery) }),
+    },
+    '/api/v1/uploads/{id}': { parameters: id, get: operation('An upload', json(Upload)) },
+    '/api/v1/uploads/{id}/events': {
+      parameters: id,
+      get: operation(
+        'Server-sent events of an upload',
+        body('text/event-stream', 'progress, step and state events'),
+      ),
+    },
+    '/api/v1/media': {
+      get: operation('Media, newest first', json(MediaList), { parameters: query(MediaListQuery) }),
+    },
+    '/api/v1/media/{id}': {
+      parameters: id,
+      get: operation('A media', json(Media)),
+      delete: operation('Delete a media', empty(204, 'Deleted')),
+    },
+    '/api/v1/media/{id}/content': {
+      parameters: id,
+      get: operation('The bytes; takes Range', body('*/*', 'The bytes')),
+    },
+    '/api/v1/media/{id}/thumbnail': {
+      parameters: id,
+      get: operation('A picture', body('image/webp', 'The picture')),
+    },
+    '/api/v1/formats': { get: operation('What is accepted', json(Formats)) },
+    '/api/v1/quota': { get: operation('What may be stored, and is', json(Quota)) },
+  }
+}
+
+function publicPaths(hasDevTokens: boolean): Json {
+  const open = { security: [] }
+  const devToken = operation('A token for anyone who asks', body('application/json', 'The token'), {
+    ...open,
+    requestBody: { content: { 'application/json': { schema: ref('TokenRequest') } } },
+  })
+  return {
+    '/healthz': { get: operation('Whether the process lives', body('application/json', 'It does'), open) },
+    '/readyz': {
+      get: operation('Whether everything answers', { ...json(Readiness), 503: json(Readiness)[200] }, open),
+    },
+    '/openapi.json': { get: operation('This document', body('application/json', 'OpenAPI 3.1'), open) },
+    ...(hasDevTokens ? { '/dev/token': { post: devToken } } : {}),
+  }
+}
+
+const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` })
+const parameter = (name: string) => ({ $ref: `#/components/parameters/${name}` })
+
+function operation(summary: string, responses: Json, more: Json = {}): Json {
+  return {
+    summary,
+    ...more,
+    responses: { ...responses, default: { $ref: '#/components/responses/Problem' } },
+  }
+}
+
+const empty = (status: number, description: string): Json => ({ [status]: { description } })
+const body = (mediaType: string, description: string): Json => ({
+  200: { description, content: { [mediaType]: {} } },
+})
+
+function json(schema: z.ZodType): { 200: Json } {
+  const { id = '' } = schema.meta() ?? {}
+  return { 200: { description: id, content: { 'application/json': { schema: ref(id) } } } }
+}
+
+/** The members of a query schema, each as a parameter. */
+function query(schema: z.ZodObject): Json[] {
+  return Object.entries(schema.shape).map(([name, member]) => {
+    const { $schema: _, ...description } = z.toJSONSchema(member, { io: 'input' })
+    return { name, in: 'query', schema: description }
+  })
+}

@@ -1,0 +1,119 @@
+import { z } from 'zod'
+
+// What the API answers, as schemas: the views are typed by them and the OpenAPI document is made of them.
+
+const Time = z.iso.datetime()
+const Bytes = z.number().int().nonnegative()
+
+export const Reason = z.object({ code: z.string(), detail: z.string() }).meta({ id: 'Reason' })
+
+export const Upload = z
+  .object({
+    id: z.string(),
+    state: z.enum(['open', 'received', 'terminated', 'expired', 'rejected']),
+    filename: z.string().nullable(),
+    offset: Bytes,
+    size: Bytes.nullable().describe('null while the length is deferred'),
+    percent: z.number().min(0).max(100).nullable(),
+    bytesPerSecond: z.number().nonnegative().nullable(),
+    etaSeconds: z.number().nonnegative().nullable(),
+    mediaId: z.string().nullable(),
+    reason: Reason.nullable(),
+    createdAt: Time,
+    expiresAt: Time.nullable().describe('null when it has ended'),
+  })
+  .meta({ id: 'Upload' })
+
+export const UploadList = z.object({ items: z.array(Upload) }).meta({ id: 'UploadList' })
+
+export const Media = z
+  .object({
+    id: z.string(),
+    uploadId: z.string(),
+    ownerId: z.string(),
+    filename: z.string().nullable(),
+    contentType: z.string().nullable().describe('as identified by its content'),
+    kind: z.enum(['video', 'image', 'audio']).nullable(),
+    size: Bytes,
+    sha256: z.string().nullable(),
+    status: z.enum(['processing', 'ready', 'rejected', 'failed', 'deleted']),
+    reason: Reason.nullable(),
+    durationSeconds: z.number().nonnegative().nullable(),
+    width: z.number().int().nullable().describe('pixels, as shown'),
+    height: z.number().int().nullable().describe('pixels, as shown'),
+    fps: z.number().nullable(),
+    videoCodec: z.string().nullable(),
+    audioCodec: z.string().nullable(),
+    hasAudio: z.boolean().nullable(),
+    bitrate: z.number().int().nullable().describe('bits per second'),
+    quality: z.string().nullable(),
+    thumbnailUrl: z.string().nullable().describe('works without a token, for one to two hours'),
+    contentUrl: z.string().nullable().describe('works without a token, for one to two hours'),
+    cdnUrl: z.string().nullable(),
+    attachedTo: z.object({ type: z.string(), id: z.string().nullable() }).nullable(),
+    analysis: z.record(z.string(), z.unknown()).nullable(),
+    createdAt: Time,
+    readyAt: Time.nullable(),
+    deletedAt: Time.nullable(),
+  })
+  .meta({ id: 'Media' })
+
+export const MediaList = z
+  .object({ items: z.array(Media), nextCursor: z.string().nullable() })
+  .meta({ id: 'MediaList' })
+
+export const Formats = z
+  .object({
+    types: z.array(
+      z.object({
+        contentType: z.string(),
+        extensions: z.array(z.string()),
+        kind: z.enum(['video', 'image', 'audio']),
+      }),
+    ),
+    minSize: Bytes,
+    maxSize: Bytes,
+    maxDurationSeconds: z.number(),
+    minWidth: z.number().int(),
+    minHeight: z.number().int(),
+    maxWidth: z.number().int(),
+    maxHeight: z.number().int(),
+  })
+  .meta({ id: 'Formats' })
+
+export const Quota = z
+  .object({
+    bytes: z.object({ limit: Bytes.nullable(), used: Bytes, reserved: Bytes }),
+    uploads: z.object({
+      limit: z.number().int().nullable(),
+      finished: z.number().int(),
+      open: z.number().int(),
+      maxOpen: z.number().int(),
+    }),
+  })
+  .meta({ id: 'Quota' })
+
+const Check = z.object({ status: z.enum(['ok', 'failing', 'off']), detail: z.string().optional() })
+
+export const Readiness = z
+  .object({
+    status: z.enum(['ready', 'not-ready', 'draining']),
+    checks: z.object({ database: Check, storage: Check, scanner: Check }),
+    warnings: z.array(z.string()),
+  })
+  .meta({ id: 'Readiness' })
+
+export const TokenRequest = z
+  .object({ sub: z.string().min(1).max(255), scope: z.string().max(1000).optional() })
+  .meta({ id: 'TokenRequest' })
+
+export const UploadListQuery = z.object({
+  state: z.literal('open', { error: 'takes "open"' }).default('open'),
+})
+
+export const MediaListQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(24),
+  cursor: z.string().max(200).optional(),
+  kind: z.enum(['video', 'image', 'audio']).optional(),
+  status: z.enum(['processing', 'ready', 'rejected', 'failed']).optional(),
+})
