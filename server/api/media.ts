@@ -48,7 +48,8 @@ export function mediaApi(options: MediaApiOptions): Router {
   const linkOrToken = (target: LinkTarget): RequestHandler<{ id: string }> =>
     async function checkLinkOrToken(request, response, next) {
       if (!links.check(idOf(request), target, request.query))
-        return void authenticate(request, response, next)
+        // Handed back to Express: a refusal that nobody waits for would end the process.
+        return await authenticate(request, response, next)
       response.locals.isLinked = true
       next()
     }
