@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { acceptOf } from './accepted-files.ts'
 import type { Formats } from './contract.ts'
 import { Icon } from './icon.tsx'
@@ -51,7 +51,8 @@ function usePageDrop(onFiles: (files: readonly File[]) => void, onFolder: () => 
     latest.current = { onFiles, onFolder }
   })
 
-  useEffect(() => {
+  // Before the first paint: until then the browser would leave the page and open the file.
+  useLayoutEffect(() => {
     const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false
     const over = (event: DragEvent) => {
       if (!hasFiles(event)) return

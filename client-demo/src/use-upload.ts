@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState, useSyncExternalStore } from 'react'
 import type { Api } from './api.ts'
 import type { Formats, Media } from './contract.ts'
 import type { MediaWatch } from './media-watch.ts'
@@ -39,7 +39,8 @@ export function useUpload(options: UseUploadOptions): UseUpload {
     latest.current = options
   })
 
-  useEffect(() => {
+  // Before the first paint: a file chosen as soon as there is something to see must find a queue.
+  useLayoutEffect(() => {
     const created = createUploadQueue({
       session,
       api,

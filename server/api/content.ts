@@ -46,6 +46,8 @@ export async function sendObject(
   try {
     await pipeline(source, response)
   } catch (error) {
+    // Left before there was anything to pipe into, the pipeline has not touched the source.
+    source.destroy()
     // The client left; a read error shows as a body that is cut short, for the head has gone out.
     if (!response.destroyed) response.destroy()
     if (!isClientGone(error)) throw error
@@ -79,5 +81,6 @@ function isCached(ifNoneMatch: string | undefined, etag: string): boolean {
 }
 
 function isClientGone(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE'
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ERR_STREAM_UNABLE_TO_PIPE'
 }
