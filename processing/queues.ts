@@ -36,6 +36,8 @@ export async function openQueues(options: QueueOptions): Promise<PgBoss> {
   return boss
 }
 
+const NO_JOB = '00000000-0000-0000-0000-000000000000'
+
 /** Creates the queues, or brings their options up to date. */
 export async function createQueues(boss: PgBoss): Promise<void> {
   const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 86_400 }
@@ -63,6 +65,9 @@ export async function createQueues(boss: PgBoss): Promise<void> {
   for (const { name, ...settings } of queues) {
     if (await boss.getQueue(name)) await boss.updateQueue(name, settings)
     else await boss.createQueue(name, settings)
+    // pg-boss forgets a queue that it changes, and looks it up with the next job, on a connection beside that of the
+    // transaction. A burst of transactions that each wait for a second connection would stand still: look it up now.
+    await boss.getJobById(name, NO_JOB)
   }
 }
 

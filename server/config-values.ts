@@ -1,3 +1,5 @@
+import { createPublicKey } from 'node:crypto'
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { FORMATS } from '../storage/formats.ts'
 import { parseDuration, parseSize } from './units.ts'
@@ -95,8 +97,39 @@ export const secret = () =>
 export const pem = () =>
   parsed('a public key in PEM format', (value) => {
     const key = value.replaceAll('\\n', '\n')
-    return /-----BEGIN ((RSA |EC )?PUBLIC KEY|CERTIFICATE)-----/.test(key) ? key : undefined
+    return /-----BEGIN ((RSA |EC )?PUBLIC KEY|CERTIFICATE)-----/.test(key) && isReadable(key)
+      ? key
+      : undefined
   })
+
+function isReadable(key: string): boolean {
+  try {
+    createPublicKey(key)
+    return true
+  } catch {
+    // A header with something else behind it.
+    return false
+  }
+}
+
+/** Whose `X-Forwarded-*` headers count, as Express takes it: everybody's, nobody's, so many hops, these networks. */
+export const proxies = () =>
+  parsed('false, true, a number of hops, or addresses such as loopback,10.0.0.0/8', (value) => {
+    if (value === 'true' || value === 'false') return value === 'true'
+    if (/^\d{1,3}$/.test(value)) return Number(value)
+    return value.split(',').every((item) => isNetwork(item.trim())) ? value : undefined
+  })
+
+function isNetwork(text: string): boolean {
+  if (text === 'loopback' || text === 'linklocal' || text === 'uniquelocal') return true
+  const [address = '', prefix, ...rest] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return false
+  return (
+    prefix === undefined ||
+    (/^\d{1,3}$/.test(prefix) && Number(prefix) >= 1 && Number(prefix) <= (family === 4 ? 32 : 128))
+  )
+}
 
 export const algorithms = () =>
   parsed(`a comma-separated list of ${ALGORITHMS.join(', ')}`, (value) => {

@@ -12,6 +12,7 @@ import {
   list,
   oneOf,
   pem,
+  proxies,
   secret,
   size,
   text,
@@ -39,7 +40,7 @@ export const variables = z.object({
   PUBLIC_URL: url('http:', 'https:')
     .optional()
     .describe('Address under which clients reach the server, when it differs.'),
-  TRUST_PROXY: text('false, true, a number of hops, or addresses such as loopback,10.0.0.0/8')
+  TRUST_PROXY: proxies()
     .prefault('false')
     .describe('Whose `X-Forwarded-*` headers are believed (as in Express).'),
   CORS_ORIGINS: list('* or a comma-separated list of origins')
@@ -121,15 +122,9 @@ export type AuthKey =
 export type Config = Readonly<
   Omit<
     Variables,
-    | 'AUTH_JWT_SECRET'
-    | 'AUTH_JWT_PUBLIC_KEY'
-    | 'AUTH_JWKS_URL'
-    | 'AUTH_ALGORITHMS'
-    | 'DATA_DIR'
-    | 'TRUST_PROXY'
+    'AUTH_JWT_SECRET' | 'AUTH_JWT_PUBLIC_KEY' | 'AUTH_JWKS_URL' | 'AUTH_ALGORITHMS' | 'DATA_DIR'
   > & {
     DATA_DIR: string
-    TRUST_PROXY: boolean | number | string
     auth: { key: AuthKey; algorithms: readonly Algorithm[] }
     formats: readonly Format[]
   }
@@ -159,13 +154,12 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
   const config = {
     ...values,
     DATA_DIR: resolve(values.DATA_DIR),
-    TRUST_PROXY: trustProxy(values.TRUST_PROXY),
     auth: readAuth(result.data, needs.auth, problems),
     formats: values.UPLOAD_ALLOWED_TYPES,
   }
   if (values.UPLOAD_MIN_SIZE > values.UPLOAD_MAX_SIZE) {
     problems.push(
-      `UPLOAD_MIN_SIZE: "${env.UPLOAD_MIN_SIZE}" is not accepted; it takes at most UPLOAD_MAX_SIZE`,
+      `UPLOAD_MIN_SIZE: "${values.UPLOAD_MIN_SIZE}" is not accepted; it takes at most UPLOAD_MAX_SIZE`,
     )
   }
   for (const side of ['WIDTH', 'HEIGHT'] as const) {
@@ -210,11 +204,6 @@ function readAuth(values: Variables, isNeeded: boolean, problems: string[]): Con
     )
   }
   return { key, algorithms }
-}
-
-function trustProxy(value: string): boolean | number | string {
-  if (value === 'true' || value === 'false') return value === 'true'
-  return /^\d+$/.test(value) ? Number(value) : value
 }
 
 function shown(name: string, value: string | undefined): string {

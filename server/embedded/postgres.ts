@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { access, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import pg from 'pg'
 import type { Log } from '../log.ts'
@@ -24,6 +25,9 @@ const DATABASE = 'landfall'
 /** A killed server's connection takes a moment to be noticed by the database. */
 const LOCK_ATTEMPTS = 20
 const LOCK_RETRY_MS = 150
+/** As long as crash recovery may take. */
+const ANSWER_MS = 30_000
+const ANSWER_RETRY_MS = 100
 /** Any number: it means "this database has its server" to us only. */
 const SERVER_LOCK = 7_263_491
 
@@ -42,18 +46,18 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   if (!(await exists(join(cluster, 'PG_VERSION'))))
     await initialise(binaries, directory, cluster, password, runAs)
 
-  const running = await runningPort(cluster)
-  const wasRunning = running !== undefined && (await isRunning(binaries, cluster, runAs))
-  const port = wasRunning ? running : await freePort()
-  if (!wasRunning) await startCluster(binaries, directory, cluster, port, runAs)
-  const connect = (database: string) => `postgres://${USER}:${password}@127.0.0.1:${port}/${database}`
+  const url = (port: number, database: string) =>
+    `postgres://${USER}:${password}@127.0.0.1:${port}/${database}`
+  const portInUse = await answeringPort(binaries, cluster, runAs, (port) => url(port, 'postgres'))
+  const port = portInUse ?? (await freePort())
+  if (portInUse === undefined) await startCluster(binaries, directory, cluster, port, runAs)
 
-  const guard = await takeServerLock(connect('postgres'), directory)
+  const guard = await takeServerLock(url(port, 'postgres'), directory)
   guard.on('error', (error) => log.error({ err: error }, 'the embedded database went away'))
   await createDatabase(guard)
-  if (wasRunning) log.info('took over the embedded database of a server that was killed')
+  if (portInUse !== undefined) log.info('took over the embedded database of a server that was killed')
   return {
-    connectionString: connect(DATABASE),
+    connectionString: url(port, DATABASE),
     async stop() {
       await guard
         .end()
@@ -182,8 +186,39 @@ async function startCluster(
 /** pg_ctl hands its options to a shell. */
 const quote = (text: string): string => `'${text}'`
 
+/**
+ * The port of a server of this cluster that runs already; undefined when none does. One that does not
+ * answer is waited for: it is just starting, or was killed and is not reaped yet, which looks the same.
+ */
+async function answeringPort(
+  binaries: Binaries,
+  cluster: string,
+  runAs: RunAs,
+  urlOf: (port: number) => string,
+): Promise<number | undefined> {
+  const deadline = performance.now() + ANSWER_MS
+  while (performance.now() < deadline && (await isRunning(binaries, cluster, runAs))) {
+    const port = await notedPort(cluster)
+    if (port !== undefined && (await answers(urlOf(port)))) return port
+    await sleep(ANSWER_RETRY_MS)
+  }
+  return undefined
+}
+
+async function answers(connectionString: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000 })
+  try {
+    await client.connect()
+  } catch {
+    // Refused, or "the database system is starting up".
+    return false
+  }
+  await client.end()
+  return true
+}
+
 /** The port a server of this cluster last listened on, from its pid file. */
-async function runningPort(cluster: string): Promise<number | undefined> {
+async function notedPort(cluster: string): Promise<number | undefined> {
   const lines = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')
   const port = Number(lines.split('\n')[3])
   return Number.isInteger(port) && port > 0 ? port : undefined
@@ -217,7 +252,7 @@ async function takeServerLock(connectionString: string, directory: string): Prom
     ])
     if (rows[0]?.held) return client
     if (attempt === LOCK_ATTEMPTS) break
-    await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS))
+    await sleep(LOCK_RETRY_MS)
   }
   await client.end()
   throw new DataDirectoryInUse(directory)
