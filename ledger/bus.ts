@@ -2,19 +2,24 @@ import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
+import { z } from 'zod'
 import type { Ledger } from './database.ts'
 
-/** Ticks of one flush: upload id, bytes received so far, size (null while deferred). */
-export type ProgressTick = [uploadId: string, offset: number, size: number | null]
+const Tick = z.tuple([z.string(), z.number(), z.number().nullable()])
 
-export type BusMessage =
+const Message = z.discriminatedUnion('t', [
   /** Somebody wants the lease on this upload: its holder should finish what it has and let go. */
-  | { t: 'lease-wanted'; id: string }
-  | { t: 'lease-released'; id: string }
+  z.object({ t: z.literal('lease-wanted'), id: z.string() }),
+  z.object({ t: z.literal('lease-released'), id: z.string() }),
   /** Rows were added to `events` for this upload. */
-  | { t: 'event'; id: string }
-  | { t: 'step'; id: string; step: string }
-  | { t: 'progress'; ticks: ProgressTick[] }
+  z.object({ t: z.literal('event'), id: z.string() }),
+  z.object({ t: z.literal('step'), id: z.string(), step: z.string() }),
+  z.object({ t: z.literal('progress'), ticks: z.array(Tick) }),
+])
+
+export type BusMessage = z.output<typeof Message>
+/** Upload id, bytes received so far, size (null while deferred). */
+export type ProgressTick = z.output<typeof Tick>
 
 export type BusOptions = {
   connectionString: string
@@ -95,15 +100,12 @@ export class Bus {
   }
 
   #receive(payload: string): void {
-    let message: BusMessage
     try {
-      message = JSON.parse(payload)
+      this.#emitter.emit('message', Message.parse(JSON.parse(payload)))
     } catch (error) {
-      // Whoever may connect to the database may notify; what is not ours must not stop us.
+      // Whoever may connect to the database may notify: what is not ours must not stop us.
       this.#options.onError(error)
-      return
     }
-    this.#emitter.emit('message', message)
   }
 
   async #reconnect(): Promise<void> {

@@ -37,5 +37,8 @@ export function openDatabase(options: DatabaseOptions): Ledger {
   })
   // An idle connection that the server drops would otherwise end the process.
   pool.on('error', options.onPoolError)
+  // While a connection is lent out the pool does not listen to it, and its query may be over: a
+  // database that restarts between two statements of a transaction would end the process.
+  pool.on('connect', (client) => client.on('error', options.onPoolError))
   return new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) }).withSchema('landfall')
 }

@@ -75,6 +75,8 @@ export class LeaseKeeper {
       }),
       options.bus.onReconnected(() => {
         for (const id of this.#waiters.keys()) this.#wake(id)
+        // A database that crashed has forgotten the leases: find out before writing on.
+        void this.#renew()
       }),
     ]
   }

@@ -12,7 +12,7 @@ export type TakeResult =
 /**
  * Takes the lease on an upload, or marks the holder's lease as contended: one statement, so that a
  * holder that releases in between either leaves the row free for us or sees the mark. An expired
- * lease is taken over. Times are the database's own.
+ * lease is taken over. Times are the database's own, of one moment in each statement.
  */
 export async function takeLease(
   db: Ledger,
@@ -21,15 +21,15 @@ export async function takeLease(
   const ttl = sql`make_interval(secs => ${lease.ttlMs / 1000})`
   const { rows } = await sql<{ taken: boolean; expires_in_ms: number }>`
     insert into landfall.upload_locks as held (upload_id, holder, fence, expires_at)
-    select id, ${lease.holder}, ${lease.fence}::uuid, clock_timestamp() + ${ttl}
+    select id, ${lease.holder}, ${lease.fence}::uuid, now() + ${ttl}
       from landfall.uploads where id = ${lease.uploadId} and owner_id = ${lease.ownerId}
     on conflict (upload_id) do update set
-      holder     = case when held.expires_at <= clock_timestamp() then excluded.holder else held.holder end,
-      fence      = case when held.expires_at <= clock_timestamp() then excluded.fence else held.fence end,
-      contended  = held.expires_at > clock_timestamp(),
-      expires_at = case when held.expires_at <= clock_timestamp() then excluded.expires_at else held.expires_at end
+      holder     = case when held.expires_at <= now() then excluded.holder else held.holder end,
+      fence      = case when held.expires_at <= now() then excluded.fence else held.fence end,
+      contended  = held.expires_at > now(),
+      expires_at = case when held.expires_at <= now() then excluded.expires_at else held.expires_at end
     returning fence = ${lease.fence}::uuid as taken,
-      (extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as expires_in_ms`.execute(db)
+      (extract(epoch from expires_at - now()) * 1000)::float8 as expires_in_ms`.execute(db)
   const row = rows[0]
   if (!row) return { kind: 'absent' }
   return row.taken ? { kind: 'taken' } : { kind: 'held', expiresInMs: Math.max(0, row.expires_in_ms) }
@@ -43,7 +43,7 @@ export async function renewLeases(
 ): Promise<Map<string, { contended: boolean }>> {
   const { rows } = await sql<{ fence: string; contended: boolean }>`
     update landfall.upload_locks
-       set expires_at = clock_timestamp() + make_interval(secs => ${ttlMs / 1000})
+       set expires_at = now() + make_interval(secs => ${ttlMs / 1000})
      where fence = any(${fences}::uuid[])
     returning fence::text, contended`.execute(db)
   return new Map(rows.map((row) => [row.fence, row]))

@@ -5,18 +5,25 @@ import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from
 import type { Enqueue } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
+/** A media as its owner sees it. */
+export type OwnMediaRow = MediaRow & { has_thumbnail: boolean }
 export type RenditionRow = Selectable<RenditionsTable>
 
+const hasThumbnail = sql<boolean>`exists (
+  select 1 from landfall.renditions r where r.media_id = media.id and r.kind = 'thumbnail'
+)`.as('has_thumbnail')
+
 /** The owner's media; deleted ones and other people's are as if they did not exist. */
-export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<MediaRow | undefined> {
+export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<OwnMediaRow | undefined> {
   const row = await db
     .selectFrom('media')
     .selectAll()
+    .select(hasThumbnail)
     .where('id', '=', id)
     .where('owner_id', '=', ownerId)
     .where('status', '<>', 'deleted')
     .executeTakeFirst()
-  return row as MediaRow | undefined
+  return row as OwnMediaRow | undefined
 }
 
 /** The media that a link signed by us leads to: whoever got the link was allowed to see it. */
@@ -43,10 +50,11 @@ export type MediaPage = {
 export async function listMedia(
   db: Ledger,
   page: MediaPage,
-): Promise<(MediaRow & { createdAtMicros: string })[]> {
+): Promise<(OwnMediaRow & { createdAtMicros: string })[]> {
   let query = db
     .selectFrom('media')
     .selectAll()
+    .select(hasThumbnail)
     .select(sql<string>`(extract(epoch from created_at) * 1000000)::bigint::text`.as('createdAtMicros'))
     .where('owner_id', '=', page.ownerId)
     .where('status', '<>', 'deleted')
@@ -59,7 +67,7 @@ export async function listMedia(
     )
   }
   const rows = await query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(page.limit).execute()
-  return rows as (MediaRow & { createdAtMicros: string })[]
+  return rows as (OwnMediaRow & { createdAtMicros: string })[]
 }
 
 /** A rendition of a media that its caller was already allowed to see. */

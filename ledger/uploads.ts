@@ -114,7 +114,7 @@ export type Append = { id: UploadId; fence: string; from: number; to: number }
 
 export type AppendResult =
   | { kind: 'appended'; contended: boolean }
-  /** The lease was lost or the row is not as expected: nothing was changed. */
+  /** The lease was lost or the row is not as expected: the upload was not changed. */
   | { kind: 'fenced-off' }
 
 /**
@@ -264,22 +264,28 @@ export async function terminateReceived(
   db: Ledger,
   upload: { id: UploadId; fence: string },
 ): Promise<AppendResult> {
-  const { rows } = await sql<{ contended: boolean }>`
-    with lease as (
-      delete from landfall.upload_locks
-       where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
-    ), ended as (
-      update landfall.uploads set state = 'terminated', updated_at = now()
-        from lease where id = ${upload.id} and state = 'received'
-      returning uploads.*, lease.contended
-    ), gone as (
-      update landfall.media m set status = 'deleted', deleted_at = now()
-        from ended where m.upload_id = ended.id and m.status <> 'deleted'
-    ), logged as (
-      insert into landfall.events (type, upload_id, media_id, owner_id)
-      select type, id, media_id, owner_id
-        from ended, (values ('media.deleted'), ('upload.terminated')) as both_types (type)
-    )
-    select contended from ended`.execute(db)
-  return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
+  return await db.transaction().execute(async (trx) => {
+    // The media first, as everybody locks them who ends both: or two of them would wait for each other.
+    await trx.selectFrom('media').select('id').where('upload_id', '=', upload.id).forUpdate().execute()
+    const { rows } = await sql<{ contended: boolean }>`
+      with lease as (
+        delete from landfall.upload_locks
+         where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
+      ), ended as (
+        update landfall.uploads set state = 'terminated', updated_at = now()
+          from lease where id = ${upload.id} and state = 'received'
+        returning uploads.*, lease.contended
+      ), gone as (
+        update landfall.media m set status = 'deleted', deleted_at = now()
+          from ended where m.upload_id = ended.id and m.status <> 'deleted'
+        returning m.id, m.upload_id, m.owner_id
+      ), logged as (
+        insert into landfall.events (type, upload_id, media_id, owner_id)
+        select 'upload.terminated', id, media_id, owner_id from ended
+        union all
+        select 'media.deleted', upload_id, id, owner_id from gone
+      )
+      select contended from ended`.execute(trx)
+    return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
+  })
 }

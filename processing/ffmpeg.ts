@@ -11,7 +11,7 @@ export type ToolRun = {
   signal: AbortSignal
 }
 
-/** ffmpeg or ffprobe looked at the input and could not make sense of it. */
+/** A sound ffmpeg or ffprobe looked at the input and could not make sense of it. */
 export class UnreadableInput extends Error {
   constructor(stderr: string) {
     super(stderr)
@@ -24,6 +24,7 @@ const FRAME_TIMEOUT_MS = 60_000
 const MAX_JSON_BYTES = 4 * 1024 * 1024
 const MAX_FRAME_BYTES = 128 * 1024 * 1024
 const STDERR_CHARACTERS = 2_000
+const VERSION_TIMEOUT_MS = 10_000
 
 /**
  * ffprobe and ffmpeg as child processes: no shell, a time limit with a kill, bounded output, and only
@@ -49,30 +50,26 @@ export class Ffmpeg {
     return { json: JSON.parse(Buffer.from(stdout).toString('utf8')), complaints: stderr }
   }
 
-  /** One frame at `atSeconds` as PNG, rotated as it is to be shown, at most `width` pixels wide. */
-  async frame(run: ToolRun & { atSeconds: number; width: number }): Promise<Uint8Array> {
+  /**
+   * One frame at `atSeconds` as PNG, rotated as it is to be shown, at most `width` pixels wide; undefined
+   * when there is none at that time. Fails with `UnreadableInput`.
+   */
+  async frame(run: ToolRun & { atSeconds: number; width: number }): Promise<Uint8Array | undefined> {
     const { atSeconds, width } = run
     // Seeking before the input jumps to the key frame instead of decoding up to the moment.
-    const args = ['-v', 'error', '-nostdin', '-ss', atSeconds.toFixed(3), ...inputArgs(run)]
-    const output = [
-      '-map',
-      '0:v:0',
-      '-frames:v',
-      '1',
-      '-vf',
-      `scale=w='min(${width},iw)':h=-2`,
-      '-f',
-      'image2pipe',
-      '-c:v',
-      'png',
-      'pipe:1',
-    ]
-    const { stdout, stderr } = await this.#run(this.#options.ffmpegPath, [...args, ...output], run, {
-      timeout: FRAME_TIMEOUT_MS,
-      maxBuffer: MAX_FRAME_BYTES,
-    })
-    if (stdout.byteLength === 0) throw new UnreadableInput(stderr || 'no frame at this time')
-    return stdout
+    const seek = ['-v', 'error', '-nostdin', '-ss', atSeconds.toFixed(3)]
+    const scale = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=w='min(${width},iw)':h=-2`]
+    const output = ['-f', 'image2pipe', '-c:v', 'png', 'pipe:1']
+    const { stdout } = await this.#run(
+      this.#options.ffmpegPath,
+      [...seek, ...inputArgs(run), ...scale, ...output],
+      run,
+      {
+        timeout: FRAME_TIMEOUT_MS,
+        maxBuffer: MAX_FRAME_BYTES,
+      },
+    )
+    return stdout.byteLength === 0 ? undefined : stdout
   }
 
   async #run(
@@ -94,15 +91,33 @@ export class Ffmpeg {
       if (!(error instanceof ExecaError)) throw error
       const said: unknown = error.stderr
       const stderr = said instanceof Uint8Array ? shorten(said) : ''
-      if (error.code === 'ENOENT') throw new Waiting(`${program} is not installed`, { cause: error })
-      // It ran to its end and said no; anything else (missing, killed, cancelled) is not the file's fault.
-      if (error.exitCode !== undefined && !error.isCanceled && !error.timedOut)
-        throw new UnreadableInput(stderr)
-      if (error.timedOut || error.isMaxBuffer)
-        throw new UnreadableInput('reading the file took too long or gave too much')
-      throw error
+      // Missing, killed, cancelled or out of time: not the file's fault, or not provably so.
+      if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer || error.isCanceled) {
+        throw isAway(error) ? new Waiting(`${program} cannot be run`, { cause: error }) : error
+      }
+      if (OUR_MISTAKE.test(stderr)) throw error
+      await this.#checkSound(program, error)
+      throw new UnreadableInput(stderr)
     }
   }
+
+  /** A tool that cannot even say its version says no to every file: that is no verdict on this one. */
+  async #checkSound(program: string, cause: Error): Promise<void> {
+    try {
+      const { stdout } = await execa(program, ['-version'], { timeout: VERSION_TIMEOUT_MS })
+      if (/^ff(mpeg|probe) version /.test(stdout)) return
+    } catch {
+      // The reason that matters is the first one.
+    }
+    throw new Waiting(`${program} does not work`, { cause })
+  }
+}
+
+/** Options that this ffmpeg does not know, or a decoder it was built without. */
+const OUR_MISTAKE = /unrecognized option|option .* not found|decoder .* not found|no decoder|unknown decoder/i
+
+function isAway(error: ExecaError): boolean {
+  return error.code === 'ENOENT' || error.code === 'EACCES'
 }
 
 function inputArgs({ input, demuxers }: ToolRun): string[] {

@@ -2,6 +2,7 @@ import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { mediaForJob, recordFacts, rejectMedia } from '../ledger/media.ts'
 import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
+import { type Objects, StorageFull } from '../storage/objects.ts'
 import type { Step, Tools } from './step.ts'
 import { assemble } from './steps/assemble.ts'
 import { identify } from './steps/identify.ts'
@@ -10,7 +11,7 @@ import { probe } from './steps/probe.ts'
 import { publish } from './steps/publish.ts'
 import { scan } from './steps/scan.ts'
 import { thumbnail } from './steps/thumbnail.ts'
-import { Rejected } from './verdict.ts'
+import { Rejected, Waiting } from './verdict.ts'
 
 /** In this order. */
 export const STEPS: readonly Step[] = [assemble, identify, scan, probe, thumbnail, publish, notify]
@@ -50,13 +51,25 @@ export async function processMedia(
     } catch (error) {
       if (!(error instanceof Rejected)) {
         await endStep(db, attempt, { status: 'failed', detail: describe(error) })
-        throw error
+        throw await withOutagesToldApart(error, tools.objects)
       }
       await rejectMedia(db, id, error.reason, options.enqueueRemoval)
       await endStep(db, attempt, { status: 'rejected', detail: error.reason })
       tools.announce(media.upload_id)
       return
     }
+  }
+}
+
+/** The storage being away or full is waited for; anything else counts as an attempt. */
+async function withOutagesToldApart(error: unknown, objects: Objects): Promise<unknown> {
+  if (error instanceof Waiting) return error
+  if (error instanceof StorageFull) return new Waiting('the storage is full', { cause: error })
+  try {
+    await objects.checkWritable()
+    return error
+  } catch {
+    return new Waiting('the storage is away', { cause: error })
   }
 }
 

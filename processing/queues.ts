@@ -40,7 +40,8 @@ const NO_JOB = '00000000-0000-0000-0000-000000000000'
 
 /** Creates the queues, or brings their options up to date. */
 export async function createQueues(boss: PgBoss): Promise<void> {
-  const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 86_400 }
+  // A job waits for a worker however long it takes one to come back.
+  const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 86_400, retentionSeconds: 10 * 365 * 86_400 }
   const queues = [
     { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
     {

@@ -24,11 +24,18 @@ export class Scanner {
   }
 
   /**
-   * Sends all of `source` to clamd and returns its verdict; `onChunk` sees every byte on its way.
+   * Sends all of `source` to clamd and returns its verdict; `onChunk` sees every byte on its way,
+   * and `signal` hangs up.
    * Fails with `Waiting` when clamd is away or answers nothing that is a verdict.
    */
-  async scan(source: Readable, onChunk: (chunk: Uint8Array) => void): Promise<ScanVerdict> {
+  async scan(
+    source: Readable,
+    onChunk: (chunk: Uint8Array) => void,
+    signal: AbortSignal,
+  ): Promise<ScanVerdict> {
     const client = new PacedClient()
+    const onAbort = () => client.hangUp()
+    signal.addEventListener('abort', onAbort, { once: true })
     // A read error of ours is not clamd's fault, though the package reports it as its own.
     let readError: unknown
     async function* paced(): AsyncGenerator<Uint8Array> {
@@ -55,6 +62,7 @@ export class Scanner {
         ? error
         : new Waiting('clamd is away or did not finish the scan', { cause: error })
     } finally {
+      signal.removeEventListener('abort', onAbort)
       stream.destroy()
       source.destroy()
       client.hangUp()

@@ -23,6 +23,7 @@ import type { ProgressBoard } from './events/progress-board.ts'
 import type { Log } from './log.ts'
 import { renderProblem } from './problem-renderer.ts'
 import type { Readiness } from './readiness.ts'
+import { drainAfterwards } from './tus/drain.ts'
 
 export type AppOptions = {
   config: Config
@@ -92,6 +93,7 @@ export function createApp(options: AppOptions): Express {
     }),
     varyByOrigin,
   )
+  app.use('/files', drainAfterwards)
   // A preflight carries no token, and capabilities are no secret.
   app.use('/files', (request, response, next) =>
     request.method === 'OPTIONS' ? next() : requireToken(request, response, next),

@@ -5,7 +5,8 @@ import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { work } from './commands/worker.ts'
 import { ConfigError } from './config.ts'
-import { DataDirectoryInUse } from './embedded/postgres.ts'
+import { DataDirectoryInUse } from './embedded/server-lock.ts'
+import { Stopped } from './signals.ts'
 
 const HELP = `landfall: a resumable upload server that finishes the job
 
@@ -67,6 +68,7 @@ setTimeout(() => process.exit(), 2_000).unref()
 
 /** Says in one line each what went wrong where that is known; a stack only where it is not. */
 function explain(error: unknown): number {
+  if (error instanceof Stopped) return 0
   if (error instanceof ConfigError) {
     for (const problem of error.problems) process.stderr.write(`landfall: ${problem}\n`)
     return 2

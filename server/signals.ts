@@ -3,11 +3,26 @@ import type { Log } from './log.ts'
 /** npm passes Ctrl-C on although the terminal has sent it already; a person takes longer to insist. */
 const SAME_SIGNAL_MS = 1_000
 
+/** The process was asked to stop while it was still starting. */
+export class Stopped extends Error {
+  constructor() {
+    super('stopped while starting')
+    this.name = 'Stopped'
+  }
+}
+
+export type StopRequest = {
+  /** Resolves when the process is asked to stop. */
+  asked: Promise<void>
+  /** Throws `Stopped` when it has been asked already: called between the stages of a start. */
+  check(): void
+}
+
 /**
- * Resolves on SIGINT, SIGTERM or SIGHUP, or when a parent process that talks to this one is gone.
- * Asked once more, the process ends without waiting for anything.
+ * Listens from now on for SIGINT, SIGTERM and SIGHUP, and for the end of a parent process that talks to
+ * this one. Asked once more, the process ends without waiting for anything.
  */
-export async function untilStopped(log: Log): Promise<void> {
+export function listenForStop(log: Log): StopRequest {
   const { promise, resolve } = Promise.withResolvers<void>()
   let askedAt: number | undefined
   const stop = (why: string) => {
@@ -20,8 +35,11 @@ export async function untilStopped(log: Log): Promise<void> {
     }
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
-  process.once('disconnect', () => stop('disconnect'))
-  // It may have gone while this process was starting, and nobody says so twice.
-  if (process.send && !process.connected) stop('disconnect')
-  await promise
+  if (process.connected) process.once('disconnect', () => stop('disconnect'))
+  return {
+    asked: promise,
+    check() {
+      if (askedAt !== undefined) throw new Stopped()
+    },
+  }
 }

@@ -35,7 +35,10 @@ export class Commits {
   async checkpoint(upload: UploadRow, lease: Lease, to: number): Promise<void> {
     const { db } = this.#options
     const result = await appendBytes(db, { id: upload.id, fence: lease.fence, from: upload.offset, to })
-    if (result.kind === 'fenced-off') throw new LeaseLost()
+    if (result.kind === 'fenced-off') {
+      lease.validUntil = 0
+      throw new LeaseLost()
+    }
     upload.offset = to
   }
 
@@ -68,7 +71,9 @@ export class Commits {
   }
 
   #settle(lease: Lease, result: AppendResult): void {
-    if (result.kind === 'fenced-off') throw new LeaseLost()
-    this.#options.leases.releasedWithAppend(lease, result.contended)
+    const isLost = result.kind === 'fenced-off'
+    // Fenced off for another reason than a lost lease, the lease is free now too: wake who may wait.
+    this.#options.leases.releasedWithAppend(lease, isLost || result.contended)
+    if (isLost) throw new LeaseLost()
   }
 }

@@ -1,8 +1,8 @@
 import sharp from 'sharp'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { FORMATS } from '../../storage/formats.ts'
+import { damageOr } from '../damage.ts'
 import { UnreadableInput } from '../ffmpeg.ts'
-import { imageError } from '../image-error.ts'
 import { readProbe } from '../probe-report.ts'
 import { qualityOf } from '../quality.ts'
 import type { MediaLimits, Step, StepContext } from '../step.ts'
@@ -35,9 +35,7 @@ async function probeStreams({ media, objects, ffmpeg, signal }: StepContext): Pr
       throw new Rejected('no-picture', 'The file holds no video.')
     return facts
   } catch (error) {
-    throw error instanceof UnreadableInput
-      ? new Rejected('damaged', 'The file is damaged or incomplete.')
-      : error
+    throw error instanceof UnreadableInput ? await damageOr(error, objects, media) : error
   }
 }
 
@@ -49,7 +47,7 @@ async function probeImage({ media, objects }: StepContext): Promise<MediaFacts> 
     const isTurned = orientation !== undefined && orientation >= 5
     return { width: isTurned ? height : width, height: isTurned ? width : height }
   } catch (error) {
-    throw await imageError(error, objects, media)
+    throw await damageOr(error, objects, media)
   }
 }
 

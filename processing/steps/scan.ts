@@ -15,7 +15,7 @@ export const scan: Step = {
     }
     const source = await objects.read(media.storage_key)
     if (scanner) {
-      const verdict = await scanner.scan(source, onChunk)
+      const verdict = await scanner.scan(source, onChunk, signal)
       if (verdict.kind === 'infected')
         throw new Rejected('infected', `The file contains ${verdict.signature}.`)
       if (verdict.kind === 'not-scanned')

@@ -1,11 +1,10 @@
 import sharp, { type Sharp } from 'sharp'
-import { recordRendition } from '../../ledger/media.ts'
+import { findRendition, recordRendition } from '../../ledger/media.ts'
 import { FORMATS } from '../../storage/formats.ts'
 import { renditionKey } from '../../storage/keys.ts'
+import { damageOr } from '../damage.ts'
 import { UnreadableInput } from '../ffmpeg.ts'
-import { imageError } from '../image-error.ts'
 import type { Step, StepContext } from '../step.ts'
-import { Rejected } from '../verdict.ts'
 
 const WIDTH = 640
 /** Where in a video the picture is taken: at one second, or at a tenth of one shorter than ten. */
@@ -18,7 +17,9 @@ export const thumbnail: Step = {
   async run(context) {
     const { media, objects, db } = context
     if (media.kind === 'audio') return { detail: { skipped: 'audio has no picture' } }
-    const { data, info } = media.kind === 'video' ? await ofVideo(context) : await ofImage(context)
+    const picture = media.kind === 'video' ? await ofVideo(context) : await ofImage(context)
+    if (!picture) return { detail: { skipped: 'no frame could be read' } }
+    const { data, info } = picture
     const key = renditionKey(media.id, 'thumbnail.webp')
     await objects.put(key, data)
     const size = { width: info.width, height: info.height, size: data.byteLength }
@@ -29,24 +30,27 @@ export const thumbnail: Step = {
       content_type: 'image/webp',
       ...size,
     })
-    // The media has ended meanwhile, and with it the job that would remove this.
-    if (!isRecorded) await objects.remove(key)
+    // The media has ended meanwhile, and with it the job that would remove this; unless it is another
+    // worker's as well, recorded before.
+    if (!isRecorded && !(await findRendition(db, media.id, 'thumbnail'))) await objects.remove(key)
     return { detail: size }
   },
 }
 
+/** Undefined when no frame can be had of a file that is otherwise sound: it goes without. */
 async function ofVideo({ media, objects, ffmpeg, signal }: StepContext) {
   const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
-  const input = await objects.toolInput(media.storage_key)
+  const run = { input: await objects.toolInput(media.storage_key), demuxers, signal, width: WIDTH }
   const duration = media.duration_seconds ?? 0
-  const atSeconds = Math.min(AT_SECONDS, duration * AT_FRACTION)
   try {
-    const frame = await ffmpeg.frame({ input, demuxers, signal, atSeconds, width: WIDTH })
-    return await toWebp(sharp(frame))
+    const frame =
+      (await ffmpeg.frame({ ...run, atSeconds: Math.min(AT_SECONDS, duration * AT_FRACTION) })) ??
+      // The picture may end before the sound does.
+      (await ffmpeg.frame({ ...run, atSeconds: 0 }))
+    return frame && (await toWebp(sharp(frame)))
   } catch (error) {
-    throw error instanceof UnreadableInput
-      ? new Rejected('damaged', 'No picture could be read from the video.')
-      : error
+    if (error instanceof UnreadableInput) return undefined
+    throw error
   }
 }
 
@@ -56,7 +60,7 @@ async function ofImage({ media, objects, limits }: StepContext) {
     const pixels = limits.maxWidth * limits.maxHeight
     return await toWebp(sharp(input, { failOn: 'truncated', limitInputPixels: pixels }).autoOrient())
   } catch (error) {
-    throw await imageError(error, objects, media)
+    throw await damageOr(error, objects, media)
   }
 }
 

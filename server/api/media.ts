@@ -9,6 +9,7 @@ import {
   findRendition,
   listMedia,
   type MediaRow,
+  type OwnMediaRow,
 } from '../../ledger/media.ts'
 import type { Objects } from '../../storage/objects.ts'
 import { principalOf } from '../auth/authenticate.ts'
@@ -38,7 +39,7 @@ export function mediaApi(options: MediaApiOptions): Router {
     if (!id) throw notFound()
     return id
   }
-  const own = async (request: Request<{ id: string }>, response: Response): Promise<MediaRow> => {
+  const own = async (request: Request<{ id: string }>, response: Response): Promise<OwnMediaRow> => {
     const media = await findMedia(db, principalOf(response).ownerId, idOf(request))
     if (!media) throw notFound()
     return media

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { MediaRow } from '../../ledger/media.ts'
+import type { OwnMediaRow } from '../../ledger/media.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import type { ContentLinks } from '../auth/content-links.ts'
 import type { Progress } from '../events/progress-board.ts'
@@ -24,11 +24,10 @@ export function uploadView(upload: UploadRow, progress: Progress): z.output<type
 export type MediaViewOptions = { links: ContentLinks; publicUrl: string | undefined }
 
 export function mediaView(
-  media: MediaRow,
+  media: OwnMediaRow,
   { links, publicUrl = '' }: MediaViewOptions,
 ): z.output<typeof schemas.Media> {
   const isReady = media.status === 'ready'
-  const hasThumbnail = isReady && (media.kind === 'video' || media.kind === 'image')
   return {
     id: media.id,
     uploadId: media.upload_id,
@@ -49,7 +48,7 @@ export function mediaView(
     hasAudio: media.has_audio,
     bitrate: media.bitrate,
     quality: media.quality,
-    thumbnailUrl: hasThumbnail ? publicUrl + links.sign(media.id, 'thumbnail') : null,
+    thumbnailUrl: isReady && media.has_thumbnail ? publicUrl + links.sign(media.id, 'thumbnail') : null,
     contentUrl: isReady ? publicUrl + links.sign(media.id, 'content') : null,
     cdnUrl: null,
     attachedTo: media.attached_type === null ? null : { type: media.attached_type, id: media.attached_id },

@@ -1,9 +1,9 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
-import jwks from 'jwks-rsa'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { AuthKey, Config } from '../config.ts'
 import { Problem } from '../errors.ts'
+import { JwksKeys } from './jwks-keys.ts'
 
 /** Who is asking, as the token says. */
 export type Principal = {
@@ -87,19 +87,11 @@ function createKeySource(key: AuthKey): (kid: string | undefined) => Promise<str
       return async () => publicKey
     }
     case 'jwks': {
-      // An unknown key id is looked up again, at most ten times a minute: that is how rotation arrives.
-      const client = jwks({ jwksUri: key.url, cache: true, rateLimit: true, timeout: 5000 })
+      const keys = new JwksKeys(key.url)
       return async (kid) => {
-        try {
-          return (await client.getSigningKey(kid)).getPublicKey()
-        } catch (error) {
-          if (error instanceof jwks.SigningKeyNotFoundError)
-            throw invalid('The token is signed by an unknown key.', error)
-          throw new Problem('unavailable', 'The keys of the token issuer cannot be fetched.', {
-            headers: { 'Retry-After': '5' },
-            cause: error,
-          })
-        }
+        const found = await keys.find(kid)
+        if (!found) throw invalid('The token is signed by an unknown key.')
+        return found
       }
     }
   }

@@ -4,12 +4,12 @@ import { signToken } from '../auth/dev-token.ts'
 import { type Config, type Environment, parseConfig } from '../config.ts'
 import { developmentEnvironment, isLoopback } from '../development.ts'
 import { type EmbeddedClamd, ensureClamd } from '../embedded/clamd.ts'
-import { startEmbeddedPostgres } from '../embedded/postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../embedded/postgres.ts'
 import { superviseWorker } from '../embedded/worker-process.ts'
 import { type HttpServer, startHttpServer } from '../http-server.ts'
 import { createLog, type Log } from '../log.ts'
 import { Releasers } from '../releasers.ts'
-import { untilStopped } from '../signals.ts'
+import { listenForStop } from '../signals.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 
@@ -18,10 +18,16 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
   const env = options.isDevelopment ? await developmentEnvironment(given) : given
   const config = parseConfig(env, { auth: true })
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall' })
+  const stop = listenForStop(log)
   const releasers = new Releasers()
   try {
-    const connectionString = config.DATABASE_URL ?? (await embeddedDatabase(config, log, releasers))
+    const database =
+      config.DATABASE_URL === undefined ? await embedded(config, log) : external(config.DATABASE_URL)
+    releasers.add('embedded database', () => database.stop())
+    const { connectionString } = database
+    stop.check()
     if (config.SCAN === 'required') releasers.add('clamd', (await startClamd(config, env, log)).stop)
+    stop.check()
     const pageDirectory = join(ROOT, 'client-demo', 'dist')
     const server = await startHttpServer({
       config,
@@ -31,23 +37,28 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
       pageDirectory: existsSync(pageDirectory) ? pageDirectory : undefined,
     })
     releasers.add('server', () => server.close())
+    stop.check()
     if (config.WORKER === 'child') {
       const worker = superviseWorker({ ...env, DATABASE_URL: connectionString }, log)
       releasers.add('worker', () => worker.stop())
     }
     greet(config, server.port)
     warnSoon(server, log)
-    await untilStopped(log)
+    const lost = await Promise.race([stop.asked, database.lost])
+    if (lost) throw lost
     return 0
   } finally {
     await releasers.releaseAll(log)
   }
 }
 
-async function embeddedDatabase(config: Config, log: Log, releasers: Releasers): Promise<string> {
-  const postgres = await startEmbeddedPostgres(join(config.DATA_DIR, 'postgres'), log)
-  releasers.add('embedded database', () => postgres.stop())
-  return postgres.connectionString
+async function embedded(config: Config, log: Log): Promise<EmbeddedPostgres> {
+  return await startEmbeddedPostgres(join(config.DATA_DIR, 'postgres'), log)
+}
+
+/** A database that somebody else runs: connections to it are made anew, however often it goes away. */
+function external(connectionString: string): EmbeddedPostgres {
+  return { connectionString, lost: new Promise(() => {}), async stop() {} }
 }
 
 async function startClamd(config: Config, env: Environment, log: Log): Promise<EmbeddedClamd> {

@@ -1,7 +1,7 @@
 import { runWorker } from '../../processing/process.ts'
 import { ConfigError, type Environment, parseConfig } from '../config.ts'
 import { createLog } from '../log.ts'
-import { untilStopped } from '../signals.ts'
+import { listenForStop } from '../signals.ts'
 
 /** Processes received files until a signal says stop. */
 export async function work(env: Environment): Promise<number> {
@@ -12,6 +12,7 @@ export async function work(env: Environment): Promise<number> {
     ])
   }
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
+  const stop = listenForStop(log)
   const worker = await runWorker({
     connectionString: config.DATABASE_URL,
     objectsDirectory: `${config.DATA_DIR}/objects`,
@@ -31,7 +32,7 @@ export async function work(env: Environment): Promise<number> {
     log,
   })
   log.info('working')
-  await untilStopped(log)
+  await stop.asked
   await worker.close()
   return 0
 }

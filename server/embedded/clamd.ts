@@ -1,10 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { execa } from 'execa'
 import { clamdVersion } from '../clamd-link.ts'
 import type { ClamdAddress } from '../config.ts'
 import type { Log } from '../log.ts'
+import { supervise } from './supervise.ts'
 
 export type EmbeddedClamd = { stop(): Promise<void> }
 
@@ -25,18 +27,14 @@ const LOOPBACK = new Set(['127.0.0.1', 'localhost', '::1'])
 const STOP_MS = 5_000
 
 /**
- * Makes sure that a clamd answers at the address: uses the one that is there, or starts one when the
- * address is on this machine. Real signatures take half a minute to load; nothing here waits for them.
+ * Makes sure that a clamd answers at the address: uses the one that is there, or runs one when the address
+ * is on this machine. Real signatures take half a minute to load; nothing here waits for them.
  */
 export async function ensureClamd(options: EmbeddedClamdOptions): Promise<EmbeddedClamd> {
   const { address, log, directory } = options
-  const pidFile = join(directory, 'clamd.pid')
-  if (await answers(address)) {
-    const pid = await ownPid(pidFile)
-    if (pid === undefined) return { async stop() {} }
-    log.info('took over the clamd of a server that was killed')
-    return { stop: () => stopPid(pid, pidFile) }
-  }
+  const files = { pid: join(directory, 'clamd.pid'), config: join(directory, 'clamd.conf') }
+  await endLeftOver(files, log)
+  if (await answers(address)) return { async stop() {} }
   if ('host' in address && !LOOPBACK.has(address.host)) {
     log.warn('clamd does not answer; files stay unscanned, and are not served, until it does')
     return { async stop() {} }
@@ -48,22 +46,39 @@ export async function ensureClamd(options: EmbeddedClamdOptions): Promise<Embedd
     )
     return { async stop() {} }
   }
-  const child = await start(program, options, pidFile)
+  await writeConfiguration(options, files)
+  const clamd = supervise({
+    name: 'clamd',
+    start: () => {
+      const child = spawn(program, ['--config-file', files.config], {
+        detached: true,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      })
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        log.warn({ clamd: text.trim() }, 'clamd says')
+      })
+      return child
+    },
+    stopMs: STOP_MS,
+    log,
+  })
   return {
     async stop() {
-      if (child.pid !== undefined && child.exitCode === null) await stopPid(child.pid, pidFile)
+      await clamd.stop()
+      await rm(files.pid, { force: true })
     },
   }
 }
 
-async function start(program: string, options: EmbeddedClamdOptions, pidFile: string): Promise<ChildProcess> {
-  const { directory, address, log } = options
+type Files = { pid: string; config: string }
+
+async function writeConfiguration(options: EmbeddedClamdOptions, files: Files): Promise<void> {
+  const { directory, address } = options
   const temporary = join(directory, 'tmp')
   // What a killed daemon left in there is of no use to anyone.
   await rm(temporary, { recursive: true, force: true })
   await mkdir(temporary, { recursive: true })
   const signatures = await firstWithSignatures(options.signatureDirectories)
-  const configFile = join(directory, 'clamd.conf')
   const listen =
     'socketPath' in address
       ? [`LocalSocket ${address.socketPath}`]
@@ -73,30 +88,40 @@ async function start(program: string, options: EmbeddedClamdOptions, pidFile: st
     'Foreground yes',
     `DatabaseDirectory ${signatures}`,
     `TemporaryDirectory ${temporary}`,
-    `PidFile ${pidFile}`,
+    `PidFile ${files.pid}`,
     ...listen,
     ...user,
-    // Beyond its limits clamd answers OK unless told otherwise; ours lie above any accepted file.
+    // Beyond its limits clamd answers OK unless told otherwise; the largest file it can scan is below 2 GiB.
     'StreamMaxLength 4000M',
     'MaxScanSize 4000M',
     'MaxFileSize 2000M',
     'AlertExceedsMax yes',
     'MaxThreads 4',
   ]
-  await writeFile(configFile, `${lines.join('\n')}\n`)
-  // In a group of its own: Ctrl-C reaches us first, and we stop it when nobody scans any more.
-  const child = spawn(program, ['--config-file', configFile], {
-    detached: true,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  child.once('error', (error) => log.error({ err: error }, 'clamd could not be started'))
-  child.once('exit', (code, signal) => {
-    if (signal === null && code !== 0) log.error({ code }, 'clamd ended')
-  })
-  child.stderr
-    ?.setEncoding('utf8')
-    .on('data', (text: string) => log.warn({ clamd: text.trim() }, 'clamd says'))
-  return child
+  await writeFile(files.config, `${lines.join('\n')}\n`)
+}
+
+/** Ends the clamd that a killed server on this data directory left running, if it is still the same process. */
+async function endLeftOver(files: Files, log: Log): Promise<void> {
+  const pid = Number(await readFile(files.pid, 'utf8').catch(() => ''))
+  if (!Number.isInteger(pid) || pid <= 0 || !(await commandLine(pid)).includes(files.config)) return
+  log.info({ pid }, 'ending the clamd of a server that was killed')
+  process.kill(pid, 'SIGTERM')
+  const isAlive = async () => (await commandLine(pid)).includes(files.config)
+  for (let waited = 0; (await isAlive()) && waited < STOP_MS; waited += 50) await sleep(50)
+  if (await isAlive()) process.kill(pid, 'SIGKILL')
+  await rm(files.pid, { force: true })
+}
+
+/** How a process was started; empty when there is none, or it has ended and waits to be reaped. */
+async function commandLine(pid: number): Promise<string> {
+  try {
+    return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ')
+  } catch {
+    // No such process, or a system without /proc.
+    const { stdout } = await execa('ps', ['-o', 'args=', '-p', String(pid)], { reject: false })
+    return stdout ?? ''
+  }
 }
 
 async function answers(address: ClamdAddress): Promise<boolean> {
@@ -122,31 +147,6 @@ async function findProgram(searchPath: string): Promise<string | undefined> {
     if (await isThere(join(directory, 'clamd'))) return join(directory, 'clamd')
   }
   return undefined
-}
-
-/** The pid of a clamd that a server on this data directory started and that is still alive. */
-async function ownPid(pidFile: string): Promise<number | undefined> {
-  const pid = Number(await readFile(pidFile, 'utf8').catch(() => ''))
-  return Number.isInteger(pid) && pid > 0 && isAlive(pid) ? pid : undefined
-}
-
-async function stopPid(pid: number, pidFile: string): Promise<void> {
-  if (!isAlive(pid)) return
-  process.kill(pid, 'SIGTERM')
-  // Bounded, for a process that nobody reaps looks alive for ever.
-  for (let waited = 0; isAlive(pid) && waited < STOP_MS; waited += 50) await sleep(50)
-  if (isAlive(pid)) process.kill(pid, 'SIGKILL')
-  await rm(pidFile, { force: true })
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    // ESRCH: there is no such process.
-    return false
-  }
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -6,15 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import pg from 'pg'
 import type { Log } from '../log.ts'
+import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
 
-export type EmbeddedPostgres = { connectionString: string; stop(): Promise<void> }
-
-/** A second server was started on a data directory in use. */
-export class DataDirectoryInUse extends Error {
-  constructor(directory: string) {
-    super(`${directory} is in use by another Landfall server; stop it first or choose another DATA_DIR`)
-    this.name = 'DataDirectoryInUse'
-  }
+export type EmbeddedPostgres = {
+  connectionString: string
+  /** Resolves with the reason when the database is gone for good, or has become another server's. */
+  lost: Promise<Error>
+  stop(): Promise<void>
 }
 
 type Binaries = { initdb: string; pg_ctl: string; postgres: string }
@@ -22,14 +20,9 @@ type RunAs = { uid?: number; gid?: number }
 
 const USER = 'landfall'
 const DATABASE = 'landfall'
-/** A killed server's connection takes a moment to be noticed by the database. */
-const LOCK_ATTEMPTS = 20
-const LOCK_RETRY_MS = 150
 /** As long as crash recovery may take. */
 const ANSWER_MS = 30_000
 const ANSWER_RETRY_MS = 100
-/** Any number: it means "this database has its server" to us only. */
-const SERVER_LOCK = 7_263_491
 
 /**
  * Starts the PostgreSQL that the package brings below `directory`, or takes over one that a killed
@@ -52,21 +45,28 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   const port = portInUse ?? (await freePort())
   if (portInUse === undefined) await startCluster(binaries, directory, cluster, port, runAs)
 
-  const guard = await takeServerLock(url(port, 'postgres'), directory)
-  guard.on('error', (error) => log.error({ err: error }, 'the embedded database went away'))
-  await createDatabase(guard)
-  if (portInUse !== undefined) log.info('took over the embedded database of a server that was killed')
-  return {
-    connectionString: url(port, DATABASE),
-    async stop() {
-      await guard
-        .end()
-        .catch((error: unknown) => log.debug({ err: error }, 'the embedded database was gone already'))
-      await execa(binaries.pg_ctl, ['stop', '-D', cluster, '-m', 'fast', '-w', '-t', '60'], {
-        ...runAs,
-        stdio: 'ignore',
-      })
-    },
+  const stopCluster = () =>
+    execa(binaries.pg_ctl, ['stop', '-D', cluster, '-m', 'fast', '-w', '-t', '60'], {
+      ...runAs,
+      stdio: 'ignore',
+    })
+  try {
+    const lock = await ServerLock.take(url(port, 'postgres'), directory, log)
+    await createDatabase(lock.session)
+    if (portInUse !== undefined) log.info('took over the embedded database of a server that was killed')
+    return {
+      connectionString: url(port, DATABASE),
+      lost: lock.lost,
+      async stop() {
+        // Without the lock it may be another server's by now.
+        const isOurs = lock.isHeld
+        await lock.release()
+        if (isOurs) await stopCluster()
+      },
+    }
+  } catch (error) {
+    if (portInUse === undefined && !(error instanceof DataDirectoryInUse)) await stopCluster()
+    throw error
   }
 }
 
@@ -236,26 +236,6 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => probe.close(resolve))
   if (address === null || typeof address === 'string') throw new Error('no free port')
   return address.port
-}
-
-/** A session lock: it ends with this process, however that ends. */
-async function takeServerLock(connectionString: string, directory: string): Promise<pg.Client> {
-  const client = new pg.Client({
-    connectionString,
-    application_name: 'landfall-server-lock',
-    keepAlive: true,
-  })
-  await client.connect()
-  for (let attempt = 1; ; attempt++) {
-    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [
-      SERVER_LOCK,
-    ])
-    if (rows[0]?.held) return client
-    if (attempt === LOCK_ATTEMPTS) break
-    await sleep(LOCK_RETRY_MS)
-  }
-  await client.end()
-  throw new DataDirectoryInUse(directory)
 }
 
 async function createDatabase(client: pg.Client): Promise<void> {

@@ -58,6 +58,8 @@ export class EventStreams {
     // 204 tells an EventSource that there is nothing left to reconnect for.
     if (replay.length === 0 && (await this.#isOver(upload, afterId))) return void response.status(204).end()
 
+    // A client that left meanwhile will not say so again.
+    if (response.destroyed) return
     const stream = new UploadStream(this.#options, response, upload, afterId)
     const streams = this.#open.get(upload.id) ?? new Set()
     this.#open.set(upload.id, streams.add(stream))
@@ -178,12 +180,11 @@ class UploadStream {
     const current = await findUpload(db, ownerId, uploadId)
     if (current) Object.assign(this.#upload, current)
     for (const event of events) {
-      if (this.#ended) return
       if (event.type === 'upload.received') this.#sendProgress()
       this.#lastId = event.id
       this.#send('state', stateView(event), event.id)
-      if (FINAL.has(event.type)) this.end()
     }
+    if (events.some((event) => FINAL.has(event.type))) this.end()
   }
 
   #sendProgress(): void {

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { RequestHandler } from 'express'
 
 /** How long a client that was refused may go on sending before its connection is cut. */
 const LINGER_MS = 5_000
@@ -7,13 +7,16 @@ const LINGER_MS = 5_000
  * A client must be able to read the answer to a request it is still sending: cutting the connection at
  * once would make the kernel discard it. So the rest of the body is read and dropped, but not for ever.
  */
-export function drainAfterwards(request: IncomingMessage, response: ServerResponse): void {
+export const drainAfterwards: RequestHandler = (request, response, next) => {
   response.once('finish', () => {
     if (request.complete || request.destroyed) return
+    // Whoever was reading the body would stop it again once its own buffer is full.
+    request.removeAllListeners('data').removeAllListeners('readable')
     request.unpipe()
     request.resume()
     const timer = setTimeout(() => request.socket.destroy(), LINGER_MS)
     request.once('close', () => clearTimeout(timer))
     request.once('end', () => clearTimeout(timer))
   })
+  next()
 }

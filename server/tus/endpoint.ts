@@ -13,7 +13,6 @@ import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
 import { notFound, Problem } from '../errors.ts'
 import type { ProgressReporter } from '../events/progress-reporter.ts'
-import { drainAfterwards } from './drain.ts'
 import { LeaseLocker } from './locker.ts'
 import {
   applyMethodOverride,
@@ -105,7 +104,6 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
       failure: undefined,
       onReceived: (offset, size) => progress.tick(uploadId, offset, size),
     }
-    drainAfterwards(request, response)
     const webRequest = new NodeRequest({ req: request, res: response })
     // The address is ours to build, and the package refuses lists in it.
     webRequest.headers.delete('x-forwarded-proto')

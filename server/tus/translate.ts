@@ -71,6 +71,8 @@ function fromPackage(error: unknown, upload: UploadRow | undefined): unknown {
         'invalid-header',
         'Upload-Length is already known or smaller than the current offset.',
       )
+    case ERRORS.FILE_NO_LONGER_EXISTS:
+      return new Problem('upload-expired', 'The upload was not finished in time.')
     case ERRORS.FILE_NOT_FOUND:
       return notFound()
     case ERRORS.ABORTED:

@@ -53,7 +53,7 @@ export class DiskStore extends FileStore {
   override async create(upload: Upload): Promise<Upload> {
     const { upload: row } = appendContext()
     if (!row) throw new UploadNotFound()
-    upload.creation_date = row.created_at.toISOString()
+    upload.creation_date = this.#beganAt(row)
     if (row.size === 0) await this.write(emptySource(), upload.id, 0)
     return upload
   }
@@ -75,7 +75,7 @@ export class DiskStore extends FileStore {
       offset: Math.min(row.offset, stored),
       metadata: row.metadata,
       // Only an open upload expires; without a date the handlers do not look.
-      creation_date: row.state === 'open' ? row.created_at.toISOString() : undefined,
+      creation_date: row.state === 'open' ? this.#beganAt(row) : undefined,
     })
   }
 
@@ -112,6 +112,8 @@ export class DiskStore extends FileStore {
     try {
       const { failure, received } = await this.#receive(source, writer, upload, lease, offset)
       context.onReceived(received, upload.size)
+      // More than was declared: finishing with the first part of it would call a wrong file complete.
+      if (isTooLong(failure)) throw failure
       const complete = writer.written === upload.size
       if (sync === 'always' || (sync === 'finish' && complete)) await writer.sync()
       // With nothing new there is nothing to commit, unless an empty file is to be finished.
@@ -135,6 +137,11 @@ export class DiskStore extends FileStore {
     throw new Error('expiry is decided by the ledger')
   }
 
+  /** The handlers add the configured period to it, which must give what the ledger has decided. */
+  #beganAt(row: UploadRow): string {
+    return new Date(row.expires_at.getTime() - this.#options.expiresAfterMs).toISOString()
+  }
+
   async #receive(source: Readable, writer: FileWriter, upload: UploadRow, lease: Lease, offset: number) {
     const { onReceived } = appendContext()
     const mayWrite = () => lease.isCurrent()
@@ -156,8 +163,12 @@ export class DiskStore extends FileStore {
     } catch (error) {
       failure = error
     }
-    // A client that went away has sent these bytes all the same.
-    await writer.flush(mayWrite)
+    try {
+      // A client that went away has sent these bytes all the same.
+      await writer.flush(mayWrite)
+    } catch (error) {
+      failure ??= error
+    }
     return { failure, received }
   }
 
@@ -167,6 +178,11 @@ export class DiskStore extends FileStore {
     if (this.#options.sync === 'always') await writer.sync()
     await this.#options.commits.checkpoint(upload, lease, writer.written)
   }
+}
+
+/** The package's limiter has seen more bytes than the upload has room for. */
+function isTooLong(failure: unknown): boolean {
+  return failure instanceof Error && 'status_code' in failure && failure.status_code === 413
 }
 
 function asUploadId(text: string): UploadId {

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { LeaseLost } from '../outcomes.ts'
 import { syncDirectory, translateWriteError } from './disk-objects.ts'
 
 /** Chunks are gathered up to this size, so that one system call writes several. */
@@ -51,12 +52,16 @@ export class FileWriter {
     if (this.#gatheredBytes >= GATHER_BYTES) await this.flush(mayWrite)
   }
 
-  /** Hands everything gathered to the operating system, or drops it when writing is not allowed any more. */
+  /**
+   * Hands everything gathered to the operating system. Fails with `LeaseLost` when writing is not allowed
+   * any more; what was gathered is then dropped, so nothing may be written after it.
+   */
   async flush(mayWrite: () => boolean): Promise<void> {
     let pending = this.#gathered
     this.#gathered = []
     this.#gatheredBytes = 0
-    while (pending.length > 0 && mayWrite()) {
+    while (pending.length > 0) {
+      if (!mayWrite()) throw new LeaseLost()
       try {
         const { bytesWritten } = await this.#handle.writev(pending, this.#written)
         this.#written += bytesWritten

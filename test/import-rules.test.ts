@@ -1,0 +1,94 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+/** The rooms of the house, and which others each may import from. Whatever is not said here is not allowed. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  server: ['hooks', 'ledger', 'storage', 'processing/queues.ts'],
+  hooks: ['ledger', 'storage'],
+  storage: ['ledger'],
+  ledger: ['migrations'],
+  processing: ['ledger', 'storage'],
+  migrations: [],
+  'client-demo': [],
+}
+
+/** The one place where the server reaches into processing: the command that starts the worker process. */
+const EXCEPTIONS = [['server/commands/worker.ts', 'processing/process.ts']] as const
+
+const ROOT = resolve(import.meta.dirname, '..')
+const ROOMS = Object.keys(MAY_IMPORT)
+
+type Source = { path: string; room: string; text: string; imports: string[] }
+
+const sources = ROOMS.flatMap(sourcesOf)
+
+/** Every source of a room that is neither a test nor built. Paths are from the root. */
+function sourcesOf(room: string): Source[] {
+  return readdirSync(join(ROOT, room), { recursive: true, encoding: 'utf8' })
+    .filter((file) => /\.tsx?$/.test(file) && !/\.test\.tsx?$/.test(file))
+    .filter((file) => !/(^|\/)(dist|node_modules)\//.test(file))
+    .map((file) => {
+      const path = join(room, file)
+      const text = readFileSync(join(ROOT, path), 'utf8')
+      return { path, room, text, imports: importsOf(path, text) }
+    })
+}
+
+/** What a file imports of our own, statically or not, for types or not. Paths are from the root. */
+function importsOf(path: string, text: string): string[] {
+  const specifiers = text.matchAll(/\b(?:from|import)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g)
+  return [...specifiers].map(([, specifier = '']) =>
+    relative(ROOT, resolve(ROOT, dirname(path), specifier)).replace(/\?.*$/, ''),
+  )
+}
+
+const isAllowed = (source: Source, imported: string): boolean =>
+  [source.room, ...(MAY_IMPORT[source.room] ?? [])].some(
+    (place) => imported === place || imported.startsWith(`${place}/`),
+  ) || EXCEPTIONS.some(([from, to]) => from === source.path && to === imported)
+
+const holding = (pattern: RegExp) => sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path)
+
+describe('the rooms of the house', () => {
+  it.each(ROOMS)('%s imports from where it may, and from nowhere else', (room) => {
+    const inRoom = sources.filter((source) => source.room === room)
+    expect(inRoom.length).toBeGreaterThan(0)
+    const forbidden = inRoom.flatMap((source) =>
+      source.imports
+        .filter((imported) => !isAllowed(source, imported))
+        .map((imported) => `${source.path} imports ${imported}`),
+    )
+    expect(forbidden).toEqual([])
+  })
+
+  it.each(EXCEPTIONS)('%s is known to import %s', (from, to) => {
+    expect(sources.find(({ path }) => path === from)?.imports).toContain(to)
+  })
+
+  it('are read as they are written: each import leads to a file', () => {
+    const known = new Set(sources.map(({ path }) => path))
+    const ofCode = sources.flatMap(({ imports }) => imports).filter((path) => /\.tsx?$/.test(path))
+    expect(ofCode.length).toBeGreaterThan(100)
+    expect(ofCode.filter((path) => !known.has(path))).toEqual([])
+  })
+})
+
+describe('what belongs in one place', () => {
+  it('the environment is read by server/main.ts alone', () => {
+    expect(holding(/\bprocess\.env\b|\bimport\.meta\.env\b/)).toEqual(['server/main.ts'])
+  })
+
+  it('SQL is written in ledger and migrations alone', () => {
+    const sql = /\bsql(\.raw\b|<[^`]*>`|`)|\b(selectFrom|insertInto|updateTable|deleteFrom|mergeInto)\(/
+    const written = holding(sql)
+    expect(written.length).toBeGreaterThan(3)
+    expect(written.filter((path) => !/^(ledger|migrations)\//.test(path))).toEqual([])
+  })
+
+  it('only the ledger talks to the database, but for the one that sets it up', () => {
+    expect(holding(/from 'pg'/).filter((path) => !path.startsWith('ledger/'))).toEqual([
+      'server/embedded/postgres.ts',
+    ])
+  })
+})

@@ -1,0 +1,210 @@
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { PgBoss } from 'pg-boss'
+import { afterEach, describe, expect, inject, it } from 'vitest'
+import { STEPS } from '../processing/pipeline.ts'
+import { openQueues, QUEUES } from '../processing/queues.ts'
+import { shortVideo } from './fixtures/media.ts'
+import { requires } from './services/requirements.ts'
+import { openClamdValve } from './support/clamd-valve.ts'
+import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
+import { filesBelow } from './support/leftovers.ts'
+import { statusOf } from './support/status.ts'
+import { terminate } from './support/tus.ts'
+import { outcome, sendFile } from './support/uploads.ts'
+
+const ffmpeg = requires('ffmpeg')
+const clamd = requires('clamd')
+
+type Ids = { uploadId: string; mediaId: string }
+
+describe.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', () => {
+  const started: Landfall[] = []
+  const queues: PgBoss[] = []
+  afterEach(async () => {
+    for (const boss of queues.splice(0)) await boss.stop({ close: false, graceful: false })
+    for (const landfall of started.splice(0).reverse()) await landfall.close()
+  })
+
+  async function start(options: LandfallOptions = {}): Promise<Landfall> {
+    const landfall = await startLandfall(options)
+    started.push(landfall)
+    return landfall
+  }
+  /** A server with a worker, beside one that has none. */
+  const startWorkerBeside = ({ connectionString, dataDirectory }: Landfall) =>
+    start({ connectionString, dataDirectory })
+
+  async function queuesOf(landfall: Landfall): Promise<PgBoss> {
+    const boss = await openQueues({ db: landfall.db, supervise: false, onError: () => {} })
+    queues.push(boss)
+    return boss
+  }
+
+  it('records every step in order, with when it began and ended', async () => {
+    const landfall = await start()
+    const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
+    const media = await outcome(landfall, 'alice', uploadId)
+    // The last step only tells listeners, so it may still be under way when they hear of it.
+    await expect.poll(async () => (await stepsOf(landfall, media.id)).at(-1)?.status).toBe('done')
+
+    const steps = await stepsOf(landfall, media.id)
+    expect(steps.map(({ step }) => step)).toEqual(STEPS.map(({ name }) => name))
+    let last = 0
+    for (const { status, attempt, started_at, finished_at } of steps) {
+      expect({ status, attempt }).toEqual({ status: 'done', attempt: 1 })
+      expect(started_at.getTime()).toBeGreaterThanOrEqual(last)
+      expect(finished_at?.getTime()).toBeGreaterThanOrEqual(started_at.getTime())
+      last = finished_at?.getTime() ?? Number.NaN
+    }
+  })
+
+  it('changes nothing when the same job comes again', async () => {
+    const landfall = await start()
+    const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
+    const media = await outcome(landfall, 'alice', uploadId)
+    await expect.poll(async () => (await stepsOf(landfall, media.id)).at(-1)?.status).toBe('done')
+    const before = await everythingAbout(landfall, media.id)
+
+    await untilCompleted(await queuesOf(landfall), [media.id, media.id])
+    expect(await everythingAbout(landfall, media.id)).toEqual(before)
+  })
+
+  it('has one outcome when two workers run the same jobs at the same time', async () => {
+    const landfall = await start({ withoutWorker: true })
+    const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
+    const { mediaId } = await statusOf(landfall, 'alice', uploadId)
+    const boss = await queuesOf(landfall)
+    const id = mediaId ?? ''
+    const completed = untilCompleted(boss, [id, id, id])
+    await Promise.all([startWorkerBeside(landfall), startWorkerBeside(landfall)])
+    expect(await outcome(landfall, 'alice', uploadId)).toMatchObject({ status: 'ready' })
+    await completed
+
+    const { events, steps, thumbnails } = await everythingAbout(landfall, id)
+    expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', 'media.ready'])
+    const done = steps.filter(({ status }) => status === 'done').map(({ step }) => step)
+    expect(done.toSorted()).toEqual(STEPS.map(({ name }) => name).toSorted())
+    expect(steps.filter(({ status }) => status !== 'done')).toEqual([])
+    const jobs = await boss.findJobs(QUEUES.processing)
+    expect(jobs.map(({ retryCount }) => retryCount)).toEqual([0, 0, 0, 0])
+    expect(thumbnails).toHaveLength(1)
+    expect(await filesBelow(landfall.dataDirectory)).toHaveLength(2)
+  })
+
+  const endings: [
+    what: string,
+    end: (landfall: Landfall, ids: Ids) => Promise<Response>,
+    events: string[],
+  ][] = [
+    [
+      'media was deleted',
+      (landfall, { mediaId }) => landfall.as('alice')(`/api/v1/media/${mediaId}`, { method: 'DELETE' }),
+      ['media.deleted'],
+    ],
+    [
+      'upload was terminated',
+      (landfall, { uploadId }) => terminate(landfall, 'alice', uploadId),
+      ['upload.terminated', 'media.deleted'],
+    ],
+  ]
+
+  it.each(endings)('stops, and publishes nothing, when the %s while it ran', async (_what, end, ended) => {
+    await using valve = await openClamdValve(inject('clamdUrl'), 64 * 1024)
+    const landfall = await start({ env: { CLAMD_URL: valve.url } })
+    const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
+    await valve.inTheMiddle
+    const mediaId = (await statusOf(landfall, 'alice', uploadId)).mediaId ?? ''
+    expect((await end(landfall, { uploadId, mediaId })).status).toBe(204)
+    valve.letThrough()
+    const boss = await queuesOf(landfall)
+    await expect
+      .poll(async () => (await boss.findJobs(QUEUES.processing)).map(({ state }) => state), {
+        timeout: 10_000,
+      })
+      .toEqual(['completed'])
+
+    const { events, media, steps, thumbnails } = await everythingAbout(landfall, mediaId)
+    expect(media).toMatchObject({ status: 'deleted', ready_at: null })
+    expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', ...ended])
+    expect(steps.map(({ step }) => step)).toEqual(['assemble', 'identify', 'scan'])
+    expect(thumbnails).toEqual([])
+    const renditions = (await filesBelow(landfall.dataDirectory)).filter((file) =>
+      file.includes('renditions'),
+    )
+    expect(renditions).toEqual([])
+    for (const path of ['', '/content', '/thumbnail']) {
+      expect((await landfall.as('alice')(`/api/v1/media/${mediaId}${path}`)).status).toBe(404)
+    }
+  })
+
+  it('gives up on a job that fails every time: the media has failed, and its owner is told', async () => {
+    const landfall = await start({ withoutWorker: true })
+    const boss = await queuesOf(landfall)
+    await boss.updateQueue(QUEUES.processing, { retryLimit: 2, retryDelay: 0, retryBackoff: false })
+    const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
+    await rm(join(landfall.dataDirectory, 'objects', 'uploads', uploadId))
+
+    await startWorkerBeside(landfall)
+    const media = await outcome(landfall, 'alice', uploadId)
+    expect(media).toMatchObject({ status: 'failed', reason: { code: 'processing-failed' }, contentUrl: null })
+    // Our own words only: neither a path nor what went wrong inside.
+    expect(media.reason?.detail).not.toMatch(/[/]|bytes|ENOENT/)
+    const { events, steps } = await everythingAbout(landfall, media.id)
+    expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', 'media.failed'])
+    expect(steps.map(({ step, attempt, status }) => [step, attempt, status])).toEqual([
+      ['assemble', 1, 'failed'],
+      ['assemble', 2, 'failed'],
+      ['assemble', 3, 'failed'],
+    ])
+    expect((await landfall.as('alice')(`/api/v1/media/${media.id}/content`)).status).toBe(409)
+  })
+})
+
+/** Sends a processing job for each id at once and waits until all of them have been worked off. */
+async function untilCompleted(boss: PgBoss, mediaIds: string[]): Promise<void> {
+  const jobs = await Promise.all(mediaIds.map((mediaId) => boss.send(QUEUES.processing, { mediaId })))
+  await expect
+    .poll(
+      async () => {
+        const found = await Promise.all(jobs.map((id) => boss.findJobs(QUEUES.processing, { id: id ?? '' })))
+        return found.flat().map(({ state }) => state)
+      },
+      { timeout: 30_000, interval: 100 },
+    )
+    .toEqual(mediaIds.map(() => 'completed'))
+}
+
+async function stepsOf({ db }: Landfall, mediaId: string) {
+  return await db
+    .selectFrom('processing_steps')
+    .selectAll()
+    .where('media_id', '=', mediaId)
+    .orderBy('started_at')
+    .orderBy('attempt')
+    .execute()
+}
+
+/** What the ledger and the storage have of a media. */
+async function everythingAbout(landfall: Landfall, mediaId: string) {
+  const { db, dataDirectory } = landfall
+  const media = await db.selectFrom('media').selectAll().where('id', '=', mediaId).executeTakeFirstOrThrow()
+  const events = await db
+    .selectFrom('events')
+    .selectAll()
+    .where('upload_id', '=', media.upload_id)
+    .orderBy('id')
+    .execute()
+  const renditions = await db
+    .selectFrom('renditions')
+    .selectAll()
+    .where('media_id', '=', mediaId)
+    .orderBy('kind')
+    .execute()
+  const thumbnails = await Promise.all(
+    renditions.map(async ({ storage_key }) =>
+      (await readFile(join(dataDirectory, 'objects', storage_key))).toString('base64'),
+    ),
+  )
+  return { media, events, renditions, thumbnails, steps: await stepsOf(landfall, mediaId) }
+}

@@ -1,0 +1,41 @@
+import { sql } from 'kysely'
+import type { Ledger } from '../../ledger/database.ts'
+
+export type Usage = {
+  owner_id: string
+  reserved_bytes: number
+  used_bytes: number
+  open_uploads: number
+  finished_uploads: number
+}
+
+/** What the ledger counts for these owners; an owner without a row has used nothing. */
+export async function countedUsage(db: Ledger, owners: readonly string[]): Promise<Usage[]> {
+  const rows = await db
+    .selectFrom('quota_usage')
+    .select(['owner_id', 'reserved_bytes', 'used_bytes', 'open_uploads', 'finished_uploads'])
+    .where('owner_id', 'in', owners)
+    .execute()
+  return owners.map((owner) => rows.find((row) => row.owner_id === owner) ?? { ...NOTHING, owner_id: owner })
+}
+
+/**
+ * What it ought to count, from the uploads and media themselves: an open upload holds what it reserved, a
+ * media that was not rejected what it has.
+ */
+export async function impliedUsage(db: Ledger, owners: readonly string[]): Promise<Usage[]> {
+  const { rows } = await sql<Usage>`
+    select owner_id,
+           coalesce((select sum(reserved_bytes) from landfall.uploads u
+                      where u.owner_id = o.owner_id and state = 'open'), 0)::bigint as reserved_bytes,
+           coalesce((select sum(size) from landfall.media m
+                      where m.owner_id = o.owner_id and status <> 'rejected'), 0)::bigint as used_bytes,
+           (select count(*) from landfall.uploads u
+             where u.owner_id = o.owner_id and state = 'open') as open_uploads,
+           (select count(*) from landfall.media m
+             where m.owner_id = o.owner_id and status <> 'rejected') as finished_uploads
+      from unnest(${owners}::text[]) with ordinality as o (owner_id, position) order by position`.execute(db)
+  return rows
+}
+
+const NOTHING = { reserved_bytes: 0, used_bytes: 0, open_uploads: 0, finished_uploads: 0 }

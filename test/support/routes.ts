@@ -1,0 +1,74 @@
+import { newMediaId, newUploadId } from '../../ledger/ids.ts'
+import type { Landfall } from './landfall.ts'
+import type { ProblemJson } from './raw-http.ts'
+
+/** Every route that asks for a token, for tests of what holds on all of them. */
+
+export type Route = { method: string; path: string; headers?: Record<string, string>; body?: string }
+
+const TUS = { 'Tus-Resumable': '1.0.0' }
+
+/** Routes that name an upload. */
+export const uploadRoutes = (id: string = newUploadId()): Route[] => [
+  { method: 'HEAD', path: `/files/${id}`, headers: TUS },
+  {
+    method: 'PATCH',
+    path: `/files/${id}`,
+    headers: { ...TUS, 'Upload-Offset': '0', 'Content-Type': 'application/offset+octet-stream' },
+    body: 'bytes',
+  },
+  { method: 'DELETE', path: `/files/${id}`, headers: TUS },
+  { method: 'GET', path: `/api/v1/uploads/${id}` },
+  { method: 'GET', path: `/api/v1/uploads/${id}/events` },
+]
+
+/** Routes that name a media. */
+export const mediaRoutes = (id: string = newMediaId()): Route[] => [
+  { method: 'GET', path: `/api/v1/media/${id}` },
+  { method: 'GET', path: `/api/v1/media/${id}/content` },
+  { method: 'GET', path: `/api/v1/media/${id}/thumbnail` },
+  { method: 'DELETE', path: `/api/v1/media/${id}` },
+]
+
+/** Routes about whoever asks. */
+export const ownRoutes = (): Route[] => [
+  { method: 'POST', path: '/files', headers: { ...TUS, 'Upload-Length': '2000' } },
+  { method: 'GET', path: '/api/v1/uploads' },
+  { method: 'GET', path: '/api/v1/media' },
+  { method: 'GET', path: '/api/v1/formats' },
+  { method: 'GET', path: '/api/v1/quota' },
+  { method: 'GET', path: '/api/v1/no-such-route' },
+]
+
+export type RouteAnswer = {
+  status: number
+  challenge: string | null
+  headers: Headers
+  /** Of the problem document; undefined where a HEAD has no body. */
+  problem: ProblemJson | undefined
+}
+
+/** Asks a route with this `Authorization` header, or none; what it answers has to be a problem. */
+export async function ask(
+  landfall: Pick<Landfall, 'url'>,
+  route: Route,
+  authorization: string | undefined,
+): Promise<RouteAnswer> {
+  const response = await fetch(new URL(route.path, landfall.url), {
+    method: route.method,
+    headers: { ...route.headers, ...(authorization === undefined ? {} : { Authorization: authorization }) },
+    body: route.body ?? null,
+  })
+  const type = response.headers.get('Content-Type')
+  if (type !== 'application/problem+json') {
+    await response.body?.cancel()
+    throw new Error(`${route.method} ${route.path} answered ${response.status} with ${type}, not a problem`)
+  }
+  const text = await response.text()
+  return {
+    status: response.status,
+    challenge: response.headers.get('WWW-Authenticate'),
+    headers: response.headers,
+    problem: text === '' ? undefined : (JSON.parse(text) as ProblemJson),
+  }
+}

@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { stateChanges } from './support/event-log.ts'
+import { type Landfall, startLandfall } from './support/landfall.ts'
+import { filesBelow } from './support/leftovers.ts'
+import { openPatch, problemOf, tusRequest } from './support/raw-http.ts'
+import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
+import { create, createId, head, idOf, patch, terminate } from './support/tus.ts'
+
+const SIZE = 2000
+const BYTES = Buffer.alloc(SIZE, 'x')
+
+describe('DELETE /files/:id', () => {
+  let landfall: Landfall
+
+  beforeAll(async () => {
+    landfall = await startLandfall({ env: { UPLOAD_MAX_OPEN: '1000' } })
+  })
+  afterAll(() => landfall?.close())
+
+  it('ends the upload, removes its bytes and gives the quota back', async () => {
+    const id = await createId(landfall, 'alice', { size: SIZE })
+    await patch(landfall, 'alice', id, { offset: 0, body: BYTES.subarray(0, 700) })
+    expect(await filesBelow(landfall.dataDirectory)).toEqual([`objects/uploads/${id}`])
+
+    const answer = await tusRequest(landfall, 'alice', { method: 'DELETE', at: id })
+    expect([answer.status, answer.body]).toEqual([204, ''])
+    expect(answer.headers['tus-resumable']).toBe('1.0.0')
+    expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
+    expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })
+    await expect.poll(() => filesBelow(landfall.dataDirectory), { timeout: 10_000 }).toEqual([])
+    const changes = await stateChanges(landfall, 'alice', id)
+    expect(changes.map(({ type }) => type)).toEqual(['upload.created', 'upload.terminated'])
+  })
+
+  it('is final: everything after it answers 410 upload-terminated', async () => {
+    const id = await createId(landfall, 'alice', { size: SIZE })
+    await terminate(landfall, 'alice', id)
+    expect((await head(landfall, 'alice', id)).status).toBe(410)
+    for (const answer of [
+      await patch(landfall, 'alice', id, { offset: 0, body: BYTES }),
+      await terminate(landfall, 'alice', id),
+    ]) {
+      expect(answer.status).toBe(410)
+      expect(await answer.json()).toMatchObject({ code: 'upload-terminated' })
+    }
+    expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
+  })
+
+  it('can be sent as a POST where a proxy lets no DELETE through', async () => {
+    const id = await createId(landfall, 'alice', { size: SIZE })
+    const headers = { 'X-HTTP-Method-Override': 'DELETE' }
+    expect((await tusRequest(landfall, 'alice', { method: 'POST', at: id, headers })).status).toBe(204)
+    expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })
+  })
+
+  it('stops a PATCH that is under way, which leaves nothing behind', async () => {
+    const id = await createId(landfall, 'alice', { size: SIZE })
+    const open = openPatch(landfall, 'alice', id, { offset: 0 })
+    await open.send(BYTES.subarray(0, 700))
+    await untilReceived(landfall, 'alice', id, 700)
+    expect((await terminate(landfall, 'alice', id)).status).toBe(204)
+    await open.answer
+    expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })
+    await expect.poll(() => filesBelow(landfall.dataDirectory), { timeout: 10_000 }).toEqual([])
+  })
+
+  it.each([
+    ['no Tus-Resumable', { 'Tus-Resumable': undefined }, 412, 'unsupported-version'],
+    ['no token', { Authorization: undefined }, 401, 'token-missing'],
+  ])('with %s is refused', async (_what, headers, status, code) => {
+    const id = await createId(landfall, 'carol', { size: SIZE })
+    const answer = await tusRequest(landfall, 'carol', { method: 'DELETE', at: id, headers })
+    expect([answer.status, problemOf(answer).code]).toEqual([status, code])
+    expect(await statusOf(landfall, 'carol', id)).toMatchObject({ state: 'open' })
+  })
+
+  it('by a stranger is the same as of nothing', async () => {
+    const id = await createId(landfall, 'carol', { size: SIZE })
+    for (const at of [id, 'A'.repeat(22), 'x']) {
+      const answer = await tusRequest(landfall, 'mallory', { method: 'DELETE', at })
+      expect([answer.status, problemOf(answer).code]).toEqual([404, 'not-found'])
+    }
+    expect(await statusOf(landfall, 'carol', id)).toMatchObject({ state: 'open' })
+  })
+
+  it('is not possible on the collection', async () => {
+    const answer = await tusRequest(landfall, 'alice', { method: 'DELETE' })
+    expect([answer.status, answer.headers.allow]).toEqual([405, 'POST, OPTIONS'])
+  })
+})
+
+describe('DELETE of a received upload', () => {
+  it('deletes its media, whose bytes stay and count until it is purged', async () => {
+    const landfall = await startLandfall({ withoutWorker: true })
+    try {
+      const id = idOf(await create(landfall, 'alice', { size: SIZE, body: BYTES }))
+      const { mediaId } = await statusOf(landfall, 'alice', id)
+      const used = await quotaOf(landfall, 'alice')
+      expect((await terminate(landfall, 'alice', id)).status).toBe(204)
+      expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })
+      expect((await head(landfall, 'alice', id)).status).toBe(410)
+      expect((await landfall.as('alice')(`/api/v1/media/${mediaId}`)).status).toBe(404)
+      expect(await filesBelow(landfall.dataDirectory)).toEqual([`objects/uploads/${id}`])
+      expect(await quotaOf(landfall, 'alice')).toEqual(used)
+    } finally {
+      await landfall.close()
+    }
+  })
+})

@@ -1,0 +1,185 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Landfall, startLandfall } from './support/landfall.ts'
+import { OFFSET_STREAM, problemOf, rawRequest, type TusRequest, tusRequest } from './support/raw-http.ts'
+import { quotaOf, statusOf } from './support/status.ts'
+import { head, idOf, metadataHeader } from './support/tus.ts'
+
+const SIZE = 2000
+const LENGTH = { 'Upload-Length': String(SIZE) }
+const BYTES = Buffer.alloc(SIZE, 'x')
+const metadata = (entries: Record<string, string>) => ({
+  ...LENGTH,
+  'Upload-Metadata': metadataHeader(entries),
+})
+const rawMetadata = (text: string) => ({ ...LENGTH, 'Upload-Metadata': text })
+
+describe('POST /files', () => {
+  let landfall: Landfall
+
+  beforeAll(async () => {
+    landfall = await startLandfall({ withoutWorker: true, env: { UPLOAD_MAX_OPEN: '1000' } })
+  })
+  afterAll(() => landfall?.close())
+
+  const post = (sub: string, request: Omit<TusRequest, 'method' | 'at'>) =>
+    tusRequest(landfall, sub, { method: 'POST', ...request })
+
+  type Refusal = [what: string, headers: TusRequest['headers'], status: number, code: string]
+  const refusals: Refusal[] = [
+    ['no Tus-Resumable', { ...LENGTH, 'Tus-Resumable': undefined }, 412, 'unsupported-version'],
+    ['an older Tus-Resumable', { ...LENGTH, 'Tus-Resumable': '0.2.2' }, 412, 'unsupported-version'],
+    ['no token', { ...LENGTH, Authorization: undefined }, 401, 'token-missing'],
+    ['neither length nor its deferral', {}, 400, 'invalid-header'],
+    ['both length and its deferral', { ...LENGTH, 'Upload-Defer-Length': '1' }, 400, 'invalid-header'],
+    ['a deferral that is not 1', { 'Upload-Defer-Length': '2' }, 400, 'invalid-header'],
+    ['an Upload-Concat', { ...LENGTH, 'Upload-Concat': 'partial' }, 400, 'invalid-header'],
+    ...['1e+21', '-1', '+1', '01', '9007199254740992', '', '1.0', '0x10', '12abc', '2000, 2000', 'NaN'].map(
+      (length): Refusal => [
+        `an Upload-Length of "${length}"`,
+        { 'Upload-Length': length },
+        400,
+        'invalid-header',
+      ],
+    ),
+    ['more bytes than are allowed', { 'Upload-Length': '500000001' }, 413, 'too-large'],
+    ['fewer bytes than are allowed', { 'Upload-Length': '999' }, 400, 'too-small'],
+    ['metadata that is no base64', rawMetadata('filename a.mp4'), 400, 'invalid-metadata'],
+    ['metadata with three words', rawMetadata('filename YQ== YQ=='), 400, 'invalid-metadata'],
+    ['metadata with an empty pair', rawMetadata('filename YQ==,'), 400, 'invalid-metadata'],
+    ['metadata with an empty key', rawMetadata('a YQ==, YQ=='), 400, 'invalid-metadata'],
+    ['metadata with a key beyond ASCII', rawMetadata('f\xefle YQ=='), 400, 'invalid-metadata'],
+    ['empty metadata', rawMetadata(''), 400, 'invalid-metadata'],
+    ['a metadata key twice', rawMetadata('a YQ==,a Yg=='), 400, 'invalid-metadata'],
+    ['the metadata key __proto__', rawMetadata('__proto__ YQ=='), 400, 'invalid-metadata'],
+    ['a NUL in metadata', metadata({ filename: 'a\0.mp4' }), 400, 'invalid-metadata'],
+    ['a file name that is not allowed', metadata({ filename: 'setup.exe' }), 415, 'type-not-allowed'],
+    ['a type that is not allowed', metadata({ filetype: 'text/html' }), 415, 'type-not-allowed'],
+  ]
+
+  it.each(refusals)('with %s is refused and creates nothing', async (_what, headers, status, code) => {
+    const answer = await post('nobody', { headers })
+    expect([answer.status, problemOf(answer).code]).toEqual([status, code])
+    expect(answer.headers['tus-version']).toBe(status === 412 ? '1.0.0' : undefined)
+    expect(answer.headers.location).toBeUndefined()
+    expect((await quotaOf(landfall, 'nobody')).uploads.open).toBe(0)
+  })
+
+  it.each([
+    ['of another type', { 'Content-Type': 'application/json' }, 415, 'unsupported-content-type'],
+    ['without a type', {}, 415, 'unsupported-content-type'],
+    [
+      'with a checksum nobody checks',
+      { 'Content-Type': OFFSET_STREAM, 'Upload-Checksum': 'sha1 YQ==' },
+      400,
+      'invalid-header',
+    ],
+  ] as const)('with a body %s is refused, not taken without it', async (_what, headers, status, code) => {
+    const answer = await post('nobody', { headers: { ...LENGTH, ...headers }, body: BYTES })
+    expect([answer.status, problemOf(answer).code]).toEqual([status, code])
+    expect((await quotaOf(landfall, 'nobody')).uploads.open).toBe(0)
+  })
+
+  it('creates an upload at an address of its own, with the time it expires', async () => {
+    const answer = await post('alice', { headers: metadata({ filename: 'a.mp4', relativePath: 'null' }) })
+    expect(answer.status).toBe(201)
+    expect(answer.body).toBe('')
+    expect(answer.headers['tus-resumable']).toBe('1.0.0')
+    expect(answer.headers.location).toMatch(new RegExp(`^${landfall.url}/files/[A-Za-z0-9_-]{22}$`))
+    const hours = (Date.parse(String(answer.headers['upload-expires'])) - Date.now()) / 3_600_000
+    expect(hours).toBeCloseTo(24, 1)
+    expect(answer.headers['upload-media-id']).toBeUndefined()
+  })
+
+  it('ignores a content type when there is no body, as some clients send one', async () => {
+    const answer = await post('alice', { headers: { ...LENGTH, 'Content-Type': 'application/json' } })
+    expect(answer.status).toBe(201)
+  })
+
+  it('takes the first bytes with the creation', async () => {
+    const answer = await post('alice', {
+      headers: { ...LENGTH, 'Content-Type': OFFSET_STREAM },
+      body: BYTES.subarray(0, 500),
+    })
+    expect([answer.status, answer.headers['upload-offset']]).toEqual([201, '500'])
+    const id = String(answer.headers.location).split('/').at(-1) ?? ''
+    expect((await head(landfall, 'alice', id)).headers.get('Upload-Offset')).toBe('500')
+  })
+
+  it('finishes an upload whose bytes all come with the creation', async () => {
+    const answer = await post('bob', { headers: { ...LENGTH, 'Content-Type': OFFSET_STREAM }, body: BYTES })
+    expect([answer.status, answer.headers['upload-offset']]).toEqual([201, String(SIZE)])
+    const id = String(answer.headers.location).split('/').at(-1) ?? ''
+    const mediaId = String(answer.headers['upload-media-id'])
+    expect(answer.headers.link).toBe(`</api/v1/media/${mediaId}>; rel="describedby"`)
+    expect(answer.headers['upload-expires']).toBeUndefined()
+    expect(await statusOf(landfall, 'bob', id)).toMatchObject({ state: 'received', offset: SIZE, mediaId })
+    expect(await quotaOf(landfall, 'bob')).toEqual({
+      bytes: { used: SIZE, reserved: 0 },
+      uploads: { finished: 1, open: 0 },
+    })
+  })
+
+  it('refuses more bytes with the creation than it declares', async () => {
+    const answer = await post('alice', {
+      headers: { 'Upload-Length': '1999', 'Content-Type': OFFSET_STREAM },
+      body: BYTES,
+    })
+    expect([answer.status, problemOf(answer).code]).toEqual([413, 'too-large'])
+  })
+
+  it('is not possible on an upload', async () => {
+    const id = idOf(await fetchCreate())
+    const answer = await tusRequest(landfall, 'alice', { method: 'POST', at: id, headers: LENGTH })
+    expect([answer.status, answer.headers.allow]).toEqual([405, 'HEAD, PATCH, DELETE, OPTIONS'])
+    expect(problemOf(answer).code).toBe('method-not-allowed')
+  })
+
+  it.each([
+    ['PATCH', 405],
+    ['DELETE', 405],
+    ['GET', 400],
+    ['POST', 400],
+    ['nonsense', 400],
+  ])('overridden to %s on the collection answers %i', async (method, status) => {
+    const answer = await post('alice', { headers: { ...LENGTH, 'X-HTTP-Method-Override': method } })
+    expect(answer.status).toBe(status)
+    expect(problemOf(answer).status).toBe(status)
+  })
+
+  const fetchCreate = () =>
+    fetch(`${landfall.url}/files`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${landfall.token('alice')}`, 'Tus-Resumable': '1.0.0', ...LENGTH },
+    })
+})
+
+describe('the Location of a new upload', () => {
+  const forwarded = { 'X-Forwarded-Proto': 'https,http', 'X-Forwarded-Host': 'media.example.org' }
+  const cases: [what: string, env: Record<string, string>, starts: string][] = [
+    ['is the address asked, whatever a client forwards', {}, 'http://127.0.0.1:'],
+    ['is what a trusted proxy was asked', { TRUST_PROXY: 'loopback' }, 'https://media.example.org/files/'],
+    [
+      'is below PUBLIC_URL',
+      { PUBLIC_URL: 'https://example.org/upload/', TRUST_PROXY: 'loopback' },
+      'https://example.org/upload/files/',
+    ],
+  ]
+
+  it.each(cases)('%s', async (_what, env, starts) => {
+    const landfall = await startLandfall({ withoutWorker: true, env })
+    try {
+      const answer = await tusRequest(landfall, 'alice', {
+        method: 'POST',
+        headers: { ...LENGTH, ...forwarded },
+      })
+      expect(answer.status).toBe(201)
+      expect(answer.headers.location?.slice(0, starts.length)).toBe(starts)
+      // The path is ours, so the upload is there whatever the address in front of it is.
+      const path = `/files/${answer.headers.location?.split('/').at(-1)}`
+      const headers = { Authorization: `Bearer ${landfall.token('alice')}`, 'Tus-Resumable': '1.0.0' }
+      expect((await rawRequest(landfall, { method: 'HEAD', path, headers })).status).toBe(200)
+    } finally {
+      await landfall.close()
+    }
+  })
+})
