@@ -53,15 +53,14 @@ export const oneOf = <const T extends readonly string[]>(...values: T) =>
 export const url = (...protocols: string[]) =>
   parsed(`a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`, (text) => {
     const value = URL.parse(text)
-    return value && protocols.includes(value.protocol) ? text.replace(/\/+$/, '') : undefined
+    return value && protocols.includes(value.protocol) ? text : undefined
   })
-export const list = (accepts: string) =>
-  parsed(accepts, (text) => {
-    const items = text
-      .split(',')
-      .map((item) => item.trim())
-      .filter((item) => item !== '')
-    return items.length > 0 ? items : undefined
+/** An address that paths are put behind: without the slash at its end. */
+export const baseUrl = () => url('http:', 'https:').transform((text) => text.replace(/\/+$/, ''))
+export const origins = () =>
+  parsed('* or a comma-separated list of origins, such as https://app.example', (text) => {
+    const items = text.split(',').map((item) => item.trim())
+    return items.every((item) => item === '*' || URL.parse(item)?.origin === item) ? items : undefined
   })
 export const text = (accepts = 'any text') => parsed(accepts, (value) => (value === '' ? undefined : value))
 

@@ -38,7 +38,7 @@ describe('a bad value', () => {
     ['TRUST_PROXY', 'yes', proxies],
     ['TRUST_PROXY', '10.0.0.0/33', proxies],
     ['TRUST_PROXY', 'loopback,everyone', proxies],
-    ['CORS_ORIGINS', ' , ', '* or a comma-separated list of origins'],
+    ['CORS_ORIGINS', ' , ', '* or a comma-separated list of origins, such as https://app.example'],
     ['DATABASE_POOL', '1', 'a whole number from 2 to 500'],
     ['STORAGE', 'tape', /^.*disk/],
     ['DISK_SYNC', 'sometimes', 'always or finish or never'],

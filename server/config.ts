@@ -4,13 +4,14 @@ import type { Format } from '../storage/formats.ts'
 import {
   type Algorithm,
   algorithms,
+  baseUrl,
   clamd,
   duration,
   flag,
   formats,
   integer,
-  list,
   oneOf,
+  origins,
   pem,
   proxies,
   secret,
@@ -37,13 +38,11 @@ export const variables = z.object({
   NODE_ENV: text().optional().describe('`production` forbids development tokens.'),
   PORT: integer(0, 65535).prefault('1080').describe('Port to listen on; 0 picks a free one.'),
   HOST: text('an address or host name').prefault('127.0.0.1').describe('Address to listen on.'),
-  PUBLIC_URL: url('http:', 'https:')
-    .optional()
-    .describe('Address under which clients reach the server, when it differs.'),
+  PUBLIC_URL: baseUrl().optional().describe('Address under which clients reach the server, when it differs.'),
   TRUST_PROXY: proxies()
     .prefault('false')
     .describe('Whose `X-Forwarded-*` headers are believed (as in Express).'),
-  CORS_ORIGINS: list('* or a comma-separated list of origins')
+  CORS_ORIGINS: origins()
     .prefault('*')
     .describe(
       'Web origins whose pages may use the server. Tokens travel in a header, so `*` gives nothing away.',
@@ -134,7 +133,8 @@ export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * Reads the configuration from environment variables. Unknown variables are ignored; empty ones count
- * as absent. A process that checks no tokens, such as a worker, needs no key for them. Fails with `ConfigError`, which lists everything that is wrong at once.
+ * as absent. A process that checks no tokens, such as a worker, needs no key for them. Fails with `ConfigError`, which lists every malformed value at once, or else
+ * every pair of values that do not go together.
  */
 export function parseConfig(env: Environment, needs: { auth: boolean }): Config {
   const given = Object.fromEntries(

@@ -1,0 +1,89 @@
+/**
+ * Writes docs/configuration.md from the schema of the configuration, which is where a variable is described.
+ *
+ *     node scripts/configuration-docs.ts
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { z } from 'zod'
+import { variables } from '../server/config.ts'
+
+export const CONFIGURATION_DOCS = join(import.meta.dirname, '..', 'docs', 'configuration.md')
+
+/** Headings in order, each with the variables below it. A variable belongs to the first that fits. */
+const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
+  ['Server', /^(NODE_ENV|PORT|HOST|PUBLIC_URL|CDN_URL|TRUST_PROXY|CORS_ORIGINS|LOG_\w+|RATE_\w+)$/],
+  ['Who may use it', /^AUTH_/],
+  ['Database and storage', /^(DATA_DIR|DATABASE_\w+|STORAGE|DISK_\w+|S3_\w+)$/],
+  ['Uploads', /^UPLOAD_/],
+  ['Quotas', /^QUOTA_/],
+  ['Media', /^MEDIA_/],
+  ['Processing', /^(SCAN|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|WORKER|WORKER_\w+|ANALYSIS_\w+)$/],
+  ['Webhooks', /^WEBHOOK_/],
+]
+
+const INTRODUCTION = `# Configuration
+
+Everything is set by environment variables. A value that is not accepted stops the start with one line for each, which
+names the variable, the value and what is accepted; secrets are not repeated. An empty variable counts as absent, and an
+unknown one is ignored. \`npm run landfall -- doctor\` checks a configuration without serving.
+
+This file is made from \`server/config.ts\` by \`node scripts/configuration-docs.ts\`.
+`
+
+/** One variable as its documentation shows it. */
+type Variable = { name: string; fallback: string | undefined; accepts: string; description: string }
+
+/** The text of docs/configuration.md. Fails when a variable is undescribed or belongs to no group. */
+export function configurationDocs(): string {
+  const all = Object.entries(variables.shape).map(([name, schema]) => describeVariable(name, schema))
+  const sections = GROUPS.flatMap(([heading, names]) => {
+    const rows = all.filter(({ name }) => names.test(name)).map(tableRow)
+    return rows.length === 0 ? [] : [section(heading, rows)]
+  })
+  const homeless = all.filter(({ name }) => !GROUPS.some(([, names]) => names.test(name)))
+  if (homeless.length > 0) {
+    throw new Error(
+      `scripts/configuration-docs.ts has no group for ${homeless.map(({ name }) => name).join(', ')}`,
+    )
+  }
+  return [INTRODUCTION, ...sections].join('\n')
+}
+
+function section(heading: string, rows: readonly string[]): string {
+  return [`## ${heading}`, '', '| variable | default | accepts | |', '|---|---|---|---|', ...rows, ''].join(
+    '\n',
+  )
+}
+
+function tableRow({ name, fallback, accepts, description }: Variable): string {
+  const cells = [`\`${name}\``, fallback === undefined ? '' : `\`${fallback}\``, accepts, description]
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+}
+
+function describeVariable(name: string, schema: z.core.$ZodType): Variable {
+  let fallback: string | undefined
+  let accepts: string | undefined
+  let description: string | undefined
+  for (const layer of layersOf(schema)) {
+    const meta = 'meta' in layer && typeof layer.meta === 'function' ? layer.meta() : undefined
+    if (typeof meta?.description === 'string') description ??= meta.description
+    if (typeof meta?.accepts === 'string') accepts ??= meta.accepts
+    const { def } = layer._zod
+    if ('defaultValue' in def) fallback ??= String(def.defaultValue)
+  }
+  if (description === undefined || accepts === undefined) {
+    throw new Error(`${name} does not say what it ${description === undefined ? 'is for' : 'accepts'}`)
+  }
+  return { name, fallback, accepts, description }
+}
+
+/** A schema and what it wraps, outermost first: defaults and descriptions lie around the value itself. */
+function* layersOf(schema: z.core.$ZodType): Iterable<z.core.$ZodType> {
+  yield schema
+  const { def } = schema._zod
+  if ('innerType' in def) yield* layersOf(def.innerType as z.core.$ZodType)
+  if ('in' in def) yield* layersOf(def.in as z.core.$ZodType)
+}
+
+if (import.meta.main) writeFileSync(CONFIGURATION_DOCS, configurationDocs())
