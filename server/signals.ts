@@ -35,7 +35,9 @@ export function listenForStop(log: Log): StopRequest {
     }
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
-  if (process.connected) process.once('disconnect', () => stop('disconnect'))
+  process.once('disconnect', () => stop('disconnect'))
+  // It may have gone while this process was still loading.
+  if (process.send && !process.connected) stop('disconnect')
   return {
     asked: promise,
     check() {

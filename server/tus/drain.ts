@@ -14,8 +14,8 @@ export const drainAfterwards: RequestHandler = (request, response, next) => {
     request.removeAllListeners('data').removeAllListeners('readable')
     request.unpipe()
     request.resume()
-    const timer = setTimeout(() => request.socket.destroy(), LINGER_MS)
-    request.once('close', () => clearTimeout(timer))
+    // Not cleared by the request's own 'close', which comes with the answer and not with the last byte.
+    const timer = setTimeout(() => request.socket.destroy(), LINGER_MS).unref()
     request.once('end', () => clearTimeout(timer))
   })
   next()

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { access, mkdir, open, rename, rm, rmdir, stat } from 'node:fs/promises'
-import { dirname, join, resolve, sep } from 'node:path'
+import { access, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import { type ByteRange, ObjectMissing, type Objects, StorageFull } from '../objects.ts'
 
@@ -89,8 +89,11 @@ export class DiskObjects implements Objects {
     const path = this.pathOf(key)
     await rm(path, { force: true })
     const parent = dirname(path)
-    // A media's renditions have a directory of their own: the last one out removes it.
-    if (dirname(parent) === join(this.directory, 'renditions')) await removeIfEmpty(parent)
+    if (dirname(parent) !== join(this.directory, 'renditions')) return
+    // A media's renditions have a directory of their own: the last one out removes it, and with it what
+    // a worker that was killed in mid-write has left.
+    await removeTemporaries(parent, `${basename(path)}.`)
+    await removeIfEmpty(parent)
   }
 
   async toolInput(key: string): Promise<string> {
@@ -99,6 +102,16 @@ export class DiskObjects implements Objects {
 
   async checkWritable(): Promise<void> {
     await access(join(this.directory, 'uploads'), constants.W_OK)
+  }
+}
+
+async function removeTemporaries(directory: string, prefix: string): Promise<void> {
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (isCode(error, 'ENOENT')) return []
+    throw error
+  })
+  for (const name of names) {
+    if (name.startsWith(prefix) && name.endsWith('.tmp')) await rm(join(directory, name), { force: true })
   }
 }
 

@@ -1,0 +1,97 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { MediaId } from '../ledger/ids.ts'
+import { Ffmpeg } from '../processing/ffmpeg.ts'
+import { processMedia } from '../processing/pipeline.ts'
+import { DiskObjects } from '../storage/disk/disk-objects.ts'
+import { FORMATS } from '../storage/formats.ts'
+import { type Fixture, jpeg, shortVideo } from './fixtures/media.ts'
+import { programPath, requires } from './services/requirements.ts'
+import { type Landfall, startLandfall } from './support/landfall.ts'
+import { sendFile } from './support/uploads.ts'
+
+const ffmpeg = requires('ffmpeg')
+
+/** How far the second worker is behind the first, so that it meets it at different steps. */
+const DELAYS_MS = [0, 10, 20, 40, 80, 120]
+
+// A worker whose heartbeat stops, because its machine slept or the database was away, comes back to a
+// job that the queue has given to another.
+describe.skipIf(!ffmpeg.met)('a file that two workers process at the same time', () => {
+  let landfall: Landfall
+
+  beforeAll(async () => {
+    landfall = await startLandfall({ withoutWorker: true, env: { SCAN: 'off' } })
+  })
+  afterAll(() => landfall?.close())
+
+  it.each([
+    ['a jpeg', () => jpeg({ width: 1600, height: 900 })],
+    ['a video', () => shortVideo()],
+  ])('is ready once and keeps its thumbnail: %s', async (_name, make) => {
+    const file = await make()
+    for (const delayMs of DELAYS_MS) {
+      const media = await received(landfall, file)
+      const failures = await processTwice(landfall, media.id, delayMs)
+      expect(failures, `${delayMs} ms apart`).toEqual([])
+      const { status, events, thumbnail } = await left(landfall, media.id)
+      expect({ status, events }).toEqual({ status: 'ready', events: ['upload.received', 'media.ready'] })
+      expect(thumbnail.storedBytes, `${delayMs} ms apart`).toBe(thumbnail.recordedBytes)
+    }
+  })
+})
+
+async function received({ db, ...landfall }: Landfall, file: Fixture): Promise<{ id: MediaId }> {
+  const { uploadId } = await sendFile({ ...landfall }, 'alice', file)
+  const row = await db
+    .selectFrom('media')
+    .select('id')
+    .where('upload_id', '=', uploadId)
+    .executeTakeFirstOrThrow()
+  return { id: row.id as MediaId }
+}
+
+async function processTwice(
+  { db, dataDirectory }: Landfall,
+  id: MediaId,
+  delayMs: number,
+): Promise<unknown[]> {
+  const tools = {
+    db,
+    objects: await DiskObjects.open(join(dataDirectory, 'objects')),
+    ffmpeg: new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }),
+    scanner: undefined,
+    allowedFormats: FORMATS,
+    limits: { maxDurationSeconds: 60, minWidth: 1, minHeight: 1, maxWidth: 4096, maxHeight: 4096 },
+    announce: () => {},
+  }
+  const options = { tools, onStep: () => {}, enqueueRemoval: async () => {} }
+  const run = () => processMedia(options, id, AbortSignal.timeout(60_000))
+  const second = new Promise<void>((resolve, reject) => {
+    setTimeout(() => run().then(resolve, reject), delayMs)
+  })
+  const results = await Promise.allSettled([run(), second])
+  return results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+}
+
+async function left({ db, dataDirectory }: Landfall, id: MediaId) {
+  const media = await db.selectFrom('media').select('status').where('id', '=', id).executeTakeFirstOrThrow()
+  const events = await db
+    .selectFrom('events')
+    .select('type')
+    .where('media_id', '=', id)
+    .orderBy('id')
+    .execute()
+  const row = await db
+    .selectFrom('renditions')
+    .selectAll()
+    .where('media_id', '=', id)
+    .executeTakeFirstOrThrow()
+  const file = await stat(join(dataDirectory, 'objects', row.storage_key)).catch(() => undefined)
+  return {
+    status: media.status,
+    events: events.map(({ type }) => type),
+    thumbnail: { recordedBytes: row.size, storedBytes: file?.size },
+  }
+}
