@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, PgBoss } from 'pg-boss'
 import type { Bus } from '../ledger/bus.ts'
 import { failMedia, forgetRenditions, keysToRemove } from '../ledger/media.ts'
@@ -106,7 +107,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     async close() {
       unsubscribe()
       stopping.abort()
-      await boss.stop({ close: false, graceful: true, timeout: STOP_MS })
+      // The handlers hand back what they are at, which takes no time; pg-boss would look only every half second.
+      const idle = Promise.all(Object.values(QUEUES).map((queue) => boss.offWork(queue)))
+      await Promise.race([idle, sleep(STOP_MS, undefined, { ref: false })])
+      await boss.stop({ close: false, graceful: false })
     },
   }
 }

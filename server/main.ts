@@ -63,6 +63,8 @@ try {
 } catch (error) {
   process.exitCode = explain(error)
 }
+// A listener for the parent's end keeps the channel, and so the process, open.
+if (process.connected) process.disconnect()
 // Whatever still runs by now (a socket that did not close) must not keep the process.
 setTimeout(() => process.exit(), 2_000).unref()
 

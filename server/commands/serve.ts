@@ -36,12 +36,12 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
       isOnlyServer: config.DATABASE_URL === undefined,
       pageDirectory: existsSync(pageDirectory) ? pageDirectory : undefined,
     })
-    releasers.add('server', () => server.close())
+    let worker: { stop(): Promise<void> } | undefined
+    releasers.add('server and worker', async () => {
+      await Promise.all([server.close(), worker?.stop()])
+    })
     stop.check()
-    if (config.WORKER === 'child') {
-      const worker = superviseWorker({ ...env, DATABASE_URL: connectionString }, log)
-      releasers.add('worker', () => worker.stop())
-    }
+    if (config.WORKER === 'child') worker = superviseWorker({ ...env, DATABASE_URL: connectionString }, log)
     greet(config, server.port)
     warnSoon(server, log)
     const lost = await Promise.race([stop.asked, database.lost])
