@@ -89,6 +89,7 @@ describe('what belongs in one place', () => {
   it('only the ledger talks to the database, but for the one that sets it up', () => {
     expect(holding(/from 'pg'/).filter((path) => !path.startsWith('ledger/'))).toEqual([
       'server/embedded/postgres.ts',
+      'server/embedded/server-lock.ts',
     ])
   })
 })
