@@ -16,7 +16,7 @@ export type EmbeddedPostgres = {
 }
 
 type Binaries = { initdb: string; pg_ctl: string; postgres: string }
-type RunAs = { uid?: number; gid?: number }
+type RunAs = { uid?: number; gid?: number; detached?: boolean }
 
 const USER = 'landfall'
 const DATABASE = 'landfall'
@@ -33,7 +33,8 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   const binaries = await findBinaries()
   const cluster = join(directory, 'cluster')
   await mkdir(directory, { recursive: true })
-  const runAs = await unprivilegedUser(directory)
+  // In groups of their own: a Ctrl-C of the terminal is for us, not for a database half made.
+  const runAs = { ...(await unprivilegedUser(directory)), detached: true }
   await checkExecutable(binaries, directory, runAs)
   const password = await readOrCreatePassword(directory)
   if (!(await exists(join(cluster, 'PG_VERSION'))))

@@ -91,7 +91,7 @@ export class ServerLock {
     client.on('error', (error) => this.#log.warn({ err: error }, 'the embedded database broke a connection'))
     await client.connect()
     const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [LOCK])
-    if (!rows[0]?.held) {
+    if (!rows[0]?.held || this.#isReleased) {
       await client.end()
       return false
     }

@@ -1,0 +1,65 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type Landfall, startLandfall } from './support/landfall.ts'
+import { createId } from './support/tus.ts'
+
+const CLIENTS = 300
+const AT_A_TIME = 10
+/** Timers of something else that may come and go meanwhile: an idle database connection has one. */
+const OTHERS = 15
+
+/** The server runs in this process, where each stream has a timer for its signs of life. */
+const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+
+describe('readers of events that leave at once', () => {
+  let landfall: Landfall
+  let id: string
+
+  beforeAll(async () => {
+    landfall = await startLandfall({ withoutWorker: true })
+    id = await createId(landfall, 'alice', { size: 5000 })
+  })
+  afterAll(() => landfall?.close())
+
+  async function ask(): Promise<Socket> {
+    const { hostname, port } = new URL(landfall.url)
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => {
+      // It is going to be broken.
+    })
+    await once(socket, 'connect')
+    const lines = [
+      `GET /api/v1/uploads/${id}/events HTTP/1.1`,
+      `Host: ${hostname}`,
+      `Authorization: Bearer ${landfall.token('alice')}`,
+    ]
+    socket.write(`${lines.join('\r\n')}\r\n\r\n`)
+    return socket
+  }
+
+  async function askAndLeave(afterMs: number): Promise<void> {
+    const socket = await ask()
+    setTimeout(() => socket.resetAndDestroy(), afterMs)
+    await once(socket, 'close')
+  }
+
+  const untilSettled = (before: number) =>
+    vi.waitFor(() => expect(timers()).toBeLessThan(before + OTHERS), { timeout: 5_000 })
+
+  it('leave no stream behind, whenever that is', async () => {
+    const before = timers()
+    for (let round = 0; round < CLIENTS / AT_A_TIME; round++) {
+      await Promise.all(Array.from({ length: AT_A_TIME }, (_, index) => askAndLeave((round + index) % 4)))
+    }
+    await untilSettled(before)
+  })
+
+  it('are told from those that stay, by the same count', async () => {
+    const before = timers()
+    const sockets = await Promise.all(Array.from({ length: 2 * OTHERS }, ask))
+    await vi.waitFor(() => expect(timers()).toBeGreaterThanOrEqual(before + 2 * OTHERS - AT_A_TIME))
+    for (const socket of sockets) socket.destroy()
+    await untilSettled(before)
+  })
+})
