@@ -41,7 +41,7 @@ describe('a server that is told to stop while it starts', () => {
   const interruptions: [signal: NodeJS.Signals, to: string, target: (run: Run) => number, exit: object][] = [
     ['SIGINT', 'itself', ({ pid }) => pid, { code: 0, signal: null }],
     ['SIGTERM', 'itself', ({ pid }) => pid, { code: 0, signal: null }],
-    // What a terminal does at Ctrl-C: pg_ctl gets it as well, and takes its PostgreSQL back.
+    // What a terminal does at Ctrl-C; whatever makes the database then must not get it.
     ['SIGINT', 'all of its group', ({ pid }) => -pid, { code: 0, signal: null }],
   ]
 

@@ -58,6 +58,15 @@ describe('an upload whose length is deferred', () => {
     expect(await statusOf(landfall, 'bob', id)).toMatchObject({ state: 'received', size: BYTES.length })
   })
 
+  it('takes the same length again from a client that resumes, and no other', async () => {
+    const id = await createDeferred('dora')
+    await declare('dora', id, 0, BYTES.length, BYTES.subarray(0, 700))
+    expect((await declare('dora', id, 700, BYTES.length + 1)).status).toBe(400)
+    const again = await declare('dora', id, 700, BYTES.length, BYTES.subarray(700))
+    expect([again.status, again.headers.get('Upload-Offset')]).toEqual([204, String(BYTES.length)])
+    expect(await statusOf(landfall, 'dora', id)).toMatchObject({ state: 'received' })
+  })
+
   it('finishes when length and all bytes come in one request', async () => {
     const id = await createDeferred('carol')
     const answer = await declare('carol', id, 0, BYTES.length, BYTES)

@@ -6,8 +6,9 @@ import { postFinish } from '../../hooks/post-finish.ts'
 import { postTerminate } from '../../hooks/post-terminate.ts'
 import { checkSize, nameUpload, type PreCreateOptions, preCreate } from '../../hooks/pre-create.ts'
 import type { Bus } from '../../ledger/bus.ts'
-import { parseUploadId, type UploadId } from '../../ledger/ids.ts'
+import { type OwnerId, parseUploadId, type UploadId } from '../../ledger/ids.ts'
 import type { LeaseKeeper } from '../../ledger/lease-keeper.ts'
+import { findUpload } from '../../ledger/uploads.ts'
 import { type AppendContext, withAppendContext } from '../../storage/append-context.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
@@ -105,6 +106,7 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
       onReceived: (offset, size) => progress.tick(uploadId, offset, size),
     }
     const webRequest = new NodeRequest({ req: request, res: response })
+    if (request.method === 'PATCH') await dropKnownLength(webRequest.headers, principal.ownerId, uploadId)
     // The address is ours to build, and the package refuses lists in it.
     webRequest.headers.delete('x-forwarded-proto')
     requests.set(webRequest, context)
@@ -116,6 +118,14 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
       .status(answer.status)
       .set(headersOf(answer))
       .end(await answer.text())
+  }
+
+  /** A client that resumes says again what it has declared before; only another length is an error. */
+  async function dropKnownLength(headers: Headers, ownerId: OwnerId, uploadId: UploadId): Promise<void> {
+    const length = headers.get('upload-length')
+    if (length === null) return
+    const upload = await findUpload(options.preCreate.db, ownerId, uploadId)
+    if (upload && upload.size === Number(length)) headers.delete('upload-length')
   }
 
   const router = Router()
