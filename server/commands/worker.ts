@@ -1,6 +1,7 @@
-import { runWorker } from '../../processing/process.ts'
-import { ConfigError, type Environment, parseConfig } from '../config.ts'
-import { createLog } from '../log.ts'
+import { join } from 'node:path'
+import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
+import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
+import { createLog, type Log } from '../log.ts'
 import { listenForStop } from '../signals.ts'
 
 /** Processes received files until a signal says stop. */
@@ -13,9 +14,18 @@ export async function work(env: Environment): Promise<number> {
   }
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
   const stop = listenForStop(log)
-  const worker = await runWorker({
-    connectionString: config.DATABASE_URL,
-    objectsDirectory: `${config.DATA_DIR}/objects`,
+  const worker = await runWorker(workerOptions(config, config.DATABASE_URL, log))
+  log.info('working')
+  await stop.asked
+  await worker.close()
+  return 0
+}
+
+/** What the configuration means for a worker on this database. */
+export function workerOptions(config: Config, connectionString: string, log: Log): WorkerProcessOptions {
+  return {
+    connectionString,
+    objectsDirectory: join(config.DATA_DIR, 'objects'),
     concurrency: config.WORKER_CONCURRENCY,
     databasePool: config.DATABASE_POOL,
     clamd: config.SCAN === 'required' ? config.CLAMD_URL : undefined,
@@ -30,9 +40,5 @@ export async function work(env: Environment): Promise<number> {
       maxHeight: config.MEDIA_MAX_HEIGHT,
     },
     log,
-  })
-  log.info('working')
-  await stop.asked
-  await worker.close()
-  return 0
+  }
 }

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { access, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import pg from 'pg'
 import type { Log } from '../log.ts'
+import { freePort } from './free-port.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
 
 export type EmbeddedPostgres = {
@@ -228,15 +228,6 @@ async function notedPort(cluster: string): Promise<number | undefined> {
 async function isRunning(binaries: Binaries, cluster: string, runAs: RunAs): Promise<boolean> {
   const status = await execa(binaries.pg_ctl, ['status', '-D', cluster], { ...runAs, reject: false })
   return status.exitCode === 0
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => probe.once('listening', resolve))
-  const address = probe.address()
-  await new Promise((resolve) => probe.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }
 
 async function createDatabase(client: pg.Client): Promise<void> {

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { clamdVersion } from '../../server/clamd-link.ts'
+import { freePort } from '../../server/embedded/free-port.ts'
 import { programPath } from './requirements.ts'
 
 const SIGNATURES = join(import.meta.dirname, '..', '..', 'processing', 'clamav')
@@ -79,13 +79,4 @@ function configuration(directory: string, port: number): string {
     ...user,
     '',
   ].join('\n')
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => probe.once('listening', resolve))
-  const address = probe.address()
-  await new Promise((resolve) => probe.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }

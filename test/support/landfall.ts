@@ -6,6 +6,7 @@ import pg from 'pg'
 import { inject } from 'vitest'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
 import { runWorker } from '../../processing/process.ts'
+import { workerOptions } from '../../server/commands/worker.ts'
 import { parseConfig } from '../../server/config.ts'
 import { startHttpServer } from '../../server/http-server.ts'
 import { createLog } from '../../server/log.ts'
@@ -81,24 +82,7 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
     })
     releasers.add('server', () => server.close())
     if (!options.withoutWorker) {
-      const worker = await runWorker({
-        connectionString,
-        objectsDirectory: join(dataDirectory, 'objects'),
-        concurrency: config.WORKER_CONCURRENCY,
-        databasePool: 5,
-        clamd: config.SCAN === 'required' ? config.CLAMD_URL : undefined,
-        ffmpegPath: config.FFMPEG_PATH,
-        ffprobePath: config.FFPROBE_PATH,
-        allowedFormats: config.formats,
-        limits: {
-          maxDurationSeconds: config.MEDIA_MAX_DURATION / 1000,
-          minWidth: config.MEDIA_MIN_WIDTH,
-          minHeight: config.MEDIA_MIN_HEIGHT,
-          maxWidth: config.MEDIA_MAX_WIDTH,
-          maxHeight: config.MEDIA_MAX_HEIGHT,
-        },
-        log,
-      })
+      const worker = await runWorker(workerOptions(config, connectionString, log))
       releasers.add('worker', () => worker.close())
     }
     const db = openDatabase({
