@@ -98,6 +98,8 @@ export interface MediaTable {
   created_at: Timestamp
   ready_at: ColumnType<Date | null, never, Date>
   deleted_at: ColumnType<Date | null, never, Date>
+  /** When its bytes were given up, after a while as deleted. */
+  purged_at: ColumnType<Date | null, never, Date>
 }
 
 export interface RenditionsTable {

@@ -13,6 +13,8 @@ export type WorkerProcessOptions = {
   connectionString: string
   objectsDirectory: string
   concurrency: number
+  /** How long a deleted media keeps its bytes. */
+  retentionMs: number
   databasePool: number
   /** Undefined when scanning is switched off. */
   clamd: ScannerOptions | undefined
@@ -48,6 +50,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
       boss,
       bus,
       concurrency: options.concurrency,
+      retentionMs: options.retentionMs,
       log,
       tools: {
         db,

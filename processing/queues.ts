@@ -1,4 +1,4 @@
-import { fromKysely, PgBoss } from 'pg-boss'
+import { fromKysely, PgBoss, type Queue } from 'pg-boss'
 import type { Ledger, LedgerTransaction } from '../ledger/database.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
 
@@ -10,6 +10,8 @@ export const QUEUES = {
   dead: 'process-media-dead',
   /** `{ uploadId }`: remove the bytes of an ended upload. */
   removal: 'remove-bytes',
+  /** No data: end what time has ended. */
+  reaping: 'reap',
 } as const
 
 export type ProcessingJob = { mediaId: MediaId; waits?: number }
@@ -17,7 +19,7 @@ export type RemovalJob = { uploadId: UploadId }
 
 export type QueueOptions = {
   db: Ledger
-  /** Whether this process looks after the queues: expired jobs, retries, clean-up. */
+  /** Whether this process looks after the queues: expired jobs, retries, clean-up, schedules. */
   supervise: boolean
   onError: (error: unknown) => void
 }
@@ -28,7 +30,7 @@ export async function openQueues(options: QueueOptions): Promise<PgBoss> {
     db: fromKysely(options.db),
     schema: 'pgboss',
     supervise: options.supervise,
-    schedule: false,
+    schedule: options.supervise,
     ...(options.supervise ? { superviseIntervalSeconds: 5, monitorIntervalSeconds: 5 } : {}),
   })
   boss.on('error', options.onError)
@@ -42,7 +44,7 @@ const NO_JOB = '00000000-0000-0000-0000-000000000000'
 export async function createQueues(boss: PgBoss): Promise<void> {
   // A job waits for a worker however long it takes one to come back.
   const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 86_400, retentionSeconds: 10 * 365 * 86_400 }
-  const queues = [
+  const queues: Queue[] = [
     { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
     {
       name: QUEUES.processing,
@@ -62,10 +64,12 @@ export async function createQueues(boss: PgBoss): Promise<void> {
       retryDelayMax: 3600,
       ...shared,
     },
+    // One at a time, and none waiting: each does all there is to do.
+    { name: QUEUES.reaping, policy: 'exclusive', retryLimit: 0, ...shared },
   ]
-  for (const { name, ...settings } of queues) {
+  for (const { name, policy, ...settings } of queues) {
     if (await boss.getQueue(name)) await boss.updateQueue(name, settings)
-    else await boss.createQueue(name, settings)
+    else await boss.createQueue(name, { policy, ...settings })
     // pg-boss forgets a queue that it changes, and looks it up with the next job, on a connection beside that of the
     // transaction. A burst of transactions that each wait for a second connection would stand still: look it up now.
     await boss.getJobById(name, NO_JOB)

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, PgBoss } from 'pg-boss'
 import type { Bus } from '../ledger/bus.ts'
-import { failMedia, forgetRenditions, keysToRemove } from '../ledger/media.ts'
+import { failMedia } from '../ledger/media.ts'
+import { forgetRenditions, keysToRemove } from '../ledger/removal.ts'
 import { processMedia } from './pipeline.ts'
 import { type ProcessingJob, QUEUES, type RemovalJob, removalEnqueuer } from './queues.ts'
+import { reap } from './reaper.ts'
 import type { Tools } from './step.ts'
 import { Waiting } from './verdict.ts'
 
@@ -13,6 +15,8 @@ export type WorkerOptions = {
   tools: Omit<Tools, 'announce'>
   /** Files processed at a time. */
   concurrency: number
+  /** How long a deleted media keeps its bytes. */
+  retentionMs: number
   log: {
     info(details: object, message: string): void
     warn(details: object, message: string): void
@@ -28,6 +32,8 @@ const POLL_SECONDS = 2
 const FIRST_WAIT_SECONDS = 1
 const MAX_WAIT_SECONDS = 30
 const STOP_MS = 10_000
+/** Every minute; one worker of all gets the job. */
+const REAP_CRON = '* * * * *'
 
 /** Works off the queues until it is closed. Notifications of the ledger wake it; nothing depends on them. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
@@ -75,6 +81,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     await forgetRenditions(tools.db, data.uploadId)
   }
 
+  async function reapAll(): Promise<void> {
+    const { announce, db } = tools
+    const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce })
+    if (Object.values(reaped).some((count) => count > 0)) log.info(reaped, 'reaped')
+  }
+
   const workers: string[] = []
   async function work<Data extends object>(
     queue: string,
@@ -98,6 +110,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   for (let i = 0; i < options.concurrency; i++) await work<ProcessingJob>(QUEUES.processing, process)
   await work<ProcessingJob>(QUEUES.dead, giveUp)
   await work<RemovalJob>(QUEUES.removal, remove)
+  await work(QUEUES.reaping, reapAll)
+  await boss.schedule(QUEUES.reaping, REAP_CRON)
 
   const unsubscribe = bus.onMessage((message) => {
     if (message.t === 'event') for (const id of workers) boss.notifyWorker(id)

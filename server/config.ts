@@ -97,6 +97,9 @@ export const variables = z.object({
   MEDIA_MAX_HEIGHT: integer(1, 65535).prefault('4096').describe('Pixels.'),
   MEDIA_MIN_WIDTH: integer(1, 65535).prefault('320').describe('Pixels.'),
   MEDIA_MIN_HEIGHT: integer(1, 65535).prefault('240').describe('Pixels.'),
+  MEDIA_RETENTION: duration()
+    .prefault('7d')
+    .describe('How long a deleted media keeps its bytes, and counts.'),
   SCAN: oneOf('required', 'off').prefault('required').describe('Whether files are scanned for viruses.'),
   CLAMD_URL: clamd().prefault('tcp://127.0.0.1:3310').describe('The ClamAV daemon.'),
   FFMPEG_PATH: text('a program').prefault('ffmpeg').describe('The ffmpeg to run.'),

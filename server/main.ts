@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { doctor } from './commands/doctor.ts'
 import { migrate } from './commands/migrate.ts'
+import { reapNow } from './commands/reap.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
 import { work } from './commands/worker.ts'
@@ -17,6 +18,8 @@ Commands:
              PostgreSQL, a clamd and a worker.    --dev  make up what is needed to try it
   worker     Process received files (needs DATABASE_URL).
   migrate    Bring the database up to date and exit (needs DATABASE_URL).
+  reap       End expired uploads and purge deleted media now (needs DATABASE_URL);
+             workers do it every minute.
   token      Print a token signed with AUTH_JWT_SECRET.
              --sub NAME  --scope "a b"  --expires SECONDS
   doctor     Check configuration, programs, database and clamd, and say what is wrong.
@@ -49,6 +52,9 @@ async function main(args: readonly string[]): Promise<number> {
       return await migrate(env)
     case 'token':
       return token(env, read(options.token).values)
+    case 'reap':
+      read({})
+      return await reapNow(env)
     case 'doctor':
       read({})
       return await doctor(env)

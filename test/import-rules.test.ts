@@ -13,8 +13,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'client-demo': [],
 }
 
-/** The one place where the server reaches into processing: the command that starts the worker process. */
-const EXCEPTIONS = [['server/commands/worker.ts', 'processing/process.ts']] as const
+/** Where the server reaches into processing: the commands that run what a worker runs. */
+const EXCEPTIONS = [
+  ['server/commands/worker.ts', 'processing/process.ts'],
+  ['server/commands/reap.ts', 'processing/reaper.ts'],
+] as const
 
 const ROOT = resolve(import.meta.dirname, '..')
 const ROOMS = Object.keys(MAY_IMPORT)

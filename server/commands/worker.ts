@@ -27,6 +27,7 @@ export function workerOptions(config: Config, connectionString: string, log: Log
     connectionString,
     objectsDirectory: join(config.DATA_DIR, 'objects'),
     concurrency: config.WORKER_CONCURRENCY,
+    retentionMs: config.MEDIA_RETENTION,
     databasePool: config.DATABASE_POOL,
     clamd: config.SCAN === 'required' ? config.CLAMD_URL : undefined,
     ffmpegPath: config.FFMPEG_PATH,

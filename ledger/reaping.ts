@@ -1,0 +1,102 @@
+import { sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import type { MediaId, UploadId } from './ids.ts'
+import type { Enqueue } from './uploads.ts'
+
+// What time ends. Everything starts from rows of the ledger, a batch at a time, so that no transaction
+// grows with the backlog; several reapers share the work.
+
+/**
+ * Ends open uploads whose time is over: state `expired`, quota released, event written, removal of the
+ * bytes enqueued. One that a request is still writing to is left until its lease is free; no new request
+ * can begin on it. Returns the uploads it ended, at most `limit`.
+ */
+export async function expireUploads(
+  db: Ledger,
+  limit: number,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<UploadId[]> {
+  return await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ id: UploadId }>`
+      with due as (
+        select id from landfall.uploads u
+         where state = 'open' and expires_at <= now()
+           and not exists (
+             select 1 from landfall.upload_locks l where l.upload_id = u.id and l.expires_at > now()
+           )
+         order by expires_at limit ${limit} for update skip locked
+      ), ended as (
+        update landfall.uploads set state = 'expired', updated_at = now()
+          from due where uploads.id = due.id
+        returning uploads.id, uploads.owner_id, uploads.reserved_bytes
+      ), freed as (
+        update landfall.quota_usage q
+           set reserved_bytes = q.reserved_bytes - e.bytes, open_uploads = q.open_uploads - e.uploads
+          from (select owner_id, sum(reserved_bytes) as bytes, count(*) as uploads from ended group by owner_id) e
+         where q.owner_id = e.owner_id
+      ), logged as (
+        insert into landfall.events (type, upload_id, owner_id)
+        select 'upload.expired', id, owner_id from ended
+      )
+      select id from ended`.execute(trx)
+    for (const { id } of rows) await enqueueRemoval(trx, id)
+    return rows.map(({ id }) => id)
+  })
+}
+
+/**
+ * Gives up media that have been deleted for longer than `retentionMs`: quota released, unless a rejection
+ * has done so, and removal of bytes and renditions enqueued. Returns how many, at most `limit`.
+ */
+export async function purgeMedia(
+  db: Ledger,
+  retentionMs: number,
+  limit: number,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<number> {
+  return await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ upload_id: UploadId }>`
+      with due as (
+        select id from landfall.media
+         where status = 'deleted' and purged_at is null
+           and deleted_at <= now() - make_interval(secs => ${retentionMs / 1000})
+         order by deleted_at limit ${limit} for update skip locked
+      ), purged as (
+        update landfall.media set purged_at = now() from due where media.id = due.id
+        returning media.upload_id, media.owner_id, media.size
+      ), charged as (
+        select p.owner_id, sum(p.size) as bytes, count(*) as uploads
+          from purged p join landfall.uploads u on u.id = p.upload_id
+         where u.state <> 'rejected' group by p.owner_id
+      ), freed as (
+        update landfall.quota_usage q
+           set used_bytes = q.used_bytes - c.bytes, finished_uploads = q.finished_uploads - c.uploads
+          from charged c where q.owner_id = c.owner_id
+      )
+      select upload_id from purged`.execute(trx)
+    for (const row of rows) await enqueueRemoval(trx, row.upload_id)
+    return rows.length
+  })
+}
+
+/** Media that have been `processing` for longer than `ageMs`: most wait, some may have lost their job. */
+export async function mediaLongInProcessing(db: Ledger, ageMs: number, limit: number): Promise<MediaId[]> {
+  const rows = await db
+    .selectFrom('media')
+    .select('id')
+    .where('status', '=', 'processing')
+    .where('created_at', '<', sql<Date>`now() - make_interval(secs => ${ageMs / 1000})`)
+    .orderBy('created_at')
+    .limit(limit)
+    .execute()
+  return rows.map(({ id }) => id as MediaId)
+}
+
+/** Removes leases that nobody renewed and nobody wanted. Returns how many. */
+export async function clearExpiredLeases(db: Ledger): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom('upload_locks')
+    .where('expires_at', '<', sql<Date>`now() - interval '1 minute'`)
+    .executeTakeFirst()
+  return Number(numDeletedRows)
+}
