@@ -79,15 +79,20 @@ export async function purgeMedia(
   })
 }
 
-/** Media that have been `processing` for longer than `ageMs`: most wait, some may have lost their job. */
-export async function mediaLongInProcessing(db: Ledger, ageMs: number, limit: number): Promise<MediaId[]> {
+/** Media that have been `processing` for longer than `ageMs`: most wait, some may have lost their job. A page, by id. */
+export async function mediaLongInProcessing(
+  db: Ledger,
+  ageMs: number,
+  page: { limit: number; after: MediaId | undefined },
+): Promise<MediaId[]> {
   const rows = await db
     .selectFrom('media')
     .select('id')
+    .where('id', '>', page.after ?? '')
     .where('status', '=', 'processing')
     .where('created_at', '<', sql<Date>`now() - make_interval(secs => ${ageMs / 1000})`)
-    .orderBy('created_at')
-    .limit(limit)
+    .orderBy('id')
+    .limit(page.limit)
     .execute()
   return rows.map(({ id }) => id as MediaId)
 }

@@ -36,10 +36,15 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
   for (let count = BATCH; count === BATCH; reaped.purged += count) {
     count = await purgeMedia(db, retentionMs, BATCH, enqueueRemoval)
   }
-  for (const mediaId of await mediaLongInProcessing(db, LONG_IN_PROCESSING_MS, BATCH)) {
-    if (await hasJob(boss, mediaId)) continue
-    await boss.send(QUEUES.processing, { mediaId } satisfies ProcessingJob)
-    reaped.requeued += 1
+  for (let after: MediaId | undefined; ; ) {
+    const page = await mediaLongInProcessing(db, LONG_IN_PROCESSING_MS, { limit: BATCH, after })
+    for (const mediaId of page) {
+      if (await hasJob(boss, mediaId)) continue
+      await boss.send(QUEUES.processing, { mediaId } satisfies ProcessingJob)
+      reaped.requeued += 1
+    }
+    after = page.at(-1)
+    if (page.length < BATCH) break
   }
   reaped.leases = await clearExpiredLeases(db)
   return reaped

@@ -34,6 +34,8 @@ export class JwksKeys {
     if (isNeeded || (now - this.#fetchedAt > FRESH_MS && now - this.#triedAt > PAUSE_MS)) {
       await this.#fetch({ isNeeded })
     }
+    // A fetch that another token has asked for may bring this one's key as well.
+    if (this.#pick(kid) === undefined && this.#running) await this.#fetch({ isNeeded: false })
     const known = this.#pick(kid)
     if (known !== undefined || performance.now() - this.#askedAt < PAUSE_MS) return known
     this.#askedAt = performance.now()

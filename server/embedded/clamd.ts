@@ -54,7 +54,7 @@ export async function ensureClamd(options: EmbeddedClamdOptions): Promise<Embedd
         detached: true,
         stdio: ['ignore', 'ignore', 'pipe'],
       })
-      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      child.stderr?.setEncoding('utf8').on('data', (text: string) => {
         log.warn({ clamd: text.trim() }, 'clamd says')
       })
       return child

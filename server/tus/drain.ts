@@ -13,9 +13,13 @@ export const drainAfterwards: RequestHandler = (request, response, next) => {
     // Whoever was reading the body would stop it again once its own buffer is full.
     request.removeAllListeners('data').removeAllListeners('readable')
     request.unpipe()
-    request.resume()
+    // Not resume(): taking the listeners away stops a stream that flows already, and it would stay so.
+    request.on('data', () => {})
     // Not cleared by the request's own 'close', which comes with the answer and not with the last byte.
-    const timer = setTimeout(() => request.socket.destroy(), LINGER_MS).unref()
+    const timer = setTimeout(() => {
+      // Complete, the connection is another request's by now.
+      if (!request.complete) request.socket.destroy()
+    }, LINGER_MS).unref()
     request.once('end', () => clearTimeout(timer))
   })
   next()
