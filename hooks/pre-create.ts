@@ -3,7 +3,7 @@ import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
 import { createUpload, type UploadRow } from '../ledger/uploads.ts'
 import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
-import { uploadKey } from '../storage/keys.ts'
+import { fillPrefix, uploadKey } from '../storage/keys.ts'
 import { checkMetadata, type Declaration, readDeclaration } from './declaration.ts'
 import { Refusal } from './refusal.ts'
 
@@ -16,7 +16,13 @@ export type UploadPolicy = {
   expiresAfterMs: number
 }
 
-export type PreCreateOptions = { db: Ledger; policy: UploadPolicy; storageBackend: string }
+export type PreCreateOptions = {
+  db: Ledger
+  policy: UploadPolicy
+  storageBackend: string
+  /** Template of what storage keys begin with. */
+  keyPrefix: string
+}
 
 export type CreateRequest = {
   id: UploadId
@@ -42,6 +48,8 @@ export async function preCreate(options: PreCreateOptions, request: CreateReques
   const declaration = readDeclaration(request.metadata)
   checkSize(policy, request.size)
   checkType(policy, declaration)
+  const { ownerId: owner, tenantId: tenant } = request
+  const prefix = fillPrefix(options.keyPrefix, { owner, tenant, at: new Date() })
   const result = await createUpload(
     db,
     {
@@ -49,7 +57,7 @@ export async function preCreate(options: PreCreateOptions, request: CreateReques
       ...declaration,
       reservedBytes: request.size ?? policy.maxSize,
       storageBackend: options.storageBackend,
-      storageKey: uploadKey(request.id),
+      storageKey: uploadKey(request.id, prefix),
       expiresAfterMs: policy.expiresAfterMs,
     },
     policy.quota,

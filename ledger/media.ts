@@ -1,24 +1,29 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { enqueueUnpublishing } from './removal.ts'
 import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
 import type { Enqueue } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
 /** A media as its owner sees it. */
-export type OwnMediaRow = MediaRow & { has_thumbnail: boolean }
+export type OwnMediaRow = MediaRow & { has_thumbnail: boolean; published_key: string | null }
 export type RenditionRow = Selectable<RenditionsTable>
 
 const hasThumbnail = sql<boolean>`exists (
   select 1 from landfall.renditions r where r.media_id = media.id and r.kind = 'thumbnail'
 )`.as('has_thumbnail')
 
+const publishedKey = sql<string | null>`(
+  select storage_key from landfall.renditions r where r.media_id = media.id and r.kind = 'published'
+)`.as('published_key')
+
 /** The owner's media; deleted ones and other people's are as if they did not exist. */
 export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<OwnMediaRow | undefined> {
   const row = await db
     .selectFrom('media')
     .selectAll()
-    .select(hasThumbnail)
+    .select([hasThumbnail, publishedKey])
     .where('id', '=', id)
     .where('owner_id', '=', ownerId)
     .where('status', '<>', 'deleted')
@@ -54,7 +59,7 @@ export async function listMedia(
   let query = db
     .selectFrom('media')
     .selectAll()
-    .select(hasThumbnail)
+    .select([hasThumbnail, publishedKey])
     .select(sql<string>`(extract(epoch from created_at) * 1000000)::bigint::text`.as('createdAtMicros'))
     .where('owner_id', '=', page.ownerId)
     .where('status', '<>', 'deleted')
@@ -85,20 +90,30 @@ export async function findRendition(
 }
 
 /**
- * Marks the owner's media deleted. Bytes that it has stay, and count, until it is purged. Returns the upload it came from, or undefined when there was nothing to delete.
+ * Marks the owner's media deleted. Bytes that it has stay, and count, until it is purged; the removal of a
+ * public copy is enqueued. Returns the upload it came from, or undefined when there was nothing to delete.
  */
-export async function deleteMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<UploadId | undefined> {
-  const { rows } = await sql<{ upload_id: UploadId }>`
-    with gone as (
-      update landfall.media set status = 'deleted', deleted_at = now()
-       where id = ${id} and owner_id = ${ownerId} and status <> 'deleted'
-      returning id, upload_id, owner_id
-    ), logged as (
-      insert into landfall.events (type, upload_id, media_id, owner_id)
-      select 'media.deleted', upload_id, id, owner_id from gone
-    )
-    select upload_id from gone`.execute(db)
-  return rows[0]?.upload_id
+export async function deleteMedia(
+  db: Ledger,
+  ownerId: OwnerId,
+  id: MediaId,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<UploadId | undefined> {
+  return await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ upload_id: UploadId }>`
+      with gone as (
+        update landfall.media set status = 'deleted', deleted_at = now()
+         where id = ${id} and owner_id = ${ownerId} and status <> 'deleted'
+        returning id, upload_id, owner_id
+      ), logged as (
+        insert into landfall.events (type, upload_id, media_id, owner_id)
+        select 'media.deleted', upload_id, id, owner_id from gone
+      )
+      select upload_id from gone`.execute(trx)
+    const uploadId = rows[0]?.upload_id
+    if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)
+    return uploadId
+  })
 }
 
 // What follows serves the worker, which acts for no owner: it works on the media its job names.
@@ -125,6 +140,7 @@ export type MediaFacts = Partial<
   Pick<
     Selectable<MediaTable>,
     | 'content_type'
+    | 'etag'
     | 'kind'
     | 'sha256'
     | 'duration_seconds'
@@ -213,17 +229,29 @@ export async function rejectMedia(
   })
 }
 
-/** `processing` → `failed`, when every attempt failed for reasons of ours. Bytes and quota stay. */
-export async function failMedia(db: Ledger, id: MediaId, reason: Reason): Promise<UploadId | undefined> {
+/**
+ * `processing` → `failed`, when every attempt failed for reasons of ours. Bytes and quota stay; the removal of
+ * a public copy is enqueued. Returns the upload it came from, or undefined when the media had already ended.
+ */
+export async function failMedia(
+  db: Ledger,
+  id: MediaId,
+  reason: Reason,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<UploadId | undefined> {
   const json = JSON.stringify(reason)
-  const { rows } = await sql<{ upload_id: UploadId }>`
-    with failed as (
-      update landfall.media set status = 'failed', reason = ${json}::jsonb
-       where id = ${id} and status = 'processing' returning id, upload_id, owner_id
-    ), logged as (
-      insert into landfall.events (type, upload_id, media_id, owner_id, data)
-      select 'media.failed', upload_id, id, owner_id, jsonb_build_object('reason', ${json}::jsonb) from failed
-    )
-    select upload_id from failed`.execute(db)
-  return rows[0]?.upload_id
+  return await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ upload_id: UploadId }>`
+      with failed as (
+        update landfall.media set status = 'failed', reason = ${json}::jsonb
+         where id = ${id} and status = 'processing' returning id, upload_id, owner_id
+      ), logged as (
+        insert into landfall.events (type, upload_id, media_id, owner_id, data)
+        select 'media.failed', upload_id, id, owner_id, jsonb_build_object('reason', ${json}::jsonb) from failed
+      )
+      select upload_id from failed`.execute(trx)
+    const uploadId = rows[0]?.upload_id
+    if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)
+    return uploadId
+  })
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
-import type { Ledger } from './database.ts'
-import type { UploadId } from './ids.ts'
+import type { Ledger, LedgerTransaction } from './database.ts'
+import type { MediaId, UploadId } from './ids.ts'
+import type { Enqueue } from './uploads.ts'
 
 /**
  * Whether the bytes of an upload have to go: it expired or was rejected, was terminated before it had
@@ -12,38 +13,75 @@ const isToBeRemoved = sql<boolean>`(
   or exists (select 1 from landfall.media m where m.upload_id = uploads.id and m.purged_at is not null)
 )`
 
-/** Every key an ended upload may have left in storage, renditions first; none when it has to keep them. */
-export async function keysToRemove(db: Ledger, uploadId: UploadId): Promise<string[]> {
+/** The public copy goes as soon as its media is not to be had any more, whatever else is kept. */
+const isToBeUnpublished = sql<boolean>`(
+  renditions.kind = 'published' and media.status in ('deleted', 'rejected', 'failed')
+)`
+
+export type Removal = {
+  /** Everything of the upload goes; else only what `renditionKeys` names. */
+  isWhole: boolean
+  media: { id: MediaId; storage_key: string } | undefined
+  /** Recorded renditions that have to go. */
+  renditionKeys: string[]
+  /** One of them is a public copy. */
+  hasPublished: boolean
+}
+
+/** What an ended upload has to leave behind no longer; undefined when there is no such upload. */
+export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Removal | undefined> {
+  const upload = await db
+    .selectFrom('uploads')
+    .leftJoin('media', 'media.upload_id', 'uploads.id')
+    .select(['media.id as media_id', 'media.storage_key', isToBeRemoved.as('is_whole')])
+    .where('uploads.id', '=', uploadId)
+    .executeTakeFirst()
+  if (!upload) return undefined
+  const { is_whole: isWhole, media_id: id, storage_key } = upload
   const renditions = await db
     .selectFrom('renditions')
     .innerJoin('media', 'media.id', 'renditions.media_id')
     .innerJoin('uploads', 'uploads.id', 'media.upload_id')
-    .select('renditions.storage_key')
+    .select(['renditions.kind', 'renditions.storage_key'])
     .where('uploads.id', '=', uploadId)
-    .where(isToBeRemoved)
+    .where((is) => is.or([isToBeRemoved, isToBeUnpublished]))
     .execute()
-  const upload = await db
-    .selectFrom('uploads')
-    .select('storage_key')
-    .where('id', '=', uploadId)
-    .where(isToBeRemoved)
-    .executeTakeFirst()
-  return [...renditions.map((r) => r.storage_key), ...(upload ? [upload.storage_key] : [])]
+  return {
+    isWhole,
+    media: id === null || storage_key === null ? undefined : { id: id as MediaId, storage_key },
+    renditionKeys: renditions.map((rendition) => rendition.storage_key),
+    hasPublished: renditions.some(({ kind }) => kind === 'published'),
+  }
 }
 
-/** Forgets the renditions of an upload's media once their bytes are gone. */
+/** Forgets the renditions of an upload's media once their bytes are gone: those that `findRemoval` names. */
 export async function forgetRenditions(db: Ledger, uploadId: UploadId): Promise<void> {
   await db
     .deleteFrom('renditions')
-    .where(
-      'media_id',
-      'in',
-      db
-        .selectFrom('media')
-        .innerJoin('uploads', 'uploads.id', 'media.upload_id')
-        .select('media.id')
-        .where('uploads.id', '=', uploadId)
-        .where(isToBeRemoved),
-    )
+    .using(['media', 'uploads'])
+    .whereRef('media.id', '=', 'renditions.media_id')
+    .whereRef('uploads.id', '=', 'media.upload_id')
+    .where('uploads.id', '=', uploadId)
+    .where((is) => is.or([isToBeRemoved, isToBeUnpublished]))
     .execute()
+}
+
+/**
+ * Enqueues the removal of a media's public copy, where it may have one, in the transaction that takes the
+ * media away. Call it behind the change of the media's row: a copy is recorded, under a lock on that row,
+ * before it is made, so it is either seen here or never made.
+ */
+export async function enqueueUnpublishing(
+  trx: LedgerTransaction,
+  uploadId: UploadId,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<void> {
+  const published = await trx
+    .selectFrom('renditions')
+    .innerJoin('media', 'media.id', 'renditions.media_id')
+    .select('media.id')
+    .where('media.upload_id', '=', uploadId)
+    .where('renditions.kind', '=', 'published')
+    .executeTakeFirst()
+  if (published) await enqueueRemoval(trx, uploadId)
 }

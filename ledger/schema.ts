@@ -42,10 +42,36 @@ export interface UploadsTable {
   reserved_bytes: number
   media_id: string | null
   reject: JSONColumnType<Reason> | null
+  /** Bytes of every part but the last; null while nothing is stored on a grid. */
+  part_size: number | null
+  multipart_id: string | null
+  /** Multipart uploads may be open for its key whose ids never reached us. */
+  multipart_unsure: Generated<boolean>
   created_at: Timestamp
   updated_at: Timestamp
   expires_at: ColumnType<Date, Date, Date>
   received_at: ColumnType<Date | null, never, Date>
+}
+
+export interface UploadPartsTable {
+  upload_id: string
+  part_number: number
+  offset: number
+  size: number
+  etag: string
+}
+
+export interface UploadTailsTable {
+  upload_id: string
+  storage_key: string
+  offset: number
+  size: number
+  /** Null until it is stored and counts. */
+  etag: string | null
+  /** No call that stores it can still arrive. */
+  is_sure: Generated<boolean>
+  /** When it was removed for the first time. */
+  dropped_at: ColumnType<Date | null, Date | undefined, Date>
 }
 
 export interface UploadLocksTable {
@@ -94,6 +120,8 @@ export interface MediaTable {
   attached_type: string | null
   attached_id: string | null
   storage_key: string
+  /** Of the object, once all of its bytes were checked to be there; null where the storage has none. */
+  etag: string | null
   analysis: JSONColumnType<Record<string, unknown>> | null
   created_at: Timestamp
   ready_at: ColumnType<Date | null, never, Date>
@@ -140,6 +168,8 @@ export interface SecretsTable {
 /** The schema `landfall`, as Kysely sees it. */
 export interface LedgerSchema {
   uploads: UploadsTable
+  upload_parts: UploadPartsTable
+  upload_tails: UploadTailsTable
   upload_locks: UploadLocksTable
   quotas: QuotasTable
   quota_usage: QuotaUsageTable

@@ -1,8 +1,10 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { type Pieces, recordPieces } from './pieces.ts'
 import { type Quota, type QuotaDefaults, readQuota } from './quotas.ts'
-import type { UploadsTable } from './schema.ts'
+import { enqueueUnpublishing } from './removal.ts'
+import type { Reason, UploadsTable } from './schema.ts'
 
 export type UploadRow = Selectable<UploadsTable> & { id: UploadId; owner_id: OwnerId }
 
@@ -109,8 +111,8 @@ export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: numbe
   return rows as UploadRow[]
 }
 
-/** Bytes `[from, to)` of an upload, written under a lease. */
-export type Append = { id: UploadId; fence: string; from: number; to: number }
+/** Bytes `[from, to)` of an upload, written under a lease, and the pieces they are stored in, where there are several. */
+export type Append = { id: UploadId; fence: string; from: number; to: number; pieces?: Pieces }
 
 export type AppendResult =
   | { kind: 'appended'; contended: boolean }
@@ -126,11 +128,13 @@ export async function appendBytes(db: Ledger, append: Append): Promise<AppendRes
     with lease as (
       select contended from landfall.upload_locks
        where upload_id = ${append.id} and fence = ${append.fence}::uuid for update
-    )
-    update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now()
-      from lease
-     where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
-    returning lease.contended`.execute(db)
+    ), appended as (
+      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now()
+        from lease
+       where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
+      returning id, lease.contended
+    )${recordPieces(append.pieces)}
+    select contended from appended`.execute(db)
   return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
 }
 
@@ -140,11 +144,13 @@ export async function appendAndRelease(db: Ledger, append: Append): Promise<Appe
     with lease as (
       delete from landfall.upload_locks
        where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
-    )
-    update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now()
-      from lease
-     where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
-    returning lease.contended`.execute(db)
+    ), appended as (
+      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now()
+        from lease
+       where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
+      returning id, lease.contended
+    )${recordPieces(append.pieces)}
+    select contended from appended`.execute(db)
   return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
 }
 
@@ -167,7 +173,7 @@ export async function finishUpload(
       with lease as (
         delete from landfall.upload_locks
          where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
-      ), received as (
+      ), appended as (
         update landfall.uploads
            set "offset" = ${append.to}::bigint, state = 'received', media_id = ${mediaId},
                received_at = now(), updated_at = now()
@@ -179,15 +185,15 @@ export async function finishUpload(
         update landfall.quota_usage u
            set reserved_bytes = u.reserved_bytes - r.reserved_bytes, used_bytes = u.used_bytes + r.size,
                open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1
-          from received r where u.owner_id = r.owner_id
+          from appended r where u.owner_id = r.owner_id
       ), media as (
         insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
-        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from received
+        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from appended
       ), logged as (
         insert into landfall.events (type, upload_id, media_id, owner_id)
-        select 'upload.received', id, media_id, owner_id from received
-      )
-      select contended from received`.execute(trx)
+        select 'upload.received', id, media_id, owner_id from appended
+      )${recordPieces(append.pieces)}
+      select contended from appended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'fenced-off' }
     await enqueue(trx, mediaId)
@@ -258,11 +264,12 @@ export async function terminateUpload(
 
 /**
  * Ends a received upload at its owner's wish: its media is deleted as if by the API, so the bytes stay,
- * and count, until it is purged; a worker that is at it stops. The lease is given back.
+ * and count, until it is purged, and a public copy goes; a worker that is at it stops. The lease is given back.
  */
 export async function terminateReceived(
   db: Ledger,
   upload: { id: UploadId; fence: string },
+  enqueueRemoval: Enqueue<UploadId>,
 ): Promise<AppendResult> {
   return await db.transaction().execute(async (trx) => {
     // The media first, as everybody locks them who ends both: or two of them would wait for each other.
@@ -286,6 +293,45 @@ export async function terminateReceived(
         select 'media.deleted', upload_id, id, owner_id from gone
       )
       select contended from ended`.execute(trx)
-    return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
+    const row = rows[0]
+    if (!row) return { kind: 'fenced-off' }
+    await enqueueUnpublishing(trx, upload.id, enqueueRemoval)
+    return { kind: 'appended', contended: row.contended }
+  })
+}
+
+/**
+ * Ends an open upload whose acknowledged bytes the storage has lost: state `rejected` with the reason,
+ * quota released, event written, the removal of what is left enqueued, the lease given back.
+ */
+export async function loseUpload(
+  db: Ledger,
+  upload: { id: UploadId; fence: string },
+  reason: Reason,
+  enqueue: Enqueue<UploadId>,
+): Promise<AppendResult> {
+  const json = JSON.stringify(reason)
+  return await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ contended: boolean }>`
+      with lease as (
+        delete from landfall.upload_locks
+         where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
+      ), ended as (
+        update landfall.uploads set state = 'rejected', reject = ${json}::jsonb, updated_at = now()
+          from lease where id = ${upload.id} and state = 'open'
+        returning uploads.*, lease.contended
+      ), freed as (
+        update landfall.quota_usage u
+           set reserved_bytes = u.reserved_bytes - e.reserved_bytes, open_uploads = u.open_uploads - 1
+          from ended e where u.owner_id = e.owner_id
+      ), logged as (
+        insert into landfall.events (type, upload_id, owner_id, data)
+        select 'upload.rejected', id, owner_id, jsonb_build_object('reason', ${json}::jsonb) from ended
+      )
+      select contended from ended`.execute(trx)
+    const row = rows[0]
+    if (!row) return { kind: 'fenced-off' }
+    await enqueue(trx, upload.id)
+    return { kind: 'appended', contended: row.contended }
   })
 }

@@ -1,4 +1,5 @@
 import { ExecaError, execa } from 'execa'
+import { RECONNECT_SECONDS, readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
 import { Waiting } from './verdict.ts'
 
 export type FfmpegOptions = { ffmpegPath: string; ffprobePath: string }
@@ -6,6 +7,8 @@ export type FfmpegOptions = { ffmpegPath: string; ffprobePath: string }
 export type ToolRun = {
   /** A path or URL from the store, never a client's words. */
   input: string
+  /** Bytes of it. */
+  size: number
   /** Demuxers that may open the input. */
   demuxers: readonly string[]
   signal: AbortSignal
@@ -19,11 +22,31 @@ export class UnreadableInput extends Error {
   }
 }
 
+/** A tool was ended, or could not be run. It carries nothing of the command, which may hold a signed address. */
+export class ToolFailed extends Error {
+  constructor(what: string, options?: ErrorOptions) {
+    super(what, options)
+    this.name = 'ToolFailed'
+  }
+}
+
+/** The storage did not hand over all of the file, or not without interruptions: nothing is known of the file. */
+export class Undelivered extends Waiting {
+  constructor(program: string, options?: ErrorOptions) {
+    super(`the storage did not deliver the file to ${program}`, options)
+    this.name = 'Undelivered'
+  }
+}
+
 const PROBE_TIMEOUT_MS = 120_000
+/** Every packet is read, over the network too; an address works for little longer than this. */
+const SLOWEST_BYTES_PER_MS = 4_000
+const MAX_PROBE_TIMEOUT_MS = 14 * 60_000
+/** A connection without a byte for this long is made anew. In microseconds, as ffmpeg wants it. */
+const SILENCE_US = 15_000_000
 const FRAME_TIMEOUT_MS = 60_000
 const MAX_JSON_BYTES = 4 * 1024 * 1024
 const MAX_FRAME_BYTES = 128 * 1024 * 1024
-const STDERR_CHARACTERS = 2_000
 const VERSION_TIMEOUT_MS = 10_000
 
 /**
@@ -39,30 +62,38 @@ export class Ffmpeg {
 
   /**
    * What ffprobe finds in the input, and what it complained about while it read every packet of it.
-   * Fails with `UnreadableInput`.
+   * Fails with `UnreadableInput`, and with `Undelivered` where it did not get all of the input.
    */
-  async probe(run: ToolRun): Promise<{ json: unknown; complaints: string }> {
-    const args = ['-v', 'error', '-show_format', '-show_streams', '-count_packets', '-of', 'json']
-    const { stdout, stderr } = await this.#run(this.#options.ffprobePath, [...args, ...inputArgs(run)], run, {
-      timeout: PROBE_TIMEOUT_MS,
-      maxBuffer: MAX_JSON_BYTES,
-    })
-    return { json: JSON.parse(Buffer.from(stdout).toString('utf8')), complaints: stderr }
+  async probe(run: ToolRun): Promise<ToolReport & { json: unknown }> {
+    const args = ['-show_format', '-show_streams', '-count_packets', '-of', 'json']
+    const { stdout, ...report } = await this.#run(
+      this.#options.ffprobePath,
+      [...inputArgs(run), ...args, '-i', run.input],
+      run,
+      {
+        timeout: Math.min(
+          PROBE_TIMEOUT_MS + Math.ceil(run.size / SLOWEST_BYTES_PER_MS),
+          MAX_PROBE_TIMEOUT_MS,
+        ),
+        maxBuffer: MAX_JSON_BYTES,
+      },
+    )
+    return { json: JSON.parse(Buffer.from(stdout).toString('utf8')), ...report }
   }
 
   /**
    * One frame at `atSeconds` as PNG, rotated as it is to be shown, at most `width` pixels wide; undefined
-   * when there is none at that time. Fails with `UnreadableInput`.
+   * when there is none at that time. Fails like `probe`.
    */
   async frame(run: ToolRun & { atSeconds: number; width: number }): Promise<Uint8Array | undefined> {
     const { atSeconds, width } = run
     // Seeking before the input jumps to the key frame instead of decoding up to the moment.
-    const seek = ['-v', 'error', '-nostdin', '-ss', atSeconds.toFixed(3)]
+    const seek = ['-nostdin', '-ss', atSeconds.toFixed(3)]
     const scale = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=w='min(${width},iw)':h=-2`]
     const output = ['-f', 'image2pipe', '-c:v', 'png', 'pipe:1']
     const { stdout } = await this.#run(
       this.#options.ffmpegPath,
-      [...seek, ...inputArgs(run), ...scale, ...output],
+      [...inputArgs(run), ...seek, '-i', run.input, ...scale, ...output],
       run,
       {
         timeout: FRAME_TIMEOUT_MS,
@@ -75,43 +106,60 @@ export class Ffmpeg {
   async #run(
     program: string,
     args: string[],
-    { signal }: ToolRun,
+    { input, signal }: ToolRun,
     limits: { timeout: number; maxBuffer: number },
   ) {
+    const read = (stderr: unknown): ToolReport => {
+      const said = stderr instanceof Uint8Array ? Buffer.from(stderr).toString('utf8') : ''
+      return isRemote(input) ? readRemoteReport(said) : readLocalReport(said)
+    }
+    let result: { stdout: Uint8Array; stderr: Uint8Array }
     try {
-      const result = await execa(program, args, {
+      result = await execa(program, args, {
         encoding: 'buffer',
         stdin: 'ignore',
         cancelSignal: signal,
         forceKillAfterDelay: 2_000,
         ...limits,
       })
-      return { stdout: result.stdout, stderr: shorten(result.stderr) }
     } catch (error) {
       if (!(error instanceof ExecaError)) throw error
-      const said: unknown = error.stderr
-      const stderr = said instanceof Uint8Array ? shorten(said) : ''
-      // Missing, killed, cancelled or out of time: not the file's fault, or not provably so.
-      if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer || error.isCanceled) {
-        throw isAway(error) ? new Waiting(`${program} cannot be run`, { cause: error }) : error
-      }
-      if (OUR_MISTAKE.test(stderr)) throw error
-      await this.#checkSound(program, error)
-      throw new UnreadableInput(stderr)
+      throw await this.#explain(program, error, read(error.stderr))
     }
+    const report = read(result.stderr)
+    // It ends well even where it takes a connection that broke for the end of the file.
+    if (report.delivery === 'broken') throw new Undelivered(program)
+    return { stdout: result.stdout, ...report }
+  }
+
+  /** What it means that a run failed. */
+  async #explain(program: string, error: ExecaError, { complaints, delivery }: ToolReport): Promise<Error> {
+    const failure = new ToolFailed(`${program} ${endOf(error)}: ${complaints}`)
+    if (isAway(error)) return new Waiting(`${program} cannot be run`, { cause: failure })
+    if (error.isCanceled) return failure
+    if (delivery !== 'sound') return new Undelivered(program, { cause: failure })
+    // Killed or out of time: not the file's fault, or not provably so.
+    if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer) return failure
+    if (OUR_MISTAKE.test(complaints)) return failure
+    return (await this.#isSound(program))
+      ? new UnreadableInput(complaints)
+      : new Waiting(`${program} does not work`, { cause: failure })
   }
 
   /** A tool that cannot even say its version says no to every file: that is no verdict on this one. */
-  async #checkSound(program: string, cause: Error): Promise<void> {
+  async #isSound(program: string): Promise<boolean> {
     try {
       const { stdout } = await execa(program, ['-version'], { timeout: VERSION_TIMEOUT_MS })
-      if (/^ff(mpeg|probe) version /.test(stdout)) return
+      return /^ff(mpeg|probe) version /.test(stdout)
     } catch {
       // The reason that matters is the first one.
+      return false
     }
-    throw new Waiting(`${program} does not work`, { cause })
   }
 }
+
+/** Whether a tool reads this input over the network. */
+export const isRemote = (input: string): boolean => !input.startsWith('/')
 
 /** Options that this ffmpeg does not know, or a decoder it was built without. */
 const OUR_MISTAKE = /unrecognized option|option .* not found|decoder .* not found|no decoder|unknown decoder/i
@@ -120,16 +168,21 @@ function isAway(error: ExecaError): boolean {
   return error.code === 'ENOENT' || error.code === 'EACCES'
 }
 
-function inputArgs({ input, demuxers }: ToolRun): string[] {
-  const protocols = input.startsWith('/') ? 'file' : 'http,https,tcp,tls'
-  return ['-protocol_whitelist', protocols, '-format_whitelist', demuxers.join(','), '-i', input]
+function endOf({ exitCode, timedOut, isMaxBuffer, signal, code }: ExecaError): string {
+  if (timedOut) return 'took too long'
+  if (isMaxBuffer) return 'said too much'
+  if (signal !== undefined) return `was ended by ${signal}`
+  return exitCode === undefined ? `failed with ${code ?? 'no reason'}` : `exited with ${exitCode}`
 }
 
-/** The end of what was said, without the input's address, which is nobody's business. */
-function shorten(stderr: Uint8Array): string {
-  return Buffer.from(stderr)
-    .toString('utf8')
-    .replaceAll(/(\/|https?:)\S+: /g, '')
-    .trim()
-    .slice(-STDERR_CHARACTERS)
+/** Options of the input, which stand before it. Messages carry their level where the network may have a say. */
+function inputArgs({ input, demuxers }: ToolRun): string[] {
+  const formats = ['-format_whitelist', demuxers.join(',')]
+  if (!isRemote(input)) return ['-v', 'error', '-protocol_whitelist', 'file', ...formats]
+  return [
+    ...['-v', 'level+warning', '-protocol_whitelist', 'http,https,tcp,tls', ...formats],
+    ...['-rw_timeout', String(SILENCE_US)],
+    ...['-reconnect', '1', '-reconnect_streamed', '1', '-reconnect_delay_max', String(RECONNECT_SECONDS)],
+    ...['-reconnect_on_network_error', '1', '-reconnect_on_http_error', '5xx'],
+  ]
 }

@@ -1,8 +1,10 @@
 import type { MediaId, UploadId } from '../ledger/ids.ts'
-import { mediaForJob, recordFacts, rejectMedia } from '../ledger/media.ts'
+import { failMedia, type MediaRow, mediaForJob, recordFacts, rejectMedia } from '../ledger/media.ts'
 import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
-import { type Objects, StorageFull } from '../storage/objects.ts'
+import { type Objects, StorageAway, StorageFull } from '../storage/objects.ts'
+import { Undelivered } from './ffmpeg.ts'
+import { BYTES_LOST, isLoss } from './loss.ts'
 import type { Step, Tools } from './step.ts'
 import { assemble } from './steps/assemble.ts'
 import { identify } from './steps/identify.ts'
@@ -25,8 +27,8 @@ export type PipelineOptions = {
 
 /**
  * Takes a media through the steps that it does not have behind it. Running it again changes nothing; a
- * media that has ended is left alone. A verdict against the file ends it as `rejected`; other errors
- * are thrown, for the queue to try again.
+ * media that has ended is left alone. A verdict against the file ends it as `rejected`, the loss of its bytes
+ * as `failed`; other errors are thrown, for the queue to try again.
  */
 export async function processMedia(
   options: PipelineOptions,
@@ -51,7 +53,8 @@ export async function processMedia(
     } catch (error) {
       if (!(error instanceof Rejected)) {
         await endStep(db, attempt, { status: 'failed', detail: describe(error) })
-        throw await withOutagesToldApart(error, tools.objects)
+        await failIfLost(options, media, error)
+        return
       }
       await rejectMedia(db, id, error.reason, options.enqueueRemoval)
       await endStep(db, attempt, { status: 'rejected', detail: error.reason })
@@ -61,10 +64,24 @@ export async function processMedia(
   }
 }
 
+/** Ends a media whose bytes are gone for good, which no attempt brings back. Throws every other error. */
+async function failIfLost(
+  { tools, enqueueRemoval }: PipelineOptions,
+  media: MediaRow,
+  error: unknown,
+): Promise<void> {
+  const told = await withOutagesToldApart(error, tools.objects)
+  const isOutage = told instanceof Waiting && !(told instanceof Undelivered)
+  if (isOutage || !(await isLoss(told, tools.objects, media))) throw told
+  await failMedia(tools.db, media.id, BYTES_LOST, enqueueRemoval)
+  tools.announce(media.upload_id)
+}
+
 /** The storage being away or full is waited for; anything else counts as an attempt. */
 async function withOutagesToldApart(error: unknown, objects: Objects): Promise<unknown> {
-  if (error instanceof Waiting) return error
+  if (error instanceof Waiting && !(error instanceof Undelivered)) return error
   if (error instanceof StorageFull) return new Waiting('the storage is full', { cause: error })
+  if (error instanceof StorageAway) return new Waiting('the storage is away', { cause: error })
   try {
     await objects.checkWritable()
     return error

@@ -20,8 +20,8 @@ const Stream = z.object({
 const Report = z.object({
   streams: z.array(Stream).default([]),
   format: z
-    .object({ duration: NumberText, bit_rate: NumberText })
-    .default({ duration: undefined, bit_rate: undefined }),
+    .object({ duration: NumberText, bit_rate: NumberText, size: NumberText })
+    .default({ duration: undefined, bit_rate: undefined, size: undefined }),
 })
 
 /** What ffprobe says on its error output, with exit code 0, when bytes are missing. */
@@ -58,6 +58,11 @@ export function readProbe(json: unknown, read: { size: number; complaints: strin
     has_audio: audio !== undefined,
     bitrate: Math.round(format.bit_rate ?? (duration ? (read.size * 8) / duration : 0)) || null,
   }
+}
+
+/** Bytes that the input had as ffprobe saw it; undefined when it does not say. */
+export function sizeRead(json: unknown): number | undefined {
+  return Report.safeParse(json).data?.format.size
 }
 
 /** Frames per second of ffprobe's fraction, to three digits; null when it says nothing. */

@@ -1,8 +1,8 @@
 import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
 import { pendingMigrations } from '../ledger/migrate.ts'
-import { DiskObjects } from '../storage/disk/disk-objects.ts'
 import type { Format } from '../storage/formats.ts'
+import { openStorage, type StorageOptions } from '../storage/storage.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
@@ -11,7 +11,7 @@ import { startWorker, type Worker, type WorkerOptions } from './worker.ts'
 
 export type WorkerProcessOptions = {
   connectionString: string
-  objectsDirectory: string
+  storage: StorageOptions
   concurrency: number
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
@@ -22,6 +22,8 @@ export type WorkerProcessOptions = {
   ffprobePath: string
   allowedFormats: readonly Format[]
   limits: MediaLimits
+  /** What the keys of public copies begin with; undefined where a ready file stays private. */
+  publicPrefix: string | undefined
   log: WorkerOptions['log']
 }
 
@@ -35,7 +37,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
     applicationName: 'landfall-worker',
     onPoolError: onError,
   })
-  const undo = [() => db.destroy()]
+  const undo: (() => unknown)[] = [() => db.destroy()]
   const close = async () => {
     for (const release of undo.reverse()) await release()
   }
@@ -43,6 +45,8 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
     const pending = await pendingMigrations(db)
     if (pending.length > 0)
       throw new Error(`the database lacks migrations: run "landfall migrate" (${pending.join(', ')})`)
+    const storage = await openStorage(options.storage, db)
+    undo.push(() => storage.close())
     const bus = await Bus.open({ connectionString, db, onError })
     undo.push(() => bus.close())
     const boss = await openQueues({ db, supervise: true, onError })
@@ -54,11 +58,13 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
       log,
       tools: {
         db,
-        objects: await DiskObjects.open(options.objectsDirectory),
+        objects: storage.objects,
+        bytes: storage.bytes,
         ffmpeg: new Ffmpeg(options),
         scanner: options.clamd === undefined ? undefined : new Scanner(options.clamd),
         allowedFormats: options.allowedFormats,
         limits: options.limits,
+        publicPrefix: options.publicPrefix,
       },
     })
     undo.push(() => worker.close())

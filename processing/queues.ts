@@ -10,6 +10,8 @@ export const QUEUES = {
   dead: 'process-media-dead',
   /** `{ uploadId }`: remove the bytes of an ended upload. */
   removal: 'remove-bytes',
+  /** `{ uploadId }`: remove a second time what a late call may have made. */
+  sweeping: 'sweep-bytes',
   /** No data: end what time has ended. */
   reaping: 'reap',
 } as const
@@ -64,6 +66,8 @@ export async function createQueues(boss: PgBoss): Promise<void> {
       retryDelayMax: 3600,
       ...shared,
     },
+    // One an upload; the reaper asks again.
+    { name: QUEUES.sweeping, policy: 'exclusive', retryLimit: 0, ...shared },
     // One at a time, and none waiting: each does all there is to do.
     { name: QUEUES.reaping, policy: 'exclusive', retryLimit: 0, ...shared },
   ]
@@ -74,6 +78,18 @@ export async function createQueues(boss: PgBoss): Promise<void> {
     // transaction. A burst of transactions that each wait for a second connection would stand still: look it up now.
     await boss.getJobById(name, NO_JOB)
   }
+}
+
+/** States of a job that will still be worked on, or is. */
+const ALIVE = new Set(['created', 'retry', 'active'])
+
+/** Whether a worker is at this media or will be. */
+export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<boolean> {
+  for (const queue of [QUEUES.processing, QUEUES.dead]) {
+    const jobs = await boss.findJobs(queue, { data: { mediaId } })
+    if (jobs.some(({ state }) => ALIVE.has(state))) return true
+  }
+  return false
 }
 
 /** Enqueues the processing of a media in the transaction that receives it. */
@@ -88,4 +104,9 @@ export function removalEnqueuer(boss: PgBoss) {
   return async (trx: LedgerTransaction, uploadId: UploadId): Promise<void> => {
     await boss.send(QUEUES.removal, { uploadId } satisfies RemovalJob, { db: fromKysely(trx) })
   }
+}
+
+/** Enqueues the second removal of what an upload may have left, unless that waits or runs already. */
+export async function enqueueSweep(boss: PgBoss, uploadId: UploadId): Promise<void> {
+  await boss.send(QUEUES.sweeping, { uploadId } satisfies RemovalJob, { singletonKey: uploadId })
 }

@@ -1,8 +1,9 @@
 import type { PgBoss } from 'pg-boss'
 import type { Ledger } from '../ledger/database.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
+import { uploadsToSweep } from '../ledger/pieces.ts'
 import { clearExpiredLeases, expireUploads, mediaLongInProcessing, purgeMedia } from '../ledger/reaping.ts'
-import { type ProcessingJob, QUEUES, removalEnqueuer } from './queues.ts'
+import { enqueueSweep, isBeingProcessed, type ProcessingJob, QUEUES, removalEnqueuer } from './queues.ts'
 
 export type ReaperOptions = {
   db: Ledger
@@ -13,47 +14,78 @@ export type ReaperOptions = {
   announce: (uploadId: UploadId) => void
 }
 
-export type Reaped = { expired: number; purged: number; requeued: number; leases: number }
+export type Reaped = { expired: number; purged: number; requeued: number; swept: number; leases: number }
 
 const BATCH = 100
 /** Younger media are surely still on their way. */
 const LONG_IN_PROCESSING_MS = 10 * 60_000
-/** States of a job that will still be worked on. */
-const ALIVE = new Set(['created', 'retry', 'active'])
+/** By now a call to the bucket that we gave up has arrived or never will. */
+const LATE_MS = 15 * 60_000
+const MAX_SWEPT = 1000
 
-/** Ends what time has ended and picks up what was dropped, until there is nothing left to do. */
+/**
+ * Ends what time has ended and picks up what was dropped, until there is nothing left to do. What one kind of
+ * work fails of does not keep the others: the failure is thrown when all had their turn, an `AggregateError`
+ * of several.
+ */
 export async function reap(options: ReaperOptions): Promise<Reaped> {
-  const { db, boss, retentionMs, announce } = options
-  const enqueueRemoval = removalEnqueuer(boss)
-  const reaped: Reaped = { expired: 0, purged: 0, requeued: 0, leases: 0 }
-
-  for (let batch: UploadId[] = []; ; ) {
-    batch = await expireUploads(db, BATCH, enqueueRemoval)
-    for (const id of batch) announce(id)
-    reaped.expired += batch.length
-    if (batch.length < BATCH) break
-  }
-  for (let count = BATCH; count === BATCH; reaped.purged += count) {
-    count = await purgeMedia(db, retentionMs, BATCH, enqueueRemoval)
-  }
-  for (let after: MediaId | undefined; ; ) {
-    const page = await mediaLongInProcessing(db, LONG_IN_PROCESSING_MS, { limit: BATCH, after })
-    for (const mediaId of page) {
-      if (await hasJob(boss, mediaId)) continue
-      await boss.send(QUEUES.processing, { mediaId } satisfies ProcessingJob)
-      reaped.requeued += 1
+  const failures: unknown[] = []
+  const turn = async (work: (options: ReaperOptions) => Promise<number>): Promise<number> => {
+    try {
+      return await work(options)
+    } catch (error) {
+      failures.push(error)
+      return 0
     }
-    after = page.at(-1)
-    if (page.length < BATCH) break
   }
-  reaped.leases = await clearExpiredLeases(db)
+  const reaped: Reaped = {
+    expired: await turn(expire),
+    purged: await turn(purge),
+    requeued: await turn(requeue),
+    swept: await turn(sweep),
+    leases: await turn(({ db }) => clearExpiredLeases(db)),
+  }
+  if (failures.length > 1) throw new AggregateError(failures, 'the reaper could not do all of its work')
+  if (failures.length === 1) throw failures[0]
   return reaped
 }
 
-async function hasJob(boss: PgBoss, mediaId: MediaId): Promise<boolean> {
-  for (const queue of [QUEUES.processing, QUEUES.dead]) {
-    const jobs = await boss.findJobs(queue, { data: { mediaId } })
-    if (jobs.some(({ state }) => ALIVE.has(state))) return true
+async function expire({ db, boss, announce }: ReaperOptions): Promise<number> {
+  const enqueueRemoval = removalEnqueuer(boss)
+  for (let expired = 0; ; ) {
+    const batch: UploadId[] = await expireUploads(db, BATCH, enqueueRemoval)
+    for (const id of batch) announce(id)
+    expired += batch.length
+    if (batch.length < BATCH) return expired
   }
-  return false
+}
+
+async function purge({ db, boss, retentionMs }: ReaperOptions): Promise<number> {
+  const enqueueRemoval = removalEnqueuer(boss)
+  for (let purged = 0; ; ) {
+    const count = await purgeMedia(db, retentionMs, BATCH, enqueueRemoval)
+    purged += count
+    if (count < BATCH) return purged
+  }
+}
+
+async function requeue({ db, boss }: ReaperOptions): Promise<number> {
+  let requeued = 0
+  for (let after: MediaId | undefined; ; ) {
+    const page = await mediaLongInProcessing(db, LONG_IN_PROCESSING_MS, { limit: BATCH, after })
+    for (const mediaId of page) {
+      if (await isBeingProcessed(boss, mediaId)) continue
+      await boss.send(QUEUES.processing, { mediaId } satisfies ProcessingJob)
+      requeued += 1
+    }
+    after = page.at(-1)
+    if (page.length < BATCH) return requeued
+  }
+}
+
+/** A batch: they are gone from the ledger when the worker is done with them, not before. */
+async function sweep({ db, boss }: ReaperOptions): Promise<number> {
+  const due = await uploadsToSweep(db, LATE_MS, MAX_SWEPT)
+  for (const uploadId of due) await enqueueSweep(boss, uploadId)
+  return due.length
 }

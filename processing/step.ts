@@ -3,6 +3,7 @@ import type { MediaFacts, MediaRow } from '../ledger/media.ts'
 import type { StepDetail } from '../ledger/steps.ts'
 import type { Format } from '../storage/formats.ts'
 import type { Objects } from '../storage/objects.ts'
+import type { UploadBytes } from '../storage/storage.ts'
 import type { Ffmpeg } from './ffmpeg.ts'
 import type { Scanner } from './scanner.ts'
 
@@ -18,11 +19,14 @@ export type MediaLimits = {
 export type Tools = {
   db: Ledger
   objects: Objects
+  bytes: UploadBytes
   ffmpeg: Ffmpeg
   /** Undefined when scanning is switched off. */
   scanner: Scanner | undefined
   allowedFormats: readonly Format[]
   limits: MediaLimits
+  /** What the keys of public copies begin with; undefined where a ready file stays private. */
+  publicPrefix: string | undefined
   /** Tells listeners that the ledger has news of an upload. */
   announce: (uploadId: string) => void
 }

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, PgBoss } from 'pg-boss'
 import type { Bus } from '../ledger/bus.ts'
 import { failMedia } from '../ledger/media.ts'
-import { forgetRenditions, keysToRemove } from '../ledger/removal.ts'
+import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
+import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
 import { processMedia } from './pipeline.ts'
-import { type ProcessingJob, QUEUES, type RemovalJob, removalEnqueuer } from './queues.ts'
+import { isBeingProcessed, type ProcessingJob, QUEUES, type RemovalJob, removalEnqueuer } from './queues.ts'
 import { reap } from './reaper.ts'
 import type { Tools } from './step.ts'
 import { Waiting } from './verdict.ts'
@@ -31,6 +32,8 @@ const POLL_SECONDS = 2
 /** A file that waits for something that is away is looked at again after this long, doubling up to the second. */
 const FIRST_WAIT_SECONDS = 1
 const MAX_WAIT_SECONDS = 30
+/** When a public copy is removed again that may have been made meanwhile. */
+const AGAIN_SECONDS = 5
 const STOP_MS = 10_000
 /** Every minute; one worker of all gets the job. */
 const REAP_CRON = '* * * * *'
@@ -68,22 +71,47 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   async function giveUp({ data }: Job<ProcessingJob>): Promise<void> {
-    const uploadId = await failMedia(tools.db, data.mediaId, {
-      code: 'processing-failed',
-      detail: 'The file could not be processed, for reasons that lie with this server.',
-    })
+    const uploadId = await failMedia(
+      tools.db,
+      data.mediaId,
+      {
+        code: 'processing-failed',
+        detail: 'The file could not be processed, for reasons that lie with this server.',
+      },
+      pipeline.enqueueRemoval,
+    )
     log.error({ mediaId: data.mediaId }, 'processing was given up')
     if (uploadId) tools.announce(uploadId)
   }
 
   async function remove({ data }: Job<RemovalJob>): Promise<void> {
-    for (const key of await keysToRemove(tools.db, data.uploadId)) await tools.objects.remove(key)
-    await forgetRenditions(tools.db, data.uploadId)
+    const { db, objects, bytes } = tools
+    const removal = await findRemoval(db, data.uploadId)
+    if (!removal) return
+    const { isWhole, media, hasPublished } = removal
+    const keys = new Set(removal.renditionKeys)
+    // What was stored and never recorded goes as well.
+    if (isWhole && media) for (const name of RENDITION_NAMES) keys.add(renditionKey(media, name))
+    for (const key of keys) await objects.remove(key)
+    if (isWhole) await bytes.discard(data.uploadId)
+    if (hasPublished && media && (await isBeingProcessed(boss, media.id))) {
+      // A worker may be making the public copy at this moment, and not live to take it back.
+      await boss.send(QUEUES.removal, data, { startAfter: AGAIN_SECONDS })
+      return
+    }
+    await forgetRenditions(db, data.uploadId)
+  }
+
+  async function sweep({ data }: Job<RemovalJob>): Promise<void> {
+    await tools.bytes.sweep(data.uploadId)
   }
 
   async function reapAll(): Promise<void> {
     const { announce, db } = tools
-    const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce })
+    const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce }).catch((error) => {
+      log.error({ err: error }, 'the reaper could not do all of its work')
+      throw error
+    })
     if (Object.values(reaped).some((count) => count > 0)) log.info(reaped, 'reaped')
   }
 
@@ -110,6 +138,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   for (let i = 0; i < options.concurrency; i++) await work<ProcessingJob>(QUEUES.processing, process)
   await work<ProcessingJob>(QUEUES.dead, giveUp)
   await work<RemovalJob>(QUEUES.removal, remove)
+  await work<RemovalJob>(QUEUES.sweeping, sweep)
   await work(QUEUES.reaping, reapAll)
   await boss.schedule(QUEUES.reaping, REAP_CRON)
 

@@ -3,7 +3,7 @@
 #
 #   bootstrap.sh command   Node and packages
 #   bootstrap.sh start     … and ffmpeg, ClamAV and its signatures
-#   bootstrap.sh test      … and ffmpeg, ClamAV and a browser
+#   bootstrap.sh test      … and ffmpeg, ClamAV, a browser and Ceph's S3 gateway
 #
 # Only a missing Node or missing packages are fatal. Without the rest the server and the tests run and say what they lack.
 set -euo pipefail
@@ -167,7 +167,19 @@ missing_programs() {
     if ! find_program clamd >/dev/null; then echo clamav-daemon; fi
     if ! find_program freshclam >/dev/null; then echo clamav-freshclam; fi
   fi
-  if [ "$mode" = test ] && ! find_browser >/dev/null; then echo chromium; fi
+  if [ "$mode" = test ]; then
+    if ! find_browser >/dev/null; then echo chromium; fi
+    missing_ceph
+  fi
+}
+
+# The S3 gateway of the tests. Not on macOS: nobody packages it there.
+missing_ceph() {
+  if [ "$(uname -s)" = Darwin ]; then return 0; fi
+  if ! find_program ceph-mon >/dev/null || ! find_program monmaptool >/dev/null; then echo ceph-mon; fi
+  if ! find_program ceph-osd >/dev/null; then echo ceph-osd; fi
+  if ! find_program radosgw-admin >/dev/null; then echo ceph-common; fi
+  if ! find_program radosgw >/dev/null; then echo radosgw; fi
 }
 
 # False if the server is told not to scan, or to use a clamd of somebody else. The tests always use their own.
@@ -181,7 +193,9 @@ apt_get() {
 }
 
 install_by_apt() {
-  local package
+  local package unit had_ceph=''
+  # Whoever has some of Ceph already may be running it, and its packages share units: then all of them are left alone.
+  if find_program ceph-crash >/dev/null || find_program radosgw >/dev/null; then had_ceph=1; fi
   say "installing Debian packages: $(names "$1") (apt-get, as root; log in .runtime/apt.log)"
   : >"$LANDFALL_RUNTIME/apt.log"
   apt_get update || true
@@ -199,14 +213,20 @@ install_by_apt() {
     case "$1" in
       *clamav-freshclam*) systemctl disable --now clamav-freshclam.service >/dev/null 2>&1 || true ;;
     esac
+    # A unit the machine does not have must not keep the others.
+    if [ -z "$had_ceph" ] && grep -q ceph <<<"$1"; then
+      for unit in ceph-crash.service ceph-mon.service ceph-mon.target ceph-osd.target ceph-radosgw.target ceph.target; do
+        systemctl disable --now "$unit" >/dev/null 2>&1 || true
+      done
+    fi
   fi
 }
 
 install_by_brew() {
   local wanted
   say "installing with Homebrew: $(names "$1")"
-  # Homebrew has one package for clamd and freshclam.
-  wanted=$(printf '%s\n' "$1" | sed 's/^clamav-.*/clamav/' | sort -u)
+  # Homebrew has one package for clamd and freshclam, and no Ceph.
+  wanted=$(printf '%s\n' "$1" | sed 's/^clamav-.*/clamav/' | grep -vxE 'ceph-.*|radosgw' | sort -u || true)
   if grep -qx chromium <<<"$wanted"; then brew install --cask chromium </dev/null >&2 || true; fi
   wanted=$(grep -vx chromium <<<"$wanted" || true)
   # shellcheck disable=SC2086 # one word a package
@@ -219,6 +239,7 @@ name_by_hand() {
   case "$1" in *clamav-daemon*) lacks="$lacks; without clamd no file is scanned or published (SCAN=off turns scanning off)" ;; esac
   case "$1" in *clamav-freshclam*) lacks="$lacks; without freshclam virus signatures are not downloaded" ;; esac
   case "$1" in *chromium*) lacks="$lacks; without Chromium the browser tests are skipped" ;; esac
+  case "$1" in *ceph* | *radosgw*) lacks="$lacks; without Ceph's gateway the S3 tests are skipped" ;; esac
   say "install by hand: $(names "$1")${lacks}"
 }
 

@@ -6,6 +6,8 @@ import { pinoHttp } from 'pino-http'
 import type { PreCreateOptions } from '../hooks/pre-create.ts'
 import type { Bus } from '../ledger/bus.ts'
 import type { Ledger } from '../ledger/database.ts'
+import type { UploadId } from '../ledger/ids.ts'
+import type { Enqueue } from '../ledger/uploads.ts'
 import type { Objects } from '../storage/objects.ts'
 import { devApi } from './api/dev.ts'
 import { healthApi } from './api/health.ts'
@@ -37,6 +39,7 @@ export type AppOptions = {
   streams: EventStreams
   readiness: Readiness
   preCreate: PreCreateOptions
+  enqueueRemoval: Enqueue<UploadId>
   tus: RequestHandler
   /** The directory of the built web page; undefined where there is none. */
   pageDirectory: string | undefined
@@ -103,7 +106,17 @@ export function createApp(options: AppOptions): Express {
   app.options('/api/{*path}', (_request, response) => void response.status(204).end())
   app.use(
     '/api/v1/media',
-    mediaApi({ db, bus, objects, links, publicUrl: config.PUBLIC_URL, authenticate: requireToken }),
+    mediaApi({
+      db,
+      bus,
+      objects,
+      downloads: config.DOWNLOADS,
+      links,
+      publicUrl: config.PUBLIC_URL,
+      cdn: config.CDN_URL === undefined ? undefined : { url: config.CDN_URL, prefix: config.PUBLIC_PREFIX },
+      enqueueRemoval: options.enqueueRemoval,
+      authenticate: requireToken,
+    }),
   )
   app.use('/api', requireToken)
   app.use('/api/v1/uploads', uploadsApi({ db, board: options.board, streams: options.streams }))

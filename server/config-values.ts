@@ -2,6 +2,7 @@ import { createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { FORMATS } from '../storage/formats.ts'
+import { unknownPlaceholders } from '../storage/keys.ts'
 import { parseDuration, parseSize } from './units.ts'
 
 export const ALGORITHMS = [
@@ -63,6 +64,16 @@ export const origins = () =>
     return items.every((item) => item === '*' || URL.parse(item)?.origin === item) ? items : undefined
   })
 export const text = (accepts = 'any text') => parsed(accepts, (value) => (value === '' ? undefined : value))
+
+/** What keys begin with: path segments, each ended by a slash. */
+export const keyPrefix = () =>
+  parsed('a prefix such as media/{owner}/{yyyy}/ (known: {owner}, {tenant}, {yyyy}, {mm})', (value) => {
+    if (value === '') return value
+    const isPath = /^([A-Za-z0-9_.=-]|\{[a-z]+\})+(\/([A-Za-z0-9_.=-]|\{[a-z]+\})+)*\/?$/.test(value)
+    const leaves = value.split('/').some((segment) => segment === '.' || segment === '..')
+    if (!isPath || leaves || value.length > 256 || unknownPlaceholders(value).length > 0) return undefined
+    return value.endsWith('/') ? value : `${value}/`
+  })
 
 export const formats = () =>
   parsed(

@@ -10,6 +10,7 @@ import {
   flag,
   formats,
   integer,
+  keyPrefix,
   oneOf,
   origins,
   pem,
@@ -54,12 +55,41 @@ export const variables = z.object({
     .optional()
     .describe('PostgreSQL 15 or newer. Without it the server runs one of its own below `DATA_DIR`.'),
   DATABASE_POOL: integer(2, 500).prefault('10').describe('Pooled database connections of one process.'),
-  STORAGE: oneOf('disk').prefault('disk').describe('Where bytes live.'),
+  STORAGE: oneOf('disk', 's3')
+    .prefault('disk')
+    .describe('Where bytes live: below `DATA_DIR`, or in a bucket.'),
   DISK_SYNC: oneOf('always', 'finish', 'never')
     .prefault('always')
     .describe(
       'When written bytes are forced to the disk: before each acknowledgement, before the last, or never.',
     ),
+  S3_BUCKET: text('the name of a bucket').optional().describe('The bucket; required with `STORAGE=s3`.'),
+  AWS_ACCESS_KEY_ID: text('an access key')
+    .optional()
+    .describe('Credentials of the bucket; without them the AWS SDK looks where it always does.'),
+  AWS_SECRET_ACCESS_KEY: text('a secret key').optional().describe('Belongs to `AWS_ACCESS_KEY_ID`.'),
+  AWS_SESSION_TOKEN: text('a token').optional().describe('Belongs to credentials that are for a while only.'),
+  S3_ENDPOINT: baseUrl().optional().describe('Address of an S3 server that is not AWS.'),
+  S3_REGION: text('the name of a region').prefault('us-east-1').describe('Region of the bucket.'),
+  S3_FORCE_PATH_STYLE: flag()
+    .optional()
+    .describe('Whether the bucket is named in the path instead of the host; by default with `S3_ENDPOINT`.'),
+  S3_PREFIX: keyPrefix()
+    .prefault('')
+    .describe('What keys begin with; `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` are filled in.'),
+  S3_MEMORY_BUDGET: size()
+    .prefault('256MB')
+    .describe('Memory in which one process gathers parts of all its uploads; at least 64MiB.'),
+  PUBLISH: oneOf('in-place', 'copy')
+    .prefault('in-place')
+    .describe('Whether a ready file stays private where it is, or is also copied below `PUBLIC_PREFIX`.'),
+  PUBLIC_PREFIX: keyPrefix().prefault('public/').describe('What the keys of published copies begin with.'),
+  CDN_URL: baseUrl()
+    .optional()
+    .describe('Address under which published copies are fetched, without their prefix.'),
+  DOWNLOADS: oneOf('stream', 'redirect')
+    .prefault('stream')
+    .describe('Whether content comes through the server or by a redirect to a signed address of the bucket.'),
   AUTH_JWT_SECRET: secret().optional().describe('Shared secret of HS256 tokens.'),
   AUTH_JWT_PUBLIC_KEY: pem().optional().describe('Public key of RS256 or ES256 tokens, PEM.'),
   AUTH_JWKS_URL: url('https:', 'http:').optional().describe('Where the issuer publishes its keys.'),
@@ -111,8 +141,20 @@ export const variables = z.object({
     .describe('Least severe messages to log.'),
 })
 
+/** A part can have 64 MiB. */
+const MIN_MEMORY_BUDGET = 64 * 1024 * 1024
+const MAX_S3_OBJECT = 5 * 1024 ** 4
+const largestInBucket = (memoryBudget: number): number => Math.min(MAX_S3_OBJECT, (memoryBudget / 2) * 10_000)
+
 /** Variables whose values never appear in a log line, an error or the documentation. */
-const SECRET = new Set(['AUTH_JWT_SECRET', 'DATABASE_URL', 'AUTH_JWT_PUBLIC_KEY'])
+const SECRET = new Set([
+  'AUTH_JWT_SECRET',
+  'DATABASE_URL',
+  'AUTH_JWT_PUBLIC_KEY',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+])
 
 type Variables = z.output<typeof variables>
 
@@ -159,6 +201,21 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
     DATA_DIR: resolve(values.DATA_DIR),
     auth: readAuth(result.data, needs.auth, problems),
     formats: values.UPLOAD_ALLOWED_TYPES,
+  }
+  if (values.STORAGE === 's3' && values.S3_BUCKET === undefined) {
+    problems.push('S3_BUCKET: "" is not accepted; with STORAGE=s3 it takes the name of a bucket')
+  }
+  if (values.S3_MEMORY_BUDGET < MIN_MEMORY_BUDGET) {
+    problems.push(`S3_MEMORY_BUDGET: "${values.S3_MEMORY_BUDGET}" is not accepted; it takes at least 64MiB`)
+  }
+  // A file has at most 10,000 parts, and each has to fit into memory.
+  if (values.STORAGE === 's3' && values.UPLOAD_MAX_SIZE > largestInBucket(values.S3_MEMORY_BUDGET)) {
+    problems.push(
+      `UPLOAD_MAX_SIZE: "${values.UPLOAD_MAX_SIZE}" is not accepted; with STORAGE=s3 and this S3_MEMORY_BUDGET it takes at most ${largestInBucket(values.S3_MEMORY_BUDGET)}`,
+    )
+  }
+  if (values.STORAGE === 'disk' && values.DOWNLOADS === 'redirect') {
+    problems.push('DOWNLOADS: "redirect" is not accepted; with STORAGE=disk it takes stream')
   }
   if (values.UPLOAD_MIN_SIZE > values.UPLOAD_MAX_SIZE) {
     problems.push(

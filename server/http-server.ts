@@ -1,7 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import type { UploadPolicy } from '../hooks/pre-create.ts'
 import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
@@ -11,8 +10,8 @@ import { migrateToLatest } from '../ledger/migrate.ts'
 import { sharedSecret } from '../ledger/secrets.ts'
 import { createQueues, openQueues, processingEnqueuer, removalEnqueuer } from '../processing/queues.ts'
 import { Commits } from '../storage/commits.ts'
-import { DiskObjects } from '../storage/disk/disk-objects.ts'
-import { DiskStore } from '../storage/disk/disk-store.ts'
+import { openDataStore } from '../storage/data-store.ts'
+import { openStorage } from '../storage/storage.ts'
 import { createApp } from './app.ts'
 import { ContentLinks } from './auth/content-links.ts'
 import { createVerifier } from './auth/verifier.ts'
@@ -23,6 +22,7 @@ import { ProgressReporter } from './events/progress-reporter.ts'
 import type { Log } from './log.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { Releasers } from './releasers.ts'
+import { storageOptionsOf } from './storage-options.ts'
 import { createTusEndpoint } from './tus/endpoint.ts'
 
 export type HttpServerOptions = {
@@ -81,20 +81,24 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
 
   const leases = new LeaseKeeper({ db, bus, holder: randomUUID(), ttlMs: LEASE_TTL_MS, onError })
   releasers.add('leases', () => leases.close())
-  const objects = await DiskObjects.open(join(config.DATA_DIR, 'objects'))
+  const storage = await openStorage(storageOptionsOf(config), db)
+  releasers.add('storage', () => storage.close())
+  const { objects } = storage
   const policy = policyOf(config)
-  const store = new DiskStore({
+  const { store, close: closeStore } = openDataStore(storage, {
     db,
-    objects,
-    sync: config.DISK_SYNC,
     expiresAfterMs: policy.expiresAfterMs,
+    maxSize: policy.maxSize,
+    onError,
     commits: new Commits({
       db,
       leases,
       enqueueProcessing: processingEnqueuer(boss),
       enqueueRemoval: removalEnqueuer(boss),
+      announce: (id) => void bus.publish({ t: 'event', id }),
     }),
   })
+  releasers.add('store', closeStore)
 
   const progress = new ProgressReporter(bus)
   releasers.add('progress', () => progress.close())
@@ -105,7 +109,8 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   const streams = new EventStreams({ db, bus, board, heartbeatMs, onError })
   const clamd = config.SCAN === 'required' ? config.CLAMD_URL : undefined
   const readiness = createReadiness({ db, objects, clamd })
-  const preCreate = { db, policy, storageBackend: objects.backend }
+  const keyPrefix = storage.kind === 's3' ? config.S3_PREFIX : ''
+  const preCreate = { db, policy, storageBackend: objects.backend, keyPrefix }
   const links = new ContentLinks(await sharedSecret(db, 'content-links', () => randomBytes(32)))
   const tus = createTusEndpoint({
     store,
@@ -128,6 +133,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     streams,
     readiness,
     preCreate,
+    enqueueRemoval: removalEnqueuer(boss),
     tus,
   })
 

@@ -9,6 +9,8 @@ import type { UploadRow } from '../ledger/uploads.ts'
  */
 export type AppendContext = {
   readonly ownerId: OwnerId
+  /** Bytes the request says its body has (Content-Length); undefined when it comes in chunks. */
+  readonly bodyLength: number | undefined
   lease: Lease | undefined
   /** The upload as last read under the lease, or as just created. */
   upload: UploadRow | undefined

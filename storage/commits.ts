@@ -1,23 +1,33 @@
 import type { Ledger } from '../ledger/database.ts'
 import { type MediaId, newMediaId, type UploadId } from '../ledger/ids.ts'
 import type { Lease, LeaseKeeper } from '../ledger/lease-keeper.ts'
+import type { Pieces } from '../ledger/pieces.ts'
 import {
+  type Append,
   type AppendResult,
   appendAndRelease,
   appendBytes,
   type Enqueue,
   finishUpload,
+  loseUpload,
   terminateReceived,
   terminateUpload,
   type UploadRow,
 } from '../ledger/uploads.ts'
-import { LeaseLost } from './outcomes.ts'
+import { LeaseLost, UploadGone } from './outcomes.ts'
 
 export type CommitsOptions = {
   db: Ledger
   leases: LeaseKeeper
   enqueueProcessing: Enqueue<MediaId>
   enqueueRemoval: Enqueue<UploadId>
+  /** Tells listeners that the ledger has news of an upload that its request does not tell of. */
+  announce: (uploadId: UploadId) => void
+}
+
+const BYTES_LOST = {
+  code: 'bytes-lost',
+  detail: 'The storage has lost bytes of this upload. Please send the file again.',
 }
 
 /**
@@ -32,9 +42,9 @@ export class Commits {
   }
 
   /** Bytes up to `to` are durable and the request goes on. */
-  async checkpoint(upload: UploadRow, lease: Lease, to: number): Promise<void> {
+  async checkpoint(upload: UploadRow, lease: Lease, to: number, pieces?: Pieces): Promise<void> {
     const { db } = this.#options
-    const result = await appendBytes(db, { id: upload.id, fence: lease.fence, from: upload.offset, to })
+    const result = await appendBytes(db, appendOf(upload, lease, to, pieces))
     if (result.kind === 'fenced-off') {
       lease.validUntil = 0
       throw new LeaseLost()
@@ -43,9 +53,9 @@ export class Commits {
   }
 
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
-  async lastAppend(upload: UploadRow, lease: Lease, to: number): Promise<void> {
+  async lastAppend(upload: UploadRow, lease: Lease, to: number, pieces?: Pieces): Promise<void> {
     const { db, enqueueProcessing } = this.#options
-    const append = { id: upload.id, fence: lease.fence, from: upload.offset, to }
+    const append = appendOf(upload, lease, to, pieces)
     if (to === upload.size) {
       const mediaId = newMediaId()
       this.#settle(lease, await finishUpload(db, append, mediaId, enqueueProcessing))
@@ -64,10 +74,19 @@ export class Commits {
     this.#settle(
       lease,
       upload.state === 'received'
-        ? await terminateReceived(db, ended)
+        ? await terminateReceived(db, ended, enqueueRemoval)
         : await terminateUpload(db, ended, enqueueRemoval),
     )
     upload.state = 'terminated'
+  }
+
+  /** Ends an open upload whose acknowledged bytes the storage has lost: always throws, `UploadGone` unless the lease was lost. */
+  async lose(upload: UploadRow, lease: Lease): Promise<never> {
+    const { announce, db, enqueueRemoval } = this.#options
+    const ended = { id: upload.id, fence: lease.fence }
+    this.#settle(lease, await loseUpload(db, ended, BYTES_LOST, enqueueRemoval))
+    announce(upload.id)
+    throw new UploadGone({ ...upload, state: 'rejected', reject: BYTES_LOST })
   }
 
   #settle(lease: Lease, result: AppendResult): void {
@@ -76,4 +95,9 @@ export class Commits {
     this.#options.leases.releasedWithAppend(lease, isLost || result.contended)
     if (isLost) throw new LeaseLost()
   }
+}
+
+function appendOf(upload: UploadRow, lease: Lease, to: number, pieces: Pieces | undefined): Append {
+  const append = { id: upload.id, fence: lease.fence, from: upload.offset, to }
+  return pieces ? { ...append, pieces } : append
 }

@@ -1,9 +1,71 @@
-import type { MediaId, UploadId } from '../ledger/ids.ts'
+import type { MediaId, OwnerId, UploadId } from '../ledger/ids.ts'
 
-// Keys are made of our own ids only: nothing a client says becomes part of one.
+// The last segments of a key are made of our own ids only. What a prefix takes from a token is reduced to
+// letters, digits, `-` and `_`, so that nobody's name reaches out of its place.
 
-/** Where the bytes of an upload live. */
-export const uploadKey = (id: UploadId): string => `uploads/${id}`
+/** What a prefix can be made of. */
+export type KeyNames = { owner: OwnerId; tenant: string | null; at: Date }
 
-/** Where a rendition of a media lives. */
-export const renditionKey = (id: MediaId, name: string): string => `renditions/${id}/${name}`
+const PLACEHOLDERS = ['owner', 'tenant', 'yyyy', 'mm'] as const
+const SEGMENT_CHARACTERS = 64
+
+/** The names in braces that a prefix template may not have. */
+export function unknownPlaceholders(template: string): string[] {
+  return [...template.matchAll(/\{([^{}]*)\}/g)]
+    .map(([, name = '']) => name)
+    .filter((name) => !PLACEHOLDERS.some((known) => known === name))
+}
+
+/** Fills in `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` (UTC). Without a tenant its place says `none`. */
+export function fillPrefix(template: string, { owner, tenant, at }: KeyNames): string {
+  const values: Record<(typeof PLACEHOLDERS)[number], string> = {
+    owner: asSegment(owner),
+    tenant: asSegment(tenant ?? 'none'),
+    yyyy: String(at.getUTCFullYear()).padStart(4, '0'),
+    mm: String(at.getUTCMonth() + 1).padStart(2, '0'),
+  }
+  return template.replace(/\{(owner|tenant|yyyy|mm)\}/g, (_, name: keyof typeof values) => values[name])
+}
+
+const asSegment = (name: string): string =>
+  name.replaceAll(/[^A-Za-z0-9_-]/g, '_').slice(0, SEGMENT_CHARACTERS) || '_'
+
+const UPLOADS = 'uploads/'
+
+/** Where the bytes of an upload live. `prefix` is filled in and empty or ends in a slash. */
+export const uploadKey = (id: UploadId, prefix = ''): string => `${prefix}${UPLOADS}${id}`
+
+/**
+ * Every name under which a step may have stored a rendition, recorded or not: with a media, the objects of all
+ * of them are removed. A name that was used once stays here.
+ */
+export const RENDITION_NAMES = ['thumbnail.webp'] as const
+
+/** Where a rendition of a media lives: beside the uploads of the same prefix. */
+export function renditionKey(
+  media: { id: MediaId; storage_key: string },
+  name: (typeof RENDITION_NAMES)[number],
+): string {
+  const prefix = media.storage_key.slice(0, media.storage_key.lastIndexOf(UPLOADS))
+  return `${prefix}renditions/${media.id}/${name}`
+}
+
+/** Where the public copy of a media lives. Year and month are those in which its upload was received. */
+export function publishedKey(
+  template: string,
+  media: { id: MediaId; owner_id: OwnerId; tenant_id: string | null; created_at: Date },
+  extension: string,
+): string {
+  const { owner_id: owner, tenant_id: tenant, created_at: at } = media
+  return `${fillPrefix(template, { owner, tenant, at })}${media.id}.${extension}`
+}
+
+/**
+ * A public key as seen from below the directories that the template begins with, those before its first
+ * placeholder: a CDN has them as its origin's path. Undefined for a key that does not lie there.
+ */
+export function pathBelowPrefix(template: string, key: string): string | undefined {
+  const literal = template.split('{', 1)[0] ?? ''
+  const directories = literal.slice(0, literal.lastIndexOf('/') + 1)
+  return key.startsWith(directories) ? key.slice(directories.length) : undefined
+}

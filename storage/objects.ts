@@ -3,20 +3,39 @@ import type { Readable } from 'node:stream'
 /** Bytes `[start, end]` of an object, both inclusive, as in an HTTP range. */
 export type ByteRange = { start: number; end: number }
 
+export type ReadOptions = {
+  range?: ByteRange
+  /** The object as it was when we last looked; one that was replaced since is not read. Null where it is not known. */
+  etag?: string | null
+}
+
+/** How an object is served to whoever fetches it: always what we identified, never what a client said. */
+export type ServedAs = { contentType: string; disposition: 'inline' | 'attachment' }
+
 /** Stored objects by key, whatever they are stored in. */
 export interface Objects {
   /** Names the backend in the ledger. */
-  readonly backend: string
-  /** Reads an object or a part of it. Fails with `ObjectMissing`. */
-  read(key: string, range?: ByteRange): Promise<Readable>
+  readonly backend: 'disk' | 's3'
+  /** Reads an object or a part of it. Fails with `ObjectMissing`, also when it is another object by now. */
+  read(key: string, options?: ReadOptions): Promise<Readable>
   /** Size in bytes; undefined when there is no such object. */
   sizeOf(key: string): Promise<number | undefined>
   /** Stores a whole small object durably, replacing one of the same key at once. */
-  put(key: string, bytes: Uint8Array): Promise<void>
+  put(key: string, bytes: Uint8Array, servedAs: ServedAs): Promise<void>
+  /**
+   * Makes `to` the same object as `from`, without its bytes passing through here. Fails with `ObjectMissing`,
+   * also when it is another object by now than the one with this etag.
+   */
+  copy(from: string, to: string, servedAs: ServedAs, etag?: string | null): Promise<void>
   /** Removes an object; one that is not there is no error. */
   remove(key: string): Promise<void>
-  /** What ffmpeg and other tools open to read the object: a path. */
+  /** What ffmpeg and other tools open to read the object: a path, or an address that works for some minutes. */
   toolInput(key: string): Promise<string>
+  /**
+   * An address from which a browser can fetch the object for some minutes, with this method only; undefined
+   * where it has to come from us.
+   */
+  link(key: string, servedAs: ServedAs, method?: 'GET' | 'HEAD'): Promise<string | undefined>
   /** Throws when objects cannot be stored. */
   checkWritable(): Promise<void>
 }
@@ -33,5 +52,21 @@ export class StorageFull extends Error {
   constructor(options?: ErrorOptions) {
     super('storage is full', options)
     this.name = 'StorageFull'
+  }
+}
+
+/** The storage does not answer, or not sensibly, for now. */
+export class StorageAway extends Error {
+  constructor(options?: ErrorOptions) {
+    super('the storage is away', options)
+    this.name = 'StorageAway'
+  }
+}
+
+/** Bytes that were acknowledged are not in the storage any more: no retry brings them back. */
+export class BytesLost extends Error {
+  constructor(what: string, options?: ErrorOptions) {
+    super(what, options)
+    this.name = 'BytesLost'
   }
 }

@@ -1,13 +1,14 @@
+import { BytesLost } from '../../storage/objects.ts'
 import type { Step } from '../step.ts'
 
-/** Makes the bytes one object and checks that it is all there. On disk they are one file already. */
+/** Makes the bytes one object, checks that it is all there, and notes which object that is. */
 export const assemble: Step = {
   name: 'assemble',
-  async run({ media, objects }) {
-    const size = await objects.sizeOf(media.storage_key)
+  async run({ media, bytes }) {
+    const { size, etag } = await bytes.assemble(media.upload_id)
     // Not a verdict: the ledger says these bytes were acknowledged.
     if (size !== media.size)
-      throw new Error(`the object has ${size ?? 'no'} bytes where ${media.size} were received`)
-    return { detail: { size } }
+      throw new BytesLost(`the object has ${size} bytes where ${media.size} were received`)
+    return { facts: { etag }, detail: { size } }
   },
 }

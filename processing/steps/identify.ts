@@ -9,7 +9,7 @@ import { Rejected } from '../verdict.ts'
 export const identify: Step = {
   name: 'identify',
   async run({ media, objects, db, allowedFormats }) {
-    const detected = await detect(await objects.read(media.storage_key))
+    const detected = await detect(await objects.read(media.storage_key, { etag: media.etag }))
     const format = detected === undefined ? undefined : formatOfType(FORMATS, detected)
     if (!format) {
       throw detected === undefined
@@ -42,10 +42,18 @@ function checkClaim(actual: Format, claimed: Format | undefined, by: string): vo
   )
 }
 
+/** Reads no further than it has to. */
 async function detect(source: Readable): Promise<string | undefined> {
+  let failure: Error | undefined
+  source.once('error', (error) => {
+    failure = error
+  })
   try {
     const stream = Readable.toWeb(source) as ReadableStream<Uint8Array>
-    return (await fileTypeFromStream(stream))?.mime
+    const detected = await fileTypeFromStream(stream)
+    // What was cut off before its end must not be judged by its beginning.
+    if (failure) throw failure
+    return detected?.mime
   } finally {
     source.destroy()
   }

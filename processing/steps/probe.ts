@@ -1,9 +1,10 @@
 import sharp from 'sharp'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { FORMATS } from '../../storage/formats.ts'
-import { damageOr } from '../damage.ts'
-import { UnreadableInput } from '../ffmpeg.ts'
-import { readProbe } from '../probe-report.ts'
+import { confirmed, damageOr } from '../damage.ts'
+import { isRemote, Undelivered, UnreadableInput } from '../ffmpeg.ts'
+import { lookAtHeader } from '../image-input.ts'
+import { readProbe, sizeRead } from '../probe-report.ts'
 import { qualityOf } from '../quality.ts'
 import type { MediaLimits, Step, StepContext } from '../step.ts'
 import { Rejected } from '../verdict.ts'
@@ -25,30 +26,41 @@ export const probe: Step = {
   },
 }
 
-async function probeStreams({ media, objects, ffmpeg, signal }: StepContext): Promise<MediaFacts> {
+async function probeStreams(context: StepContext): Promise<MediaFacts> {
+  const input = await context.objects.toolInput(context.media.storage_key)
+  return isRemote(input)
+    ? await confirmed(context, () => readStreams(context))
+    : await readStreams(context).catch(async (error: unknown) => {
+        throw error instanceof UnreadableInput ? await damageOr(error, context) : error
+      })
+}
+
+async function readStreams({ media, objects, ffmpeg, signal }: StepContext): Promise<MediaFacts> {
   const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
+  // Anew for each look: an address works for some minutes only.
   const input = await objects.toolInput(media.storage_key)
+  const { json, complaints, delivery } = await ffmpeg.probe({ input, size: media.size, demuxers, signal })
+  const size = sizeRead(json)
+  if (size !== undefined && size !== media.size)
+    throw new Error(`ffprobe was given ${size} bytes of ${media.size}`)
   try {
-    const { json, complaints } = await ffmpeg.probe({ input, demuxers, signal })
     const facts = readProbe(json, { size: media.size, complaints })
     if (media.kind === 'video' && facts.width === null)
       throw new Rejected('no-picture', 'The file holds no video.')
     return facts
   } catch (error) {
-    throw error instanceof UnreadableInput ? await damageOr(error, objects, media) : error
+    if (delivery === 'sound') throw error
+    throw new Undelivered('ffprobe', { cause: error })
   }
 }
 
-async function probeImage({ media, objects }: StepContext): Promise<MediaFacts> {
-  const input = await objects.toolInput(media.storage_key)
-  try {
-    // Reads the header only; the limit on pixels is ours, below.
-    const { width, height, orientation } = await sharp(input, { limitInputPixels: false }).metadata()
-    const isTurned = orientation !== undefined && orientation >= 5
-    return { width: isTurned ? height : width, height: isTurned ? width : height }
-  } catch (error) {
-    throw await damageOr(error, objects, media)
-  }
+async function probeImage(context: StepContext): Promise<MediaFacts> {
+  // Reads the header only; the limit on pixels is ours, below.
+  const { width, height, orientation } = await lookAtHeader(context, (input) =>
+    sharp(input, { limitInputPixels: false }).metadata(),
+  )
+  const isTurned = orientation !== undefined && orientation >= 5
+  return { width: isTurned ? height : width, height: isTurned ? width : height }
 }
 
 function checkDuration({ duration_seconds: seconds }: MediaFacts, limits: MediaLimits): void {

@@ -1,14 +1,45 @@
-import { mediaForJob, publishMedia } from '../../ledger/media.ts'
-import type { Step } from '../step.ts'
+import { findRendition, mediaForJob, publishMedia, recordRendition } from '../../ledger/media.ts'
+import { FORMATS, formatOfType } from '../../storage/formats.ts'
+import { publishedKey } from '../../storage/keys.ts'
+import { servedAs } from '../../storage/served-as.ts'
+import type { Step, StepContext } from '../step.ts'
 
-/** Makes the media `ready`. On disk its bytes stay where they are. */
+const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
+
+/** Makes the media `ready`; before that, where it is to be public, it has a public copy. */
 export const publish: Step = {
   name: 'publish',
-  async run({ media, db }) {
+  async run(context) {
+    const { media, db, objects, publicPrefix } = context
+    const copy = publicPrefix === undefined ? undefined : await recordCopy(context, publicPrefix)
+    if (copy) {
+      if (!copy.isRecorded) return ENDED
+      await objects.copy(media.storage_key, copy.key, servedAs(media.content_type), media.etag)
+    }
     const published = await publishMedia(db, media.id)
     if (!published && (await mediaForJob(db, media.id))?.status !== 'ready') {
-      return { detail: { skipped: 'the media has ended meanwhile' } }
+      // The removal that its end has enqueued comes again after this job, but public is public until then.
+      if (copy) await objects.remove(copy.key)
+      return ENDED
     }
-    return {}
+    return copy ? { detail: { copy: copy.key } } : {}
   },
+}
+
+/** Notes where the copy will be before it is made, so that whatever happens it will be removed with its media. */
+async function recordCopy({ media, db }: StepContext, template: string) {
+  const extension = formatOfType(FORMATS, media.content_type ?? '')?.extensions[0] ?? 'bin'
+  // An earlier attempt may have made it under another prefix.
+  const earlier = await findRendition(db, media.id, 'published')
+  const key = earlier?.storage_key ?? publishedKey(template, media, extension)
+  const isRecorded = await recordRendition(db, {
+    media_id: media.id,
+    kind: 'published',
+    storage_key: key,
+    content_type: servedAs(media.content_type).contentType,
+    width: media.width,
+    height: media.height,
+    size: media.size,
+  })
+  return { key, isRecorded }
 }

@@ -13,7 +13,7 @@ export const scan: Step = {
       bytes += chunk.byteLength
       hash.update(chunk)
     }
-    const source = await objects.read(media.storage_key)
+    const source = await objects.read(media.storage_key, { etag: media.etag })
     if (scanner) {
       const verdict = await scanner.scan(source, onChunk, signal)
       if (verdict.kind === 'infected')

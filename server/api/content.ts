@@ -1,15 +1,18 @@
 import { pipeline } from 'node:stream/promises'
 import type { Request, Response } from 'express'
-import { ObjectMissing, type Objects } from '../../storage/objects.ts'
+import { type ByteRange, ObjectMissing, type Objects, StorageAway } from '../../storage/objects.ts'
+import { servedAs } from '../../storage/served-as.ts'
 import { Problem } from '../errors.ts'
 
 export type ServedObject = {
   key: string
   size: number
   /** As identified by us, never as declared by a client. */
-  contentType: string
+  contentType: string | null
   /** Strong validator, without quotes. */
   tag: string
+  /** Of the object in the storage, where it is known: another one is not served. */
+  etag: string | null
 }
 
 /** Sends an object or the range of it that was asked for (RFC 9110 § 14), never to be run as a page. */
@@ -20,29 +23,26 @@ export async function sendObject(
   object: ServedObject,
 ): Promise<void> {
   const etag = `"${object.tag}"`
-  response.set({
+  const { contentType, disposition } = servedAs(object.contentType)
+  const headers = {
     'Accept-Ranges': 'bytes',
     'Cache-Control': 'private, max-age=3600',
-    'Content-Disposition': 'inline',
+    'Content-Disposition': disposition,
     'Content-Security-Policy': "default-src 'none'; sandbox",
-    'Content-Type': object.contentType,
+    'Content-Type': contentType,
     'Cross-Origin-Resource-Policy': 'cross-origin',
     ETag: etag,
     'X-Content-Type-Options': 'nosniff',
-  })
-  if (isCached(request.get('If-None-Match'), etag)) return void response.status(304).end()
+  }
+  if (isCached(request.get('If-None-Match'), etag)) return void response.set(headers).status(304).end()
 
   const range = requestedRange(request, object.size, etag)
-  const { start, end } = range ?? { start: 0, end: object.size - 1 }
-  if (range) response.status(206).set('Content-Range', `bytes ${start}-${end}/${object.size}`)
-  response.set('Content-Length', String(end - start + 1))
-  if (request.method === 'HEAD') return void response.end()
-
-  const source = await objects.read(object.key, { start, end }).catch((error: unknown) => {
-    if (!(error instanceof ObjectMissing)) throw error
-    // The row says ready and the bytes are gone: ours to look into, for the client it is an outage.
-    throw new Problem('unavailable', 'The content cannot be read at the moment.', { cause: error })
-  })
+  // Before anything is said of the content: what goes wrong here is answered with something else.
+  const source = request.method === 'HEAD' ? undefined : await open(objects, object, range)
+  response.set(headers)
+  if (range) response.status(206).set('Content-Range', `bytes ${range.start}-${range.end}/${object.size}`)
+  response.set('Content-Length', String(range ? range.end - range.start + 1 : object.size))
+  if (!source) return void response.end()
   try {
     await pipeline(source, response)
   } catch (error) {
@@ -51,6 +51,46 @@ export async function sendObject(
     // The client left; a read error shows as a body that is cut short, for the head has gone out.
     if (!response.destroyed) response.destroy()
     if (!isClientGone(error)) throw error
+  }
+}
+
+/**
+ * Sends the client to the storage for an object (307, RFC 9110 § 15.4.8), by an address that works for some
+ * minutes. Returns false where the object has to come from here.
+ */
+export async function redirectToObject(
+  objects: Objects,
+  request: Request,
+  response: Response,
+  object: ServedObject,
+): Promise<boolean> {
+  const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
+  const address = await objects.link(object.key, servedAs(object.contentType), method)
+  if (address === undefined) return false
+  response
+    .status(307)
+    .set({
+      // Neither kept nor passed on: whoever has the address can read the object.
+      'Cache-Control': 'no-store',
+      'Cross-Origin-Resource-Policy': 'cross-origin',
+      Location: address,
+      'Referrer-Policy': 'no-referrer',
+      'X-Content-Type-Options': 'nosniff',
+    })
+    .end()
+  return true
+}
+
+async function open(objects: Objects, object: ServedObject, range: ByteRange | undefined) {
+  try {
+    return await objects.read(object.key, { etag: object.etag, ...(range ? { range } : {}) })
+  } catch (error) {
+    if (!(error instanceof ObjectMissing) && !(error instanceof StorageAway)) throw error
+    // The row says ready and the bytes cannot be had: ours to look into, for the client it is an outage.
+    throw new Problem('unavailable', 'The content cannot be read at the moment.', {
+      headers: { 'Retry-After': '5' },
+      cause: error,
+    })
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import { type MediaId, parseMediaId } from '../../ledger/ids.ts'
+import { type MediaId, parseMediaId, type UploadId } from '../../ledger/ids.ts'
 import {
   deleteMedia,
   findLinkedMedia,
@@ -11,27 +11,30 @@ import {
   type MediaRow,
   type OwnMediaRow,
 } from '../../ledger/media.ts'
+import type { Enqueue } from '../../ledger/uploads.ts'
 import type { Objects } from '../../storage/objects.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { notFound, Problem } from '../errors.ts'
-import { sendObject } from './content.ts'
+import { redirectToObject, type ServedObject, sendObject } from './content.ts'
 import { readCursor, readInput, writeCursor } from './query.ts'
 import { MediaListQuery } from './schemas.ts'
-import { mediaView } from './views.ts'
+import { type MediaViewOptions, mediaView } from './views.ts'
 
-export type MediaApiOptions = {
+export type MediaApiOptions = MediaViewOptions & {
   db: Ledger
   bus: Bus
   objects: Objects
+  /** Whether content comes through here or by a redirect to the storage, where that has addresses. */
+  downloads: 'stream' | 'redirect'
   links: ContentLinks
-  publicUrl: string | undefined
+  enqueueRemoval: Enqueue<UploadId>
   authenticate: RequestHandler
 }
 
 /** `/api/v1/media`: what became of one's uploads. */
 export function mediaApi(options: MediaApiOptions): Router {
-  const { db, bus, objects, links, authenticate } = options
+  const { db, bus, objects, downloads, links, enqueueRemoval, authenticate } = options
   const router = Router()
 
   const idOf = (request: Request<{ id: string }>): MediaId => {
@@ -61,14 +64,20 @@ export function mediaApi(options: MediaApiOptions): Router {
     return media
   }
 
+  const send = async (request: Request, response: Response, object: ServedObject): Promise<void> => {
+    if (downloads === 'redirect' && (await redirectToObject(objects, request, response, object))) return
+    await sendObject(objects, request, response, object)
+  }
+
   router.get('/:id/content', linkOrToken('content'), async (request, response) => {
     const media = await linkedOrOwn(request, response)
-    const { content_type: contentType, sha256 } = requireReady(media)
-    await sendObject(objects, request, response, {
+    const { content_type: contentType, sha256, etag } = requireReady(media)
+    await send(request, response, {
       key: media.storage_key,
       size: media.size,
-      contentType: contentType ?? 'application/octet-stream',
+      contentType,
       tag: sha256 ?? media.id,
+      etag,
     })
   })
 
@@ -76,11 +85,12 @@ export function mediaApi(options: MediaApiOptions): Router {
     const media = requireReady(await linkedOrOwn(request, response))
     const rendition = await findRendition(db, media.id, 'thumbnail')
     if (!rendition) throw notFound()
-    await sendObject(objects, request, response, {
+    await send(request, response, {
       key: rendition.storage_key,
       size: rendition.size,
       contentType: rendition.content_type,
       tag: `${media.id}-thumbnail-${rendition.size}`,
+      etag: null,
     })
   })
 
@@ -108,7 +118,7 @@ export function mediaApi(options: MediaApiOptions): Router {
   })
 
   router.delete('/:id', async (request, response) => {
-    const uploadId = await deleteMedia(db, principalOf(response).ownerId, idOf(request))
+    const uploadId = await deleteMedia(db, principalOf(response).ownerId, idOf(request), enqueueRemoval)
     if (!uploadId) throw notFound()
     void bus.publish({ t: 'event', id: uploadId })
     response.status(204).end()

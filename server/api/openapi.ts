@@ -127,11 +127,11 @@ function apiPaths(): Json {
     },
     '/api/v1/media/{id}/content': {
       parameters: id,
-      get: operation('The bytes; takes Range', body('*/*', 'The bytes')),
+      get: operation('The bytes; takes Range', { ...body('*/*', 'The bytes'), ...REDIRECT }),
     },
     '/api/v1/media/{id}/thumbnail': {
       parameters: id,
-      get: operation('A picture', body('image/webp', 'The picture')),
+      get: operation('A picture', { ...body('image/webp', 'The picture'), ...REDIRECT }),
     },
     '/api/v1/formats': { get: operation('What is accepted', json(Formats)) },
     '/api/v1/quota': { get: operation('What may be stored, and is', json(Quota)) },
@@ -169,6 +169,9 @@ const empty = (status: number, description: string): Json => ({ [status]: { desc
 const body = (mediaType: string, description: string): Json => ({
   200: { description, content: { [mediaType]: {} } },
 })
+
+/** With `DOWNLOADS=redirect`. */
+const REDIRECT = empty(307, 'To a signed address of the storage, good for some minutes')
 
 function json(schema: z.ZodType): { 200: Json } {
   const { id = '' } = schema.meta() ?? {}

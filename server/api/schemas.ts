@@ -49,7 +49,7 @@ export const Media = z
     quality: z.string().nullable(),
     thumbnailUrl: z.string().nullable().describe('works without a token, for one to two hours'),
     contentUrl: z.string().nullable().describe('works without a token, for one to two hours'),
-    cdnUrl: z.string().nullable(),
+    cdnUrl: z.string().nullable().describe('of the public copy; null without a CDN or a copy'),
     attachedTo: z.object({ type: z.string(), id: z.string().nullable() }).nullable(),
     analysis: z.record(z.string(), z.unknown()).nullable(),
     createdAt: Time,

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { OwnMediaRow } from '../../ledger/media.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
+import { pathBelowPrefix } from '../../storage/keys.ts'
 import type { ContentLinks } from '../auth/content-links.ts'
 import type { Progress } from '../events/progress-board.ts'
 import type * as schemas from './schemas.ts'
@@ -21,11 +22,16 @@ export function uploadView(upload: UploadRow, progress: Progress): z.output<type
   }
 }
 
-export type MediaViewOptions = { links: ContentLinks; publicUrl: string | undefined }
+export type MediaViewOptions = {
+  links: ContentLinks
+  publicUrl: string | undefined
+  /** Where public copies are fetched: an address, and the template that their keys were made of. */
+  cdn: { url: string; prefix: string } | undefined
+}
 
 export function mediaView(
   media: OwnMediaRow,
-  { links, publicUrl = '' }: MediaViewOptions,
+  { links, publicUrl = '', cdn }: MediaViewOptions,
 ): z.output<typeof schemas.Media> {
   const isReady = media.status === 'ready'
   return {
@@ -50,11 +56,18 @@ export function mediaView(
     quality: media.quality,
     thumbnailUrl: isReady && media.has_thumbnail ? publicUrl + links.sign(media.id, 'thumbnail') : null,
     contentUrl: isReady ? publicUrl + links.sign(media.id, 'content') : null,
-    cdnUrl: null,
+    cdnUrl: isReady ? cdnUrl(media, cdn) : null,
     attachedTo: media.attached_type === null ? null : { type: media.attached_type, id: media.attached_id },
     analysis: media.analysis,
     createdAt: media.created_at.toISOString(),
     readyAt: media.ready_at?.toISOString() ?? null,
     deletedAt: media.deleted_at?.toISOString() ?? null,
   }
+}
+
+function cdnUrl({ published_key: key }: OwnMediaRow, cdn: MediaViewOptions['cdn']): string | null {
+  if (!cdn || key === null) return null
+  const path = pathBelowPrefix(cdn.prefix, key)
+  // Copied under another prefix than today's: the CDN does not reach it.
+  return path === undefined ? null : `${cdn.url}/${path}`
 }

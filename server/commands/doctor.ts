@@ -1,9 +1,14 @@
+import { randomUUID } from 'node:crypto'
 import { execa } from 'execa'
 import { openDatabase } from '../../ledger/database.ts'
 import { pendingMigrations } from '../../ledger/migrate.ts'
+import { openS3 } from '../../storage/s3/s3.ts'
+import { S3Objects } from '../../storage/s3/s3-objects.ts'
+import { servedAs } from '../../storage/served-as.ts'
 import { clamdVersion, hasOfficialSignatures } from '../clamd-link.ts'
 import { type Config, type Environment, parseConfig } from '../config.ts'
 import { TEST_SIGNATURES_WARNING } from '../readiness.ts'
+import { storageOptionsOf } from '../storage-options.ts'
 
 type Finding = { level: 'ok' | 'warning' | 'error'; text: string }
 
@@ -15,6 +20,7 @@ export async function doctor(env: Environment): Promise<number> {
     await checkProgram('ffmpeg', config.FFMPEG_PATH),
     await checkProgram('ffprobe', config.FFPROBE_PATH),
     await checkDatabase(config),
+    ...(await checkBucket(config)),
     ...(await checkClamd(config)),
   ]
   for (const { level, text } of findings) process.stdout.write(`${level.padEnd(8)}${text}\n`)
@@ -53,6 +59,31 @@ async function checkDatabase(config: Config): Promise<Finding> {
     }
   } finally {
     await db.destroy()
+  }
+}
+
+/** Stores a small object and removes it again. */
+async function checkBucket(config: Config): Promise<Finding[]> {
+  const options = storageOptionsOf(config)
+  if (options.kind !== 's3') return []
+  const s3 = openS3(options)
+  const objects = new S3Objects(s3)
+  const key = `landfall-doctor-${randomUUID()}`
+  try {
+    await objects.checkWritable()
+    await objects.put(key, Buffer.from('written by landfall doctor'), servedAs(null))
+    await objects.remove(key)
+    return [{ level: 'ok', text: `storage: bucket ${options.bucket} can be written` }]
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+    return [
+      {
+        level: 'error',
+        text: `storage: bucket ${options.bucket} cannot be written (${cause instanceof Error ? `${cause.name}: ${cause.message}` : cause})`,
+      },
+    ]
+  } finally {
+    s3.close()
   }
 }
 

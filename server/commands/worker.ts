@@ -1,8 +1,8 @@
-import { join } from 'node:path'
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
 import { listenForStop } from '../signals.ts'
+import { storageOptionsOf } from '../storage-options.ts'
 
 /** Processes received files until a signal says stop. */
 export async function work(env: Environment): Promise<number> {
@@ -25,7 +25,7 @@ export async function work(env: Environment): Promise<number> {
 export function workerOptions(config: Config, connectionString: string, log: Log): WorkerProcessOptions {
   return {
     connectionString,
-    objectsDirectory: join(config.DATA_DIR, 'objects'),
+    storage: storageOptionsOf(config),
     concurrency: config.WORKER_CONCURRENCY,
     retentionMs: config.MEDIA_RETENTION,
     databasePool: config.DATABASE_POOL,
@@ -40,6 +40,7 @@ export function workerOptions(config: Config, connectionString: string, log: Log
       maxWidth: config.MEDIA_MAX_WIDTH,
       maxHeight: config.MEDIA_MAX_HEIGHT,
     },
+    publicPrefix: config.PUBLISH === 'copy' ? config.PUBLIC_PREFIX : undefined,
     log,
   }
 }

@@ -1,7 +1,4 @@
-import { Server } from '@tus/server'
-import type { DataStore } from '@tus/utils'
 import { type NextFunction, type Request, type Response, Router } from 'express'
-import { NodeRequest } from 'srvx/node'
 import { postFinish } from '../../hooks/post-finish.ts'
 import { postTerminate } from '../../hooks/post-terminate.ts'
 import { checkSize, nameUpload, type PreCreateOptions, preCreate } from '../../hooks/pre-create.ts'
@@ -15,17 +12,19 @@ import type { Principal } from '../auth/verifier.ts'
 import { notFound, Problem } from '../errors.ts'
 import type { ProgressReporter } from '../events/progress-reporter.ts'
 import { LeaseLocker } from './locker.ts'
+import { BodilessRequest, NativeBodyServer, type UploadStore } from './native-body.ts'
 import {
   applyMethodOverride,
   byteCountHeader,
   checkAppend,
   checkCreation,
   checkVersion,
+  declaredBodyLength,
 } from './request-checks.ts'
 import { translateTusError } from './translate.ts'
 
 export type TusEndpointOptions = {
-  store: DataStore
+  store: UploadStore
   leases: LeaseKeeper
   bus: Bus
   preCreate: PreCreateOptions
@@ -62,7 +61,7 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
     return context
   }
 
-  const tus = new Server({
+  const tus = new NativeBodyServer({
     path: options.path,
     datastore: options.store,
     locker: new LeaseLocker(options.leases),
@@ -98,6 +97,7 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
     const context: TusRequest = {
       principal,
       ownerId: principal.ownerId,
+      bodyLength: declaredBodyLength(request),
       uploadId,
       baseUrl: options.publicUrl ?? `${request.protocol}://${request.host}`,
       lease: undefined,
@@ -105,7 +105,7 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
       failure: undefined,
       onReceived: (offset, size) => progress.tick(uploadId, offset, size),
     }
-    const webRequest = new NodeRequest({ req: request, res: response })
+    const webRequest = new BodilessRequest(request, response)
     if (request.method === 'PATCH') await dropKnownLength(webRequest.headers, principal.ownerId, uploadId)
     // The address is ours to build, and the package refuses lists in it.
     webRequest.headers.delete('x-forwarded-proto')

@@ -1,7 +1,7 @@
 import type { Lock, Locker, RequestRelease } from '@tus/utils'
 import { parseUploadId } from '../../ledger/ids.ts'
 import type { LeaseKeeper } from '../../ledger/lease-keeper.ts'
-import { appendContext } from '../../storage/append-context.ts'
+import { type AppendContext, appendContext } from '../../storage/append-context.ts'
 import { UploadNotFound } from '../../storage/outcomes.ts'
 import { Problem } from '../errors.ts'
 
@@ -34,6 +34,7 @@ class LeaseLock implements Lock {
     const uploadId = parseUploadId(this.#id)
     if (!uploadId) throw new UploadNotFound()
     const context = appendContext()
+    if (onlyCreates(context)) return
     const taken = await this.#leases.take({
       uploadId,
       ownerId: context.ownerId,
@@ -58,4 +59,12 @@ class LeaseLock implements Lock {
     const { lease } = appendContext()
     if (lease) await this.#leases.release(lease)
   }
+}
+
+/**
+ * A creation without bytes writes nothing after its row, so there is nothing to guard; an empty file is
+ * complete at once and must be. Only a creation knows its upload before it asks for the lease.
+ */
+function onlyCreates({ upload, bodyLength }: AppendContext): boolean {
+  return upload !== undefined && bodyLength === 0 && upload.size !== 0
 }

@@ -39,6 +39,15 @@ export function byteCountHeader(request: Request, name: string): number | undefi
   return value
 }
 
+/**
+ * Bytes a request says its body has; undefined when it comes in chunks. Node has checked the header, and
+ * a request with neither header has no body.
+ */
+export function declaredBodyLength(request: Request): number | undefined {
+  if (request.headers['transfer-encoding'] !== undefined) return undefined
+  return Number(request.headers['content-length'] ?? 0)
+}
+
 /** tus 1.0 § creation, § creation-with-upload, § creation-defer-length. */
 export function checkCreation(request: Request): void {
   const length = byteCountHeader(request, 'Upload-Length')

@@ -1,7 +1,7 @@
 import { ERRORS } from '@tus/utils'
 import { Refusal } from '../../hooks/refusal.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import { StorageFull } from '../../storage/objects.ts'
+import { StorageAway, StorageFull } from '../../storage/objects.ts'
 import { LeaseLost, UploadGone, UploadNotFound } from '../../storage/outcomes.ts'
 import { notFound, Problem } from '../errors.ts'
 
@@ -30,6 +30,12 @@ export function translateTusError(error: unknown, upload: UploadRow | undefined)
   }
   if (error instanceof StorageFull) {
     return new Problem('storage-full', 'The storage is full; what was received so far is kept.', {
+      cause: error,
+    })
+  }
+  if (error instanceof StorageAway) {
+    return new Problem('unavailable', 'The storage does not answer; what was acknowledged is kept.', {
+      headers: { 'Retry-After': '5' },
       cause: error,
     })
   }

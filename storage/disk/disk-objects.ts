@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { access, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { access, copyFile, link, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
-import { type ByteRange, ObjectMissing, type Objects, StorageFull } from '../objects.ts'
+import { ObjectMissing, type Objects, type ReadOptions, StorageFull } from '../objects.ts'
 
 const isCode = (error: unknown, ...codes: string[]): boolean =>
   error instanceof Error && 'code' in error && codes.includes(String(error.code))
@@ -48,9 +48,10 @@ export class DiskObjects implements Objects {
     return path
   }
 
-  async read(key: string, range?: ByteRange): Promise<Readable> {
+  /** Files have no etag: one that is complete is never written to again. */
+  async read(key: string, { range }: ReadOptions = {}): Promise<Readable> {
     const handle = await open(this.pathOf(key), 'r').catch((error: unknown) => {
-      throw isCode(error, 'ENOENT') ? new ObjectMissing(key, { cause: error }) : error
+      throw missingOr(error, key)
     })
     // The stream closes the handle when it ends or is destroyed.
     return createReadStream('', { fd: handle, highWaterMark: 256 * 1024, ...range })
@@ -65,11 +66,9 @@ export class DiskObjects implements Objects {
     }
   }
 
+  /** Files carry no headers: how they are served is decided with each request. */
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    const path = this.pathOf(key)
-    const temporary = `${path}.${randomUUID()}.tmp`
-    try {
-      await mkdir(dirname(path), { recursive: true })
+    await this.#replace(key, async (temporary) => {
       const handle = await open(temporary, 'wx')
       try {
         await handle.writeFile(bytes)
@@ -77,11 +76,26 @@ export class DiskObjects implements Objects {
       } finally {
         await handle.close()
       }
-      await rename(temporary, path)
+    })
+  }
+
+  /** By a hard link, or by copying the bytes where the file system has none. */
+  async copy(from: string, to: string): Promise<void> {
+    const source = this.pathOf(from)
+    const path = this.pathOf(to)
+    await stat(source).catch((error: unknown) => {
+      throw missingOr(error, from)
+    })
+    try {
+      await makeDirectory(dirname(path))
+      // At its place at once, so that a crash leaves nothing beside it.
+      await link(source, path)
       await syncDirectory(dirname(path))
     } catch (error) {
-      await rm(temporary, { force: true })
-      throw translateWriteError(error)
+      if (isCode(error, 'EEXIST')) await this.#replace(to, (temporary) => link(source, temporary))
+      else if (isCode(error, 'EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'ENOSYS'))
+        await this.#replace(to, (temporary) => copyDurably(source, temporary))
+      else throw translateWriteError(missingOr(error, from))
     }
   }
 
@@ -100,8 +114,53 @@ export class DiskObjects implements Objects {
     return this.pathOf(key)
   }
 
+  async link(): Promise<undefined> {
+    return undefined
+  }
+
   async checkWritable(): Promise<void> {
     await access(join(this.directory, 'uploads'), constants.W_OK)
+  }
+
+  /** Lets `write` make a new file, and puts it durably in the place of the key's. */
+  async #replace(key: string, write: (temporary: string) => Promise<void>): Promise<void> {
+    const path = this.pathOf(key)
+    const temporary = `${path}.${randomUUID()}.tmp`
+    try {
+      await makeDirectory(dirname(path))
+      await write(temporary)
+      await rename(temporary, path)
+      await syncDirectory(dirname(path))
+    } catch (error) {
+      throw translateWriteError(error)
+    } finally {
+      // Still there after a failure, and after renaming one link of a file to another of the same, which does nothing.
+      await rm(temporary, { force: true })
+    }
+  }
+}
+
+function missingOr(error: unknown, key: string): unknown {
+  return isCode(error, 'ENOENT') ? new ObjectMissing(key, { cause: error }) : error
+}
+
+async function copyDurably(from: string, to: string): Promise<void> {
+  await copyFile(from, to, constants.COPYFILE_EXCL)
+  const handle = await open(to, 'r+')
+  try {
+    await handle.datasync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Makes a directory and those above it, so that they survive a crash. */
+async function makeDirectory(directory: string): Promise<void> {
+  const first = await mkdir(directory, { recursive: true })
+  if (first === undefined) return
+  for (let made = directory; ; made = dirname(made)) {
+    await syncDirectory(dirname(made))
+    if (made === first || made === dirname(made)) return
   }
 }
 

@@ -1,21 +1,17 @@
-import { Readable } from 'node:stream'
 import { FileStore } from '@tus/file-store'
-import { ERRORS, Upload } from '@tus/utils'
-import type { Ledger } from '../../ledger/database.ts'
-import { parseUploadId, type UploadId } from '../../ledger/ids.ts'
+import { ERRORS, type Upload } from '@tus/utils'
 import type { Lease } from '../../ledger/lease-keeper.ts'
-import { declareLength, findUpload, type UploadRow } from '../../ledger/uploads.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
 import { appendContext, requireLease } from '../append-context.ts'
 import type { Commits } from '../commits.ts'
-import { LeaseLost, UploadGone, UploadNotFound } from '../outcomes.ts'
+import { LeaseLost, UploadNotFound } from '../outcomes.ts'
+import type { DiskSync } from '../storage.ts'
+import { isTooLong, type UploadBooks } from '../upload-books.ts'
 import type { DiskObjects } from './disk-objects.ts'
 import { FileWriter } from './file-writer.ts'
 
-/** When written bytes are forced to the disk: before every acknowledgement, before the last, or never. */
-export type DiskSync = 'always' | 'finish' | 'never'
-
 export type DiskStoreOptions = {
-  db: Ledger
+  books: UploadBooks
   commits: Commits
   objects: DiskObjects
   sync: DiskSync
@@ -51,51 +47,27 @@ export class DiskStore extends FileStore {
 
   /** The upload's row exists by now; an empty file is complete as soon as it is created. */
   override async create(upload: Upload): Promise<Upload> {
-    const { upload: row } = appendContext()
-    if (!row) throw new UploadNotFound()
-    upload.creation_date = this.#beganAt(row)
-    if (row.size === 0) await this.write(emptySource(), upload.id, 0)
+    if (this.#options.books.created(upload).size === 0) await this.write(nothing(), upload.id, 0)
     return upload
   }
 
   override async getUpload(id: string): Promise<Upload> {
-    const context = appendContext()
-    const { db, objects } = this.#options
-    const row = await findUpload(db, context.ownerId, asUploadId(id))
-    if (!row) throw new UploadNotFound()
-    context.upload = row
-    if (row.state !== 'open' && row.state !== 'received') throw new UploadGone(row)
-    if (row.state === 'open' && row.expires_at.getTime() <= Date.now()) {
-      throw new UploadGone({ ...row, state: 'expired' })
-    }
-    const stored = row.state === 'open' ? ((await objects.sizeOf(row.storage_key)) ?? 0) : row.offset
-    return new Upload({
-      id,
-      size: row.size ?? undefined,
-      offset: Math.min(row.offset, stored),
-      metadata: row.metadata,
-      // Only an open upload expires; without a date the handlers do not look.
-      creation_date: row.state === 'open' ? this.#beganAt(row) : undefined,
-    })
+    const { books, objects } = this.#options
+    const row = await books.find(id)
+    const isPartial = row.state === 'open' && row.offset > 0
+    const stored = isPartial ? ((await objects.sizeOf(row.storage_key)) ?? 0) : row.offset
+    return books.describe(row, Math.min(row.offset, stored))
   }
 
-  override async declareUploadLength(id: string, size: number): Promise<void> {
-    const { upload } = appendContext()
-    const lease = requireLease()
-    if (
-      !upload ||
-      !(await declareLength(this.#options.db, { id: asUploadId(id), fence: lease.fence, size }))
-    ) {
-      throw new LeaseLost()
-    }
-    upload.size = size
+  override async declareUploadLength(_id: string, size: number): Promise<void> {
+    await this.#options.books.declareLength(size)
   }
 
   /**
    * Appends a request's body. Resolves with the new offset once the ledger has it; when the source
    * fails, what arrived before is kept and the failure passed on.
    */
-  override async write(source: Readable, _id: string, offset: number): Promise<number> {
+  override async write(source: AsyncIterable<Uint8Array>, _id: string, offset: number): Promise<number> {
     const context = appendContext()
     const { upload } = context
     if (!upload) throw new UploadNotFound()
@@ -125,31 +97,28 @@ export class DiskStore extends FileStore {
     }
   }
 
-  /** tus 1.0 § termination. The bytes go by the job that the ledger enqueued in the same commit. */
   override async remove(id: string): Promise<void> {
-    await this.getUpload(id)
-    const { upload } = appendContext()
-    if (!upload) throw new UploadNotFound()
-    await this.#options.commits.terminate(upload, requireLease())
+    await this.#options.books.terminate(id)
   }
 
   override async deleteExpired(): Promise<number> {
     throw new Error('expiry is decided by the ledger')
   }
 
-  /** The handlers add the configured period to it, which must give what the ledger has decided. */
-  #beganAt(row: UploadRow): string {
-    return new Date(row.expires_at.getTime() - this.#options.expiresAfterMs).toISOString()
-  }
-
-  async #receive(source: Readable, writer: FileWriter, upload: UploadRow, lease: Lease, offset: number) {
+  async #receive(
+    source: AsyncIterable<Uint8Array>,
+    writer: FileWriter,
+    upload: UploadRow,
+    lease: Lease,
+    offset: number,
+  ) {
     const { onReceived } = appendContext()
     const mayWrite = () => lease.isCurrent()
     let received = offset
     let failure: unknown
     let checkpointAt = performance.now() + CHECKPOINT_MS
     try {
-      for await (const chunk of source as AsyncIterable<Uint8Array>) {
+      for await (const chunk of source) {
         if (!mayWrite()) throw new LeaseLost()
         received += chunk.byteLength
         await writer.write(chunk, mayWrite)
@@ -180,19 +149,4 @@ export class DiskStore extends FileStore {
   }
 }
 
-/** The package's limiter has seen more bytes than the upload has room for. */
-function isTooLong(failure: unknown): boolean {
-  return failure instanceof Error && 'status_code' in failure && failure.status_code === 413
-}
-
-function asUploadId(text: string): UploadId {
-  const id = parseUploadId(text)
-  if (!id) throw new UploadNotFound()
-  return id
-}
-
 async function* nothing(): AsyncGenerator<Uint8Array> {}
-
-function emptySource(): Readable {
-  return Readable.from(nothing())
-}

@@ -82,15 +82,31 @@ describe('a file writer', () => {
       await writeAtMost(most)
       const bytes = most === 1 ? 300 : 1_000_000
       const chunks = Array.from({ length: 10 }, (_, index) => chunk(String(index), bytes / 10))
+      const whole = Buffer.concat(chunks)
       // Nothing in between and at the end is a chunk as well.
       for (const part of [...chunks.slice(0, 5), chunk('', 0), ...chunks.slice(5), chunk('', 0)]) {
         await file.write(part, allowed)
       }
       await file.flush(allowed)
       expect(file.written).toBe(bytes)
-      expect((await readFile(path)).equals(Buffer.concat(chunks))).toBe(true)
+      expect((await readFile(path)).equals(whole)).toBe(true)
     },
   )
+
+  it('frees what it has written, and what it might not write, but nobody else’s memory', async () => {
+    const file = await openAt(0)
+    const shared = Buffer.alloc(100, 's')
+    const [written, part, dropped] = [chunk('a', 100), shared.subarray(0, 50), chunk('b', 100)]
+    await file.write(written, allowed)
+    await file.write(part, allowed)
+    expect(written).toEqual(chunk('a', 100))
+    await file.flush(allowed)
+    await file.write(dropped, allowed)
+    await expect(file.flush(forbidden)).rejects.toThrow(LeaseLost)
+    expect([written.length, dropped.length]).toEqual([0, 0])
+    expect(shared).toEqual(Buffer.alloc(100, 's'))
+    expect(await readFile(path, 'utf8')).toBe('a'.repeat(100) + 's'.repeat(50))
+  })
 
   it('opened at an offset cuts off what an earlier request left behind it, and goes on there', async () => {
     await writeFile(path, 'acknowledged, and then some')

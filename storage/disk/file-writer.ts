@@ -1,11 +1,14 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { freeChunk } from '../free-chunk.ts'
 import { LeaseLost } from '../outcomes.ts'
 import { syncDirectory, translateWriteError } from './disk-objects.ts'
 
 /** Chunks are gathered up to this size, so that one system call writes several. */
 const GATHER_BYTES = 512 * 1024
+
+const CREATE_EMPTY = constants.O_CREAT | constants.O_TRUNC
 
 /** Writes bytes one after the other into a file, from a given offset on. */
 export class FileWriter {
@@ -26,10 +29,10 @@ export class FileWriter {
   static async open(path: string, offset: number): Promise<FileWriter> {
     try {
       const isNew = offset === 0
-      const handle = await open(path, constants.O_RDWR | (isNew ? constants.O_CREAT : 0), 0o640)
+      const handle = await open(path, constants.O_RDWR | (isNew ? CREATE_EMPTY : 0), 0o640)
       try {
-        if ((await handle.stat()).size > offset) await handle.truncate(offset)
         if (isNew) await syncDirectory(dirname(path))
+        else if ((await handle.stat()).size > offset) await handle.truncate(offset)
       } catch (error) {
         await handle.close()
         throw error
@@ -45,7 +48,10 @@ export class FileWriter {
     return this.#written
   }
 
-  /** Takes a chunk; resolves when there is room for the next. `mayWrite` is asked before each write. */
+  /**
+   * Takes a chunk over, to free it once it is written; resolves when there is room for the next.
+   * `mayWrite` is asked before each write.
+   */
   async write(chunk: Uint8Array, mayWrite: () => boolean): Promise<void> {
     this.#gathered.push(chunk)
     this.#gatheredBytes += chunk.byteLength
@@ -57,18 +63,13 @@ export class FileWriter {
    * any more; what was gathered is then dropped, so nothing may be written after it.
    */
   async flush(mayWrite: () => boolean): Promise<void> {
-    let pending = this.#gathered
+    const chunks = this.#gathered
     this.#gathered = []
     this.#gatheredBytes = 0
-    while (pending.length > 0) {
-      if (!mayWrite()) throw new LeaseLost()
-      try {
-        const { bytesWritten } = await this.#handle.writev(pending, this.#written)
-        this.#written += bytesWritten
-        pending = skipBytes(pending, bytesWritten)
-      } catch (error) {
-        throw translateWriteError(error)
-      }
+    try {
+      await this.#writeAll(chunks, mayWrite)
+    } finally {
+      for (const chunk of chunks) freeChunk(chunk)
     }
   }
 
@@ -84,9 +85,23 @@ export class FileWriter {
   async close(): Promise<void> {
     await this.#handle.close()
   }
+
+  async #writeAll(chunks: readonly Uint8Array[], mayWrite: () => boolean): Promise<void> {
+    let pending = chunks
+    while (pending.length > 0) {
+      if (!mayWrite()) throw new LeaseLost()
+      try {
+        const { bytesWritten } = await this.#handle.writev(pending, this.#written)
+        this.#written += bytesWritten
+        pending = skipBytes(pending, bytesWritten)
+      } catch (error) {
+        throw translateWriteError(error)
+      }
+    }
+  }
 }
 
-function skipBytes(chunks: Uint8Array[], count: number): Uint8Array[] {
+function skipBytes(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
   let left = count
   let index = 0
   for (; index < chunks.length; index++) {

@@ -9,7 +9,9 @@ import { createQueues, openQueues } from '../../processing/queues.ts'
 import { startEmbeddedPostgres } from '../../server/embedded/postgres.ts'
 import { createLog } from '../../server/log.ts'
 import { Releasers } from '../../server/releasers.ts'
+import { type S3Access, startCephInBackground } from './ceph.ts'
 import { startClamd } from './clamd.ts'
+import { requires } from './requirements.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -19,12 +21,19 @@ declare module 'vitest' {
     postgresTemplate: string
     /** `CLAMD_URL` of a clamd that knows the EICAR test file; nothing listens there without clamd. */
     clamdUrl: string
+    /** The S3 gateway, which may still be starting: `freshBucket()` waits for it. Null where Ceph is missing. */
+    s3: S3Access | null
+    /** Tells how its start went; see `CephStatus`. */
+    s3StatusFile: string
   }
 }
 
 const TEMPLATE = 'landfall_template'
 
-/** Starts one PostgreSQL and one clamd for the whole run; every test file copies a database of its own. */
+/**
+ * Starts one PostgreSQL, one clamd and one Ceph for the whole run. Every test file copies a database of its own and
+ * makes its own buckets.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const log = createLog({ level: 'warn', name: 'test-services' })
   const releasers = new Releasers()
@@ -33,6 +42,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
     // As root, PostgreSQL runs as another user, who has to get through.
     await chmod(directory, 0o755)
     releasers.add('directory', () => rm(directory, { recursive: true, force: true }))
+
+    // Nobody but the tests of S3 waits for it.
+    const ceph = requires('ceph').met ? await startCephInBackground(join(directory, 'ceph')) : undefined
+    if (ceph) releasers.add('ceph', () => ceph.stop())
+    project.provide('s3', ceph?.access ?? null)
+    project.provide('s3StatusFile', ceph?.statusFile ?? '')
 
     const postgres = await startEmbeddedPostgres(join(directory, 'postgres'), log)
     releasers.add('postgres', () => postgres.stop())

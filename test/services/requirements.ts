@@ -1,6 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { TestRunner } from 'vitest'
+import { privateMounts } from './private-mounts.ts'
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -10,7 +11,10 @@ declare module 'vitest' {
 }
 
 /** A system program that some tests cannot do without. `scripts/bootstrap.sh test` installs them where it can. */
-export type Requirement = 'ffmpeg' | 'clamd' | 'chromium'
+type Program = 'ffmpeg' | 'clamd' | 'chromium' | 'ceph'
+
+/** A program, or leave to mount a small file system in memory. */
+export type Requirement = Program | 'tmpfs'
 
 export type Met = { met: true } | { met: false; reason: string }
 
@@ -23,9 +27,8 @@ export type Met = { met: true } | { met: false; reason: string }
  * An unmet requirement is remembered on the file, so that `npm test` can name it beside the skipped tests.
  */
 export function requires(requirement: Requirement): Met {
-  const missing = missingPrograms(requirement)
-  if (missing.length === 0) return { met: true }
-  const reason = `${missing.join(' and ')} not found on this machine`
+  const reason = requirement === 'tmpfs' ? whyNoMounts() : whyMissing(requirement)
+  if (reason === undefined) return { met: true }
   recordOnTestFile(reason)
   return { met: false, reason }
 }
@@ -40,20 +43,28 @@ export function programPath(name: ProgramName): string {
   return path
 }
 
-export type ProgramName = 'ffmpeg' | 'ffprobe' | 'clamd' | 'chromium'
+export type ProgramName =
+  | 'ffmpeg'
+  | 'ffprobe'
+  | 'clamd'
+  | 'chromium'
+  | 'ceph-mon'
+  | 'ceph-osd'
+  | 'monmaptool'
+  | 'radosgw'
+  | 'radosgw-admin'
 
 const programsOf = {
   ffmpeg: ['ffmpeg', 'ffprobe'],
   clamd: ['clamd'],
   chromium: ['chromium'],
-} satisfies Record<Requirement, ProgramName[]>
+  ceph: ['ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'radosgw-admin'],
+} satisfies Record<Program, ProgramName[]>
 
-const namesOf = {
-  ffmpeg: ['ffmpeg'],
-  ffprobe: ['ffprobe'],
-  clamd: ['clamd'],
+/** Of the programs that are not simply called by their name. */
+const namesOf: Partial<Record<ProgramName, string[]>> = {
   chromium: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
-} satisfies Record<ProgramName, string[]>
+}
 
 // Debian keeps clamd in /usr/sbin and Homebrew in its own sbin, which need not be on a user's PATH.
 const foldersBeyondPath = [
@@ -70,20 +81,24 @@ const browsersOfMacOs = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ]
 
-function missingPrograms(requirement: Requirement): ProgramName[] {
-  return programsOf[requirement].filter((name) => findProgram(name) === undefined)
+function whyMissing(program: Program): string | undefined {
+  const missing = programsOf[program].filter((name) => findProgram(name) === undefined)
+  return missing.length === 0 ? undefined : `${missing.join(' and ')} not found on this machine`
+}
+
+function whyNoMounts(): string | undefined {
+  return privateMounts() ? undefined : 'nothing may be mounted on this machine'
 }
 
 function findProgram(name: ProgramName): string | undefined {
-  const chosen = {
+  const chosenPrograms: Partial<Record<ProgramName, string>> = {
     ffmpeg: process.env.FFMPEG_PATH,
     ffprobe: process.env.FFPROBE_PATH,
-    clamd: '',
-    chromium: '',
-  }[name]
+  }
+  const chosen = chosenPrograms[name]
   if (chosen) return isProgram(chosen) ? chosen : undefined
   const folders = [...(process.env.PATH ?? '').split(delimiter).filter(Boolean), ...foldersBeyondPath]
-  const candidates = namesOf[name].flatMap((file) => folders.map((folder) => join(folder, file)))
+  const candidates = (namesOf[name] ?? [name]).flatMap((file) => folders.map((folder) => join(folder, file)))
   return [...candidates, ...(name === 'chromium' ? browsersOfMacOs : [])].find(isProgram)
 }
 

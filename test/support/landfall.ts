@@ -11,15 +11,23 @@ import { parseConfig } from '../../server/config.ts'
 import { startHttpServer } from '../../server/http-server.ts'
 import { createLog } from '../../server/log.ts'
 import { Releasers } from '../../server/releasers.ts'
+import { freshBucket } from './bucket.ts'
+import { type Stored, storedInBucket, storedOnDisk } from './stored.ts'
 
 const PAGE_DIRECTORY = join(import.meta.dirname, '..', '..', 'client-demo', 'dist')
 
 export const SECRET = 'a-secret-that-only-the-tests-know-0123456789'
 
+export type StorageKind = 'disk' | 's3'
+
 export type Landfall = {
   url: string
   dataDirectory: string
   connectionString: string
+  /** Environment variables that say where bytes are stored, for processes beside this one. */
+  storageEnv: Record<string, string>
+  /** Where its bytes are, whatever that is. */
+  stored: Stored
   /** The ledger, for looking at what requests left behind. */
   db: Ledger
   /** A bearer token of this user. */
@@ -34,6 +42,10 @@ export type LandfallOptions = {
   env?: Record<string, string>
   /** Runs no worker: files stay received. */
   withoutWorker?: boolean
+  /** Where bytes are stored: on disk unless it says otherwise. A bucket is a fresh one. */
+  storage?: StorageKind
+  /** Another node of this one: on its database, its directory and its storage. */
+  beside?: Landfall
   /** Serves this database instead of a fresh one. */
   connectionString?: string
   dataDirectory?: string
@@ -57,22 +69,21 @@ export async function freshDatabase(): Promise<string> {
 export async function startLandfall(options: LandfallOptions = {}): Promise<Landfall> {
   const releasers = new Releasers()
   const log = createLog({ level: process.env.TEST_LOG_LEVEL ?? 'silent', name: 'test' })
-  const connectionString = options.connectionString ?? (await freshDatabase())
-  const dataDirectory = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), 'landfall-data-')))
-  if (!options.dataDirectory) releasers.add('data', () => rm(dataDirectory, { recursive: true, force: true }))
-  const config = parseConfig(
-    {
-      AUTH_JWT_SECRET: SECRET,
-      DATABASE_URL: connectionString,
-      DATA_DIR: dataDirectory,
-      PORT: '0',
-      CLAMD_URL: inject('clamdUrl'),
-      ...(options.page ? { AUTH_DEV_TOKENS: 'true' } : {}),
-      ...options.env,
-    },
-    { auth: true },
-  )
   try {
+    const { connectionString, dataDirectory, storageEnv, stored } = await placesOf(options, releasers)
+    const config = parseConfig(
+      {
+        AUTH_JWT_SECRET: SECRET,
+        DATABASE_URL: connectionString,
+        DATA_DIR: dataDirectory,
+        PORT: '0',
+        CLAMD_URL: inject('clamdUrl'),
+        ...storageEnv,
+        ...(options.page ? { AUTH_DEV_TOKENS: 'true' } : {}),
+        ...options.env,
+      },
+      { auth: true },
+    )
     const server = await startHttpServer({
       config,
       log,
@@ -99,6 +110,8 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
       url,
       dataDirectory,
       connectionString,
+      storageEnv,
+      stored,
       db,
       token,
       as:
@@ -114,4 +127,20 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
     await releasers.releaseAll(log)
     throw error
   }
+}
+
+type Places = Pick<Landfall, 'connectionString' | 'dataDirectory' | 'storageEnv' | 'stored'>
+
+/** Those of the node beside it, or those asked for, or else new ones, which go with it. */
+async function placesOf(options: LandfallOptions, releasers: Releasers): Promise<Places> {
+  if (options.beside) return options.beside
+  const connectionString = options.connectionString ?? (await freshDatabase())
+  const dataDirectory = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), 'landfall-data-')))
+  if (!options.dataDirectory) releasers.add('data', () => rm(dataDirectory, { recursive: true, force: true }))
+  if (options.storage !== 's3') {
+    return { connectionString, dataDirectory, storageEnv: {}, stored: storedOnDisk(dataDirectory) }
+  }
+  const bucket = await freshBucket()
+  releasers.add('bucket', () => bucket.close())
+  return { connectionString, dataDirectory, storageEnv: bucket.env(), stored: storedInBucket(bucket) }
 }

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Writes .env with new secrets for docker-compose.yml, beside it and once: with other secrets the data in the volumes
+# could no longer be reached.
+set -eu
+cd -- "$(dirname -- "$0")/.."
+umask 077
+
+if [ -e .env ]; then
+  echo '.env is there already; nothing was changed' >&2
+  exit 1
+fi
+
+# random BYTES: as many random bytes, in hexadecimal digits.
+random() { od -An -N "$1" -v -tx1 /dev/urandom | tr -d ' \n'; }
+
+cat >.env <<SETTINGS
+# Secrets and settings of docker-compose.yml. Keep it out of git, and keep a copy beside your backups.
+
+POSTGRES_PASSWORD=$(random 24)
+
+# The bucket's key, in the form that Garage wants: GK and 24 digits, 64 digits.
+S3_ACCESS_KEY=GK$(random 12)
+S3_SECRET_KEY=$(random 32)
+GARAGE_RPC_SECRET=$(random 32)
+
+# Who may upload: a secret shared with whoever issues tokens. Or AUTH_JWKS_URL or AUTH_JWT_PUBLIC_KEY in its place.
+AUTH_JWT_SECRET=$(random 32)
+# AUTH_ISSUER=
+# AUTH_AUDIENCE=
+
+# Address and port on this machine.
+# LANDFALL_LISTEN=127.0.0.1:1080
+
+# How clients reach it through a proxy, and which pages may use it.
+# PUBLIC_URL=https://uploads.example
+# TRUST_PROXY=1
+# CORS_ORIGINS=https://app.example
+# UPLOAD_MAX_SIZE=500MB
+SETTINGS
+echo 'wrote .env' >&2

@@ -1,0 +1,223 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import type { UploadId } from './ids.ts'
+
+// What an upload has in S3 before it is one object. Nothing ever lists the bucket: what is not named here does not
+// exist, so a name is written down before the bucket is told to make what it names.
+
+/** One part of the grid, as the bucket acknowledged it. */
+export type PartRow = { partNumber: number; offset: number; size: number; etag: string }
+
+/**
+ * Bytes `[offset, offset + size)` in an object of their own, because they fill no part yet. `isSure`: the first
+ * call to store it succeeded, so that none can still arrive when it has been removed.
+ */
+export type TailRow = { key: string; offset: number; size: number; etag: string; isSure: boolean }
+
+/** What an append makes count together with the new offset. */
+export type Pieces = { parts: readonly PartRow[]; tails: readonly TailRow[] }
+
+/**
+ * Common table expressions, to follow one called `appended` that returns the upload's `id`: the pieces are
+ * recorded if, and only if, the offset moves.
+ */
+export function recordPieces(pieces: Pieces | undefined): RawBuilder<unknown> {
+  if (!pieces) return sql``
+  const parts = JSON.stringify(
+    pieces.parts.map(({ partNumber, offset, size, etag }) => ({
+      part_number: partNumber,
+      at: offset,
+      size,
+      etag,
+    })),
+  )
+  const tails = JSON.stringify(pieces.tails)
+  return sql`
+    , parts as (
+      insert into landfall.upload_parts (upload_id, part_number, "offset", size, etag)
+      select a.id, p.part_number, p.at, p.size, p.etag
+        from appended a,
+             jsonb_to_recordset(${parts}::jsonb) as p (part_number integer, at bigint, size bigint, etag text)
+      on conflict (upload_id, part_number) do update set
+        "offset" = excluded."offset", size = excluded.size, etag = excluded.etag
+    ), tails as (
+      update landfall.upload_tails t set etag = p.etag, is_sure = p."isSure"
+        from appended a, jsonb_to_recordset(${tails}::jsonb) as p (key text, etag text, "isSure" boolean)
+       where t.upload_id = a.id and t.storage_key = p.key
+    )`
+}
+
+type Fenced = { id: UploadId; fence: string }
+
+/** `held`: the upload if the lease is current and it is open. The lease row is locked first, as by every append. */
+const held = ({ id, fence }: Fenced) => sql`
+  lease as (
+    select upload_id from landfall.upload_locks
+     where upload_id = ${id} and fence = ${fence}::uuid for update
+  ), held as (
+    select u.id, u.multipart_unsure from landfall.uploads u join lease on lease.upload_id = u.id
+     where u.state = 'open' for update of u
+  )`
+
+/**
+ * Notes that a multipart upload is about to be opened, and fixes the part size with it. Returns whether one
+ * may have been opened before whose id was lost; undefined when the lease was.
+ */
+export async function beginMultipart(
+  db: Ledger,
+  upload: Fenced & { partSize: number },
+): Promise<{ wasUnsure: boolean } | undefined> {
+  const { rows } = await sql<{ was_unsure: boolean }>`
+    with ${held(upload)}
+    update landfall.uploads u
+       set multipart_unsure = true, part_size = coalesce(u.part_size, ${upload.partSize}::bigint)
+      from held where u.id = held.id
+    returning held.multipart_unsure as was_unsure`.execute(db)
+  return rows[0] && { wasUnsure: rows[0].was_unsure }
+}
+
+/** Records the multipart upload that was opened. Returns false when the lease was lost: nobody will use it. */
+export async function recordMultipart(
+  db: Ledger,
+  upload: Fenced & { multipartId: string; isUnsure: boolean },
+): Promise<boolean> {
+  const { rows } = await sql`
+    with ${held(upload)}
+    update landfall.uploads u
+       set multipart_id = ${upload.multipartId}, multipart_unsure = ${upload.isUnsure}
+      from held where u.id = held.id
+    returning u.id`.execute(db)
+  return rows.length > 0
+}
+
+/** Writes down the key of a tail that is about to be stored. Returns false when the lease was lost. */
+export async function announceTail(
+  db: Ledger,
+  upload: Fenced & { partSize: number; key: string; offset: number; size: number },
+): Promise<boolean> {
+  const { rows } = await sql`
+    with ${held(upload)}, sized as (
+      update landfall.uploads u set part_size = ${upload.partSize}::bigint
+        from held where u.id = held.id and u.part_size is null
+    )
+    insert into landfall.upload_tails (upload_id, storage_key, "offset", size)
+    select id, ${upload.key}, ${upload.offset}::bigint, ${upload.size}::bigint from held
+    returning upload_id`.execute(db)
+  return rows.length > 0
+}
+
+/** The tails that count and reach behind `from`, by offset, the longest first. */
+export async function countingTails(db: Ledger, id: UploadId, from: number): Promise<TailRow[]> {
+  const rows = await db
+    .selectFrom('upload_tails')
+    .select(['storage_key', 'offset', 'size', 'etag', 'is_sure'])
+    .where('upload_id', '=', id)
+    .where('etag', 'is not', null)
+    .where('dropped_at', 'is', null)
+    .where(sql<boolean>`"offset" + size > ${from}`)
+    .orderBy('offset')
+    .orderBy('size', 'desc')
+    .execute()
+  return rows.flatMap(({ storage_key, offset, size, etag, is_sure }) =>
+    etag === null ? [] : [{ key: storage_key, offset, size, etag, isSure: is_sure }],
+  )
+}
+
+/**
+ * After their objects were removed: forgets tails, but for those of which a call may still be on its way. They
+ * are kept, to be removed a second time.
+ */
+export async function dropTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
+  if (keys.length === 0) return
+  await sql`
+    with sure as (
+      delete from landfall.upload_tails
+       where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and is_sure
+    )
+    update landfall.upload_tails set dropped_at = now()
+     where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and not is_sure and dropped_at is null
+  `.execute(db)
+}
+
+/** Notes that a late call may still make this object of an ended upload, though it was removed. */
+export async function expectLate(db: Ledger, id: UploadId, key: string): Promise<void> {
+  await db
+    .insertInto('upload_tails')
+    .values({ upload_id: id, storage_key: key, offset: 0, size: 1, etag: null, dropped_at: new Date() })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+/** Uploads of which something has to be removed a second time, because the first was longer ago than `ageMs`. */
+export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): Promise<UploadId[]> {
+  const { rows } = await sql<{ id: UploadId }>`
+    select upload_id as id from landfall.upload_tails
+     where dropped_at < now() - make_interval(secs => ${ageMs / 1000})
+    union
+    select id from landfall.uploads
+     where multipart_unsure and state <> 'open' and updated_at < now() - make_interval(secs => ${ageMs / 1000})
+    limit ${limit}`.execute(db)
+  return rows.map(({ id }) => id)
+}
+
+/** Forgets what was removed a second time. */
+export async function forgetDropped(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
+  await sql`
+    with gone as (
+      delete from landfall.upload_tails
+       where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and dropped_at is not null
+    )
+    update landfall.uploads set multipart_unsure = false where id = ${id} and multipart_unsure`.execute(db)
+}
+
+/** Forgets a multipart upload that was completed or given up. */
+export async function forgetMultipart(db: Ledger, id: UploadId): Promise<void> {
+  await db.updateTable('uploads').set({ multipart_id: null }).where('id', '=', id).execute()
+}
+
+/** Everything that an upload may have in the bucket, whatever its state. */
+export type UploadInBucket = {
+  storageKey: string
+  size: number | null
+  offset: number
+  partSize: number | null
+  multipartId: string | null
+  /** Other multipart uploads may be open for its key. */
+  isUnsure: boolean
+  parts: PartRow[]
+  tailKeys: string[]
+  /** Removed once already. */
+  droppedKeys: string[]
+}
+
+/** For the worker, which acts for no owner; undefined when there is no such upload. */
+export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadInBucket | undefined> {
+  const upload = await db
+    .selectFrom('uploads')
+    .select(['storage_key', 'size', 'offset', 'part_size', 'multipart_id', 'multipart_unsure'])
+    .where('id', '=', id)
+    .executeTakeFirst()
+  if (!upload) return undefined
+  const parts = await db
+    .selectFrom('upload_parts')
+    .select(['part_number as partNumber', 'offset', 'size', 'etag'])
+    .where('upload_id', '=', id)
+    .orderBy('part_number')
+    .execute()
+  const tails = await db
+    .selectFrom('upload_tails')
+    .select(['storage_key', 'dropped_at'])
+    .where('upload_id', '=', id)
+    .execute()
+  return {
+    storageKey: upload.storage_key,
+    size: upload.size,
+    offset: upload.offset,
+    partSize: upload.part_size,
+    multipartId: upload.multipart_id,
+    isUnsure: upload.multipart_unsure,
+    parts,
+    tailKeys: tails.filter((row) => row.dropped_at === null).map((row) => row.storage_key),
+    droppedKeys: tails.filter((row) => row.dropped_at !== null).map((row) => row.storage_key),
+  }
+}

@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest'
+import { BLOCK_BYTES, BlockPool, type Gatherer } from './block-pool.ts'
+
+/** Gathers blocks and, asked for them, sends them on a way that ends when the test says. */
+class TestGatherer implements Gatherer {
+  readonly pool: BlockPool
+  held: Buffer[] = []
+  flying: Buffer[] = []
+  fedAt: number
+  spills = 0
+
+  constructor(pool: BlockPool, fedAt: number) {
+    this.pool = pool
+    this.fedAt = fedAt
+    pool.enter(this)
+  }
+
+  get idleBlocks(): number {
+    return this.held.length
+  }
+
+  spill(): void {
+    this.spills += 1
+    this.flying.push(...this.held.splice(0))
+  }
+
+  async gather(count: number): Promise<void> {
+    this.held.push(...(await this.pool.take(count)))
+  }
+
+  land(): void {
+    this.pool.give(this.flying.splice(0))
+  }
+}
+
+const isDone = async (promise: Promise<unknown>): Promise<boolean> => {
+  let done = false
+  void promise.then(() => {
+    done = true
+  })
+  await new Promise(setImmediate)
+  return done
+}
+
+describe('the block pool', () => {
+  it('lends no more than its limit', async () => {
+    const pool = new BlockPool(4 * BLOCK_BYTES + 100)
+    const first = await pool.take(4)
+    const second = pool.take(1)
+    expect(await isDone(second)).toBe(false)
+    pool.give(first.splice(0, 1))
+    expect(await second).toHaveLength(1)
+    await expect(pool.take(5)).rejects.toThrow('more than there are')
+  })
+
+  it('serves in the order of asking, also who asks for much', async () => {
+    const pool = new BlockPool(4 * BLOCK_BYTES)
+    const lent = await pool.take(4)
+    const much = pool.take(3)
+    const little = pool.take(1)
+    pool.give(lent.splice(0, 2))
+    expect([await isDone(much), await isDone(little)]).toEqual([false, false])
+    expect(pool.takeNow(1)).toBeUndefined()
+    pool.give(lent.splice(0, 1))
+    expect([await isDone(much), await isDone(little)]).toEqual([true, false])
+    pool.give(lent)
+    expect(await isDone(little)).toBe(true)
+  })
+
+  it('asks blocks back from who was idle longest, and from no more than needed', async () => {
+    const pool = new BlockPool(6 * BLOCK_BYTES)
+    const stalled = new TestGatherer(pool, 1)
+    const slow = new TestGatherer(pool, 2)
+    const fast = new TestGatherer(pool, 3)
+    await slow.gather(2)
+    await stalled.gather(2)
+    await fast.gather(2)
+    const more = fast.gather(1)
+    expect([stalled.spills, slow.spills, fast.spills]).toEqual([1, 0, 0])
+    stalled.land()
+    await more
+    const much = fast.gather(3)
+    expect([stalled.spills, slow.spills, fast.spills]).toEqual([1, 1, 0])
+    slow.land()
+    await much
+  })
+
+  it('asks nobody while enough is on its way anyhow', async () => {
+    const pool = new BlockPool(4 * BLOCK_BYTES)
+    const one = new TestGatherer(pool, 1)
+    const other = new TestGatherer(pool, 2)
+    await one.gather(2)
+    await other.gather(2)
+    other.spill()
+    const more = other.gather(2)
+    expect(one.spills).toBe(0)
+    other.land()
+    await more
+  })
+
+  it('asks the one who waits as well, when there is nobody else', async () => {
+    const pool = new BlockPool(2 * BLOCK_BYTES)
+    const only = new TestGatherer(pool, 1)
+    await only.gather(2)
+    const more = only.gather(1)
+    expect(only.spills).toBe(1)
+    only.land()
+    await more
+  })
+
+  it('lets a crowd of stalled clients hold back nobody', async () => {
+    const pool = new BlockPool(8 * BLOCK_BYTES)
+    const crowd = Array.from({ length: 100 }, (_, i) => new TestGatherer(pool, i))
+    for (const stalled of crowd) {
+      const gathering = stalled.gather(1)
+      for (const other of crowd) other.land()
+      await gathering
+    }
+    const busy = new TestGatherer(pool, 1000)
+    for (let i = 0; i < 50; i++) {
+      const gathering = busy.gather(1)
+      for (const other of crowd) other.land()
+      busy.flying.push(...busy.held.splice(0))
+      busy.land()
+      await gathering
+    }
+    expect(busy.spills).toBe(0)
+  })
+
+  it('shares its memory among those who gather, and keeps none when nobody does', async () => {
+    const pool = new BlockPool(10 * BLOCK_BYTES)
+    expect(pool.fairShare).toBe(10 * BLOCK_BYTES)
+    const one = new TestGatherer(pool, 1)
+    expect(pool.fairShare).toBe(5 * BLOCK_BYTES)
+    await one.gather(10)
+    one.spill()
+    one.land()
+    pool.leave(one)
+    expect(pool.fairShare).toBe(10 * BLOCK_BYTES)
+    expect(await pool.take(10)).toHaveLength(10)
+  })
+})

@@ -1,0 +1,43 @@
+import { StorageAway, StorageFull } from '../objects.ts'
+
+type S3Error = Error & { $metadata?: { httpStatusCode?: number } }
+
+const statusOf = (error: unknown): number | undefined =>
+  error instanceof Error ? (error as S3Error).$metadata?.httpStatusCode : undefined
+
+/** No such object or multipart upload, or another object than the one asked for. */
+export function isMissing(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return (
+    statusOf(error) === 404 ||
+    statusOf(error) === 412 ||
+    error.name === 'NoSuchUpload' ||
+    error.name === 'NoSuchKey'
+  )
+}
+
+/** The etags that a completion names are not those of the parts that are there. */
+export function isInvalidPart(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'InvalidPart' || error.name === 'EntityTooSmall')
+}
+
+const NEVER_PASSING = ['AbortError', 'CredentialsProviderError', 'LeaseLost']
+
+/** Whether the same call may succeed a moment later: anything but a clear answer that it never will. */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof Error) || NEVER_PASSING.includes(error.name)) {
+    return false
+  }
+  const status = statusOf(error)
+  if (status === undefined || status < 400 || status >= 500) return true
+  return status === 408 || status === 429 || error.name === 'RequestTimeout' || error.name === 'SlowDown'
+}
+
+/** A full bucket, or one that is away, as the rest of the house knows it. */
+export function translateS3Error(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const isFull =
+    statusOf(error) === 507 || ['QuotaExceeded', 'StorageFull', 'XMinioStorageFull'].includes(error.name)
+  if (isFull) return new StorageFull({ cause: error })
+  return isPassing(error) ? new StorageAway({ cause: error }) : error
+}

@@ -1,0 +1,84 @@
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ObjectMissing, StorageAway } from '../objects.ts'
+import type { S3, S3Reply } from './s3.ts'
+
+/** Replies in a row that may bring nothing new before the read is given up. */
+const FRUITLESS_REPLIES = 5
+const FIRST_DELAY_MS = 100
+
+/**
+ * One object, or a part of it, as a stream that outlives its connections: where a reply breaks off, ends short or
+ * falls silent, the next one goes on from there, of the very same object or not at all. It reads ahead no more
+ * than its buffer holds, and hangs up when it is destroyed.
+ */
+export class ObjectRead extends Readable {
+  readonly #s3: S3
+  readonly #key: string
+  readonly #chunks: AsyncGenerator<Uint8Array>
+  readonly #stopping = new AbortController()
+  #reply: S3Reply
+
+  /** Goes on with the first reply, which says what object and which bytes of it are read. */
+  constructor(s3: S3, key: string, first: S3Reply) {
+    super({ highWaterMark: 256 * 1024 })
+    this.#s3 = s3
+    this.#key = key
+    this.#reply = listened(first)
+    this.#chunks = this.#receive(first)
+  }
+
+  override _read(): void {
+    this.#chunks.next().then(
+      ({ done, value }) => this.push(done ? null : value),
+      (error) => this.destroy(error),
+    )
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#stopping.abort()
+    this.#reply.body.destroy()
+    callback(error)
+  }
+
+  async *#receive({ start, end, etag }: S3Reply): AsyncGenerator<Uint8Array> {
+    const { signal } = this.#stopping
+    let at = start
+    for (let fruitless = 0; ; ) {
+      try {
+        for await (const chunk of this.#reply.body as AsyncIterable<Uint8Array>) {
+          at += chunk.byteLength
+          if (at > end + 1) throw new Error('S3 sent more than it announced')
+          fruitless = 0
+          yield chunk
+        }
+        if (at > end) return
+        throw new Error(`S3 ended a reply at ${at} of ${end + 1} bytes`)
+      } catch (error) {
+        fruitless += 1
+        if (at > end + 1 || fruitless > FRUITLESS_REPLIES) throw new StorageAway({ cause: error })
+      }
+      await sleep(FIRST_DELAY_MS * 2 ** (fruitless - 1) * (0.5 + Math.random()), undefined, { signal })
+      this.#reply = await this.#again({ start: at, end }, etag)
+    }
+  }
+
+  /** The rest of it. */
+  async #again(range: { start: number; end: number }, etag: string): Promise<S3Reply> {
+    const { signal } = this.#stopping
+    const reply = listened(await this.#s3.open(this.#key, { range, etag }, { signal }))
+    // Destroyed while it was on its way: nobody else would hang up.
+    if (signal.aborted) reply.body.destroy()
+    if (reply.end !== range.end) {
+      reply.body.destroy()
+      throw new ObjectMissing(this.#key)
+    }
+    return reply
+  }
+}
+
+/** A reply may break before somebody reads it; the reader then finds out by itself. */
+function listened(reply: S3Reply): S3Reply {
+  reply.body.on('error', () => {})
+  return reply
+}

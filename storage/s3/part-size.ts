@@ -1,0 +1,37 @@
+const MIB = 1024 * 1024
+/** S3 takes no smaller part but the last. */
+export const MIN_PART_BYTES = 5 * MIB
+/** Larger parts would be gathered for too long. */
+const MAX_CHUNK_BYTES = 64 * MIB
+const USUAL_PART_BYTES = 8 * MIB
+export const MAX_PARTS = 10_000
+
+export type PartSizeQuestion = {
+  /** Bytes of the first body; undefined when it does not say. */
+  bodyLength: number | undefined
+  /** Bytes of the whole upload, or the most it may become. */
+  size: number
+  isSizeKnown: boolean
+  /** Bytes of memory that this upload can count on. */
+  share: number
+}
+
+/**
+ * Bytes of every part but the last. A client that sends chunks of 5 to 64 MiB gets parts of that size, so that
+ * each of its requests is one part; others get 8 MiB. A whole file in one body is one part if memory allows.
+ * Never more than 10,000 parts.
+ */
+export function choosePartSize({ bodyLength, size, isSizeKnown, share }: PartSizeQuestion): number {
+  return Math.max(preferred({ bodyLength, size, isSizeKnown, share }), leastFor(size))
+}
+
+/** The smallest parts of which 10,000 hold so many bytes, in whole MiB. */
+export const leastFor = (size: number): number => Math.ceil(size / MAX_PARTS / MIB) * MIB
+
+function preferred({ bodyLength, size, isSizeKnown, share }: PartSizeQuestion): number {
+  const isChunk = bodyLength !== undefined && bodyLength >= MIN_PART_BYTES && bodyLength <= MAX_CHUNK_BYTES
+  const isWhole = isSizeKnown && bodyLength === size
+  if (isChunk && (!isWhole || bodyLength <= Math.max(share, USUAL_PART_BYTES))) return bodyLength
+  // Many at a time: smaller parts are full earlier, and their memory free.
+  return share < USUAL_PART_BYTES ? MIN_PART_BYTES : USUAL_PART_BYTES
+}

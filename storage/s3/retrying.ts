@@ -1,0 +1,31 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isPassing, translateS3Error } from './errors.ts'
+
+export type Patience = {
+  /** Gives up at once. */
+  signal?: AbortSignal
+}
+
+const ATTEMPTS = 5
+const FIRST_DELAY_MS = 100
+
+/**
+ * Makes a call until it succeeds, it is clear that it never will, or it has failed five times: some two
+ * seconds of waiting in all. The SDK's own retries cannot send a stream twice and take a reply that was
+ * cut short for an answer.
+ */
+export async function retrying<Result>(
+  call: (signal: AbortSignal | undefined) => Promise<Result>,
+  { signal }: Patience,
+): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      signal?.throwIfAborted()
+      return await call(signal)
+    } catch (error) {
+      if (attempt === ATTEMPTS || signal?.aborted || !isPassing(error)) throw translateS3Error(error)
+      // Up to twice the delay, so that many that failed together do not come back together.
+      await sleep(FIRST_DELAY_MS * 2 ** (attempt - 1) * (0.5 + Math.random()))
+    }
+  }
+}

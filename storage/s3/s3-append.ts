@@ -1,0 +1,446 @@
+import { fileTypeFromBuffer } from 'file-type'
+import type { Ledger } from '../../ledger/database.ts'
+import { newUploadId } from '../../ledger/ids.ts'
+import type { Lease } from '../../ledger/lease-keeper.ts'
+import {
+  announceTail,
+  beginMultipart,
+  type PartRow,
+  recordMultipart,
+  type TailRow,
+} from '../../ledger/pieces.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
+import type { Commits } from '../commits.ts'
+import { FORMATS, formatOfType } from '../formats.ts'
+import { BytesLost, ObjectMissing, type Objects, type ServedAs } from '../objects.ts'
+import { LeaseLost } from '../outcomes.ts'
+import { servedAs } from '../served-as.ts'
+import { isTooLong } from '../upload-books.ts'
+import { BLOCK_BYTES, type BlockPool, type Gatherer } from './block-pool.ts'
+import { isMissing } from './errors.ts'
+import { PartBuffer } from './part-buffer.ts'
+import type { S3 } from './s3.ts'
+
+export type S3AppendOptions = {
+  s3: S3
+  objects: Objects
+  pool: BlockPool
+  db: Ledger
+  commits: Commits
+  /** Removes tails that count no more, some time later. */
+  dropTails: (upload: UploadRow, keys: readonly string[]) => void
+}
+
+export type S3AppendRequest = {
+  upload: UploadRow
+  lease: Lease
+  partSize: number
+  /** What is stored of the part in which the upload's offset lies, from that part's first byte on. */
+  tails: readonly TailRow[]
+  onReceived: (offset: number, size: number | null) => void
+}
+
+/** What the ledger is to know of bytes that are in the bucket, and the keys of tails that are not needed once it does. */
+type Stored = { superseded: readonly string[] } & ({ part: PartRow } | { tail: TailRow })
+/** Bytes `[from, to)` on their way to the bucket. */
+type Piece = { from: number; to: number; stored: Stored | undefined; settled: Promise<void> }
+/** Bytes of the current part that are, or soon will be, in an object of their own. */
+type Tail = { offset: number; size: number; row: Promise<TailRow> }
+
+const MAX_IN_FLIGHT = 4
+/** A part that comes in more tails than this has them joined, so that no part needs hundreds of reads. */
+const MAX_TAILS = 16
+const LEASE_CHECK_MS = 1_000
+
+/**
+ * One request's bytes on their way into the bucket. They are gathered in lent memory; a full part goes up while
+ * the next is gathered. The ledger learns of pieces in the order of their offsets only, so there is never a gap:
+ * what arrived behind a piece that failed is sent again by the client, into the same places.
+ */
+export class S3Append implements Gatherer {
+  readonly #options: S3AppendOptions
+  readonly #request: S3AppendRequest
+  readonly #pieces: Piece[] = []
+  readonly #announced = new Set<string>()
+  readonly #opened = Promise.withResolvers<string>()
+  readonly #abort = new AbortController()
+  #recorded: Promise<void> = Promise.resolve()
+  #buffer = new PartBuffer()
+  #tails: Tail[]
+  /** Offset of the first byte in the buffer, and behind its last. */
+  #from: number
+  #to: number
+  #committing: Promise<void> | undefined
+  #isEnding = false
+  #isCommitted = false
+  #failure: { error: unknown } | undefined
+  fedAt = performance.now()
+
+  constructor(options: S3AppendOptions, request: S3AppendRequest) {
+    this.#options = options
+    this.#request = request
+    this.#from = this.#to = request.upload.offset
+    this.#tails = request.tails.map((row) => ({
+      offset: row.offset,
+      size: row.size,
+      row: Promise.resolve(row),
+    }))
+    this.#opened.promise.catch(() => {})
+    if (request.upload.multipart_id !== null) this.#opened.resolve(request.upload.multipart_id)
+  }
+
+  get idleBlocks(): number {
+    return this.#buffer.size > 0 ? this.#buffer.blockCount : 0
+  }
+
+  spill(): void {
+    if (this.#buffer.size > 0 && !this.#isEnding) this.#sendTail()
+  }
+
+  /**
+   * Stores all of `source` behind the upload's offset. Resolves with the new offset once the ledger has it. When
+   * the source or the bucket fails, what arrived before is kept as far as possible, and the failure passed on.
+   */
+  async run(source: AsyncIterable<Uint8Array>): Promise<number> {
+    const { pool } = this.#options
+    const { lease, upload } = this.#request
+    const watch = setInterval(() => {
+      // A call that is on its way when somebody else takes over must not arrive late.
+      if (!lease.isCurrent() && !this.#isCommitted) this.#abort.abort(new LeaseLost())
+    }, LEASE_CHECK_MS)
+    pool.enter(this)
+    try {
+      const failure = await this.#receive(source)
+      this.#isEnding = true
+      // More than was declared: finishing with the first part of it would call a wrong file complete.
+      if (!isTooLong(failure)) this.#flush()
+      await this.#settle()
+      if (isTooLong(failure)) throw failure
+      await this.#commitLast()
+      if (this.#failure) throw this.#failure.error
+      if (failure !== undefined) throw failure
+      return upload.offset
+    } finally {
+      clearInterval(watch)
+      pool.give(this.#buffer.release())
+      pool.leave(this)
+      this.#dropLeftovers()
+    }
+  }
+
+  async #receive(source: AsyncIterable<Uint8Array>): Promise<unknown> {
+    const { upload, lease, onReceived } = this.#request
+    let received = upload.offset
+    try {
+      for await (const chunk of source) {
+        if (!lease.isCurrent()) throw new LeaseLost()
+        received += chunk.byteLength
+        onReceived(received, upload.size)
+        await this.#gather(chunk)
+      }
+    } catch (error) {
+      return error
+    }
+    return undefined
+  }
+
+  async #gather(chunk: Uint8Array): Promise<void> {
+    for (let rest = chunk; rest.byteLength > 0; ) {
+      if (this.#buffer.room === 0) {
+        await this.#fewerInFlight()
+        const blocks = await this.#options.pool.take(1)
+        // Not a moment before: while we waited, the buffer may have been spilled.
+        for (const block of blocks) this.#buffer.addBlock(block)
+      }
+      if (this.#failure) throw this.#failure.error
+      const bytes = rest.subarray(0, Math.min(this.#buffer.room, this.#partEnd - this.#to))
+      this.#buffer.append(bytes)
+      this.#to += bytes.byteLength
+      this.fedAt = performance.now()
+      rest = rest.subarray(bytes.byteLength)
+      if (this.#to === this.#partEnd) this.#sendPart()
+    }
+  }
+
+  /** Offset behind the part in which the buffer lies. */
+  get #partEnd(): number {
+    const { partSize } = this.#request
+    return (Math.floor(this.#from / partSize) + 1) * partSize
+  }
+
+  /** Back-pressure: one upload has only so much on its way. */
+  async #fewerInFlight(): Promise<void> {
+    const { partSize } = this.#request
+    const most = Math.max(
+      1,
+      Math.min(MAX_IN_FLIGHT, Math.floor(this.#options.s3.options.memoryBudget / 4 / partSize)),
+    )
+    const flying = () => this.#pieces.filter(({ stored }) => stored === undefined)
+    while (flying().length >= most && !this.#failure) await flying()[0]?.settled
+  }
+
+  /** Sends on its way whatever was gathered: the last part of the file, or a tail. */
+  #flush(): void {
+    const { upload } = this.#request
+    if (this.#failure) return
+    const isComplete = this.#to === upload.size
+    if (isComplete && (this.#buffer.size > 0 || this.#tails.length > 0 || upload.size === 0)) this.#sendPart()
+    else if (this.#buffer.size > 0) this.#sendTail()
+  }
+
+  #sendPart(): void {
+    const tails = this.#tails
+    this.#tails = []
+    const number = Math.floor((tails[0]?.offset ?? this.#from) / this.#request.partSize) + 1
+    this.#send((body, from, to) => this.#storePart(number, tails, body, from, to))
+  }
+
+  #sendTail(): void {
+    const { promise, resolve, reject } = Promise.withResolvers<TailRow>()
+    promise.catch(() => {})
+    const earlier = this.#tails.length < MAX_TAILS ? [] : this.#tails
+    const offset = earlier[0]?.offset ?? this.#from
+    this.#tails = [
+      ...(earlier.length > 0 ? [] : this.#tails),
+      { offset, size: this.#to - offset, row: promise },
+    ]
+    this.#send(async (body, from) => {
+      try {
+        const stored = await this.#withJoined(earlier, body, from, async (joined, superseded) => ({
+          tail: await this.#storeTail(joined, offset),
+          superseded,
+        }))
+        resolve(stored.tail)
+        return stored
+      } catch (error) {
+        reject(error)
+        throw error
+      }
+    })
+  }
+
+  /** Starts to store what the buffer holds and begins a new one. Its blocks are given back when it is over. */
+  #send(store: (body: PartBuffer, from: number, to: number) => Promise<Stored>): void {
+    const body = this.#buffer
+    const from = this.#from
+    const to = this.#to
+    this.#buffer = new PartBuffer()
+    this.#from = to
+    const piece: Piece = { from, to, stored: undefined, settled: Promise.resolve() }
+    this.#pieces.push(piece)
+    piece.settled = store(body, from, to)
+      .then((stored) => {
+        piece.stored = stored
+      })
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#options.pool.give(body.release())
+        this.#commitReady()
+      })
+  }
+
+  async #storePart(
+    partNumber: number,
+    tails: readonly Tail[],
+    body: PartBuffer,
+    from: number,
+    to: number,
+  ): Promise<Stored> {
+    const { upload } = this.#request
+    try {
+      return await this.#withJoined(tails, body, from, async (whole, superseded) => {
+        const isWholeFile = partNumber === 1 && to === upload.size && upload.multipart_id === null
+        const etag = isWholeFile ? await this.#storeWhole(whole) : await this.#uploadPart(partNumber, whole)
+        return { part: { partNumber, offset: to - whole.size, size: whole.size, etag }, superseded }
+      })
+    } catch (error) {
+      if (partNumber === 1) this.#opened.reject(error)
+      throw error
+    }
+  }
+
+  /** A file that fits one part is a single object from the start. */
+  async #storeWhole(body: PartBuffer): Promise<string> {
+    const { s3 } = this.#options
+    const { upload } = this.#request
+    const as = await identified(body.head)
+    this.#checkLease()
+    return (await s3.put(upload.storage_key, body, as, { signal: this.#abort.signal })).etag
+  }
+
+  async #uploadPart(partNumber: number, body: PartBuffer): Promise<string> {
+    const { s3 } = this.#options
+    const { upload } = this.#request
+    if (partNumber === 1 && upload.multipart_id === null) await this.#open(body.head)
+    const multipartId = await this.#opened.promise
+    this.#checkLease()
+    try {
+      return await s3.uploadPart(upload.storage_key, multipartId, partNumber, body, {
+        signal: this.#abort.signal,
+      })
+    } catch (error) {
+      throw isMissing(error) ? new BytesLost('the multipart upload is gone', { cause: error }) : error
+    }
+  }
+
+  /** Opens the multipart upload, with a note in the ledger before and its id after. */
+  async #open(head: Uint8Array): Promise<void> {
+    const { db, s3 } = this.#options
+    const { upload, lease, partSize } = this.#request
+    const held = { id: upload.id, fence: lease.fence }
+    const begun = await beginMultipart(db, { ...held, partSize })
+    if (!begun) throw new LeaseLost()
+    const { id, isSure } = await s3.createMultipart(upload.storage_key, await identified(head))
+    const record = async () => {
+      if (await recordMultipart(db, { ...held, multipartId: id, isUnsure: begun.wasUnsure || !isSure }))
+        return
+      await s3.abortMultipart(upload.storage_key, id)
+      throw new LeaseLost()
+    }
+    // Beside the first part: only the commit of it waits for this.
+    this.#recorded = record()
+    this.#recorded.catch(() => {})
+    upload.multipart_id = id
+    this.#opened.resolve(id)
+  }
+
+  async #storeTail(body: PartBuffer, offset: number): Promise<TailRow> {
+    const { db, s3 } = this.#options
+    const { upload, lease, partSize } = this.#request
+    // Nobody else ever writes to this key, however late one of our calls arrives.
+    const key = `${upload.storage_key}.tail-${newUploadId()}`
+    const tail = { key, offset, size: body.size }
+    if (!(await announceTail(db, { id: upload.id, fence: lease.fence, partSize, ...tail })))
+      throw new LeaseLost()
+    this.#announced.add(key)
+    this.#checkLease()
+    return { ...tail, ...(await s3.put(key, body, servedAs(null), { signal: this.#abort.signal })) }
+  }
+
+  /** Calls `use` with the bytes of these tails and of the buffer behind them in one, and the keys of the tails. */
+  async #withJoined<Result>(
+    tails: readonly Tail[],
+    body: PartBuffer,
+    from: number,
+    use: (joined: PartBuffer, superseded: readonly string[]) => Promise<Result>,
+  ): Promise<Result> {
+    if (tails.length === 0) return await use(body, [])
+    const { pool } = this.#options
+    const rows = await Promise.all(tails.map((tail) => tail.row))
+    const bytes = rows.reduce((sum, row) => sum + row.size, body.size)
+    const count = Math.ceil(bytes / BLOCK_BYTES)
+    let blocks = pool.takeNow(count)
+    if (!blocks) {
+      // Who waits for much must hold nothing, or many would wait for each other.
+      if (body.size > 0) {
+        rows.push(await this.#storeTail(body, from))
+        pool.give(body.release())
+      }
+      blocks = await pool.take(count)
+    }
+    const joined = new PartBuffer()
+    for (const block of blocks) joined.addBlock(block)
+    try {
+      for (const row of rows) await this.#load(row, joined)
+      for (const chunk of body.chunks()) joined.append(chunk)
+      return await use(
+        joined,
+        rows.map(({ key }) => key),
+      )
+    } finally {
+      pool.give(joined.release())
+    }
+  }
+
+  async #load(row: TailRow, into: PartBuffer): Promise<void> {
+    const before = into.size
+    try {
+      for await (const chunk of await this.#options.objects.read(row.key, { etag: row.etag }))
+        into.append(chunk)
+    } catch (error) {
+      throw error instanceof ObjectMissing ? new BytesLost('a tail is gone', { cause: error }) : error
+    }
+    if (into.size - before !== row.size) throw new BytesLost('a tail has another size')
+  }
+
+  #checkLease(): void {
+    if (!this.#request.lease.isCurrent()) throw new LeaseLost()
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error: this.#abort.signal.aborted ? this.#abort.signal.reason : error }
+  }
+
+  /** While the request goes on, the ledger is told of every piece that follows the last without a gap. */
+  #commitReady(): void {
+    const { upload, lease } = this.#request
+    if (this.#isEnding || this.#committing || this.#failure) return
+    const ready = this.#storedPieces()
+    const to = ready.at(-1)?.to
+    // The last byte is committed by the append that finishes.
+    if (to === undefined || to === upload.size) return
+    const commit = async () => {
+      await this.#recorded
+      await this.#options.commits.checkpoint(upload, lease, to, rowsOf(ready))
+      this.#counted(ready)
+    }
+    this.#committing = commit()
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#committing = undefined
+        this.#commitReady()
+      })
+  }
+
+  async #commitLast(): Promise<void> {
+    const { upload, lease } = this.#request
+    const ready = this.#storedPieces()
+    const to = ready.at(-1)?.to ?? upload.offset
+    // With nothing new there is nothing to commit, unless an empty file is to be finished.
+    if (ready.length === 0 && (to !== upload.size || this.#failure)) return
+    await this.#recorded
+    await this.#options.commits.lastAppend(upload, lease, to, rowsOf(ready))
+    this.#isCommitted = true
+    this.#counted(ready)
+  }
+
+  /** Those at the front of the line that are stored. */
+  #storedPieces(): Piece[] {
+    const gap = this.#pieces.findIndex(({ stored }) => stored === undefined)
+    return gap < 0 ? [...this.#pieces] : this.#pieces.slice(0, gap)
+  }
+
+  #counted(pieces: readonly Piece[]): void {
+    this.#pieces.splice(0, pieces.length)
+    for (const { stored } of pieces) if (stored && 'tail' in stored) this.#announced.delete(stored.tail.key)
+    // Only now: until the ledger pointed past them, these were the bytes that were acknowledged.
+    const { upload } = this.#request
+    if (upload.state !== 'open') return
+    this.#options.dropTails(
+      upload,
+      pieces.flatMap(({ stored }) => stored?.superseded ?? []),
+    )
+  }
+
+  async #settle(): Promise<void> {
+    for (const { settled } of [...this.#pieces]) await settled
+    await this.#committing
+  }
+
+  /** Tails of ours that never counted. Those of a finished upload its processing removes. */
+  #dropLeftovers(): void {
+    const { upload } = this.#request
+    if (this.#announced.size > 0) this.#options.dropTails(upload, [...this.#announced])
+  }
+}
+
+const rowsOf = (pieces: readonly Piece[]) => ({
+  parts: pieces.flatMap(({ stored }) => (stored && 'part' in stored ? [stored.part] : [])),
+  tails: pieces.flatMap(({ stored }) => (stored && 'tail' in stored ? [stored.tail] : [])),
+})
+
+/** How an object is to be served by what its first bytes say; what they do not say nobody says. */
+async function identified(head: Uint8Array): Promise<ServedAs> {
+  const detected = (await fileTypeFromBuffer(head))?.mime
+  return servedAs((detected && formatOfType(FORMATS, detected)?.contentType) ?? null)
+}

@@ -1,0 +1,162 @@
+import { S3Store } from '@tus/s3-store'
+import { ERRORS, MemoryKvStore, type Upload } from '@tus/utils'
+import type { Ledger } from '../../ledger/database.ts'
+import { countingTails, dropTails, type TailRow } from '../../ledger/pieces.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
+import { appendContext, requireLease } from '../append-context.ts'
+import type { Commits } from '../commits.ts'
+import { BytesLost, type Objects } from '../objects.ts'
+import { LeaseLost, UploadNotFound } from '../outcomes.ts'
+import type { UploadBooks } from '../upload-books.ts'
+import { BlockPool } from './block-pool.ts'
+import { choosePartSize } from './part-size.ts'
+import { clientConfig, type S3 } from './s3.ts'
+import { S3Append } from './s3-append.ts'
+
+export type S3LedgerStoreOptions = {
+  s3: S3
+  objects: Objects
+  db: Ledger
+  books: UploadBooks
+  commits: Commits
+  /** How long an upload may stay open, for the `Upload-Expires` header. */
+  expiresAfterMs: number
+  /** Bytes of the largest upload. */
+  maxSize: number
+  onError: (error: unknown) => void
+}
+
+/**
+ * tus data store in a bucket. It is the package's `S3Store` with everything in it replaced that asks the bucket
+ * for what the ledger knows, or that can lose bytes:
+ *
+ * - offset, metadata, parts and etags live in the ledger; there is no `.info` object, and no listing, HEAD or
+ *   GET around a request's bytes;
+ * - `write` sends parts from memory under one budget, never through files, and acknowledges only what has no
+ *   gap before it: the package adds up the sizes of whatever parts arrived;
+ * - the upload is completed by its processing, from the ledger's etags, and checked; the package completes it
+ *   in the last request and calls it complete even where that fails;
+ * - `remove` ends the upload in the ledger; `deleteExpired`, which lists the bucket and ends other
+ *   applications' uploads, is off.
+ */
+export class S3LedgerStore extends S3Store {
+  readonly #options: S3LedgerStoreOptions
+  readonly #pool: BlockPool
+  readonly #background = new Set<Promise<void>>()
+
+  constructor(options: S3LedgerStoreOptions) {
+    super({
+      s3ClientConfig: { ...clientConfig(options.s3.options), bucket: options.s3.bucket },
+      cache: new MemoryKvStore(),
+      expirationPeriodInMilliseconds: options.expiresAfterMs,
+    })
+    // One client for one bucket.
+    this.client.destroy()
+    this.client = options.s3.client
+    this.#options = options
+    this.#pool = new BlockPool(options.s3.options.memoryBudget)
+  }
+
+  /** The upload's row exists by now; an empty file is complete as soon as it is created. */
+  override async create(upload: Upload): Promise<Upload> {
+    if (this.#options.books.created(upload).size === 0) await this.#append(nothing(), 0)
+    return upload
+  }
+
+  override async getUpload(id: string): Promise<Upload> {
+    const { books } = this.#options
+    const row = await books.find(id)
+    return books.describe(row, row.offset)
+  }
+
+  override async declareUploadLength(_id: string, size: number): Promise<void> {
+    await this.#options.books.declareLength(size)
+  }
+
+  /**
+   * Appends a request's body. Resolves with the new offset once the ledger has it; when the source
+   * fails, what arrived before is kept and the failure passed on.
+   */
+  override async write(source: AsyncIterable<Uint8Array>, _id: string, offset: number): Promise<number> {
+    return await this.#append(source, offset)
+  }
+
+  override async remove(id: string): Promise<void> {
+    await this.#options.books.terminate(id)
+  }
+
+  override async deleteExpired(): Promise<number> {
+    throw new Error('expiry is decided by the ledger')
+  }
+
+  /** Waits for what goes on behind the requests. The bucket is closed by who opened it. */
+  async close(): Promise<void> {
+    await Promise.all(this.#background)
+  }
+
+  async #append(source: AsyncIterable<Uint8Array>, offset: number): Promise<number> {
+    const { upload, bodyLength, onReceived } = appendContext()
+    if (!upload) throw new UploadNotFound()
+    // The last PATCH repeated: there is nothing to add and nothing to finish twice.
+    if (upload.state === 'received') {
+      for await (const _ of source) throw ERRORS.ERR_SIZE_EXCEEDED
+      return offset
+    }
+    const lease = requireLease()
+    if (!lease.isCurrent()) throw new LeaseLost()
+    const partSize = Number(upload.part_size ?? this.#choosePartSize(upload, bodyLength))
+    try {
+      const tails = await this.#tailsOf(upload, partSize)
+      const append = new S3Append(
+        { ...this.#options, pool: this.#pool, dropTails: (row, keys) => this.#dropTails(row, keys) },
+        { upload, lease, partSize, tails, onReceived },
+      )
+      return await append.run(source)
+    } catch (error) {
+      if (!(error instanceof BytesLost)) throw error
+      this.#options.onError(error)
+      return await this.#options.commits.lose(upload, lease)
+    }
+  }
+
+  #choosePartSize(upload: UploadRow, bodyLength: number | undefined): number {
+    return choosePartSize({
+      bodyLength,
+      size: upload.size ?? this.#options.maxSize,
+      isSizeKnown: upload.size !== null,
+      share: this.#pool.fairShare,
+    })
+  }
+
+  /** The tails that make up the part in which the offset lies, in order and without a gap. */
+  async #tailsOf(upload: UploadRow, partSize: number): Promise<TailRow[]> {
+    const from = upload.offset - (upload.offset % partSize)
+    const tails: TailRow[] = []
+    if (upload.offset === from) return tails
+    let at = from
+    for (const tail of await countingTails(this.#options.db, upload.id, from)) {
+      // Of several from one offset the longest is first: it was joined from the others.
+      if (tail.offset !== at) continue
+      tails.push(tail)
+      at += tail.size
+    }
+    if (at !== upload.offset) throw new BytesLost('the tails of the upload do not reach its offset')
+    return tails
+  }
+
+  #dropTails(upload: UploadRow, keys: readonly string[]): void {
+    if (keys.length === 0) return
+    const { db, onError, s3 } = this.#options
+    const drop = async () => {
+      await s3.remove(keys)
+      await dropTails(db, upload.id, keys)
+    }
+    // What fails here, the upload's end removes: the ledger still has the keys.
+    const dropped = drop()
+      .catch(onError)
+      .finally(() => this.#background.delete(dropped))
+    this.#background.add(dropped)
+  }
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}

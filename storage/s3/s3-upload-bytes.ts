@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Ledger } from '../../ledger/database.ts'
+import type { UploadId } from '../../ledger/ids.ts'
+import {
+  dropTails,
+  expectLate,
+  forgetDropped,
+  forgetMultipart,
+  type UploadInBucket,
+  uploadInBucket,
+} from '../../ledger/pieces.ts'
+import { BytesLost } from '../objects.ts'
+import type { UploadBytes } from '../storage.ts'
+import { isInvalidPart, isMissing } from './errors.ts'
+import type { S3 } from './s3.ts'
+
+const COMPLETION_MS = 2_000
+
+type Head = { size: number; etag: string }
+
+/** What becomes of an upload in a bucket, from the ledger's own record of it. */
+export class S3UploadBytes implements UploadBytes {
+  readonly #db: Ledger
+  readonly #s3: S3
+
+  constructor(db: Ledger, s3: S3) {
+    this.#db = db
+    this.#s3 = s3
+  }
+
+  async assemble(uploadId: UploadId): Promise<Head> {
+    const upload = await uploadInBucket(this.#db, uploadId)
+    if (!upload) throw new BytesLost('the upload is not in the ledger')
+    const { multipartId, size } = upload
+    const head = multipartId === null ? await this.#whole(upload) : await this.#complete(upload, multipartId)
+    if (head.size !== size)
+      throw new BytesLost(`the object has ${head.size} bytes where ${size} were received`)
+    await this.#abortStrays(upload)
+    await this.#s3.remove(upload.tailKeys)
+    await this.#forget(uploadId, upload)
+    return head
+  }
+
+  async discard(uploadId: UploadId): Promise<void> {
+    const upload = await uploadInBucket(this.#db, uploadId)
+    if (!upload) return
+    const { storageKey, tailKeys, multipartId } = upload
+    if (multipartId !== null) await this.#s3.abortMultipart(storageKey, multipartId)
+    await this.#abortStrays(upload)
+    // With a multipart upload there is no object until that was completed, which needs all bytes.
+    const isComplete = upload.offset === upload.size
+    const mayHaveObject = multipartId === null || isComplete
+    await this.#s3.remove(mayHaveObject ? [...tailKeys, storageKey] : tailKeys)
+    if (mayHaveObject && !isComplete) await expectLate(this.#db, uploadId, storageKey)
+    await this.#forget(uploadId, upload)
+  }
+
+  async sweep(uploadId: UploadId): Promise<void> {
+    const upload = await uploadInBucket(this.#db, uploadId)
+    if (!upload) return
+    await this.#abortStrays(upload)
+    await this.#s3.remove(upload.droppedKeys)
+    await forgetDropped(this.#db, uploadId, upload.droppedKeys)
+  }
+
+  /** An object that was stored in one call, or is complete already. */
+  async #whole({ storageKey, parts }: UploadInBucket): Promise<Head> {
+    const head = await this.#s3.head(storageKey)
+    if (!head) throw new BytesLost('the object is gone')
+    const [only, second] = parts
+    if (only && !second && only.etag !== head.etag) throw new BytesLost('the object is another one')
+    return head
+  }
+
+  async #complete(upload: UploadInBucket, multipartId: string): Promise<Head> {
+    const { storageKey, parts, size } = upload
+    const end = parts.reduce((at, part) => (part.offset === at ? at + part.size : Number.NaN), 0)
+    if (end !== size) throw new BytesLost('the parts in the ledger are not the whole file')
+    try {
+      await this.#s3.completeMultipart(storageKey, multipartId, parts)
+    } catch (error) {
+      return await this.#afterFailure(error, storageKey, multipartId)
+    }
+    const head = await this.#s3.head(storageKey)
+    if (!head) throw new Error('the bucket does not have the object that it completed')
+    return head
+  }
+
+  /** An earlier attempt may have succeeded, or this one although its reply was lost: the object tells. */
+  async #afterFailure(error: unknown, key: string, multipartId: string): Promise<Head> {
+    if (isInvalidPart(error)) throw new BytesLost('a part is another one', { cause: error })
+    const head = await this.#s3.head(key)
+    if (head) return head
+    if (!isMissing(error) && (await this.#s3.isMultipartOpen(key, multipartId))) throw error
+    // Neither open nor complete: unless somebody completes it at this very moment, it is gone.
+    await sleep(COMPLETION_MS)
+    const late = await this.#s3.head(key)
+    if (!late) throw new BytesLost('the multipart upload is gone', { cause: error })
+    return late
+  }
+
+  /** Multipart uploads of this key whose ids never reached the ledger; asked for only where there may be any. */
+  async #abortStrays({ storageKey, multipartId, isUnsure }: UploadInBucket): Promise<void> {
+    if (!isUnsure) return
+    for (const id of await this.#s3.openMultiparts(storageKey)) {
+      if (id !== multipartId) await this.#s3.abortMultipart(storageKey, id)
+    }
+  }
+
+  async #forget(uploadId: UploadId, upload: UploadInBucket): Promise<void> {
+    await dropTails(this.#db, uploadId, upload.tailKeys)
+    if (upload.multipartId !== null) await forgetMultipart(this.#db, uploadId)
+  }
+}

@@ -1,0 +1,440 @@
+import { Readable } from 'node:stream'
+import {
+  type CompletedPart,
+  GetObjectCommand,
+  HeadObjectCommand,
+  S3 as S3Client,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { ObjectMissing, type ReadOptions, type ServedAs } from '../objects.ts'
+import { isMissing, translateS3Error } from './errors.ts'
+import { type Patience, retrying } from './retrying.ts'
+
+export type S3Options = {
+  bucket: string
+  /** Address of an S3 server that is not AWS. */
+  endpoint: string | undefined
+  region: string
+  forcePathStyle: boolean
+  /** Without them the SDK looks where it always does. */
+  credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined
+  /** Bytes of memory in which parts are gathered. */
+  memoryBudget: number
+}
+
+/** What is sent as one object or part: it can be read again for each attempt, and its hash is signed. */
+export type S3Body = { size: number; sha256: string; chunks(): Iterable<Uint8Array> }
+
+export type S3Part = { partNumber: number; etag: string }
+
+/** Bytes `[start, end]` of an object; `end` lies before `start` where there are none. */
+export type S3Reply = { body: Readable; etag: string; start: number; end: number }
+
+const CONNECT_MS = 5_000
+/** A call without a byte in either direction for this long is given up. */
+const IDLE_MS = 15_000
+const MAX_SOCKETS = 256
+/** How long an address for ffmpeg or a browser works. */
+const LINK_SECONDS = 15 * 60
+const MAX_DELETED_AT_ONCE = 1000
+/** Larger objects cannot be copied in one call. */
+const MAX_COPY_BYTES = 5 * 1024 ** 3
+const COPY_PART_BYTES = 512 * 1024 ** 2
+
+/**
+ * One bucket: the calls that Landfall makes, each with timeouts and retries, in our own terms. Never lists
+ * objects. Every failure is one of ours (`ObjectMissing`, `StorageFull`) or the SDK's own.
+ */
+export class S3 {
+  readonly client: S3Client
+  readonly bucket: string
+  readonly options: S3Options
+
+  constructor(options: S3Options) {
+    this.bucket = options.bucket
+    this.options = options
+    this.client = new S3Client(clientConfig(options))
+    signBodies(this.client)
+  }
+
+  /**
+   * Stores a whole object. `isSure` is false when there was an earlier attempt, which may still arrive after
+   * the object has been removed again.
+   */
+  async put(
+    key: string,
+    body: S3Body,
+    servedAs: ServedAs,
+    patience: Patience = {},
+  ): Promise<{ etag: string; isSure: boolean }> {
+    let attempts = 0
+    const { ETag } = await retrying(async (signal) => {
+      attempts += 1
+      return await this.client.putObject(
+        {
+          Bucket: this.bucket,
+          Key: key,
+          Body: new SentBody(body),
+          ContentLength: body.size,
+          ...headersOf(servedAs),
+        },
+        { abortSignal: signal },
+      )
+    }, patience)
+    return { etag: requireEtag(ETag), isSure: attempts === 1 }
+  }
+
+  /**
+   * Opens a multipart upload. `isSure` is false when an earlier attempt may have opened one as well whose
+   * id did not reach us.
+   */
+  async createMultipart(key: string, servedAs: ServedAs): Promise<{ id: string; isSure: boolean }> {
+    let attempts = 0
+    const { UploadId } = await retrying(async (abortSignal) => {
+      attempts += 1
+      const created = await this.client.createMultipartUpload(
+        { Bucket: this.bucket, Key: key, ...headersOf(servedAs) },
+        { abortSignal },
+      )
+      if (!created.UploadId) throw new Error('S3 opened a multipart upload without an id')
+      return created
+    }, {})
+    return { id: UploadId ?? '', isSure: attempts === 1 }
+  }
+
+  /** Stores one part. Returns its etag. */
+  async uploadPart(
+    key: string,
+    multipartId: string,
+    partNumber: number,
+    body: S3Body,
+    patience: Patience = {},
+  ): Promise<string> {
+    const { ETag } = await retrying(
+      (signal) =>
+        this.client.uploadPart(
+          {
+            Bucket: this.bucket,
+            Key: key,
+            UploadId: multipartId,
+            PartNumber: partNumber,
+            Body: new SentBody(body),
+            ContentLength: body.size,
+          },
+          { abortSignal: signal },
+        ),
+      patience,
+    )
+    return requireEtag(ETag)
+  }
+
+  /** Makes the parts one object. Done again after it had succeeded it fails as if there were no such upload. */
+  async completeMultipart(key: string, multipartId: string, parts: readonly S3Part[]): Promise<void> {
+    const Parts: CompletedPart[] = parts.map(({ partNumber, etag }) => ({
+      PartNumber: partNumber,
+      ETag: etag,
+    }))
+    // Not repeated here: what a failure means, the object itself says.
+    await this.client
+      .completeMultipartUpload({
+        Bucket: this.bucket,
+        Key: key,
+        UploadId: multipartId,
+        MultipartUpload: { Parts },
+      })
+      .catch(rethrowTranslated)
+  }
+
+  /** Whether a multipart upload is still open. */
+  async isMultipartOpen(key: string, multipartId: string): Promise<boolean> {
+    try {
+      await retrying(
+        (abortSignal) =>
+          this.client.listParts(
+            { Bucket: this.bucket, Key: key, UploadId: multipartId, MaxParts: 1 },
+            { abortSignal },
+          ),
+        {},
+      )
+      return true
+    } catch (error) {
+      if (isMissing(error)) return false
+      throw error
+    }
+  }
+
+  /** Gives up a multipart upload and its parts; one that is not there is no error. */
+  async abortMultipart(key: string, multipartId: string): Promise<void> {
+    try {
+      await retrying(
+        (abortSignal) =>
+          this.client.abortMultipartUpload(
+            { Bucket: this.bucket, Key: key, UploadId: multipartId },
+            { abortSignal },
+          ),
+        {},
+      )
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
+  }
+
+  /**
+   * The multipart uploads that are open for exactly this key. S3 has no other way to find one whose id was
+   * lost on its way to us; nothing but a key of ours is asked about.
+   */
+  async openMultiparts(key: string): Promise<string[]> {
+    const { Uploads = [] } = await retrying(
+      (abortSignal) =>
+        this.client.listMultipartUploads({ Bucket: this.bucket, Prefix: key }, { abortSignal }),
+      {},
+    )
+    return Uploads.flatMap(({ Key, UploadId }) => (Key === key && UploadId ? [UploadId] : []))
+  }
+
+  /** Size in bytes and etag; undefined when there is no such object. */
+  async head(key: string): Promise<{ size: number; etag: string } | undefined> {
+    try {
+      const { ContentLength, ETag } = await retrying(
+        (abortSignal) => this.client.headObject({ Bucket: this.bucket, Key: key }, { abortSignal }),
+        {},
+      )
+      return { size: ContentLength ?? 0, etag: requireEtag(ETag) }
+    } catch (error) {
+      if (isMissing(error)) return undefined
+      throw error
+    }
+  }
+
+  /**
+   * Opens one reply of the bucket; a connection that breaks shows as an error of its body. Fails with
+   * `ObjectMissing`, and with any other error for a reply that is not the range or the object asked for.
+   */
+  async open(key: string, { range, etag }: ReadOptions, patience: Patience = {}): Promise<S3Reply> {
+    const reply = await retrying(async (abortSignal) => {
+      const { Body, ETag, ContentLength, ContentRange } = await this.client.getObject(
+        {
+          Bucket: this.bucket,
+          Key: key,
+          ...(range ? { Range: `bytes=${range.start}-${range.end}` } : {}),
+          ...(etag ? { IfMatch: etag } : {}),
+        },
+        { abortSignal },
+      )
+      if (!(Body instanceof Readable)) throw new Error('S3 answered without a body')
+      try {
+        const { start, end } = extentOf(ContentLength, ContentRange)
+        if (start !== (range?.start ?? 0)) throw new Error('S3 answered with another range')
+        return { body: Body, etag: requireEtag(ETag), start, end }
+      } catch (error) {
+        Body.destroy()
+        throw error
+      }
+    }, patience).catch((error: unknown) => {
+      throw isMissing(error) ? new ObjectMissing(key, { cause: error }) : error
+    })
+    // Asked for by If-Match already, which not every server and proxy knows.
+    if (etag && reply.etag !== etag) {
+      reply.body.destroy()
+      throw new ObjectMissing(key)
+    }
+    return reply
+  }
+
+  /** Removes objects; those that are not there are no error. */
+  async remove(keys: readonly string[]): Promise<void> {
+    const [first] = keys
+    if (first === undefined) return
+    if (keys.length === 1) {
+      await retrying(
+        (abortSignal) => this.client.deleteObject({ Bucket: this.bucket, Key: first }, { abortSignal }),
+        {},
+      )
+      return
+    }
+    for (let from = 0; from < keys.length; from += MAX_DELETED_AT_ONCE) {
+      const Objects = keys.slice(from, from + MAX_DELETED_AT_ONCE).map((Key) => ({ Key }))
+      await retrying(async (abortSignal) => {
+        const { Errors = [] } = await this.client.deleteObjects(
+          { Bucket: this.bucket, Delete: { Objects, Quiet: true } },
+          { abortSignal },
+        )
+        if (Errors[0]) throw new Error(`S3 did not delete ${Errors[0].Key}: ${Errors[0].Code}`)
+      }, {})
+    }
+  }
+
+  /** Copies an object inside the bucket, whatever its size. Fails with `ObjectMissing`, also for another etag. */
+  async copy(from: string, to: string, servedAs: ServedAs, etag: string | null = null): Promise<void> {
+    const source = await this.head(from)
+    if (!source || (etag !== null && source.etag !== etag)) throw new ObjectMissing(from)
+    const CopySource = `${this.bucket}/${from.split('/').map(encodeURIComponent).join('/')}`
+    if (source.size <= MAX_COPY_BYTES) {
+      await retrying(
+        (abortSignal) =>
+          this.client.copyObject(
+            {
+              Bucket: this.bucket,
+              Key: to,
+              CopySource,
+              CopySourceIfMatch: source.etag,
+              MetadataDirective: 'REPLACE',
+              ...headersOf(servedAs),
+            },
+            { abortSignal },
+          ),
+        {},
+      )
+      return
+    }
+    await this.#copyByParts({ CopySource, ...source }, to, servedAs)
+  }
+
+  async #copyByParts(
+    source: { CopySource: string; size: number; etag: string },
+    to: string,
+    servedAs: ServedAs,
+  ): Promise<void> {
+    const { id } = await this.createMultipart(to, servedAs)
+    try {
+      const parts: S3Part[] = []
+      for (let start = 0; start < source.size; start += COPY_PART_BYTES) {
+        const end = Math.min(start + COPY_PART_BYTES, source.size) - 1
+        const partNumber = parts.length + 1
+        const { CopyPartResult } = await retrying(
+          (abortSignal) =>
+            this.client.uploadPartCopy(
+              {
+                Bucket: this.bucket,
+                Key: to,
+                UploadId: id,
+                PartNumber: partNumber,
+                CopySource: source.CopySource,
+                CopySourceIfMatch: source.etag,
+                CopySourceRange: `bytes=${start}-${end}`,
+              },
+              { abortSignal },
+            ),
+          {},
+        )
+        parts.push({ partNumber, etag: requireEtag(CopyPartResult?.ETag) })
+      }
+      await this.completeMultipart(to, id, parts)
+    } catch (error) {
+      await this.abortMultipart(to, id)
+      throw error
+    }
+  }
+
+  /**
+   * An address that lets anyone who has it read one object for a quarter of an hour. The method is part of
+   * the signature.
+   */
+  async link(key: string, servedAs?: ServedAs, method: 'GET' | 'HEAD' = 'GET'): Promise<string> {
+    const input = {
+      Bucket: this.bucket,
+      Key: key,
+      ...(servedAs
+        ? { ResponseContentType: servedAs.contentType, ResponseContentDisposition: servedAs.disposition }
+        : {}),
+    }
+    const expiresIn = LINK_SECONDS
+    return method === 'HEAD'
+      ? await getSignedUrl(this.client, new HeadObjectCommand(input), { expiresIn })
+      : await getSignedUrl(this.client, new GetObjectCommand(input), { expiresIn })
+  }
+
+  /** Throws when the bucket cannot be reached with our credentials. */
+  async checkReachable(): Promise<void> {
+    await this.client.headBucket({ Bucket: this.bucket })
+  }
+
+  close(): void {
+    this.client.destroy()
+  }
+}
+
+/** Opens a bucket. Nothing is asked of it yet. */
+export function openS3(options: S3Options): S3 {
+  return new S3(options)
+}
+
+/** How to reach the bucket; also for the tus package's own client, which its store makes of it. */
+export function clientConfig(options: S3Options): S3ClientConfig {
+  return {
+    region: options.region,
+    forcePathStyle: options.forcePathStyle,
+    // Many S3 servers do not know the checksums that the SDK adds by default. Bodies are signed with their hash.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // Ours know the bodies, which the SDK cannot send twice.
+    maxAttempts: 1,
+    // It says of every failed body that it cannot send it again; we can.
+    logger: QUIET,
+    requestHandler: {
+      connectionTimeout: CONNECT_MS,
+      socketTimeout: IDLE_MS,
+      httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
+      httpsAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
+    },
+    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+    ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+  }
+}
+
+const ignore = () => {}
+const QUIET = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
+
+function headersOf({ contentType, disposition }: ServedAs) {
+  return { ContentType: contentType, ContentDisposition: disposition }
+}
+
+/** A body on its way, with the hash that it is to be signed with. */
+class SentBody extends Readable {
+  readonly sha256: string
+  readonly #chunks: Iterator<Uint8Array>
+
+  constructor(body: S3Body) {
+    super()
+    this.sha256 = body.sha256
+    this.#chunks = body.chunks()[Symbol.iterator]()
+  }
+
+  override _read(): void {
+    const { done, value } = this.#chunks.next()
+    this.push(done ? null : value)
+  }
+}
+
+/** Signs the hash that a body carries, so that the bucket stores exactly these bytes or refuses them. */
+function signBodies(client: S3Client): void {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const { body, headers } = args.request as { body?: unknown; headers: Record<string, string> }
+      if (body instanceof SentBody) headers['x-amz-content-sha256'] = body.sha256
+      return await next(args)
+    },
+    { step: 'build', name: 'landfallBodyHash' },
+  )
+}
+
+/** What the body holds, by the headers of RFC 9110 § 14.4 and § 8.6. */
+function extentOf(length: number | undefined, range: string | undefined): { start: number; end: number } {
+  if (length === undefined) throw new Error('S3 answered without a length')
+  if (range === undefined) return { start: 0, end: length - 1 }
+  const [, start, end] = /^bytes (\d+)-(\d+)\//.exec(range) ?? []
+  if (start === undefined || end === undefined)
+    throw new Error('S3 answered with a range that makes no sense')
+  return { start: Number(start), end: Number(end) }
+}
+
+/** Always in quotes, which some servers leave away in some answers, so that etags of one object are equal. */
+function requireEtag(etag: string | undefined): string {
+  if (!etag) throw new Error('S3 answered without an etag')
+  return etag.startsWith('"') ? etag : `"${etag}"`
+}
+
+function rethrowTranslated(error: unknown): never {
+  throw translateS3Error(error)
+}

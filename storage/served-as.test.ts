@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest'
+import { FORMATS } from './formats.ts'
+import { servedAs } from './served-as.ts'
+
+describe('how an object is served', () => {
+  it.each(FORMATS.map(({ contentType }) => contentType))('%s is shown in place', (contentType) => {
+    expect(servedAs(contentType)).toEqual({ contentType, disposition: 'inline' })
+  })
+
+  it.each([
+    'text/html',
+    'text/html; charset=utf-8',
+    'application/xhtml+xml',
+    'image/svg+xml',
+    'IMAGE/SVG+XML',
+    'text/xml',
+    'application/xml',
+    'application/pdf',
+    'text/javascript',
+    'multipart/x-mixed-replace',
+    'image/jpeg\r\nX-Injected: 1',
+    'video/',
+    '',
+  ])('%j is only ever saved, as bytes', (contentType) => {
+    expect(servedAs(contentType)).toEqual({
+      contentType: 'application/octet-stream',
+      disposition: 'attachment',
+    })
+  })
+
+  it('what was not identified is saved', () => {
+    expect(servedAs(null)).toEqual({ contentType: 'application/octet-stream', disposition: 'attachment' })
+  })
+
+  it('another name of a known type is served under our own', () => {
+    expect(servedAs('audio/x-m4a')).toEqual({ contentType: 'audio/mp4', disposition: 'inline' })
+  })
+})

@@ -1,0 +1,233 @@
+import { once } from 'node:events'
+import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { parseConfig } from '../server/config.ts'
+import { storageOptionsOf } from '../server/storage-options.ts'
+import { ObjectMissing, StorageAway } from '../storage/objects.ts'
+import { openS3, type S3 } from '../storage/s3/s3.ts'
+import { S3Objects } from '../storage/s3/s3-objects.ts'
+import { servedAs } from '../storage/served-as.ts'
+import { requires } from './services/requirements.ts'
+import { type Bucket, freshBucket } from './support/bucket.ts'
+import { patterned } from './support/s3-landfall.ts'
+import { type RunningFault, type S3Proxy, startS3Proxy } from './support/s3-proxy.ts'
+
+const ceph = requires('ceph')
+const MIB = 1024 * 1024
+const AS_VIDEO = servedAs('video/mp4')
+
+describe.skipIf(!ceph.met)('objects in a bucket', () => {
+  let bucket: Bucket
+  let proxy: S3Proxy
+  let s3: S3
+  let objects: S3Objects
+  const faults: RunningFault[] = []
+
+  beforeAll(async () => {
+    bucket = await freshBucket()
+    proxy = await startS3Proxy(bucket.endpoint)
+    s3 = open(bucket.env(proxy.url))
+    objects = new S3Objects(s3)
+  })
+  afterEach(() => {
+    for (const fault of faults.splice(0)) fault.stop()
+    proxy.reset()
+  })
+  afterAll(async () => {
+    s3?.close()
+    await proxy?.close()
+    await bucket?.close()
+  })
+
+  function open(env: Record<string, string>): S3 {
+    const options = storageOptionsOf(parseConfig(env, { auth: false }))
+    if (options.kind !== 's3') throw new Error('this is about S3')
+    return openS3(options)
+  }
+  const fail = (rule: Parameters<S3Proxy['fail']>[0]) => void faults.push(proxy.fail(rule))
+  const isGet = ({ operation }: { operation: string }) => operation === 'GetObject'
+  const gets = () => proxy.calls.filter(isGet)
+
+  async function store(key: string, size: number, seed = key): Promise<Buffer> {
+    const bytes = patterned(size, seed)
+    await objects.put(key, bytes, AS_VIDEO)
+    return bytes
+  }
+  const etagOf = async (key: string) => (await s3.head(key))?.etag ?? ''
+
+  it('are stored with how they are to be served, and read whole or in ranges', async () => {
+    const bytes = await store('a', MIB)
+    const head = await bucket.client.send(new HeadObjectCommand({ Bucket: bucket.name, Key: 'a' }))
+    expect(head).toMatchObject({ ContentType: 'video/mp4', ContentDisposition: 'inline' })
+    expect(await objects.sizeOf('a')).toBe(MIB)
+    expect((await buffer(await objects.read('a'))).equals(bytes)).toBe(true)
+    const part = await buffer(await objects.read('a', { range: { start: 10, end: 4096 } }))
+    expect(part.equals(bytes.subarray(10, 4097))).toBe(true)
+    // A range that reaches behind the end gives what there is.
+    const end = await buffer(await objects.read('a', { range: { start: MIB - 5, end: 2 * MIB } }))
+    expect(end.equals(bytes.subarray(MIB - 5))).toBe(true)
+  })
+
+  it('may be empty', async () => {
+    await objects.put('empty', new Uint8Array(), AS_VIDEO)
+    expect(await buffer(await objects.read('empty'))).toEqual(Buffer.alloc(0))
+  })
+
+  it('that are not there, or are others by now, are missing', async () => {
+    expect(await objects.sizeOf('nothing')).toBeUndefined()
+    await expect(objects.read('nothing')).rejects.toThrow(ObjectMissing)
+    await expect(objects.copy('nothing', 'copy', AS_VIDEO)).rejects.toThrow(ObjectMissing)
+    await objects.remove('nothing')
+
+    await store('b', 1000, 'first')
+    const etag = await etagOf('b')
+    expect((await buffer(await objects.read('b', { etag }))).length).toBe(1000)
+    await store('b', 1000, 'second')
+    await expect(objects.read('b', { etag })).rejects.toThrow(ObjectMissing)
+    await expect(objects.copy('b', 'copy', AS_VIDEO, etag)).rejects.toThrow(ObjectMissing)
+    expect(await objects.sizeOf('copy')).toBeUndefined()
+  })
+
+  it('are copied inside the bucket, to be served in another way', async () => {
+    const bytes = await store('some key/with ünusual+characters', MIB)
+    proxy.reset()
+    await objects.copy('some key/with ünusual+characters', 'public/copy', servedAs(null))
+    expect(proxy.calls.reduce((sum, { bytesIn, bytesOut }) => sum + bytesIn + bytesOut, 0)).toBeLessThan(
+      10_000,
+    )
+    const copy = await bucket.client.send(new GetObjectCommand({ Bucket: bucket.name, Key: 'public/copy' }))
+    expect(copy).toMatchObject({
+      ContentType: 'application/octet-stream',
+      ContentDisposition: 'attachment',
+    })
+    expect(bytes.equals(Buffer.from((await copy.Body?.transformToByteArray()) ?? []))).toBe(true)
+    await objects.remove('public/copy')
+    expect(await objects.sizeOf('public/copy')).toBeUndefined()
+  })
+
+  it('have addresses for tools and browsers, for one method each', async () => {
+    const bytes = await store('c', 1000)
+    const input = await objects.toolInput('c')
+    expect(Buffer.from(await (await fetch(input)).arrayBuffer()).equals(bytes)).toBe(true)
+
+    const page = await fetch(await objects.link('c', servedAs('text/html')))
+    expect([page.headers.get('Content-Type'), page.headers.get('Content-Disposition')]).toEqual([
+      'application/octet-stream',
+      'attachment',
+    ])
+    const forHead = await objects.link('c', AS_VIDEO, 'HEAD')
+    const head = await fetch(forHead, { method: 'HEAD' })
+    expect([head.status, head.headers.get('Content-Length')]).toEqual([200, '1000'])
+    expect((await fetch(forHead)).status).toBe(403)
+    expect((await fetch(input, { method: 'HEAD' })).status).toBe(403)
+    expect((await fetch(input, { method: 'DELETE' })).status).toBe(403)
+  })
+
+  it('can be stored while the bucket answers', async () => {
+    await objects.checkWritable()
+    const elsewhere = open({ ...bucket.env(), S3_BUCKET: 'no-such-bucket' })
+    await expect(new S3Objects(elsewhere).checkWritable()).rejects.toThrow()
+    elsewhere.close()
+  })
+
+  describe('while they are read', () => {
+    const SIZE = 8 * MIB
+    let bytes: Buffer
+    beforeAll(async () => {
+      bytes = await store('large', SIZE)
+    })
+
+    it('come whole although replies break off, the rest of the very same object each time', async () => {
+      fail({ what: 'truncate', when: isGet, times: 6 })
+      const read = await buffer(await objects.read('large'))
+      expect(read.equals(bytes)).toBe(true)
+      expect(gets()).toHaveLength(7)
+      // Nothing is fetched twice, but for what was under way when a connection broke.
+      expect(gets().reduce((sum, { bytesOut }) => sum + bytesOut, 0)).toBeLessThan(2 * SIZE)
+    })
+
+    it('come as the range that was asked for although replies break off', async () => {
+      fail({ what: 'truncate', when: isGet, times: 3 })
+      const range = { start: MIB + 1, end: 5 * MIB }
+      const read = await buffer(await objects.read('large', { range }))
+      expect(read.equals(bytes.subarray(range.start, range.end + 1))).toBe(true)
+    })
+
+    it('come whole when the way on fails for a moment', async () => {
+      let n = 0
+      const nth =
+        (...which: number[]) =>
+        (call: { operation: string }) =>
+          isGet(call) && which.includes(++n)
+      fail({ what: 'truncate', when: (call) => isGet(call) && gets().length === 1 })
+      fail({ what: 'refuse-503', when: nth(1, 2) })
+      expect((await buffer(await objects.read('large'))).equals(bytes)).toBe(true)
+    })
+
+    it('fail as an outage when replies bring nothing more', { timeout: 30_000 }, async () => {
+      fail({ what: 'truncate', when: isGet, times: 1 })
+      fail({ what: 'reset-before', when: isGet })
+      const read = buffer(await objects.read('large'))
+      await expect(read).rejects.toThrow(StorageAway)
+      expect(gets().length).toBeLessThan(40)
+    })
+
+    it('are missing when they are replaced in the middle', async () => {
+      await store('replaced', SIZE, 'first')
+      fail({ what: 'truncate', when: isGet, times: 1 })
+      const source = await objects.read('replaced')
+      await store('replaced', SIZE, 'second')
+      await expect(buffer(source)).rejects.toThrow(ObjectMissing)
+    })
+
+    it('come no faster than they are taken', async () => {
+      const big = await store('big', 64 * MIB)
+      const source = await objects.read('big')
+      await once(source, 'readable')
+      let before = -1
+      // What fits into the sockets between here and the gateway, and then nothing.
+      await expect
+        .poll(
+          () => {
+            const now = gets()[0]?.bytesOut ?? 0
+            const isStill = now === before
+            before = now
+            return isStill
+          },
+          { interval: 300, timeout: 10_000 },
+        )
+        .toBe(true)
+      expect(before).toBeLessThan(32 * MIB)
+      expect(source.readableLength).toBeLessThan(MIB)
+      expect((await buffer(source)).equals(big)).toBe(true)
+    })
+
+    const leave: [when: string, get: () => Promise<Readable>][] = [
+      [
+        'has read something',
+        () => objects.read('large').then(async (source) => once(source, 'readable').then(() => source)),
+      ],
+      ['has read nothing yet', () => objects.read('large')],
+    ]
+    it.each(leave)('are hung up on when the reader %s and stops', async (_when, get) => {
+      fail({ what: 'slow', bytesPerSecond: 200_000, when: isGet })
+      const source = await get()
+      source.destroy()
+      await expect.poll(() => gets().every(({ endedAt }) => endedAt !== undefined)).toBe(true)
+      expect(gets()).toHaveLength(1)
+      expect(gets()[0]?.bytesOut).toBeLessThan(SIZE)
+    })
+
+    it('are hung up on when the reader stops while the way on is awaited', async () => {
+      fail({ what: 'truncate', when: isGet, times: 1 })
+      fail({ what: 'stall', when: isGet })
+      const source = await objects.read('large')
+      source.resume()
+      await expect.poll(() => gets().length).toBe(2)
+      source.destroy()
+      await expect.poll(() => gets().every(({ endedAt }) => endedAt !== undefined)).toBe(true)
+    })
+  })
+})

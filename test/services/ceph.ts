@@ -1,0 +1,365 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { execa } from 'execa'
+import { freePort } from '../../server/embedded/free-port.ts'
+import { type ProgramName, programPath } from './requirements.ts'
+
+const START_MS = 60_000
+const POLL_MS = 25
+const USER = 'landfall-tests'
+
+/** What a client of the gateway needs; buckets are addressed by path. */
+export type S3Access = {
+  endpoint: string
+  region: string
+  accessKeyId: string
+  secretAccessKey: string
+}
+
+export type TestS3 = S3Access & { stop(): Promise<void> }
+
+/** What `startCephInBackground` leaves in its status file. */
+export type CephStatus = { state: 'ready' } | { state: 'failed'; reason: string }
+
+/**
+ * A real S3: Ceph's RADOS gateway with one monitor and one OSD that keeps everything in memory, on loopback ports of
+ * their own. Everything they write is below `directory`, which is emptied first. Takes one to two seconds.
+ * @throws Error with the last lines of the logs if it does not start; nothing is left running then.
+ */
+export async function startCeph(
+  directory: string,
+  options: { access?: S3Access; signal?: AbortSignal } = {},
+): Promise<TestS3> {
+  const access = options.access ?? (await newAccess())
+  const abandoned = new AbortController()
+  const signals = [
+    abandoned.signal,
+    AbortSignal.timeout(START_MS),
+    ...(options.signal ? [options.signal] : []),
+  ]
+  const cluster = new Cluster(directory, AbortSignal.any(signals))
+  try {
+    await cluster.prepare(access, await freePort())
+    // All at once: each waits by itself until those it needs answer.
+    await cluster.startDaemon('ceph-mon', ['--id', 'a'])
+    await cluster.startDaemon('ceph-osd', ['--id', '0', '--no-mon-config'])
+    await cluster.startDaemon('radosgw', ['--name', 'client.rgw.a', '--no-mon-config'])
+    await cluster.untilAnswers(access.endpoint)
+    // Not beside the gateway's start: on an empty cluster both would create the default zone.
+    await cluster.createUser(access)
+    return { ...access, stop: () => cluster.stop() }
+  } catch (error) {
+    // The commands still running end as well.
+    abandoned.abort()
+    await cluster.stop()
+    throw new Error(`Ceph did not start: ${error}\n${await cluster.lastLogLines()}`, { cause: error })
+  }
+}
+
+/**
+ * Starts Ceph without waiting for it: where it will answer is known at once. Whether it does is written to `statusFile`
+ * (a `CephStatus`), for processes other than this one. `stop` may be called at any time.
+ */
+export async function startCephInBackground(
+  directory: string,
+): Promise<{ access: S3Access; statusFile: string; stop(): Promise<void> }> {
+  const access = await newAccess()
+  const statusFile = `${directory}-status.json`
+  const stopped = new AbortController()
+  const starting = startCeph(directory, { access, signal: stopped.signal }).then(
+    async (ceph) => {
+      await writeWhole(statusFile, { state: 'ready' })
+      return ceph
+    },
+    async (error: unknown) => {
+      if (!stopped.signal.aborted) await writeWhole(statusFile, { state: 'failed', reason: `${error}` })
+      return undefined
+    },
+  )
+  return {
+    access,
+    statusFile,
+    async stop() {
+      stopped.abort()
+      const ceph = await starting
+      await ceph?.stop()
+    },
+  }
+}
+
+async function newAccess(): Promise<S3Access> {
+  return {
+    endpoint: `http://127.0.0.1:${await freePort()}`,
+    region: 'us-east-1',
+    accessKeyId: randomBytes(10).toString('hex').toUpperCase(),
+    secretAccessKey: randomBytes(20).toString('hex'),
+  }
+}
+
+/** Readers see nothing or all of it. */
+async function writeWhole(path: string, status: CephStatus): Promise<void> {
+  await writeFile(`${path}.draft`, JSON.stringify(status))
+  await rename(`${path}.draft`, path)
+}
+
+/** The processes of one Ceph and the directory they live in. */
+class Cluster {
+  readonly #directory: string
+  readonly #configFile: string
+  readonly #signal: AbortSignal
+  readonly #daemons: { name: ProgramName; process: ChildProcess }[] = []
+
+  constructor(directory: string, signal: AbortSignal) {
+    this.#directory = directory
+    this.#configFile = join(directory, 'ceph.conf')
+    this.#signal = signal
+    process.once('exit', this.#killAll)
+  }
+
+  // For whoever ends without stopping us, say by an error that nobody caught.
+  readonly #killAll = () => {
+    for (const { process } of this.#daemons) process.kill('SIGKILL')
+  }
+
+  /** Writes the configuration, the keys and the empty stores of the monitor and the OSD. */
+  async prepare(access: S3Access, monitorPort: number): Promise<void> {
+    await rm(this.#directory, { recursive: true, force: true })
+    await mkdir(join(this.#directory, 'mon'), { recursive: true })
+    await mkdir(join(this.#directory, 'osd'))
+    const clusterId = randomUUID()
+    const monitor = `[v2:127.0.0.1:${monitorPort}/0]`
+    const monitorMap = join(this.#directory, 'monmap')
+    await writeFile(
+      this.#configFile,
+      configuration(this.#directory, clusterId, monitor, new URL(access.endpoint)),
+    )
+    await writeFile(join(this.#directory, 'keyring'), keyring(), { mode: 0o600 })
+    await Promise.all([
+      this.#run('monmaptool', ['--create', '--fsid', clusterId, '--addv', 'a', monitor, monitorMap]).then(
+        () => this.#run('ceph-mon', ['--id', 'a', '--mkfs', '--monmap', monitorMap]),
+      ),
+      this.#run('ceph-osd', ['--id', '0', '--mkfs', '--osd-uuid', randomUUID(), '--no-mon-config']),
+    ])
+  }
+
+  async startDaemon(name: ProgramName, options: string[]): Promise<void> {
+    this.#signal.throwIfAborted()
+    const log = await open(this.#logFile(name), 'a')
+    // In a group of its own: a Ctrl-C of the terminal is for vitest, whose teardown stops us.
+    const child = spawn(programPath(name), ['--conf', this.#configFile, '--foreground', ...options], {
+      stdio: ['ignore', log.fd, log.fd],
+      env: environment(),
+      detached: true,
+    })
+    this.#daemons.push({ name, process: child })
+    child.once('error', () => {
+      // Shows as a process without an id in `untilAnswers`.
+    })
+    await log.close()
+  }
+
+  async untilAnswers(endpoint: string): Promise<void> {
+    for (;;) {
+      const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(1_000)])
+      const isUp = await fetch(endpoint, { signal }).then(
+        async (response) => {
+          await response.body?.cancel()
+          return true
+        },
+        () => false,
+      )
+      if (isUp) return
+      this.#signal.throwIfAborted()
+      const dead = this.#daemons.find(({ process }) => !isAlive(process))
+      if (dead) throw new Error(`${dead.name} ended (${dead.process.exitCode ?? dead.process.signalCode})`)
+      await sleep(POLL_MS)
+    }
+  }
+
+  async createUser(access: S3Access): Promise<void> {
+    const keys = ['--access-key', access.accessKeyId, '--secret-key', access.secretAccessKey]
+    const user = ['user', 'create', '--uid', USER, '--display-name', USER, '--max-buckets', '0', ...keys]
+    await this.#run('radosgw-admin', ['--name', 'client.rgw.a', '--no-mon-config', ...user])
+  }
+
+  /** Kills what was started and waits until it is gone; what it kept in memory is worth nothing without us. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      this.#daemons.splice(0).map(async ({ process }) => {
+        if (!isAlive(process)) return
+        const exited = new Promise((resolve) => process.once('exit', resolve))
+        process.kill('SIGKILL')
+        await exited
+      }),
+    )
+    process.off('exit', this.#killAll)
+  }
+
+  async lastLogLines(): Promise<string> {
+    const daemons: ProgramName[] = ['ceph-mon', 'ceph-osd', 'radosgw']
+    const tails = daemons.map(async (name) => {
+      const text = await readFile(this.#logFile(name), 'utf8').catch(() => '')
+      return text
+        .split('\n')
+        .filter(Boolean)
+        .slice(-5)
+        .map((line) => `  ${name}: ${line}`)
+    })
+    return (await Promise.all(tails)).flat().join('\n')
+  }
+
+  async #run(name: ProgramName, options: string[]): Promise<void> {
+    // monmaptool reads no configuration of ours, and the machine's own must not change what it does.
+    await execa(programPath(name), ['--conf', this.#configFile, ...options], {
+      env: environment(),
+      cancelSignal: this.#signal,
+      forceKillAfterDelay: 1_000,
+    })
+  }
+
+  #logFile(name: ProgramName): string {
+    return join(this.#directory, `${name}.log`)
+  }
+}
+
+function isAlive(child: ChildProcess): boolean {
+  return child.pid !== undefined && child.exitCode === null && child.signalCode === null
+}
+
+/** Without options for the Ceph of the machine itself, if it has one. */
+function environment(): NodeJS.ProcessEnv {
+  return { ...process.env, CEPH_ARGS: undefined, CEPH_CONF: undefined, CEPH_KEYRING: undefined }
+}
+
+function configuration(directory: string, clusterId: string, monitor: string, endpoint: URL): string {
+  return `[global]
+fsid = ${clusterId}
+mon host = ${monitor}
+mon initial members = a
+public network = 127.0.0.0/8
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+keyring = ${join(directory, 'keyring')}
+mon data = ${join(directory, 'mon')}
+osd data = ${join(directory, 'osd')}
+rgw data = ${join(directory, 'rgw')}
+run dir = ${directory}
+crash dir = ${directory}
+# A socket here would cap the length of the directory's path at 107 bytes, and nobody asks them anything.
+admin socket =
+pid file =
+
+# Only what is wrong, to a log of each daemon's output. Keeping more, even in memory only, costs time.
+log file =
+log to stderr = false
+err to stderr = true
+clog to monitors = false
+mon cluster log to file = false
+${quietSubsystems.map((name) => `debug ${name} = 0/0`).join('\n')}
+
+# One copy of everything on the one OSD, in few placement groups.
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 8
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon max pg per osd = 1000
+# The monitor ends itself where the disk is nearly full; it needs some 50 MB.
+mon data avail crit = 0
+
+osd objectstore = memstore
+# A bound, not a reservation: only what is stored is used.
+memstore device bytes = 8G
+
+# Starting: changes of the maps are agreed on at once, and requests from before the OSD was there are sent again soon
+# (by default after 5 seconds each).
+paxos propose interval = 0.02
+paxos min wait = 0.01
+mon client hunt interval = 0.2
+objecter tick interval = 0.2
+
+# Speed: nothing here leaves the machine's memory.
+ms bind msgr1 = false
+ms crc data = false
+osd enable op tracker = false
+throttler perf counter = false
+
+rgw frontends = beast endpoint=${endpoint.host} tcp_nodelay=1
+rgw thread pool size = 64
+rgw enable usage log = false
+rgw enable ops log = false
+# Deleted objects are freed by a collector, which by default lets them lie for two hours.
+rgw gc obj min wait = 10
+rgw gc processor period = 5
+rgw gc processor max time = 5
+`
+}
+
+const quietSubsystems = [
+  ...[
+    'none',
+    'lockdep',
+    'context',
+    'crush',
+    'buffer',
+    'timer',
+    'filer',
+    'striper',
+    'objecter',
+    'rados',
+    'journaler',
+  ],
+  ...[
+    'objectcacher',
+    'client',
+    'osd',
+    'optracker',
+    'objclass',
+    'ms',
+    'mon',
+    'monc',
+    'paxos',
+    'tp',
+    'auth',
+    'crypto',
+  ],
+  ...[
+    'finisher',
+    'heartbeatmap',
+    'perfcounter',
+    'rgw',
+    'rgw sync',
+    'asok',
+    'throttle',
+    'refs',
+    'rocksdb',
+    'memdb',
+  ],
+]
+
+/** One key for everybody; all of them are ours. */
+function keyring(): string {
+  // Type 1 (AES), creation time, length and bytes of the secret.
+  const key = Buffer.alloc(12)
+  key.writeUInt16LE(1, 0)
+  key.writeUInt32LE(Math.floor(Date.now() / 1000), 2)
+  key.writeUInt16LE(16, 10)
+  const secret = Buffer.concat([key, randomBytes(16)]).toString('base64')
+  const entry = (name: string, caps: Record<string, string>) =>
+    [
+      `[${name}]`,
+      `key = ${secret}`,
+      ...Object.entries(caps).map(([to, what]) => `caps ${to} = "${what}"`),
+      '',
+    ].join('\n')
+  return [
+    entry('mon.', { mon: 'allow *' }),
+    entry('client.admin', { mon: 'allow *', osd: 'allow *', mgr: 'allow *' }),
+    entry('client.rgw.a', { mon: 'allow *', osd: 'allow *' }),
+    entry('osd.0', { mon: 'allow profile osd', osd: 'allow *' }),
+  ].join('\n')
+}

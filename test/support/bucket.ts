@@ -1,0 +1,141 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  AbortMultipartUploadCommand,
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  DeleteObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
+  type MultipartUpload,
+  paginateListObjectsV2,
+  S3Client,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3'
+import { inject } from 'vitest'
+import type { CephStatus, S3Access } from '../services/ceph.ts'
+
+/** Longer than the gateway may take: then its own account of what went wrong is there to be shown. */
+const WAIT_MS = 70_000
+const POLL_MS = 20
+
+/** A bucket of its own on the run's S3 gateway. */
+export type Bucket = {
+  name: string
+  /** The gateway itself. */
+  endpoint: string
+  /** The environment of a Landfall that stores here; through `endpoint` (a proxy) where one is given. */
+  env(endpoint?: string): Record<string, string>
+  /** Straight to the gateway. */
+  client: S3Client
+  /** Through a proxy, trying everything once. For the caller to destroy. */
+  clientVia(endpoint: string): S3Client
+  /** Of every object, in the gateway's order. */
+  keys(): Promise<string[]>
+  /** Every multipart upload that is neither completed nor aborted. */
+  openMultiparts(): Promise<{ key: string; uploadId: string }[]>
+  /** Deletes the bucket with everything in it. */
+  close(): Promise<void>
+}
+
+let buckets = 0
+
+/**
+ * Makes an empty bucket, as soon as the gateway answers.
+ * @throws Error with the end of Ceph's logs if it did not start. A suite calls `requires('ceph')` first.
+ */
+export async function freshBucket(): Promise<Bucket> {
+  const access = await readyGateway()
+  const name = `test-${process.pid}-${Date.now()}-${buckets++}`
+  const client = s3Client(access)
+  await client.send(new CreateBucketCommand({ Bucket: name }))
+  const keys = () => listKeys(client, name)
+  const openMultiparts = () => listMultiparts(client, name)
+  return {
+    name,
+    endpoint: access.endpoint,
+    env: (endpoint = access.endpoint) => ({
+      STORAGE: 's3',
+      S3_BUCKET: name,
+      S3_ENDPOINT: endpoint,
+      S3_REGION: access.region,
+      S3_FORCE_PATH_STYLE: 'true',
+      AWS_ACCESS_KEY_ID: access.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: access.secretAccessKey,
+    }),
+    client,
+    clientVia: (endpoint) => s3Client({ ...access, endpoint }, { maxAttempts: 1 }),
+    keys,
+    openMultiparts,
+    async close() {
+      for (const { key, uploadId } of await openMultiparts()) {
+        await client.send(new AbortMultipartUploadCommand({ Bucket: name, Key: key, UploadId: uploadId }))
+      }
+      for (const key of await keys()) await client.send(new DeleteObjectCommand({ Bucket: name, Key: key }))
+      await client.send(new DeleteBucketCommand({ Bucket: name }))
+      client.destroy()
+    },
+  }
+}
+
+/** A client of the gateway, or of a proxy before it. */
+export function s3Client(access: S3Access, options: S3ClientConfig = {}): S3Client {
+  return new S3Client({
+    ...options,
+    endpoint: access.endpoint,
+    region: access.region,
+    forcePathStyle: true,
+    credentials: { accessKeyId: access.accessKeyId, secretAccessKey: access.secretAccessKey },
+    // By default the SDK appends checksums to the body in a framing that this gateway stores as part of the object.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+  })
+}
+
+async function readyGateway(): Promise<S3Access> {
+  const access = inject('s3')
+  if (access === null) throw new Error("Ceph is not installed: skip this suite by requires('ceph')")
+  const deadline = performance.now() + WAIT_MS
+  for (;;) {
+    const status = await readStatus(inject('s3StatusFile'))
+    if (status?.state === 'ready') return access
+    if (status) throw new Error(status.reason)
+    if (performance.now() > deadline) throw new Error('Ceph neither started nor failed')
+    await sleep(POLL_MS)
+  }
+}
+
+async function readStatus(path: string): Promise<CephStatus | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as CephStatus
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+async function listKeys(client: S3Client, bucket: string): Promise<string[]> {
+  const keys: string[] = []
+  for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket })) {
+    for (const { Key } of page.Contents ?? []) if (Key !== undefined) keys.push(Key)
+  }
+  return keys
+}
+
+async function listMultiparts(
+  client: S3Client,
+  bucket: string,
+): Promise<{ key: string; uploadId: string }[]> {
+  const found: MultipartUpload[] = []
+  let after: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {}
+  while (after) {
+    const page: ListMultipartUploadsCommandOutput = await client.send(
+      new ListMultipartUploadsCommand({ Bucket: bucket, ...after }),
+    )
+    found.push(...(page.Uploads ?? []))
+    after = page.IsTruncated
+      ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+      : undefined
+  }
+  return found.flatMap(({ Key, UploadId }) => (Key && UploadId ? [{ key: Key, uploadId: UploadId }] : []))
+}
