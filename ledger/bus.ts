@@ -5,7 +5,8 @@ import pg from 'pg'
 import { z } from 'zod'
 import type { Ledger } from './database.ts'
 
-const Tick = z.tuple([z.string(), z.number(), z.number().nullable()])
+/** Upload, bytes received, size (null while deferred), and where the request that received them began. */
+const Tick = z.tuple([z.string(), z.number(), z.number().nullable(), z.number()])
 
 const Message = z.discriminatedUnion('t', [
   /** Somebody wants the lease on this upload: its holder should finish what it has and let go. */

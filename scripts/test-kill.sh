@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# npm run test:kill: the kill test alone, for many rounds (LANDFALL_KILL_ROUNDS, 100 by default).
+# npm run test:kill: the kill test alone, for many rounds on each storage (LANDFALL_KILL_ROUNDS, 100 by default), or on
+# one of them (LANDFALL_KILL_STORAGE=disk or s3).
 set -euo pipefail
 
 export LANDFALL_KILL_ROUNDS="${LANDFALL_KILL_ROUNDS:-100}"

@@ -79,7 +79,7 @@ export const variables = z.object({
     .describe('What keys begin with; `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` are filled in.'),
   S3_MEMORY_BUDGET: size()
     .prefault('256MB')
-    .describe('Memory in which one process gathers parts of all its uploads; at least 64MiB.'),
+    .describe('Memory in which one process gathers parts of all its uploads; at least 128MiB.'),
   PUBLISH: oneOf('in-place', 'copy')
     .prefault('in-place')
     .describe('Whether a ready file stays private where it is, or is also copied below `PUBLIC_PREFIX`.'),
@@ -141,8 +141,8 @@ export const variables = z.object({
     .describe('Least severe messages to log.'),
 })
 
-/** A part can have 64 MiB. */
-const MIN_MEMORY_BUDGET = 64 * 1024 * 1024
+/** A part can have 64 MiB, and parts have at least half of it. */
+const MIN_MEMORY_BUDGET = 128 * 1024 * 1024
 const MAX_S3_OBJECT = 5 * 1024 ** 4
 const largestInBucket = (memoryBudget: number): number => Math.min(MAX_S3_OBJECT, (memoryBudget / 2) * 10_000)
 
@@ -206,7 +206,7 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
     problems.push('S3_BUCKET: "" is not accepted; with STORAGE=s3 it takes the name of a bucket')
   }
   if (values.S3_MEMORY_BUDGET < MIN_MEMORY_BUDGET) {
-    problems.push(`S3_MEMORY_BUDGET: "${values.S3_MEMORY_BUDGET}" is not accepted; it takes at least 64MiB`)
+    problems.push(`S3_MEMORY_BUDGET: "${values.S3_MEMORY_BUDGET}" is not accepted; it takes at least 128MiB`)
   }
   // A file has at most 10,000 parts, and each has to fit into memory.
   if (values.STORAGE === 's3' && values.UPLOAD_MAX_SIZE > largestInBucket(values.S3_MEMORY_BUDGET)) {

@@ -30,7 +30,7 @@ describe('docs/api.md', () => {
     },
   )
 
-  it.each([...Object.keys(rejections), 'processing-failed'])('names the reason %s', (code) => {
+  it.each([...Object.keys(rejections), 'processing-failed', 'bytes-lost'])('names the reason %s', (code) => {
     expect(text).toContain(`\`${code}\``)
   })
 })

@@ -1,23 +1,24 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { MediaId } from '../ledger/ids.ts'
 import { sharedSecret } from '../ledger/secrets.ts'
 import { ContentLinks, type LinkTarget } from '../server/auth/content-links.ts'
 import { jpeg } from './fixtures/media.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import type { ProblemJson } from './support/raw-http.ts'
+import { describeStorages } from './support/storages.ts'
 import { type MediaJson, process } from './support/uploads.ts'
 
 const HOUR_MS = 3_600_000
 const TARGETS: readonly LinkTarget[] = ['content', 'thumbnail']
 
-describe('a link to content, followed without a token', () => {
+describeStorages('a link to content, followed without a token', (storage) => {
   let landfall: Landfall
   let media: MediaJson
   let another: MediaJson
   let links: ContentLinks
 
   beforeAll(async () => {
-    landfall = await startLandfall({ env: { SCAN: 'off' } })
+    landfall = await startLandfall({ storage, env: { SCAN: 'off' } })
     media = await process(landfall, 'alice', await jpeg({ width: 640, height: 480 }))
     another = await process(landfall, 'alice', await jpeg({ width: 480, height: 320 }))
     // The server has made it already, so what is proposed here does not count.

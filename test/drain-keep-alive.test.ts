@@ -1,18 +1,19 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { describeStorages } from './support/storages.ts'
 import { createId, terminate } from './support/tus.ts'
 
 /** Longer than a refused client may go on sending. */
 const BEYOND_LINGER_MS = 6_000
 
-describe('a connection on which a PATCH was refused', () => {
+describeStorages('a connection on which a PATCH was refused', (storage) => {
   let landfall: Landfall
 
   beforeAll(async () => {
-    landfall = await startLandfall({ withoutWorker: true })
+    landfall = await startLandfall({ storage, withoutWorker: true })
   })
   afterAll(() => landfall?.close())
 

@@ -1,15 +1,16 @@
 import { sql } from 'kysely'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { tusRequest } from './support/raw-http.ts'
 import { statusOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
 import { createId, head, patch, terminate } from './support/tus.ts'
 
 const BYTES = Buffer.alloc(5000, 'x')
 const HALF = 2500
 const HOUR_MS = 3_600_000
 
-describe('an upload that was opened under another UPLOAD_EXPIRES_AFTER', () => {
+describeStorages('an upload that was opened under another UPLOAD_EXPIRES_AFTER', (storage) => {
   let first: Landfall
   const started: Landfall[] = []
 
@@ -22,9 +23,10 @@ describe('an upload that was opened under another UPLOAD_EXPIRES_AFTER', () => {
 
   async function start(expiresAfter: string, beside?: Landfall): Promise<Landfall> {
     const landfall = await startLandfall({
+      storage,
       withoutWorker: true,
       env: { UPLOAD_EXPIRES_AFTER: expiresAfter },
-      ...(beside ? { connectionString: beside.connectionString, dataDirectory: beside.dataDirectory } : {}),
+      beside,
     })
     started.push(landfall)
     return landfall

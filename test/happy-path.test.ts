@@ -1,20 +1,21 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import sharp from 'sharp'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { jpeg, png, video60s1080p } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { describeStorages } from './support/storages.ts'
 import { outcome, process, sendFile } from './support/uploads.ts'
 
 const ffmpeg = requires('ffmpeg')
 const clamd = requires('clamd')
 
-describe.skipIf(!ffmpeg.met || !clamd.met)('a file, all the way through', () => {
+describeStorages.skipIf(!ffmpeg.met || !clamd.met)('a file, all the way through', (storage) => {
   let landfall: Landfall
 
   beforeAll(async () => {
-    landfall = await startLandfall()
+    landfall = await startLandfall({ storage })
   })
   afterAll(() => landfall?.close())
 
@@ -24,7 +25,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('a file, all the way through', () => 
     const media = await outcome(landfall, 'alice', uploadId)
     const seconds = (performance.now() - lastByteAt) / 1000
     console.log(
-      `60 s 1080p (${(file.size / 1e6).toFixed(0)} MB) ready ${seconds.toFixed(2)} s after its last byte`,
+      `60 s 1080p (${(file.size / 1e6).toFixed(0)} MB, ${storage}) ready ${seconds.toFixed(2)} s after its last byte`,
     )
     expect(media).toMatchObject({
       status: 'ready',

@@ -5,17 +5,18 @@ import { type Landfall, startLandfall } from './support/landfall.ts'
 import { openPatch } from './support/raw-http.ts'
 import { ask, mediaRoutes, type Route, uploadRoutes } from './support/routes.ts'
 import { untilReceived } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
 import { create, createId, head, idOf, patch, terminate } from './support/tus.ts'
 import { type MediaJson, process } from './support/uploads.ts'
 
 type Listed = { items: { id: string }[] }
 
-describe('what belongs to somebody else', () => {
+describeStorages('what belongs to somebody else', (storage) => {
   let landfall: Landfall
   let media: MediaJson
 
   beforeAll(async () => {
-    landfall = await startLandfall({ env: { SCAN: 'off', UPLOAD_MAX_OPEN: '100' } })
+    landfall = await startLandfall({ storage, env: { SCAN: 'off', UPLOAD_MAX_OPEN: '100' } })
     media = await process(landfall, 'alice', await jpeg({ width: 640, height: 480 }))
   })
   afterAll(() => landfall?.close())

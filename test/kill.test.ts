@@ -1,21 +1,25 @@
 import { randomInt } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Fixture } from './fixtures/media.ts'
 import {
   expectLedgerOf,
   expectNothingElse,
+  expectNothingElseStored,
   expectServedAsSent,
-  expectThumbnails,
   type SentUpload,
 } from './kill/checks.ts'
 import { sendStubbornly } from './kill/client.ts'
 import { Killer } from './kill/killer.ts'
 import { describeRound, drawRound, loadMedia, type Round } from './kill/plan.ts'
+import { startVictim, type Victim } from './kill/storage.ts'
 import { requires } from './services/requirements.ts'
 import { Random } from './support/random.ts'
-import { type ServerProcess, startServerProcess } from './support/server-process.ts'
+import { describeStorages } from './support/storages.ts'
 
-const ROUNDS = Number(process.env.LANDFALL_KILL_ROUNDS || 10)
+/** The only storage to play rounds on; empty for all. */
+const STORAGE = process.env.LANDFALL_KILL_STORAGE || ''
+/** On each storage. */
+const ROUNDS = Number(process.env.LANDFALL_KILL_ROUNDS || 6)
 /** Repeats what was drawn; what a kill then hits is still up to the machine. */
 const SEED = Number(process.env.LANDFALL_KILL_SEED || randomInt(1, 2 ** 31))
 const ROUND_DEADLINE_MS = 90_000
@@ -23,28 +27,30 @@ const ROUND_DEADLINE_MS = 90_000
 const ffmpeg = requires('ffmpeg')
 const clamd = requires('clamd')
 
-describe.skipIf(!ffmpeg.met || !clamd.met)('a server that is killed at random moments', () => {
-  let server: ServerProcess
+const describeUnlessMissing = describeStorages.skipIf(!ffmpeg.met || !clamd.met)
+
+describeUnlessMissing('a server that is killed at random moments', (storage) => {
+  let victim: Victim
   let media: Fixture[]
 
   beforeAll(async () => {
     media = await loadMedia()
-    server = await startServerProcess({ UPLOAD_MAX_OPEN: '20' })
+    victim = await startVictim(storage)
   })
-  afterAll(() => server?.stop())
+  afterAll(() => victim?.stop())
 
-  it(
+  it.skipIf(STORAGE !== '' && STORAGE !== storage)(
     `loses no acknowledged byte and finishes every upload exactly once, in ${ROUNDS} rounds`,
     async () => {
-      console.log(`LANDFALL_KILL_SEED=${SEED}`)
+      console.log(`${storage}: LANDFALL_KILL_SEED=${SEED}`)
       const tally = new Tally()
       const sizes = new Map<string, number>()
       for (let number = 1; number <= ROUNDS; number++) {
         // Each round draws from a seed of its own, so that one that fails can be had without those before it.
-        const round = await drawRound(new Random(SEED + number), number, media)
+        const round = await drawRound(storage, new Random(SEED + number), number, media)
         const what = `round ${number} of seed ${SEED}: ${describeRound(round)}`
-        await withDeadline(playRound(server, round, sizes, tally), what).catch((error: unknown) => {
-          const log = server.run().stderr().slice(-4000)
+        await withDeadline(playRound(victim, round, sizes, tally), what).catch((error: unknown) => {
+          const log = victim.server.run().stderr().slice(-4000)
           throw new Error(`${what}\n${error instanceof Error ? error.message : error}\n${log}`, {
             cause: error,
           })
@@ -58,7 +64,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('a server that is killed at random mo
 })
 
 async function playRound(
-  server: ServerProcess,
+  { server, stored }: Victim,
   round: Round,
   sizes: Map<string, number>,
   tally: Tally,
@@ -83,13 +89,13 @@ async function playRound(
   const sent = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const sentAt = performance.now()
 
-  await expectServedAsSent(server, sent)
+  await expectServedAsSent(server, stored, sent)
   for (const { uploadId, bytes } of sent) sizes.set(uploadId, bytes.length)
   const ledger = await server.openLedger()
   try {
     await expectLedgerOf(ledger, sent)
-    await expectNothingElse(ledger, server.dataDirectory, sizes)
-    await expectThumbnails(ledger, server.dataDirectory)
+    await expectNothingElse(ledger, sizes)
+    await expectNothingElseStored(ledger, stored, sizes)
   } finally {
     await ledger.destroy()
   }

@@ -1,33 +1,30 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { openPatch, problemOf, rawRequest } from './support/raw-http.ts'
 import { statusOf, untilReceived } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
 import { createId, head, patch } from './support/tus.ts'
 
 /** Well under what a client would take for a hang; letting go takes a quarter of a second. */
 const QUICK_MS = 1500
 
-describe('the lease on an upload', () => {
+describeStorages('the lease on an upload', (storage) => {
   const started: Landfall[] = []
   afterEach(async () => {
     for (const landfall of started.splice(0).reverse()) await landfall.close()
   })
 
   async function start(options: LandfallOptions = {}): Promise<Landfall> {
-    const landfall = await startLandfall({ withoutWorker: true, ...options })
+    const landfall = await startLandfall({ storage, withoutWorker: true, ...options })
     started.push(landfall)
     return landfall
   }
   async function startTwo(): Promise<[Landfall, Landfall]> {
     const first = await start()
-    const { connectionString, dataDirectory } = first
-    return [first, await start({ connectionString, dataDirectory })]
+    return [first, await start({ beside: first })]
   }
-  const stored = (landfall: Landfall, id: string) =>
-    readFile(join(landfall.dataDirectory, 'objects', 'uploads', id))
+  const stored = (landfall: Landfall, id: string) => landfall.stored.bytes(`uploads/${id}`)
 
   async function stallAt(landfall: Landfall, id: string, offset: number, bytes: Uint8Array) {
     const open = openPatch(landfall, 'alice', id, { offset })

@@ -1,15 +1,16 @@
-import { readFile, rm } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PgBoss } from 'pg-boss'
-import { afterEach, describe, expect, inject, it } from 'vitest'
+import { afterEach, expect, inject, it } from 'vitest'
 import { STEPS } from '../processing/pipeline.ts'
 import { openQueues, QUEUES } from '../processing/queues.ts'
 import { shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { openClamdValve } from './support/clamd-valve.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
-import { filesBelow } from './support/leftovers.ts'
 import { statusOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
+import { leftBehind, type Stored } from './support/stored.ts'
 import { terminate } from './support/tus.ts'
 import { outcome, sendFile } from './support/uploads.ts'
 
@@ -18,7 +19,7 @@ const clamd = requires('clamd')
 
 type Ids = { uploadId: string; mediaId: string }
 
-describe.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', () => {
+describeStorages.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', (storage) => {
   const started: Landfall[] = []
   const queues: PgBoss[] = []
   afterEach(async () => {
@@ -27,13 +28,12 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', () => {
   })
 
   async function start(options: LandfallOptions = {}): Promise<Landfall> {
-    const landfall = await startLandfall(options)
+    const landfall = await startLandfall({ storage, ...options })
     started.push(landfall)
     return landfall
   }
   /** A server with a worker, beside one that has none. */
-  const startWorkerBeside = ({ connectionString, dataDirectory }: Landfall) =>
-    start({ connectionString, dataDirectory })
+  const startWorkerBeside = (landfall: Landfall) => start({ beside: landfall })
 
   async function queuesOf(landfall: Landfall): Promise<PgBoss> {
     const boss = await openQueues({ db: landfall.db, supervise: false, onError: () => {} })
@@ -89,7 +89,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', () => {
     const jobs = await boss.findJobs(QUEUES.processing)
     expect(jobs.map(({ retryCount }) => retryCount)).toEqual([0, 0, 0, 0])
     expect(thumbnails).toHaveLength(1)
-    expect(await filesBelow(landfall.dataDirectory)).toHaveLength(2)
+    expect(await leftBehind(landfall)).toHaveLength(2)
   })
 
   const endings: [
@@ -129,10 +129,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', () => {
     expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', ...ended])
     expect(steps.map(({ step }) => step)).toEqual(['assemble', 'identify', 'scan'])
     expect(thumbnails).toEqual([])
-    const renditions = (await filesBelow(landfall.dataDirectory)).filter((file) =>
-      file.includes('renditions'),
-    )
-    expect(renditions).toEqual([])
+    expect(await leftBehind(landfall)).toEqual([`uploads/${media.upload_id}`])
     for (const path of ['', '/content', '/thumbnail']) {
       expect((await landfall.as('alice')(`/api/v1/media/${mediaId}${path}`)).status).toBe(404)
     }
@@ -143,22 +140,64 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', () => {
     const boss = await queuesOf(landfall)
     await boss.updateQueue(QUEUES.processing, { retryLimit: 2, retryDelay: 0, retryBackoff: false })
     const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
-    await rm(join(landfall.dataDirectory, 'objects', 'uploads', uploadId))
+    const FFPROBE_PATH = join(landfall.dataDirectory, 'ffprobe')
+    await writeFile(FFPROBE_PATH, '#!/bin/sh\necho not JSON', { mode: 0o755 })
 
-    await startWorkerBeside(landfall)
+    await start({ beside: landfall, env: { FFPROBE_PATH } })
     const media = await outcome(landfall, 'alice', uploadId)
     expect(media).toMatchObject({ status: 'failed', reason: { code: 'processing-failed' }, contentUrl: null })
     // Our own words only: neither a path nor what went wrong inside.
-    expect(media.reason?.detail).not.toMatch(/[/]|bytes|ENOENT/)
+    expect(media.reason?.detail).not.toMatch(/[/]|JSON|Error/)
     const { events, steps } = await everythingAbout(landfall, media.id)
     expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', 'media.failed'])
-    expect(steps.map(({ step, attempt, status }) => [step, attempt, status])).toEqual([
-      ['assemble', 1, 'failed'],
-      ['assemble', 2, 'failed'],
-      ['assemble', 3, 'failed'],
+    expect(steps.slice(-3).map(({ step, attempt, status }) => [step, attempt, status])).toEqual([
+      ['probe', 1, 'failed'],
+      ['probe', 2, 'failed'],
+      ['probe', 3, 'failed'],
     ])
     expect((await landfall.as('alice')(`/api/v1/media/${media.id}/content`)).status).toBe(409)
   })
+
+  it.each([
+    ['gone', ({ lose }: Stored, key: string) => lose(key)],
+    [
+      'shorter than what was acknowledged',
+      async ({ bytes, replace }: Stored, key: string) => replace(key, (await bytes(key)).subarray(0, 1000)),
+    ],
+  ])('fails at once when the bytes are %s: no attempt brings them back', async (_what, lose) => {
+    const landfall = await start({ withoutWorker: true })
+    const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
+    await lose(landfall.stored, `uploads/${uploadId}`)
+    await startWorkerBeside(landfall)
+    const media = await outcome(landfall, 'alice', uploadId)
+    expect(media).toMatchObject({ status: 'failed', reason: { code: 'bytes-lost' }, contentUrl: null })
+    const { events, steps } = await everythingAbout(landfall, media.id)
+    expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', 'media.failed'])
+    expect(steps).toMatchObject([{ step: 'assemble', attempt: 1, status: 'failed' }])
+  })
+
+  // What a bucket that is away does is in the tests of S3.
+  if (storage === 'disk')
+    it('takes a volume that is away for an outage, not for lost bytes', async () => {
+      await using valve = await openClamdValve(inject('clamdUrl'), 64 * 1024)
+      const landfall = await start({ env: { CLAMD_URL: valve.url } })
+      const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
+      await valve.inTheMiddle
+      const volume = join(landfall.dataDirectory, 'objects', 'uploads')
+      await rename(volume, `${volume}-away`)
+      valve.letThrough()
+      const { mediaId } = await statusOf(landfall, 'alice', uploadId)
+      await expect
+        .poll(
+          async () => (await stepsOf(landfall, mediaId ?? '')).some(({ status }) => status === 'failed'),
+          {
+            timeout: 10_000,
+          },
+        )
+        .toBe(true)
+      await rename(`${volume}-away`, volume)
+      expect(await outcome(landfall, 'alice', uploadId)).toMatchObject({ status: 'ready' })
+    })
 })
 
 /** Sends a processing job for each id at once and waits until all of them have been worked off. */
@@ -187,7 +226,7 @@ async function stepsOf({ db }: Landfall, mediaId: string) {
 
 /** What the ledger and the storage have of a media. */
 async function everythingAbout(landfall: Landfall, mediaId: string) {
-  const { db, dataDirectory } = landfall
+  const { db, stored } = landfall
   const media = await db.selectFrom('media').selectAll().where('id', '=', mediaId).executeTakeFirstOrThrow()
   const events = await db
     .selectFrom('events')
@@ -202,9 +241,7 @@ async function everythingAbout(landfall: Landfall, mediaId: string) {
     .orderBy('kind')
     .execute()
   const thumbnails = await Promise.all(
-    renditions.map(async ({ storage_key }) =>
-      (await readFile(join(dataDirectory, 'objects', storage_key))).toString('base64'),
-    ),
+    renditions.map(async ({ storage_key }) => (await stored.bytes(storage_key)).toString('base64')),
   )
   return { media, events, renditions, thumbnails, steps: await stepsOf(landfall, mediaId) }
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { tusHeaders } from './support/raw-http.ts'
 import { NOTHING_USED, quotaOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
 import { create, createId, idOf, patch, terminate } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
 
@@ -17,13 +18,14 @@ async function createDeferred(landfall: Landfall, sub: string): Promise<Response
   })
 }
 
-describe('a quota of bytes', () => {
+describeStorages('a quota of bytes', (storage) => {
   const SIZE = 2000
   const ROOM_FOR = 10
   let landfall: Landfall
 
   beforeAll(async () => {
     landfall = await startLandfall({
+      storage,
       withoutWorker: true,
       env: { QUOTA_BYTES: String(SIZE * ROOM_FOR), UPLOAD_MAX_OPEN: '1000', UPLOAD_MAX_SIZE: '10000' },
     })
@@ -182,9 +184,12 @@ describe('a limit on open uploads', () => {
   })
 })
 
-describe('a quota of uploads', () => {
+describeStorages('a quota of uploads', (storage) => {
   it('counts open and finished ones, and gives back what is rejected', async () => {
-    const landfall = await startLandfall({ env: { QUOTA_UPLOADS: '2', SCAN: 'off', UPLOAD_MAX_OPEN: '50' } })
+    const landfall = await startLandfall({
+      storage,
+      env: { QUOTA_UPLOADS: '2', SCAN: 'off', UPLOAD_MAX_OPEN: '50' },
+    })
     try {
       const noise = Buffer.from('this is no picture '.repeat(100))
       const finished = await create(landfall, 'alice', {

@@ -9,16 +9,17 @@ import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { readEvents } from './support/event-reader.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
-import { filesBelow } from './support/leftovers.ts'
 import { openPatch } from './support/raw-http.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
+import { leftBehind } from './support/stored.ts'
 import { createId, head, patch } from './support/tus.ts'
 import { outcome, process } from './support/uploads.ts'
 
 const SIZE = 2000
 const BYTES = new Uint8Array(SIZE).fill(7)
 const DAY_MS = 86_400_000
-const NOTHING = { expired: 0, purged: 0, requeued: 0, leases: 0 }
+const NOTHING = { expired: 0, purged: 0, requeued: 0, swept: 0, leases: 0 }
 
 const clamd = requires('clamd')
 const undo: (() => Promise<void>)[] = []
@@ -47,9 +48,9 @@ const letExpire = ({ db }: Landfall, ids: string[]) =>
     .where('id', 'in', ids)
     .execute()
 
-describe('the reaper', () => {
+describeStorages('the reaper, of uploads', (storage) => {
   it('ends expired uploads: 410, quota free, event written, bytes gone', async () => {
-    const started = await start({ env: { UPLOAD_MAX_OPEN: '10' } })
+    const started = await start({ storage, env: { UPLOAD_MAX_OPEN: '10' } })
     const { landfall } = started
     const expired = await createId(landfall, 'alice', { size: SIZE })
     await patch(landfall, 'alice', expired, { offset: 0, body: BYTES.subarray(0, 500) })
@@ -64,16 +65,14 @@ describe('the reaper', () => {
     for await (const { event, data } of readEvents(landfall, 'alice', expired))
       if (event === 'state') types.push(data.type)
     expect(types).toEqual(['upload.created', 'upload.expired'])
-    await vi.waitFor(async () => expect(await filesBelow(landfall.dataDirectory)).toEqual([]), {
-      timeout: 10_000,
-    })
+    await vi.waitFor(async () => expect(await leftBehind(landfall)).toEqual([]), { timeout: 10_000 })
 
     expect((await head(landfall, 'bob', fresh)).status).toBe(200)
     expect(await reapNow(started)).toEqual(NOTHING)
   })
 
   it('leaves an upload that a request is still writing to until that has ended', async () => {
-    const started = await start({ withoutWorker: true })
+    const started = await start({ storage, withoutWorker: true })
     const { landfall } = started
     const id = await createId(landfall, 'alice', { size: SIZE })
     const open = openPatch(landfall, 'alice', id, { offset: 0, headers: { 'Content-Length': String(SIZE) } })
@@ -88,7 +87,9 @@ describe('the reaper', () => {
     expect(await reapNow(started)).toEqual(NOTHING)
     expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'received' })
   })
+})
 
+describe('the reaper', () => {
   it('counts each upload once when two of them reap at the same time', async () => {
     const started = await start({ withoutWorker: true, env: { UPLOAD_MAX_OPEN: '1000' } })
     const { landfall } = started
@@ -100,6 +101,25 @@ describe('the reaper', () => {
     expect(reaped.reduce((sum, { expired }) => sum + expired, 0)).toBe(130)
     expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
     expect(await started.boss.findJobs(QUEUES.removal)).toHaveLength(130)
+  })
+
+  it('does the rest of its work when one kind fails, and tells of the failure then', async () => {
+    const started = await start({ withoutWorker: true, env: { UPLOAD_MAX_OPEN: '10' } })
+    const { landfall, boss } = started
+    const id = await createId(landfall, 'alice', { size: SIZE })
+    await letExpire(landfall, [id])
+    const lease = { upload_id: id, holder: 'gone', fence: crypto.randomUUID() }
+    await landfall.db
+      .insertInto('upload_locks')
+      .values({ ...lease, expires_at: new Date(Date.now() - 120_000) })
+      .execute()
+    const announce = () => {
+      throw new Error('nobody listens')
+    }
+    const reaping = reap({ db: landfall.db, boss, retentionMs: DAY_MS, announce })
+    await expect(reaping).rejects.toThrow('nobody listens')
+    expect(await landfall.db.selectFrom('upload_locks').select('holder').execute()).toEqual([])
+    expect(await reapNow(started)).toEqual(NOTHING)
   })
 
   it('removes leases that nobody gave back', async () => {
@@ -125,14 +145,15 @@ describe('the reaper', () => {
       'expired uploads: 1',
       'purged media: 0',
       'queued again: 0',
+      'to sweep again: 0',
       'old leases: 0',
     ])
   })
 })
 
-describe.skipIf(!clamd.met)('the reaper, of media', () => {
+describeStorages.skipIf(!clamd.met)('the reaper, of media', (storage) => {
   it('purges what has been deleted for long enough, and only then frees its quota', async () => {
-    const started = await start()
+    const started = await start({ storage })
     const { landfall } = started
     const file = await jpeg({ width: 800, height: 600 })
     const media = await process(landfall, 'alice', file)
@@ -140,18 +161,16 @@ describe.skipIf(!clamd.met)('the reaper, of media', () => {
 
     expect(await reapNow(started)).toEqual(NOTHING)
     expect((await quotaOf(landfall, 'alice')).bytes.used).toBe(file.size)
-    expect(await filesBelow(landfall.dataDirectory)).toHaveLength(2)
+    expect(await leftBehind(landfall)).toHaveLength(2)
 
     expect(await reapNow(started, 0)).toEqual({ ...NOTHING, purged: 1 })
     expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
-    await vi.waitFor(async () => expect(await filesBelow(landfall.dataDirectory)).toEqual([]), {
-      timeout: 10_000,
-    })
+    await vi.waitFor(async () => expect(await leftBehind(landfall)).toEqual([]), { timeout: 10_000 })
     expect(await reapNow(started, 0)).toEqual(NOTHING)
   })
 
   it('frees nothing a second time for a file that was rejected before it was deleted', async () => {
-    const started = await start()
+    const started = await start({ storage })
     const { landfall } = started
     const media = await process(landfall, 'alice', await jpeg({ width: 100, height: 100 }))
     expect(media.status).toBe('rejected')
@@ -159,7 +178,9 @@ describe.skipIf(!clamd.met)('the reaper, of media', () => {
     expect(await reapNow(started, 0)).toEqual({ ...NOTHING, purged: 1 })
     expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
   })
+})
 
+describe.skipIf(!clamd.met)('the reaper, of jobs', () => {
   it('queues again what has lost its job, and leaves alone what has one', async () => {
     const idle = await start({ withoutWorker: true })
     const { landfall, boss } = idle
@@ -177,8 +198,7 @@ describe.skipIf(!clamd.met)('the reaper, of media', () => {
 
     for (const { id } of await boss.findJobs(QUEUES.processing)) await boss.deleteJob(QUEUES.processing, id)
     expect(await reapNow(idle)).toEqual({ ...NOTHING, requeued: 1 })
-    const { connectionString, dataDirectory } = landfall
-    await start({ connectionString, dataDirectory })
+    await start({ beside: landfall })
     expect(await outcome(landfall, 'alice', uploadId)).toMatchObject({ status: 'ready' })
   })
 

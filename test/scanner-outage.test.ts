@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { jpeg, video60s1080p } from './fixtures/media.ts'
 import { startClamd, type TestClamd } from './services/clamd.ts'
 import { requires } from './services/requirements.ts'
@@ -9,12 +9,13 @@ import { openClamdValve } from './support/clamd-valve.ts'
 import { onceEvent } from './support/event-reader.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { statusOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
 import { type MediaJson, outcome, sendFile } from './support/uploads.ts'
 
 const ffmpeg = requires('ffmpeg')
 const clamdMet = requires('clamd')
 
-describe.skipIf(!ffmpeg.met || !clamdMet.met)('without its scanner', () => {
+describeStorages.skipIf(!ffmpeg.met || !clamdMet.met)('without its scanner', (storage) => {
   let directory: string
 
   beforeAll(async () => {
@@ -24,7 +25,7 @@ describe.skipIf(!ffmpeg.met || !clamdMet.met)('without its scanner', () => {
 
   it('a file waits unserved while clamd is down, and becomes ready by itself when it is back', async () => {
     await using clamd = disposable(await startClamd(join(directory, 'down'), { isDown: true }))
-    await using landfall = closing(await startLandfall({ env: { CLAMD_URL: clamd.it.url } }))
+    await using landfall = closing(await startLandfall({ storage, env: { CLAMD_URL: clamd.it.url } }))
     const alice = landfall.it.as('alice')
 
     const down = await alice('/readyz')
@@ -53,7 +54,7 @@ describe.skipIf(!ffmpeg.met || !clamdMet.met)('without its scanner', () => {
   it('a file whose scan is cut by the death of clamd is scanned again, and is not ready before', async () => {
     await using clamd = disposable(await startClamd(join(directory, 'killed')))
     await using valve = await openClamdValve(clamd.it.url, 8 * 1024 * 1024)
-    await using landfall = closing(await startLandfall({ env: { CLAMD_URL: valve.url } }))
+    await using landfall = closing(await startLandfall({ storage, env: { CLAMD_URL: valve.url } }))
 
     const { uploadId } = await sendFile(landfall.it, 'alice', await video60s1080p())
     await valve.inTheMiddle

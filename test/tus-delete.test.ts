@@ -1,33 +1,35 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { stateChanges } from './support/event-log.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
-import { filesBelow } from './support/leftovers.ts'
 import { openPatch, problemOf, tusRequest } from './support/raw-http.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
+import { leftBehind } from './support/stored.ts'
 import { create, createId, head, idOf, patch, terminate } from './support/tus.ts'
 
 const SIZE = 2000
 const BYTES = Buffer.alloc(SIZE, 'x')
 
-describe('DELETE /files/:id', () => {
+describeStorages('DELETE /files/:id', (storage) => {
   let landfall: Landfall
 
   beforeAll(async () => {
-    landfall = await startLandfall({ env: { UPLOAD_MAX_OPEN: '1000' } })
+    landfall = await startLandfall({ storage, env: { UPLOAD_MAX_OPEN: '1000' } })
   })
   afterAll(() => landfall?.close())
 
   it('ends the upload, removes its bytes and gives the quota back', async () => {
     const id = await createId(landfall, 'alice', { size: SIZE })
     await patch(landfall, 'alice', id, { offset: 0, body: BYTES.subarray(0, 700) })
-    expect(await filesBelow(landfall.dataDirectory)).toEqual([`objects/uploads/${id}`])
+    // In a bucket they are a tail, whose key begins with the upload's.
+    expect(await landfall.stored.keys()).toEqual([expect.stringContaining(`uploads/${id}`)])
 
     const answer = await tusRequest(landfall, 'alice', { method: 'DELETE', at: id })
     expect([answer.status, answer.body]).toEqual([204, ''])
     expect(answer.headers['tus-resumable']).toBe('1.0.0')
     expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
     expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })
-    await expect.poll(() => filesBelow(landfall.dataDirectory), { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => leftBehind(landfall), { timeout: 10_000 }).toEqual([])
     const changes = await stateChanges(landfall, 'alice', id)
     expect(changes.map(({ type }) => type)).toEqual(['upload.created', 'upload.terminated'])
   })
@@ -61,7 +63,7 @@ describe('DELETE /files/:id', () => {
     expect((await terminate(landfall, 'alice', id)).status).toBe(204)
     await open.answer
     expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })
-    await expect.poll(() => filesBelow(landfall.dataDirectory), { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => leftBehind(landfall), { timeout: 10_000 }).toEqual([])
   })
 
   it.each([
@@ -89,9 +91,9 @@ describe('DELETE /files/:id', () => {
   })
 })
 
-describe('DELETE of a received upload', () => {
+describeStorages('DELETE of a received upload', (storage) => {
   it('deletes its media, whose bytes stay and count until it is purged', async () => {
-    const landfall = await startLandfall({ withoutWorker: true })
+    const landfall = await startLandfall({ storage, withoutWorker: true })
     try {
       const id = idOf(await create(landfall, 'alice', { size: SIZE, body: BYTES }))
       const { mediaId } = await statusOf(landfall, 'alice', id)
@@ -100,7 +102,7 @@ describe('DELETE of a received upload', () => {
       expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })
       expect((await head(landfall, 'alice', id)).status).toBe(410)
       expect((await landfall.as('alice')(`/api/v1/media/${mediaId}`)).status).toBe(404)
-      expect(await filesBelow(landfall.dataDirectory)).toEqual([`objects/uploads/${id}`])
+      expect(await landfall.stored.keys()).toEqual([`uploads/${id}`])
       expect(await quotaOf(landfall, 'alice')).toEqual(used)
     } finally {
       await landfall.close()

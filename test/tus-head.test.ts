@@ -1,17 +1,18 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { problemOf, type TusRequest, tusRequest } from './support/raw-http.ts'
 import { statusOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
 import { create, createId, head, idOf, metadataHeader, patch, terminate } from './support/tus.ts'
 
 const SIZE = 2000
 const BYTES = Buffer.alloc(SIZE, 'x')
 
-describe('HEAD /files/:id', () => {
+describeStorages('HEAD /files/:id', (storage) => {
   let landfall: Landfall
 
   beforeAll(async () => {
-    landfall = await startLandfall({ withoutWorker: true, env: { UPLOAD_MAX_OPEN: '1000' } })
+    landfall = await startLandfall({ storage, withoutWorker: true, env: { UPLOAD_MAX_OPEN: '1000' } })
   })
   afterAll(() => landfall?.close())
 

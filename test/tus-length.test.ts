@@ -1,22 +1,22 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
-import { filesBelow } from './support/leftovers.ts'
 import { tusRequest } from './support/raw-http.ts'
 import { NOTHING_USED, quotaOf, statusOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
+import { leftBehind } from './support/stored.ts'
 import { head, patch } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
 
 const MAX_SIZE = 10_000
 const BYTES = Buffer.from('0123456789'.repeat(200))
 
-describe('an upload whose length is deferred', () => {
+describeStorages('an upload whose length is deferred', (storage) => {
   let landfall: Landfall
 
   beforeAll(async () => {
     landfall = await startLandfall({
+      storage,
       withoutWorker: true,
       env: { UPLOAD_MAX_OPEN: '1000', UPLOAD_MAX_SIZE: String(MAX_SIZE) },
     })
@@ -45,7 +45,7 @@ describe('an upload whose length is deferred', () => {
 
     const last = await patch(landfall, 'alice', id, { offset: 700, body: BYTES.subarray(700) })
     expect(last.headers.get('Upload-Media-Id')).toMatch(/./)
-    expect(await readFile(join(landfall.dataDirectory, 'objects', 'uploads', id))).toEqual(BYTES)
+    expect(await landfall.stored.bytes(`uploads/${id}`)).toEqual(BYTES)
     expect((await quotaOf(landfall, 'alice')).bytes).toEqual({ used: BYTES.length, reserved: 0 })
   })
 
@@ -96,9 +96,9 @@ describe('an upload whose length is deferred', () => {
 
 const clamd = requires('clamd')
 
-describe.skipIf(!clamd.met)('an empty file', () => {
+describeStorages.skipIf(!clamd.met)('an empty file', (storage) => {
   it('is complete as it is created, and ends rejected', async () => {
-    const landfall = await startLandfall({ env: { UPLOAD_MIN_SIZE: '0' } })
+    const landfall = await startLandfall({ storage, env: { UPLOAD_MIN_SIZE: '0' } })
     try {
       const answer = await tusRequest(landfall, 'alice', {
         method: 'POST',
@@ -113,7 +113,7 @@ describe.skipIf(!clamd.met)('an empty file', () => {
         reason: { code: 'type-not-recognised' },
       })
       expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'rejected', percent: 100 })
-      await expect.poll(() => filesBelow(landfall.dataDirectory), { timeout: 10_000 }).toEqual([])
+      await expect.poll(() => leftBehind(landfall), { timeout: 10_000 }).toEqual([])
       expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
     } finally {
       await landfall.close()
@@ -121,7 +121,7 @@ describe.skipIf(!clamd.met)('an empty file', () => {
   })
 
   it('may be followed by a PATCH without bytes, which finishes nothing twice', async () => {
-    const landfall = await startLandfall({ env: { UPLOAD_MIN_SIZE: '0' }, withoutWorker: true })
+    const landfall = await startLandfall({ storage, env: { UPLOAD_MIN_SIZE: '0' }, withoutWorker: true })
     try {
       const created = await tusRequest(landfall, 'alice', {
         method: 'POST',

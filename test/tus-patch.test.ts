@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import {
   answerOf,
@@ -12,16 +12,17 @@ import {
   tusRequest,
 } from './support/raw-http.ts'
 import { quotaOf, statusOf, untilReceived } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
 import { createId, head, patch } from './support/tus.ts'
 
 const SIZE = 2000
 const BYTES = Buffer.from(Array.from({ length: SIZE }, (_, index) => index % 251))
 
-describe('PATCH /files/:id', () => {
+describeStorages('PATCH /files/:id', (storage) => {
   let landfall: Landfall
 
   beforeAll(async () => {
-    landfall = await startLandfall({ withoutWorker: true, env: { UPLOAD_MAX_OPEN: '1000' } })
+    landfall = await startLandfall({ storage, withoutWorker: true, env: { UPLOAD_MAX_OPEN: '1000' } })
   })
   afterAll(() => landfall?.close())
 

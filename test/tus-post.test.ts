@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { OFFSET_STREAM, problemOf, rawRequest, type TusRequest, tusRequest } from './support/raw-http.ts'
 import { quotaOf, statusOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
 import { head, idOf, metadataHeader } from './support/tus.ts'
 
 const SIZE = 2000
@@ -95,6 +96,43 @@ describe('POST /files', () => {
     expect(answer.status).toBe(201)
   })
 
+  it('is not possible on an upload', async () => {
+    const id = idOf(await fetchCreate())
+    const answer = await tusRequest(landfall, 'alice', { method: 'POST', at: id, headers: LENGTH })
+    expect([answer.status, answer.headers.allow]).toEqual([405, 'HEAD, PATCH, DELETE, OPTIONS'])
+    expect(problemOf(answer).code).toBe('method-not-allowed')
+  })
+
+  it.each([
+    ['PATCH', 405],
+    ['DELETE', 405],
+    ['GET', 400],
+    ['POST', 400],
+    ['nonsense', 400],
+  ])('overridden to %s on the collection answers %i', async (method, status) => {
+    const answer = await post('alice', { headers: { ...LENGTH, 'X-HTTP-Method-Override': method } })
+    expect(answer.status).toBe(status)
+    expect(problemOf(answer).status).toBe(status)
+  })
+
+  const fetchCreate = () =>
+    fetch(`${landfall.url}/files`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${landfall.token('alice')}`, 'Tus-Resumable': '1.0.0', ...LENGTH },
+    })
+})
+
+describeStorages('POST /files with a body', (storage) => {
+  let landfall: Landfall
+
+  beforeAll(async () => {
+    landfall = await startLandfall({ storage, withoutWorker: true })
+  })
+  afterAll(() => landfall?.close())
+
+  const post = (sub: string, request: Omit<TusRequest, 'method' | 'at'>) =>
+    tusRequest(landfall, sub, { method: 'POST', ...request })
+
   it('takes the first bytes with the creation', async () => {
     const answer = await post('alice', {
       headers: { ...LENGTH, 'Content-Type': OFFSET_STREAM },
@@ -126,31 +164,6 @@ describe('POST /files', () => {
     })
     expect([answer.status, problemOf(answer).code]).toEqual([413, 'too-large'])
   })
-
-  it('is not possible on an upload', async () => {
-    const id = idOf(await fetchCreate())
-    const answer = await tusRequest(landfall, 'alice', { method: 'POST', at: id, headers: LENGTH })
-    expect([answer.status, answer.headers.allow]).toEqual([405, 'HEAD, PATCH, DELETE, OPTIONS'])
-    expect(problemOf(answer).code).toBe('method-not-allowed')
-  })
-
-  it.each([
-    ['PATCH', 405],
-    ['DELETE', 405],
-    ['GET', 400],
-    ['POST', 400],
-    ['nonsense', 400],
-  ])('overridden to %s on the collection answers %i', async (method, status) => {
-    const answer = await post('alice', { headers: { ...LENGTH, 'X-HTTP-Method-Override': method } })
-    expect(answer.status).toBe(status)
-    expect(problemOf(answer).status).toBe(status)
-  })
-
-  const fetchCreate = () =>
-    fetch(`${landfall.url}/files`, {
-      method: 'POST',
-      headers: { Authorization: `Bearer ${landfall.token('alice')}`, 'Tus-Resumable': '1.0.0', ...LENGTH },
-    })
 })
 
 describe('the Location of a new upload', () => {

@@ -1,14 +1,15 @@
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { MediaId } from '../ledger/ids.ts'
 import { Ffmpeg } from '../processing/ffmpeg.ts'
 import { processMedia } from '../processing/pipeline.ts'
-import { DiskObjects } from '../storage/disk/disk-objects.ts'
+import { parseConfig } from '../server/config.ts'
+import { storageOptionsOf } from '../server/storage-options.ts'
 import { FORMATS } from '../storage/formats.ts'
+import { openStorage } from '../storage/storage.ts'
 import { type Fixture, jpeg, shortVideo } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { describeStorages } from './support/storages.ts'
 import { sendFile } from './support/uploads.ts'
 
 const ffmpeg = requires('ffmpeg')
@@ -18,11 +19,11 @@ const DELAYS_MS = [0, 10, 20, 40, 80, 120]
 
 // A worker whose heartbeat stops, because its machine slept or the database was away, comes back to a
 // job that the queue has given to another.
-describe.skipIf(!ffmpeg.met)('a file that two workers process at the same time', () => {
+describeStorages.skipIf(!ffmpeg.met)('a file that two workers process at the same time', (storage) => {
   let landfall: Landfall
 
   beforeAll(async () => {
-    landfall = await startLandfall({ withoutWorker: true, env: { SCAN: 'off' } })
+    landfall = await startLandfall({ storage, withoutWorker: true, env: { SCAN: 'off' } })
   })
   afterAll(() => landfall?.close())
 
@@ -53,17 +54,21 @@ async function received({ db, ...landfall }: Landfall, file: Fixture): Promise<{
 }
 
 async function processTwice(
-  { db, dataDirectory }: Landfall,
+  { db, dataDirectory, storageEnv }: Landfall,
   id: MediaId,
   delayMs: number,
 ): Promise<unknown[]> {
+  const config = parseConfig({ DATA_DIR: dataDirectory, ...storageEnv }, { auth: false })
+  const storage = await openStorage(storageOptionsOf(config), db)
   const tools = {
     db,
-    objects: await DiskObjects.open(join(dataDirectory, 'objects')),
+    objects: storage.objects,
+    bytes: storage.bytes,
     ffmpeg: new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }),
     scanner: undefined,
     allowedFormats: FORMATS,
     limits: { maxDurationSeconds: 60, minWidth: 1, minHeight: 1, maxWidth: 4096, maxHeight: 4096 },
+    publicPrefix: undefined,
     announce: () => {},
   }
   const options = { tools, onStep: () => {}, enqueueRemoval: async () => {} }
@@ -72,10 +77,11 @@ async function processTwice(
     setTimeout(() => run().then(resolve, reject), delayMs)
   })
   const results = await Promise.allSettled([run(), second])
+  storage.close()
   return results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
 }
 
-async function left({ db, dataDirectory }: Landfall, id: MediaId) {
+async function left({ db, stored }: Landfall, id: MediaId) {
   const media = await db.selectFrom('media').select('status').where('id', '=', id).executeTakeFirstOrThrow()
   const events = await db
     .selectFrom('events')
@@ -88,10 +94,10 @@ async function left({ db, dataDirectory }: Landfall, id: MediaId) {
     .selectAll()
     .where('media_id', '=', id)
     .executeTakeFirstOrThrow()
-  const file = await stat(join(dataDirectory, 'objects', row.storage_key)).catch(() => undefined)
+  const thumbnail = await stored.bytes(row.storage_key)
   return {
     status: media.status,
     events: events.map(({ type }) => type),
-    thumbnail: { recordedBytes: row.size, storedBytes: file?.size },
+    thumbnail: { recordedBytes: row.size, storedBytes: thumbnail.length },
   }
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
   eicarTailVideo,
   eicarTestString,
@@ -16,9 +16,11 @@ import {
 import { requires } from './services/requirements.ts'
 import { stateChanges } from './support/event-log.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
-import { filesBelow, filesHolding } from './support/leftovers.ts'
+import { filesHolding } from './support/leftovers.ts'
 import { problemOf, rawRequest, tusHeaders } from './support/raw-http.ts'
 import { NOTHING_USED, quotaOf, statusOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
+import { leftBehind } from './support/stored.ts'
 import { head, patch } from './support/tus.ts'
 import { outcome, process, type SourceFile, sendFile } from './support/uploads.ts'
 
@@ -26,14 +28,14 @@ const ffmpeg = requires('ffmpeg')
 const clamd = requires('clamd')
 const isEquipped = ffmpeg.met && clamd.met
 
-describe.skipIf(!isEquipped)('an infected file', () => {
+describeStorages.skipIf(!isEquipped)('an infected file', (storage) => {
   let landfall: Landfall
   let file: Fixture
   let uploadId: string
   let mediaId: string
 
   beforeAll(async () => {
-    landfall = await startLandfall()
+    landfall = await startLandfall({ storage })
     file = await eicarTailVideo()
     uploadId = (await sendFile(landfall, 'alice', file)).uploadId
     mediaId = (await outcome(landfall, 'alice', uploadId)).id
@@ -60,8 +62,8 @@ describe.skipIf(!isEquipped)('an infected file', () => {
     })
   })
 
-  it('leaves no byte of it below the data directory', async () => {
-    await expect.poll(() => filesBelow(landfall.dataDirectory), { timeout: 10_000 }).toEqual([])
+  it('leaves no byte of it in the storage, nor below the data directory', async () => {
+    await expect.poll(() => leftBehind(landfall), { timeout: 10_000 }).toEqual([])
     expect(await filesHolding(landfall.dataDirectory, eicarTestString())).toEqual([])
   })
 
@@ -116,14 +118,14 @@ describe.skipIf(!isEquipped)('an infected file', () => {
   })
 })
 
-describe.skipIf(!isEquipped)('a file that is not what is wanted', () => {
+describeStorages.skipIf(!isEquipped)('a file that is not what is wanted', (storage) => {
   let landfall: Landfall
   let strict: Landfall
   let directory: string
 
   beforeAll(async () => {
-    landfall = await startLandfall()
-    strict = await startLandfall({ env: { MEDIA_MAX_DURATION: '2s' } })
+    landfall = await startLandfall({ storage })
+    strict = await startLandfall({ storage, env: { MEDIA_MAX_DURATION: '2s' } })
     directory = await mkdtemp(join(tmpdir(), 'landfall-verdicts-'))
   })
   afterAll(async () => {
@@ -168,7 +170,7 @@ describe.skipIf(!isEquipped)('a file that is not what is wanted', () => {
       reason: { code },
     })
     expect((await head(server, owner, media.uploadId)).headers.get('Upload-Reject-Reason')).toBe(code)
-    await expect.poll(() => filesBelow(server.dataDirectory), { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => leftBehind(server), { timeout: 10_000 }).toEqual([])
     expect(await quotaOf(server, owner)).toEqual(NOTHING_USED)
   })
 })

@@ -9,7 +9,7 @@ export type Progress = {
   etaSeconds: number | null
 }
 
-type Entry = { offset: number; size: number | null; at: number; bytesPerSecond: number | null }
+type Entry = { offset: number; from: number; at: number; bytesPerSecond: number | null }
 
 /** Weight of the newest measurement in the running speed. */
 const SMOOTHING = 0.3
@@ -43,11 +43,13 @@ export class ProgressBoard {
     this.#unsubscribe()
   }
 
-  #note([id, offset, size]: ProgressTick): void {
+  #note([id, offset, , from]: ProgressTick): void {
     const now = performance.now()
     const before = this.#entries.get(id)
+    // Each node tells at its own pace: this is of a request before the one that was heard of already.
+    if (before && from < before.from) return
     this.#entries.delete(id)
-    this.#entries.set(id, { offset, size, at: now, bytesPerSecond: speed(before, offset, now) })
+    this.#entries.set(id, { offset, from, at: now, bytesPerSecond: speed(before, offset, now) })
     if (this.#entries.size > MAX_ENTRIES) {
       const [stalest] = this.#entries.keys()
       if (stalest !== undefined) this.#entries.delete(stalest)

@@ -5,8 +5,9 @@ import { checkSize, nameUpload, type PreCreateOptions, preCreate } from '../../h
 import type { Bus } from '../../ledger/bus.ts'
 import { type OwnerId, parseUploadId, type UploadId } from '../../ledger/ids.ts'
 import type { LeaseKeeper } from '../../ledger/lease-keeper.ts'
-import { findUpload } from '../../ledger/uploads.ts'
+import { findUpload, type UploadRow } from '../../ledger/uploads.ts'
 import { type AppendContext, withAppendContext } from '../../storage/append-context.ts'
+import { StorageAway, StorageFull } from '../../storage/objects.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
 import { notFound, Problem } from '../errors.ts'
@@ -94,6 +95,7 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
 
   async function handle(request: Request, response: Response, uploadId: UploadId): Promise<void> {
     const principal = principalOf(response)
+    const from = byteCountHeader(request, 'Upload-Offset') ?? 0
     const context: TusRequest = {
       principal,
       ownerId: principal.ownerId,
@@ -103,7 +105,7 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
       lease: undefined,
       upload: undefined,
       failure: undefined,
-      onReceived: (offset, size) => progress.tick(uploadId, offset, size),
+      onReceived: (offset, size) => progress.tick(uploadId, offset, size, from),
     }
     const webRequest = new BodilessRequest(request, response)
     if (request.method === 'PATCH') await dropKnownLength(webRequest.headers, principal.ownerId, uploadId)
@@ -111,6 +113,9 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
     webRequest.headers.delete('x-forwarded-proto')
     requests.set(webRequest, context)
     const answer = await withAppendContext(context, () => tus.handleWeb(webRequest))
+    if (request.method === 'POST' && context.upload && isStorageFault(context.failure)) {
+      return answerCreation(response, context.upload, `${context.baseUrl}${options.path}/${uploadId}`)
+    }
     if (context.failure !== undefined) throw translateTusError(context.failure, context.upload)
     // Of headers that are malformed the package says so by itself, before anything is asked or told.
     if (answer.status >= 400) throw new Problem('invalid-header', (await answer.text()).trim())
@@ -190,6 +195,24 @@ function headersOf(answer: globalThis.Response): Record<string, string> {
   for (const name of Object.keys(headers)) if (name.startsWith('access-control-')) delete headers[name]
   return headers
 }
+
+/**
+ * tus 1.0 § creation-with-upload: the upload was created, and has what could be kept of the bytes that came with
+ * it. A client that were refused could not know it, and would create another with every try.
+ */
+function answerCreation(response: Response, upload: UploadRow, location: string): void {
+  response
+    .status(201)
+    .set({
+      Location: location,
+      'Upload-Offset': String(upload.offset),
+      'Upload-Expires': upload.expires_at.toUTCString(),
+    })
+    .end()
+}
+
+const isStorageFault = (failure: unknown): boolean =>
+  failure instanceof StorageFull || failure instanceof StorageAway
 
 function refuseMethod(request: Request, allow: string): never {
   throw new Problem('method-not-allowed', `${request.method} is not possible here.`, {

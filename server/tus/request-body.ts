@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { ERRORS } from '@tus/utils'
 
 /** Bytes that are gathered while the reader is busy with others; then the client is made to wait. */
-const MAX_WAITING_BYTES = 256 * 1024
+const MAX_WAITING_BYTES = 128 * 1024
 
 export type BodyLimits = {
   /** Bytes the body may have. */

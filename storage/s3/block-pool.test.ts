@@ -44,7 +44,7 @@ const isDone = async (promise: Promise<unknown>): Promise<boolean> => {
 
 describe('the block pool', () => {
   it('lends no more than its limit', async () => {
-    const pool = new BlockPool(4 * BLOCK_BYTES + 100)
+    const pool = new BlockPool(4 * BLOCK_BYTES + 100, 0)
     const first = await pool.take(4)
     const second = pool.take(1)
     expect(await isDone(second)).toBe(false)
@@ -54,7 +54,7 @@ describe('the block pool', () => {
   })
 
   it('serves in the order of asking, also who asks for much', async () => {
-    const pool = new BlockPool(4 * BLOCK_BYTES)
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0)
     const lent = await pool.take(4)
     const much = pool.take(3)
     const little = pool.take(1)
@@ -67,26 +67,37 @@ describe('the block pool', () => {
     expect(await isDone(little)).toBe(true)
   })
 
-  it('asks blocks back from who was idle longest, and from no more than needed', async () => {
-    const pool = new BlockPool(6 * BLOCK_BYTES)
-    const stalled = new TestGatherer(pool, 1)
-    const slow = new TestGatherer(pool, 2)
-    const fast = new TestGatherer(pool, 3)
-    await slow.gather(2)
-    await stalled.gather(2)
-    await fast.gather(2)
+  it('asks blocks back from the silent first, then from who has most, and from no more than needed', async () => {
+    const pool = new BlockPool(8 * BLOCK_BYTES, 0)
+    const now = performance.now()
+    const silent = new TestGatherer(pool, now - 60_000)
+    const full = new TestGatherer(pool, now)
+    const fast = new TestGatherer(pool, now)
+    await silent.gather(1)
+    await full.gather(4)
+    await fast.gather(3)
     const more = fast.gather(1)
-    expect([stalled.spills, slow.spills, fast.spills]).toEqual([1, 0, 0])
-    stalled.land()
+    expect([silent.spills, full.spills, fast.spills]).toEqual([1, 0, 0])
+    silent.land()
     await more
     const much = fast.gather(3)
-    expect([stalled.spills, slow.spills, fast.spills]).toEqual([1, 1, 0])
-    slow.land()
+    expect([silent.spills, full.spills, fast.spills]).toEqual([1, 1, 0])
+    full.land()
     await much
   })
 
+  it('asks back as much as all together wait for', async () => {
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0)
+    const crowd = Array.from({ length: 4 }, () => new TestGatherer(pool, 0))
+    for (const one of crowd) await one.gather(1)
+    const more = crowd.slice(0, 3).map((one) => one.gather(1))
+    expect(crowd.reduce((sum, one) => sum + one.spills, 0)).toBe(3)
+    for (const one of crowd) one.land()
+    await Promise.all(more)
+  })
+
   it('asks nobody while enough is on its way anyhow', async () => {
-    const pool = new BlockPool(4 * BLOCK_BYTES)
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0)
     const one = new TestGatherer(pool, 1)
     const other = new TestGatherer(pool, 2)
     await one.gather(2)
@@ -99,7 +110,7 @@ describe('the block pool', () => {
   })
 
   it('asks the one who waits as well, when there is nobody else', async () => {
-    const pool = new BlockPool(2 * BLOCK_BYTES)
+    const pool = new BlockPool(2 * BLOCK_BYTES, 0)
     const only = new TestGatherer(pool, 1)
     await only.gather(2)
     const more = only.gather(1)
@@ -109,7 +120,7 @@ describe('the block pool', () => {
   })
 
   it('lets a crowd of stalled clients hold back nobody', async () => {
-    const pool = new BlockPool(8 * BLOCK_BYTES)
+    const pool = new BlockPool(8 * BLOCK_BYTES, 0)
     const crowd = Array.from({ length: 100 }, (_, i) => new TestGatherer(pool, i))
     for (const stalled of crowd) {
       const gathering = stalled.gather(1)
@@ -127,8 +138,20 @@ describe('the block pool', () => {
     expect(busy.spills).toBe(0)
   })
 
+  it('lends less where many take memory beside their blocks, but never less than half', async () => {
+    const pool = new BlockPool(10 * BLOCK_BYTES, BLOCK_BYTES)
+    const crowd = [new TestGatherer(pool, 0), new TestGatherer(pool, 0)]
+    const blocks = [...(await pool.take(4)), ...(await pool.take(4))]
+    expect(pool.takeNow(1)).toBeUndefined()
+    crowd.push(...Array.from({ length: 20 }, () => new TestGatherer(pool, 0)))
+    pool.give(blocks.splice(0, 4))
+    expect(pool.takeNow(2)).toBeUndefined()
+    expect(pool.takeNow(1)).toHaveLength(1)
+    await expect(pool.take(6)).rejects.toThrow('more than there are')
+  })
+
   it('shares its memory among those who gather, and keeps none when nobody does', async () => {
-    const pool = new BlockPool(10 * BLOCK_BYTES)
+    const pool = new BlockPool(10 * BLOCK_BYTES, 0)
     expect(pool.fairShare).toBe(10 * BLOCK_BYTES)
     const one = new TestGatherer(pool, 1)
     expect(pool.fairShare).toBe(5 * BLOCK_BYTES)

@@ -1,5 +1,14 @@
+import { freeChunk } from '../free-chunk.ts'
+
 /** Memory is lent in blocks of this many bytes. */
 export const BLOCK_BYTES = 256 * 1024
+/**
+ * What an upload takes outside of its blocks: what waits in its request and socket, the calls under way, and
+ * memory that is not collected yet.
+ */
+const BESIDE_BLOCKS_BYTES = 768 * 1024
+/** Whoever has had no byte for this long may stay silent for longer. */
+const SILENT_MS = 1_000
 
 /** Somebody who gathers bytes in blocks. */
 export interface Gatherer {
@@ -15,24 +24,37 @@ type Waiter = { count: number; resolve: (blocks: Buffer[]) => void }
 
 /**
  * The memory in which one process gathers parts, for all uploads together. Whoever asks waits in one line.
- * While somebody waits, the blocks of whoever has received nothing for the longest time are asked back, so
- * clients that stall, however many, hold back nobody.
+ * While somebody waits, the blocks of whoever is silent, or has most, are asked back, so clients that stall,
+ * however many, hold back nobody.
  */
 export class BlockPool {
-  readonly #limit: number
+  /** Blocks that the budget has room for, and that no crowd of uploads takes away. */
+  readonly #most: number
+  readonly #least: number
+  readonly #besideBytes: number
   readonly #free: Buffer[] = []
   readonly #waiters: Waiter[] = []
   readonly #gatherers = new Set<Gatherer>()
   #allocated = 0
 
-  /** @param bytes the most that is ever lent. */
-  constructor(bytes: number) {
-    this.#limit = Math.max(1, Math.floor(bytes / BLOCK_BYTES))
+  /**
+   * @param bytes what blocks, and what uploads take beside them, may come to; at least half of it is lent.
+   * @param besideBytes what one upload takes beside its blocks.
+   */
+  constructor(bytes: number, besideBytes = BESIDE_BLOCKS_BYTES) {
+    this.#most = Math.max(1, Math.floor(bytes / BLOCK_BYTES))
+    this.#least = besideBytes === 0 ? this.#most : Math.ceil(this.#most / 2)
+    this.#besideBytes = besideBytes
   }
 
   /** Bytes that each of those who gather now, and one more, could have. */
   get fairShare(): number {
     return (this.#limit / (this.#gatherers.size + 1)) * BLOCK_BYTES
+  }
+
+  get #limit(): number {
+    const beside = Math.floor((this.#gatherers.size * this.#besideBytes) / BLOCK_BYTES)
+    return Math.max(this.#least, this.#most - beside)
   }
 
   enter(gatherer: Gatherer): void {
@@ -41,15 +63,13 @@ export class BlockPool {
 
   leave(gatherer: Gatherer): void {
     this.#gatherers.delete(gatherer)
-    if (this.#gatherers.size > 0) return
-    // Nobody uploads: the memory goes back to the system.
-    this.#allocated -= this.#free.length
-    this.#free.length = 0
+    // When nobody uploads, the memory goes back to the system.
+    this.#shrinkTo(this.#gatherers.size === 0 ? 0 : this.#limit)
   }
 
   /** Lends so many blocks at once; waits for them behind those who asked before. */
   async take(count: number): Promise<Buffer[]> {
-    if (count > this.#limit) throw new Error(`${count} blocks are more than there are`)
+    if (count > this.#least) throw new Error(`${count} blocks are more than there are`)
     return this.takeNow(count) ?? (await this.#wait(count))
   }
 
@@ -61,11 +81,19 @@ export class BlockPool {
   /** Takes blocks back. Nothing may be reading them any more. */
   give(blocks: readonly Buffer[]): void {
     this.#free.push(...blocks)
+    this.#shrinkTo(this.#limit)
     for (let next = this.#waiters[0]; next && this.#available >= next.count; next = this.#waiters[0]) {
       this.#waiters.shift()
       next.resolve(this.#lend(next.count))
     }
     this.#relieve()
+  }
+
+  #shrinkTo(count: number): void {
+    for (const block of this.#free.splice(0, Math.max(0, this.#allocated - count))) {
+      freeChunk(block)
+      this.#allocated -= 1
+    }
   }
 
   get #available(): number {
@@ -88,16 +116,21 @@ export class BlockPool {
     return blocks
   }
 
-  /** Makes sure that the first in line will get its blocks: from those on their way, or else from who is idle. */
+  /**
+   * Makes sure that who waits will get blocks: from those on their way, or else from who has any. Those who
+   * are silent come first, the fullest before the others: a part that goes up in few pieces costs less.
+   */
   #relieve(): void {
-    const [first] = this.#waiters
-    if (!first) return
+    if (this.#waiters.length === 0) return
+    const wanted = this.#waiters.reduce((sum, waiter) => sum + waiter.count, 0)
     const idle = [...this.#gatherers].filter((gatherer) => gatherer.idleBlocks > 0)
     const lent = this.#allocated - this.#free.length
     let coming = lent - idle.reduce((sum, gatherer) => sum + gatherer.idleBlocks, 0)
-    idle.sort((a, b) => a.fedAt - b.fedAt)
+    const silentSince = performance.now() - SILENT_MS
+    const isSilent = (gatherer: Gatherer) => Number(gatherer.fedAt < silentSince)
+    idle.sort((a, b) => isSilent(b) - isSilent(a) || b.idleBlocks - a.idleBlocks)
     for (const gatherer of idle) {
-      if (this.#available + coming >= first.count) return
+      if (this.#available + coming >= wanted) return
       coming += gatherer.idleBlocks
       gatherer.spill()
     }

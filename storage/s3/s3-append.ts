@@ -12,6 +12,7 @@ import {
 import type { UploadRow } from '../../ledger/uploads.ts'
 import type { Commits } from '../commits.ts'
 import { FORMATS, formatOfType } from '../formats.ts'
+import { freeChunk } from '../free-chunk.ts'
 import { BytesLost, ObjectMissing, type Objects, type ServedAs } from '../objects.ts'
 import { LeaseLost } from '../outcomes.ts'
 import { servedAs } from '../served-as.ts'
@@ -160,6 +161,7 @@ export class S3Append implements Gatherer {
       rest = rest.subarray(bytes.byteLength)
       if (this.#to === this.#partEnd) this.#sendPart()
     }
+    freeChunk(chunk)
   }
 
   /** Offset behind the part in which the buffer lies. */

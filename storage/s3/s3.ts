@@ -368,6 +368,8 @@ export function clientConfig(options: S3Options): S3ClientConfig {
     // Many S3 servers do not know the checksums that the SDK adds by default. Bodies are signed with their hash.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    // With it every body would wait for a round trip, on a connection of its own.
+    expectContinueHeader: false,
     // Ours know the bodies, which the SDK cannot send twice.
     maxAttempts: 1,
     // It says of every failed body that it cannot send it again; we can.

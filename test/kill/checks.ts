@@ -1,15 +1,19 @@
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { expect } from 'vitest'
 import type { Ledger } from '../../ledger/database.ts'
 import type { ServerProcess } from '../support/server-process.ts'
+import type { Stored } from '../support/stored.ts'
 import { outcome } from '../support/uploads.ts'
 import type { PlannedUpload } from './plan.ts'
+import type { StoredSizes } from './storage.ts'
 
 export type SentUpload = PlannedUpload & { uploadId: string }
 
-/** Waits until every file is ready, and holds what the server serves against what was sent. */
-export async function expectServedAsSent(server: ServerProcess, sent: readonly SentUpload[]): Promise<void> {
+/** Waits until every file is ready, and holds what the server stores and serves against what was sent. */
+export async function expectServedAsSent(
+  server: ServerProcess,
+  stored: Stored,
+  sent: readonly SentUpload[],
+): Promise<void> {
   for (const { owner, uploadId, name, bytes, sha256 } of sent) {
     const media = await outcome(server, owner, uploadId)
     expect(media, name).toMatchObject({
@@ -22,6 +26,7 @@ export async function expectServedAsSent(server: ServerProcess, sent: readonly S
     const content = await server.as(owner)(`/api/v1/media/${media.id}/content`)
     expect(content.status, name).toBe(200)
     expect(Buffer.from(await content.arrayBuffer()).equals(bytes), `content of ${name}`).toBe(true)
+    expect((await stored.bytes(`uploads/${uploadId}`)).equals(bytes), `object of ${name}`).toBe(true)
     const thumbnail = await server.as(owner)(`/api/v1/media/${media.id}/thumbnail`)
     expect(thumbnail.status, `thumbnail of ${name}`).toBe(200)
     await thumbnail.arrayBuffer()
@@ -80,40 +85,49 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
   expect(usage).toEqual(expect.arrayContaining(expectedUsage))
 }
 
-/** After all rounds so far: no upload, no media and no file but those. */
-export async function expectNothingElse(
-  ledger: Ledger,
-  dataDirectory: string,
-  sizes: ReadonlyMap<string, number>,
-): Promise<void> {
-  for (const table of ['uploads', 'media'] as const) {
+/** After all rounds so far: no upload and no media but those, and none of what they were made of. */
+export async function expectNothingElse(ledger: Ledger, sizes: ReadonlyMap<string, number>): Promise<void> {
+  const expected = { uploads: sizes.size, media: sizes.size, upload_locks: 0 }
+  for (const table of ['uploads', 'media', 'upload_locks'] as const) {
     const { count } = await ledger
       .selectFrom(table)
       .select((eb) => eb.fn.countAll<number>().as('count'))
       .executeTakeFirstOrThrow()
-    expect(count, table).toBe(sizes.size)
+    expect(count, table).toBe(expected[table])
   }
-  const directory = join(dataDirectory, 'objects', 'uploads')
-  const files = await Promise.all(
-    (await readdir(directory)).map(
-      async (name): Promise<[string, number]> => [name, (await stat(join(directory, name))).size],
-    ),
-  )
-  expect(Object.fromEntries(files)).toEqual(Object.fromEntries(sizes))
+  // Those that were dropped are to be removed once more, in case a call for one was still under way.
+  const tails = await ledger.selectFrom('upload_tails').selectAll().where('dropped_at', 'is', null).execute()
+  expect(tails, 'tails').toEqual([])
+  const multiparts = await ledger
+    .selectFrom('uploads')
+    .select('id')
+    .where('multipart_id', 'is not', null)
+    .execute()
+  expect(multiparts, 'uploads with a multipart upload').toEqual([])
 }
 
-/** Every media has its thumbnail, and still has it when an interrupted worker is done with it as well. */
-export async function expectThumbnails(ledger: Ledger, dataDirectory: string): Promise<void> {
-  const rows = await ledger
-    .selectFrom('media')
-    .leftJoin('renditions', 'renditions.media_id', 'media.id')
-    .select(['media.filename', 'renditions.storage_key', 'renditions.size'])
-    .execute()
-  for (const { filename, storage_key, size } of rows) {
-    const file = await stat(join(dataDirectory, 'objects', storage_key ?? 'missing')).catch(() => undefined)
-    expect(file?.size, `size of the thumbnail of ${filename}`).toBe(size)
-  }
+/**
+ * After all rounds so far: every media has its object and its thumbnail, and still has it when an interrupted worker
+ * is done with it as well; beside them nothing is stored, and no multipart upload is open.
+ */
+export async function expectNothingElseStored(
+  ledger: Ledger,
+  stored: StoredSizes,
+  sizes: ReadonlyMap<string, number>,
+): Promise<void> {
+  const thumbnails = await ledger.selectFrom('renditions').select(['storage_key', 'size']).execute()
+  expect(thumbnails, 'thumbnails in the ledger').toHaveLength(sizes.size)
+  const expected = new Map([
+    ...[...sizes].map(([id, size]): [string, number] => [`uploads/${id}`, size]),
+    ...thumbnails.map(({ storage_key, size }): [string, number] => [storage_key, size]),
+  ])
+  const objects = [...(await stored.sizes())].filter(([key]) => !isHalfWritten(key))
+  expect(Object.fromEntries(objects)).toEqual(Object.fromEntries(expected))
+  expect(await stored.openMultiparts(), 'open multipart uploads').toEqual([])
 }
+
+/** What a worker killed in mid-write leaves on disk goes when its media does. */
+const isHalfWritten = (key: string): boolean => /^renditions\/.*\.tmp$/.test(key)
 
 function inOrder<T extends { id: string }>(rows: readonly T[]): T[] {
   return rows.toSorted((a, b) => a.id.localeCompare(b.id))

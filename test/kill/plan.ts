@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { type Fixture, jpeg, png, shortVideo } from '../fixtures/media.ts'
+import type { StorageKind } from '../support/landfall.ts'
 import type { Random } from '../support/random.ts'
 
 /** A file and the way its client sends it. */
@@ -38,8 +39,12 @@ export type Kill = {
 
 export type Round = { uploads: PlannedUpload[]; kills: Kill[] }
 
-const SMALLEST = 6 * 1024
-const LARGEST = 6 * 1024 * 1024
+const KIB = 1024
+const MIB = 1024 * KIB
+const SMALLEST = 6 * KIB
+const LARGEST = 6 * MIB
+/** In a bucket a file has several parts from 5 MiB on. */
+const LARGEST_OF_PARTS = 14 * MIB
 
 export async function loadMedia(): Promise<Fixture[]> {
   return await Promise.all([
@@ -49,33 +54,60 @@ export async function loadMedia(): Promise<Fixture[]> {
   ])
 }
 
-export async function drawRound(random: Random, number: number, media: readonly Fixture[]): Promise<Round> {
+/** A round for servers that store on disk, or one for those that store in a bucket. */
+export async function drawRound(
+  storage: StorageKind,
+  random: Random,
+  number: number,
+  media: readonly Fixture[],
+): Promise<Round> {
   const owners = Array.from({ length: random.integer(1, 2) }, (_, index) => `owner-${number}-${index + 1}`)
   const count = random.integer(2, 5)
   const uploads: PlannedUpload[] = []
   for (let index = 1; index <= count; index++) {
-    const file = await drawFile(random, random.pick(media))
+    // One of each round's at least has parts.
+    const hasParts = storage === 's3' && (index === 1 || random.chance(0.2))
+    const bytesOfIt = hasParts
+      ? random.integer(5 * MIB, LARGEST_OF_PARTS)
+      : random.magnitude(SMALLEST, storage === 's3' ? LARGEST / 4 : LARGEST)
+    const file = await drawFile(random, random.pick(media), bytesOfIt)
     const size = file.bytes.length
     uploads.push({
       ...file,
       owner: random.pick(owners),
       name: `${number}-${index}${file.extension}`,
-      chunkBytes: random.chance(0.3) ? size : random.magnitude(2048, size),
+      chunkBytes: drawChunkBytes(storage, random, size),
       // Never all of it: of an upload complete on arrival whose answer was lost no client could know.
       bytesWithCreation: random.chance(0.2) ? random.integer(1, size - 1) : 0,
-      pieceBytes: random.magnitude(1024, 256 * 1024),
+      pieceBytes: random.magnitude(hasParts ? 16 * KIB : KIB, 256 * KIB),
       hasContentLength: random.chance(0.7),
       cutAtByte: random.chance(0.3) ? random.integer(1, size) : undefined,
     })
   }
   const bytes = uploads.reduce((sum, upload) => sum + upload.bytes.length, 0)
-  const kills = Array.from({ length: random.integer(1, 2) }, () => drawKill(random, 'server', count, bytes))
+  const kills = Array.from({ length: random.integer(1, 2) }, () =>
+    drawKill(storage, random, 'server', count, bytes),
+  )
   if (random.chance(0.3))
-    kills.splice(random.integer(0, kills.length), 0, drawKill(random, 'worker', count, 0))
+    kills.splice(random.integer(0, kills.length), 0, drawKill(storage, random, 'worker', count, 0))
   return { uploads, kills }
 }
 
-function drawKill(random: Random, victim: Kill['victim'], uploads: number, bytes: number): Kill {
+function drawChunkBytes(storage: StorageKind, random: Random, size: number): number {
+  if (random.chance(0.3)) return size
+  if (storage === 'disk') return random.magnitude(2 * KIB, size)
+  // A part each, or what lies across the parts. Small ones cost several calls each, so there are not too many.
+  if (size > 5 * MIB && random.chance(0.5)) return 5 * MIB + (random.chance(0.5) ? 0 : random.integer(1, MIB))
+  return random.magnitude(Math.max(2 * KIB, Math.ceil(size / 40)), size)
+}
+
+function drawKill(
+  storage: StorageKind,
+  random: Random,
+  victim: Kill['victim'],
+  uploads: number,
+  bytes: number,
+): Kill {
   const againAfterMs = victim === 'server' && random.chance(0.15) ? random.integer(0, 800) : undefined
   const occurrence = random.integer(1, uploads)
   const kind = victim === 'worker' ? 'processing' : random.pick(KINDS)
@@ -88,9 +120,11 @@ function drawKill(random: Random, victim: Kill['victim'], uploads: number, bytes
         againAfterMs,
         moment: { at: 'last-patch-acknowledged', occurrence, afterMs: random.integer(1, 1200) },
       }
-    // The server reads, syncs and commits within some milliseconds: every part of that is to be hit.
-    case 'last-patch-sent':
-      return { victim, againAfterMs, moment: { at: kind, occurrence, afterMs: random.integer(0, 30) } }
+    // The server reads, stores and commits within some milliseconds: every part of that is to be hit.
+    case 'last-patch-sent': {
+      const afterMs = random.integer(0, storage === 's3' ? 100 : 30)
+      return { victim, againAfterMs, moment: { at: kind, occurrence, afterMs } }
+    }
     default:
       return { victim, againAfterMs, moment: { at: kind, occurrence, afterMs: 0 } }
   }
@@ -108,10 +142,10 @@ const KINDS = [
 ] as const
 
 /** The media with padding behind it, so that sizes vary and no two files are alike. */
-async function drawFile(random: Random, media: Fixture) {
+async function drawFile(random: Random, media: Fixture, size: number) {
   const original = await readFile(media.path)
   const extension = media.name.slice(media.name.lastIndexOf('.'))
-  const padding = random.bytes(Math.max(64, random.magnitude(SMALLEST, LARGEST) - original.length))
+  const padding = random.bytes(Math.max(64, size - original.length))
   if (extension === '.mp4') {
     // ISO 14496-12 § free space box: length, `free`, anything.
     padding.writeUInt32BE(padding.length)
@@ -124,7 +158,9 @@ async function drawFile(random: Random, media: Fixture) {
 
 /** A round in one line, for people. */
 export function describeRound({ uploads, kills }: Round): string {
-  const sizes = uploads.map(({ name, bytes }) => `${name} ${bytes.length}`).join(', ')
+  const sizes = uploads
+    .map(({ name, bytes, chunkBytes }) => `${name} ${bytes.length} by ${Math.min(chunkBytes, bytes.length)}`)
+    .join(', ')
   const aims = kills.map(({ victim, moment, againAfterMs }) => {
     const when =
       moment.at === 'byte'

@@ -23,6 +23,13 @@ export async function leftIn(stored: Stored): Promise<string[]> {
   return [...keys, ...open.map((key) => `multipart upload of ${key}`)]
 }
 
+/** What is left of a server's uploads anywhere: in its storage, or beside it below its data directory. */
+export async function leftBehind(landfall: { stored: Stored; dataDirectory: string }): Promise<string[]> {
+  const files = await filesBelow(landfall.dataDirectory)
+  // Objects on disk are in its storage.
+  return [...(await leftIn(landfall.stored)), ...files.filter((file) => !file.startsWith('objects/'))]
+}
+
 /** Of a server that stores below its data directory. */
 export function storedOnDisk(dataDirectory: string): Stored {
   const directory = join(dataDirectory, 'objects')
