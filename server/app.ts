@@ -41,6 +41,8 @@ export type AppOptions = {
   preCreate: PreCreateOptions
   enqueueRemoval: Enqueue<UploadId>
   tus: RequestHandler
+  /** Where content is redirected to; undefined where it comes from here. */
+  contentOrigin: string | undefined
   /** The directory of the built web page; undefined where there is none. */
   pageDirectory: string | undefined
 }
@@ -78,7 +80,7 @@ export function createApp(options: AppOptions): Express {
   app.set('etag', false)
 
   app.use(requestLog(log))
-  app.use(securityHeaders())
+  app.use(securityHeaders(options.contentOrigin))
   app.use(healthApi(options.readiness))
   const description = openApiDocument({ hasDevTokens: config.AUTH_DEV_TOKENS })
   app.get('/openapi.json', (_request, response) => void response.json(description))
@@ -154,14 +156,15 @@ function requestLog(log: Log): RequestHandler {
   })
 }
 
-function securityHeaders(): RequestHandler {
+function securityHeaders(contentOrigin: string | undefined): RequestHandler {
+  const content = contentOrigin === undefined ? [] : [contentOrigin]
   return helmet({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
         defaultSrc: ["'self'"],
-        imgSrc: ["'self'", 'blob:', 'data:'],
-        mediaSrc: ["'self'", 'blob:'],
+        imgSrc: ["'self'", 'blob:', 'data:', ...content],
+        mediaSrc: ["'self'", 'blob:', ...content],
         objectSrc: ["'none'"],
         baseUri: ["'none'"],
         formAction: ["'self'"],

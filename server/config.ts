@@ -214,6 +214,15 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
       `UPLOAD_MAX_SIZE: "${values.UPLOAD_MAX_SIZE}" is not accepted; with STORAGE=s3 and this S3_MEMORY_BUDGET it takes at most ${largestInBucket(values.S3_MEMORY_BUDGET)}`,
     )
   }
+  // What is below the public prefix is public: nothing private may be put there.
+  if (
+    values.PUBLISH === 'copy' &&
+    !isApart(values.PUBLIC_PREFIX, values.STORAGE === 's3' ? values.S3_PREFIX : '')
+  ) {
+    problems.push(
+      `PUBLIC_PREFIX: "${values.PUBLIC_PREFIX}" is not accepted; with PUBLISH=copy it takes a prefix that no private key begins with`,
+    )
+  }
   if (values.STORAGE === 'disk' && values.DOWNLOADS === 'redirect') {
     problems.push('DOWNLOADS: "redirect" is not accepted; with STORAGE=disk it takes stream')
   }
@@ -264,6 +273,16 @@ function readAuth(values: Variables, isNeeded: boolean, problems: string[]): Con
     )
   }
   return { key, algorithms }
+}
+
+/** Private keys are uploads and renditions below `prefix`, which may begin with anything where it has placeholders. */
+function isApart(publicPrefix: string, prefix: string): boolean {
+  const literal = (template: string) => template.split('{', 1)[0] ?? ''
+  const open = literal(publicPrefix)
+  return ['uploads/', 'renditions/'].every((room) => {
+    const closed = literal(prefix + room)
+    return !closed.startsWith(open) && !open.startsWith(closed)
+  })
 }
 
 function shown(name: string, value: string | undefined): string {

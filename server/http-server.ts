@@ -11,6 +11,8 @@ import { sharedSecret } from '../ledger/secrets.ts'
 import { createQueues, openQueues, processingEnqueuer, removalEnqueuer } from '../processing/queues.ts'
 import { Commits } from '../storage/commits.ts'
 import { openDataStore } from '../storage/data-store.ts'
+import type { Objects } from '../storage/objects.ts'
+import { servedAs } from '../storage/served-as.ts'
 import { openStorage } from '../storage/storage.ts'
 import { createApp } from './app.ts'
 import { ContentLinks } from './auth/content-links.ts'
@@ -135,6 +137,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     preCreate,
     enqueueRemoval: removalEnqueuer(boss),
     tus,
+    contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(objects) : undefined,
   })
 
   const server = createServer(
@@ -161,6 +164,12 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       await releasers.releaseAll(log)
     },
   }
+}
+
+/** Where the signed addresses of objects lead. */
+async function originOf(objects: Objects): Promise<string | undefined> {
+  const link = await objects.link('any', servedAs(null))
+  return link === undefined ? undefined : new URL(link).origin
 }
 
 function policyOf(config: Config): UploadPolicy {

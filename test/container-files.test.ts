@@ -4,6 +4,7 @@ import { dirname, join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { variables } from '../server/config.ts'
 import { size } from '../server/config-values.ts'
+import { NODE_FLAGS } from '../server/node-flags.ts'
 
 // No container engine runs where the tests run, so what they check is what would drift unseen: names, versions, and
 // what the image has to hold. What was tried by hand is in docs/deployment.md.
@@ -13,6 +14,12 @@ const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
 const dockerfile = read('Dockerfile')
 const compose = read('docker-compose.yml')
 const isOurs = (name: string) => name in variables.shape
+
+describe('what starts the server', () => {
+  it.each(['Dockerfile', 'scripts/landfall.sh', 'scripts/start.sh'])('%s has our flags for Node', (file) => {
+    expect(read(file).replaceAll(/[",]/g, '')).toContain(`node ${NODE_FLAGS.join(' ')} server/main.ts`)
+  })
+})
 
 describe('Dockerfile', () => {
   it('runs the Node that the scripts install', () => {

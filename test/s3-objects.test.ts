@@ -1,7 +1,13 @@
 import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
+import {
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
@@ -88,6 +94,28 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
     await expect(objects.read('b', { etag })).rejects.toThrow(ObjectMissing)
     await expect(objects.copy('b', 'copy', AS_VIDEO, etag)).rejects.toThrow(ObjectMissing)
     expect(await objects.sizeOf('copy')).toBeUndefined()
+  })
+
+  it('are copied by parts where they are large, also after a copy that was killed', async () => {
+    const key = 'large'
+    const half = Buffer.alloc(70 * MIB, 'x')
+    const id = (await bucket.client.send(new CreateMultipartUploadCommand({ Bucket: bucket.name, Key: key })))
+      .UploadId
+    const part = { Bucket: bucket.name, Key: key, UploadId: id }
+    const etags: (string | undefined)[] = []
+    for (const PartNumber of [1, 2]) {
+      etags.push((await bucket.client.send(new UploadPartCommand({ ...part, PartNumber, Body: half }))).ETag)
+    }
+    const Parts = etags.map((ETag, index) => ({ ETag, PartNumber: index + 1 }))
+    await bucket.client.send(new CompleteMultipartUploadCommand({ ...part, MultipartUpload: { Parts } }))
+    await bucket.client.send(new CreateMultipartUploadCommand({ Bucket: bucket.name, Key: 'public/large' }))
+    proxy.reset()
+    await objects.copy(key, 'public/large', AS_VIDEO)
+    expect(proxy.count('UploadPartCopy')).toBe(2)
+    expect(await bucket.openMultiparts()).toEqual([])
+    const copy = await bucket.client.send(new HeadObjectCommand({ Bucket: bucket.name, Key: 'public/large' }))
+    expect(copy).toMatchObject({ ContentLength: 140 * MIB, ContentType: AS_VIDEO.contentType })
+    for (const one of [key, 'public/large']) await objects.remove(one)
   })
 
   it('are copied inside the bucket, to be served in another way', async () => {

@@ -9,6 +9,7 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { ObjectMissing, type ReadOptions, type ServedAs } from '../objects.ts'
 import { isMissing, translateS3Error } from './errors.ts'
+import { leastFor } from './part-size.ts'
 import { type Patience, retrying } from './retrying.ts'
 
 export type S3Options = {
@@ -38,9 +39,11 @@ const MAX_SOCKETS = 256
 /** How long an address for ffmpeg or a browser works. */
 const LINK_SECONDS = 15 * 60
 const MAX_DELETED_AT_ONCE = 1000
-/** Larger objects cannot be copied in one call. */
-const MAX_COPY_BYTES = 5 * 1024 ** 3
-const COPY_PART_BYTES = 512 * 1024 ** 2
+/**
+ * Larger objects are copied by parts of this size, or of what 10,000 parts need. S3 itself demands it only above
+ * 5 GiB, but a server that really copies may be silent for longer than we wait.
+ */
+const COPY_BYTES = 128 * 1024 ** 2
 
 /**
  * One bucket: the calls that Landfall makes, each with timeouts and retries, in our own terms. Never lists
@@ -270,7 +273,7 @@ export class S3 {
     const source = await this.head(from)
     if (!source || (etag !== null && source.etag !== etag)) throw new ObjectMissing(from)
     const CopySource = `${this.bucket}/${from.split('/').map(encodeURIComponent).join('/')}`
-    if (source.size <= MAX_COPY_BYTES) {
+    if (source.size <= COPY_BYTES) {
       await retrying(
         (abortSignal) =>
           this.client.copyObject(
@@ -296,11 +299,14 @@ export class S3 {
     to: string,
     servedAs: ServedAs,
   ): Promise<void> {
+    // What a copy before this one has left when it was killed.
+    for (const left of await this.openMultiparts(to)) await this.abortMultipart(to, left)
     const { id } = await this.createMultipart(to, servedAs)
+    const partBytes = Math.max(COPY_BYTES, leastFor(source.size))
     try {
       const parts: S3Part[] = []
-      for (let start = 0; start < source.size; start += COPY_PART_BYTES) {
-        const end = Math.min(start + COPY_PART_BYTES, source.size) - 1
+      for (let start = 0; start < source.size; start += partBytes) {
+        const end = Math.min(start + partBytes, source.size) - 1
         const partNumber = parts.length + 1
         const { CopyPartResult } = await retrying(
           (abortSignal) =>

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import jwt from 'jsonwebtoken'
 import { inject } from 'vitest'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
+import { NODE_FLAGS } from '../../server/node-flags.ts'
 import { SECRET } from './landfall.ts'
 import { isRunning, listProcesses, untilGone } from './processes.ts'
 
@@ -52,7 +53,8 @@ export function runServer(
     LOG_LEVEL: 'info',
     ...options.env,
   }
-  const child = spawn(process.execPath, [join(ROOT, 'server', 'main.ts'), 'serve', ...(options.args ?? [])], {
+  const program = [...NODE_FLAGS, join(ROOT, 'server', 'main.ts')]
+  const child = spawn(process.execPath, [...program, 'serve', ...(options.args ?? [])], {
     env,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
