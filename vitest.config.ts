@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const rooms = 'server,hooks,processing,ledger,storage,migrations,client-demo,test,scripts'
+const rooms = 'server,hooks,processing,ledger,storage,migrations,client-demo,test,scripts,bench'
 
 export default defineConfig({
   test: {

@@ -57,6 +57,14 @@ describe('POST /files', () => {
     ['a type that is not allowed', metadata({ filetype: 'text/html' }), 415, 'type-not-allowed'],
   ]
 
+  it.each([LENGTH, { 'Upload-Defer-Length': '1' }])(
+    'with %j and the type of a body that is not there creates',
+    async (length) => {
+      const answer = await post('bodiless', { headers: { ...length, 'Content-Type': OFFSET_STREAM } })
+      expect(answer.status).toBe(201)
+    },
+  )
+
   it.each(refusals)('with %s is refused and creates nothing', async (_what, headers, status, code) => {
     const answer = await post('nobody', { headers })
     expect([answer.status, problemOf(answer).code]).toEqual([status, code])

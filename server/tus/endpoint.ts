@@ -111,6 +111,8 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
     if (request.method === 'PATCH') await dropKnownLength(webRequest.headers, principal.ownerId, uploadId)
     // The address is ours to build, and the package refuses lists in it.
     webRequest.headers.delete('x-forwarded-proto')
+    // By its presence alone the package would write a body that is not there.
+    if (request.method === 'POST' && context.bodyLength === 0) webRequest.headers.delete('content-type')
     requests.set(webRequest, context)
     const answer = await withAppendContext(context, () => tus.handleWeb(webRequest))
     if (request.method === 'POST' && context.upload && isStorageFault(context.failure)) {

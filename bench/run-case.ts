@@ -1,0 +1,94 @@
+import { join } from 'node:path'
+import type { Case, StorageKind } from './cases.ts'
+import type { UploadPlan } from './client/plan.ts'
+import { planInWords } from './client/plan-in-words.ts'
+import { countCalls } from './count-calls.ts'
+import { figuresOf, medianFigures, ratiosOf } from './figures.ts'
+import { measure } from './measure.ts'
+import type { CaseResult, Figures } from './results.ts'
+import type { Database } from './services/database.ts'
+import type { Store } from './services/store.ts'
+import { startLandfall, startStock } from './subjects/start.ts'
+import type { Subject, SubjectName } from './subjects/subject.ts'
+
+export type RunCaseOptions = {
+  case: Case
+  storage: StorageKind
+  isQuick: boolean
+  rounds: number
+  /** A fresh directory below which the subjects store. */
+  directory: string
+  store: Store
+  database: Database
+  /** Settings of Landfall besides those that the bench needs. */
+  settings: Record<string, string>
+  signal: AbortSignal
+  /** Hears of each run as it ends. */
+  onRun: (subject: SubjectName, round: number, figures: Figures) => void
+}
+
+/**
+ * Measures one case on one storage. Peer and Landfall are started for it and stopped afterwards, so that no
+ * case inherits the memory of another. One that fails has no result; the other goes on.
+ */
+export async function runCase(options: RunCaseOptions): Promise<CaseResult> {
+  const { case: which, storage, isQuick } = options
+  const { name, per, operation } = which
+  const plan = isQuick ? which.quick : which.full[storage]
+  const { figures, failures } = await withSubjects(options, (subjects) => runRounds(options, plan, subjects))
+  const isCounted = storage === 's3' && !which.isLong && Object.keys(failures).length === 0
+  const calls = isCounted ? await countCalls(options) : {}
+  const subjects: CaseResult['subjects'] = {}
+  for (const subject of ['stock', 'landfall'] as const) {
+    const rounds = figures[subject]
+    if (rounds) subjects[subject] = { rounds, median: medianFigures(rounds), calls: calls[subject] ?? null }
+  }
+  const { stock, landfall } = subjects
+  const ratios = stock && landfall ? ratiosOf(landfall.rounds, stock.rounds) : null
+  return { name, title: planInWords(plan), per, operation, storage, plan, subjects, failures, ratios }
+}
+
+/** The subjects in turn, round by round, the first of which does not count. */
+async function runRounds(
+  options: RunCaseOptions,
+  plan: UploadPlan,
+  subjects: readonly Subject[],
+): Promise<{ figures: Partial<Record<SubjectName, Figures[]>>; failures: CaseResult['failures'] }> {
+  const { case: which, rounds, signal, onRun } = options
+  const figures: Partial<Record<SubjectName, Figures[]>> = {}
+  const failures: CaseResult['failures'] = {}
+  for (let round = 0; round <= rounds; round++) {
+    // A long case warms up on a small plan: its first run would say nothing that the others do not.
+    const used = round === 0 && which.rounds === 1 ? which.quick : plan
+    // Whoever comes first meets a machine that has rested: they take turns at that too.
+    for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
+      if (subject.name in failures) continue
+      try {
+        const figure = figuresOf(which.per, used, await measure(subject, used, options))
+        onRun(subject.name, round, figure)
+        if (round > 0) figures[subject.name] = [...(figures[subject.name] ?? []), figure]
+      } catch (error) {
+        if (signal.aborted) throw error
+        failures[subject.name] = error instanceof Error ? error.message : String(error)
+        delete figures[subject.name]
+      }
+    }
+  }
+  for (const subject of subjects) await subject.removeFiles()
+  return { figures, failures }
+}
+
+/** Starts the subjects of a case, each on a place of its own, and stops them whatever happens. */
+async function withSubjects<Result>(
+  { case: which, directory, store, database, settings }: RunCaseOptions,
+  use: (subjects: Subject[]) => Promise<Result>,
+): Promise<Result> {
+  const subjects: Subject[] = []
+  try {
+    if (!which.isLong) subjects.push(await startStock(await store.place(join(directory, 'stock'))))
+    subjects.push(await startLandfall(await store.place(join(directory, 'landfall')), database.url, settings))
+    return await use(subjects)
+  } finally {
+    await Promise.all(subjects.map((subject) => subject.stop()))
+  }
+}

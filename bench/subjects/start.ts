@@ -1,0 +1,73 @@
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import jwt from 'jsonwebtoken'
+import { NODE_FLAGS } from '../../server/node-flags.ts'
+import type { Bucket } from '../services/bucket.ts'
+import { type Subject, startProgram } from './subject.ts'
+
+/** Where a subject stores: a directory of its own, and a bucket of its own where it stores there. */
+export type SubjectPlace = { directory: string; bucket: Bucket | null }
+
+const ROOT = join(import.meta.dirname, '..', '..')
+const SECRET = 'a secret of the benchmark, good for nothing else'
+
+/** Starts the peer: the stock tus server with its stock store. */
+export async function startStock({ directory, bucket }: SubjectPlace): Promise<Subject> {
+  await mkdir(directory, { recursive: true })
+  const program = join(import.meta.dirname, bucket ? 'stock-s3.ts' : 'stock-disk.ts')
+  // S3Store gathers parts in temporary files, and leaves them behind when it is ended.
+  const running = await startProgram(program, [], {
+    BENCH_DIRECTORY: directory,
+    TMPDIR: directory,
+    ...(bucket ? s3Environment(bucket) : {}),
+  })
+  return { name: 'stock', headers: {}, removeFiles: () => emptyDirectory(directory), ...running }
+}
+
+/** Starts Landfall without its worker, on a database that runs already; `settings` go before ours. */
+export async function startLandfall(
+  place: SubjectPlace,
+  databaseUrl: string,
+  settings: Record<string, string>,
+): Promise<Subject> {
+  const { directory, bucket } = place
+  const env = {
+    DATA_DIR: directory,
+    DATABASE_URL: databaseUrl,
+    PORT: '0',
+    WORKER: 'off',
+    SCAN: 'off',
+    LOG_LEVEL: 'warn',
+    AUTH_JWT_SECRET: SECRET,
+    UPLOAD_MAX_SIZE: '10GB',
+    UPLOAD_MIN_SIZE: '1',
+    UPLOAD_MAX_OPEN: '1000000',
+    ...(bucket
+      ? { STORAGE: 's3', S3_FORCE_PATH_STYLE: 'true', ...s3Environment(bucket) }
+      : { STORAGE: 'disk' }),
+    ...settings,
+  }
+  // As its own scripts start it.
+  const running = await startProgram(join(ROOT, 'server', 'main.ts'), ['serve'], env, NODE_FLAGS)
+  const token = jwt.sign({}, SECRET, { subject: 'bench', expiresIn: '1d' })
+  return {
+    name: 'landfall',
+    headers: { Authorization: `Bearer ${token}` },
+    removeFiles: () => emptyDirectory(join(directory, 'objects', 'uploads')),
+    ...running,
+  }
+}
+
+const s3Environment = (bucket: Bucket): Record<string, string> => ({
+  S3_BUCKET: bucket.name,
+  S3_ENDPOINT: bucket.endpoint,
+  S3_REGION: bucket.region,
+  AWS_ACCESS_KEY_ID: bucket.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: bucket.secretAccessKey,
+})
+
+/** Landfall makes no directory for files that it keeps in a bucket. */
+async function emptyDirectory(directory: string): Promise<void> {
+  const names = await readdir(directory).catch(() => [])
+  await Promise.all(names.map((name) => rm(join(directory, name), { recursive: true })))
+}

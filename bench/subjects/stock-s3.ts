@@ -1,0 +1,16 @@
+/** The peer on S3: `@tus/server` with `S3Store`, as they are by default. */
+import { S3Store } from '@tus/s3-store'
+import { Server } from '@tus/server'
+import { given, listen } from './stock.ts'
+
+const datastore = new S3Store({
+  s3ClientConfig: {
+    bucket: given('S3_BUCKET'),
+    endpoint: given('S3_ENDPOINT'),
+    region: given('S3_REGION'),
+    forcePathStyle: true,
+    // Gateways other than AWS know no checksums that the SDK makes up; Landfall sends none either.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+  },
+})
+await listen(new Server({ path: '/files', datastore }))
