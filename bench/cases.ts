@@ -13,6 +13,8 @@ export type Case = {
   rounds: number
   /** Landfall alone, and only when asked for. */
   isLong: boolean
+  /** Milliseconds by which each call of the bucket is late, as over a network; only S3 has such cases. */
+  awayMs: number
   full: Record<StorageKind, UploadPlan>
   quick: UploadPlan
   /** What goes through the counting proxy. */
@@ -51,6 +53,7 @@ const chunked = (chunk: number): Omit<Case, 'name'> => ({
   operation: 'PATCH',
   rounds: 3,
   isLong: false,
+  awayMs: 0,
   full: onBoth(one(256 * MIB, chunk)),
   quick: one(64 * MIB, chunk),
   counted: one(128 * MIB, chunk),
@@ -64,11 +67,13 @@ export const CASES: readonly Case[] = [
     operation: 'file',
     rounds: 2,
     isLong: false,
+    awayMs: 0,
     full: onBoth(one(GIB)),
     quick: one(256 * MIB),
     counted: one(256 * MIB),
   },
   { name: 'chunks-5m', ...chunked(5 * MIB) },
+  { name: 'chunks-5m-away', ...chunked(5 * MIB), awayMs: 10 },
   { name: 'chunks-16m', ...chunked(16 * MIB) },
   {
     name: 'small-files',
@@ -76,6 +81,7 @@ export const CASES: readonly Case[] = [
     operation: 'file',
     rounds: 3,
     isLong: false,
+    awayMs: 0,
     full: onBoth(many(2000, 10_000, 16, null)),
     quick: many(400, 10_000, 16, null),
     counted: many(100, 10_000, 16, null),
@@ -86,6 +92,7 @@ export const CASES: readonly Case[] = [
     operation: 'file',
     rounds: 1,
     isLong: false,
+    awayMs: 0,
     // All together stay below what the slower subject can take, on a machine with two cores.
     full: { disk: many(100, 50 * MB, 100, MB), s3: many(100, 50 * MB, 100, 0.4 * MB) },
     quick: many(100, 2 * MB, 100, 0.4 * MB),
@@ -97,6 +104,7 @@ export const CASES: readonly Case[] = [
     operation: 'file',
     rounds: 1,
     isLong: true,
+    awayMs: 0,
     full: { disk: many(3, 5000 * MB, 3, null), s3: many(1, 5000 * MB, 1, null) },
     quick: many(3, 500 * MB, 3, null),
     counted: many(1, 500 * MB, 1, null),

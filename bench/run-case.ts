@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { type S3Proxy, startS3Proxy } from '../test/support/s3-proxy.ts'
 import type { Case, StorageKind } from './cases.ts'
 import type { UploadPlan } from './client/plan.ts'
 import { planInWords } from './client/plan-in-words.ts'
@@ -33,7 +34,7 @@ export type RunCaseOptions = {
  */
 export async function runCase(options: RunCaseOptions): Promise<CaseResult> {
   const { case: which, storage, isQuick } = options
-  const { name, per, operation } = which
+  const { name, per, operation, awayMs } = which
   const plan = isQuick ? which.quick : which.full[storage]
   const { figures, failures } = await withSubjects(options, (subjects) => runRounds(options, plan, subjects))
   const isCounted = storage === 's3' && !which.isLong && Object.keys(failures).length === 0
@@ -45,7 +46,17 @@ export async function runCase(options: RunCaseOptions): Promise<CaseResult> {
   }
   const { stock, landfall } = subjects
   const ratios = stock && landfall ? ratiosOf(landfall.rounds, stock.rounds) : null
-  return { name, title: planInWords(plan), per, operation, storage, plan, subjects, failures, ratios }
+  return {
+    name,
+    title: planInWords(plan) + (awayMs > 0 ? `, the bucket ${awayMs} ms away` : ''),
+    per,
+    operation,
+    storage,
+    plan,
+    subjects,
+    failures,
+    ratios,
+  }
 }
 
 /** The subjects in turn, round by round, the first of which does not count. */
@@ -84,11 +95,21 @@ async function withSubjects<Result>(
   use: (subjects: Subject[]) => Promise<Result>,
 ): Promise<Result> {
   const subjects: Subject[] = []
+  const proxies: S3Proxy[] = []
+  const place = async (name: SubjectName) => {
+    const own = await store.place(join(directory, name))
+    if (!own.bucket || which.awayMs === 0) return own
+    const proxy = await startS3Proxy(own.bucket.endpoint)
+    proxies.push(proxy)
+    proxy.fail({ when: () => true, what: 'delay', delayMs: which.awayMs })
+    return { ...own, bucket: { ...own.bucket, endpoint: proxy.url } }
+  }
   try {
-    if (!which.isLong) subjects.push(await startStock(await store.place(join(directory, 'stock'))))
-    subjects.push(await startLandfall(await store.place(join(directory, 'landfall')), database.url, settings))
+    if (!which.isLong) subjects.push(await startStock(await place('stock')))
+    subjects.push(await startLandfall(await place('landfall'), database.url, settings))
     return await use(subjects)
   } finally {
     await Promise.all(subjects.map((subject) => subject.stop()))
+    await Promise.all(proxies.map((proxy) => proxy.close()))
   }
 }
