@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { UploadId } from './ids.ts'
+import type { UploadState } from './schema.ts'
 
 // What an upload has in S3 before it is one object. Nothing ever lists the bucket: what is not named here does not
 // exist, so a name is written down before the bucket is told to make what it names.
@@ -148,6 +149,24 @@ export async function expectLate(db: Ledger, id: UploadId, key: string): Promise
     .execute()
 }
 
+/**
+ * Of tails that their request could not make count, those that indeed do not: a commit whose reply was lost may
+ * have made them. The lease goes first, so that no commit can come later. Only what is returned may be removed.
+ */
+export async function giveUpTails(db: Ledger, upload: Fenced, keys: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ storage_key: string }>`
+    with lease as (
+      delete from landfall.upload_locks where upload_id = ${upload.id} and fence = ${upload.fence}::uuid
+    )
+    update landfall.upload_tails set dropped_at = now()
+     where upload_id = ${upload.id} and storage_key = any(${[...keys]}::text[]) and etag is null
+    returning storage_key`.execute(db)
+  return rows.map((row) => row.storage_key)
+}
+
+/** By then a call to the bucket that was given up has arrived or never will. */
+export const LATE_MS = 15 * 60_000
+
 /** Uploads of which something has to be removed a second time, because the first was longer ago than `ageMs`. */
 export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): Promise<UploadId[]> {
   const { rows } = await sql<{ id: UploadId }>`
@@ -160,14 +179,16 @@ export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): 
   return rows.map(({ id }) => id)
 }
 
-/** Forgets what was removed a second time. */
+/** Forgets what was removed a second time, and, long enough after its end, that an upload may have more. */
 export async function forgetDropped(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
   await sql`
     with gone as (
       delete from landfall.upload_tails
        where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and dropped_at is not null
     )
-    update landfall.uploads set multipart_unsure = false where id = ${id} and multipart_unsure`.execute(db)
+    update landfall.uploads set multipart_unsure = false
+     where id = ${id} and multipart_unsure and state <> 'open'
+       and updated_at < now() - make_interval(secs => ${LATE_MS / 1000})`.execute(db)
 }
 
 /** Forgets a multipart upload that was completed or given up. */
@@ -178,6 +199,7 @@ export async function forgetMultipart(db: Ledger, id: UploadId): Promise<void> {
 /** Everything that an upload may have in the bucket, whatever its state. */
 export type UploadInBucket = {
   storageKey: string
+  state: UploadState
   size: number | null
   offset: number
   partSize: number | null
@@ -194,7 +216,7 @@ export type UploadInBucket = {
 export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadInBucket | undefined> {
   const upload = await db
     .selectFrom('uploads')
-    .select(['storage_key', 'size', 'offset', 'part_size', 'multipart_id', 'multipart_unsure'])
+    .select(['storage_key', 'state', 'size', 'offset', 'part_size', 'multipart_id', 'multipart_unsure'])
     .where('id', '=', id)
     .executeTakeFirst()
   if (!upload) return undefined
@@ -211,6 +233,7 @@ export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadIn
     .execute()
   return {
     storageKey: upload.storage_key,
+    state: upload.state,
     size: upload.size,
     offset: upload.offset,
     partSize: upload.part_size,

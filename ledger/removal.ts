@@ -24,8 +24,8 @@ export type Removal = {
   media: { id: MediaId; storage_key: string } | undefined
   /** Recorded renditions that have to go. */
   renditionKeys: string[]
-  /** One of them is a public copy. */
-  hasPublished: boolean
+  /** Which of them is a public copy. */
+  publishedKey: string | undefined
 }
 
 /** What an ended upload has to leave behind no longer; undefined when there is no such upload. */
@@ -50,7 +50,7 @@ export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Remov
     isWhole,
     media: id === null || storage_key === null ? undefined : { id: id as MediaId, storage_key },
     renditionKeys: renditions.map((rendition) => rendition.storage_key),
-    hasPublished: renditions.some(({ kind }) => kind === 'published'),
+    publishedKey: renditions.find(({ kind }) => kind === 'published')?.storage_key,
   }
 }
 

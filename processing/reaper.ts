@@ -1,7 +1,7 @@
 import type { PgBoss } from 'pg-boss'
 import type { Ledger } from '../ledger/database.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
-import { uploadsToSweep } from '../ledger/pieces.ts'
+import { LATE_MS, uploadsToSweep } from '../ledger/pieces.ts'
 import { clearExpiredLeases, expireUploads, mediaLongInProcessing, purgeMedia } from '../ledger/reaping.ts'
 import { enqueueSweep, isBeingProcessed, type ProcessingJob, QUEUES, removalEnqueuer } from './queues.ts'
 
@@ -19,8 +19,6 @@ export type Reaped = { expired: number; purged: number; requeued: number; swept:
 const BATCH = 100
 /** Younger media are surely still on their way. */
 const LONG_IN_PROCESSING_MS = 10 * 60_000
-/** By now a call to the bucket that we gave up has arrived or never will. */
-const LATE_MS = 15 * 60_000
 const MAX_SWEPT = 1000
 
 /**

@@ -88,13 +88,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const { db, objects, bytes } = tools
     const removal = await findRemoval(db, data.uploadId)
     if (!removal) return
-    const { isWhole, media, hasPublished } = removal
+    const { isWhole, media, publishedKey } = removal
     const keys = new Set(removal.renditionKeys)
     // What was stored and never recorded goes as well.
     if (isWhole && media) for (const name of RENDITION_NAMES) keys.add(renditionKey(media, name))
     for (const key of keys) await objects.remove(key)
+    if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
     if (isWhole) await bytes.discard(data.uploadId)
-    if (hasPublished && media && (await isBeingProcessed(boss, media.id))) {
+    if (publishedKey !== undefined && media && (await isBeingProcessed(boss, media.id))) {
       // A worker may be making the public copy at this moment, and not live to take it back.
       await boss.send(QUEUES.removal, data, { startAfter: AGAIN_SECONDS })
       return

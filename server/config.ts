@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { Format } from '../storage/formats.ts'
+import { largestFor } from '../storage/s3/part-size.ts'
 import {
   type Algorithm,
   algorithms,
@@ -143,8 +144,6 @@ export const variables = z.object({
 
 /** A part can have 64 MiB, and parts have at least half of it. */
 const MIN_MEMORY_BUDGET = 128 * 1024 * 1024
-const MAX_S3_OBJECT = 5 * 1024 ** 4
-const largestInBucket = (memoryBudget: number): number => Math.min(MAX_S3_OBJECT, (memoryBudget / 2) * 10_000)
 
 /** Variables whose values never appear in a log line, an error or the documentation. */
 const SECRET = new Set([
@@ -202,6 +201,9 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
     auth: readAuth(result.data, needs.auth, problems),
     formats: values.UPLOAD_ALLOWED_TYPES,
   }
+  if ((values.AWS_ACCESS_KEY_ID === undefined) !== (values.AWS_SECRET_ACCESS_KEY === undefined)) {
+    problems.push('AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: one is set; both or none are needed')
+  }
   if (values.STORAGE === 's3' && values.S3_BUCKET === undefined) {
     problems.push('S3_BUCKET: "" is not accepted; with STORAGE=s3 it takes the name of a bucket')
   }
@@ -209,9 +211,9 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
     problems.push(`S3_MEMORY_BUDGET: "${values.S3_MEMORY_BUDGET}" is not accepted; it takes at least 128MiB`)
   }
   // A file has at most 10,000 parts, and each has to fit into memory.
-  if (values.STORAGE === 's3' && values.UPLOAD_MAX_SIZE > largestInBucket(values.S3_MEMORY_BUDGET)) {
+  if (values.STORAGE === 's3' && values.UPLOAD_MAX_SIZE > largestFor(values.S3_MEMORY_BUDGET)) {
     problems.push(
-      `UPLOAD_MAX_SIZE: "${values.UPLOAD_MAX_SIZE}" is not accepted; with STORAGE=s3 and this S3_MEMORY_BUDGET it takes at most ${largestInBucket(values.S3_MEMORY_BUDGET)}`,
+      `UPLOAD_MAX_SIZE: "${values.UPLOAD_MAX_SIZE}" is not accepted; with STORAGE=s3 and this S3_MEMORY_BUDGET it takes at most ${largestFor(values.S3_MEMORY_BUDGET)}`,
     )
   }
   // What is below the public prefix is public: nothing private may be put there.

@@ -29,6 +29,8 @@ export interface Objects {
   copy(from: string, to: string, servedAs: ServedAs, etag?: string | null): Promise<void>
   /** Removes an object; one that is not there is no error. */
   remove(key: string): Promise<void>
+  /** Removes what a copy to this key has made, be it whole or only begun. */
+  removeCopy(key: string): Promise<void>
   /** What ffmpeg and other tools open to read the object: a path, or an address that works for some minutes. */
   toolInput(key: string): Promise<string>
   /**

@@ -110,6 +110,10 @@ export class DiskObjects implements Objects {
     await removeIfEmpty(parent)
   }
 
+  async removeCopy(key: string): Promise<void> {
+    await this.remove(key)
+  }
+
   async toolInput(key: string): Promise<string> {
     return this.pathOf(key)
   }

@@ -9,6 +9,7 @@ export const BLOCK_BYTES = 256 * 1024
 const BESIDE_BLOCKS_BYTES = 768 * 1024
 /** Whoever has had no byte for this long may stay silent for longer. */
 const SILENT_MS = 1_000
+const LOOK_AGAIN_MS = 250
 
 /** Somebody who gathers bytes in blocks. */
 export interface Gatherer {
@@ -36,6 +37,7 @@ export class BlockPool {
   readonly #waiters: Waiter[] = []
   readonly #gatherers = new Set<Gatherer>()
   #allocated = 0
+  #timer: NodeJS.Timeout | undefined
 
   /**
    * @param bytes what blocks, and what uploads take beside them, may come to; at least half of it is lent.
@@ -65,6 +67,7 @@ export class BlockPool {
     this.#gatherers.delete(gatherer)
     // When nobody uploads, the memory goes back to the system.
     this.#shrinkTo(this.#gatherers.size === 0 ? 0 : this.#limit)
+    this.#serve()
   }
 
   /** Lends so many blocks at once; waits for them behind those who asked before. */
@@ -82,6 +85,11 @@ export class BlockPool {
   give(blocks: readonly Buffer[]): void {
     this.#free.push(...blocks)
     this.#shrinkTo(this.#limit)
+    this.#serve()
+  }
+
+  /** Lends to those in line as far as there is enough, and sees to it that there will be for the others. */
+  #serve(): void {
     for (let next = this.#waiters[0]; next && this.#available >= next.count; next = this.#waiters[0]) {
       this.#waiters.shift()
       next.resolve(this.#lend(next.count))
@@ -122,6 +130,11 @@ export class BlockPool {
    */
   #relieve(): void {
     if (this.#waiters.length === 0) return
+    // Again after a while: who has been lent to a moment ago may fall silent as well.
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#relieve()
+    }, LOOK_AGAIN_MS).unref()
     const wanted = this.#waiters.reduce((sum, waiter) => sum + waiter.count, 0)
     const idle = [...this.#gatherers].filter((gatherer) => gatherer.idleBlocks > 0)
     const lent = this.#allocated - this.#free.length

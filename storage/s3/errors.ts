@@ -1,4 +1,4 @@
-import { StorageAway, StorageFull } from '../objects.ts'
+import { ObjectMissing, StorageAway, StorageFull } from '../objects.ts'
 
 type S3Error = Error & { $metadata?: { httpStatusCode?: number } }
 
@@ -14,6 +14,13 @@ export function isMissing(error: unknown): boolean {
     error.name === 'NoSuchUpload' ||
     error.name === 'NoSuchKey'
   )
+}
+
+const GONE = ['NoSuchUpload', 'NoSuchKey', 'PreconditionFailed']
+
+/** The bucket itself says that it does not have this. A bare 404 may come from anything on the way to it. */
+export function isGone(error: unknown): boolean {
+  return error instanceof Error && GONE.includes(error.name)
 }
 
 /** The etags that a completion names are not those of the parts that are there. */
@@ -40,4 +47,9 @@ export function translateS3Error(error: unknown): unknown {
     statusOf(error) === 507 || ['QuotaExceeded', 'StorageFull', 'XMinioStorageFull'].includes(error.name)
   if (isFull) return new StorageFull({ cause: error })
   return isPassing(error) ? new StorageAway({ cause: error }) : error
+}
+
+/** An answer that makes no sense where it came: for now the storage is away. */
+export function asAway(error: unknown): unknown {
+  return statusOf(error) === 404 || error instanceof ObjectMissing ? new StorageAway({ cause: error }) : error
 }

@@ -1,4 +1,7 @@
+import { BLOCK_BYTES } from './block-pool.ts'
+
 const MIB = 1024 * 1024
+const MAX_OBJECT_BYTES = 5 * 1024 ** 4
 /** S3 takes no smaller part but the last. */
 export const MIN_PART_BYTES = 5 * MIB
 /** Larger parts would be gathered for too long. */
@@ -34,4 +37,10 @@ function preferred({ bodyLength, size, isSizeKnown, share }: PartSizeQuestion): 
   if (isChunk && (!isWhole || bodyLength <= Math.max(share, USUAL_PART_BYTES))) return bodyLength
   // Many at a time: smaller parts are full earlier, and their memory free.
   return share < USUAL_PART_BYTES ? MIN_PART_BYTES : USUAL_PART_BYTES
+}
+
+/** The largest upload whose parts fit into what a memory budget of so many bytes always lends, and that S3 takes. */
+export function largestFor(memoryBudget: number): number {
+  const lent = Math.ceil(Math.floor(memoryBudget / BLOCK_BYTES) / 2) * BLOCK_BYTES
+  return Math.min(MAX_OBJECT_BYTES, Math.floor(lent / MIB) * MIB * MAX_PARTS)
 }

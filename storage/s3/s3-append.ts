@@ -18,7 +18,7 @@ import { LeaseLost } from '../outcomes.ts'
 import { servedAs } from '../served-as.ts'
 import { isTooLong } from '../upload-books.ts'
 import { BLOCK_BYTES, type BlockPool, type Gatherer } from './block-pool.ts'
-import { isMissing } from './errors.ts'
+import { asAway, isGone } from './errors.ts'
 import { PartBuffer } from './part-buffer.ts'
 import type { S3 } from './s3.ts'
 
@@ -30,6 +30,8 @@ export type S3AppendOptions = {
   commits: Commits
   /** Removes tails that count no more, some time later. */
   dropTails: (upload: UploadRow, keys: readonly string[]) => void
+  /** Removes tails that a request ended without hearing that they count, unless they do. */
+  giveUpTails: (upload: UploadRow, lease: Lease, keys: readonly string[]) => void
 }
 
 export type S3AppendRequest = {
@@ -112,9 +114,11 @@ export class S3Append implements Gatherer {
     pool.enter(this)
     try {
       const failure = await this.#receive(source)
-      this.#isEnding = true
       // More than was declared: finishing with the first part of it would call a wrong file complete.
-      if (!isTooLong(failure)) this.#flush()
+      if (!isTooLong(failure)) await this.#flush()
+      this.#isEnding = true
+      // What is not sent any more nobody shall wait for.
+      pool.give(this.#buffer.release())
       await this.#settle()
       if (isTooLong(failure)) throw failure
       await this.#commitLast()
@@ -159,7 +163,7 @@ export class S3Append implements Gatherer {
       this.#to += bytes.byteLength
       this.fedAt = performance.now()
       rest = rest.subarray(bytes.byteLength)
-      if (this.#to === this.#partEnd) this.#sendPart()
+      if (this.#to === this.#partEnd) await this.#sendPart()
     }
     freeChunk(chunk)
   }
@@ -182,18 +186,26 @@ export class S3Append implements Gatherer {
   }
 
   /** Sends on its way whatever was gathered: the last part of the file, or a tail. */
-  #flush(): void {
+  async #flush(): Promise<void> {
     const { upload } = this.#request
     if (this.#failure) return
     const isComplete = this.#to === upload.size
-    if (isComplete && (this.#buffer.size > 0 || this.#tails.length > 0 || upload.size === 0)) this.#sendPart()
+    if (isComplete && (this.#buffer.size > 0 || this.#tails.length > 0 || upload.size === 0))
+      await this.#sendPart()
     else if (this.#buffer.size > 0) this.#sendTail()
   }
 
-  #sendPart(): void {
+  async #sendPart(): Promise<void> {
+    // Once it is sent its blocks cannot be asked back: what it has to wait for it waits for here.
+    const isFirst = this.#from < this.#request.partSize
+    const ready = [...this.#tails.map((tail) => tail.row), isFirst ? undefined : this.#opened.promise]
+    await Promise.all(ready).catch((error: unknown) => this.#fail(error))
+    if (this.#failure) return
     const tails = this.#tails
     this.#tails = []
-    const number = Math.floor((tails[0]?.offset ?? this.#from) / this.#request.partSize) + 1
+    // All of it may have become a tail while it waited.
+    const start = tails[0]?.offset ?? this.#from
+    const number = Math.floor(start / this.#request.partSize) + 1
     this.#send((body, from, to) => this.#storePart(number, tails, body, from, to))
   }
 
@@ -281,7 +293,9 @@ export class S3Append implements Gatherer {
         signal: this.#abort.signal,
       })
     } catch (error) {
-      throw isMissing(error) ? new BytesLost('the multipart upload is gone', { cause: error }) : error
+      // Said once, it may be something else on the way that does not know it.
+      if (!isGone(error) || (await s3.isMultipartOpen(upload.storage_key, multipartId))) throw asAway(error)
+      throw new BytesLost('the multipart upload is gone', { cause: error })
     }
   }
 
@@ -360,7 +374,8 @@ export class S3Append implements Gatherer {
       for await (const chunk of await this.#options.objects.read(row.key, { etag: row.etag }))
         into.append(chunk)
     } catch (error) {
-      throw error instanceof ObjectMissing ? new BytesLost('a tail is gone', { cause: error }) : error
+      if (!(error instanceof ObjectMissing)) throw error
+      throw isGone(error.cause) ? new BytesLost('a tail is gone', { cause: error }) : asAway(error)
     }
     if (into.size - before !== row.size) throw new BytesLost('a tail has another size')
   }
@@ -370,6 +385,8 @@ export class S3Append implements Gatherer {
   }
 
   #fail(error: unknown): void {
+    // Nothing behind it can count any more.
+    this.#options.pool.give(this.#buffer.release())
     this.#failure ??= { error: this.#abort.signal.aborted ? this.#abort.signal.reason : error }
   }
 
@@ -431,8 +448,8 @@ export class S3Append implements Gatherer {
 
   /** Tails of ours that never counted. Those of a finished upload its processing removes. */
   #dropLeftovers(): void {
-    const { upload } = this.#request
-    if (this.#announced.size > 0) this.#options.dropTails(upload, [...this.#announced])
+    const { lease, upload } = this.#request
+    if (this.#announced.size > 0) this.#options.giveUpTails(upload, lease, [...this.#announced])
   }
 }
 

@@ -1,7 +1,8 @@
 import { S3Store } from '@tus/s3-store'
 import { ERRORS, MemoryKvStore, type Upload } from '@tus/utils'
 import type { Ledger } from '../../ledger/database.ts'
-import { countingTails, dropTails, type TailRow } from '../../ledger/pieces.ts'
+import type { Lease } from '../../ledger/lease-keeper.ts'
+import { countingTails, dropTails, giveUpTails, type TailRow } from '../../ledger/pieces.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { appendContext, requireLease } from '../append-context.ts'
 import type { Commits } from '../commits.ts'
@@ -108,7 +109,12 @@ export class S3LedgerStore extends S3Store {
     try {
       const tails = await this.#tailsOf(upload, partSize)
       const append = new S3Append(
-        { ...this.#options, pool: this.#pool, dropTails: (row, keys) => this.#dropTails(row, keys) },
+        {
+          ...this.#options,
+          pool: this.#pool,
+          dropTails: (row, keys) => this.#dropTails(row, keys),
+          giveUpTails: (row, held, keys) => this.#giveUpTails(row, held, keys),
+        },
         { upload, lease, partSize, tails, onReceived },
       )
       return await append.run(source)
@@ -145,17 +151,25 @@ export class S3LedgerStore extends S3Store {
   }
 
   #dropTails(upload: UploadRow, keys: readonly string[]): void {
+    const { db, s3 } = this.#options
     if (keys.length === 0) return
-    const { db, onError, s3 } = this.#options
-    const drop = async () => {
+    this.#behind(async () => {
       await s3.remove(keys)
       await dropTails(db, upload.id, keys)
-    }
-    // What fails here, the upload's end removes: the ledger still has the keys.
-    const dropped = drop()
-      .catch(onError)
-      .finally(() => this.#background.delete(dropped))
-    this.#background.add(dropped)
+    })
+  }
+
+  #giveUpTails(upload: UploadRow, { fence }: Lease, keys: readonly string[]): void {
+    const { db, s3 } = this.#options
+    this.#behind(async () => s3.remove(await giveUpTails(db, { id: upload.id, fence }, keys)))
+  }
+
+  /** Goes on behind the request. What fails, the upload's end removes: the ledger still has the keys. */
+  #behind(work: () => Promise<void>): void {
+    const done = work()
+      .catch(this.#options.onError)
+      .finally(() => this.#background.delete(done))
+    this.#background.add(done)
   }
 }
 

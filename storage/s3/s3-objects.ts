@@ -41,6 +41,11 @@ export class S3Objects implements Objects {
     await this.#s3.remove([key])
   }
 
+  async removeCopy(key: string): Promise<void> {
+    for (const id of await this.#s3.openMultiparts(key)) await this.#s3.abortMultipart(key, id)
+    await this.remove(key)
+  }
+
   async toolInput(key: string): Promise<string> {
     return await this.#s3.link(key)
   }

@@ -11,7 +11,7 @@ import {
 } from '../../ledger/pieces.ts'
 import { BytesLost } from '../objects.ts'
 import type { UploadBytes } from '../storage.ts'
-import { isInvalidPart, isMissing } from './errors.ts'
+import { isGone, isInvalidPart } from './errors.ts'
 import type { S3 } from './s3.ts'
 
 const COMPLETION_MS = 2_000
@@ -47,18 +47,17 @@ export class S3UploadBytes implements UploadBytes {
     const { storageKey, tailKeys, multipartId } = upload
     if (multipartId !== null) await this.#s3.abortMultipart(storageKey, multipartId)
     await this.#abortStrays(upload)
-    // With a multipart upload there is no object until that was completed, which needs all bytes.
-    const isComplete = upload.offset === upload.size
-    const mayHaveObject = multipartId === null || isComplete
-    await this.#s3.remove(mayHaveObject ? [...tailKeys, storageKey] : tailKeys)
-    if (mayHaveObject && !isComplete) await expectLate(this.#db, uploadId, storageKey)
+    await this.#s3.remove([...tailKeys, storageKey])
+    // Of a whole file that was stored without its request hearing so, nothing is known here.
+    if (upload.offset !== upload.size) await expectLate(this.#db, uploadId, storageKey)
     await this.#forget(uploadId, upload)
   }
 
   async sweep(uploadId: UploadId): Promise<void> {
     const upload = await uploadInBucket(this.#db, uploadId)
     if (!upload) return
-    await this.#abortStrays(upload)
+    // One that is open may be opening another at this very moment.
+    if (upload.state !== 'open') await this.#abortStrays(upload)
     await this.#s3.remove(upload.droppedKeys)
     await forgetDropped(this.#db, uploadId, upload.droppedKeys)
   }
@@ -68,7 +67,10 @@ export class S3UploadBytes implements UploadBytes {
     const head = await this.#s3.head(storageKey)
     if (!head) throw new BytesLost('the object is gone')
     const [only, second] = parts
-    if (only && !second && only.etag !== head.etag) throw new BytesLost('the object is another one')
+    // A multipart upload of one part that was completed before has an etag of its own kind.
+    const isOfParts = /-1"$/.test(head.etag)
+    if (only && !second && !isOfParts && only.etag !== head.etag)
+      throw new BytesLost('the object is another one')
     return head
   }
 
@@ -89,9 +91,9 @@ export class S3UploadBytes implements UploadBytes {
   /** An earlier attempt may have succeeded, or this one although its reply was lost: the object tells. */
   async #afterFailure(error: unknown, key: string, multipartId: string): Promise<Head> {
     if (isInvalidPart(error)) throw new BytesLost('a part is another one', { cause: error })
+    if (!isGone(error) && (await this.#s3.isMultipartOpen(key, multipartId))) throw error
     const head = await this.#s3.head(key)
     if (head) return head
-    if (!isMissing(error) && (await this.#s3.isMultipartOpen(key, multipartId))) throw error
     // Neither open nor complete: unless somebody completes it at this very moment, it is gone.
     await sleep(COMPLETION_MS)
     const late = await this.#s3.head(key)

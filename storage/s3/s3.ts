@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { ObjectMissing, type ReadOptions, type ServedAs } from '../objects.ts'
-import { isMissing, translateS3Error } from './errors.ts'
+import { isGone, isMissing, translateS3Error } from './errors.ts'
 import { leastFor } from './part-size.ts'
 import { type Patience, retrying } from './retrying.ts'
 
@@ -51,6 +51,8 @@ const COPY_BYTES = 128 * 1024 ** 2
  */
 export class S3 {
   readonly client: S3Client
+  /** On connections of its own: however many objects are read slowly, bytes still come in. */
+  readonly #reader: S3Client
   readonly bucket: string
   readonly options: S3Options
 
@@ -58,6 +60,7 @@ export class S3 {
     this.bucket = options.bucket
     this.options = options
     this.client = new S3Client(clientConfig(options))
+    this.#reader = new S3Client(clientConfig(options))
     signBodies(this.client)
   }
 
@@ -162,7 +165,7 @@ export class S3 {
       )
       return true
     } catch (error) {
-      if (isMissing(error)) return false
+      if (isGone(error)) return false
       throw error
     }
   }
@@ -216,7 +219,7 @@ export class S3 {
    */
   async open(key: string, { range, etag }: ReadOptions, patience: Patience = {}): Promise<S3Reply> {
     const reply = await retrying(async (abortSignal) => {
-      const { Body, ETag, ContentLength, ContentRange } = await this.client.getObject(
+      const { Body, ETag, ContentLength, ContentRange } = await this.#reader.getObject(
         {
           Bucket: this.bucket,
           Key: key,
@@ -358,6 +361,7 @@ export class S3 {
 
   close(): void {
     this.client.destroy()
+    this.#reader.destroy()
   }
 }
 
