@@ -138,6 +138,19 @@ describe('the block pool', () => {
     expect(busy.spills).toBe(0)
   })
 
+  it('looks again when those it lent to a moment ago fall silent while somebody waits', async () => {
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0)
+    const flying = await pool.take(4)
+    const crowd = Array.from({ length: 4 }, () => new TestGatherer(pool, performance.now()))
+    const late = new TestGatherer(pool, performance.now())
+    for (const one of crowd) void one.gather(1)
+    const served = late.gather(1)
+    pool.give(flying)
+    await expect.poll(() => crowd.reduce((sum, one) => sum + one.spills, 0)).toBe(1)
+    for (const one of crowd) one.land()
+    await served
+  })
+
   it('lends less where many take memory beside their blocks, but never less than half', async () => {
     const pool = new BlockPool(10 * BLOCK_BYTES, BLOCK_BYTES)
     const crowd = [new TestGatherer(pool, 0), new TestGatherer(pool, 0)]
