@@ -223,8 +223,12 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
       await patch(landfall, 'alice', id, { offset: PART, body: file.subarray(PART) })
       const { mediaId } = await statusOf(landfall, 'alice', id)
       expect((await terminate(landfall, 'alice', id)).status).toBe(204)
-      await reapNow()
-      await untilNothingLeft(id, mediaId ?? '')
+      const reapedAndLeft = async () => {
+        // A media whose row the worker has locked at this moment is left for the next time.
+        await reapNow()
+        return await leftOf(id, mediaId ?? '')
+      }
+      await expect.poll(reapedAndLeft, { timeout: GONE_MS, interval: 250 }).toEqual([])
     })
 
     it('ended at any moment of a PATCH, uploads leave nothing', async () => {

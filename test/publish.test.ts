@@ -139,7 +139,7 @@ describeStorages.skipIf(!clamd.met)('a public copy', (storage) => {
   it('goes also when the worker dies with it made after the removal for it has run', async () => {
     const landfall = await start({ withoutWorker: true })
     const { id, boss, job, run, copy } = await held(landfall)
-    const removals = async () => (await boss.findJobs(QUEUES.removal)).map(({ state }) => state)
+    const removals = async () => (await boss.findJobs(QUEUES.removal)).map(({ state }) => state).sort()
     const killed = run(async (...args) => {
       expect((await remove(landfall, id)).status).toBe(204)
       await start({ beside: landfall })
