@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { z } from 'zod'
-import type { Ledger } from './database.ts'
+import { Batches } from './batches.ts'
+import { type Ledger, PREPARED } from './database.ts'
 
 /** Upload, bytes received, size (null while deferred), and where the request that received them began. */
 const Tick = z.tuple([z.string(), z.number(), z.number().nullable(), z.number()])
@@ -41,11 +42,20 @@ const MAX_PAYLOAD_BYTES = 7900
 export class Bus {
   readonly #options: BusOptions
   readonly #emitter = new EventEmitter().setMaxListeners(0)
+  /** One statement for all that is waiting: Postgres lets only one transaction at a time commit notifications. */
+  readonly #outgoing: Batches<string, null>
   #client: pg.Client | undefined
   #closed = false
 
   private constructor(options: BusOptions) {
     this.#options = options
+    this.#outgoing = new Batches<string, null>({
+      together: (payloads) => this.#notify(payloads),
+      alone: async (payload) => {
+        await this.#notify([payload])
+        return null
+      },
+    })
   }
 
   /** Connects and listens; fails when the database does not answer. */
@@ -72,7 +82,7 @@ export class Bus {
     const payload = JSON.stringify(message)
     if (Buffer.byteLength(payload) > MAX_PAYLOAD_BYTES) throw new RangeError('bus message too long')
     try {
-      await sql`select pg_notify(${CHANNEL}, ${payload})`.execute(this.#options.db)
+      await this.#outgoing.add(payload)
     } catch (error) {
       this.#options.onError(error)
     }
@@ -82,6 +92,14 @@ export class Bus {
     this.#closed = true
     this.#emitter.removeAllListeners()
     await this.#client?.end().catch(this.#options.onError)
+  }
+
+  async #notify(payloads: readonly string[]): Promise<null[]> {
+    await sql`
+      ${PREPARED} select pg_notify(${CHANNEL}, payload) from unnest(${payloads}::text[]) as payload`.execute(
+      this.#options.db,
+    )
+    return payloads.map(() => null)
   }
 
   async #connect(): Promise<void> {

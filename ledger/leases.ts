@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
-import type { Ledger } from './database.ts'
+import { Batches, perLedger } from './batches.ts'
+import { type Ledger, PREPARED } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 
 export type TakeResult =
@@ -9,15 +10,55 @@ export type TakeResult =
   /** No such upload, or not this owner's. */
   | { kind: 'absent' }
 
+export type WantedLease = {
+  uploadId: UploadId
+  ownerId: OwnerId
+  holder: string
+  fence: string
+  ttlMs: number
+}
+
+/** Takes the lease on an upload, or marks the holder's lease as contended. An expired lease is taken over. */
+export async function takeLease(db: Ledger, lease: WantedLease): Promise<TakeResult> {
+  return await takes(db).add(lease)
+}
+
+const takes = perLedger(
+  (db) =>
+    new Batches<WantedLease, TakeResult>({
+      together: (leases) => takeTogether(db, leases),
+      alone: (lease) => takeAlone(db, lease),
+    }),
+)
+
+/** Takes leases that nobody has. Who has one, or may have one in a moment, is for `takeAlone` to find out. */
+async function takeTogether(db: Ledger, leases: readonly WantedLease[]): Promise<(TakeResult | undefined)[]> {
+  const wanted = leases.map(({ uploadId, ownerId, holder, fence, ttlMs }) => ({
+    upload_id: uploadId,
+    owner_id: ownerId,
+    holder,
+    fence,
+    lives_for: ttlMs / 1000,
+  }))
+  const { rows } = await sql<{ fence: string }>`
+    ${PREPARED} insert into landfall.upload_locks (upload_id, holder, fence, expires_at)
+    select u.id, w.holder, w.fence, now() + make_interval(secs => w.lives_for)
+      from jsonb_to_recordset(${JSON.stringify(wanted)}::jsonb) as w (
+             upload_id text, owner_id text, holder text, fence uuid, lives_for float8)
+      join landfall.uploads u on u.id = w.upload_id and u.owner_id = w.owner_id
+     where not exists (select 1 from landfall.upload_locks l where l.upload_id = w.upload_id)
+    on conflict do nothing
+    returning fence::text`.execute(db)
+  const taken = new Set(rows.map(({ fence }) => fence))
+  return leases.map(({ fence }) => (taken.has(fence) ? { kind: 'taken' } : undefined))
+}
+
 /**
  * Takes the lease on an upload, or marks the holder's lease as contended: one statement, so that a
  * holder that releases in between either leaves the row free for us or sees the mark. An expired
  * lease is taken over. Times are the database's own, of one moment in each statement.
  */
-export async function takeLease(
-  db: Ledger,
-  lease: { uploadId: UploadId; ownerId: OwnerId; holder: string; fence: string; ttlMs: number },
-): Promise<TakeResult> {
+async function takeAlone(db: Ledger, lease: WantedLease): Promise<TakeResult> {
   const ttl = sql`make_interval(secs => ${lease.ttlMs / 1000})`
   const { rows } = await sql<{ taken: boolean; expires_in_ms: number }>`
     insert into landfall.upload_locks as held (upload_id, holder, fence, expires_at)

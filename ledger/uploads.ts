@@ -1,100 +1,73 @@
 import { type Selectable, sql } from 'kysely'
-import type { Ledger, LedgerTransaction } from './database.ts'
-import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { Batches, perLedger } from './batches.ts'
+import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
+import type { OwnerId, UploadId } from './ids.ts'
 import { type Pieces, recordPieces } from './pieces.ts'
-import { type Quota, type QuotaDefaults, readQuota } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 
 export type UploadRow = Selectable<UploadsTable> & { id: UploadId; owner_id: OwnerId }
 
-export type NewUpload = {
-  id: UploadId
-  ownerId: OwnerId
-  tenantId: string | null
-  protocol: string
-  /** Bytes; null when the client declares it later. */
-  size: number | null
-  /** Bytes of quota to hold: the size, or the largest allowed while the size is unknown. */
-  reservedBytes: number
-  metadata: Record<string, string | null>
-  filename: string | null
-  declaredType: string | null
-  storageBackend: string
-  storageKey: string
-  expiresAfterMs: number
-}
-
-export type CreateResult =
-  | { kind: 'created'; upload: UploadRow }
-  | { kind: 'too-many-open' | 'quota-bytes' | 'quota-uploads'; quota: Quota }
-
 /**
- * Reserves quota and inserts the upload, state `open`, in one statement: all of it or nothing.
- * Creations of one owner queue up on the owner's usage row, so parallel ones cannot overbook.
+ * The columns of an `UploadRow`, by name: the columns of a prepared statement must not change when a migration
+ * adds one.
  */
-export async function createUpload(
-  db: Ledger,
-  upload: NewUpload,
-  defaults: QuotaDefaults,
-): Promise<CreateResult> {
-  const bytesLimit = sql`coalesce((select bytes_limit from landfall.quotas where owner_id = ${upload.ownerId}), ${defaults.bytes}::bigint)`
-  const uploadsLimit = sql`coalesce((select uploads_limit from landfall.quotas where owner_id = ${upload.ownerId}), ${defaults.uploads}::bigint)`
-  const { rows } = await sql<UploadRow>`
-    with reserved as (
-      insert into landfall.quota_usage as u (owner_id, reserved_bytes, open_uploads)
-      select ${upload.ownerId}, ${upload.reservedBytes}::bigint, 1
-       where ${defaults.openUploads}::bigint >= 1
-         and (${bytesLimit} is null or ${upload.reservedBytes}::bigint <= ${bytesLimit})
-         and (${uploadsLimit} is null or ${uploadsLimit} >= 1)
-      on conflict (owner_id) do update set
-        reserved_bytes = u.reserved_bytes + excluded.reserved_bytes,
-        open_uploads = u.open_uploads + 1
-       where u.open_uploads < ${defaults.openUploads}::bigint
-         and (${bytesLimit} is null
-              or u.used_bytes + u.reserved_bytes + excluded.reserved_bytes <= ${bytesLimit})
-         and (${uploadsLimit} is null or u.open_uploads + u.finished_uploads < ${uploadsLimit})
-      returning owner_id
-    ), created as (
-      insert into landfall.uploads
-        (id, owner_id, tenant_id, protocol, state, size, metadata, filename, declared_type,
-         storage_backend, storage_key, reserved_bytes, expires_at)
-      select ${upload.id}, owner_id, ${upload.tenantId}::text, ${upload.protocol}, 'open', ${upload.size}::bigint,
-             ${JSON.stringify(upload.metadata)}::jsonb, ${upload.filename}::text, ${upload.declaredType}::text,
-             ${upload.storageBackend}, ${upload.storageKey}, ${upload.reservedBytes}::bigint,
-             now() + make_interval(secs => ${upload.expiresAfterMs / 1000})
-        from reserved
-      returning *
-    ), logged as (
-      insert into landfall.events (type, upload_id, owner_id)
-      select 'upload.created', id, owner_id from created
-    )
-    select * from created`.execute(db)
-  const row = rows[0]
-  if (row) return { kind: 'created', upload: row }
+export const UPLOAD_COLUMNS = columns<keyof UploadRow>({
+  id: true,
+  owner_id: true,
+  tenant_id: true,
+  protocol: true,
+  state: true,
+  size: true,
+  offset: true,
+  metadata: true,
+  filename: true,
+  declared_type: true,
+  is_partial: true,
+  storage_backend: true,
+  storage_key: true,
+  reserved_bytes: true,
+  media_id: true,
+  reject: true,
+  part_size: true,
+  multipart_id: true,
+  multipart_unsure: true,
+  created_at: true,
+  updated_at: true,
+  expires_at: true,
+  received_at: true,
+})
 
-  const quota = await readQuota(db, upload.ownerId, defaults)
-  const { bytes, uploads } = quota
-  if (uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
-  if (bytes.limit !== null && bytes.used + bytes.reserved + upload.reservedBytes > bytes.limit) {
-    return { kind: 'quota-bytes', quota }
-  }
-  if (uploads.limit !== null && uploads.open + uploads.finished >= uploads.limit) {
-    return { kind: 'quota-uploads', quota }
-  }
-  // Room came free between the two statements: the next attempt of the client will have it.
-  return { kind: 'too-many-open', quota }
+/** A list of columns that the compiler knows to be complete. */
+function columns<Name extends string>(names: Record<Name, true>) {
+  return sql.join(Object.keys(names).map((name) => sql.ref(name)))
 }
 
 /** The owner's upload, whatever its state; undefined when unknown or somebody else's. */
 export async function findUpload(db: Ledger, ownerId: OwnerId, id: UploadId): Promise<UploadRow | undefined> {
-  const row = await db
-    .selectFrom('uploads')
-    .selectAll()
-    .where('id', '=', id)
-    .where('owner_id', '=', ownerId)
-    .executeTakeFirst()
-  return row as UploadRow | undefined
+  return (await lookups(db).add({ ownerId, id })) ?? undefined
+}
+
+type Lookup = { ownerId: OwnerId; id: UploadId }
+
+const lookups = perLedger(
+  (db) =>
+    new Batches<Lookup, UploadRow | null>({
+      together: (items) => findTogether(db, items),
+      alone: async (item) => (await findTogether(db, [item]))[0] ?? null,
+    }),
+)
+
+async function findTogether(db: Ledger, items: readonly Lookup[]): Promise<(UploadRow | null)[]> {
+  const ids = items.map(({ id }) => id)
+  const { rows } = await sql<UploadRow>`
+    ${PREPARED} select ${UPLOAD_COLUMNS} from landfall.uploads where id = any(${ids}::text[])`.execute(db)
+  const found = new Map(rows.map((row) => [row.id, row]))
+  return items.map(({ ownerId, id }) => {
+    const row = found.get(id)
+    // A row for each who asked: they go on to change it.
+    return row?.owner_id === ownerId ? { ...row } : null
+  })
 }
 
 /** The owner's open, unexpired uploads, newest first. */
@@ -156,50 +129,6 @@ export async function appendAndRelease(db: Ledger, append: Append): Promise<Appe
 
 /** Puts work into the queue inside the transaction that makes it due. */
 export type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Promise<void>
-
-/**
- * The append that completes the upload: state `received`, media row, quota reserved → used, event
- * and processing job in one transaction, with the lease given back. A crash before it: the client
- * resumes. A crash after it: the worker carries on.
- */
-export async function finishUpload(
-  db: Ledger,
-  append: Append,
-  mediaId: MediaId,
-  enqueue: Enqueue<MediaId>,
-): Promise<AppendResult> {
-  return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ contended: boolean }>`
-      with lease as (
-        delete from landfall.upload_locks
-         where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
-      ), appended as (
-        update landfall.uploads
-           set "offset" = ${append.to}::bigint, state = 'received', media_id = ${mediaId},
-               received_at = now(), updated_at = now()
-          from lease
-         where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
-           and size = ${append.to}::bigint
-        returning uploads.*, lease.contended
-      ), charged as (
-        update landfall.quota_usage u
-           set reserved_bytes = u.reserved_bytes - r.reserved_bytes, used_bytes = u.used_bytes + r.size,
-               open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1
-          from appended r where u.owner_id = r.owner_id
-      ), media as (
-        insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
-        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from appended
-      ), logged as (
-        insert into landfall.events (type, upload_id, media_id, owner_id)
-        select 'upload.received', id, media_id, owner_id from appended
-      )${recordPieces(append.pieces)}
-      select contended from appended`.execute(trx)
-    const row = rows[0]
-    if (!row) return { kind: 'fenced-off' }
-    await enqueue(trx, mediaId)
-    return { kind: 'appended', contended: row.contended }
-  })
-}
 
 /**
  * Declares a deferred length (tus 1.0 § creation-defer-length) and shrinks the reservation to it.

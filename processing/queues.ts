@@ -92,10 +92,11 @@ export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<
   return false
 }
 
-/** Enqueues the processing of a media in the transaction that receives it. */
+/** Enqueues the processing of media in the transaction that receives them. */
 export function processingEnqueuer(boss: PgBoss) {
-  return async (trx: LedgerTransaction, mediaId: MediaId): Promise<void> => {
-    await boss.send(QUEUES.processing, { mediaId } satisfies ProcessingJob, { db: fromKysely(trx) })
+  return async (trx: LedgerTransaction, mediaIds: readonly MediaId[]): Promise<void> => {
+    const jobs = mediaIds.map((mediaId) => ({ data: { mediaId } satisfies ProcessingJob }))
+    await boss.insert(QUEUES.processing, jobs, { db: fromKysely(trx) })
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Ledger } from '../ledger/database.ts'
+import { finishUpload } from '../ledger/finishing.ts'
 import { type MediaId, newMediaId, type UploadId } from '../ledger/ids.ts'
 import type { Lease, LeaseKeeper } from '../ledger/lease-keeper.ts'
 import type { Pieces } from '../ledger/pieces.ts'
@@ -8,7 +9,6 @@ import {
   appendAndRelease,
   appendBytes,
   type Enqueue,
-  finishUpload,
   loseUpload,
   terminateReceived,
   terminateUpload,
@@ -19,7 +19,7 @@ import { LeaseLost, UploadGone } from './outcomes.ts'
 export type CommitsOptions = {
   db: Ledger
   leases: LeaseKeeper
-  enqueueProcessing: Enqueue<MediaId>
+  enqueueProcessing: Enqueue<readonly MediaId[]>
   enqueueRemoval: Enqueue<UploadId>
   /** Tells listeners that the ledger has news of an upload that its request does not tell of. */
   announce: (uploadId: UploadId) => void

@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto'
+import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { AuthKey, Config } from '../config.ts'
@@ -80,8 +80,11 @@ function isId(value: unknown): value is string {
 
 function createKeySource(key: AuthKey): (kid: string | undefined) => Promise<string | KeyObject> {
   switch (key.kind) {
-    case 'secret':
-      return async () => key.secret
+    case 'secret': {
+      // Given as text it would be tried as a public key first, with every token.
+      const secret = createSecretKey(Buffer.from(key.secret))
+      return async () => secret
+    }
     case 'public-key': {
       const publicKey = createPublicKey(key.pem)
       return async () => publicKey

@@ -121,6 +121,9 @@ export function createTusEndpoint(options: TusEndpointOptions): Router {
     if (context.failure !== undefined) throw translateTusError(context.failure, context.upload)
     // Of headers that are malformed the package says so by itself, before anything is asked or told.
     if (answer.status >= 400) throw new Problem('invalid-header', (await answer.text()).trim())
+    if (request.method === 'POST' && context.upload?.state === 'open') {
+      response.set('Upload-Expires', context.upload.expires_at.toUTCString())
+    }
     response
       .status(answer.status)
       .set(headersOf(answer))

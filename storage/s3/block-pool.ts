@@ -6,7 +6,7 @@ export const BLOCK_BYTES = 256 * 1024
  * What an upload takes outside of its blocks: what waits in its request and socket, the calls under way, and
  * memory that is not collected yet.
  */
-const BESIDE_BLOCKS_BYTES = 768 * 1024
+const BESIDE_BLOCKS_BYTES = 1024 * 1024
 /** Whoever has had no byte for this long may stay silent for longer. */
 const SILENT_MS = 1_000
 const LOOK_AGAIN_MS = 250

@@ -1,0 +1,120 @@
+import pg from 'pg'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { Batches, Lane } from './batches.ts'
+
+/** What the database says of a statement that it has refused. */
+const refusal = (code: string) => Object.assign(new pg.DatabaseError('refused', 0, 'error'), { code })
+
+const reasonOf = (outcome: PromiseSettledResult<unknown> | undefined) =>
+  outcome?.status === 'rejected' ? outcome.reason : undefined
+
+describe('batches', () => {
+  afterEach(() => void vi.useRealTimers())
+
+  /** Work on numbers that notes what it was asked to do; `fail` may throw, and odd numbers can be left alone. */
+  function setUp({ fail = () => {}, leavesOdd = false }: { fail?: () => void; leavesOdd?: boolean } = {}) {
+    const together: number[][] = []
+    const alone: number[] = []
+    const batches = new Batches<number, string>({
+      together: async (items) => {
+        together.push([...items])
+        fail()
+        return items.map((item) => (leavesOdd && item % 2 === 1 ? undefined : `${item} together`))
+      },
+      alone: async (item) => {
+        alone.push(item)
+        if (item === 3) throw new Error('3 is bad')
+        return `${item} alone`
+      },
+    })
+    return { batches, together, alone }
+  }
+
+  it('gather what arrives while one is under way, and answer each item with its own result', async () => {
+    const { batches, together } = setUp()
+    const first = batches.add(0)
+    await Promise.resolve()
+    const rest = Promise.all([1, 2, 4].map((item) => batches.add(item)))
+    expect(await first).toBe('0 together')
+    expect(await rest).toEqual(['1 together', '2 together', '4 together'])
+    expect(together).toEqual([[0], [1, 2, 4]])
+  })
+
+  it('are of a hundred items at most', async () => {
+    const { batches, together } = setUp()
+    const items = Array.from({ length: 250 }, (_, index) => index)
+    await Promise.all(items.map((item) => batches.add(item)))
+    expect(together.map((batch) => batch.length)).toEqual([100, 100, 50])
+    expect(together.flat()).toEqual(items)
+  })
+
+  it('leave to itself what does not go together; what becomes of it is its own', async () => {
+    const { batches, alone } = setUp({ leavesOdd: true })
+    const outcomes = await Promise.allSettled([1, 2, 3, 4].map((item) => batches.add(item)))
+    expect(alone).toEqual([1, 3])
+    expect(outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : 'failed'))).toEqual([
+      '1 alone',
+      '2 together',
+      'failed',
+      '4 together',
+    ])
+  })
+
+  it.each(['22P05', '23505', '40P01', '0A000'])(
+    'that the database refuses with %s are done one by one, and a bad one is alone in failing',
+    async (code) => {
+      const { batches } = setUp({
+        fail: () => {
+          throw refusal(code)
+        },
+      })
+      const outcomes = await Promise.allSettled([1, 2, 3].map((item) => batches.add(item)))
+      expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'fulfilled', 'rejected'])
+      expect(reasonOf(outcomes[2])).toEqual(new Error('3 is bad'))
+    },
+  )
+
+  it.each([
+    ['the connection breaks', new Error('read ECONNRESET')],
+    ['the server is stopped', refusal('57P01')],
+    ['the server fails', refusal('XX000')],
+  ])('may be committed when %s, so they are not done again; later ones are done', async (_what, failure) => {
+    const failures = [failure]
+    const { batches, alone } = setUp({
+      fail: () => {
+        const next = failures.pop()
+        if (next) throw next
+      },
+    })
+    const outcomes = await Promise.allSettled([1, 2].map((item) => batches.add(item)))
+    expect(outcomes.map(reasonOf)).toEqual([failure, failure])
+    expect(alone).toEqual([])
+    expect(await batches.add(4)).toBe('4 together')
+  })
+
+  it('go one after another in a lane, unless one hangs', async () => {
+    vi.useFakeTimers()
+    const lane = new Lane()
+    const begun: string[] = []
+    const { promise: never } = Promise.withResolvers<string[]>()
+    const alone = async () => ''
+    const hangs = new Batches<string, string>(
+      {
+        together: (items) => {
+          begun.push(...items)
+          return never
+        },
+        alone,
+      },
+      lane,
+    )
+    const works = new Batches<string, string>({ together: async (items) => items, alone }, lane)
+    void hangs.add('hangs')
+    const later = works.add('later')
+    void later.then((item) => begun.push(item))
+    await vi.advanceTimersByTimeAsync(900)
+    expect(begun).toEqual(['hangs'])
+    await vi.advanceTimersByTimeAsync(200)
+    expect(begun).toEqual(['hangs', 'later'])
+  })
+})

@@ -1,0 +1,103 @@
+import pg from 'pg'
+import type { Ledger } from './database.ts'
+
+/** How long one batch may keep the next one waiting. Far more than it takes, unless its connection hangs. */
+const PATIENCE_MS = 1000
+/** Items of one batch: its transaction should not hold locks for long. */
+const MOST_AT_ONCE = 100
+
+/** Where batches go one after another, because two at once would only be in each other's way. */
+export class Lane {
+  #last: Promise<void> = Promise.resolve()
+
+  /** Does the work, which must not fail, when what came before it is done or hangs. */
+  enter(work: () => Promise<void>): void {
+    this.#last = this.#last.then(() => withPatience(work()))
+  }
+}
+
+export type BatchWork<Item, Result> = {
+  /**
+   * Does in one transaction what can be done without waiting for anybody's locks: a neighbour must not stand
+   * still because of one item. Says undefined of each item that it left as it was.
+   */
+  together: (items: readonly Item[]) => Promise<readonly (Result | undefined)[]>
+  /** Does one item by itself, with everything that may come up. */
+  alone: (item: Item) => Promise<Result>
+}
+
+/**
+ * Group commit: what arrives while a batch is under way goes together in the next one. Nothing is delayed for
+ * company. Whatever cannot go with the others goes alone, as if there were no batches.
+ */
+export class Batches<Item, Result> {
+  readonly #work: BatchWork<Item, Result>
+  readonly #lane: Lane
+  readonly #waiting: Waiting<Item, Result>[] = []
+
+  constructor(work: BatchWork<Item, Result>, lane = new Lane()) {
+    this.#work = work
+    this.#lane = lane
+  }
+
+  add(item: Item): Promise<Result> {
+    const { promise, resolve, reject } = Promise.withResolvers<Result>()
+    this.#waiting.push({ item, resolve, reject })
+    if (this.#waiting.length === 1) this.#lane.enter(() => this.#next())
+    return promise
+  }
+
+  async #next(): Promise<void> {
+    const batch = this.#waiting.splice(0, MOST_AT_ONCE)
+    if (this.#waiting.length > 0) this.#lane.enter(() => this.#next())
+    let results: readonly (Result | undefined)[] = []
+    try {
+      results = await this.#work.together(batch.map(({ item }) => item))
+    } catch (error) {
+      // Doing again what may have been committed would do it twice.
+      if (!isRolledBack(error)) {
+        for (const { reject } of batch) reject(error)
+        return
+      }
+    }
+    for (const [index, { item, resolve, reject }] of batch.entries()) {
+      const result = results[index]
+      if (result === undefined) this.#work.alone(item).then(resolve, reject)
+      else resolve(result)
+    }
+  }
+}
+
+type Waiting<Item, Result> = {
+  item: Item
+  resolve: (result: Result) => void
+  reject: (error: unknown) => void
+}
+
+/** One of a thing for each ledger: only those who share a pool can go together. */
+export function perLedger<Kept>(make: (db: Ledger) => Kept): (db: Ledger) => Kept {
+  const kept = new WeakMap<Ledger, Kept>()
+  return (db) => {
+    const found = kept.get(db) ?? make(db)
+    kept.set(db, found)
+    return found
+  }
+}
+
+/** Creations and finishes change the same row, that of their owner's usage, so they take turns. */
+export const usageLane = perLedger(() => new Lane())
+
+/**
+ * Whether the database has refused a statement, and with it all of the batch. Where a connection broke or the
+ * server went down or failed itself, a commit may have gone through before.
+ */
+function isRolledBack(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && !/^(08|57P|58|XX)/.test(error.code ?? 'XX')
+}
+
+async function withPatience(work: Promise<void>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, PATIENCE_MS)
+  await Promise.race([work, promise])
+  clearTimeout(timer)
+}

@@ -1,0 +1,165 @@
+import { sql } from 'kysely'
+import { Batches, perLedger, usageLane } from './batches.ts'
+import { type Ledger, PREPARED } from './database.ts'
+import type { OwnerId, UploadId } from './ids.ts'
+import { type Quota, type QuotaDefaults, readQuota } from './quotas.ts'
+import { UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
+
+export type NewUpload = {
+  id: UploadId
+  ownerId: OwnerId
+  tenantId: string | null
+  protocol: string
+  /** Bytes; null when the client declares it later. */
+  size: number | null
+  /** Bytes of quota to hold: the size, or the largest allowed while the size is unknown. */
+  reservedBytes: number
+  metadata: Record<string, string | null>
+  filename: string | null
+  declaredType: string | null
+  storageBackend: string
+  storageKey: string
+  expiresAfterMs: number
+}
+
+export type CreateResult =
+  | { kind: 'created'; upload: UploadRow }
+  | { kind: 'too-many-open' | 'quota-bytes' | 'quota-uploads'; quota: Quota }
+
+/**
+ * Reserves quota and inserts the upload, state `open`, in one statement: all of it or nothing.
+ * Creations of one owner queue up on the owner's usage row, so parallel ones cannot overbook.
+ */
+export async function createUpload(
+  db: Ledger,
+  upload: NewUpload,
+  defaults: QuotaDefaults,
+): Promise<CreateResult> {
+  return await creations(db).add({ upload, defaults })
+}
+
+type Creation = { upload: NewUpload; defaults: QuotaDefaults }
+
+const creations = perLedger(
+  (db) =>
+    new Batches<Creation, CreateResult>(
+      {
+        together: (items) => createTogether(db, items),
+        alone: ({ upload, defaults }) => createAlone(db, upload, defaults),
+      },
+      usageLane(db),
+    ),
+)
+
+/**
+ * Creates the uploads of every owner who has room for all of theirs: then they would have had room one after
+ * another, too. Who has less room, has never uploaded or is busy elsewhere is left to `createAlone`.
+ */
+async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(CreateResult | undefined)[]> {
+  const defaults = items[0]?.defaults
+  if (!defaults || items.some((item) => item.defaults !== defaults)) return []
+  const given = items.map(({ upload }) => ({
+    id: upload.id,
+    owner_id: upload.ownerId,
+    tenant_id: upload.tenantId,
+    protocol: upload.protocol,
+    size: upload.size,
+    metadata: upload.metadata,
+    filename: upload.filename,
+    declared_type: upload.declaredType,
+    storage_backend: upload.storageBackend,
+    storage_key: upload.storageKey,
+    reserved_bytes: upload.reservedBytes,
+    lives_for: upload.expiresAfterMs / 1000,
+  }))
+  const { rows } = await sql<UploadRow>`
+    ${PREPARED} with given as materialized (
+      select * from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as g (
+        id text, owner_id text, tenant_id text, protocol text, size bigint, metadata jsonb, filename text,
+        declared_type text, storage_backend text, storage_key text, reserved_bytes bigint, lives_for float8)
+    ), wanted as materialized (
+      select owner_id, sum(reserved_bytes)::bigint as bytes, count(*) as uploads from given group by owner_id
+    ), free as materialized (
+      select owner_id from landfall.quota_usage
+       where owner_id = any(select owner_id from wanted) for update skip locked
+    ), limited as materialized (
+      select w.*, coalesce(q.bytes_limit, ${defaults.bytes}::bigint) as bytes_limit,
+             coalesce(q.uploads_limit, ${defaults.uploads}::bigint) as uploads_limit
+        from free join wanted w using (owner_id) left join landfall.quotas q using (owner_id)
+    ), reserved as (
+      update landfall.quota_usage u
+         set reserved_bytes = u.reserved_bytes + l.bytes, open_uploads = u.open_uploads + l.uploads
+        from limited l
+       where u.owner_id = l.owner_id
+         and u.open_uploads + l.uploads <= ${defaults.openUploads}::bigint
+         and (l.bytes_limit is null or u.used_bytes + u.reserved_bytes + l.bytes <= l.bytes_limit)
+         and (l.uploads_limit is null or u.open_uploads + u.finished_uploads + l.uploads <= l.uploads_limit)
+      returning u.owner_id
+    ), created as (
+      insert into landfall.uploads
+        (id, owner_id, tenant_id, protocol, state, size, metadata, filename, declared_type,
+         storage_backend, storage_key, reserved_bytes, expires_at)
+      select id, owner_id, tenant_id, protocol, 'open', size, metadata, filename, declared_type,
+             storage_backend, storage_key, reserved_bytes, now() + make_interval(secs => lives_for)
+        from given join reserved using (owner_id)
+      returning ${UPLOAD_COLUMNS}
+    ), logged as (
+      insert into landfall.events (type, upload_id, owner_id)
+      select 'upload.created', id, owner_id from created
+    )
+    select * from created`.execute(db)
+  const created = new Map(rows.map((row) => [row.id, row]))
+  return items.map(({ upload: { id } }) => {
+    const row = created.get(id)
+    return row && { kind: 'created', upload: row }
+  })
+}
+
+async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefaults): Promise<CreateResult> {
+  const bytesLimit = sql`coalesce((select bytes_limit from landfall.quotas where owner_id = ${upload.ownerId}), ${defaults.bytes}::bigint)`
+  const uploadsLimit = sql`coalesce((select uploads_limit from landfall.quotas where owner_id = ${upload.ownerId}), ${defaults.uploads}::bigint)`
+  const { rows } = await sql<UploadRow>`
+    with reserved as (
+      insert into landfall.quota_usage as u (owner_id, reserved_bytes, open_uploads)
+      select ${upload.ownerId}, ${upload.reservedBytes}::bigint, 1
+       where ${defaults.openUploads}::bigint >= 1
+         and (${bytesLimit} is null or ${upload.reservedBytes}::bigint <= ${bytesLimit})
+         and (${uploadsLimit} is null or ${uploadsLimit} >= 1)
+      on conflict (owner_id) do update set
+        reserved_bytes = u.reserved_bytes + excluded.reserved_bytes,
+        open_uploads = u.open_uploads + 1
+       where u.open_uploads < ${defaults.openUploads}::bigint
+         and (${bytesLimit} is null
+              or u.used_bytes + u.reserved_bytes + excluded.reserved_bytes <= ${bytesLimit})
+         and (${uploadsLimit} is null or u.open_uploads + u.finished_uploads < ${uploadsLimit})
+      returning owner_id
+    ), created as (
+      insert into landfall.uploads
+        (id, owner_id, tenant_id, protocol, state, size, metadata, filename, declared_type,
+         storage_backend, storage_key, reserved_bytes, expires_at)
+      select ${upload.id}, owner_id, ${upload.tenantId}::text, ${upload.protocol}, 'open', ${upload.size}::bigint,
+             ${JSON.stringify(upload.metadata)}::jsonb, ${upload.filename}::text, ${upload.declaredType}::text,
+             ${upload.storageBackend}, ${upload.storageKey}, ${upload.reservedBytes}::bigint,
+             now() + make_interval(secs => ${upload.expiresAfterMs / 1000})
+        from reserved
+      returning *
+    ), logged as (
+      insert into landfall.events (type, upload_id, owner_id)
+      select 'upload.created', id, owner_id from created
+    )
+    select * from created`.execute(db)
+  const row = rows[0]
+  if (row) return { kind: 'created', upload: row }
+
+  const quota = await readQuota(db, upload.ownerId, defaults)
+  const { bytes, uploads } = quota
+  if (uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
+  if (bytes.limit !== null && bytes.used + bytes.reserved + upload.reservedBytes > bytes.limit) {
+    return { kind: 'quota-bytes', quota }
+  }
+  if (uploads.limit !== null && uploads.open + uploads.finished >= uploads.limit) {
+    return { kind: 'quota-uploads', quota }
+  }
+  // Room came free between the two statements: the next attempt of the client will have it.
+  return { kind: 'too-many-open', quota }
+}

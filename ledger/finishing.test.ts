@@ -1,0 +1,175 @@
+import { sql } from 'kysely'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { freshDatabase } from '../test/support/landfall.ts'
+import {
+  created,
+  leaseOf,
+  lockUsage,
+  newUpload,
+  openLedger,
+  SIZE,
+  UNLIMITED,
+} from '../test/support/ledger.ts'
+import { countedUsage, impliedUsage } from '../test/support/quota.ts'
+import { createUpload } from './creation.ts'
+import type { Ledger, LedgerTransaction } from './database.ts'
+import { finishUpload } from './finishing.ts'
+import { type MediaId, newMediaId } from './ids.ts'
+import type { Append } from './uploads.ts'
+
+const FENCED_OFF = { kind: 'fenced-off' }
+const APPENDED = { kind: 'appended', contended: false }
+
+describe('uploads that are finished at the same time', () => {
+  let db: Ledger
+  /** Jobs of transactions, committed or not. */
+  let jobs: MediaId[]
+  beforeEach(async () => {
+    db = openLedger(await freshDatabase())
+    jobs = []
+    await sql`create table jobs (media_id text)`.execute(db)
+  })
+  afterEach(async () => {
+    await db?.destroy()
+  })
+
+  const enqueue = async (trx: LedgerTransaction, mediaIds: readonly MediaId[]) => {
+    jobs.push(...mediaIds)
+    await sql`insert into jobs select unnest(${mediaIds}::text[])`.execute(trx)
+  }
+  const finish = (append: Append, mediaId = newMediaId()) => finishUpload(db, append, mediaId, enqueue)
+
+  /** An upload of `owner` with nothing stored yet, and the append that would finish it. */
+  async function begin(owner: string): Promise<Append> {
+    const id = created(await createUpload(db, newUpload(owner), UNLIMITED))
+    return { id, fence: await leaseOf(db, owner, id), from: 0, to: SIZE }
+  }
+  const beginAll = async (...owners: string[]) => {
+    const appends: Append[] = []
+    for (const owner of owners) appends.push(await begin(owner))
+    return appends
+  }
+  const stateOf = async ({ id }: Append) =>
+    await db
+      .selectFrom('uploads')
+      .select(['state', 'offset', 'media_id'])
+      .where('id', '=', id)
+      .executeTakeFirst()
+
+  /** Everything that finishing changes must agree. */
+  async function expectFinished(owners: string[], count: number) {
+    expect(await countedUsage(db, owners)).toEqual(await impliedUsage(db, owners))
+    const { rows } = await sql<Record<string, string[]>>`
+      select (select array_agg(media_id order by media_id) from landfall.uploads where state = 'received') as uploads,
+             (select array_agg(id order by id) from landfall.media) as media,
+             (select array_agg(media_id order by media_id) from landfall.events
+               where type = 'upload.received') as events,
+             (select array_agg(media_id order by media_id) from jobs) as jobs`.execute(db)
+    const [row] = rows
+    expect(row?.uploads ?? []).toHaveLength(count)
+    expect([row?.media, row?.events, row?.jobs]).toEqual([row?.uploads, row?.uploads, row?.uploads])
+  }
+  const leases = async () => await db.selectFrom('upload_locks').select('upload_id').execute()
+
+  it('each become a media with a job, are charged to their owners, and give their leases back', async () => {
+    const appends = await beginAll('alice', 'bob', 'alice', 'carol', 'alice')
+    const mediaIds = appends.map(() => newMediaId())
+    const results = await Promise.all(appends.map((append, index) => finish(append, mediaIds[index])))
+    expect(results).toEqual(Array(5).fill(APPENDED))
+    for (const [index, append] of appends.entries()) {
+      expect(await stateOf(append)).toEqual({ state: 'received', offset: SIZE, media_id: mediaIds[index] })
+    }
+    expect(await leases()).toEqual([])
+    await expectFinished(['alice', 'bob', 'carol'], 5)
+  })
+
+  it('are fenced off one by one: what is not as expected stays as it is, and the others are finished', async () => {
+    const appends = await beginAll(...Array(6).fill('alice'))
+    const [good, lost, elsewhere, short, ended, alsoGood] = appends
+    if (!good || !lost || !elsewhere || !short || !ended || !alsoGood) throw new Error('not begun')
+    await db.updateTable('uploads').set({ offset: 1 }).where('id', '=', elsewhere.id).execute()
+    await db.updateTable('uploads').set({ state: 'terminated' }).where('id', '=', ended.id).execute()
+    await db
+      .updateTable('quota_usage')
+      .set({ open_uploads: 5, reserved_bytes: 5 * SIZE })
+      .execute()
+    const results = await Promise.all([
+      finish(good),
+      finish({ ...lost, fence: crypto.randomUUID() }),
+      finish(elsewhere),
+      finish({ ...short, to: SIZE - 1 }),
+      finish(ended),
+      finish(alsoGood),
+    ])
+    expect(results).toEqual([APPENDED, FENCED_OFF, FENCED_OFF, FENCED_OFF, FENCED_OFF, APPENDED])
+    expect(await stateOf(lost)).toEqual({ state: 'open', offset: 0, media_id: null })
+    expect(await stateOf(short)).toEqual({ state: 'open', offset: 0, media_id: null })
+    // The lease that somebody else has is still there.
+    expect(await leases()).toContainEqual({ upload_id: lost.id })
+    expect(jobs).toHaveLength(2)
+    await expectFinished(['alice'], 2)
+  })
+
+  it('are finished once, were it asked for twice', async () => {
+    const appends = await beginAll('alice', 'alice')
+    const results = await Promise.all([...appends, ...appends, ...appends].map((append) => finish(append)))
+    expect(results.filter(({ kind }) => kind === 'appended')).toHaveLength(2)
+    await expectFinished(['alice'], 2)
+  })
+
+  it('tell each holder, and no other, that somebody waits for its lease', async () => {
+    const appends = await beginAll('alice', 'alice', 'alice')
+    await db
+      .updateTable('upload_locks')
+      .set({ contended: true })
+      .where('upload_id', '=', appends[1]?.id ?? '')
+      .execute()
+    const results = await Promise.all(appends.map((append) => finish(append)))
+    expect(results).toEqual([APPENDED, { kind: 'appended', contended: true }, APPENDED])
+  })
+
+  it('do not wait for an owner who is busy elsewhere', async () => {
+    const [busy, ...others] = await beginAll('busy', 'free', 'free')
+    if (!busy) throw new Error('not begun')
+    const release = await lockUsage(db, 'busy')
+    let isDone = false
+    const waiting = finish(busy).finally(() => {
+      isDone = true
+    })
+    expect(await Promise.all(others.map((append) => finish(append)))).toEqual([APPENDED, APPENDED])
+    expect(isDone).toBe(false)
+    await release()
+    expect(await waiting).toEqual(APPENDED)
+    await expectFinished(['busy', 'free'], 3)
+  })
+
+  it('all stay as they were when no job can be enqueued', async () => {
+    const appends = await beginAll('alice', 'bob')
+    await sql`alter table jobs add constraint full_up check (media_id is null)`.execute(db)
+    const outcomes = await Promise.allSettled(appends.map((append) => finish(append)))
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    expect(await leases()).toHaveLength(2)
+    await expectFinished(['alice', 'bob'], 0)
+    await sql`alter table jobs drop constraint full_up`.execute(db)
+    expect(await Promise.all(appends.map((append) => finish(append)))).toEqual([APPENDED, APPENDED])
+    await expectFinished(['alice', 'bob'], 2)
+  })
+
+  it('all stay as they were when the connection ends before the commit', async () => {
+    const appends = await beginAll('alice', 'bob')
+    const ending = async (trx: LedgerTransaction, mediaIds: readonly MediaId[]) => {
+      await enqueue(trx, mediaIds)
+      const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(trx)
+      await sql`select pg_terminate_backend(${rows[0]?.pid})`.execute(db)
+    }
+    const outcomes = await Promise.allSettled(
+      appends.map((append) => finishUpload(db, append, newMediaId(), ending)),
+    )
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    // The pool may not know at once that it is gone.
+    await vi.waitFor(async () => expect(await leases()).toHaveLength(2))
+    await expectFinished(['alice', 'bob'], 0)
+    expect(await Promise.all(appends.map((append) => finish(append)))).toEqual([APPENDED, APPENDED])
+    await expectFinished(['alice', 'bob'], 2)
+  })
+})
