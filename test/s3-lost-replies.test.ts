@@ -1,4 +1,4 @@
-import { createServer as createHttpServer, request } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { sql } from 'kysely'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -60,7 +60,7 @@ describe.skipIf(!ceph.met)('bytes in S3 survive', () => {
     const send = (from: number, to?: number) =>
       patch(landfall, 'alice', id, { offset: from, body: bytes.subarray(from, to) })
     expect((await send(0, 10 * MIB)).status).toBe(204)
-    front.answer404Once()
+    front.answer404Once(({ url }) => url?.includes('partNumber') ?? false)
     expect((await send(10 * MIB, 20 * MIB)).status).toBe(503)
     expect((await head(landfall, 'alice', id)).headers.get('Upload-Offset')).toBe(String(10 * MIB))
     expect((await send(10 * MIB, 20 * MIB)).status).toBe(204)
@@ -110,6 +110,23 @@ describe.skipIf(!ceph.met)('bytes in S3 survive', () => {
 })
 
 describe.skipIf(!ceph.met)('nothing is left in S3', () => {
+  it('of a terminated upload, when a page says 404 in the place of the bucket', async () => {
+    const bucket = await freshBucket()
+    const front = await frontOf(bucket.endpoint)
+    const landfall = await startLandfall({ env: { ...bucket.env(front.url), SCAN: 'off' } })
+    onTestFinished(async () => {
+      await landfall.close()
+      front.close()
+      await bucket.close()
+    })
+    const bytes = patterned(5 * MIB, 'abort')
+    const id = await createId(landfall, 'alice', { size: 20 * MIB, ...AS_VIDEO })
+    expect((await patch(landfall, 'alice', id, { offset: 0, body: bytes })).status).toBe(204)
+    front.answer404Once(({ method, url }) => method === 'DELETE' && (url?.includes('uploadId') ?? false))
+    expect((await terminate(landfall, 'alice', id)).status).toBe(204)
+    await expect.poll(() => bucket.openMultiparts(), { timeout: 15_000 }).toEqual([])
+  })
+
   it('of a whole file whose commit failed, when it is sent in parts after that and ended', async () => {
     const landfall = await startS3Landfall({ env: { SCAN: 'off' } })
     onTestFinished(() => landfall.close())
@@ -180,10 +197,10 @@ async function ledgerThatHangsUp(target: string) {
 /** An ingress before the bucket that may not know it for a moment. */
 async function frontOf(endpoint: string) {
   const { hostname, port } = new URL(endpoint)
-  let isAstray = false
+  let isAstray: ((incoming: IncomingMessage) => boolean) | undefined
   const server = createHttpServer((incoming, answer) => {
-    if (isAstray && incoming.url?.includes('partNumber')) {
-      isAstray = false
+    if (isAstray?.(incoming)) {
+      isAstray = undefined
       incoming.resume().on('end', () => answer.writeHead(404, { 'Content-Type': 'text/html' }).end('<html>'))
       return
     }
@@ -198,8 +215,8 @@ async function frontOf(endpoint: string) {
   const address = await listening(server)
   return {
     url: `http://127.0.0.1:${address.port}`,
-    answer404Once() {
-      isAstray = true
+    answer404Once(which: (incoming: IncomingMessage) => boolean) {
+      isAstray = which
     },
     close() {
       server.closeAllConnections()

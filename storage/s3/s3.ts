@@ -182,7 +182,7 @@ export class S3 {
         {},
       )
     } catch (error) {
-      if (!isMissing(error)) throw error
+      if (!isGone(error)) throw error
     }
   }
 
