@@ -172,8 +172,10 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
       const read = await buffer(await objects.read('large'))
       expect(read.equals(bytes)).toBe(true)
       expect(gets()).toHaveLength(7)
-      // Nothing is fetched twice, but for what was under way when a connection broke.
-      expect(gets().reduce((sum, { bytesOut }) => sum + bytesOut, 0)).toBeLessThan(2 * SIZE)
+      // Only what is missing is asked for. How much of one that breaks off is lost on its way
+      // is for the sockets to say, so the replies are not added up.
+      expect(gets().map(({ status }) => status)).toEqual([200, ...Array(6).fill(206)])
+      expect(gets().at(-1)?.bytesOut).toBeLessThan(SIZE)
     })
 
     it('come as the range that was asked for although replies break off', async () => {
