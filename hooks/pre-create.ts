@@ -1,8 +1,9 @@
-import { createUpload } from '../ledger/creation.ts'
+import { createFinal } from '../ledger/concatenation.ts'
+import { type CreateResult, createUpload, PARTIALS_PER_UPLOAD } from '../ledger/creation.ts'
 import type { Ledger } from '../ledger/database.ts'
-import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
+import { type MediaId, newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
-import type { UploadRow } from '../ledger/uploads.ts'
+import type { Enqueue, UploadRow } from '../ledger/uploads.ts'
 import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
 import { fillPrefix, uploadKey } from '../storage/keys.ts'
 import { checkMetadata, type Declaration, readDeclaration } from './declaration.ts'
@@ -34,6 +35,16 @@ export type CreateRequest = {
   /** Bytes; null when the client will declare it later. */
   size: number | null
   metadata: Record<string, string | null>
+  /** tus 1.0 § concatenation: Upload-Concat as the client said it; null where it did not. */
+  concat: string | null
+  isPartial: boolean
+  /** What the client promises of the whole file (RFC 9530): algorithm → base64. */
+  digests: Record<string, string> | null
+}
+
+/** A final upload, whose size is that of its partials. */
+export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'digests'> & {
+  partials: readonly UploadId[]
 }
 
 /** The server chooses the id: 128 random bits, which is also the last segment of the storage key. */
@@ -45,27 +56,71 @@ export const nameUpload = newUploadId
  */
 export async function preCreate(options: PreCreateOptions, request: CreateRequest): Promise<UploadRow> {
   const { db, policy } = options
+  // A piece of a file may be smaller than a file.
+  checkSize(request.isPartial ? { ...policy, minSize: 0 } : policy, request.size)
+  const reservedBytes = request.size ?? policy.maxSize
+  const upload = { ...request, ...describe(options, request), reservedBytes }
+  return createdOr(await createUpload(db, upload, policy.quota))
+}
+
+/**
+ * The same for an upload that is made of others (tus 1.0 § concatenation). It may be complete at once; the work
+ * that is due then is put into the queue with it.
+ */
+export async function preCreateFinal(
+  options: PreCreateOptions,
+  request: CreateFinalRequest,
+  enqueueProcessing: Enqueue<readonly MediaId[]>,
+): Promise<UploadRow> {
+  const { db, policy } = options
+  const final = { ...request, ...describe(options, request), digests: null }
+  const isAllowed = (size: number) => size <= policy.maxSize && size >= policy.minSize
+  const result = await createFinal(db, final, isAllowed, policy.quota, enqueueProcessing)
+  switch (result.kind) {
+    case 'no-such-partial':
+      throw new Refusal(
+        'invalid-concat',
+        'Upload-Concat names an upload that is not there, or no partial one.',
+      )
+    case 'unknown-length':
+      throw new Refusal('invalid-concat', 'Upload-Concat names an upload whose length is not declared yet.')
+    case 'wrong-size':
+      checkSize(policy, result.size)
+      throw new Error('the size is neither right nor wrong')
+    default:
+      return createdOr(result)
+  }
+}
+
+/** What an upload is called and where it is to live. Fails with a `Refusal`. */
+function describe(
+  options: PreCreateOptions,
+  request: Pick<CreateRequest, 'id' | 'ownerId' | 'tenantId' | 'metadata'>,
+) {
+  const { policy } = options
   checkMetadata(request.metadata)
   const declaration = readDeclaration(request.metadata)
-  checkSize(policy, request.size)
   checkType(policy, declaration)
   const { ownerId: owner, tenantId: tenant } = request
   const prefix = fillPrefix(options.keyPrefix, { owner, tenant, at: new Date() })
-  const result = await createUpload(
-    db,
-    {
-      ...request,
-      ...declaration,
-      reservedBytes: request.size ?? policy.maxSize,
-      storageBackend: options.storageBackend,
-      storageKey: uploadKey(request.id, prefix),
-      expiresAfterMs: policy.expiresAfterMs,
-    },
-    policy.quota,
-  )
+  return {
+    ...declaration,
+    storageBackend: options.storageBackend,
+    storageKey: uploadKey(request.id, prefix),
+    expiresAfterMs: policy.expiresAfterMs,
+  }
+}
+
+function createdOr(result: CreateResult): UploadRow {
   switch (result.kind) {
     case 'created':
       return result.upload
+    case 'too-many-partials':
+      throw new Refusal(
+        'too-many-open-uploads',
+        'Too many partial uploads wait for their concatenation. Concatenate or cancel some first.',
+        { open: result.quota.uploads.partials, limit: result.quota.uploads.maxOpen * PARTIALS_PER_UPLOAD },
+      )
     case 'too-many-open':
       throw new Refusal(
         'too-many-open-uploads',

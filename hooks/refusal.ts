@@ -1,6 +1,7 @@
 /** Why a request is refused by policy. The server gives each code its status. */
 export type RefusalCode =
   | 'invalid-metadata'
+  | 'invalid-concat'
   | 'too-large'
   | 'too-small'
   | 'type-not-allowed'

@@ -15,6 +15,12 @@ export type NewUpload = {
   /** Bytes of quota to hold: the size, or the largest allowed while the size is unknown. */
   reservedBytes: number
   metadata: Record<string, string | null>
+  /** Upload-Concat as the client said it; null where it did not. */
+  concat: string | null
+  /** One piece of a file that will be concatenated (tus 1.0 § concatenation). */
+  isPartial: boolean
+  /** What the client promises of the whole file: algorithm → base64. */
+  digests: Record<string, string> | null
   filename: string | null
   declaredType: string | null
   storageBackend: string
@@ -22,9 +28,12 @@ export type NewUpload = {
   expiresAfterMs: number
 }
 
+/** So many partial uploads may wait for each upload that may be open. */
+export const PARTIALS_PER_UPLOAD = 16
+
 export type CreateResult =
   | { kind: 'created'; upload: UploadRow }
-  | { kind: 'too-many-open' | 'quota-bytes' | 'quota-uploads'; quota: Quota }
+  | { kind: 'too-many-open' | 'too-many-partials' | 'quota-bytes' | 'quota-uploads'; quota: Quota }
 
 /**
  * Reserves quota and inserts the upload, state `open`, in one statement: all of it or nothing.
@@ -57,7 +66,7 @@ const creations = perLedger(
  */
 async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(CreateResult | undefined)[]> {
   const defaults = items[0]?.defaults
-  if (!defaults || items.some((item) => item.defaults !== defaults)) return []
+  if (!defaults || items.some((item) => item.defaults !== defaults || item.upload.isPartial)) return []
   const given = items.map(({ upload }) => ({
     id: upload.id,
     owner_id: upload.ownerId,
@@ -65,6 +74,7 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
     protocol: upload.protocol,
     size: upload.size,
     metadata: upload.metadata,
+    digests: upload.digests,
     filename: upload.filename,
     declared_type: upload.declaredType,
     storage_backend: upload.storageBackend,
@@ -75,7 +85,7 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
   const { rows } = await sql<UploadRow>`
     ${PREPARED} with given as materialized (
       select * from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as g (
-        id text, owner_id text, tenant_id text, protocol text, size bigint, metadata jsonb, filename text,
+        id text, owner_id text, tenant_id text, protocol text, size bigint, metadata jsonb, digests jsonb, filename text,
         declared_type text, storage_backend text, storage_key text, reserved_bytes bigint, lives_for float8)
     ), wanted as materialized (
       select owner_id, sum(reserved_bytes)::bigint as bytes, count(*) as uploads from given group by owner_id
@@ -97,9 +107,9 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
       returning u.owner_id
     ), created as (
       insert into landfall.uploads
-        (id, owner_id, tenant_id, protocol, state, size, metadata, filename, declared_type,
+        (id, owner_id, tenant_id, protocol, state, size, metadata, digests, filename, declared_type,
          storage_backend, storage_key, reserved_bytes, expires_at)
-      select id, owner_id, tenant_id, protocol, 'open', size, metadata, filename, declared_type,
+      select id, owner_id, tenant_id, protocol, 'open', size, metadata, digests, filename, declared_type,
              storage_backend, storage_key, reserved_bytes, now() + make_interval(secs => lives_for)
         from given join reserved using (owner_id)
       returning ${UPLOAD_COLUMNS}
@@ -118,27 +128,32 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
 async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefaults): Promise<CreateResult> {
   const bytesLimit = sql`coalesce((select bytes_limit from landfall.quotas where owner_id = ${upload.ownerId}), ${defaults.bytes}::bigint)`
   const uploadsLimit = sql`coalesce((select uploads_limit from landfall.quotas where owner_id = ${upload.ownerId}), ${defaults.uploads}::bigint)`
+  const counts = upload.isPartial ? { uploads: 0, partials: 1 } : { uploads: 1, partials: 0 }
+  const maxPartials = defaults.openUploads * PARTIALS_PER_UPLOAD
   const { rows } = await sql<UploadRow>`
     with reserved as (
-      insert into landfall.quota_usage as u (owner_id, reserved_bytes, open_uploads)
-      select ${upload.ownerId}, ${upload.reservedBytes}::bigint, 1
+      insert into landfall.quota_usage as u (owner_id, reserved_bytes, open_uploads, open_partials)
+      select ${upload.ownerId}, ${upload.reservedBytes}::bigint, ${counts.uploads}::bigint, ${counts.partials}::bigint
        where ${defaults.openUploads}::bigint >= 1
          and (${bytesLimit} is null or ${upload.reservedBytes}::bigint <= ${bytesLimit})
          and (${uploadsLimit} is null or ${uploadsLimit} >= 1)
       on conflict (owner_id) do update set
         reserved_bytes = u.reserved_bytes + excluded.reserved_bytes,
-        open_uploads = u.open_uploads + 1
-       where u.open_uploads < ${defaults.openUploads}::bigint
+        open_uploads = u.open_uploads + excluded.open_uploads,
+        open_partials = u.open_partials + excluded.open_partials
+       where u.open_uploads + excluded.open_uploads <= ${defaults.openUploads}::bigint
+         and u.open_partials + excluded.open_partials <= ${maxPartials}::bigint
          and (${bytesLimit} is null
               or u.used_bytes + u.reserved_bytes + excluded.reserved_bytes <= ${bytesLimit})
          and (${uploadsLimit} is null or u.open_uploads + u.finished_uploads < ${uploadsLimit})
       returning owner_id
     ), created as (
       insert into landfall.uploads
-        (id, owner_id, tenant_id, protocol, state, size, metadata, filename, declared_type,
-         storage_backend, storage_key, reserved_bytes, expires_at)
+        (id, owner_id, tenant_id, protocol, state, size, metadata, digests, filename, declared_type,
+         concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at)
       select ${upload.id}, owner_id, ${upload.tenantId}::text, ${upload.protocol}, 'open', ${upload.size}::bigint,
-             ${JSON.stringify(upload.metadata)}::jsonb, ${upload.filename}::text, ${upload.declaredType}::text,
+             ${JSON.stringify(upload.metadata)}::jsonb, ${upload.digests && JSON.stringify(upload.digests)}::jsonb,
+             ${upload.filename}::text, ${upload.declaredType}::text, ${upload.concat}::text, ${upload.isPartial},
              ${upload.storageBackend}, ${upload.storageKey}, ${upload.reservedBytes}::bigint,
              now() + make_interval(secs => ${upload.expiresAfterMs / 1000})
         from reserved
@@ -153,7 +168,8 @@ async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefault
 
   const quota = await readQuota(db, upload.ownerId, defaults)
   const { bytes, uploads } = quota
-  if (uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
+  if (!upload.isPartial && uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
+  if (uploads.partials + counts.partials > maxPartials) return { kind: 'too-many-partials', quota }
   if (bytes.limit !== null && bytes.used + bytes.reserved + upload.reservedBytes > bytes.limit) {
     return { kind: 'quota-bytes', quota }
   }

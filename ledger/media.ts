@@ -3,7 +3,7 @@ import type { Ledger } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
-import type { Enqueue } from './uploads.ts'
+import type { Enqueue, UploadRow } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
 /** A media as its owner sees it. */
@@ -128,10 +128,10 @@ export async function mediaForJob(db: Ledger, id: MediaId): Promise<MediaRow | u
 export async function declarationOf(
   db: Ledger,
   uploadId: UploadId,
-): Promise<{ filename: string | null; declared_type: string | null }> {
+): Promise<Pick<UploadRow, 'filename' | 'declared_type' | 'digests'>> {
   return await db
     .selectFrom('uploads')
-    .select(['filename', 'declared_type'])
+    .select(['filename', 'declared_type', 'digests'])
     .where('id', '=', uploadId)
     .executeTakeFirstOrThrow()
 }

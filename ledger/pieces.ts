@@ -191,6 +191,20 @@ export async function forgetDropped(db: Ledger, id: UploadId, keys: readonly str
        and updated_at < now() - make_interval(secs => ${LATE_MS / 1000})`.execute(db)
 }
 
+/** Notes that multipart uploads may be open for the key of a received upload, before one is opened. */
+export async function expectStrays(db: Ledger, id: UploadId): Promise<void> {
+  await db
+    .updateTable('uploads')
+    .set({ multipart_unsure: true, updated_at: new Date() })
+    .where('id', '=', id)
+    .execute()
+}
+
+/** The multipart upload by which a received upload is being put together: all others for its key are strays. */
+export async function recordAssembly(db: Ledger, id: UploadId, multipartId: string): Promise<void> {
+  await db.updateTable('uploads').set({ multipart_id: multipartId }).where('id', '=', id).execute()
+}
+
 /** Forgets a multipart upload that was completed or given up. */
 export async function forgetMultipart(db: Ledger, id: UploadId): Promise<void> {
   await db.updateTable('uploads').set({ multipart_id: null }).where('id', '=', id).execute()

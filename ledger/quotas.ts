@@ -7,7 +7,7 @@ export type QuotaDefaults = { bytes: number | null; uploads: number | null; open
 
 export type Quota = {
   bytes: { limit: number | null; used: number; reserved: number }
-  uploads: { limit: number | null; finished: number; open: number; maxOpen: number }
+  uploads: { limit: number | null; finished: number; open: number; maxOpen: number; partials: number }
 }
 
 /** What an owner may store and what is taken of it. Owners without a row have used nothing. */
@@ -19,10 +19,12 @@ export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDef
     reserved_bytes: number
     open_uploads: number
     finished_uploads: number
+    open_partials: number
   }>`
     select q.bytes_limit, q.uploads_limit,
            coalesce(u.used_bytes, 0) as used_bytes, coalesce(u.reserved_bytes, 0) as reserved_bytes,
-           coalesce(u.open_uploads, 0) as open_uploads, coalesce(u.finished_uploads, 0) as finished_uploads
+           coalesce(u.open_uploads, 0) as open_uploads, coalesce(u.finished_uploads, 0) as finished_uploads,
+           coalesce(u.open_partials, 0) as open_partials
       from (select ${ownerId}::text as owner_id) as owner
       left join landfall.quotas q using (owner_id)
       left join landfall.quota_usage u using (owner_id)`.execute(db)
@@ -39,6 +41,7 @@ export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDef
       finished: Number(row.finished_uploads),
       open: Number(row.open_uploads),
       maxOpen: defaults.openUploads,
+      partials: Number(row.open_partials),
     },
   }
 }

@@ -28,11 +28,14 @@ export async function expireUploads(
       ), ended as (
         update landfall.uploads set state = 'expired', updated_at = now()
           from due where uploads.id = due.id
-        returning uploads.id, uploads.owner_id, uploads.reserved_bytes
+        returning uploads.id, uploads.owner_id, uploads.reserved_bytes, uploads.is_partial
       ), freed as (
         update landfall.quota_usage q
-           set reserved_bytes = q.reserved_bytes - e.bytes, open_uploads = q.open_uploads - e.uploads
-          from (select owner_id, sum(reserved_bytes) as bytes, count(*) as uploads from ended group by owner_id) e
+           set reserved_bytes = q.reserved_bytes - e.bytes, open_uploads = q.open_uploads - e.uploads,
+               open_partials = q.open_partials - e.partials
+          from (select owner_id, sum(reserved_bytes) as bytes, count(*) filter (where not is_partial) as uploads,
+                       count(*) filter (where is_partial) as partials
+                  from ended group by owner_id) e
          where q.owner_id = e.owner_id
       ), logged as (
         insert into landfall.events (type, upload_id, owner_id)
@@ -41,6 +44,29 @@ export async function expireUploads(
       select id from ended`.execute(trx)
     for (const { id } of rows) await enqueueRemoval(trx, id)
     return rows.map(({ id }) => id)
+  })
+}
+
+/**
+ * Ends partial uploads that a final has used and whose time is over; they hold no quota. Returns how many, at
+ * most `limit`.
+ */
+export async function expireUsedPartials(
+  db: Ledger,
+  limit: number,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<number> {
+  return await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ id: UploadId }>`
+      with due as (
+        select id from landfall.uploads u
+         where is_partial and state = 'received' and expires_at <= now()
+         order by expires_at limit ${limit} for update skip locked
+      )
+      update landfall.uploads set state = 'expired', updated_at = now()
+        from due where uploads.id = due.id returning uploads.id`.execute(trx)
+    for (const { id } of rows) await enqueueRemoval(trx, id)
+    return rows.length
   })
 }
 

@@ -36,6 +36,10 @@ export interface UploadsTable {
   filename: string | null
   declared_type: string | null
   is_partial: Generated<boolean>
+  /** Upload-Concat as its client said it; null where it did not. */
+  concat: string | null
+  /** Promised of the whole file: algorithm → base64. */
+  digests: JSONColumnType<Record<string, string>> | null
   storage_backend: string
   storage_key: string
   /** Bytes of quota held while the upload is open; kept afterwards as a record. */
@@ -94,6 +98,15 @@ export interface QuotaUsageTable {
   used_bytes: Generated<number>
   open_uploads: Generated<number>
   finished_uploads: Generated<number>
+  /** Partial uploads that no final upload has used yet. */
+  open_partials: Generated<number>
+}
+
+export interface UploadConcatTable {
+  final_id: string
+  position: number
+  partial_id: string
+  takes_reservation: boolean
 }
 
 export interface MediaTable {
@@ -171,6 +184,7 @@ export interface LedgerSchema {
   upload_parts: UploadPartsTable
   upload_tails: UploadTailsTable
   upload_locks: UploadLocksTable
+  upload_concat: UploadConcatTable
   quotas: QuotasTable
   quota_usage: QuotaUsageTable
   media: MediaTable

@@ -24,6 +24,8 @@ export const UPLOAD_COLUMNS = columns<keyof UploadRow>({
   filename: true,
   declared_type: true,
   is_partial: true,
+  concat: true,
+  digests: true,
   storage_backend: true,
   storage_key: true,
   reserved_bytes: true,
@@ -77,6 +79,7 @@ export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: numbe
     .selectAll()
     .where('owner_id', '=', ownerId)
     .where('state', '=', 'open')
+    .where('is_partial', '=', false)
     .where('expires_at', '>', sql<Date>`now()`)
     .orderBy('created_at', 'desc')
     .limit(limit)
@@ -158,8 +161,8 @@ export async function declareLength(
 }
 
 /**
- * Ends an open upload at its owner's wish: state `terminated`, quota released, event written, the
- * removal of its bytes enqueued, the lease given back.
+ * Ends an open upload, or a partial one that was used, at its owner's wish: state `terminated`, quota released,
+ * event written, the removal of its bytes enqueued, the lease given back.
  */
 export async function terminateUpload(
   db: Ledger,
@@ -173,12 +176,14 @@ export async function terminateUpload(
          where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
       ), ended as (
         update landfall.uploads set state = 'terminated', updated_at = now()
-          from lease where id = ${upload.id} and state = 'open'
+          from lease where id = ${upload.id} and (state = 'open' or (state = 'received' and is_partial))
         returning uploads.*, lease.contended
       ), freed as (
         update landfall.quota_usage u
-           set reserved_bytes = u.reserved_bytes - e.reserved_bytes, open_uploads = u.open_uploads - 1
-          from ended e where u.owner_id = e.owner_id
+           set reserved_bytes = u.reserved_bytes - e.reserved_bytes,
+               open_uploads = u.open_uploads - case when e.is_partial then 0 else 1 end,
+               open_partials = u.open_partials - case when e.is_partial then 1 else 0 end
+          from ended e where u.owner_id = e.owner_id and e.received_at is null
       ), logged as (
         insert into landfall.events (type, upload_id, owner_id)
         select 'upload.terminated', id, owner_id from ended
@@ -230,10 +235,10 @@ export async function terminateReceived(
 }
 
 /**
- * Ends an open upload whose acknowledged bytes the storage has lost: state `rejected` with the reason,
- * quota released, event written, the removal of what is left enqueued, the lease given back.
+ * Ends an open upload whose content is refused, or whose acknowledged bytes the storage has lost: state `rejected`
+ * with the reason, quota released, event written, the removal of what is left enqueued, the lease given back.
  */
-export async function loseUpload(
+export async function rejectUpload(
   db: Ledger,
   upload: { id: UploadId; fence: string },
   reason: Reason,
@@ -251,8 +256,10 @@ export async function loseUpload(
         returning uploads.*, lease.contended
       ), freed as (
         update landfall.quota_usage u
-           set reserved_bytes = u.reserved_bytes - e.reserved_bytes, open_uploads = u.open_uploads - 1
-          from ended e where u.owner_id = e.owner_id
+           set reserved_bytes = u.reserved_bytes - e.reserved_bytes,
+               open_uploads = u.open_uploads - case when e.is_partial then 0 else 1 end,
+               open_partials = u.open_partials - case when e.is_partial then 1 else 0 end
+          from ended e where u.owner_id = e.owner_id and e.received_at is null
       ), logged as (
         insert into landfall.events (type, upload_id, owner_id, data)
         select 'upload.rejected', id, owner_id, jsonb_build_object('reason', ${json}::jsonb) from ended

@@ -2,11 +2,11 @@ import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
 import { pendingMigrations } from '../ledger/migrate.ts'
 import type { Format } from '../storage/formats.ts'
+import type { MediaLimits } from '../storage/media-limits.ts'
 import { openStorage, type StorageOptions } from '../storage/storage.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
-import type { MediaLimits } from './step.ts'
 import { startWorker, type Worker, type WorkerOptions } from './worker.ts'
 
 export type WorkerProcessOptions = {

@@ -2,7 +2,13 @@ import type { PgBoss } from 'pg-boss'
 import type { Ledger } from '../ledger/database.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { LATE_MS, uploadsToSweep } from '../ledger/pieces.ts'
-import { clearExpiredLeases, expireUploads, mediaLongInProcessing, purgeMedia } from '../ledger/reaping.ts'
+import {
+  clearExpiredLeases,
+  expireUploads,
+  expireUsedPartials,
+  mediaLongInProcessing,
+  purgeMedia,
+} from '../ledger/reaping.ts'
 import { enqueueSweep, isBeingProcessed, type ProcessingJob, QUEUES, removalEnqueuer } from './queues.ts'
 
 export type ReaperOptions = {
@@ -37,7 +43,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
     }
   }
   const reaped: Reaped = {
-    expired: await turn(expire),
+    expired: (await turn(expire)) + (await turn(expirePartials)),
     purged: await turn(purge),
     requeued: await turn(requeue),
     swept: await turn(sweep),
@@ -55,6 +61,15 @@ async function expire({ db, boss, announce }: ReaperOptions): Promise<number> {
     for (const id of batch) announce(id)
     expired += batch.length
     if (batch.length < BATCH) return expired
+  }
+}
+
+async function expirePartials({ db, boss }: ReaperOptions): Promise<number> {
+  const enqueueRemoval = removalEnqueuer(boss)
+  for (let expired = 0; ; ) {
+    const count = await expireUsedPartials(db, BATCH, enqueueRemoval)
+    expired += count
+    if (count < BATCH) return expired
   }
 }
 

@@ -2,18 +2,11 @@ import type { Ledger } from '../ledger/database.ts'
 import type { MediaFacts, MediaRow } from '../ledger/media.ts'
 import type { StepDetail } from '../ledger/steps.ts'
 import type { Format } from '../storage/formats.ts'
+import type { MediaLimits } from '../storage/media-limits.ts'
 import type { Objects } from '../storage/objects.ts'
 import type { UploadBytes } from '../storage/storage.ts'
 import type { Ffmpeg } from './ffmpeg.ts'
 import type { Scanner } from './scanner.ts'
-
-export type MediaLimits = {
-  maxDurationSeconds: number
-  minWidth: number
-  minHeight: number
-  maxWidth: number
-  maxHeight: number
-}
 
 /** What every step may use. */
 export type Tools = {

@@ -1,21 +1,8 @@
-import type { Reason } from '../ledger/schema.ts'
-
-/** Why a file can be turned away. Clients rely on the codes (see docs/api.md). */
-export type RejectionCode =
-  | 'infected'
-  | 'scan-limit-exceeded'
-  | 'type-not-recognised'
-  | 'type-not-allowed'
-  | 'type-mismatch'
-  | 'damaged'
-  | 'no-picture'
-  | 'too-long'
-  | 'dimensions-too-small'
-  | 'dimensions-too-large'
+import type { RejectionCode, Verdict } from '../storage/verdict.ts'
 
 /** A verdict against the file. Final: trying again would find the same. */
 export class Rejected extends Error {
-  readonly reason: Reason
+  readonly reason: Verdict
 
   constructor(code: RejectionCode, detail: string) {
     super(detail)

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, PgBoss } from 'pg-boss'
 import type { Bus } from '../ledger/bus.ts'
+import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { failMedia } from '../ledger/media.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
@@ -34,6 +35,8 @@ const FIRST_WAIT_SECONDS = 1
 const MAX_WAIT_SECONDS = 30
 /** When a public copy is removed again that may have been made meanwhile. */
 const AGAIN_SECONDS = 5
+/** When the bytes of a partial upload are looked at again that an unfinished concatenation needs. */
+const NEEDED_SECONDS = 60
 const STOP_MS = 10_000
 /** Every minute; one worker of all gets the job. */
 const REAP_CRON = '* * * * *'
@@ -89,6 +92,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const removal = await findRemoval(db, data.uploadId)
     if (!removal) return
     const { isWhole, media, publishedKey } = removal
+    if (isWhole && (await isNeededByFinal(db, data.uploadId))) {
+      await boss.send(QUEUES.removal, data, { startAfter: NEEDED_SECONDS })
+      return
+    }
     const keys = new Set(removal.renditionKeys)
     // What was stored and never recorded goes as well.
     if (isWhole && media) for (const name of RENDITION_NAMES) keys.add(renditionKey(media, name))

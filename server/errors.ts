@@ -6,6 +6,10 @@ type Entry = { status: number; title: string }
 export const CATALOGUE = {
   'invalid-header': { status: 400, title: 'A header is missing or malformed' },
   'invalid-metadata': { status: 400, title: 'Upload-Metadata is malformed' },
+  'invalid-concat': { status: 400, title: 'The partial uploads cannot be concatenated' },
+  'inconsistent-length': { status: 400, title: 'inconsistent length values for upload' },
+  'digest-mismatch': { status: 400, title: 'The content is not that of its digest' },
+  'upload-complete': { status: 400, title: 'upload is already completed' },
   'invalid-request': { status: 400, title: 'The request is malformed' },
   'too-small': { status: 400, title: 'The file is too small' },
   'token-missing': { status: 401, title: 'A bearer token is required' },
@@ -25,9 +29,13 @@ export const CATALOGUE = {
   'unsupported-content-type': { status: 415, title: 'The content type is not supported' },
   'type-not-allowed': { status: 415, title: 'The file type is not allowed' },
   'range-not-satisfiable': { status: 416, title: 'The range is not satisfiable' },
+  'content-rejected': { status: 422, title: 'The file was rejected' },
   locked: { status: 423, title: 'Another request is writing to this upload' },
   'too-many-open-uploads': { status: 429, title: 'Too many unfinished uploads' },
   'quota-uploads-exceeded': { status: 429, title: 'The number of uploads allowed is used up' },
+  'headers-too-large': { status: 431, title: 'The headers are too large' },
+  'metadata-too-large': { status: 431, title: 'Upload-Metadata is too large' },
+  'checksum-mismatch': { status: 460, title: 'Checksum mismatch' },
   'internal-error': { status: 500, title: 'Something went wrong here' },
   unavailable: { status: 503, title: 'The service is not available at the moment' },
   'storage-full': { status: 507, title: 'The storage is full' },
@@ -40,6 +48,8 @@ export type ProblemOptions = {
   headers?: Readonly<Record<string, string>>
   /** Members added to the document. */
   members?: Readonly<Record<string, unknown>>
+  /** URI of the problem type, where a standard has one. */
+  type?: string
   /** For the log only. */
   cause?: unknown
 }
@@ -50,6 +60,7 @@ export class Problem extends Error {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly members: Readonly<Record<string, unknown>>
+  readonly type: string
 
   constructor(code: ErrorCode, detail: string, options: ProblemOptions = {}) {
     super(detail, { cause: options.cause })
@@ -58,13 +69,14 @@ export class Problem extends Error {
     this.status = CATALOGUE[code].status
     this.headers = options.headers ?? {}
     this.members = options.members ?? {}
+    this.type = options.type ?? `urn:landfall:${code}`
   }
 
   /** The document of RFC 9457. */
   toDocument(requestId: string): Record<string, unknown> {
     return {
       ...this.members,
-      type: `urn:landfall:${this.code}`,
+      type: this.type,
       title: CATALOGUE[this.code].title,
       status: this.status,
       detail: this.message,

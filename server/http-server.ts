@@ -6,6 +6,7 @@ import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
 import { LeaseKeeper } from '../ledger/lease-keeper.ts'
 import { clearLeases } from '../ledger/leases.ts'
+import { findMedia } from '../ledger/media.ts'
 import { migrateToLatest } from '../ledger/migrate.ts'
 import { sharedSecret } from '../ledger/secrets.ts'
 import { createQueues, openQueues, processingEnqueuer, removalEnqueuer } from '../processing/queues.ts'
@@ -15,17 +16,23 @@ import type { Objects } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
 import { openStorage } from '../storage/storage.ts'
 import { createApp } from './app.ts'
+import { principalOf } from './auth/authenticate.ts'
 import { ContentLinks } from './auth/content-links.ts'
 import { createVerifier } from './auth/verifier.ts'
 import type { Config } from './config.ts'
+import { notFound } from './errors.ts'
 import { EventStreams } from './events/event-streams.ts'
 import { ProgressBoard } from './events/progress-board.ts'
 import { ProgressReporter } from './events/progress-reporter.ts'
+import { answerExpectations } from './expect-continue.ts'
 import type { Log } from './log.ts'
+import { answerMalformed } from './malformed.ts'
+import { mediaLimitsOf } from './media-limits.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { Releasers } from './releasers.ts'
 import { storageOptionsOf } from './storage-options.ts'
 import { createTusEndpoint } from './tus/endpoint.ts'
+import { forwardedBase } from './tus/forwarded.ts'
 
 export type HttpServerOptions = {
   config: Config
@@ -44,6 +51,10 @@ export type HttpServer = {
   close(): Promise<void>
 }
 
+/** Where uploads are sent. */
+const FILES = '/files'
+/** Room for the metadata of an upload and the addresses of many partial ones. */
+const MAX_HEADER_BYTES = 64 * 1024
 const LEASE_TTL_MS = 10_000
 const MAX_HEARTBEAT_MS = 15_000
 /** How long running requests may take to finish when the server stops. */
@@ -120,8 +131,17 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     bus,
     preCreate,
     progress,
-    publicUrl: config.PUBLIC_URL,
-    path: '/files',
+    content: { allowedFormats: config.formats, limits: mediaLimitsOf(config) },
+    enqueueProcessing: processingEnqueuer(boss),
+    baseUrl: (request) => config.PUBLIC_URL ?? forwardedBase(request) ?? '',
+    contentAddress: async (mediaId, response) => {
+      const media = await findMedia(db, principalOf(response).ownerId, mediaId)
+      if (!media) throw notFound()
+      return media.status === 'ready'
+        ? (config.PUBLIC_URL ?? '') + links.sign(media.id, 'content')
+        : undefined
+    },
+    path: FILES,
   })
   const verify = createVerifier(config)
   const app = createApp({
@@ -142,9 +162,11 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
 
   const server = createServer(
     // A body may take hours; what may not happen is silence, which `timeout` ends.
-    { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000 },
+    { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000, maxHeaderSize: MAX_HEADER_BYTES },
     app,
   )
+  answerExpectations(server, app, FILES)
+  server.on('clientError', answerMalformed)
   server.timeout = config.UPLOAD_IDLE_TIMEOUT
   await listen(server, config)
   return {

@@ -11,11 +11,19 @@ export type AppendContext = {
   readonly ownerId: OwnerId
   /** Bytes the request says its body has (Content-Length); undefined when it comes in chunks. */
   readonly bodyLength: number | undefined
+  /** Whether it brings bytes to an upload that is there. */
+  readonly isAppend: boolean
+  /** All of its bytes count, or none: they are to be compared with a digest first. */
+  readonly isAtomic: boolean
+  /** Whether the upload is complete once it has all of its bytes; else its client says so by a later request. */
+  readonly completes: boolean
   lease: Lease | undefined
   /** The upload as last read under the lease, or as just created. */
   upload: UploadRow | undefined
   /** Told of every byte that arrives: offset so far, and size (null while deferred). */
   readonly onReceived: (offset: number, size: number | null) => void
+  /** Told of bytes that the ledger has, while the request goes on. */
+  readonly onCommitted: ((offset: number) => void) | undefined
 }
 
 const storage = new AsyncLocalStorage<AppendContext>()

@@ -1,20 +1,24 @@
+import { finishPartial } from '../ledger/concatenation.ts'
 import type { Ledger } from '../ledger/database.ts'
 import { finishUpload } from '../ledger/finishing.ts'
 import { type MediaId, newMediaId, type UploadId } from '../ledger/ids.ts'
 import type { Lease, LeaseKeeper } from '../ledger/lease-keeper.ts'
 import type { Pieces } from '../ledger/pieces.ts'
+import type { Reason } from '../ledger/schema.ts'
 import {
   type Append,
   type AppendResult,
   appendAndRelease,
   appendBytes,
   type Enqueue,
-  loseUpload,
+  rejectUpload,
   terminateReceived,
   terminateUpload,
   type UploadRow,
 } from '../ledger/uploads.ts'
+import { appendContext } from './append-context.ts'
 import { LeaseLost, UploadGone } from './outcomes.ts'
+import type { ContentRefused } from './verdict.ts'
 
 export type CommitsOptions = {
   db: Ledger
@@ -50,19 +54,24 @@ export class Commits {
       throw new LeaseLost()
     }
     upload.offset = to
+    appendContext().onCommitted?.(to)
   }
 
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
   async lastAppend(upload: UploadRow, lease: Lease, to: number, pieces?: Pieces): Promise<void> {
-    const { db, enqueueProcessing } = this.#options
+    const { announce, db, enqueueProcessing } = this.#options
     const append = appendOf(upload, lease, to, pieces)
-    if (to === upload.size) {
+    if (!endsUpload(upload, to)) {
+      this.#settle(lease, await appendAndRelease(db, append))
+    } else if (upload.is_partial) {
+      const result = await finishPartial(db, append, upload.owner_id, enqueueProcessing)
+      this.#settle(lease, result)
+      for (const id of result.completed) announce(id)
+    } else {
       const mediaId = newMediaId()
       this.#settle(lease, await finishUpload(db, append, mediaId, enqueueProcessing))
       upload.state = 'received'
       upload.media_id = mediaId
-    } else {
-      this.#settle(lease, await appendAndRelease(db, append))
     }
     upload.offset = to
   }
@@ -73,7 +82,7 @@ export class Commits {
     const ended = { id: upload.id, fence: lease.fence }
     this.#settle(
       lease,
-      upload.state === 'received'
+      upload.state === 'received' && !upload.is_partial
         ? await terminateReceived(db, ended, enqueueRemoval)
         : await terminateUpload(db, ended, enqueueRemoval),
     )
@@ -82,11 +91,21 @@ export class Commits {
 
   /** Ends an open upload whose acknowledged bytes the storage has lost: always throws, `UploadGone` unless the lease was lost. */
   async lose(upload: UploadRow, lease: Lease): Promise<never> {
+    await this.#reject(upload, lease, BYTES_LOST)
+    throw new UploadGone({ ...upload, state: 'rejected', reject: BYTES_LOST })
+  }
+
+  /** Ends an open upload by a verdict on what has arrived of it: always throws, `refused` unless the lease was lost. */
+  async refuse(upload: UploadRow, lease: Lease, refused: ContentRefused): Promise<never> {
+    await this.#reject(upload, lease, refused.verdict)
+    throw refused
+  }
+
+  async #reject(upload: UploadRow, lease: Lease, reason: Reason): Promise<void> {
     const { announce, db, enqueueRemoval } = this.#options
     const ended = { id: upload.id, fence: lease.fence }
-    this.#settle(lease, await loseUpload(db, ended, BYTES_LOST, enqueueRemoval))
+    this.#settle(lease, await rejectUpload(db, ended, reason, enqueueRemoval))
     announce(upload.id)
-    throw new UploadGone({ ...upload, state: 'rejected', reject: BYTES_LOST })
   }
 
   #settle(lease: Lease, result: AppendResult): void {
@@ -96,6 +115,14 @@ export class Commits {
     if (isLost) throw new LeaseLost()
   }
 }
+
+/** Whether the running request completes the upload once it has its bytes up to `to`. */
+export const endsUpload = (upload: UploadRow, to: number): boolean =>
+  to === upload.size && appendContext().completes
+
+/** Whether there is nothing to add to an upload any more, and nothing to finish. */
+export const isComplete = (upload: UploadRow): boolean =>
+  upload.state === 'received' || (upload.is_partial && upload.offset === upload.size)
 
 function appendOf(upload: UploadRow, lease: Lease, to: number, pieces: Pieces | undefined): Append {
   const append = { id: upload.id, fence: lease.fence, from: upload.offset, to }

@@ -26,3 +26,11 @@ export class LeaseLost extends Error {
     this.name = 'LeaseLost'
   }
 }
+
+/** No bytes can be sent to an upload that is made of others. */
+export class FinalUpload extends Error {
+  constructor() {
+    super('the upload is made of partial uploads')
+    this.name = 'FinalUpload'
+  }
+}

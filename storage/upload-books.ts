@@ -4,7 +4,7 @@ import { parseUploadId } from '../ledger/ids.ts'
 import { declareLength, findUpload, type UploadRow } from '../ledger/uploads.ts'
 import { appendContext, requireLease } from './append-context.ts'
 import type { Commits } from './commits.ts'
-import { LeaseLost, UploadGone, UploadNotFound } from './outcomes.ts'
+import { FinalUpload, LeaseLost, UploadGone, UploadNotFound } from './outcomes.ts'
 
 export type UploadBooksOptions = {
   db: Ledger
@@ -38,6 +38,7 @@ export class UploadBooks {
     if (!row) throw new UploadNotFound()
     context.upload = row
     if (row.state !== 'open' && row.state !== 'received') throw new UploadGone(row)
+    if (context.isAppend && isFinal(row)) throw new FinalUpload()
     if (row.state === 'open' && row.expires_at.getTime() <= Date.now()) {
       throw new UploadGone({ ...row, state: 'expired' })
     }
@@ -76,6 +77,9 @@ export class UploadBooks {
     return new Date(row.expires_at.getTime() - this.#options.expiresAfterMs).toISOString()
   }
 }
+
+/** An upload that is made of others: no bytes are sent to it (tus 1.0 § concatenation). */
+export const isFinal = (row: UploadRow): boolean => row.concat !== null && !row.is_partial
 
 /** The package's limiter has seen more bytes than the upload has room for. */
 export function isTooLong(failure: unknown): boolean {

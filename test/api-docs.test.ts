@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { RejectionCode } from '../processing/verdict.ts'
+import type { RejectionCode } from '../storage/verdict.ts'
 import { CATALOGUE } from '../server/errors.ts'
 
 // A type has no values to go through: the compiler sees to it that this is all of them.
@@ -11,6 +11,8 @@ const rejections = {
   'type-not-recognised': true,
   'type-not-allowed': true,
   'type-mismatch': true,
+  'digest-mismatch': true,
+  'length-exceeded': true,
   damaged: true,
   'no-picture': true,
   'too-long': true,

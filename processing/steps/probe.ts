@@ -1,12 +1,14 @@
 import sharp from 'sharp'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { FORMATS } from '../../storage/formats.ts'
+import { judgeDimensions, judgeDuration } from '../../storage/media-limits.ts'
+import type { Verdict } from '../../storage/verdict.ts'
 import { confirmed, damageOr } from '../damage.ts'
 import { isRemote, Undelivered, UnreadableInput } from '../ffmpeg.ts'
 import { lookAtHeader } from '../image-input.ts'
 import { readProbe, sizeRead } from '../probe-report.ts'
 import { qualityOf } from '../quality.ts'
-import type { MediaLimits, Step, StepContext } from '../step.ts'
+import type { Step, StepContext } from '../step.ts'
 import { Rejected } from '../verdict.ts'
 
 /** Reads what the media is like, and rejects what is damaged or outside the limits. */
@@ -14,9 +16,9 @@ export const probe: Step = {
   name: 'probe',
   async run(context) {
     const facts = context.media.kind === 'image' ? await probeImage(context) : await probeStreams(context)
-    checkDuration(facts, context.limits)
-    if (context.media.kind !== 'audio') checkDimensions(facts, context.limits)
     const { width, height } = facts
+    check(judgeDuration(facts.duration_seconds, context.limits))
+    if (context.media.kind !== 'audio') check(judgeDimensions(width, height, context.limits))
     return {
       facts: {
         ...facts,
@@ -63,27 +65,6 @@ async function probeImage(context: StepContext): Promise<MediaFacts> {
   return { width: isTurned ? height : width, height: isTurned ? width : height }
 }
 
-function checkDuration({ duration_seconds: seconds }: MediaFacts, limits: MediaLimits): void {
-  if (seconds === undefined || seconds === null || seconds <= limits.maxDurationSeconds) return
-  throw new Rejected(
-    'too-long',
-    `It lasts ${seconds.toFixed(1)} s; at most ${limits.maxDurationSeconds} s are accepted.`,
-  )
-}
-
-function checkDimensions({ width, height }: MediaFacts, limits: MediaLimits): void {
-  if (!width || !height) return
-  const is = `It is ${width}×${height}`
-  if (width > limits.maxWidth || height > limits.maxHeight) {
-    throw new Rejected(
-      'dimensions-too-large',
-      `${is}; at most ${limits.maxWidth}×${limits.maxHeight} is accepted.`,
-    )
-  }
-  if (width < limits.minWidth || height < limits.minHeight) {
-    throw new Rejected(
-      'dimensions-too-small',
-      `${is}; at least ${limits.minWidth}×${limits.minHeight} is accepted.`,
-    )
-  }
+function check(verdict: Verdict | undefined): void {
+  if (verdict) throw new Rejected(verdict.code, verdict.detail)
 }

@@ -89,6 +89,7 @@ export const Quota = z
       finished: z.number().int(),
       open: z.number().int(),
       maxOpen: z.number().int(),
+      partials: z.number().int(),
     }),
   })
   .meta({ id: 'Quota' })

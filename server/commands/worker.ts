@@ -1,6 +1,7 @@
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
+import { mediaLimitsOf } from '../media-limits.ts'
 import { listenForStop } from '../signals.ts'
 import { storageOptionsOf } from '../storage-options.ts'
 
@@ -33,13 +34,7 @@ export function workerOptions(config: Config, connectionString: string, log: Log
     ffmpegPath: config.FFMPEG_PATH,
     ffprobePath: config.FFPROBE_PATH,
     allowedFormats: config.formats,
-    limits: {
-      maxDurationSeconds: config.MEDIA_MAX_DURATION / 1000,
-      minWidth: config.MEDIA_MIN_WIDTH,
-      minHeight: config.MEDIA_MIN_HEIGHT,
-      maxWidth: config.MEDIA_MAX_WIDTH,
-      maxHeight: config.MEDIA_MAX_HEIGHT,
-    },
+    limits: mediaLimitsOf(config),
     publicPrefix: config.PUBLISH === 'copy' ? config.PUBLIC_PREFIX : undefined,
     log,
   }

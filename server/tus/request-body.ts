@@ -83,3 +83,11 @@ class BodyTooLong extends Error {
     super(ERRORS.ERR_MAX_SIZE_EXCEEDED.body)
   }
 }
+
+/** The client's body was ended before it was all there, because somebody else wants the upload. */
+export class Interrupted extends Error {
+  constructor() {
+    super('the body was interrupted')
+    this.name = 'Interrupted'
+  }
+}

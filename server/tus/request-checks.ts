@@ -8,14 +8,15 @@ import { Problem } from '../errors.ts'
 export const TUS_VERSION = '1.0.0'
 const OFFSET_STREAM = 'application/offset+octet-stream'
 const OVERRIDABLE = new Set(['PATCH', 'DELETE', 'HEAD'])
+const MAX_METADATA_CHARACTERS = 16 * 1024
 
-/** tus 1.0 § X-HTTP-Method-Override: where a proxy blocks PATCH or DELETE, a POST stands in. */
+/** tus 1.0 § X-HTTP-Method-Override: where a proxy blocks PATCH or DELETE, another method stands in. */
 export function applyMethodOverride(request: Request): void {
   const override = request.headers['x-http-method-override']
   if (override === undefined) return
   const method = String(override).toUpperCase()
-  if (request.method !== 'POST' || !OVERRIDABLE.has(method)) {
-    throw new Problem('invalid-header', 'X-HTTP-Method-Override takes PATCH, DELETE or HEAD, on POST.')
+  if (!OVERRIDABLE.has(method)) {
+    throw new Problem('invalid-header', 'X-HTTP-Method-Override takes PATCH, DELETE or HEAD.')
   }
   request.method = method
 }
@@ -58,22 +59,31 @@ export function checkCreation(request: Request): void {
   if ((length === undefined) === (deferred === undefined)) {
     throw new Problem('invalid-header', 'Send either Upload-Length or Upload-Defer-Length: 1.')
   }
-  if (request.headers['upload-concat'] !== undefined) {
-    throw new Problem('invalid-header', 'Concatenation is not supported: switch parallel uploads off.')
+  readMetadata(request)
+  if (hasBody(request)) checkContentType(request)
+}
+
+/** tus 1.0 § concatenation: a final upload has neither length nor bytes of its own. */
+export function checkFinalCreation(request: Request): void {
+  for (const name of ['Upload-Length', 'Upload-Defer-Length']) {
+    if (request.headers[name.toLowerCase()] === undefined) continue
+    throw new Problem(
+      'invalid-header',
+      `${name} is not for a final upload: its length is that of its partials.`,
+    )
   }
-  checkMetadataSyntax(request)
-  if (hasBody(request)) {
-    checkContentType(request)
-    checkNoChecksum(request)
-  }
+  if (hasBody(request)) throw new Problem('invalid-header', 'A final upload takes no bytes of its own.')
 }
 
 /** tus 1.0 § Upload-Metadata. What its values may be is for `hooks/declaration.ts` to say. */
-function checkMetadataSyntax(request: Request): void {
+export function readMetadata(request: Request): Record<string, string | null> {
   const text = request.headers['upload-metadata']
-  if (text === undefined) return
+  if (text === undefined) return {}
+  if (text.length > MAX_METADATA_CHARACTERS) {
+    throw new Problem('metadata-too-large', `At most ${MAX_METADATA_CHARACTERS} characters are accepted.`)
+  }
   try {
-    Metadata.parse(String(text))
+    return Metadata.parse(String(text))
   } catch {
     throw ERRORS.INVALID_METADATA
   }
@@ -82,7 +92,6 @@ function checkMetadataSyntax(request: Request): void {
 /** tus 1.0 § PATCH. */
 export function checkAppend(request: Request): void {
   checkContentType(request)
-  checkNoChecksum(request)
   if (byteCountHeader(request, 'Upload-Offset') === undefined) {
     throw new Problem('invalid-header', 'Upload-Offset is required.')
   }
@@ -94,13 +103,7 @@ function checkContentType(request: Request): void {
   throw new Problem('unsupported-content-type', `Bytes are sent as ${OFFSET_STREAM}.`)
 }
 
-/** A checksum nobody verifies would be a promise nobody keeps. */
-function checkNoChecksum(request: Request): void {
-  if (request.headers['upload-checksum'] === undefined) return
-  throw new Problem('invalid-header', 'Upload-Checksum is not supported.')
-}
-
-function hasBody(request: Request): boolean {
+export function hasBody(request: Request): boolean {
   return (
     request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
   )

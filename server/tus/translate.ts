@@ -2,8 +2,11 @@ import { ERRORS } from '@tus/utils'
 import { Refusal } from '../../hooks/refusal.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { StorageAway, StorageFull } from '../../storage/objects.ts'
-import { LeaseLost, UploadGone, UploadNotFound } from '../../storage/outcomes.ts'
+import { FinalUpload, LeaseLost, UploadGone, UploadNotFound } from '../../storage/outcomes.ts'
+import { ContentRefused } from '../../storage/verdict.ts'
 import { notFound, Problem } from '../errors.ts'
+import { DigestMismatch } from './body-digests.ts'
+import { Interrupted } from './request-body.ts'
 
 /** Seconds after which a refused creation may be tried again. */
 const RETRY_AFTER: Partial<Record<Refusal['code'], string>> = {
@@ -25,6 +28,19 @@ export function translateTusError(error: unknown, upload: UploadRow | undefined)
   }
   if (error instanceof UploadNotFound) return notFound()
   if (error instanceof UploadGone) return gone(error.upload)
+  if (error instanceof ContentRefused) return refused(error)
+  if (error instanceof DigestMismatch) {
+    return new Problem(
+      'checksum-mismatch',
+      'The bytes are not those of the checksum; none of them were kept.',
+    )
+  }
+  if (error instanceof FinalUpload) {
+    return new Problem('forbidden', 'This upload is made of partial uploads: send bytes to those.')
+  }
+  if (error instanceof Interrupted) {
+    return new Problem('locked', 'The request was interrupted.', { cause: error })
+  }
   if (error instanceof LeaseLost) {
     return new Problem('locked', 'Another request has taken over this upload.', { cause: error })
   }
@@ -43,7 +59,7 @@ export function translateTusError(error: unknown, upload: UploadRow | undefined)
 }
 
 /** 410: the upload was there, and why it is not any more. HEAD has no body, so the reason is a header too. */
-function gone(upload: UploadRow): Problem {
+export function gone(upload: UploadRow): Problem {
   switch (upload.state) {
     case 'terminated':
       return new Problem('upload-terminated', 'The upload was terminated by its owner.')
@@ -55,6 +71,18 @@ function gone(upload: UploadRow): Problem {
     default:
       return new Problem('upload-expired', 'The upload was not finished in time.')
   }
+}
+
+/** A verdict while bytes still arrive: with the type it is the type's own status, as at creation. */
+function refused({ verdict }: ContentRefused): Problem {
+  return new Problem(
+    verdict.code.startsWith('type-') ? 'type-not-allowed' : 'content-rejected',
+    verdict.detail,
+    {
+      members: { reason: verdict },
+      headers: { 'Upload-Reject-Reason': verdict.code },
+    },
+  )
 }
 
 /** The errors of `@tus/server` are plain objects, told apart by identity, or carry a `status_code`. */

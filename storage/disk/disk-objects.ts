@@ -99,6 +99,34 @@ export class DiskObjects implements Objects {
     }
   }
 
+  /**
+   * Makes one file of several, in order. What a killed process has left of it `forgetJoins` removes. Fails with
+   * `ObjectMissing`.
+   */
+  async join(from: readonly string[], to: string): Promise<void> {
+    const drafts = draftsOf(this.pathOf(to))
+    const draft = join(drafts, randomUUID())
+    try {
+      await makeDirectory(drafts)
+      const handle = await open(draft, 'wx')
+      try {
+        for (const key of from) for await (const chunk of await this.read(key)) await handle.writeFile(chunk)
+        await handle.datasync()
+      } finally {
+        await handle.close()
+      }
+      await rename(draft, this.pathOf(to))
+      await syncDirectory(dirname(this.pathOf(to)))
+    } catch (error) {
+      throw translateWriteError(error)
+    }
+  }
+
+  /** Removes what interrupted joins to this key have left. */
+  async forgetJoins(to: string): Promise<void> {
+    await rm(draftsOf(this.pathOf(to)), { recursive: true, force: true })
+  }
+
   async remove(key: string): Promise<void> {
     const path = this.pathOf(key)
     await rm(path, { force: true })
@@ -143,6 +171,9 @@ export class DiskObjects implements Objects {
     }
   }
 }
+
+/** Where a file is put together before it takes its place. */
+const draftsOf = (path: string): string => `${path}.joining`
 
 function missingOr(error: unknown, key: string): unknown {
   return isCode(error, 'ENOENT') ? new ObjectMissing(key, { cause: error }) : error

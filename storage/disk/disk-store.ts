@@ -3,10 +3,11 @@ import { ERRORS, type Upload } from '@tus/utils'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { appendContext, requireLease } from '../append-context.ts'
-import type { Commits } from '../commits.ts'
+import { type Commits, endsUpload, isComplete } from '../commits.ts'
 import { LeaseLost, UploadNotFound } from '../outcomes.ts'
 import type { DiskSync } from '../storage.ts'
 import { isTooLong, type UploadBooks } from '../upload-books.ts'
+import { ContentRefused } from '../verdict.ts'
 import type { DiskObjects } from './disk-objects.ts'
 import { FileWriter } from './file-writer.ts'
 
@@ -47,7 +48,8 @@ export class DiskStore extends FileStore {
 
   /** The upload's row exists by now; an empty file is complete as soon as it is created. */
   override async create(upload: Upload): Promise<Upload> {
-    if (this.#options.books.created(upload).size === 0) await this.write(nothing(), upload.id, 0)
+    const row = this.#options.books.created(upload)
+    if (endsUpload(row, 0)) await this.write(nothing(), upload.id, 0)
     return upload
   }
 
@@ -72,7 +74,7 @@ export class DiskStore extends FileStore {
     const { upload } = context
     if (!upload) throw new UploadNotFound()
     // The last PATCH repeated: there is nothing to add and nothing to finish twice.
-    if (upload.state === 'received') {
+    if (isComplete(upload)) {
       for await (const _ of source) throw ERRORS.ERR_SIZE_EXCEEDED
       return offset
     }
@@ -84,9 +86,10 @@ export class DiskStore extends FileStore {
     try {
       const { failure, received } = await this.#receive(source, writer, upload, lease, offset)
       context.onReceived(received, upload.size)
+      if (failure instanceof ContentRefused) return await commits.refuse(upload, lease, failure)
       // More than was declared: finishing with the first part of it would call a wrong file complete.
-      if (isTooLong(failure)) throw failure
-      const complete = writer.written === upload.size
+      if (isTooLong(failure) || (context.isAtomic && failure !== undefined)) throw failure
+      const complete = endsUpload(upload, writer.written)
       if (sync === 'always' || (sync === 'finish' && complete)) await writer.sync()
       // With nothing new there is nothing to commit, unless an empty file is to be finished.
       if (writer.written > upload.offset || complete) await commits.lastAppend(upload, lease, writer.written)
@@ -112,7 +115,7 @@ export class DiskStore extends FileStore {
     lease: Lease,
     offset: number,
   ) {
-    const { onReceived } = appendContext()
+    const { isAtomic, onReceived } = appendContext()
     const mayWrite = () => lease.isCurrent()
     let received = offset
     let failure: unknown
@@ -124,7 +127,7 @@ export class DiskStore extends FileStore {
         await writer.write(chunk, mayWrite)
         onReceived(received, upload.size)
         const uncommitted = writer.written - upload.offset
-        if (uncommitted >= CHECKPOINT_BYTES && performance.now() >= checkpointAt) {
+        if (!isAtomic && uncommitted >= CHECKPOINT_BYTES && performance.now() >= checkpointAt) {
           await this.#checkpoint(writer, upload, lease)
           checkpointAt = performance.now() + CHECKPOINT_MS
         }
@@ -143,7 +146,7 @@ export class DiskStore extends FileStore {
 
   async #checkpoint(writer: FileWriter, upload: UploadRow, lease: Lease): Promise<void> {
     // The last byte is committed by the append that finishes.
-    if (writer.written === upload.size) return
+    if (endsUpload(upload, writer.written)) return
     if (this.#options.sync === 'always') await writer.sync()
     await this.#options.commits.checkpoint(upload, lease, writer.written)
   }

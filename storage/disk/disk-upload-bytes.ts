@@ -1,3 +1,4 @@
+import { type ConcatSource, concatSources, forgetConcat } from '../../ledger/concatenation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { uploadInBucket } from '../../ledger/pieces.ts'
@@ -17,14 +18,41 @@ export class DiskUploadBytes implements UploadBytes {
 
   async assemble(uploadId: UploadId): Promise<{ size: number; etag: null }> {
     const upload = await uploadInBucket(this.#db, uploadId)
-    const size = upload && (await this.#objects.sizeOf(upload.storageKey))
+    if (!upload) throw new BytesLost('the upload is not in the ledger')
+    const { storageKey } = upload
+    const sources = await concatSources(this.#db, uploadId)
+    // The file may be there already: somebody was interrupted after it was complete.
+    if (sources.length > 0 && (await this.#objects.sizeOf(storageKey)) !== upload.size)
+      await this.#join(sources, storageKey)
+    const size = await this.#objects.sizeOf(storageKey)
     if (size === undefined) throw new BytesLost('the file is gone')
+    if (sources.length > 0) await this.#objects.forgetJoins(storageKey)
+    await this.#releasePartials(uploadId)
     return { size, etag: null }
   }
 
   async discard(uploadId: UploadId): Promise<void> {
     const upload = await uploadInBucket(this.#db, uploadId)
-    if (upload) await this.#objects.remove(upload.storageKey)
+    if (!upload) return
+    await this.#objects.remove(upload.storageKey)
+    await this.#objects.forgetJoins(upload.storageKey)
+    await this.#releasePartials(uploadId)
+  }
+
+  /** A final upload (tus 1.0 § concatenation): its partials one behind the other in a file of its own. */
+  async #join(sources: readonly ConcatSource[], storageKey: string): Promise<void> {
+    const keys = []
+    for (const { size, storageKey: key } of sources) {
+      if (size === 0) continue
+      if ((await this.#objects.sizeOf(key)) !== size) throw new BytesLost('a partial upload is not all there')
+      keys.push(key)
+    }
+    await this.#objects.join(keys, storageKey)
+  }
+
+  /** A job that came too early for the bytes of an ended partial has left them to us. */
+  async #releasePartials(finalId: UploadId): Promise<void> {
+    for (const id of await forgetConcat(this.#db, finalId)) await this.discard(id)
   }
 
   /** On disk nothing arrives late. */

@@ -109,7 +109,15 @@ async function resume(
     giveUpTails() {},
   } as unknown as S3AppendOptions
   const lease = { fence: 'fence', isCurrent: () => true } as unknown as Lease
-  const request = { upload, lease, partSize: PART, tails: [tail], onReceived() {} }
+  const request = {
+    upload,
+    lease,
+    partSize: PART,
+    tails: [tail],
+    isAtomic: false,
+    endsUpload: (to: number) => to === upload.size,
+    onReceived() {},
+  }
   return await new S3Append(options, request).run(source)
 }
 

@@ -1,4 +1,3 @@
-import { fileTypeFromBuffer } from 'file-type'
 import type { Ledger } from '../../ledger/database.ts'
 import { newUploadId } from '../../ledger/ids.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
@@ -11,12 +10,13 @@ import {
 } from '../../ledger/pieces.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import type { Commits } from '../commits.ts'
-import { FORMATS, formatOfType } from '../formats.ts'
 import { freeChunk } from '../free-chunk.ts'
-import { BytesLost, ObjectMissing, type Objects, type ServedAs } from '../objects.ts'
+import { servedAsBy } from '../identification.ts'
+import { BytesLost, ObjectMissing, type Objects } from '../objects.ts'
 import { LeaseLost } from '../outcomes.ts'
 import { servedAs } from '../served-as.ts'
 import { isTooLong } from '../upload-books.ts'
+import { ContentRefused } from '../verdict.ts'
 import { BLOCK_BYTES, type BlockPool, type Gatherer } from './block-pool.ts'
 import { asAway, isGone } from './errors.ts'
 import { PartBuffer } from './part-buffer.ts'
@@ -40,6 +40,10 @@ export type S3AppendRequest = {
   partSize: number
   /** What is stored of the part in which the upload's offset lies, from that part's first byte on. */
   tails: readonly TailRow[]
+  /** All of its bytes count, or none. */
+  isAtomic: boolean
+  /** Whether the upload is complete when it has its bytes up to `to`. */
+  endsUpload: (to: number) => boolean
   onReceived: (offset: number, size: number | null) => void
 }
 
@@ -115,12 +119,16 @@ export class S3Append implements Gatherer {
     try {
       const failure = await this.#receive(source)
       // More than was declared: finishing with the first part of it would call a wrong file complete.
-      if (!isTooLong(failure)) await this.#flush()
+      const countsNot =
+        isTooLong(failure) ||
+        failure instanceof ContentRefused ||
+        (this.#request.isAtomic && failure !== undefined)
+      if (!countsNot) await this.#flush()
       this.#isEnding = true
       // What is not sent any more nobody shall wait for.
       pool.give(this.#buffer.release())
       await this.#settle()
-      if (isTooLong(failure)) throw failure
+      if (countsNot) throw failure
       await this.#commitLast()
       if (this.#failure) throw this.#failure.error
       if (failure !== undefined) throw failure
@@ -187,9 +195,9 @@ export class S3Append implements Gatherer {
 
   /** Sends on its way whatever was gathered: the last part of the file, or a tail. */
   async #flush(): Promise<void> {
-    const { upload } = this.#request
+    const { endsUpload, upload } = this.#request
     if (this.#failure) return
-    const isComplete = this.#to === upload.size
+    const isComplete = endsUpload(this.#to)
     if (isComplete && (this.#buffer.size > 0 || this.#tails.length > 0 || upload.size === 0))
       await this.#sendPart()
     else if (this.#buffer.size > 0) this.#sendTail()
@@ -277,7 +285,7 @@ export class S3Append implements Gatherer {
   async #storeWhole(body: PartBuffer): Promise<string> {
     const { s3 } = this.#options
     const { upload } = this.#request
-    const as = await identified(body.head)
+    const as = await servedAsBy(body.head)
     this.#checkLease()
     return (await s3.put(upload.storage_key, body, as, { signal: this.#abort.signal })).etag
   }
@@ -306,7 +314,7 @@ export class S3Append implements Gatherer {
     const held = { id: upload.id, fence: lease.fence }
     const begun = await beginMultipart(db, { ...held, partSize })
     if (!begun) throw new LeaseLost()
-    const { id, isSure } = await s3.createMultipart(upload.storage_key, await identified(head))
+    const { id, isSure } = await s3.createMultipart(upload.storage_key, await servedAsBy(head))
     const record = async () => {
       if (await recordMultipart(db, { ...held, multipartId: id, isUnsure: begun.wasUnsure || !isSure }))
         return
@@ -392,12 +400,12 @@ export class S3Append implements Gatherer {
 
   /** While the request goes on, the ledger is told of every piece that follows the last without a gap. */
   #commitReady(): void {
-    const { upload, lease } = this.#request
-    if (this.#isEnding || this.#committing || this.#failure) return
+    const { endsUpload, isAtomic, upload, lease } = this.#request
+    if (isAtomic || this.#isEnding || this.#committing || this.#failure) return
     const ready = this.#storedPieces()
     const to = ready.at(-1)?.to
     // The last byte is committed by the append that finishes.
-    if (to === undefined || to === upload.size) return
+    if (to === undefined || endsUpload(to)) return
     const commit = async () => {
       await this.#recorded
       await this.#options.commits.checkpoint(upload, lease, to, rowsOf(ready))
@@ -412,11 +420,12 @@ export class S3Append implements Gatherer {
   }
 
   async #commitLast(): Promise<void> {
-    const { upload, lease } = this.#request
+    const { endsUpload, isAtomic, upload, lease } = this.#request
+    if (isAtomic && this.#failure) return
     const ready = this.#storedPieces()
     const to = ready.at(-1)?.to ?? upload.offset
-    // With nothing new there is nothing to commit, unless an empty file is to be finished.
-    if (ready.length === 0 && (to !== upload.size || this.#failure)) return
+    // With nothing new there is nothing to commit, unless the upload is to be finished.
+    if (ready.length === 0 && (!endsUpload(to) || this.#failure)) return
     await this.#recorded
     await this.#options.commits.lastAppend(upload, lease, to, rowsOf(ready))
     this.#isCommitted = true
@@ -457,9 +466,3 @@ const rowsOf = (pieces: readonly Piece[]) => ({
   parts: pieces.flatMap(({ stored }) => (stored && 'part' in stored ? [stored.part] : [])),
   tails: pieces.flatMap(({ stored }) => (stored && 'tail' in stored ? [stored.tail] : [])),
 })
-
-/** How an object is to be served by what its first bytes say; what they do not say nobody says. */
-async function identified(head: Uint8Array): Promise<ServedAs> {
-  const detected = (await fileTypeFromBuffer(head))?.mime
-  return servedAs((detected && formatOfType(FORMATS, detected)?.contentType) ?? null)
-}

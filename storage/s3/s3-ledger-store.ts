@@ -5,10 +5,11 @@ import type { Lease } from '../../ledger/lease-keeper.ts'
 import { countingTails, dropTails, giveUpTails, type TailRow } from '../../ledger/pieces.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { appendContext, requireLease } from '../append-context.ts'
-import type { Commits } from '../commits.ts'
+import { type Commits, endsUpload, isComplete } from '../commits.ts'
 import { BytesLost, type Objects } from '../objects.ts'
 import { LeaseLost, UploadNotFound } from '../outcomes.ts'
 import type { UploadBooks } from '../upload-books.ts'
+import { ContentRefused } from '../verdict.ts'
 import { BlockPool } from './block-pool.ts'
 import { choosePartSize } from './part-size.ts'
 import { clientConfig, type S3 } from './s3.ts'
@@ -60,7 +61,8 @@ export class S3LedgerStore extends S3Store {
 
   /** The upload's row exists by now; an empty file is complete as soon as it is created. */
   override async create(upload: Upload): Promise<Upload> {
-    if (this.#options.books.created(upload).size === 0) await this.#append(nothing(), 0)
+    const row = this.#options.books.created(upload)
+    if (endsUpload(row, 0)) await this.#append(nothing(), 0)
     return upload
   }
 
@@ -96,10 +98,10 @@ export class S3LedgerStore extends S3Store {
   }
 
   async #append(source: AsyncIterable<Uint8Array>, offset: number): Promise<number> {
-    const { upload, bodyLength, onReceived } = appendContext()
+    const { upload, bodyLength, isAtomic, onReceived } = appendContext()
     if (!upload) throw new UploadNotFound()
     // The last PATCH repeated: there is nothing to add and nothing to finish twice.
-    if (upload.state === 'received') {
+    if (isComplete(upload)) {
       for await (const _ of source) throw ERRORS.ERR_SIZE_EXCEEDED
       return offset
     }
@@ -115,10 +117,19 @@ export class S3LedgerStore extends S3Store {
           dropTails: (row, keys) => this.#dropTails(row, keys),
           giveUpTails: (row, held, keys) => this.#giveUpTails(row, held, keys),
         },
-        { upload, lease, partSize, tails, onReceived },
+        {
+          upload,
+          lease,
+          partSize,
+          tails,
+          isAtomic,
+          endsUpload: (to) => endsUpload(upload, to),
+          onReceived,
+        },
       )
       return await append.run(source)
     } catch (error) {
+      if (error instanceof ContentRefused) return await this.#options.commits.refuse(upload, lease, error)
       if (!(error instanceof BytesLost)) throw error
       this.#options.onError(error)
       return await this.#options.commits.lose(upload, lease)

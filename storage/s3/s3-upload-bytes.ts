@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type ConcatSource, concatSources, forgetConcat } from '../../ledger/concatenation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import {
@@ -13,6 +14,7 @@ import { BytesLost } from '../objects.ts'
 import type { UploadBytes } from '../storage.ts'
 import { isGone, isInvalidPart } from './errors.ts'
 import type { S3 } from './s3.ts'
+import { concatenate } from './s3-concat.ts'
 
 const COMPLETION_MS = 2_000
 
@@ -31,6 +33,8 @@ export class S3UploadBytes implements UploadBytes {
   async assemble(uploadId: UploadId): Promise<Head> {
     const upload = await uploadInBucket(this.#db, uploadId)
     if (!upload) throw new BytesLost('the upload is not in the ledger')
+    const sources = await concatSources(this.#db, uploadId)
+    if (sources.length > 0) return await this.#concatenate(uploadId, upload, sources)
     const { multipartId, size } = upload
     const head = multipartId === null ? await this.#whole(upload) : await this.#complete(upload, multipartId)
     if (head.size !== size)
@@ -51,6 +55,7 @@ export class S3UploadBytes implements UploadBytes {
     // Of a whole file that was stored without its request hearing so, nothing is known here.
     if (upload.offset !== upload.size) await expectLate(this.#db, uploadId, storageKey)
     await this.#forget(uploadId, upload)
+    await this.#releasePartials(uploadId)
   }
 
   async sweep(uploadId: UploadId): Promise<void> {
@@ -60,6 +65,30 @@ export class S3UploadBytes implements UploadBytes {
     if (upload.state !== 'open') await this.#abortStrays(upload)
     await this.#s3.remove(upload.droppedKeys)
     await forgetDropped(this.#db, uploadId, upload.droppedKeys)
+  }
+
+  /** A final upload: each of its partials becomes an object, and these one. */
+  async #concatenate(
+    uploadId: UploadId,
+    upload: UploadInBucket,
+    sources: readonly ConcatSource[],
+  ): Promise<Head> {
+    const { storageKey: key } = upload
+    const size = upload.size ?? 0
+    let head = await this.#s3.head(key)
+    // There already: somebody was interrupted after it was complete.
+    if (head?.size !== size) {
+      const partials = []
+      for (const { id, size, storageKey } of sources)
+        partials.push({ key: storageKey, size, etag: size === 0 ? '' : (await this.assemble(id)).etag })
+      await concatenate(this.#s3, this.#db, { id: uploadId, key, size }, partials)
+      head = await this.#s3.head(key)
+    }
+    if (head?.size !== size) throw new Error(`the object has ${head?.size} bytes where ${size} were joined`)
+    await this.#abortStrays({ ...upload, isUnsure: true, multipartId: null })
+    await this.#forget(uploadId, { ...upload, multipartId: 'any' })
+    await this.#releasePartials(uploadId)
+    return head
   }
 
   /** An object that was stored in one call, or is complete already. */
@@ -107,6 +136,11 @@ export class S3UploadBytes implements UploadBytes {
     for (const id of await this.#s3.openMultiparts(storageKey)) {
       if (id !== multipartId) await this.#s3.abortMultipart(storageKey, id)
     }
+  }
+
+  /** A job that came too early for the bytes of an ended partial has left them to us. */
+  async #releasePartials(finalId: UploadId): Promise<void> {
+    for (const id of await forgetConcat(this.#db, finalId)) await this.discard(id)
   }
 
   async #forget(uploadId: UploadId, upload: UploadInBucket): Promise<void> {

@@ -7,7 +7,7 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { ObjectMissing, type ReadOptions, type ServedAs } from '../objects.ts'
+import { type ByteRange, ObjectMissing, type ReadOptions, type ServedAs } from '../objects.ts'
 import { isGone, isMissing, translateS3Error } from './errors.ts'
 import { leastFor } from './part-size.ts'
 import { type Patience, retrying } from './retrying.ts'
@@ -133,6 +133,36 @@ export class S3 {
       patience,
     )
     return requireEtag(ETag)
+  }
+
+  /** Makes bytes of another object a part, without them passing through here. Returns the part's etag. */
+  async copyPart(
+    key: string,
+    multipartId: string,
+    partNumber: number,
+    from: { key: string; etag: string; range: ByteRange | undefined },
+  ): Promise<string> {
+    const { CopyPartResult } = await retrying(
+      (abortSignal) =>
+        this.client.uploadPartCopy(
+          {
+            Bucket: this.bucket,
+            Key: key,
+            UploadId: multipartId,
+            PartNumber: partNumber,
+            CopySource: this.#sourceOf(from.key),
+            CopySourceIfMatch: from.etag,
+            ...(from.range && { CopySourceRange: `bytes=${from.range.start}-${from.range.end}` }),
+          },
+          { abortSignal },
+        ),
+      {},
+    )
+    return requireEtag(CopyPartResult?.ETag)
+  }
+
+  #sourceOf(key: string): string {
+    return `${this.bucket}/${key.split('/').map(encodeURIComponent).join('/')}`
   }
 
   /** Makes the parts one object. Done again after it had succeeded it fails as if there were no such upload. */
@@ -275,7 +305,6 @@ export class S3 {
   async copy(from: string, to: string, servedAs: ServedAs, etag: string | null = null): Promise<void> {
     const source = await this.head(from)
     if (!source || (etag !== null && source.etag !== etag)) throw new ObjectMissing(from)
-    const CopySource = `${this.bucket}/${from.split('/').map(encodeURIComponent).join('/')}`
     if (source.size <= COPY_BYTES) {
       await retrying(
         (abortSignal) =>
@@ -283,7 +312,7 @@ export class S3 {
             {
               Bucket: this.bucket,
               Key: to,
-              CopySource,
+              CopySource: this.#sourceOf(from),
               CopySourceIfMatch: source.etag,
               MetadataDirective: 'REPLACE',
               ...headersOf(servedAs),
@@ -294,11 +323,11 @@ export class S3 {
       )
       return
     }
-    await this.#copyByParts({ CopySource, ...source }, to, servedAs)
+    await this.#copyByParts({ key: from, ...source }, to, servedAs)
   }
 
   async #copyByParts(
-    source: { CopySource: string; size: number; etag: string },
+    source: { key: string; size: number; etag: string },
     to: string,
     servedAs: ServedAs,
   ): Promise<void> {
@@ -311,23 +340,8 @@ export class S3 {
       for (let start = 0; start < source.size; start += partBytes) {
         const end = Math.min(start + partBytes, source.size) - 1
         const partNumber = parts.length + 1
-        const { CopyPartResult } = await retrying(
-          (abortSignal) =>
-            this.client.uploadPartCopy(
-              {
-                Bucket: this.bucket,
-                Key: to,
-                UploadId: id,
-                PartNumber: partNumber,
-                CopySource: source.CopySource,
-                CopySourceIfMatch: source.etag,
-                CopySourceRange: `bytes=${start}-${end}`,
-              },
-              { abortSignal },
-            ),
-          {},
-        )
-        parts.push({ partNumber, etag: requireEtag(CopyPartResult?.ETag) })
+        const etag = await this.copyPart(to, id, partNumber, { ...source, range: { start, end } })
+        parts.push({ partNumber, etag })
       }
       await this.completeMultipart(to, id, parts)
     } catch (error) {

@@ -7,13 +7,14 @@ export type Usage = {
   used_bytes: number
   open_uploads: number
   finished_uploads: number
+  open_partials: number
 }
 
 /** What the ledger counts for these owners; an owner without a row has used nothing. */
 export async function countedUsage(db: Ledger, owners: readonly string[]): Promise<Usage[]> {
   const rows = await db
     .selectFrom('quota_usage')
-    .select(['owner_id', 'reserved_bytes', 'used_bytes', 'open_uploads', 'finished_uploads'])
+    .select(['owner_id', 'reserved_bytes', 'used_bytes', 'open_uploads', 'finished_uploads', 'open_partials'])
     .where('owner_id', 'in', owners)
     .execute()
   return owners.map((owner) => rows.find((row) => row.owner_id === owner) ?? { ...NOTHING, owner_id: owner })
@@ -31,11 +32,13 @@ export async function impliedUsage(db: Ledger, owners: readonly string[]): Promi
            coalesce((select sum(size) from landfall.media m
                       where m.owner_id = o.owner_id and status <> 'rejected'), 0)::bigint as used_bytes,
            (select count(*) from landfall.uploads u
-             where u.owner_id = o.owner_id and state = 'open') as open_uploads,
+             where u.owner_id = o.owner_id and state = 'open' and not is_partial) as open_uploads,
+           (select count(*) from landfall.uploads u
+             where u.owner_id = o.owner_id and state = 'open' and is_partial) as open_partials,
            (select count(*) from landfall.media m
              where m.owner_id = o.owner_id and status <> 'rejected') as finished_uploads
       from unnest(${owners}::text[]) with ordinality as o (owner_id, position) order by position`.execute(db)
   return rows
 }
 
-const NOTHING = { reserved_bytes: 0, used_bytes: 0, open_uploads: 0, finished_uploads: 0 }
+const NOTHING = { reserved_bytes: 0, used_bytes: 0, open_uploads: 0, finished_uploads: 0, open_partials: 0 }

@@ -1,0 +1,55 @@
+import type { Answer, Interim } from './answer.ts'
+
+/** The server does otherwise than the requirement says. */
+export class Deviation extends Error {}
+
+/** Whether the requirement is met cannot be told here, and why. */
+export class NotApplicable extends Error {}
+
+export function skip(reason: string): never {
+  throw new NotApplicable(reason)
+}
+
+export function expectThat(isSo: boolean, otherwise: string): asserts isSo {
+  if (!isSo) throw new Deviation(otherwise)
+}
+
+/** The status, and what the server said with it where it refused. */
+export function describeAnswer({ status, body }: Answer): string {
+  const text = status >= 400 ? body.toString('utf8').trim().slice(0, 300) : ''
+  return text === '' ? String(status) : `${status} ${text}`
+}
+
+export function expectStatus(answer: Answer, ...allowed: readonly number[]): void {
+  expectThat(allowed.includes(answer.status), `expected ${allowed.join(' or ')}, got ${describeAnswer(answer)}`)
+}
+
+export function expectSuccess(answer: Answer): void {
+  expectThat(isSuccess(answer), `expected a 2xx, got ${describeAnswer(answer)}`)
+}
+
+/** Refused as the client's fault: a 5xx would invite it to try the same again. */
+export function expectRefusal(answer: Answer): void {
+  expectThat(isRefusal(answer), `expected a 4xx, got ${describeAnswer(answer)}`)
+}
+
+export const isSuccess = ({ status }: Answer) => status >= 200 && status < 300
+export const isRefusal = ({ status }: Answer) => status >= 400 && status < 500
+
+/** The value of a header that has to be there. */
+export function headerOf(answer: Answer | Interim, name: string): string {
+  const value = answer.headers.get(name)
+  expectThat(value !== undefined, `the ${answer.status} has no ${name}`)
+  return value
+}
+
+export function expectHeader(answer: Answer | Interim, name: string, wanted: string | RegExp): void {
+  const value = headerOf(answer, name)
+  const isWanted = typeof wanted === 'string' ? value === wanted : wanted.test(value)
+  expectThat(isWanted, `expected ${name}: ${wanted}, got "${value}" with ${answer.status}`)
+}
+
+export function expectNoHeader(answer: Answer | Interim, name: string): void {
+  const value = answer.headers.get(name)
+  expectThat(value === undefined, `the ${answer.status} has ${name}: ${value}`)
+}

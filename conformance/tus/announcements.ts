@@ -1,0 +1,104 @@
+import type { Answer } from '../answer.ts'
+import type { Need } from '../capabilities.ts'
+import { expectThat } from '../expectations.ts'
+import { mediaBytes, type Peer } from '../peer.ts'
+import { type Row, rowsOf } from '../row.ts'
+import { append, create, creation, METADATA, metadataOf, SIZE, send, terminate } from './client.ts'
+
+type Use = (peer: Peer) => Promise<boolean>
+
+const isCreated = (answer: Answer) => answer.status === 201
+
+/** What would be so only if the server had the extension. */
+const SIGNS: readonly (readonly [extension: Need, section: string, sign: string, use: Use])[] = [
+  [
+    'creation',
+    'Creation',
+    'creates uploads',
+    async (peer) =>
+      isCreated(
+        await send(peer, { method: 'POST', headers: { 'Upload-Length': String(SIZE), 'Upload-Metadata': METADATA } }),
+      ),
+  ],
+  [
+    'creation-defer-length',
+    'Creation',
+    'creates uploads of a length that is deferred',
+    async (peer) => isCreated(await creation(peer, { length: null })),
+  ],
+  [
+    'creation-with-upload',
+    'Creation With Upload',
+    'takes bytes with a creation',
+    async (peer) => {
+      const answer = await creation(peer, { body: mediaBytes(SIZE) })
+      return isCreated(answer) && answer.headers.get('Upload-Offset') === String(SIZE)
+    },
+  ],
+  [
+    'expiration',
+    'Expiration',
+    'says when uploads expire',
+    async (peer) => (await create(peer)).created.headers.get('Upload-Expires') !== undefined,
+  ],
+  [
+    'checksum',
+    'Checksum',
+    'answers a wrong checksum with 460',
+    async (peer) => {
+      const headers = { 'Upload-Checksum': `sha1 ${Buffer.alloc(20).toString('base64')}` }
+      return (await append(peer, await create(peer), { from: 0, headers })).status === 460
+    },
+  ],
+  [
+    'termination',
+    'Termination',
+    'removes uploads with 204',
+    async (peer) => (await terminate(peer, (await create(peer)).url)).status === 204,
+  ],
+  [
+    'concatenation',
+    'Concatenation',
+    'creates an upload out of two',
+    async (peer) => {
+      const headers = { 'Upload-Concat': 'partial' }
+      const [one, other] = [await create(peer, { headers }), await create(peer, { headers })]
+      for (const partial of [one, other]) await append(peer, partial, { from: 0 })
+      return isCreated(await concatenation(peer, `${one.url.pathname} ${other.url.pathname}`))
+    },
+  ],
+  [
+    'concatenation-unfinished',
+    'Concatenation',
+    'creates an upload out of one that is not complete',
+    async (peer) => {
+      const { url } = await create(peer, { headers: { 'Upload-Concat': 'partial' } })
+      return isCreated(await concatenation(peer, url.pathname))
+    },
+  ],
+]
+
+const concatenation = (peer: Peer, paths: string) =>
+  creation(peer, {
+    headers: {
+      'Upload-Length': undefined,
+      'Upload-Concat': `final;${paths}`,
+      'Upload-Metadata': metadataOf({ filename: 'clip.mp4', filetype: 'video/mp4' }),
+    },
+  })
+
+/** What a server does it also announces: clients look for it there. */
+export const announcementRows: readonly Row[] = SIGNS.flatMap(([extension, section, sign, use]) =>
+  rowsOf({ protocol: 'tus', section }, [
+    {
+      id: `tus-announces-${extension}`,
+      level: 'MUST',
+      requirement: `A server that ${sign} announces ${extension} in Tus-Extension.`,
+      async check(peer) {
+        // What is announced is tried by other rows.
+        if (peer.offers(extension)) return
+        expectThat(!(await use(peer)), `the server ${sign}, and does not announce ${extension}`)
+      },
+    },
+  ]),
+)

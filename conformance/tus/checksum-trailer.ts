@@ -1,0 +1,82 @@
+import type { Answer } from '../answer.ts'
+import { expectHeader, expectRefusal, expectStatus } from '../expectations.ts'
+import type { Peer } from '../peer.ts'
+import { type Row, rowsOf } from '../row.ts'
+import { checksumOf } from './checksum.ts'
+import { create, createFilled, expectOffset, OFFSET_STREAM, open, SIZE, type Upload } from './client.ts'
+
+type Piece = { from: number; to?: number; checksum: string }
+
+/** PATCH in chunks, the checksum after the last of them. */
+async function appendWithTrailer(peer: Peer, upload: Upload, { from, to, checksum }: Piece): Promise<Answer> {
+  const exchange = await open(peer, {
+    method: 'PATCH',
+    at: upload.url,
+    isChunked: true,
+    headers: { 'Upload-Offset': String(from), 'Content-Type': OFFSET_STREAM, Trailer: 'Upload-Checksum' },
+  })
+  const bytes = upload.bytes.subarray(from, to)
+  await exchange.send(bytes.subarray(0, bytes.byteLength / 2))
+  await exchange.send(bytes.subarray(bytes.byteLength / 2))
+  exchange.end({ 'Upload-Checksum': checksum })
+  return await exchange.answer
+}
+
+const checksum = (bytes: Uint8Array) => checksumOf(bytes)['Upload-Checksum']
+const WRONG = checksum(Buffer.from('other bytes'))
+
+export const checksumTrailerRows: readonly Row[] = rowsOf(
+  { protocol: 'tus', section: 'Checksum (trailer)', needs: ['creation', 'checksum', 'checksum-trailer'] },
+  [
+    {
+      id: 'tus-trailer-right',
+      level: 'MUST',
+      requirement: 'PATCH in chunks with the right checksum behind them succeeds.',
+      async check(peer) {
+        const upload = await create(peer)
+        const answer = await appendWithTrailer(peer, upload, { from: 0, checksum: checksum(upload.bytes) })
+        expectStatus(answer, 204)
+        expectHeader(answer, 'Upload-Offset', String(SIZE))
+      },
+    },
+    {
+      id: 'tus-trailer-wrong',
+      level: 'MUST',
+      requirement: 'PATCH in chunks with a wrong checksum behind them keeps nothing.',
+      async check(peer) {
+        const upload = await createFilled(peer, 1000)
+        expectRefusal(await appendWithTrailer(peer, upload, { from: 1000, to: 2000, checksum: WRONG }))
+        await expectOffset(peer, upload, 1000)
+      },
+    },
+    {
+      id: 'tus-trailer-wrong-at-end',
+      level: 'MUST',
+      requirement: 'A wrong checksum behind the last bytes does not complete the upload.',
+      async check(peer) {
+        const upload = await create(peer)
+        expectRefusal(await appendWithTrailer(peer, upload, { from: 0, checksum: WRONG }))
+        await expectOffset(peer, upload, 0)
+      },
+    },
+    {
+      id: 'tus-trailer-wrong-status',
+      level: 'MAY',
+      requirement: 'A wrong checksum in a trailer gets 460.',
+      async check(peer) {
+        const upload = await create(peer)
+        expectStatus(await appendWithTrailer(peer, upload, { from: 0, to: 1000, checksum: WRONG }), 460)
+      },
+    },
+    {
+      id: 'tus-trailer-unknown',
+      level: 'MUST',
+      requirement: 'An algorithm in a trailer that is not supported keeps nothing.',
+      async check(peer) {
+        const upload = await create(peer)
+        expectRefusal(await appendWithTrailer(peer, upload, { from: 0, to: 1000, checksum: 'nonesuch YWJj' }))
+        await expectOffset(peer, upload, 0)
+      },
+    },
+  ],
+)

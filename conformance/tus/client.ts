@@ -1,0 +1,117 @@
+import type { Answer } from '../answer.ts'
+import { describeAnswer, expectHeader, expectStatus, expectThat, headerOf } from '../expectations.ts'
+import { FILE, mediaBytes, type Peer, type PeerRequest } from '../peer.ts'
+import type { Exchange, RequestHeaders } from '../wire.ts'
+
+/** Requests of tus 1.0, for rows to vary. */
+
+export const VERSION = '1.0.0'
+export const OFFSET_STREAM = 'application/offset+octet-stream'
+/** Bytes of an upload whose size does not matter; servers may have a least one of some KB. */
+export const SIZE = 6000
+
+export type Upload = { url: URL; bytes: Buffer; created: Answer }
+
+const asTus = (request: PeerRequest): PeerRequest => ({
+  ...request,
+  headers: { 'Tus-Resumable': VERSION, ...request.headers },
+})
+
+export const send = (peer: Peer, request: PeerRequest): Promise<Answer> => peer.send(asTus(request))
+export const open = (peer: Peer, request: PeerRequest): Promise<Exchange> => peer.open(asTus(request))
+
+const pair = ([key, value]: readonly [string, string]) => `${key} ${Buffer.from(value).toString('base64')}`
+
+/** Metadata in the form of its header. */
+export const metadataOf = (entries: Readonly<Record<string, string>>) =>
+  Object.entries(entries).map(pair).join(',')
+
+/** What names the file to servers that ask for it. */
+export const METADATA = metadataOf({ filename: FILE.name, filetype: FILE.type })
+
+export type Creation = {
+  /** Upload-Length; null defers it. */
+  length?: number | null
+  headers?: RequestHeaders
+  body?: Uint8Array
+  isChunked?: boolean
+}
+
+/** POST to the creation URL, whatever it answers. */
+export async function creation(peer: Peer, { length = SIZE, headers, body, isChunked }: Creation = {}): Promise<Answer> {
+  const answer = await send(peer, {
+    method: 'POST',
+    headers: {
+      ...(length === null ? { 'Upload-Defer-Length': '1' } : { 'Upload-Length': String(length) }),
+      'Upload-Metadata': METADATA,
+      ...(body ? { 'Content-Type': OFFSET_STREAM } : {}),
+      ...headers,
+    },
+    body,
+    isChunked,
+  })
+  const location = answer.headers.get('Location')
+  if (location !== undefined && answer.status === 201) peer.locate(location)
+  return answer
+}
+
+/** An upload that rows can go on with; `bytes` is what belongs in it. */
+export async function create(peer: Peer, options: Creation & { bytes?: Buffer } = {}): Promise<Upload> {
+  peer.needs('creation')
+  const { bytes = mediaBytes(options.length ?? SIZE) } = options
+  const created = await creation(peer, { length: bytes.byteLength, ...options })
+  expectThat(created.status === 201, `no upload could be created: ${describeAnswer(created)}`)
+  return { url: peer.locate(headerOf(created, 'Location')), bytes, created }
+}
+
+type Piece = { from: number; to?: number; headers?: RequestHeaders; isChunked?: boolean; method?: string }
+
+/** PATCH with the bytes of the upload that belong there, whatever it answers. */
+export async function append(peer: Peer, upload: Upload, piece: Piece): Promise<Answer> {
+  const { from, to = upload.bytes.byteLength, headers, isChunked, method = 'PATCH' } = piece
+  return await send(peer, {
+    method,
+    at: upload.url,
+    headers: { 'Upload-Offset': String(from), 'Content-Type': OFFSET_STREAM, ...headers },
+    body: upload.bytes.subarray(from, to),
+    isChunked,
+  })
+}
+
+/** An upload that has its first so many bytes. */
+export async function createFilled(
+  peer: Peer,
+  filled: number,
+  options: Creation & { bytes?: Buffer } = {},
+): Promise<Upload & { appended: Answer }> {
+  const upload = await create(peer, options)
+  const appended = await append(peer, upload, { from: 0, to: filled })
+  expectThat(appended.status === 204, `no bytes could be appended: ${describeAnswer(appended)}`)
+  return { ...upload, appended }
+}
+
+export const head = (peer: Peer, url: URL): Promise<Answer> => send(peer, { method: 'HEAD', at: url })
+export const terminate = (peer: Peer, url: URL): Promise<Answer> => send(peer, { method: 'DELETE', at: url })
+
+/** Upload-Offset as HEAD tells it. */
+export async function offsetOf(peer: Peer, upload: Pick<Upload, 'url'>): Promise<number> {
+  const answer = await head(peer, upload.url)
+  expectStatus(answer, 200, 204)
+  expectHeader(answer, 'Upload-Offset', /^\d+$/)
+  return Number(headerOf(answer, 'Upload-Offset'))
+}
+
+export async function expectOffset(peer: Peer, upload: Pick<Upload, 'url'>, wanted: number): Promise<void> {
+  const offset = await offsetOf(peer, upload)
+  expectThat(offset === wanted, `expected the upload to stand at ${wanted}, it stands at ${offset}`)
+}
+
+/** Asks until it is so: what a server does after a connection broke takes it a moment. */
+export async function eventually(isSo: () => Promise<boolean>, timeoutMs = 5000): Promise<boolean> {
+  const deadline = Date.now() + timeoutMs
+  while (!(await isSo())) {
+    if (Date.now() > deadline) return false
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  return true
+}

@@ -1,0 +1,322 @@
+import type { Answer } from '../answer.ts'
+import {
+  describeAnswer,
+  expectHeader,
+  expectNoHeader,
+  expectRefusal,
+  expectStatus,
+  expectThat,
+  headerOf,
+  isSuccess,
+  skip,
+} from '../expectations.ts'
+import { mediaBytes, type Peer } from '../peer.ts'
+import { type Row, rowsOf } from '../row.ts'
+import type { RequestHeaders } from '../wire.ts'
+import { append, create, creation, eventually, head, METADATA, metadataOf, type Upload } from './client.ts'
+
+const PARTIAL = { 'Upload-Concat': 'partial', 'Upload-Metadata': undefined }
+const PIECE = 3000
+
+/** Partial uploads that hold the bytes in this order, so many of each; they have no metadata. */
+async function createPartials(peer: Peer, bytes: Buffer, headers: RequestHeaders = {}): Promise<Upload[]> {
+  const partials: Upload[] = []
+  for (let at = 0; at < bytes.byteLength; at += PIECE) {
+    const piece = bytes.subarray(at, at + PIECE)
+    partials.push(await create(peer, { bytes: piece, headers: { ...PARTIAL, ...headers } }))
+  }
+  return partials
+}
+
+async function fill(peer: Peer, partials: readonly Upload[]): Promise<void> {
+  for (const partial of partials) expectStatus(await append(peer, partial, { from: 0 }), 204)
+}
+
+const concatOf = (partials: readonly Upload[], spell = (url: URL) => url.pathname) =>
+  `final;${partials.map(({ url }) => spell(url)).join(' ')}`
+
+/** POST of a final upload, whatever it answers. */
+const concatenation = (peer: Peer, concat: string, headers: RequestHeaders = {}): Promise<Answer> =>
+  creation(peer, { headers: { 'Upload-Length': undefined, 'Upload-Concat': concat, ...headers } })
+
+/** A final upload that must come about. */
+async function concatenate(peer: Peer, concat: string, headers: RequestHeaders = {}): Promise<URL> {
+  const answer = await concatenation(peer, concat, headers)
+  expectThat(answer.status === 201, `no final upload could be created: ${describeAnswer(answer)}`)
+  return peer.locate(headerOf(answer, 'Location'))
+}
+
+/** HEAD on a final upload whose concatenation has ended. */
+async function headOfFinal(peer: Peer, url: URL): Promise<Answer> {
+  await eventually(async () => (await head(peer, url)).headers.get('Upload-Offset') !== undefined, 15_000)
+  const answer = await head(peer, url)
+  expectStatus(answer, 200, 204)
+  return answer
+}
+
+/** Two partial uploads with all their bytes, and the final one made of them. */
+async function createFinal(peer: Peer) {
+  const bytes = mediaBytes(2 * PIECE)
+  const partials = await createPartials(peer, bytes)
+  await fill(peer, partials)
+  const concat = concatOf(partials)
+  return { bytes, partials, concat, url: await concatenate(peer, concat) }
+}
+
+export const partialRows: readonly Row[] = rowsOf(
+  { protocol: 'tus', section: 'Concatenation', needs: ['creation', 'concatenation'] },
+  [
+    {
+      id: 'tus-partial-creation',
+      level: 'MUST',
+      requirement: 'A partial upload is created and filled like any other.',
+      check: async (peer) => await fill(peer, await createPartials(peer, mediaBytes(PIECE))),
+    },
+    {
+      id: 'tus-partial-head',
+      level: 'MUST',
+      requirement: 'HEAD on a partial upload has Upload-Concat: partial, its Upload-Offset and its Upload-Length.',
+      async check(peer) {
+        const partials = await createPartials(peer, mediaBytes(PIECE))
+        for (const { url } of partials) {
+          const answer = await head(peer, url)
+          expectHeader(answer, 'Upload-Concat', 'partial')
+          expectHeader(answer, 'Upload-Offset', '0')
+          expectHeader(answer, 'Upload-Length', String(PIECE))
+        }
+      },
+    },
+    {
+      id: 'tus-partial-malformed',
+      level: 'SHOULD',
+      requirement: 'A creation whose Upload-Concat is neither "partial" nor "final;…" is refused.',
+      async check(peer) {
+        for (const concat of ['', 'half', 'final', 'final;']) {
+          expectRefusal(await creation(peer, { headers: { 'Upload-Concat': concat } }))
+        }
+      },
+    },
+  ],
+)
+
+export const finalRows: readonly Row[] = rowsOf(
+  { protocol: 'tus', section: 'Concatenation', needs: ['creation', 'concatenation'] },
+  [
+    {
+      id: 'tus-final-creation',
+      level: 'MUST',
+      requirement: 'A final upload of complete partial ones is created with 201 and has a Location.',
+      async check(peer) {
+        const { url } = await createFinal(peer)
+        expectStatus(await head(peer, url), 200, 204)
+      },
+    },
+    {
+      id: 'tus-final-head',
+      level: 'MUST',
+      requirement: 'After concatenation HEAD has Upload-Offset and Upload-Length, both the sum of the partial lengths.',
+      async check(peer) {
+        const answer = await headOfFinal(peer, (await createFinal(peer)).url)
+        expectHeader(answer, 'Upload-Length', String(2 * PIECE))
+        expectHeader(answer, 'Upload-Offset', String(2 * PIECE))
+      },
+    },
+    {
+      id: 'tus-final-head-concat',
+      level: 'MUST',
+      requirement: 'HEAD on a final upload gives Upload-Concat back as its creation had it.',
+      async check(peer) {
+        const { url, concat } = await createFinal(peer)
+        expectHeader(await head(peer, url), 'Upload-Concat', concat)
+      },
+    },
+    {
+      id: 'tus-final-patch',
+      level: 'MUST',
+      requirement: 'PATCH on a final upload gets 403 and changes nothing.',
+      async check(peer) {
+        const { url, bytes } = await createFinal(peer)
+        await headOfFinal(peer, url)
+        for (const from of [0, 2 * PIECE]) {
+          const upload = { url, bytes: Buffer.concat([bytes, bytes]), created: await head(peer, url) }
+          expectStatus(await append(peer, upload, { from, to: from + 100 }), 403)
+        }
+        expectHeader(await head(peer, url), 'Upload-Offset', String(2 * PIECE))
+      },
+    },
+    {
+      id: 'tus-final-order',
+      level: 'MUST',
+      requirement: 'The bytes of a final upload are those of the partial ones, in the order of the list.',
+      async check(peer) {
+        const { url, bytes } = await createFinal(peer)
+        await headOfFinal(peer, url)
+        const content = await peer.send({ method: 'GET', at: url })
+        if (!isSuccess(content)) skip('the server does not give the bytes of an upload back by GET')
+        expectThat(content.body.equals(bytes), 'the final upload has other bytes')
+      },
+    },
+    {
+      id: 'tus-final-metadata',
+      level: 'MUST',
+      requirement: 'A final upload has the metadata of its own creation.',
+      async check(peer) {
+        expectHeader(await headOfFinal(peer, (await createFinal(peer)).url), 'Upload-Metadata', METADATA)
+      },
+    },
+    {
+      id: 'tus-final-metadata-of-partials',
+      level: 'MUST',
+      requirement: 'The metadata of partial uploads does not become that of the final one.',
+      async check(peer) {
+        const sent = `${METADATA},${metadataOf({ piece: 'one' })}`
+        const partials = await createPartials(peer, mediaBytes(PIECE), { 'Upload-Metadata': sent })
+        await fill(peer, partials)
+        const url = await concatenate(peer, concatOf(partials), { 'Upload-Metadata': METADATA })
+        const metadata = (await headOfFinal(peer, url)).headers.get('Upload-Metadata')
+        expectThat(!/(^|,) *piece( |,|$)/.test(metadata ?? ''), `the final upload has metadata "${metadata}"`)
+      },
+    },
+    ...(
+      [
+        ['relative', (url: URL) => url.pathname],
+        ['absolute', (url: URL) => url.href],
+      ] as const
+    ).map(([spelling, spell]) => ({
+      id: `tus-final-urls-${spelling}`,
+      level: 'MUST' as const,
+      requirement: `The URLs of partial uploads may be ${spelling}.`,
+      check: async (peer: Peer) => {
+        const partials = await createPartials(peer, mediaBytes(2 * PIECE))
+        await fill(peer, partials)
+        const url = await concatenate(peer, concatOf(partials, spell))
+        expectHeader(await headOfFinal(peer, url), 'Upload-Length', String(2 * PIECE))
+      },
+    })),
+    {
+      id: 'tus-final-same-twice',
+      level: 'MAY',
+      requirement: 'A list may name the same partial upload more than once.',
+      async check(peer) {
+        const partials = await createPartials(peer, mediaBytes(PIECE))
+        await fill(peer, partials)
+        const url = await concatenate(peer, concatOf([...partials, ...partials]))
+        expectHeader(await headOfFinal(peer, url), 'Upload-Length', String(2 * PIECE))
+      },
+    },
+    {
+      id: 'tus-final-used-twice',
+      level: 'MAY',
+      requirement: 'A partial upload may become part of several final ones.',
+      async check(peer) {
+        const { concat, url } = await createFinal(peer)
+        await headOfFinal(peer, url)
+        const other = await concatenate(peer, concat)
+        expectHeader(await headOfFinal(peer, other), 'Upload-Length', String(2 * PIECE))
+      },
+    },
+    {
+      id: 'tus-final-of-unknown',
+      level: 'SHOULD',
+      requirement: 'A final upload of something that does not exist is refused.',
+      async check(peer) {
+        const partials = await createPartials(peer, mediaBytes(PIECE))
+        await fill(peer, partials)
+        const missing = partials.map((partial) => ({ ...partial, url: peer.unknownUrl(partial.url) }))
+        expectRefusal(await concatenation(peer, concatOf([...partials, ...missing])))
+      },
+    },
+    {
+      id: 'tus-final-termination',
+      level: 'MUST',
+      requirement: 'DELETE on a final upload gets 204.',
+      needs: ['termination'],
+      async check(peer) {
+        const { url } = await createFinal(peer)
+        await headOfFinal(peer, url)
+        expectStatus(await peer.send({ method: 'DELETE', at: url, headers: { 'Tus-Resumable': '1.0.0' } }), 204)
+      },
+    },
+  ],
+)
+
+export const unfinishedRows: readonly Row[] = rowsOf(
+  {
+    protocol: 'tus',
+    section: 'Concatenation (unfinished)',
+    needs: ['creation', 'concatenation', 'concatenation-unfinished'],
+  },
+  [
+    {
+      id: 'tus-unfinished-creation',
+      level: 'MUST',
+      requirement: 'A final upload may be created before its partial ones are complete.',
+      check: async (peer) =>
+        void (await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))),
+    },
+    {
+      id: 'tus-unfinished-head-offset',
+      level: 'SHOULD',
+      requirement: 'HEAD on a final upload has no Upload-Offset before concatenation.',
+      async check(peer) {
+        const url = await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))
+        expectNoHeader(await head(peer, url), 'Upload-Offset')
+      },
+    },
+    {
+      id: 'tus-unfinished-head-length',
+      level: 'MUST',
+      requirement: 'HEAD on a final upload tells its length before concatenation, when all partial lengths are known.',
+      async check(peer) {
+        const url = await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))
+        expectHeader(await head(peer, url), 'Upload-Length', String(2 * PIECE))
+      },
+    },
+    {
+      id: 'tus-unfinished-head-concat',
+      level: 'MUST',
+      requirement: 'HEAD on a final upload gives Upload-Concat back before concatenation, too.',
+      async check(peer) {
+        const concat = concatOf(await createPartials(peer, mediaBytes(2 * PIECE)))
+        expectHeader(await head(peer, await concatenate(peer, concat)), 'Upload-Concat', concat)
+      },
+    },
+    {
+      id: 'tus-unfinished-patch',
+      level: 'MUST',
+      requirement: 'PATCH on a final upload gets 403 before concatenation, and partial ones stay as they are.',
+      async check(peer) {
+        const bytes = mediaBytes(2 * PIECE)
+        const partials = await createPartials(peer, bytes)
+        const url = await concatenate(peer, concatOf(partials))
+        const answer = await append(peer, { url, bytes, created: await head(peer, url) }, { from: 0 })
+        expectStatus(answer, 403)
+        for (const partial of partials) expectHeader(await head(peer, partial.url), 'Upload-Offset', '0')
+      },
+    },
+    {
+      id: 'tus-unfinished-finished',
+      level: 'MUST',
+      requirement: 'A final upload is complete when its partial ones are, in whatever order they become so.',
+      async check(peer) {
+        const partials = await createPartials(peer, mediaBytes(3 * PIECE))
+        const url = await concatenate(peer, concatOf(partials))
+        await fill(peer, partials.toReversed())
+        expectHeader(await headOfFinal(peer, url), 'Upload-Offset', String(3 * PIECE))
+      },
+    },
+    {
+      id: 'tus-unfinished-too-large',
+      level: 'MUST',
+      requirement: 'A final upload of more than the largest size gets 413.',
+      needs: ['max-size'],
+      async check(peer) {
+        const length = peer.capabilities.maxSize ?? 0
+        const created = await creation(peer, { length, headers: PARTIAL })
+        if (created.status !== 201) skip(`no partial upload of the largest size: ${describeAnswer(created)}`)
+        const { pathname } = peer.locate(headerOf(created, 'Location'))
+        expectStatus(await concatenation(peer, `final;${pathname} ${pathname}`), 413)
+      },
+    },
+  ],
+)

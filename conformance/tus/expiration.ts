@@ -1,0 +1,72 @@
+import { expectStatus, expectThat, headerOf, skip } from '../expectations.ts'
+import type { Answer } from '../answer.ts'
+import { type Row, rowsOf } from '../row.ts'
+import { append, create, createFilled, head } from './client.ts'
+
+/** RFC 9110 § 5.6.7: the one form of a date that may be sent. */
+const IMF_DATE =
+  /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d{2}:\d{2}:\d{2} GMT$/
+/** As long as a row waits for an upload to expire. */
+const PATIENCE_MS = 20_000
+
+function expiryOf(answer: Answer): number {
+  const text = headerOf(answer, 'Upload-Expires')
+  expectThat(IMF_DATE.test(text), `Upload-Expires is "${text}", not a date as in "Wed, 25 Jun 2014 16:00:00 GMT"`)
+  return Date.parse(text)
+}
+
+/** The URL of an upload that expired while we waited; skips where that takes too long. */
+async function expired(...[peer]: Parameters<Row['check']>): Promise<Awaited<ReturnType<typeof createFilled>>> {
+  const upload = await createFilled(peer, 1000)
+  const left = expiryOf(upload.appended) - Date.now()
+  if (left > PATIENCE_MS) skip(`uploads expire after ${Math.round(left / 1000)} s, which is too long to wait`)
+  // The date has whole seconds, and clocks differ.
+  await new Promise((resolve) => setTimeout(resolve, Math.max(left, 0) + 2000))
+  return upload
+}
+
+export const expirationRows: readonly Row[] = rowsOf(
+  { protocol: 'tus', section: 'Expiration', needs: ['creation', 'expiration'] },
+  [
+    {
+      id: 'tus-expires-in-creation',
+      level: 'MUST',
+      requirement: 'The answer to a creation says in Upload-Expires when the upload expires, if that is known by then.',
+      check: async (peer) => void expiryOf((await create(peer)).created),
+    },
+    {
+      id: 'tus-expires-in-patch',
+      level: 'MUST',
+      requirement: 'The answer to each PATCH of an unfinished upload says in Upload-Expires when it expires.',
+      async check(peer) {
+        const upload = await createFilled(peer, 1000)
+        expiryOf(upload.appended)
+        expiryOf(await append(peer, upload, { from: 1000, to: 2000 }))
+      },
+    },
+    {
+      id: 'tus-expires-in-future',
+      level: 'MUST',
+      requirement: 'Upload-Expires of an upload that was just created is in the future.',
+      async check(peer) {
+        const expiry = expiryOf((await create(peer)).created)
+        expectThat(expiry > Date.now() - 1000, `a new upload expired at ${new Date(expiry).toUTCString()}`)
+      },
+    },
+    {
+      id: 'tus-expires-head-after',
+      level: 'SHOULD',
+      requirement: 'HEAD on an upload that expired gets 404 or 410.',
+      async check(peer) {
+        const { url } = await expired(peer)
+        expectStatus(await head(peer, url), 404, 410)
+      },
+    },
+    {
+      id: 'tus-expires-patch-after',
+      level: 'SHOULD',
+      requirement: 'PATCH on an upload that expired gets 404 or 410.',
+      check: async (peer) => expectStatus(await append(peer, await expired(peer), { from: 1000 }), 404, 410),
+    },
+  ],
+)

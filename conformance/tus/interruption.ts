@@ -1,0 +1,129 @@
+import { expectHeader, expectStatus, expectThat } from '../expectations.ts'
+import { mediaBytes, type Peer } from '../peer.ts'
+import { type Row, rowsOf } from '../row.ts'
+import type { Exchange } from '../wire.ts'
+import {
+  append,
+  create,
+  eventually,
+  expectOffset,
+  head,
+  OFFSET_STREAM,
+  offsetOf,
+  open,
+  SIZE,
+  type Upload,
+} from './client.ts'
+
+/** Enough that a server that buffers stores something of it. */
+const LONG = 400_000
+
+const openAppend = (peer: Peer, upload: Upload, length: number, headers = {}): Promise<Exchange> =>
+  open(peer, {
+    method: 'PATCH',
+    at: upload.url,
+    length,
+    headers: { 'Upload-Offset': '0', 'Content-Type': OFFSET_STREAM, ...headers },
+  })
+
+/** An upload whose first PATCH broke off when half of its bytes were sent. */
+async function createCut(peer: Peer): Promise<Upload> {
+  const upload = await create(peer, { bytes: mediaBytes(LONG) })
+  const exchange = await openAppend(peer, upload, LONG)
+  await exchange.send(upload.bytes.subarray(0, LONG / 2))
+  exchange.cut()
+  return upload
+}
+
+export const interruptionRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'PATCH' }, [
+  {
+    id: 'tus-patch-cut-kept',
+    level: 'SHOULD',
+    requirement: 'Of a PATCH whose connection breaks, as much as possible of what was received is kept.',
+    async check(peer) {
+      const upload = await createCut(peer)
+      const isKept = await eventually(async () => (await offsetOf(peer, upload)) > 0)
+      expectThat(isKept, `${LONG / 2} bytes were sent before the connection broke, and none of them is kept`)
+    },
+  },
+  {
+    id: 'tus-patch-cut-resumed',
+    level: 'MUST',
+    requirement: 'After a connection broke, the offset that HEAD tells is where the upload goes on, to its end.',
+    async check(peer) {
+      const upload = await createCut(peer)
+      let resumed = await append(peer, upload, { from: await offsetOf(peer, upload) })
+      // The server may have heard of the break after HEAD; then it stands further on.
+      if (resumed.status === 409 || resumed.status === 423) {
+        await eventually(async () => (await head(peer, upload.url)).status !== 423)
+        resumed = await append(peer, upload, { from: await offsetOf(peer, upload) })
+      }
+      expectStatus(resumed, 204)
+      expectHeader(resumed, 'Upload-Offset', String(LONG))
+    },
+  },
+  {
+    id: 'tus-patch-cut-incomplete',
+    level: 'MUST',
+    requirement: 'The offset never tells more bytes than were sent.',
+    async check(peer) {
+      const upload = await createCut(peer)
+      const offset = await offsetOf(peer, upload)
+      expectThat(offset <= LONG / 2, `${LONG / 2} bytes were sent, ${offset} are said to be there`)
+    },
+  },
+  {
+    id: 'tus-patch-resumed-over-open',
+    level: 'SHOULD',
+    requirement: 'A client that comes back while the server still waits for its old request can go on.',
+    async check(peer) {
+      const upload = await create(peer)
+      const old = await openAppend(peer, upload, SIZE)
+      await old.send(upload.bytes.subarray(0, 1000))
+      const isFree = await eventually(async () => (await head(peer, upload.url)).status < 300, 15_000)
+      expectThat(isFree, 'HEAD finds the upload locked for 15 s after the client came back')
+      const answer = await append(peer, upload, { from: await offsetOf(peer, upload) })
+      expectStatus(answer, 204)
+      expectHeader(answer, 'Upload-Offset', String(SIZE))
+    },
+  },
+  {
+    id: 'tus-patch-concurrent',
+    level: 'MUST',
+    requirement: 'Of PATCH requests at the same offset at the same time one at most succeeds.',
+    async check(peer) {
+      const upload = await create(peer)
+      const answers = await Promise.allSettled([1, 2, 3].map(() => append(peer, upload, { from: 0, to: 3000 })))
+      const statuses = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value.status : 'cut'))
+      const accepted = statuses.filter((status) => status === 204).length
+      expectThat(accepted <= 1, `three PATCH requests at one offset were answered ${statuses.join(', ')}`)
+      const offset = await offsetOf(peer, upload)
+      expectThat(offset <= 3000, `3000 bytes were sent thrice for one place, and the upload stands at ${offset}`)
+      expectStatus(await append(peer, upload, { from: offset }), 204)
+      await expectOffset(peer, upload, SIZE)
+    },
+  },
+  {
+    id: 'tus-patch-continue',
+    level: 'SHOULD',
+    requirement: 'A client that expects it (Expect: 100-continue) is told to go on before it sends.',
+    async check(peer) {
+      const upload = await create(peer)
+      const exchange = await openAppend(peer, upload, SIZE, { Expect: '100-continue' })
+      const interim = await exchange.interimThat(({ status }) => status === 100, 5000)
+      expectThat(interim !== undefined, 'no 100 (Continue) within 5 s')
+      await exchange.send(upload.bytes)
+      expectStatus(await exchange.answer, 204)
+    },
+  },
+  {
+    id: 'tus-patch-refused-early',
+    level: 'SHOULD',
+    requirement: 'A PATCH that is refused for its headers is answered before the client has sent the body.',
+    async check(peer) {
+      const upload = await create(peer)
+      const exchange = await openAppend(peer, upload, SIZE, { Expect: '100-continue', 'Upload-Offset': '5' })
+      expectStatus(await exchange.answer, 409)
+    },
+  },
+])

@@ -1,0 +1,120 @@
+import type { Format } from '../storage/formats.ts'
+import { earlyVerdict } from '../storage/headers/early-verdict.ts'
+import { type HeaderReader, headerReaderFor } from '../storage/headers/header-reader.ts'
+import { type Claims, detectType, HEAD_BYTES, judgeType } from '../storage/identification.ts'
+import type { MediaLimits } from '../storage/media-limits.ts'
+import { ContentRefused } from '../storage/verdict.ts'
+
+export type ContentPolicy = { allowedFormats: readonly Format[]; limits: MediaLimits }
+
+/** Fewer bytes, unless they are all of a file, are not judged: what they begin like they may not be. */
+const ENOUGH_BYTES = 1024
+
+/**
+ * Passes on the bytes of an upload from its first one on. Not a byte goes on before the first ones have told what
+ * the file is; then its header, as far as it stands in front, is read as it passes. Fails with `ContentRefused`
+ * as soon as it is clear that the file will not be accepted. What cannot be told here its processing finds out.
+ */
+export async function* inspectContent(
+  source: AsyncIterable<Uint8Array>,
+  upload: Claims & { size: number | null },
+  policy: ContentPolicy,
+): AsyncGenerator<Uint8Array> {
+  const head = new Head(upload.size)
+  let header: HeaderVerdict | undefined
+  let isJudged = false
+  const judge = async () => {
+    isJudged = true
+    header = await judgeHead(head.bytes, upload, policy)
+    for (const chunk of head.chunks) header?.push(chunk)
+  }
+  let failure: { error: unknown } | undefined
+  try {
+    for await (const chunk of source) {
+      if (isJudged) {
+        header?.push(chunk)
+        yield chunk
+        continue
+      }
+      head.add(chunk)
+      if (!head.isFull) continue
+      await judge()
+      yield* head.take()
+    }
+  } catch (error) {
+    if (isJudged) throw error
+    failure = { error }
+  }
+  if (isJudged) return
+  // The body is over, and the file is not: enough may be there all the same.
+  if (!failure && head.bytes.length >= ENOUGH_BYTES) await judge()
+  yield* head.take()
+  if (failure) throw failure.error
+}
+
+/** The first bytes, held back until there are enough of them. */
+class Head {
+  chunks: Uint8Array[] = []
+  #size = 0
+  readonly #enough: number
+
+  constructor(fileSize: number | null) {
+    this.#enough = Math.min(fileSize ?? HEAD_BYTES, HEAD_BYTES)
+  }
+
+  add(chunk: Uint8Array): void {
+    this.chunks.push(chunk)
+    this.#size += chunk.byteLength
+  }
+
+  get isFull(): boolean {
+    return this.#size >= this.#enough
+  }
+
+  get bytes(): Uint8Array {
+    const [first] = this.chunks
+    const all = this.chunks.length === 1 && first ? first : Buffer.concat(this.chunks)
+    return all.subarray(0, HEAD_BYTES)
+  }
+
+  /** Gives the chunks away: who takes one may free its memory. */
+  take(): Uint8Array[] {
+    const chunks = this.chunks
+    this.chunks = []
+    return chunks
+  }
+}
+
+async function judgeHead(
+  head: Uint8Array,
+  upload: Claims,
+  { allowedFormats, limits }: ContentPolicy,
+): Promise<HeaderVerdict | undefined> {
+  const judged = judgeType(await detectType(head), upload, allowedFormats)
+  if ('verdict' in judged) throw new ContentRefused(judged.verdict)
+  const { contentType, kind } = judged.format
+  const reader = headerReaderFor(contentType)
+  return reader && new HeaderVerdict(reader, kind, limits)
+}
+
+/** Judges a file by its header while that arrives. */
+class HeaderVerdict {
+  #reader: HeaderReader | undefined
+  readonly #kind: Format['kind']
+  readonly #limits: MediaLimits
+
+  constructor(reader: HeaderReader, kind: Format['kind'], limits: MediaLimits) {
+    this.#reader = reader
+    this.#kind = kind
+    this.#limits = limits
+  }
+
+  /** Fails with `ContentRefused`. */
+  push(chunk: Uint8Array): void {
+    if (!this.#reader) return
+    this.#reader.push(chunk)
+    const verdict = earlyVerdict(this.#reader.facts, this.#kind, this.#limits)
+    if (verdict) throw new ContentRefused(verdict)
+    if (this.#reader.isDone) this.#reader = undefined
+  }
+}

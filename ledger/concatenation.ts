@@ -1,0 +1,269 @@
+import { sql } from 'kysely'
+import type { CreateResult, NewUpload } from './creation.ts'
+import type { Ledger, LedgerTransaction } from './database.ts'
+import { type MediaId, newMediaId, type OwnerId, type UploadId } from './ids.ts'
+import { recordPieces } from './pieces.ts'
+import { type QuotaDefaults, readQuota } from './quotas.ts'
+import type { Append, AppendResult, Enqueue, UploadRow } from './uploads.ts'
+
+// tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be
+// used again until it expires. A final is `open` as long as one of its partials is incomplete; no bytes are ever
+// sent to it. Bytes are accounted once: a final takes over the reservations of its partials, but of each only one
+// final does, and a second one needs room of its own.
+
+/** Used partials are kept this long, for a client that did not hear of its final and asks for it again. */
+const USED_PARTIALS_KEPT_MS = 15 * 60_000
+
+export type NewFinal = Omit<NewUpload, 'size' | 'reservedBytes' | 'isPartial'> & {
+  /** In the order of the file; the same one may be there several times. */
+  partials: readonly UploadId[]
+}
+
+export type CreateFinalResult =
+  | CreateResult
+  /** One is not there any more, somebody else's, or no partial upload. */
+  | { kind: 'no-such-partial' }
+  /** The length of one is not declared yet. */
+  | { kind: 'unknown-length' }
+  /** Bytes of all of them together. */
+  | { kind: 'wrong-size'; size: number }
+
+/** Whatever concerns several uploads of an owner takes turns: they lock rows of each other in any order. */
+const takeTurns = (trx: LedgerTransaction, ownerId: OwnerId) =>
+  sql`select pg_advisory_xact_lock(hashtextextended('landfall.concat ' || ${ownerId}, 0))`.execute(trx)
+
+/**
+ * Creates a final upload. Over complete partials it is complete at once: state `received`, with a media and its
+ * processing job. `isAllowed` is asked about the size of all partials together.
+ */
+export async function createFinal(
+  db: Ledger,
+  final: NewFinal,
+  isAllowed: (size: number) => boolean,
+  defaults: QuotaDefaults,
+  enqueue: Enqueue<readonly MediaId[]>,
+): Promise<CreateFinalResult> {
+  return await db.transaction().execute(async (trx): Promise<CreateFinalResult> => {
+    await takeTurns(trx, final.ownerId)
+    const partials = await lockPartials(trx, final)
+    if (partials.size < new Set(final.partials).size) return { kind: 'no-such-partial' }
+    let size = 0
+    for (const id of final.partials) {
+      const partSize = partials.get(id)?.size ?? null
+      if (partSize === null) return { kind: 'unknown-length' }
+      size += partSize
+    }
+    if (!isAllowed(size)) return { kind: 'wrong-size', size }
+    const taken = [...partials.values()].filter(({ is_free }) => is_free)
+    const reservedBytes = size - taken.reduce((sum, { reserved_bytes }) => sum + reserved_bytes, 0)
+    const isComplete = [...partials.values()].every(({ is_complete }) => is_complete)
+    const refusal = await reserve(trx, final.ownerId, { bytes: reservedBytes, isComplete }, defaults)
+    if (refusal) return refusal
+    await insertFinal(trx, final, { size, reservedBytes, takes: new Set(taken.map(({ id }) => id)) })
+    if (isComplete) await completeFinal(trx, final.id, enqueue)
+    const row = await trx.selectFrom('uploads').selectAll().where('id', '=', final.id).executeTakeFirst()
+    return { kind: 'created', upload: row as UploadRow }
+  })
+}
+
+type Partial = {
+  id: UploadId
+  size: number | null
+  reserved_bytes: number
+  is_complete: boolean
+  /** No other final takes over its reservation. */
+  is_free: boolean
+}
+
+async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Map<UploadId, Partial>> {
+  const { rows } = await sql<Partial>`
+    with partials as materialized (
+      select id, size, reserved_bytes, "offset" = size as is_complete, state
+        from landfall.uploads
+       where id = any(${[...final.partials]}::text[]) and owner_id = ${final.ownerId} and is_partial
+         and state in ('open', 'received') and expires_at > now()
+       for update
+    )
+    select id, size, reserved_bytes, coalesce(is_complete, false) as is_complete,
+           state = 'open' and not exists (
+             select 1 from landfall.upload_concat c join landfall.uploads f on f.id = c.final_id
+              where c.partial_id = partials.id and c.takes_reservation and f.state = 'open'
+           ) as is_free
+      from partials`.execute(trx)
+  return new Map(rows.map((row) => [row.id, row]))
+}
+
+/** Holds the bytes that no partial has reserved. Says why where there is no room. */
+async function reserve(
+  trx: LedgerTransaction,
+  ownerId: OwnerId,
+  wanted: { bytes: number; isComplete: boolean },
+  defaults: QuotaDefaults,
+): Promise<Exclude<CreateResult, { kind: 'created' }> | undefined> {
+  await sql`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`.execute(
+    trx,
+  )
+  await sql`select 1 from landfall.quota_usage where owner_id = ${ownerId} for update`.execute(trx)
+  const quota = await readQuota(trx, ownerId, defaults)
+  const { bytes, uploads } = quota
+  if (!wanted.isComplete && uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
+  if (wanted.bytes > 0 && bytes.limit !== null && bytes.used + bytes.reserved + wanted.bytes > bytes.limit)
+    return { kind: 'quota-bytes', quota }
+  if (uploads.limit !== null && uploads.open + uploads.finished >= uploads.limit)
+    return { kind: 'quota-uploads', quota }
+  await sql`
+    update landfall.quota_usage
+       set reserved_bytes = reserved_bytes + ${wanted.bytes}::bigint, open_uploads = open_uploads + 1
+     where owner_id = ${ownerId}`.execute(trx)
+  return undefined
+}
+
+async function insertFinal(
+  trx: LedgerTransaction,
+  final: NewFinal,
+  { size, reservedBytes, takes }: { size: number; reservedBytes: number; takes: ReadonlySet<UploadId> },
+): Promise<void> {
+  await sql`
+    with created as (
+      insert into landfall.uploads
+        (id, owner_id, tenant_id, protocol, state, size, metadata, filename, declared_type, concat,
+         storage_backend, storage_key, reserved_bytes, expires_at)
+      values (${final.id}, ${final.ownerId}, ${final.tenantId}, ${final.protocol}, 'open', ${size}::bigint,
+              ${JSON.stringify(final.metadata)}::jsonb, ${final.filename}, ${final.declaredType}, ${final.concat},
+              ${final.storageBackend}, ${final.storageKey}, ${reservedBytes}::bigint,
+              now() + make_interval(secs => ${final.expiresAfterMs / 1000}))
+      returning id, owner_id
+    )
+    insert into landfall.events (type, upload_id, owner_id)
+    select 'upload.created', id, owner_id from created`.execute(trx)
+  const seen = new Set<UploadId>()
+  const rows = final.partials.map((id, position) => {
+    const takesReservation = takes.has(id) && !seen.has(id)
+    seen.add(id)
+    return { final_id: final.id, position, partial_id: id, takes_reservation: takesReservation }
+  })
+  await trx.insertInto('upload_concat').values(rows).execute()
+}
+
+/** The last partial is complete: the final is received, and what its partials have reserved is used by it. */
+async function completeFinal(
+  trx: LedgerTransaction,
+  finalId: UploadId,
+  enqueue: Enqueue<readonly MediaId[]>,
+): Promise<void> {
+  const mediaId = newMediaId()
+  await sql`
+    with used as (
+      -- Of the row as it was: the sums below need what it had reserved.
+      select u.id, u.owner_id, u.reserved_bytes
+        from landfall.uploads u join landfall.upload_concat c on c.partial_id = u.id
+       where c.final_id = ${finalId} and c.takes_reservation and u.state = 'open'
+    ), settled as (
+      update landfall.uploads u
+         set state = 'received', reserved_bytes = 0, received_at = now(), updated_at = now(),
+             expires_at = least(u.expires_at, now() + make_interval(secs => ${USED_PARTIALS_KEPT_MS / 1000}))
+        from used where u.id = used.id
+    ), finished as (
+      update landfall.uploads
+         set "offset" = size, state = 'received', media_id = ${mediaId}, received_at = now(), updated_at = now()
+       where id = ${finalId}
+      returning *
+    ), charged as (
+      update landfall.quota_usage q
+         set reserved_bytes = q.reserved_bytes - f.reserved_bytes
+               - (select coalesce(sum(reserved_bytes), 0)::bigint from used),
+             open_partials = q.open_partials - (select count(*) from used),
+             used_bytes = q.used_bytes + f.size,
+             open_uploads = q.open_uploads - 1, finished_uploads = q.finished_uploads + 1
+        from finished f where q.owner_id = f.owner_id
+    ), media as (
+      insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
+      select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from finished
+    )
+    insert into landfall.events (type, upload_id, media_id, owner_id)
+    select 'upload.received', id, media_id, owner_id from finished`.execute(trx)
+  await enqueue(trx, [mediaId])
+}
+
+/**
+ * The append that completes a partial upload, with the lease given back, and with it every final that waited for
+ * this one alone. `completed` are those finals.
+ */
+export async function finishPartial(
+  db: Ledger,
+  append: Append,
+  ownerId: OwnerId,
+  enqueue: Enqueue<readonly MediaId[]>,
+): Promise<AppendResult & { completed: readonly UploadId[] }> {
+  return await db.transaction().execute(async (trx) => {
+    await takeTurns(trx, ownerId)
+    const { rows } = await sql<{ contended: boolean }>`
+      with lease as (
+        delete from landfall.upload_locks
+         where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
+      ), appended as (
+        update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now()
+          from lease
+         where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open' and is_partial
+           and size = ${append.to}::bigint
+        returning id, lease.contended
+      )${recordPieces(append.pieces)}
+      select contended from appended`.execute(trx)
+    if (!rows[0]) return { kind: 'fenced-off', completed: [] }
+    // A statement of its own: it sees the append above, and those of others, whose turn is over.
+    const waiting = await sql<{ id: UploadId }>`
+      select f.id from landfall.uploads f
+       where f.state = 'open'
+         and f.id in (select final_id from landfall.upload_concat where partial_id = ${append.id})
+         and not exists (
+           select 1 from landfall.upload_concat c join landfall.uploads p on p.id = c.partial_id
+            where c.final_id = f.id and (p."offset" is distinct from p.size or p.state not in ('open', 'received'))
+         )
+       order by f.id for update of f`.execute(trx)
+    const completed = waiting.rows.map(({ id }) => id)
+    for (const id of completed) await completeFinal(trx, id, enqueue)
+    return { kind: 'appended', contended: rows[0].contended, completed }
+  })
+}
+
+/** One source of a final upload's bytes, in order. */
+export type ConcatSource = { id: UploadId; storageKey: string; size: number }
+
+/** What a final is made of; none where it is one object already, or no final upload. For the worker. */
+export async function concatSources(db: Ledger, finalId: UploadId): Promise<ConcatSource[]> {
+  const rows = await db
+    .selectFrom('upload_concat')
+    .innerJoin('uploads', 'uploads.id', 'upload_concat.partial_id')
+    .select(['uploads.id', 'uploads.storage_key as storageKey', 'uploads.size'])
+    .where('upload_concat.final_id', '=', finalId)
+    .orderBy('upload_concat.position')
+    .execute()
+  return rows.map(({ id, storageKey, size }) => ({ id: id as UploadId, storageKey, size: size ?? 0 }))
+}
+
+/**
+ * A final is one object, or has ended: it needs its partials no more. Returns those of them that have ended and
+ * that no other final needs.
+ */
+export async function forgetConcat(db: Ledger, finalId: UploadId): Promise<UploadId[]> {
+  const { rows } = await sql<{ id: UploadId }>`
+    with forgotten as (
+      delete from landfall.upload_concat where final_id = ${finalId} returning partial_id
+    )
+    select id from landfall.uploads
+     where id in (select partial_id from forgotten) and state not in ('open', 'received')
+       and not exists (
+         select 1 from landfall.upload_concat c where c.partial_id = uploads.id and c.final_id <> ${finalId}
+       )`.execute(db)
+  return rows.map(({ id }) => id)
+}
+
+/** Whether a final still needs the bytes of this partial. */
+export async function isNeededByFinal(db: Ledger, partialId: UploadId): Promise<boolean> {
+  const row = await db
+    .selectFrom('upload_concat')
+    .select('final_id')
+    .where('partial_id', '=', partialId)
+    .executeTakeFirst()
+  return row !== undefined
+}

@@ -1,0 +1,262 @@
+import type { Request, Response } from 'express'
+import { postFinish } from '../../hooks/post-finish.ts'
+import { checkSize, preCreate } from '../../hooks/pre-create.ts'
+import type { UploadId } from '../../ledger/ids.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
+import { withAppendContext } from '../../storage/append-context.ts'
+import { isComplete } from '../../storage/commits.ts'
+import { UploadNotFound } from '../../storage/outcomes.ts'
+import { isTooLong } from '../../storage/upload-books.ts'
+import { ContentRefused } from '../../storage/verdict.ts'
+import { Problem } from '../errors.ts'
+import { LeaseLocker } from '../tus/locker.ts'
+import { Interrupted } from '../tus/request-body.ts'
+import { declaredBodyLength } from '../tus/request-checks.ts'
+import { LET_GO_MS, type UploadEndpointOptions } from '../tus/upload-endpoint.ts'
+import { type BodyCheck, receivedBody, type UploadRequest, uploadRequest } from '../tus/upload-request.ts'
+import { digestCheck, digestRecord, digestsOf, ReprDigest } from './digest-fields.ts'
+import { completedUpload, inconsistentLength, mismatchingOffset, translateDraftError } from './errors.ts'
+import {
+  booleanField,
+  type InteropVersion,
+  interopVersion,
+  PARTIAL_UPLOAD,
+  uploadComplete,
+  uploadLength,
+  uploadOffset,
+} from './fields.ts'
+import { InterimResponses } from './interim.ts'
+import { limitsOfUpload } from './limits.ts'
+import { metadataOf } from './metadata.ts'
+
+type Handle = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
+
+/** What a request of the draft says, as far as it concerns its bytes. */
+type Said = { isLast: boolean; length: number | undefined; version: InteropVersion | undefined }
+
+/**
+ * draft-ietf-httpbis-resumable-upload on the ledger and stores of tus 1.0. It differs from that in what completes
+ * an upload: not its last byte, but a request that says so.
+ */
+export function draftRequests(
+  options: UploadEndpointOptions,
+): Record<'create' | 'append' | 'offset' | 'cancel', Handle> {
+  const { leases, progress, store } = options
+  const { policy } = options.preCreate
+
+  /** § Upload Creation. */
+  const create = translated(async (request, response, uploadId) => {
+    const said = whatIsSaid(request)
+    const bodyLength = declaredBodyLength(request)
+    if (said.length !== undefined && (bodyLength ?? 0) > said.length) throw inconsistentLength()
+    checkSize(policy, said.length ?? null)
+    const promised = digestsOf(request, 'Repr-Digest')
+    const reprDigest = said.isLast ? ReprDigest.of(request, promised) : undefined
+    const context = draftRequest(request, response, uploadId, said, 0, reprDigest ? [reprDigest] : [])
+    context.upload = await preCreate(options.preCreate, {
+      id: uploadId,
+      ownerId: context.ownerId,
+      tenantId: context.principal.tenantId,
+      protocol: `ietf-${said.version ?? 'draft'}`,
+      size: said.length ?? null,
+      metadata: metadataOf(request),
+      concat: null,
+      isPartial: false,
+      digests: digestRecord(promised),
+    })
+    const location = `${context.baseUrl}${options.path}/${uploadId}`
+    response.set('Location', location)
+    interim.get(context)?.announce(location, limitsOfUpload(policy, context.upload, said.version))
+    if (bodyLength !== 0 || said.isLast) await receive(context, said, async () => 0)
+    if (reprDigest && context.upload.state === 'received') reprDigest.tell(response)
+    answer(response, context.upload, { created: 201, appended: 201 }, said.version)
+  })
+
+  /** § Upload Append. */
+  const append = translated(async (request, response, uploadId) => {
+    const said = whatIsSaid(request)
+    const offset = uploadOffset(request)
+    if (request.get('content-type') !== PARTIAL_UPLOAD)
+      throw new Problem('unsupported-content-type', `Bytes are appended as ${PARTIAL_UPLOAD}.`)
+    if (offset === undefined) throw new Problem('invalid-header', 'Upload-Offset is required.')
+    const context = draftRequest(request, response, uploadId, said, offset, [])
+    await receive(context, said, async () => {
+      const upload = await store.getUpload(uploadId)
+      checkAppend(context, said, offset, upload.offset)
+      return offset
+    })
+    if (!context.upload) throw new UploadNotFound()
+    answer(response, context.upload, { created: 201, appended: said.version === 6 ? 201 : 204 }, said.version)
+  })
+
+  /** § Offset Retrieval. A request that is still sending is asked to let go first. */
+  const offset = translated(async (request, response, uploadId) => {
+    const version = interopVersion(request)
+    refuseFields(request, version, ['Upload-Offset', 'Upload-Complete', 'Upload-Length'])
+    const context = uploadRequest(request, response, { ...base(request, uploadId), onReceived: () => {} })
+    const current = await locked(context, () => store.getUpload(uploadId))
+    const { upload } = context
+    if (!upload) throw new UploadNotFound()
+    if (upload.size !== null) response.set('Upload-Length', String(upload.size))
+    response
+      .status(204)
+      .set({
+        'Upload-Offset': String(current.offset),
+        'Upload-Complete': booleanField(upload.state === 'received'),
+        'Upload-Limit': limitsOfUpload(policy, upload, version),
+        'Cache-Control': 'no-store',
+      })
+      .end()
+  })
+
+  /** § Upload Cancellation. */
+  const cancel = translated(async (request, response, uploadId) => {
+    refuseFields(request, interopVersion(request), ['Upload-Offset', 'Upload-Complete'])
+    const context = uploadRequest(request, response, { ...base(request, uploadId), onReceived: () => {} })
+    await locked(context, () => store.remove(uploadId))
+    response.status(204).end()
+  })
+
+  const interim = new WeakMap<UploadRequest, InterimResponses>()
+  const base = (request: Request, uploadId: UploadId) => ({ uploadId, baseUrl: options.baseUrl(request) })
+
+  function draftRequest(
+    request: Request,
+    response: Response,
+    uploadId: UploadId,
+    said: Said,
+    from: number,
+    reprChecks: readonly BodyCheck[],
+  ): UploadRequest {
+    const responses = new InterimResponses(response, said.version)
+    const contentChecks = digestsOf(request, 'Content-Digest').map(digestCheck)
+    const context: UploadRequest = uploadRequest(request, response, {
+      ...base(request, uploadId),
+      isAppend: true,
+      isAtomic: contentChecks.length > 0,
+      completes: said.isLast,
+      bodyChecks: [...contentChecks, ...reprChecks],
+      onWhole: said.isLast ? (to) => settleLength(context, to) : undefined,
+      onReceived: (offset, size) => progress.tick(uploadId, offset, size, from),
+      onCommitted: (offset) => responses.progress(offset),
+    })
+    interim.set(context, responses)
+    return context
+  }
+
+  /** § Length: the last request has been read to its end, so the length is known, and has to be the one that was said. */
+  async function settleLength(context: UploadRequest, to: number): Promise<void> {
+    const { upload, uploadId } = context
+    if (upload?.size === to) return
+    if (!upload || upload.size !== null) throw inconsistentLength()
+    checkSize(policy, to)
+    await store.declareUploadLength(uploadId, to)
+  }
+
+  function checkAppend(
+    { bodyLength, upload }: UploadRequest,
+    said: Said,
+    offset: number,
+    current: number,
+  ): void {
+    if (!upload) throw new UploadNotFound()
+    const isReplay = said.version !== 6 && said.isLast && bodyLength === 0 && offset === upload.size
+    if (isComplete(upload) && !isReplay && (said.version === 6 || offset === upload.size))
+      throw completedUpload(upload.size ?? 0)
+    if (offset !== current) throw mismatchingOffset(current, offset)
+    const ends = said.isLast && bodyLength !== undefined ? offset + bodyLength : undefined
+    const lengths = [upload.size, said.length, ends].filter(
+      (length) => length !== null && length !== undefined,
+    )
+    if (ends !== undefined && lengths.some((length) => length !== ends)) throw inconsistentLength()
+    if (lengths.some((length) => length !== lengths[0])) throw inconsistentLength()
+  }
+
+  /** Stores the body behind the offset that `look`, under the lease, says it belongs to. */
+  async function receive(context: UploadRequest, said: Said, look: () => Promise<number>): Promise<void> {
+    await locked(context, async (signal) => {
+      const offset = await look()
+      const { bodyLength, upload, uploadId } = context
+      if (!upload || isComplete(upload)) return
+      const length =
+        said.length ?? (said.isLast && bodyLength !== undefined ? offset + bodyLength : undefined)
+      if (upload.size === null && length !== undefined) {
+        checkSize(policy, length)
+        await store.declareUploadLength(uploadId, length)
+      }
+      const maxBytes = (upload.size ?? policy.maxSize) - offset
+      const body = receivedBody(options.content, { maxBytes, signal })
+      await store.write(upload.size === null || said.version === 6 ? body : ended(body), uploadId, offset)
+      if (!context.incoming.complete) throw new Interrupted()
+    })
+  }
+
+  async function locked<Result>(
+    context: UploadRequest,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    const ending = new AbortController()
+    context.response.once('close', () => ending.abort())
+    return await withAppendContext(context, async () => {
+      const lock = new LeaseLocker(leases).newLock(context.uploadId)
+      await lock.lock(ending.signal, () => void setTimeout(() => ending.abort(), LET_GO_MS))
+      try {
+        return await work(ending.signal)
+      } finally {
+        await lock.unlock()
+      }
+    })
+  }
+
+  function answer(
+    response: Response,
+    upload: UploadRow,
+    status: { created: number; appended: number },
+    version: InteropVersion | undefined,
+  ): void {
+    const isDone = upload.state === 'received'
+    response.set({
+      'Upload-Complete': booleanField(isDone),
+      'Upload-Offset': String(upload.offset),
+      'Upload-Limit': limitsOfUpload(policy, upload, version),
+    })
+    if (!isDone) return void response.status(status.appended).end()
+    response.status(status.created).set(postFinish(options.bus, upload))
+    response.json({ uploadId: upload.id, mediaId: upload.media_id })
+  }
+
+  function translated(handle: Handle): Handle {
+    return async (request, response, uploadId) => {
+      try {
+        await handle(request, response, uploadId)
+      } catch (error) {
+        throw translateDraftError(error, { version: interopVersion(request), upload: undefined, policy })
+      }
+    }
+  }
+
+  return { create, append, offset, cancel }
+}
+
+/** Fails with `invalid-header`, and with `inconsistent-length` where a request contradicts itself. */
+function whatIsSaid(request: Request): Said {
+  const isLast = uploadComplete(request)
+  if (isLast === undefined) throw new Problem('invalid-header', 'Upload-Complete is required: ?1 or ?0.')
+  return { isLast, length: uploadLength(request), version: interopVersion(request) }
+}
+
+/** Version 6, § Offset Retrieval and § Upload Cancellation: these fields have no place there. */
+function refuseFields(request: Request, version: InteropVersion | undefined, names: readonly string[]): void {
+  const found = version === 6 ? names.find((name) => request.get(name) !== undefined) : undefined
+  if (found !== undefined) throw new Problem('invalid-header', `${found} is not for this request.`)
+}
+
+/** § Upload Append: who sends more than the length ends the upload with it, from version 7 on. */
+async function* ended(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch (error) {
+    if (!isTooLong(error)) throw error
+    throw new ContentRefused({ code: 'length-exceeded', detail: 'More bytes were sent than its length.' })
+  }
+}

@@ -1,0 +1,28 @@
+import type { Request, Response } from 'express'
+import type { ContentPolicy } from '../../hooks/pre-append.ts'
+import type { PreCreateOptions } from '../../hooks/pre-create.ts'
+import type { Bus } from '../../ledger/bus.ts'
+import type { MediaId } from '../../ledger/ids.ts'
+import type { LeaseKeeper } from '../../ledger/lease-keeper.ts'
+import type { Enqueue } from '../../ledger/uploads.ts'
+import type { ProgressReporter } from '../events/progress-reporter.ts'
+import type { UploadStore } from './native-body.ts'
+
+/** What it takes to serve uploads, whichever protocol a request speaks. */
+export type UploadEndpointOptions = {
+  store: UploadStore
+  leases: LeaseKeeper
+  bus: Bus
+  preCreate: PreCreateOptions
+  content: ContentPolicy
+  enqueueProcessing: Enqueue<readonly MediaId[]>
+  progress: ProgressReporter
+  /** Where a media's content is fetched; undefined as long as it is not ready. Fails with `not-found`. */
+  contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>
+  /** What an address of an upload begins with: the server's root, or nothing where that is left to the client. */
+  baseUrl: (request: Request) => string
+  path: string
+}
+
+/** A request whose holder is asked to let go has this long to store what is on its way. */
+export const LET_GO_MS = 250

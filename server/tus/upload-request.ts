@@ -1,0 +1,96 @@
+import type { Request, Response } from 'express'
+import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
+import type { UploadId } from '../../ledger/ids.ts'
+import { type AppendContext, appendContext } from '../../storage/append-context.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import type { Principal } from '../auth/verifier.ts'
+import { continueNow } from '../expect-continue.ts'
+import { type BodyLimits, Interrupted, requestBody } from './request-body.ts'
+import { declaredBodyLength } from './request-checks.ts'
+
+/** Something that a body is compared with when all of it is there. */
+export type BodyCheck = { update(chunk: Uint8Array): void; check(): void }
+
+/** What one request to an upload knows, beside what the store needs. */
+export type UploadRequest = AppendContext & {
+  readonly principal: Principal
+  /** Of the address, or as chosen for a creation. */
+  readonly uploadId: UploadId
+  /** What an address of an upload begins with; empty for one that is relative to the server's root. */
+  readonly baseUrl: string
+  readonly incoming: Request
+  readonly response: Response
+  readonly bodyChecks: readonly BodyCheck[]
+  /** Called when all of the body is there and has passed its checks, with the offset behind it. */
+  readonly onWhole: ((to: number) => Promise<void>) | undefined
+  failure: unknown
+}
+
+export type UploadRequestOptions = Pick<UploadRequest, 'uploadId' | 'baseUrl' | 'onReceived'> &
+  Partial<
+    Pick<UploadRequest, 'isAppend' | 'isAtomic' | 'completes' | 'bodyChecks' | 'onWhole' | 'onCommitted'>
+  >
+
+export function uploadRequest(
+  incoming: Request,
+  response: Response,
+  options: UploadRequestOptions,
+): UploadRequest {
+  const principal = principalOf(response)
+  const { bodyChecks = [] } = options
+  return {
+    isAppend: false,
+    isAtomic: false,
+    completes: true,
+    onWhole: undefined,
+    onCommitted: undefined,
+    ...options,
+    bodyChecks,
+    principal,
+    ownerId: principal.ownerId,
+    bodyLength: declaredBodyLength(incoming),
+    incoming,
+    response,
+    lease: undefined,
+    upload: undefined,
+    failure: undefined,
+  }
+}
+
+/** The request that runs. Calling this outside of one is a bug. */
+export function runningRequest(): UploadRequest {
+  const context = appendContext()
+  if (!('incoming' in context)) throw new Error('not a request to an upload')
+  return context as UploadRequest
+}
+
+/**
+ * The bytes that the running request brings, on their way through everything that looks at them. Its client is
+ * asked for them now, if it waits for that.
+ */
+export function receivedBody(policy: ContentPolicy, limits: BodyLimits): AsyncIterable<Uint8Array> {
+  const request = runningRequest()
+  const { incoming, response, upload } = request
+  continueNow(response)
+  const bytes = requestBody(incoming, limits)
+  const whole = request.bodyChecks.length > 0 || request.onWhole ? checked(bytes, request, limits) : bytes
+  const isInspected = upload && upload.offset === 0 && upload.state === 'open' && !upload.is_partial
+  return isInspected ? inspectContent(whole, upload, policy) : whole
+}
+
+/** Compares a body when all of it is there. One that was cut off is none to compare: it fails with `Interrupted`. */
+async function* checked(
+  source: AsyncIterable<Uint8Array>,
+  { bodyChecks, incoming, onWhole, upload }: UploadRequest,
+  { signal }: BodyLimits,
+): AsyncGenerator<Uint8Array> {
+  let to = upload?.offset ?? 0
+  for await (const chunk of source) {
+    for (const check of bodyChecks) check.update(chunk)
+    to += chunk.byteLength
+    yield chunk
+  }
+  if (signal.aborted || !incoming.complete) throw new Interrupted()
+  for (const check of bodyChecks) check.check()
+  await onWhole?.(to)
+}

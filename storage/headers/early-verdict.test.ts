@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest'
+import { earlyVerdict } from './early-verdict.ts'
+import type { Picture } from './header-reader.ts'
+import { headerReaderFor } from './header-reader.ts'
+
+const limits = { maxDurationSeconds: 60, minWidth: 32, minHeight: 32, maxWidth: 1920, maxHeight: 1080 }
+
+const facts = (durationSeconds?: number, ...pictures: Picture[]) => ({ durationSeconds, pictures })
+const size = (width: number, height: number): Picture => ({ width, height })
+
+describe('what a header says against a file', () => {
+  it.each([
+    ['nothing is known', facts()],
+    ['it is as long as allowed', facts(60)],
+    ['it may turn out to be as long as allowed', facts(61)],
+    ['it is as large as allowed', facts(1, size(1920, 1080))],
+    ['it may turn out to be as large as allowed', facts(1, size(1920, 1088))],
+    ['its size is not known', facts(1, size(0, 0))],
+    ['only its second picture is too large', facts(1, size(640, 360), size(9000, 9000))],
+    ['the size of the first picture is not known', facts(1, size(0, 0), size(9000, 9000))],
+  ])('is nothing while %s', (_case, known) => {
+    expect(earlyVerdict(known, 'video', limits)).toBeUndefined()
+  })
+
+  it.each([
+    ['it is too long', facts(61.5), 'too-long', 'It lasts 61.5 s; at most 60 s are accepted.'],
+    [
+      'it is too wide',
+      facts(1, size(1936, 1080)),
+      'dimensions-too-large',
+      'It is 1936×1080; at most 1920×1080 is accepted.',
+    ],
+    [
+      'it is too high',
+      facts(undefined, size(1080, 1920)),
+      'dimensions-too-large',
+      'It is 1080×1920; at most 1920×1080 is accepted.',
+    ],
+    [
+      'it is too small',
+      facts(1, size(31, 640)),
+      'dimensions-too-small',
+      'It is 31×640; at least 32×32 is accepted.',
+    ],
+    [
+      'it is surely too large, and perhaps too long',
+      facts(60.5, size(9000, 9000)),
+      'dimensions-too-large',
+      'It is 9000×9000; at most 1920×1080 is accepted.',
+    ],
+  ] as const)('is that %s', (_case, known, code, detail) => {
+    expect(earlyVerdict(known, 'video', limits)).toEqual({ code, detail })
+  })
+
+  it('is not the size of a picture that comes with sound, but its length', () => {
+    expect(earlyVerdict(facts(1, size(9000, 9000)), 'audio', limits)).toBeUndefined()
+    expect(earlyVerdict(facts(100), 'audio', limits)).toMatchObject({ code: 'too-long' })
+  })
+})
+
+describe('a reader of headers', () => {
+  it.each(['video/mp4', 'video/quicktime', 'audio/mp4', 'video/webm', 'video/x-matroska', 'video/x-m4v'])(
+    'is there for %s',
+    (type) => {
+      expect(headerReaderFor(type)).toMatchObject({ isDone: false })
+    },
+  )
+
+  it.each(['video/x-msvideo', 'image/avif', 'image/jpeg', 'audio/mpeg', 'text/plain', ''])(
+    'is not there for %j',
+    (type) => {
+      expect(headerReaderFor(type)).toBeUndefined()
+    },
+  )
+})

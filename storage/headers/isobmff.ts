@@ -1,0 +1,175 @@
+import { type Feed, type Picture, Unreadable, type Walk } from './header-walk.ts'
+
+/** `end` is an offset in the file; infinite for a box that has no end. */
+type Box = { type: string; end: number }
+
+type Movie = {
+  durationSeconds: number | undefined
+  matrix: Matrix
+  tracks: Track[]
+  /** Ids of tracks that hold the pictures or titles of chapters. */
+  chapterTracks: Set<number>
+}
+
+type Track = { id: number; handler: string; matrix: Matrix; coded: Picture }
+
+/** The part of a transformation that turns and scales: a b / c d. */
+type Matrix = readonly [a: number, b: number, c: number, d: number]
+
+const HEADER_BYTES = 8
+const IDENTITY: Matrix = [1, 0, 0, 1]
+const MAX_TRACKS = 64
+const MAX_CHAPTER_TRACKS = 64
+/** What ffmpeg takes for video; the last two are for sequences of pictures and for depth or alpha. */
+const VISUAL_HANDLERS = ['vide', 'pict', 'auxv']
+/** ffmpeg counts microseconds in 63 bits and drops what is longer. */
+const MAX_SECONDS = 2 ** 63 / 1e6
+
+/**
+ * Reads the index (`moov`) of an mp4 or QuickTime file (ISO 14496-12), if it comes before the media.
+ * All facts become known where it ends: only then is it certain which of its tracks count.
+ */
+export function* walkIsobmff(feed: Feed): Walk {
+  for (;;) {
+    const box = yield* readBoxHeader(feed, Number.POSITIVE_INFINITY)
+    if (box.type === 'mdat' || box.type === 'moof') return
+    if (box.type === 'moov') {
+      const movie = yield* readMovie(feed, box)
+      feed.facts = { durationSeconds: movie.durationSeconds, pictures: picturesOf(movie) }
+      return
+    }
+    yield* feed.skipTo(box.end)
+  }
+}
+
+function* readMovie(feed: Feed, moov: Box): Walk<Movie> {
+  const movie: Movie = { durationSeconds: undefined, matrix: IDENTITY, tracks: [], chapterTracks: new Set() }
+  let isFragmented = false
+  yield* walkBoxes(feed, moov, function* (box) {
+    if (box.type === 'mvex') isFragmented = true
+    if (box.type === 'mvhd') yield* readMovieHeader(feed, box, movie)
+    if (box.type === 'trak') yield* readTrack(feed, box, movie)
+  })
+  // ffprobe goes by the fragments then, whatever the movie header says.
+  return isFragmented ? { ...movie, durationSeconds: undefined } : movie
+}
+
+/** ISO 14496-12 § 8.2.2. */
+function* readMovieHeader(feed: Feed, box: Box, movie: Movie): Walk {
+  const isLong = (yield* readVersion(feed, box)) === 1
+  const fields = yield* takeWithin(feed, box, isLong ? 80 : 68)
+  const timescale = fields.readUInt32BE(isLong ? 16 : 8)
+  const duration = isLong ? Number(fields.readBigUInt64BE(20)) : fields.readUInt32BE(12)
+  const seconds = duration / timescale
+  // 0 and all ones say that it is not known; ffmpeg counts ticks and their scale with a sign.
+  const isSaid = duration > 0 && duration < (isLong ? 2 ** 63 : 2 ** 32 - 1)
+  const isKnown = isSaid && timescale < 2 ** 31 && seconds < MAX_SECONDS
+  movie.durationSeconds = isKnown ? seconds : undefined
+  movie.matrix = readMatrix(fields, isLong ? 44 : 32)
+}
+
+function* readTrack(feed: Feed, trak: Box, movie: Movie): Walk {
+  if (movie.tracks.length >= MAX_TRACKS) throw new Unreadable('has too many tracks')
+  const track: Track = { id: 0, handler: '', matrix: IDENTITY, coded: { width: 0, height: 0 } }
+  movie.tracks.push(track)
+  yield* walkBoxes(feed, trak, function* (box) {
+    if (box.type === 'tkhd') yield* readTrackHeader(feed, box, track)
+    if (box.type === 'tref') yield* readReferences(feed, box, movie.chapterTracks)
+    if (box.type === 'mdia') yield* readMedia(feed, box, track)
+  })
+}
+
+/** ISO 14496-12 § 8.3.2. */
+function* readTrackHeader(feed: Feed, box: Box, track: Track): Walk {
+  const isLong = (yield* readVersion(feed, box)) === 1
+  const fields = yield* takeWithin(feed, box, isLong ? 84 : 72)
+  track.id = fields.readUInt32BE(isLong ? 16 : 8)
+  track.matrix = readMatrix(fields, isLong ? 48 : 36)
+}
+
+function* readReferences(feed: Feed, tref: Box, chapterTracks: Set<number>): Walk {
+  yield* walkBoxes(feed, tref, function* (box) {
+    if (box.type !== 'chap') return
+    while (feed.offset + 4 <= box.end) {
+      if (chapterTracks.size >= MAX_CHAPTER_TRACKS) throw new Unreadable('has too many tracks for chapters')
+      feed.countElement()
+      chapterTracks.add((yield* feed.take(4)).readUInt32BE())
+    }
+  })
+}
+
+function* readMedia(feed: Feed, mdia: Box, track: Track): Walk {
+  yield* walkBoxes(feed, mdia, function* (box) {
+    if (box.type === 'hdlr') track.handler = (yield* takeWithin(feed, box, 12)).toString('latin1', 8)
+    if (box.type === 'minf') yield* walkBoxes(feed, box, readMediaInformation)
+  })
+  function* readMediaInformation(box: Box): Walk {
+    if (box.type === 'stbl') yield* walkBoxes(feed, box, readSampleTable)
+  }
+  function* readSampleTable(box: Box): Walk {
+    if (box.type === 'stsd') yield* readSampleDescription(feed, box, track)
+  }
+}
+
+/** ISO 14496-12 § 8.5.2 and § 12.1.3: the first entry's size, which is of no account where there is no picture. */
+function* readSampleDescription(feed: Feed, box: Box, track: Track): Walk {
+  if (box.end - feed.offset < 44) return
+  const fields = yield* feed.take(44)
+  track.coded = { width: fields.readUInt16BE(40), height: fields.readUInt16BE(42) }
+}
+
+function* walkBoxes(feed: Feed, parent: Box, enter: (box: Box) => Walk): Walk {
+  // Fewer bytes than a header at the end are padding, which QuickTime allows.
+  while (feed.offset + HEADER_BYTES <= parent.end) {
+    const box = yield* readBoxHeader(feed, parent.end)
+    yield* enter(box)
+    yield* feed.skipTo(box.end)
+  }
+  yield* feed.skipTo(parent.end)
+}
+
+/** ISO 14496-12 § 4.2. Size 1 announces a longer one, size 0 a box that takes all there is. */
+function* readBoxHeader(feed: Feed, parentEnd: number): Walk<Box> {
+  feed.countElement()
+  const start = feed.offset
+  const header = yield* feed.take(HEADER_BYTES)
+  const type = header.toString('latin1', 4)
+  const short = header.readUInt32BE()
+  const size = short === 1 ? Number((yield* feed.take(8)).readBigUInt64BE()) : short
+  const end = short === 0 ? parentEnd : start + size
+  if (end < feed.offset || end > parentEnd) throw new Unreadable('has a box of an impossible size')
+  return { type, end }
+}
+
+function* readVersion(feed: Feed, box: Box): Walk<number> {
+  return (yield* takeWithin(feed, box, 4)).readUInt8()
+}
+
+function* takeWithin(feed: Feed, box: Box, bytes: number): Walk<Buffer> {
+  if (feed.offset + bytes > box.end) throw new Unreadable(`has a short ${box.type}`)
+  return yield* feed.take(bytes)
+}
+
+/** Fixed point 16.16, each row followed by a number for the perspective, which is left out. */
+function readMatrix(fields: Buffer, at: number): Matrix {
+  const number = (index: number) => fields.readInt32BE(at + index * 4) / 0x10000
+  return [number(0), number(1), number(3), number(4)]
+}
+
+/** The video tracks as shown, without those that hold a picture for each chapter: ffprobe does not count them. */
+function picturesOf({ tracks, matrix, chapterTracks }: Movie): Picture[] {
+  return tracks
+    .filter((track) => VISUAL_HANDLERS.includes(track.handler) && !chapterTracks.has(track.id))
+    .map((track) =>
+      isTurned(track.matrix, matrix) ? { width: track.coded.height, height: track.coded.width } : track.coded,
+    )
+}
+
+/** Whether track and movie together turn a picture by a quarter, by the rule of ffprobe, which drops fractions. */
+function isTurned([a, b, c, d]: Matrix, movie: Matrix): boolean {
+  const [x, y] = [a * movie[0] + b * movie[2], a * movie[1] + b * movie[3]]
+  const [z, w] = [c * movie[0] + d * movie[2], c * movie[1] + d * movie[3]]
+  // Each side has a scale of its own. Without one there is no angle, but NaN.
+  const angle = Math.atan2(y / Math.hypot(y, w), x / Math.hypot(x, z))
+  return Math.trunc(Math.abs((angle * 180) / Math.PI)) % 180 === 90
+}

@@ -1,0 +1,55 @@
+import { fileTypeFromBuffer } from 'file-type'
+import { FORMATS, type Format, formatOfName, formatOfType } from './formats.ts'
+import type { ServedAs } from './objects.ts'
+import { servedAs } from './served-as.ts'
+import type { RejectionCode, Verdict } from './verdict.ts'
+
+/** As many first bytes as it takes to tell any of our formats, unless a file is shorter. */
+export const HEAD_BYTES = 4100
+
+/** What a file is by its first bytes; undefined when they say nothing that is known. */
+export async function detectType(head: Uint8Array): Promise<string | undefined> {
+  return (await fileTypeFromBuffer(head))?.mime
+}
+
+/** How an object is to be served by what its first bytes say; what they do not say nobody says. */
+export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
+  const detected = await detectType(head)
+  return servedAs((detected && formatOfType(FORMATS, detected)?.contentType) ?? null)
+}
+
+export type Claims = { filename: string | null; declared_type: string | null }
+
+/**
+ * What there is to say against a file by the type that its own bytes are of (undefined: none that is known), or
+ * the format that it is.
+ */
+export function judgeType(
+  detected: string | undefined,
+  claims: Claims,
+  allowed: readonly Format[],
+): { format: Format } | { verdict: Verdict } {
+  if (detected === undefined) return against('type-not-recognised', 'The content is of no known file type.')
+  const format = formatOfType(FORMATS, detected)
+  if (!format || !allowed.includes(format))
+    return against(
+      'type-not-allowed',
+      `The content is ${format?.contentType ?? detected}, which is not accepted here.`,
+    )
+  const { filename, declared_type: type } = claims
+  const mismatch =
+    mismatchOf(format, filename === null ? undefined : formatOfName(FORMATS, filename), 'name') ??
+    mismatchOf(format, type === null ? undefined : formatOfType(FORMATS, type), 'declared type')
+  return mismatch ?? { format }
+}
+
+const against = (code: RejectionCode, detail: string) => ({ verdict: { code, detail } })
+
+/** Containers of one family count as the same: phones name mp4 files .mov and the other way round. */
+function mismatchOf(actual: Format, claimed: Format | undefined, by: string) {
+  if (!claimed || claimed.family === actual.family) return undefined
+  return against(
+    'type-mismatch',
+    `By its ${by} the file is ${claimed.contentType}, by its content ${actual.contentType}.`,
+  )
+}
