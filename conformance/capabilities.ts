@@ -1,5 +1,5 @@
-import { Exchange, type RequestHeaders } from './wire.ts'
 import { dictionaryOf, integerOf } from './structured.ts'
+import { Exchange, type RequestHeaders } from './wire.ts'
 
 /** Extensions of tus 1.0 by the names that OPTIONS gives them, and what else a server may or may not have. */
 export type Need =
@@ -68,7 +68,8 @@ export function whatIsMissing(need: Need, capabilities: Capabilities): string | 
   }
   if (need.startsWith('checksum ')) {
     const algorithm = need.slice('checksum '.length)
-    const isOffered = capabilities.extensions.includes('checksum') && capabilities.checksums.includes(algorithm)
+    const isOffered =
+      capabilities.extensions.includes('checksum') && capabilities.checksums.includes(algorithm)
     return isOffered ? undefined : `the server does not offer ${algorithm} checksums`
   }
   return capabilities.extensions.includes(need) ? undefined : `the server does not offer ${need}`

@@ -21,7 +21,10 @@ export function describeAnswer({ status, body }: Answer): string {
 }
 
 export function expectStatus(answer: Answer, ...allowed: readonly number[]): void {
-  expectThat(allowed.includes(answer.status), `expected ${allowed.join(' or ')}, got ${describeAnswer(answer)}`)
+  expectThat(
+    allowed.includes(answer.status),
+    `expected ${allowed.join(' or ')}, got ${describeAnswer(answer)}`,
+  )
 }
 
 export function expectSuccess(answer: Answer): void {

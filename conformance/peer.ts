@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Answer } from './answer.ts'
 import { type Capabilities, discover, type Need, whatIsMissing } from './capabilities.ts'
 import { skip } from './expectations.ts'
-import type { Interop } from './row.ts'
+import type { Interop, Protocol } from './row.ts'
 import { Exchange, type RequestHeaders, type WireRequest } from './wire.ts'
 
 /** The server that is looked at. */
@@ -57,7 +57,8 @@ export async function findTarget(options: Omit<Target, 'capabilities'>): Promise
     const { status } = answer
     const location = answer.headers.get('Location')
     const isCreated = status >= 200 && status < 300 && location !== undefined
-    if (isCreated) await new Peer({ ...options, capabilities: NOTHING }).forget(new URL(location, endpoint))
+    if (isCreated)
+      await new Peer({ ...options, capabilities: NOTHING }, 'ietf').forget(new URL(location, endpoint))
     return isCreated
   }
   return { ...options, capabilities: await discover(endpoint, headers, probe) }
@@ -76,12 +77,14 @@ const NOTHING: Capabilities = {
 /** A server, as one row uses it. What the row leaves open or unfinished goes with `close`. */
 export class Peer {
   readonly target: Target
+  readonly #protocol: Protocol
   readonly #exchanges = new Set<Exchange>()
   readonly #uploads = new Map<string, URL>()
   #isClosed = false
 
-  constructor(target: Target) {
+  constructor(target: Target, protocol: Protocol) {
     this.target = target
+    this.#protocol = protocol
   }
 
   get capabilities(): Capabilities {
@@ -132,10 +135,9 @@ export class Peer {
 
   /** A URL that looks like that of an upload and is none. */
   unknownUrl(known: URL): URL {
-    const rotate = (character: string) =>
-      /\d/.test(character) ? String((Number(character) + 1) % 10) : character === 'a' ? 'b' : 'a'
+    const rotate = (character: string) => (character === 'a' ? 'b' : 'a')
     const last = known.pathname.lastIndexOf('/') + 1
-    const name = known.pathname.slice(last).replace(/^[A-Za-z\d]{1,4}/, (start) => [...start].map(rotate).join(''))
+    const name = known.pathname.slice(last).replace(/[A-Za-z\d]/g, rotate)
     return new URL(known.pathname.slice(0, last) + name, known)
   }
 
@@ -148,19 +150,20 @@ export class Peer {
 
   /** Tidies up after a row, whose result does not depend on it: an upload that stays expires one day. */
   async forget(url: URL): Promise<void> {
-    const headers = authorization(this.target.token)
-    const versions = [{ 'Tus-Resumable': '1.0.0' }, { 'Upload-Draft-Interop-Version': String(this.interop) }]
-    for (const version of versions) {
-      try {
-        const exchange = await Exchange.open(url, { method: 'DELETE', headers: { ...headers, ...version } })
-        const timer = setTimeout(() => exchange.cut(), FORGET_TIMEOUT_MS)
-        await exchange.answer.finally(() => {
-          clearTimeout(timer)
-          exchange.cut()
-        })
-      } catch {
-        // A server that is gone is noticed by the next row.
-      }
+    const version =
+      this.#protocol === 'tus'
+        ? { 'Tus-Resumable': '1.0.0' }
+        : { 'Upload-Draft-Interop-Version': String(this.interop) }
+    const headers = { ...authorization(this.target.token), ...version }
+    try {
+      const exchange = await Exchange.open(url, { method: 'DELETE', headers })
+      const timer = setTimeout(() => exchange.cut(), FORGET_TIMEOUT_MS)
+      await exchange.answer.finally(() => {
+        clearTimeout(timer)
+        exchange.cut()
+      })
+    } catch {
+      // A server that is gone is noticed by the next row.
     }
   }
 }

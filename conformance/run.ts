@@ -28,7 +28,7 @@ function firstMissing(needs: Row['needs'], capabilities: Capabilities): string |
 export async function runRow(row: Row, target: Target): Promise<Outcome> {
   const missing = whyNot(row, target)
   if (missing !== undefined) return { outcome: 'skipped', reason: missing }
-  const peer = new Peer(target)
+  const peer = new Peer(target, row.protocol)
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_resolve, reject) => {
     const late = new Deviation(`nothing came of it within ${ROW_TIMEOUT_MS / 1000} s`)
@@ -47,6 +47,8 @@ export async function runRow(row: Row, target: Target): Promise<Outcome> {
 }
 
 /** Runs rows one after the other: a server may limit how many uploads are open. */
-export async function* run(rows: readonly Row[], target: Target): AsyncGenerator<Result> {
-  for (const row of rows) yield { row, ...(await runRow(row, target)) }
+export async function run(rows: readonly Row[], target: Target): Promise<readonly Result[]> {
+  const results: Result[] = []
+  for (const row of rows) results.push({ row, ...(await runRow(row, target)) })
+  return results
 }

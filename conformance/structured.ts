@@ -1,8 +1,13 @@
 /** Structured Fields (RFC 9651), as far as the headers of resumable uploads need them. */
 
-const ITEM = String.raw`-?\d{1,15}(?:\.\d{1,3})?|\?[01]|"(?:[^"\\]|\\["\\])*"|:[A-Za-z0-9+/=]*:|[A-Za-z*][\w!#$%&'*+\-.^|~:/${'`'}]*`
-const KEY = String.raw`[a-z*][a-z0-9_.*-]*`
-const PARAMETERS = String.raw`(?:; *${KEY}(?:=(?:${ITEM}))?)*`
+const NUMBER = /-?\d{1,15}(?:\.\d{1,3})?/
+const BOOLEAN = /\?[01]/
+const STRING = /"(?:[^"\\]|\\["\\])*"/
+const BYTES = /:[A-Za-z0-9+/=]*:/
+const TOKEN = /[A-Za-z*][\w!#$%&'*+\-.^|~:/`]*/
+const ITEM = [NUMBER, BOOLEAN, STRING, BYTES, TOKEN].map(({ source }) => source).join('|')
+const KEY = /[a-z*][a-z0-9_.*-]*/.source
+const PARAMETERS = `(?:; *${KEY}(?:=(?:${ITEM}))?)*`
 
 /** The value of an Item that is an Integer; undefined when it is anything else. */
 export function integerOf(field: string): number | undefined {

@@ -89,12 +89,17 @@ export class Exchange {
   }
 
   /** The first interim response that is wanted; undefined when there is none in time, or before the answer. */
-  async interimThat(isWanted: (interim: Interim) => boolean, timeoutMs: number): Promise<Interim | undefined> {
+  async interimThat(
+    isWanted: (interim: Interim) => boolean,
+    timeoutMs: number,
+  ): Promise<Interim | undefined> {
     const deadline = Date.now() + timeoutMs
     let isOver = false
-    const over = this.answer.catch(() => {}).then(() => {
-      isOver = true
-    })
+    const over = this.answer
+      .catch(() => {})
+      .then(() => {
+        isOver = true
+      })
     for (;;) {
       const found = this.interim.find(isWanted)
       const left = deadline - Date.now()
@@ -151,7 +156,10 @@ async function connect(url: URL): Promise<Socket> {
   const isTls = url.protocol === 'https:'
   const port = Number(url.port) || (isTls ? 443 : 80)
   const socket = isTls ? connectTls({ host, port, servername: host }) : connectTcp({ host, port })
-  const timer = setTimeout(() => socket.destroy(new Error(`no connection to ${url.host}`)), CONNECT_TIMEOUT_MS)
+  const timer = setTimeout(
+    () => socket.destroy(new Error(`no connection to ${url.host}`)),
+    CONNECT_TIMEOUT_MS,
+  )
   try {
     await once(socket, isTls ? 'secureConnect' : 'connect')
     return socket.setNoDelay(true)
@@ -166,6 +174,8 @@ function headOf(url: URL, request: WireRequest): string {
     ? { 'Transfer-Encoding': 'chunked' }
     : { 'Content-Length': length?.toString() ?? (HAS_CONTENT.has(method) ? '0' : undefined) }
   const all: RequestHeaders = { Host: url.host, Connection: 'close', ...framing, ...headers }
-  const lines = Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}\r\n`]))
+  const lines = Object.entries(all).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${value}\r\n`],
+  )
   return `${method} ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n`
 }

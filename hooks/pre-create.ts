@@ -35,15 +35,19 @@ export type CreateRequest = {
   /** Bytes; null when the client will declare it later. */
   size: number | null
   metadata: Record<string, string | null>
+  /** Upload-Metadata as the client said it; null where it did not. */
+  metadataHeader: string | null
   /** tus 1.0 § concatenation: Upload-Concat as the client said it; null where it did not. */
   concat: string | null
   isPartial: boolean
   /** What the client promises of the whole file (RFC 9530): algorithm → base64. */
   digests: Record<string, string> | null
+  /** The algorithm of the digest that the client would like to be told. */
+  wantedDigest: string | null
 }
 
 /** A final upload, whose size is that of its partials. */
-export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'digests'> & {
+export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'digests' | 'wantedDigest'> & {
   partials: readonly UploadId[]
 }
 
@@ -73,7 +77,7 @@ export async function preCreateFinal(
   enqueueProcessing: Enqueue<readonly MediaId[]>,
 ): Promise<UploadRow> {
   const { db, policy } = options
-  const final = { ...request, ...describe(options, request), digests: null }
+  const final = { ...request, ...describe(options, request), digests: null, wantedDigest: null }
   const isAllowed = (size: number) => size <= policy.maxSize && size >= policy.minSize
   const result = await createFinal(db, final, isAllowed, policy.quota, enqueueProcessing)
   switch (result.kind) {

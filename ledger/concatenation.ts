@@ -126,10 +126,10 @@ async function insertFinal(
   await sql`
     with created as (
       insert into landfall.uploads
-        (id, owner_id, tenant_id, protocol, state, size, metadata, filename, declared_type, concat,
+        (id, owner_id, tenant_id, protocol, state, size, metadata, metadata_header, filename, declared_type, concat,
          storage_backend, storage_key, reserved_bytes, expires_at)
       values (${final.id}, ${final.ownerId}, ${final.tenantId}, ${final.protocol}, 'open', ${size}::bigint,
-              ${JSON.stringify(final.metadata)}::jsonb, ${final.filename}, ${final.declaredType}, ${final.concat},
+              ${JSON.stringify(final.metadata)}::jsonb, ${final.metadataHeader}, ${final.filename}, ${final.declaredType}, ${final.concat},
               ${final.storageBackend}, ${final.storageKey}, ${reservedBytes}::bigint,
               now() + make_interval(secs => ${final.expiresAfterMs / 1000}))
       returning id, owner_id

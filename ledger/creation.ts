@@ -15,12 +15,15 @@ export type NewUpload = {
   /** Bytes of quota to hold: the size, or the largest allowed while the size is unknown. */
   reservedBytes: number
   metadata: Record<string, string | null>
-  /** Upload-Concat as the client said it; null where it did not. */
+  /** Upload-Metadata and Upload-Concat as the client said them; null where it did not. */
+  metadataHeader: string | null
   concat: string | null
   /** One piece of a file that will be concatenated (tus 1.0 § concatenation). */
   isPartial: boolean
   /** What the client promises of the whole file: algorithm → base64. */
   digests: Record<string, string> | null
+  /** The algorithm of the digest that the client would like to be told. */
+  wantedDigest: string | null
   filename: string | null
   declaredType: string | null
   storageBackend: string
@@ -74,7 +77,9 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
     protocol: upload.protocol,
     size: upload.size,
     metadata: upload.metadata,
+    metadata_header: upload.metadataHeader,
     digests: upload.digests,
+    wanted_digest: upload.wantedDigest,
     filename: upload.filename,
     declared_type: upload.declaredType,
     storage_backend: upload.storageBackend,
@@ -85,7 +90,7 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
   const { rows } = await sql<UploadRow>`
     ${PREPARED} with given as materialized (
       select * from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as g (
-        id text, owner_id text, tenant_id text, protocol text, size bigint, metadata jsonb, digests jsonb, filename text,
+        id text, owner_id text, tenant_id text, protocol text, size bigint, metadata jsonb, metadata_header text, digests jsonb, wanted_digest text, filename text,
         declared_type text, storage_backend text, storage_key text, reserved_bytes bigint, lives_for float8)
     ), wanted as materialized (
       select owner_id, sum(reserved_bytes)::bigint as bytes, count(*) as uploads from given group by owner_id
@@ -107,9 +112,9 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
       returning u.owner_id
     ), created as (
       insert into landfall.uploads
-        (id, owner_id, tenant_id, protocol, state, size, metadata, digests, filename, declared_type,
+        (id, owner_id, tenant_id, protocol, state, size, metadata, metadata_header, digests, wanted_digest, filename, declared_type,
          storage_backend, storage_key, reserved_bytes, expires_at)
-      select id, owner_id, tenant_id, protocol, 'open', size, metadata, digests, filename, declared_type,
+      select id, owner_id, tenant_id, protocol, 'open', size, metadata, metadata_header, digests, wanted_digest, filename, declared_type,
              storage_backend, storage_key, reserved_bytes, now() + make_interval(secs => lives_for)
         from given join reserved using (owner_id)
       returning ${UPLOAD_COLUMNS}
@@ -149,10 +154,10 @@ async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefault
       returning owner_id
     ), created as (
       insert into landfall.uploads
-        (id, owner_id, tenant_id, protocol, state, size, metadata, digests, filename, declared_type,
+        (id, owner_id, tenant_id, protocol, state, size, metadata, metadata_header, digests, wanted_digest, filename, declared_type,
          concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at)
       select ${upload.id}, owner_id, ${upload.tenantId}::text, ${upload.protocol}, 'open', ${upload.size}::bigint,
-             ${JSON.stringify(upload.metadata)}::jsonb, ${upload.digests && JSON.stringify(upload.digests)}::jsonb,
+             ${JSON.stringify(upload.metadata)}::jsonb, ${upload.metadataHeader}::text, ${upload.digests && JSON.stringify(upload.digests)}::jsonb, ${upload.wantedDigest}::text,
              ${upload.filename}::text, ${upload.declaredType}::text, ${upload.concat}::text, ${upload.isPartial},
              ${upload.storageBackend}, ${upload.storageKey}, ${upload.reservedBytes}::bigint,
              now() + make_interval(secs => ${upload.expiresAfterMs / 1000})

@@ -38,8 +38,12 @@ export interface UploadsTable {
   is_partial: Generated<boolean>
   /** Upload-Concat as its client said it; null where it did not. */
   concat: string | null
+  /** Upload-Metadata as its client said it; null where it did not. */
+  metadata_header: string | null
   /** Promised of the whole file: algorithm → base64. */
   digests: JSONColumnType<Record<string, string>> | null
+  /** The algorithm of the digest that its client would like to be told. */
+  wanted_digest: string | null
   storage_backend: string
   storage_key: string
   /** Bytes of quota held while the upload is open; kept afterwards as a record. */

@@ -6,8 +6,12 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     `alter table landfall.uploads
       -- Upload-Concat as the client said it: "partial", or "final;" and its partials.
       add column concat text,
+      -- Upload-Metadata as the client said it, which HEAD repeats to the letter.
+      add column metadata_header text,
       -- Of the whole file, by algorithm, in base64, to be compared with what was received.
-      add column digests jsonb`,
+      add column digests jsonb,
+      -- The algorithm in which the client would like to be told the digest of the whole file.
+      add column wanted_digest text`,
     `alter table landfall.quota_usage
       add column open_partials bigint not null default 0 check (open_partials >= 0)`,
     // What a final upload is made of, for as long as that is needed: until it is one object, or has ended.

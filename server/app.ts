@@ -64,6 +64,8 @@ const EXPOSED_HEADERS = [
   'Tus-Version',
   'Tus-Extension',
   'Tus-Max-Size',
+  'Tus-Checksum-Algorithm',
+  'Repr-Digest',
   'Retry-After',
   'ETag',
   'Content-Range',

@@ -43,7 +43,7 @@ export const variables = z.object({
   PUBLIC_URL: baseUrl().optional().describe('Address under which clients reach the server, when it differs.'),
   TRUST_PROXY: proxies()
     .prefault('false')
-    .describe('Whose `X-Forwarded-*` headers are believed (as in Express).'),
+    .describe('Whose `Forwarded` and `X-Forwarded-*` headers are believed (as in Express).'),
   CORS_ORIGINS: origins()
     .prefault('*')
     .describe(

@@ -8,6 +8,7 @@ import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { Random } from './support/random.ts'
 import { patterned, sha256Of, videoOfSize } from './support/s3-landfall.ts'
+import { asMp4 } from './support/sample-bytes.ts'
 import { beginPatch, type SlowPatch } from './support/slow-patch.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
@@ -236,7 +237,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
         const id = await newUpload()
         // More than a part and less than the file: neither side can win by finishing.
         const bytes = PART + random.integer(1, PART)
-        const running = patch(landfall, 'alice', id, { offset: 0, body: patterned(bytes, id) })
+        const running = patch(landfall, 'alice', id, { offset: 0, body: asMp4(patterned(bytes, id)) })
         await delay(random.integer(0, 150))
         const ended = await terminate(landfall, 'alice', id)
         expect(ended.status).toBe(204)

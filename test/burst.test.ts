@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { startLandfall } from './support/landfall.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { describeStorages } from './support/storages.ts'
 import { createId, patch, terminate } from './support/tus.ts'
 
@@ -17,7 +18,7 @@ describeStorages('a burst', (storage) => {
       const answers = await Promise.all(
         ids.map((id, index) =>
           index % 2 === 0
-            ? patch(landfall, 'alice', id, { offset: 0, body: Buffer.alloc(1000) })
+            ? patch(landfall, 'alice', id, { offset: 0, body: asJpeg(Buffer.alloc(1000)) })
             : terminate(landfall, 'alice', id),
         ),
       )

@@ -7,6 +7,7 @@ import { openQueues, removalEnqueuer } from '../processing/queues.ts'
 import { onceEvent, readEvents, type StreamEvent } from './support/event-reader.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { countedUsage, impliedUsage } from './support/quota.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { describeStorages } from './support/storages.ts'
 import { create, idOf, terminate } from './support/tus.ts'
 
@@ -14,7 +15,7 @@ import { create, idOf, terminate } from './support/tus.ts'
 const ROUNDS = { disk: 100, s3: 25 }
 /** Races that run beside each other, as many as there are connections for both sides. */
 const AT_A_TIME = 5
-const BYTES = Buffer.alloc(2000, 'x')
+const BYTES = asJpeg(Buffer.alloc(2000, 'x'))
 const REASON = { code: 'damaged', detail: 'The file is damaged or incomplete.' }
 
 type MediaId = Parameters<typeof publishMedia>[1]

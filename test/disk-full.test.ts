@@ -45,7 +45,7 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
       headers: { 'Upload-Offset': String(offset), 'Content-Type': OFFSET_STREAM },
       body,
     })
-  const newUpload = (size: number) => createId(landfall, 'alice', { size, metadata: { filename: 'a.mp4' } })
+  const newUpload = (size: number) => createId(landfall, 'alice', { size, metadata: { filename: 'a.jpg' } })
   const offsetOf = async (id: string) => {
     const answer = await head(landfall, 'alice', id)
     expect(answer.status).toBe(200)

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, type StorageKind, startLandfall } from './support/landfall.ts'
 import { OFFSET_STREAM, tusHeaders } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { createId } from './support/tus.ts'
@@ -103,7 +104,7 @@ describeStorages('a client that is refused while it sends a long body', (storage
 /** Sends some of the body; resolves when there is room for more. Fails when the connection ends before. */
 async function send(socket: Socket, isChunked: boolean, bytes: number): Promise<void> {
   if (isChunked) socket.write(`${bytes.toString(16)}\r\n`)
-  const hasRoom = socket.write(Buffer.alloc(bytes, 'x'))
+  const hasRoom = socket.write(asJpeg(Buffer.alloc(bytes, 'x')))
   const isFull = isChunked ? !socket.write('\r\n') || !hasRoom : !hasRoom
   if (socket.destroyed) throw new Error('the connection was cut')
   if (!isFull) return

@@ -7,6 +7,7 @@ import { allEvents, stateChanges } from './support/event-log.ts'
 import { readEvents, type StreamEvent } from './support/event-reader.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { openPatch } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { statusOf, type UploadStatus } from './support/status.ts'
 import { createId, patch, terminate } from './support/tus.ts'
 import { outcome, sendFile } from './support/uploads.ts'
@@ -17,7 +18,7 @@ const SIZE = 200_000
 async function sendSlowly(landfall: Landfall, sub: string, id: string): Promise<void> {
   const PIECES = 60
   const open = openPatch(landfall, sub, id, { offset: 0, headers: { 'Content-Length': String(SIZE) } })
-  const bytes = Buffer.alloc(SIZE, 'x')
+  const bytes = asJpeg(Buffer.alloc(SIZE, 'x'))
   for (let piece = 0; piece < PIECES; piece++) {
     await open.send(bytes.subarray((SIZE * piece) / PIECES, (SIZE * (piece + 1)) / PIECES))
     await delay(50)

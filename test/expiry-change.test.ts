@@ -2,11 +2,12 @@ import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { tusRequest } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { createId, head, patch, terminate } from './support/tus.ts'
 
-const BYTES = Buffer.alloc(5000, 'x')
+const BYTES = asJpeg(Buffer.alloc(5000, 'x'))
 const HALF = 2500
 const HOUR_MS = 3_600_000
 

@@ -68,6 +68,15 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)('a file, all the way through'
     expect(await sharp(await thumbnail.arrayBuffer()).metadata()).toMatchObject({ width: 640, height: 360 })
   })
 
+  it('is where GET on its upload leads to', async () => {
+    const file = await jpeg({ width: 1600, height: 900 })
+    const { uploadId } = await process(landfall, 'alice', file)
+    const answer = await landfall.as('alice')(`/files/${uploadId}`, { redirect: 'manual' })
+    expect([answer.status, answer.headers.get('Cache-Control')]).toEqual([303, 'no-store'])
+    const content = await fetch(new URL(answer.headers.get('Location') ?? '', landfall.url))
+    expect(sha256(await content.arrayBuffer())).toBe(file.sha256)
+  })
+
   it('serves the content byte for byte, whole and in ranges', async () => {
     const file = await jpeg({ width: 1600, height: 900 })
     const bytes = await readFile(file.path)

@@ -11,6 +11,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   processing: ['ledger', 'storage'],
   migrations: [],
   'client-demo': [],
+  conformance: [],
 }
 
 /** Where the server reaches into processing: the commands that run what a worker runs. */
@@ -74,6 +75,17 @@ describe('the rooms of the house', () => {
     const ofCode = sources.flatMap(({ imports }) => imports).filter((path) => /\.tsx?$/.test(path))
     expect(ofCode.length).toBeGreaterThan(100)
     expect(ofCode.filter((path) => !known.has(path))).toEqual([])
+  })
+})
+
+describe('the conformance suite', () => {
+  it('is one that other servers can trust: it imports nothing but Node', () => {
+    const specifiers = sources
+      .filter(({ room }) => room === 'conformance')
+      .flatMap(({ text }) => [...text.matchAll(/^(?:import|export|\}).*\bfrom '([^']+)'$/gm)])
+      .map(([, specifier = '']) => specifier)
+    expect(specifiers).toContain('node:net')
+    expect(specifiers.filter((specifier) => !/^(node:|\.{1,2}\/)/.test(specifier))).toEqual([])
   })
 })
 

@@ -4,6 +4,7 @@ import { jpeg } from './fixtures/media.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { openPatch } from './support/raw-http.ts'
 import { ask, mediaRoutes, type Route, uploadRoutes } from './support/routes.ts'
+import { asMp4 } from './support/sample-bytes.ts'
 import { untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { create, createId, head, idOf, patch, terminate } from './support/tus.ts'
@@ -21,7 +22,7 @@ describeStorages('what belongs to somebody else', (storage) => {
   })
   afterAll(() => landfall?.close())
 
-  const upload = (sub: string) => createId(landfall, sub, { size: 4000, metadata: { filename: 'a.mp4' } })
+  const upload = (sub: string) => createId(landfall, sub, { size: 40_000, metadata: { filename: 'a.mp4' } })
   const idsOf = async (sub: string, path: string) =>
     ((await (await landfall.as(sub)(path)).json()) as Listed).items.map((item) => item.id)
 
@@ -104,13 +105,13 @@ describeStorages('what belongs to somebody else', (storage) => {
 
   it('goes on being received while a stranger sends PATCH, HEAD and DELETE', async () => {
     const id = await upload('owner')
-    const running = openPatch(landfall, 'owner', id, { offset: 0, headers: { 'Content-Length': '4000' } })
-    await running.send(Buffer.alloc(1500, 1))
-    await untilReceived(landfall, 'owner', id, 1500)
+    const running = openPatch(landfall, 'owner', id, { offset: 0, headers: { 'Content-Length': '40000' } })
+    await running.send(asMp4(Buffer.alloc(15_000, 1)))
+    await untilReceived(landfall, 'owner', id, 15_000)
 
     const strangers = await Promise.all([
       patch(landfall, 'mallory', id, { offset: 0, body: Buffer.alloc(10) }),
-      patch(landfall, 'mallory', id, { offset: 1500, body: Buffer.alloc(10) }),
+      patch(landfall, 'mallory', id, { offset: 15_000, body: Buffer.alloc(10) }),
       head(landfall, 'mallory', id),
       terminate(landfall, 'mallory', id),
     ])
@@ -122,10 +123,10 @@ describeStorages('what belongs to somebody else', (storage) => {
       .executeTakeFirst()
     expect(lease).toEqual({ contended: false })
 
-    await running.send(Buffer.alloc(2500, 2))
+    await running.send(Buffer.alloc(25_000, 2))
     running.end()
     const { status, headers } = await running.answer
-    expect([status, headers['upload-offset']]).toEqual([204, '4000'])
+    expect([status, headers['upload-offset']]).toEqual([204, '40000'])
   })
 })
 

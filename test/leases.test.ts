@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { afterEach, expect, it } from 'vitest'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { openPatch, problemOf, rawRequest } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { statusOf, untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { createId, head, patch } from './support/tus.ts'
@@ -35,43 +36,59 @@ describeStorages('the lease on an upload', (storage) => {
 
   it('passes from a stalled PATCH to a HEAD at once, with every byte that arrived', async () => {
     const landfall = await start()
-    const bytes = randomBytes(5000)
+    const bytes = asJpeg(randomBytes(50_000))
     const id = await createId(landfall, 'alice', { size: bytes.length })
-    const stalled = await stallAt(landfall, id, 0, bytes.subarray(0, 1234))
+    const stalled = await stallAt(landfall, id, 0, bytes.subarray(0, 12_340))
 
     const askedAt = performance.now()
     const answer = await head(landfall, 'alice', id)
     expect(performance.now() - askedAt).toBeLessThan(QUICK_MS)
-    expect([answer.status, answer.headers.get('Upload-Offset')]).toEqual([200, '1234'])
+    expect([answer.status, answer.headers.get('Upload-Offset')]).toEqual([200, '12340'])
     // Its holder is told how far it got.
-    expect((await stalled.answer).headers['upload-offset']).toBe('1234')
+    expect((await stalled.answer).headers['upload-offset']).toBe('12340')
 
-    const rest = await patch(landfall, 'alice', id, { offset: 1234, body: bytes.subarray(1234) })
+    const rest = await patch(landfall, 'alice', id, { offset: 12_340, body: bytes.subarray(12_340) })
     expect(rest.status).toBe(204)
     expect(await stored(landfall, id)).toEqual(bytes)
   })
 
   it('passes from a stalled PATCH to another PATCH at once', async () => {
     const landfall = await start()
-    const bytes = randomBytes(5000)
+    const bytes = asJpeg(randomBytes(50_000))
     const id = await createId(landfall, 'alice', { size: bytes.length })
-    const stalled = await stallAt(landfall, id, 0, bytes.subarray(0, 1234))
+    const stalled = await stallAt(landfall, id, 0, bytes.subarray(0, 12_340))
 
     const askedAt = performance.now()
-    const answer = await patch(landfall, 'alice', id, { offset: 1234, body: bytes.subarray(1234) })
+    const answer = await patch(landfall, 'alice', id, { offset: 12_340, body: bytes.subarray(12_340) })
     expect(performance.now() - askedAt).toBeLessThan(QUICK_MS)
     expect(answer.status).toBe(204)
     await stalled.answer
     expect(await stored(landfall, id)).toEqual(bytes)
   })
 
+  it('passes from a stalled PATCH that has not sent enough for anybody to tell what it is', async () => {
+    const landfall = await start()
+    const bytes = asJpeg(randomBytes(50_000))
+    const id = await createId(landfall, 'alice', { size: bytes.length })
+    const stalled = openPatch(landfall, 'alice', id, { offset: 0 })
+    await stalled.send(bytes.subarray(0, 700))
+    await expect.poll(async () => await hasLease(landfall, id)).toBe(true)
+
+    const answer = await head(landfall, 'alice', id)
+    expect([answer.status, answer.headers.get('Upload-Offset')]).toEqual([200, '700'])
+    expect((await stalled.answer).headers['upload-offset']).toBe('700')
+    const rest = await patch(landfall, 'alice', id, { offset: 700, body: bytes.subarray(700) })
+    expect(rest.status).toBe(204)
+    expect(await stored(landfall, id)).toEqual(bytes)
+  })
+
   it('is nothing a stranger can take: a stalled PATCH goes on undisturbed', async () => {
     const landfall = await start()
-    const bytes = randomBytes(5000)
+    const bytes = asJpeg(randomBytes(50_000))
     const id = await createId(landfall, 'alice', { size: bytes.length })
-    const stalled = await stallAt(landfall, id, 0, bytes.subarray(0, 1234))
+    const stalled = await stallAt(landfall, id, 0, bytes.subarray(0, 12_340))
     expect((await head(landfall, 'mallory', id)).status).toBe(404)
-    await stalled.send(bytes.subarray(1234))
+    await stalled.send(bytes.subarray(12_340))
     stalled.end()
     expect((await stalled.answer).status).toBe(204)
     expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'received' })
@@ -79,7 +96,7 @@ describeStorages('the lease on an upload', (storage) => {
 
   it('follows a client that switches between two nodes on every request', async () => {
     const nodes = await startTwo()
-    const bytes = randomBytes(400_000)
+    const bytes = asJpeg(randomBytes(400_000))
     const id = await createId(nodes[0], 'alice', { size: bytes.length })
     let offset = 0
     for (let round = 0; offset < bytes.length; round++) {
@@ -100,11 +117,11 @@ describeStorages('the lease on an upload', (storage) => {
 
   it('passes from a PATCH on one node to a PATCH on the other as quickly', async () => {
     const [here, there] = await startTwo()
-    const bytes = randomBytes(5000)
+    const bytes = asJpeg(randomBytes(50_000))
     const id = await createId(here, 'alice', { size: bytes.length })
-    await stallAt(here, id, 0, bytes.subarray(0, 1234))
+    await stallAt(here, id, 0, bytes.subarray(0, 12_340))
     const askedAt = performance.now()
-    const answer = await patch(there, 'alice', id, { offset: 1234, body: bytes.subarray(1234) })
+    const answer = await patch(there, 'alice', id, { offset: 12_340, body: bytes.subarray(12_340) })
     expect(performance.now() - askedAt).toBeLessThan(QUICK_MS)
     expect(answer.status).toBe(204)
     expect(await stored(here, id)).toEqual(bytes)
@@ -112,21 +129,21 @@ describeStorages('the lease on an upload', (storage) => {
 
   const lost: [how: string, what: string, sent: number, lose: (landfall: Landfall, id: string) => unknown][] =
     [
-      ['taken away', 'a part', 3000, forgetLease],
-      ['taken away', 'the last byte', 5000, forgetLease],
-      ['taken over', 'a part', 3000, handOverLease],
-      ['taken over', 'the last byte', 5000, handOverLease],
+      ['taken away', 'a part', 30_000, forgetLease],
+      ['taken away', 'the last byte', 50_000, forgetLease],
+      ['taken over', 'a part', 30_000, handOverLease],
+      ['taken over', 'the last byte', 50_000, handOverLease],
     ]
 
   it.each(lost)(
     'once %s lets its former holder commit nothing, were it %s',
     async (_how, _what, sent, lose) => {
       const landfall = await start()
-      const bytes = randomBytes(5000)
+      const bytes = asJpeg(randomBytes(50_000))
       const id = await createId(landfall, 'alice', { size: bytes.length })
-      const stale = await stallAt(landfall, id, 0, bytes.subarray(0, 1234))
+      const stale = await stallAt(landfall, id, 0, bytes.subarray(0, 12_340))
       await lose(landfall, id)
-      await stale.send(bytes.subarray(1234, sent))
+      await stale.send(bytes.subarray(12_340, sent))
       stale.end()
       const answer = await stale.answer
       expect([answer.status, problemOf(answer).code]).toEqual([423, 'locked'])
@@ -142,19 +159,19 @@ describeStorages('the lease on an upload', (storage) => {
 
   it('gives every one of many contenders on two nodes its turn', async () => {
     const nodes = await startTwo()
-    const bytes = randomBytes(5000)
+    const bytes = asJpeg(randomBytes(50_000))
     const id = await createId(nodes[0], 'alice', { size: bytes.length })
-    await stallAt(nodes[0], id, 0, bytes.subarray(0, 1234))
+    await stallAt(nodes[0], id, 0, bytes.subarray(0, 12_340))
     const answers = await Promise.all(
       Array.from({ length: 24 }, (_, index) => head(nodes[index % 2 === 0 ? 0 : 1], 'alice', id)),
     )
     expect(answers.map((answer) => [answer.status, answer.headers.get('Upload-Offset')])).toEqual(
-      answers.map(() => [200, '1234']),
+      answers.map(() => [200, '12340']),
     )
 
     const writers = await Promise.all(
       Array.from({ length: 8 }, (_, index) =>
-        patch(nodes[index % 2 === 0 ? 0 : 1], 'alice', id, { offset: 1234, body: bytes.subarray(1234) }),
+        patch(nodes[index % 2 === 0 ? 0 : 1], 'alice', id, { offset: 12_340, body: bytes.subarray(12_340) }),
       ),
     )
     expect(writers.map(({ status }) => status).toSorted()).toEqual([204, ...Array(7).fill(409)])
@@ -163,7 +180,7 @@ describeStorages('the lease on an upload', (storage) => {
 
   it('ends with its connection, and what arrived is kept', async () => {
     const landfall = await start()
-    const bytes = randomBytes(2_000_000)
+    const bytes = asJpeg(randomBytes(2_000_000))
     const id = await createId(landfall, 'alice', { size: bytes.length })
     const broken = await stallAt(landfall, id, 0, bytes.subarray(0, 1_234_567))
     broken.disconnect()
@@ -176,26 +193,31 @@ describeStorages('the lease on an upload', (storage) => {
 
   it('holds no database connection: ten stalled PATCHes leave a pool of two to everybody else', async () => {
     const landfall = await start({ env: { DATABASE_POOL: '2', UPLOAD_MAX_OPEN: '20' } })
-    const size = 5000
+    const size = 50_000
     const stalled = await Promise.all(
       Array.from({ length: 10 }, async () => {
         const id = await createId(landfall, 'alice', { size })
-        return await stallAt(landfall, id, 0, Buffer.alloc(1000))
+        return await stallAt(landfall, id, 0, asJpeg(Buffer.alloc(10_000)))
       }),
     )
     const askedAt = performance.now()
     expect((await rawRequest(landfall, { method: 'GET', path: '/readyz' })).status).toBe(200)
     const id = await createId(landfall, 'bob', { size })
-    const answer = await patch(landfall, 'bob', id, { offset: 0, body: Buffer.alloc(size) })
+    const answer = await patch(landfall, 'bob', id, { offset: 0, body: asJpeg(Buffer.alloc(size)) })
     expect(answer.status).toBe(204)
     expect((await landfall.as('alice')('/api/v1/uploads')).status).toBe(200)
     expect(performance.now() - askedAt).toBeLessThan(QUICK_MS)
 
     for (const open of stalled) open.end()
     const answers = await Promise.all(stalled.map((open) => open.answer))
-    expect(answers.map(({ headers }) => headers['upload-offset'])).toEqual(answers.map(() => '1000'))
+    expect(answers.map(({ headers }) => headers['upload-offset'])).toEqual(answers.map(() => '10000'))
   })
 })
+
+async function hasLease(landfall: Landfall, id: string): Promise<boolean> {
+  const rows = landfall.db.selectFrom('upload_locks').select('holder').where('upload_id', '=', id)
+  return (await rows.execute()).length > 0
+}
 
 async function forgetLease(landfall: Landfall, id: string): Promise<void> {
   await landfall.db.deleteFrom('upload_locks').where('upload_id', '=', id).execute()

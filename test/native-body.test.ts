@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { requestBody } from '../server/tus/request-body.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { answerOf, OFFSET_STREAM, problemOf, tusHeaders } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { statusOf, untilReceived } from './support/status.ts'
 import { create, createId, head, idOf, patch } from './support/tus.ts'
 
@@ -298,7 +299,7 @@ describe('the bytes of an upload', () => {
   it('go through no web stream', async () => {
     const toWeb = vi.spyOn(Readable, 'toWeb')
     const fromWeb = vi.spyOn(Readable, 'fromWeb')
-    const bytes = randomBytes(300_000)
+    const bytes = asJpeg(randomBytes(300_000))
     const created = await create(landfall, 'alice', { size: bytes.length, body: bytes.subarray(0, 100_000) })
     expect([created.status, created.headers.get('Upload-Offset')]).toEqual([201, '100000'])
     const id = idOf(created)
@@ -310,12 +311,12 @@ describe('the bytes of an upload', () => {
 
   it('may come with the creation in chunks, and more than declared are refused and not kept', async () => {
     const fitting = openCreation('fitting', 5000)
-    fitting.sent.end(Buffer.alloc(5000))
+    fitting.sent.end(asJpeg(Buffer.alloc(5000)))
     const created = await fitting.answer
     expect([created.status, created.headers['upload-offset']]).toEqual([201, '5000'])
 
     const tooLong = openCreation('too-long', 5000)
-    tooLong.sent.write(Buffer.alloc(5000))
+    tooLong.sent.write(asJpeg(Buffer.alloc(5000)))
     const id = await openUploadOf('too-long')
     await untilReceived(landfall, 'too-long', id, 5000)
     tooLong.sent.write(Buffer.alloc(1))
@@ -326,22 +327,24 @@ describe('the bytes of an upload', () => {
   })
 
   it('that came with a creation are kept when its client goes away', async () => {
-    const cut = openCreation('cut', 5000)
-    cut.sent.write(Buffer.alloc(1234))
+    const cut = openCreation('cut', 50_000)
+    cut.sent.write(asJpeg(Buffer.alloc(12_340)))
     const id = await openUploadOf('cut')
-    await untilReceived(landfall, 'cut', id, 1234)
+    await untilReceived(landfall, 'cut', id, 12_340)
     cut.sent.destroy()
-    await expect.poll(async () => (await head(landfall, 'cut', id)).headers.get('Upload-Offset')).toBe('1234')
+    await expect
+      .poll(async () => (await head(landfall, 'cut', id)).headers.get('Upload-Offset'))
+      .toBe('12340')
   })
 
   it('that came with a stalled creation are another request’s to continue', async () => {
-    const stalled = openCreation('stalled', 5000)
-    stalled.sent.write(Buffer.alloc(1234))
+    const stalled = openCreation('stalled', 50_000)
+    stalled.sent.write(asJpeg(Buffer.alloc(12_340)))
     const id = await openUploadOf('stalled')
-    await untilReceived(landfall, 'stalled', id, 1234)
-    expect((await head(landfall, 'stalled', id)).headers.get('Upload-Offset')).toBe('1234')
+    await untilReceived(landfall, 'stalled', id, 12_340)
+    expect((await head(landfall, 'stalled', id)).headers.get('Upload-Offset')).toBe('12340')
     const answer = await stalled.answer
-    expect([answer.status, answer.headers['upload-offset']]).toEqual([201, '1234'])
+    expect([answer.status, answer.headers['upload-offset']]).toEqual([201, '12340'])
   })
 
   it('come and come on one connection, with refusals in between', async () => {
@@ -362,7 +365,7 @@ describe('the bytes of an upload', () => {
       ports.add(sent.socket?.localPort)
       return status
     }
-    const bytes = randomBytes(500_000)
+    const bytes = asJpeg(randomBytes(500_000))
     const id = await createId(landfall, 'alice', { size: bytes.length })
     for (let at = 0; at < bytes.length; at += 50_000) {
       expect(await append(id, at, bytes.subarray(at, at + 50_000))).toBe(204)

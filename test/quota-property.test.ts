@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { countedUsage, impliedUsage } from './support/quota.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { create, idOf, patch, terminate } from './support/tus.ts'
 
 const MAX_OPEN = 4
@@ -49,7 +50,10 @@ describe('the usage that the ledger counts', () => {
     if (kind === 'create' || kind === 'create-with-all') {
       const size = 'size' in step ? step.size : 0
       const whole = kind === 'create-with-all'
-      const response = await create(landfall, owner, { size, ...(whole ? { body: Buffer.alloc(size) } : {}) })
+      const response = await create(landfall, owner, {
+        size,
+        ...(whole ? { body: asJpeg(Buffer.alloc(size)) } : {}),
+      })
       expect([201, 413, 429]).toContain(response.status)
       if (response.status === 201) made.push({ id: idOf(response), size, offset: whole ? size : 0 })
       return
@@ -61,7 +65,7 @@ describe('the usage that the ledger counts', () => {
       const bytes = 'share' in step ? Math.floor((left * step.share) / 100) : left
       const response = await patch(landfall, owner, upload.id, {
         offset: upload.offset,
-        body: Buffer.alloc(bytes),
+        body: asJpeg(Buffer.alloc(bytes)),
       })
       expect([204, 410]).toContain(response.status)
       if (response.status === 204) upload.offset += bytes

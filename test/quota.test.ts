@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { tusHeaders } from './support/raw-http.ts'
+import { asJpeg, asPng } from './support/sample-bytes.ts'
 import { NOTHING_USED, quotaOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { create, createId, idOf, patch, terminate } from './support/tus.ts'
@@ -62,7 +63,7 @@ describeStorages('a quota of bytes', (storage) => {
 
   it('is charged when an upload finishes, for what was held until then', async () => {
     const id = await createId(landfall, 'finisher', { size: SIZE })
-    await patch(landfall, 'finisher', id, { offset: 0, body: Buffer.alloc(SIZE - 1) })
+    await patch(landfall, 'finisher', id, { offset: 0, body: asJpeg(Buffer.alloc(SIZE - 1)) })
     expect(await quotaOf(landfall, 'finisher')).toEqual({
       bytes: { used: 0, reserved: SIZE },
       uploads: { finished: 0, open: 1 },
@@ -80,7 +81,7 @@ describeStorages('a quota of bytes', (storage) => {
   })
 
   it('counts what is used and what is reserved together', async () => {
-    const body = Buffer.alloc(8000)
+    const body = asJpeg(Buffer.alloc(8000))
     await create(landfall, 'both', { size: 8000, body })
     await create(landfall, 'both', { size: 8000 })
     expect(await refusalOf(await create(landfall, 'both', { size: 4001 }))).toMatchObject({
@@ -98,7 +99,7 @@ describeStorages('a quota of bytes', (storage) => {
     expect((await quotaOf(landfall, 'deferrer')).bytes).toEqual({ used: 0, reserved: 10_000 })
     const declare = await patch(landfall, 'deferrer', idOf(response), {
       offset: 0,
-      body: Buffer.alloc(100),
+      body: asJpeg(Buffer.alloc(100)),
       headers: { 'Upload-Length': '3000' },
     })
     expect(declare.status).toBe(204)
@@ -125,7 +126,7 @@ describeStorages('a quota of bytes', (storage) => {
   })
 
   it('keeps counting a finished upload that is terminated, for its bytes stay until they are purged', async () => {
-    const id = idOf(await create(landfall, 'deleter', { size: SIZE, body: Buffer.alloc(SIZE) }))
+    const id = idOf(await create(landfall, 'deleter', { size: SIZE, body: asJpeg(Buffer.alloc(SIZE)) }))
     expect((await terminate(landfall, 'deleter', id)).status).toBe(204)
     expect((await quotaOf(landfall, 'deleter')).bytes).toEqual({ used: SIZE, reserved: 0 })
   })
@@ -165,7 +166,7 @@ describe('a limit on open uploads', () => {
     expect(Number(sixth.headers.get('Retry-After'))).toBeGreaterThan(0)
     expect(await refusalOf(sixth)).toMatchObject({ code: 'too-many-open-uploads', open: 5, limit: 5 })
 
-    await patch(landfall, 'alice', ids[0] ?? '', { offset: 0, body: Buffer.alloc(2000) })
+    await patch(landfall, 'alice', ids[0] ?? '', { offset: 0, body: asJpeg(Buffer.alloc(2000)) })
     await terminate(landfall, 'alice', ids[1] ?? '')
     expect((await create(landfall, 'alice', { size: 2000 })).status).toBe(201)
     expect((await create(landfall, 'alice', { size: 2000 })).status).toBe(201)
@@ -191,7 +192,7 @@ describeStorages('a quota of uploads', (storage) => {
       env: { QUOTA_UPLOADS: '2', SCAN: 'off', UPLOAD_MAX_OPEN: '50' },
     })
     try {
-      const noise = Buffer.from('this is no picture '.repeat(100))
+      const noise = asPng(Buffer.from('this is no picture '.repeat(100)))
       const finished = await create(landfall, 'alice', {
         size: noise.byteLength,
         metadata: { filename: 'a.png' },
@@ -199,7 +200,7 @@ describeStorages('a quota of uploads', (storage) => {
       })
       const open = await createId(landfall, 'alice', { size: 2000 })
       const media = await outcome(landfall, 'alice', idOf(finished))
-      expect(media).toMatchObject({ status: 'rejected', reason: { code: 'type-not-recognised' } })
+      expect(media).toMatchObject({ status: 'rejected', reason: { code: 'damaged' } })
       expect(await quotaOf(landfall, 'alice')).toEqual({
         bytes: { used: 0, reserved: 2000 },
         uploads: { finished: 0, open: 1 },

@@ -10,14 +10,15 @@ import { requires } from './services/requirements.ts'
 import { readEvents } from './support/event-reader.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { openPatch } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { leftBehind } from './support/stored.ts'
 import { createId, head, patch } from './support/tus.ts'
 import { outcome, process } from './support/uploads.ts'
 
-const SIZE = 2000
-const BYTES = new Uint8Array(SIZE).fill(7)
+const SIZE = 20_000
+const BYTES = asJpeg(new Uint8Array(SIZE).fill(7))
 const DAY_MS = 86_400_000
 const NOTHING = { expired: 0, purged: 0, requeued: 0, swept: 0, leases: 0 }
 
@@ -76,12 +77,12 @@ describeStorages('the reaper, of uploads', (storage) => {
     const { landfall } = started
     const id = await createId(landfall, 'alice', { size: SIZE })
     const open = openPatch(landfall, 'alice', id, { offset: 0, headers: { 'Content-Length': String(SIZE) } })
-    await open.send(BYTES.subarray(0, 700))
-    await untilReceived(landfall, 'alice', id, 700)
+    await open.send(BYTES.subarray(0, 7000))
+    await untilReceived(landfall, 'alice', id, 7000)
     await letExpire(landfall, [id])
     expect(await reapNow(started)).toEqual(NOTHING)
 
-    await open.send(BYTES.subarray(700))
+    await open.send(BYTES.subarray(7000))
     open.end()
     expect((await open.answer).status).toBe(204)
     expect(await reapNow(started)).toEqual(NOTHING)

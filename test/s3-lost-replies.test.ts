@@ -14,7 +14,7 @@ import { create, createId, head, idOf, patch, terminate } from './support/tus.ts
 
 const ceph = requires('ceph')
 const MIB = 1024 * 1024
-const AS_VIDEO = { metadata: { filename: 'a.mp4', filetype: 'video/mp4' } }
+const AS_PICTURE = { metadata: { filename: 'a.jpg', filetype: 'image/jpeg' } }
 
 /** Answers that do not come, come from somebody else, or come at the worst moment. */
 describe.skipIf(!ceph.met)('bytes in S3 survive', () => {
@@ -32,7 +32,7 @@ describe.skipIf(!ceph.met)('bytes in S3 survive', () => {
       await bucket.close()
     })
     const bytes = patterned(20 * MIB, 'reply')
-    const id = await createId(landfall, 'alice', { size: bytes.length, ...AS_VIDEO })
+    const id = await createId(landfall, 'alice', { size: bytes.length, ...AS_PICTURE })
     const send = (from: number, to?: number) =>
       patch(landfall, 'alice', id, { offset: from, body: bytes.subarray(from, to) })
     expect((await send(0, 10 * MIB)).status).toBe(204)
@@ -56,7 +56,7 @@ describe.skipIf(!ceph.met)('bytes in S3 survive', () => {
       await bucket.close()
     })
     const bytes = patterned(30 * MIB, 'page')
-    const id = await createId(landfall, 'alice', { size: bytes.length, ...AS_VIDEO })
+    const id = await createId(landfall, 'alice', { size: bytes.length, ...AS_PICTURE })
     const send = (from: number, to?: number) =>
       patch(landfall, 'alice', id, { offset: from, body: bytes.subarray(from, to) })
     expect((await send(0, 10 * MIB)).status).toBe(204)
@@ -70,7 +70,7 @@ describe.skipIf(!ceph.met)('bytes in S3 survive', () => {
     const landfall = await startS3Landfall({ env: { SCAN: 'off' }, withoutWorker: true })
     onTestFinished(() => landfall.close())
     const bytes = patterned(20 * MIB, 'sweep')
-    const id = await createId(landfall, 'alice', { size: bytes.length, ...AS_VIDEO })
+    const id = await createId(landfall, 'alice', { size: bytes.length, ...AS_PICTURE })
     expect((await patch(landfall, 'alice', id, { offset: 0, body: bytes.subarray(0, MIB) })).status).toBe(204)
     await sql`insert into landfall.upload_tails (upload_id, storage_key, "offset", size, dropped_at)
       values (${id}, 'uploads/old.tail', 0, 1, now() - interval '20 minutes')`.execute(landfall.db)
@@ -120,7 +120,7 @@ describe.skipIf(!ceph.met)('nothing is left in S3', () => {
       await bucket.close()
     })
     const bytes = patterned(5 * MIB, 'abort')
-    const id = await createId(landfall, 'alice', { size: 20 * MIB, ...AS_VIDEO })
+    const id = await createId(landfall, 'alice', { size: 20 * MIB, ...AS_PICTURE })
     expect((await patch(landfall, 'alice', id, { offset: 0, body: bytes })).status).toBe(204)
     front.answer404Once(({ method, url }) => method === 'DELETE' && (url?.includes('uploadId') ?? false))
     expect((await terminate(landfall, 'alice', id)).status).toBe(204)
@@ -131,7 +131,7 @@ describe.skipIf(!ceph.met)('nothing is left in S3', () => {
     const landfall = await startS3Landfall({ env: { SCAN: 'off' } })
     onTestFinished(() => landfall.close())
     const bytes = patterned(6 * MIB, 'whole')
-    const id = idOf(await create(landfall, 'alice', { size: bytes.length, ...AS_VIDEO }))
+    const id = idOf(await create(landfall, 'alice', { size: bytes.length, ...AS_PICTURE }))
     const fault = landfall.proxy.fail({
       what: 'stall-after',
       when: ({ operation }) => operation === 'PutObject',

@@ -2,13 +2,14 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { stateChanges } from './support/event-log.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { openPatch, problemOf, tusRequest } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { leftBehind } from './support/stored.ts'
 import { create, createId, head, idOf, patch, terminate } from './support/tus.ts'
 
-const SIZE = 2000
-const BYTES = Buffer.alloc(SIZE, 'x')
+const SIZE = 20_000
+const BYTES = asJpeg(Buffer.alloc(SIZE, 'x'))
 
 describeStorages('DELETE /files/:id', (storage) => {
   let landfall: Landfall
@@ -20,7 +21,7 @@ describeStorages('DELETE /files/:id', (storage) => {
 
   it('ends the upload, removes its bytes and gives the quota back', async () => {
     const id = await createId(landfall, 'alice', { size: SIZE })
-    await patch(landfall, 'alice', id, { offset: 0, body: BYTES.subarray(0, 700) })
+    await patch(landfall, 'alice', id, { offset: 0, body: BYTES.subarray(0, 7000) })
     // In a bucket they are a tail, whose key begins with the upload's.
     expect(await landfall.stored.keys()).toEqual([expect.stringContaining(`uploads/${id}`)])
 
@@ -58,8 +59,8 @@ describeStorages('DELETE /files/:id', (storage) => {
   it('stops a PATCH that is under way, which leaves nothing behind', async () => {
     const id = await createId(landfall, 'alice', { size: SIZE })
     const open = openPatch(landfall, 'alice', id, { offset: 0 })
-    await open.send(BYTES.subarray(0, 700))
-    await untilReceived(landfall, 'alice', id, 700)
+    await open.send(BYTES.subarray(0, 7000))
+    await untilReceived(landfall, 'alice', id, 7000)
     expect((await terminate(landfall, 'alice', id)).status).toBe(204)
     await open.answer
     expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })

@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { problemOf, type TusRequest, tusRequest } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { create, createId, head, idOf, metadataHeader, patch, terminate } from './support/tus.ts'
 
 const SIZE = 2000
-const BYTES = Buffer.alloc(SIZE, 'x')
+const BYTES = asJpeg(Buffer.alloc(SIZE, 'x'))
 
 describeStorages('HEAD /files/:id', (storage) => {
   let landfall: Landfall
@@ -94,10 +95,21 @@ describeStorages('HEAD /files/:id', (storage) => {
     expect((await ask('alice', `${id}?from=proxy`)).status).toBe(200)
   })
 
-  it('is the only way to look at an upload: GET is not possible', async () => {
+  it('is the only way to look at an upload: GET asks for its file, which is not ready', async () => {
+    const open = await createId(landfall, 'alice', { size: SIZE })
+    const received = idOf(await create(landfall, 'alice', { size: SIZE, body: BYTES }))
+    for (const at of [open, received]) {
+      const answer = await tusRequest(landfall, 'alice', { method: 'GET', at })
+      expect([answer.status, problemOf(answer).code]).toEqual([409, 'not-ready'])
+    }
+    const strangers = await tusRequest(landfall, 'mallory', { method: 'GET', at: received })
+    expect([strangers.status, problemOf(strangers).code]).toEqual([404, 'not-found'])
+  })
+
+  it('knows which methods an upload has: others are not possible', async () => {
     const id = await createId(landfall, 'alice', { size: SIZE })
-    const answer = await tusRequest(landfall, 'alice', { method: 'GET', at: id })
-    expect([answer.status, answer.headers.allow]).toEqual([405, 'HEAD, PATCH, DELETE, OPTIONS'])
+    const answer = await tusRequest(landfall, 'alice', { method: 'PUT', at: id })
+    expect([answer.status, answer.headers.allow]).toEqual([405, 'GET, HEAD, PATCH, DELETE, OPTIONS'])
     expect(problemOf(answer).code).toBe('method-not-allowed')
   })
 

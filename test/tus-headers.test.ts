@@ -1,7 +1,10 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { problemOf, rawRequest, tusHeaders } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { createId } from './support/tus.ts'
 
 const RUNS = 300
@@ -49,7 +52,48 @@ const headerValues = {
   'Access-Control-Request-Headers': anyValue,
 }
 const anyHeaders = fc.record(headerValues, { requiredKeys: ['Tus-Resumable'] })
-const anyBody = fc.option(fc.uint8Array({ maxLength: 3000 }), { nil: undefined })
+/** Of a type that is accepted, for else the first of them would be the last that an upload takes. */
+const anyBytes = fc.uint8Array({ maxLength: 3000 }).map((bytes) => asJpeg(Uint8Array.from(bytes)))
+const anyBody = fc.option(anyBytes, { nil: undefined })
+
+describe('a request that cannot be read', () => {
+  let landfall: Landfall
+
+  beforeAll(async () => {
+    landfall = await startLandfall({ withoutWorker: true })
+  })
+  afterAll(() => landfall?.close())
+
+  /** All that comes on a connection until it is closed. */
+  async function answerTo(text: string): Promise<string> {
+    const { hostname, port } = new URL(landfall.url)
+    const socket = connect(Number(port), hostname).setEncoding('latin1')
+    let answer = ''
+    socket.on('data', (part: string) => {
+      answer += part
+    })
+    socket.write(text)
+    await once(socket, 'close')
+    return answer
+  }
+  const withHeader = (length: number) =>
+    `GET /healthz HTTP/1.1\r\nHost: x\r\nX-Any: ${'x'.repeat(length)}\r\n`
+
+  it.each([
+    ['that is no HTTP', 'NONSENSE\r\n\r\n', 400, 'invalid-request'],
+    ['with a malformed header', 'GET / HTTP/1.1\r\nHost: x\r\na b: c\r\n\r\n', 400, 'invalid-request'],
+    ['with headers of more than 64 KiB', `${withHeader(66_000)}\r\n`, 431, 'headers-too-large'],
+  ])('%s is told why, and its connection closed', async (_what, text, status, code) => {
+    const answer = await answerTo(text)
+    expect(answer.split('\r\n')[0]).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+    expect(answer).toContain('\r\nContent-Type: application/problem+json\r\n')
+    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ status, code })
+  })
+
+  it('is none with headers of less than 64 KiB', async () => {
+    expect(await answerTo(`${withHeader(60_000)}Connection: close\r\n\r\n`)).toMatch(/^HTTP\/1\.1 200 /)
+  })
+})
 
 describe('whatever a client writes into its headers', () => {
   let landfall: Landfall

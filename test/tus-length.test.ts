@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { tusRequest } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { NOTHING_USED, quotaOf, statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { leftBehind } from './support/stored.ts'
@@ -9,7 +10,7 @@ import { head, patch } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
 
 const MAX_SIZE = 10_000
-const BYTES = Buffer.from('0123456789'.repeat(200))
+const BYTES = asJpeg(Buffer.from('0123456789'.repeat(200)))
 
 describeStorages('an upload whose length is deferred', (storage) => {
   let landfall: Landfall

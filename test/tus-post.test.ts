@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { OFFSET_STREAM, problemOf, rawRequest, type TusRequest, tusRequest } from './support/raw-http.ts'
+import { asJpeg } from './support/sample-bytes.ts'
 import { quotaOf, statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { head, idOf, metadataHeader } from './support/tus.ts'
 
 const SIZE = 2000
 const LENGTH = { 'Upload-Length': String(SIZE) }
-const BYTES = Buffer.alloc(SIZE, 'x')
+const BYTES = asJpeg(Buffer.alloc(SIZE, 'x'))
 const metadata = (entries: Record<string, string>) => ({
   ...LENGTH,
   'Upload-Metadata': metadataHeader(entries),
@@ -33,7 +34,7 @@ describe('POST /files', () => {
     ['neither length nor its deferral', {}, 400, 'invalid-header'],
     ['both length and its deferral', { ...LENGTH, 'Upload-Defer-Length': '1' }, 400, 'invalid-header'],
     ['a deferral that is not 1', { 'Upload-Defer-Length': '2' }, 400, 'invalid-header'],
-    ['an Upload-Concat', { ...LENGTH, 'Upload-Concat': 'partial' }, 400, 'invalid-header'],
+    ['a malformed Upload-Concat', { ...LENGTH, 'Upload-Concat': 'nonsense' }, 400, 'invalid-header'],
     ...['1e+21', '-1', '+1', '01', '9007199254740992', '', '1.0', '0x10', '12abc', '2000, 2000', 'NaN'].map(
       (length): Refusal => [
         `an Upload-Length of "${length}"`,
@@ -53,6 +54,7 @@ describe('POST /files', () => {
     ['a metadata key twice', rawMetadata('a YQ==,a Yg=='), 400, 'invalid-metadata'],
     ['the metadata key __proto__', rawMetadata('__proto__ YQ=='), 400, 'invalid-metadata'],
     ['a NUL in metadata', metadata({ filename: 'a\0.mp4' }), 400, 'invalid-metadata'],
+    ['more metadata than is allowed', rawMetadata(`a ${'YWFh'.repeat(4096)}`), 431, 'metadata-too-large'],
     ['a file name that is not allowed', metadata({ filename: 'setup.exe' }), 415, 'type-not-allowed'],
     ['a type that is not allowed', metadata({ filetype: 'text/html' }), 415, 'type-not-allowed'],
   ]
@@ -77,7 +79,7 @@ describe('POST /files', () => {
     ['of another type', { 'Content-Type': 'application/json' }, 415, 'unsupported-content-type'],
     ['without a type', {}, 415, 'unsupported-content-type'],
     [
-      'with a checksum nobody checks',
+      'with a checksum that is none',
       { 'Content-Type': OFFSET_STREAM, 'Upload-Checksum': 'sha1 YQ==' },
       400,
       'invalid-header',
@@ -93,10 +95,17 @@ describe('POST /files', () => {
     expect(answer.status).toBe(201)
     expect(answer.body).toBe('')
     expect(answer.headers['tus-resumable']).toBe('1.0.0')
-    expect(answer.headers.location).toMatch(new RegExp(`^${landfall.url}/files/[A-Za-z0-9_-]{22}$`))
+    expect(answer.headers.location).toMatch(/^\/files\/[A-Za-z0-9_-]{22}$/)
     const hours = (Date.parse(String(answer.headers['upload-expires'])) - Date.now()) / 3_600_000
     expect(hours).toBeCloseTo(24, 1)
     expect(answer.headers['upload-media-id']).toBeUndefined()
+  })
+
+  it('creates a partial upload, which is told as one', async () => {
+    const answer = await post('alice', { headers: { ...LENGTH, 'Upload-Concat': 'partial' } })
+    expect(answer.status).toBe(201)
+    const id = String(answer.headers.location).split('/').at(-1) ?? ''
+    expect((await head(landfall, 'alice', id)).headers.get('Upload-Concat')).toBe('partial')
   })
 
   it('ignores a content type when there is no body, as some clients send one', async () => {
@@ -107,7 +116,7 @@ describe('POST /files', () => {
   it('is not possible on an upload', async () => {
     const id = idOf(await fetchCreate())
     const answer = await tusRequest(landfall, 'alice', { method: 'POST', at: id, headers: LENGTH })
-    expect([answer.status, answer.headers.allow]).toEqual([405, 'HEAD, PATCH, DELETE, OPTIONS'])
+    expect([answer.status, answer.headers.allow]).toEqual([405, 'GET, HEAD, PATCH, DELETE, OPTIONS'])
     expect(problemOf(answer).code).toBe('method-not-allowed')
   })
 
@@ -175,23 +184,39 @@ describeStorages('POST /files with a body', (storage) => {
 })
 
 describe('the Location of a new upload', () => {
-  const forwarded = { 'X-Forwarded-Proto': 'https,http', 'X-Forwarded-Host': 'media.example.org' }
-  const cases: [what: string, env: Record<string, string>, starts: string][] = [
-    ['is the address asked, whatever a client forwards', {}, 'http://127.0.0.1:'],
-    ['is what a trusted proxy was asked', { TRUST_PROXY: 'loopback' }, 'https://media.example.org/files/'],
+  const trusting = { TRUST_PROXY: 'loopback' }
+  const xForwarded = { 'X-Forwarded-Proto': 'https,http', 'X-Forwarded-Host': 'media.example.org' }
+  const forwarded = { Forwarded: 'for=192.0.2.1;proto=https;host="media.example.org", proto=http;host=inner' }
+  type Case = [what: string, env: Record<string, string>, said: Record<string, string>, starts: string]
+  const cases: Case[] = [
+    ['is relative, whatever a client forwards', {}, { ...xForwarded, ...forwarded }, '/files/'],
+    ['is relative behind a trusted proxy that says nothing', trusting, {}, '/files/'],
+    [
+      'is what a trusted proxy was asked by X-Forwarded-*',
+      trusting,
+      xForwarded,
+      'https://media.example.org/files/',
+    ],
+    [
+      'is what a trusted proxy was asked by Forwarded',
+      trusting,
+      forwarded,
+      'https://media.example.org/files/',
+    ],
     [
       'is below PUBLIC_URL',
-      { PUBLIC_URL: 'https://example.org/upload/', TRUST_PROXY: 'loopback' },
+      { PUBLIC_URL: 'https://example.org/upload/', ...trusting },
+      xForwarded,
       'https://example.org/upload/files/',
     ],
   ]
 
-  it.each(cases)('%s', async (_what, env, starts) => {
+  it.each(cases)('%s', async (_what, env, said, starts) => {
     const landfall = await startLandfall({ withoutWorker: true, env })
     try {
       const answer = await tusRequest(landfall, 'alice', {
         method: 'POST',
-        headers: { ...LENGTH, ...forwarded },
+        headers: { ...LENGTH, ...said },
       })
       expect(answer.status).toBe(201)
       expect(answer.headers.location?.slice(0, starts.length)).toBe(starts)

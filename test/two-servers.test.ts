@@ -75,6 +75,7 @@ describeStorages.skipIf(!ffmpeg.met)(`two servers (LANDFALL_TWO_SERVERS_SEED=${S
         owner_id: ALICE,
         reserved_bytes: 0,
         open_uploads: 0,
+        open_partials: 0,
         used_bytes: media.reduce((sum, { size }) => sum + size, 0),
         finished_uploads: media.length,
       },

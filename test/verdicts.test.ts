@@ -21,12 +21,14 @@ import { problemOf, rawRequest, tusHeaders } from './support/raw-http.ts'
 import { NOTHING_USED, quotaOf, statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { leftBehind } from './support/stored.ts'
-import { head, patch } from './support/tus.ts'
-import { outcome, process, type SourceFile, sendFile } from './support/uploads.ts'
+import { create, createId, head, patch } from './support/tus.ts'
+import { type MediaJson, outcome, type SourceFile, sendFile } from './support/uploads.ts'
 
 const ffmpeg = requires('ffmpeg')
 const clamd = requires('clamd')
 const isEquipped = ffmpeg.met && clamd.met
+/** Bytes of which nobody tells yet what they are. */
+const UNJUDGED = 1000
 
 describeStorages.skipIf(!isEquipped)('an infected file', (storage) => {
   let landfall: Landfall
@@ -147,6 +149,20 @@ describeStorages.skipIf(!isEquipped)('a file that is not what is wanted', (stora
     contentType: 'video/mp4',
   })
 
+  /** So that it is not judged while it arrives: by fewer first bytes than that takes, and then the rest. */
+  async function processUnseen(server: Landfall, owner: string, file: SourceFile): Promise<MediaJson> {
+    const bytes = await readFile(file.path)
+    const metadata = { filename: file.name, filetype: file.contentType }
+    const id = await createId(server, owner, { size: bytes.length, metadata })
+    for (const [offset, body] of [
+      [0, bytes.subarray(0, UNJUDGED)],
+      [UNJUDGED, bytes.subarray(UNJUDGED)],
+    ] as const) {
+      expect((await patch(server, owner, id, { offset, body })).status).toBe(204)
+    }
+    return await outcome(server, owner, id)
+  }
+
   type Case = [what: string, code: string, make: () => Promise<SourceFile>, options?: { strict: true }]
   const cases: Case[] = [
     ['a text named .mp4', 'type-not-recognised', textNamedMp4],
@@ -159,18 +175,73 @@ describeStorages.skipIf(!isEquipped)('a file that is not what is wanted', (stora
     ['3 s where 2 s are allowed', 'too-long', () => shortVideo({ seconds: 3 }), { strict: true }],
   ]
 
-  it.each(cases)('%s is rejected as %s, leaves nothing and costs nothing', async (...args) => {
-    const [what, code, make, options] = args
-    const server = options?.strict ? strict : landfall
-    const owner = `owner of ${what.replaceAll(/\W+/g, ' ')}`
-    const media = await process(server, owner, await make())
-    expect(media).toMatchObject({ status: 'rejected', reason: { code, detail: expect.stringMatching(/\w/) } })
-    expect(await statusOf(server, owner, media.uploadId)).toMatchObject({
-      state: 'rejected',
-      reason: { code },
+  it.each(cases)(
+    '%s is rejected by its processing as %s, leaves nothing and costs nothing',
+    async (...args) => {
+      const [what, code, make, options] = args
+      const server = options?.strict ? strict : landfall
+      const owner = `owner of ${what.replaceAll(/\W+/g, ' ')}`
+      const media = await processUnseen(server, owner, await make())
+      expect(media).toMatchObject({
+        status: 'rejected',
+        reason: { code, detail: expect.stringMatching(/\w/) },
+      })
+      expect(await statusOf(server, owner, media.uploadId)).toMatchObject({
+        state: 'rejected',
+        reason: { code },
+      })
+      expect((await head(server, owner, media.uploadId)).headers.get('Upload-Reject-Reason')).toBe(code)
+      await expect.poll(() => leftBehind(server), { timeout: 10_000 }).toEqual([])
+      expect(await quotaOf(server, owner)).toEqual(NOTHING_USED)
+    },
+  )
+
+  const small = () => shortVideo({ width: 200, height: 100, faststart: true })
+  const long = () => shortVideo({ seconds: 4, faststart: true })
+  type Early = [what: string, reason: string, status: number, code: string, make: () => Promise<SourceFile>]
+  const early: Early[] = [
+    ['a text named .mp4', 'type-not-recognised', 415, 'type-not-allowed', textNamedMp4],
+    ['a jpeg named .mp4', 'type-mismatch', 415, 'type-not-allowed', jpegNamedMp4],
+    ['a 200×100 video', 'dimensions-too-small', 422, 'content-rejected', small],
+    ['4 s where 2 s are allowed', 'too-long', 422, 'content-rejected', long],
+  ]
+
+  it.each(early)('%s is refused as %s while it arrives, with %i', async (...args) => {
+    const [what, reason, status, code, make] = args
+    const owner = `sender of ${what.replaceAll(/\W+/g, ' ')}`
+    const { name, path } = await make()
+    const bytes = await readFile(path)
+    const id = await createId(strict, owner, { size: bytes.length, metadata: { filename: name } })
+    const refusal = await patch(strict, owner, id, { offset: 0, body: bytes })
+    expect([refusal.status, refusal.headers.get('Upload-Reject-Reason')]).toEqual([status, reason])
+    expect(await refusal.json()).toMatchObject({ code, reason: { code: reason } })
+
+    const again = await patch(strict, owner, id, { offset: 0, body: bytes })
+    expect([again.status, again.headers.get('Upload-Reject-Reason')]).toEqual([410, reason])
+    expect(await again.json()).toMatchObject({ code: 'upload-rejected', reason: { code: reason } })
+    expect((await head(strict, owner, id)).headers.get('Upload-Reject-Reason')).toBe(reason)
+    expect(await statusOf(strict, owner, id)).toMatchObject({ state: 'rejected', reason: { code: reason } })
+    const changes = await stateChanges(strict, owner, id)
+    expect(changes.map(({ type }) => type)).toEqual(['upload.created', 'upload.rejected'])
+    await expect.poll(() => leftBehind(strict), { timeout: 10_000 }).toEqual([])
+    expect(await quotaOf(strict, owner)).toEqual(NOTHING_USED)
+  })
+
+  it.each(early)('%s is refused as %s with its creation as well', async (...args) => {
+    const [what, reason, status, code, make] = args
+    const owner = `creator of ${what.replaceAll(/\W+/g, ' ')}`
+    const { name, path } = await make()
+    const bytes = await readFile(path)
+    const answer = await create(strict, owner, {
+      size: bytes.length,
+      metadata: { filename: name },
+      body: bytes,
     })
-    expect((await head(server, owner, media.uploadId)).headers.get('Upload-Reject-Reason')).toBe(code)
-    await expect.poll(() => leftBehind(server), { timeout: 10_000 }).toEqual([])
-    expect(await quotaOf(server, owner)).toEqual(NOTHING_USED)
+    expect([answer.status, await answer.json()]).toEqual([
+      status,
+      expect.objectContaining({ code, reason: expect.objectContaining({ code: reason }) }),
+    ])
+    await expect.poll(() => leftBehind(strict), { timeout: 10_000 }).toEqual([])
+    expect(await quotaOf(strict, owner)).toEqual(NOTHING_USED)
   })
 })

@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { asMp4 } from '../../test/support/sample-bytes.ts'
 import type { ClientOrder, ClientReport, RequestTimes, UploadPlan } from './plan.ts'
 
-/** Larger than the caches of a processor, so that no subject reads bodies from there. */
-const BODY = randomBytes(64 * 1024 * 1024)
+/** Larger than the caches of a processor, so that no subject reads bodies from there; it begins like an mp4. */
+const BODY = asMp4(randomBytes(64 * 1024 * 1024))
 const WRITE_BYTES = 256 * 1024
 /** A paced upload sends this often. */
 const PACE_MS = 100

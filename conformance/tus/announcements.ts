@@ -3,7 +3,17 @@ import type { Need } from '../capabilities.ts'
 import { expectThat } from '../expectations.ts'
 import { mediaBytes, type Peer } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
-import { append, create, creation, METADATA, metadataOf, SIZE, send, terminate } from './client.ts'
+import {
+  append,
+  create,
+  creation,
+  METADATA,
+  metadataOf,
+  SIZE,
+  send,
+  terminate,
+  type Upload,
+} from './client.ts'
 
 type Use = (peer: Peer) => Promise<boolean>
 
@@ -17,7 +27,10 @@ const SIGNS: readonly (readonly [extension: Need, section: string, sign: string,
     'creates uploads',
     async (peer) =>
       isCreated(
-        await send(peer, { method: 'POST', headers: { 'Upload-Length': String(SIZE), 'Upload-Metadata': METADATA } }),
+        await send(peer, {
+          method: 'POST',
+          headers: { 'Upload-Length': String(SIZE), 'Upload-Metadata': METADATA },
+        }),
       ),
   ],
   [
@@ -61,9 +74,9 @@ const SIGNS: readonly (readonly [extension: Need, section: string, sign: string,
     'Concatenation',
     'creates an upload out of two',
     async (peer) => {
-      const headers = { 'Upload-Concat': 'partial' }
-      const [one, other] = [await create(peer, { headers }), await create(peer, { headers })]
-      for (const partial of [one, other]) await append(peer, partial, { from: 0 })
+      const [one, other] = [await partial(peer), await partial(peer)]
+      if (!one || !other) return false
+      for (const upload of [one, other]) await append(peer, upload, { from: 0 })
       return isCreated(await concatenation(peer, `${one.url.pathname} ${other.url.pathname}`))
     },
   ],
@@ -72,11 +85,19 @@ const SIGNS: readonly (readonly [extension: Need, section: string, sign: string,
     'Concatenation',
     'creates an upload out of one that is not complete',
     async (peer) => {
-      const { url } = await create(peer, { headers: { 'Upload-Concat': 'partial' } })
-      return isCreated(await concatenation(peer, url.pathname))
+      const upload = await partial(peer)
+      return upload !== undefined && isCreated(await concatenation(peer, upload.url.pathname))
     },
   ],
 ]
+
+/** A partial upload; undefined where the server makes none. */
+async function partial(peer: Peer): Promise<Upload | undefined> {
+  const created = await creation(peer, { headers: { 'Upload-Concat': 'partial' } })
+  const location = created.headers.get('Location')
+  if (!isCreated(created) || location === undefined) return undefined
+  return { url: peer.locate(location), bytes: mediaBytes(SIZE), created }
+}
 
 const concatenation = (peer: Peer, paths: string) =>
   creation(peer, {

@@ -51,7 +51,7 @@ export const checksumRows: readonly Row[] = rowsOf(
     {
       id: 'tus-checksum-sha1-supported',
       level: 'MUST',
-      requirement: 'sha1 is among the algorithms.',
+      requirement: 'The algorithms include sha1.',
       async check(peer) {
         const { checksums } = peer.capabilities
         expectThat(checksums.includes('sha1'), `the algorithms are ${checksums.join(', ')}`)
@@ -127,7 +127,8 @@ export const checksumRows: readonly Row[] = rowsOf(
     {
       id: 'tus-checksum-mismatch-later',
       level: 'MUST',
-      requirement: 'A wrong checksum takes nothing from what was there before, and the right bytes can follow.',
+      requirement:
+        'A wrong checksum takes nothing from what was there before, and the right bytes can follow.',
       async check(peer) {
         const upload = await createFilled(peer, 1000)
         expectRefusal(await append(peer, upload, { from: 1000, to: 2000, headers: WRONG }))
@@ -155,7 +156,11 @@ export const checksumRows: readonly Row[] = rowsOf(
         expectRefusal(await append(peer, upload, { from: 0, headers: WRONG, isChunked: true }))
         await expectOffset(peer, upload, 0)
         const headers = checksumOf(upload.bytes)
-        expectHeader(await append(peer, upload, { from: 0, headers, isChunked: true }), 'Upload-Offset', String(LONG))
+        expectHeader(
+          await append(peer, upload, { from: 0, headers, isChunked: true }),
+          'Upload-Offset',
+          String(LONG),
+        )
       },
     },
     {

@@ -38,7 +38,10 @@ export type Creation = {
 }
 
 /** POST to the creation URL, whatever it answers. */
-export async function creation(peer: Peer, { length = SIZE, headers, body, isChunked }: Creation = {}): Promise<Answer> {
+export async function creation(
+  peer: Peer,
+  { length = SIZE, headers, body, isChunked }: Creation = {},
+): Promise<Answer> {
   const answer = await send(peer, {
     method: 'POST',
     headers: {
@@ -104,14 +107,4 @@ export async function offsetOf(peer: Peer, upload: Pick<Upload, 'url'>): Promise
 export async function expectOffset(peer: Peer, upload: Pick<Upload, 'url'>, wanted: number): Promise<void> {
   const offset = await offsetOf(peer, upload)
   expectThat(offset === wanted, `expected the upload to stand at ${wanted}, it stands at ${offset}`)
-}
-
-/** Asks until it is so: what a server does after a connection broke takes it a moment. */
-export async function eventually(isSo: () => Promise<boolean>, timeoutMs = 5000): Promise<boolean> {
-  const deadline = Date.now() + timeoutMs
-  while (!(await isSo())) {
-    if (Date.now() > deadline) return false
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-  return true
 }

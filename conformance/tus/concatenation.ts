@@ -1,58 +1,16 @@
-import type { Answer } from '../answer.ts'
-import {
-  describeAnswer,
-  expectHeader,
-  expectNoHeader,
-  expectRefusal,
-  expectStatus,
-  expectThat,
-  headerOf,
-  isSuccess,
-  skip,
-} from '../expectations.ts'
+import { expectHeader, expectRefusal, expectStatus, expectThat, isSuccess, skip } from '../expectations.ts'
 import { mediaBytes, type Peer } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
-import type { RequestHeaders } from '../wire.ts'
-import { append, create, creation, eventually, head, METADATA, metadataOf, type Upload } from './client.ts'
-
-const PARTIAL = { 'Upload-Concat': 'partial', 'Upload-Metadata': undefined }
-const PIECE = 3000
-
-/** Partial uploads that hold the bytes in this order, so many of each; they have no metadata. */
-async function createPartials(peer: Peer, bytes: Buffer, headers: RequestHeaders = {}): Promise<Upload[]> {
-  const partials: Upload[] = []
-  for (let at = 0; at < bytes.byteLength; at += PIECE) {
-    const piece = bytes.subarray(at, at + PIECE)
-    partials.push(await create(peer, { bytes: piece, headers: { ...PARTIAL, ...headers } }))
-  }
-  return partials
-}
-
-async function fill(peer: Peer, partials: readonly Upload[]): Promise<void> {
-  for (const partial of partials) expectStatus(await append(peer, partial, { from: 0 }), 204)
-}
-
-const concatOf = (partials: readonly Upload[], spell = (url: URL) => url.pathname) =>
-  `final;${partials.map(({ url }) => spell(url)).join(' ')}`
-
-/** POST of a final upload, whatever it answers. */
-const concatenation = (peer: Peer, concat: string, headers: RequestHeaders = {}): Promise<Answer> =>
-  creation(peer, { headers: { 'Upload-Length': undefined, 'Upload-Concat': concat, ...headers } })
-
-/** A final upload that must come about. */
-async function concatenate(peer: Peer, concat: string, headers: RequestHeaders = {}): Promise<URL> {
-  const answer = await concatenation(peer, concat, headers)
-  expectThat(answer.status === 201, `no final upload could be created: ${describeAnswer(answer)}`)
-  return peer.locate(headerOf(answer, 'Location'))
-}
-
-/** HEAD on a final upload whose concatenation has ended. */
-async function headOfFinal(peer: Peer, url: URL): Promise<Answer> {
-  await eventually(async () => (await head(peer, url)).headers.get('Upload-Offset') !== undefined, 15_000)
-  const answer = await head(peer, url)
-  expectStatus(answer, 200, 204)
-  return answer
-}
+import { append, creation, head, METADATA, metadataOf, terminate } from './client.ts'
+import {
+  concatenate,
+  concatenation,
+  concatOf,
+  createPartials,
+  fill,
+  headOfFinal,
+  PIECE,
+} from './concatenation-client.ts'
 
 /** Two partial uploads with all their bytes, and the final one made of them. */
 async function createFinal(peer: Peer) {
@@ -75,7 +33,8 @@ export const partialRows: readonly Row[] = rowsOf(
     {
       id: 'tus-partial-head',
       level: 'MUST',
-      requirement: 'HEAD on a partial upload has Upload-Concat: partial, its Upload-Offset and its Upload-Length.',
+      requirement:
+        'HEAD on a partial upload has Upload-Concat: partial, its Upload-Offset and its Upload-Length.',
       async check(peer) {
         const partials = await createPartials(peer, mediaBytes(PIECE))
         for (const { url } of partials) {
@@ -114,7 +73,8 @@ export const finalRows: readonly Row[] = rowsOf(
     {
       id: 'tus-final-head',
       level: 'MUST',
-      requirement: 'After concatenation HEAD has Upload-Offset and Upload-Length, both the sum of the partial lengths.',
+      requirement:
+        'After concatenation HEAD has Upload-Offset and Upload-Length, both the sum of the partial lengths.',
       async check(peer) {
         const answer = await headOfFinal(peer, (await createFinal(peer)).url)
         expectHeader(answer, 'Upload-Length', String(2 * PIECE))
@@ -234,88 +194,7 @@ export const finalRows: readonly Row[] = rowsOf(
       async check(peer) {
         const { url } = await createFinal(peer)
         await headOfFinal(peer, url)
-        expectStatus(await peer.send({ method: 'DELETE', at: url, headers: { 'Tus-Resumable': '1.0.0' } }), 204)
-      },
-    },
-  ],
-)
-
-export const unfinishedRows: readonly Row[] = rowsOf(
-  {
-    protocol: 'tus',
-    section: 'Concatenation (unfinished)',
-    needs: ['creation', 'concatenation', 'concatenation-unfinished'],
-  },
-  [
-    {
-      id: 'tus-unfinished-creation',
-      level: 'MUST',
-      requirement: 'A final upload may be created before its partial ones are complete.',
-      check: async (peer) =>
-        void (await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))),
-    },
-    {
-      id: 'tus-unfinished-head-offset',
-      level: 'SHOULD',
-      requirement: 'HEAD on a final upload has no Upload-Offset before concatenation.',
-      async check(peer) {
-        const url = await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))
-        expectNoHeader(await head(peer, url), 'Upload-Offset')
-      },
-    },
-    {
-      id: 'tus-unfinished-head-length',
-      level: 'MUST',
-      requirement: 'HEAD on a final upload tells its length before concatenation, when all partial lengths are known.',
-      async check(peer) {
-        const url = await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))
-        expectHeader(await head(peer, url), 'Upload-Length', String(2 * PIECE))
-      },
-    },
-    {
-      id: 'tus-unfinished-head-concat',
-      level: 'MUST',
-      requirement: 'HEAD on a final upload gives Upload-Concat back before concatenation, too.',
-      async check(peer) {
-        const concat = concatOf(await createPartials(peer, mediaBytes(2 * PIECE)))
-        expectHeader(await head(peer, await concatenate(peer, concat)), 'Upload-Concat', concat)
-      },
-    },
-    {
-      id: 'tus-unfinished-patch',
-      level: 'MUST',
-      requirement: 'PATCH on a final upload gets 403 before concatenation, and partial ones stay as they are.',
-      async check(peer) {
-        const bytes = mediaBytes(2 * PIECE)
-        const partials = await createPartials(peer, bytes)
-        const url = await concatenate(peer, concatOf(partials))
-        const answer = await append(peer, { url, bytes, created: await head(peer, url) }, { from: 0 })
-        expectStatus(answer, 403)
-        for (const partial of partials) expectHeader(await head(peer, partial.url), 'Upload-Offset', '0')
-      },
-    },
-    {
-      id: 'tus-unfinished-finished',
-      level: 'MUST',
-      requirement: 'A final upload is complete when its partial ones are, in whatever order they become so.',
-      async check(peer) {
-        const partials = await createPartials(peer, mediaBytes(3 * PIECE))
-        const url = await concatenate(peer, concatOf(partials))
-        await fill(peer, partials.toReversed())
-        expectHeader(await headOfFinal(peer, url), 'Upload-Offset', String(3 * PIECE))
-      },
-    },
-    {
-      id: 'tus-unfinished-too-large',
-      level: 'MUST',
-      requirement: 'A final upload of more than the largest size gets 413.',
-      needs: ['max-size'],
-      async check(peer) {
-        const length = peer.capabilities.maxSize ?? 0
-        const created = await creation(peer, { length, headers: PARTIAL })
-        if (created.status !== 201) skip(`no partial upload of the largest size: ${describeAnswer(created)}`)
-        const { pathname } = peer.locate(headerOf(created, 'Location'))
-        expectStatus(await concatenation(peer, `final;${pathname} ${pathname}`), 413)
+        expectStatus(await terminate(peer, url), 204)
       },
     },
   ],

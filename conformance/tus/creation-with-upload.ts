@@ -1,4 +1,11 @@
-import { expectHeader, expectNoHeader, expectStatus, expectThat, headerOf, isRefusal } from '../expectations.ts'
+import {
+  expectHeader,
+  expectNoHeader,
+  expectStatus,
+  expectThat,
+  headerOf,
+  isRefusal,
+} from '../expectations.ts'
 import { mediaBytes } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
 import { append, create, creation, expectOffset, METADATA, OFFSET_STREAM, open, SIZE } from './client.ts'
@@ -9,12 +16,16 @@ export const creationWithUploadRows: readonly Row[] = rowsOf(
     {
       id: 'tus-with-upload-chunk',
       level: 'MUST',
-      requirement: 'The answer to a creation with some bytes is 201 and tells in Upload-Offset how many were taken.',
+      requirement:
+        'The answer to a creation with some bytes is 201 and tells in Upload-Offset how many were taken.',
       async check(peer) {
         const bytes = mediaBytes(SIZE)
         const upload = await create(peer, { bytes, body: bytes.subarray(0, 1000) })
         const offset = headerOf(upload.created, 'Upload-Offset')
-        expectThat(/^\d+$/.test(offset) && Number(offset) <= 1000, `Upload-Offset is ${offset} after 1000 bytes`)
+        expectThat(
+          /^\d+$/.test(offset) && Number(offset) <= 1000,
+          `Upload-Offset is ${offset} after 1000 bytes`,
+        )
         await expectOffset(peer, upload, Number(offset))
       },
     },
@@ -77,7 +88,10 @@ export const creationWithUploadRows: readonly Row[] = rowsOf(
       level: 'SHOULD',
       requirement: 'A creation with bytes of another content type gets 415, as a PATCH does.',
       async check(peer) {
-        const answer = await creation(peer, { body: mediaBytes(SIZE), headers: { 'Content-Type': 'video/mp4' } })
+        const answer = await creation(peer, {
+          body: mediaBytes(SIZE),
+          headers: { 'Content-Type': 'video/mp4' },
+        })
         expectStatus(answer, 415)
       },
     },
@@ -89,7 +103,10 @@ export const creationWithUploadRows: readonly Row[] = rowsOf(
         const answer = await creation(peer, { length: 1500, body: mediaBytes(2000) })
         if (isRefusal(answer)) return
         expectStatus(answer, 201)
-        expectThat(Number(answer.headers.get('Upload-Offset')) <= 1500, 'an upload of 1500 bytes has more than that')
+        expectThat(
+          Number(answer.headers.get('Upload-Offset')) <= 1500,
+          'an upload of 1500 bytes has more than that',
+        )
       },
     },
     {

@@ -62,7 +62,8 @@ export const deferLengthRows: readonly Row[] = rowsOf(
     {
       id: 'tus-defer-declared-without-bytes',
       level: 'MUST',
-      requirement: 'A PATCH without bytes may declare the length, when the end was noticed after the last byte.',
+      requirement:
+        'A PATCH without bytes may declare the length, when the end was noticed after the last byte.',
       async check(peer) {
         const upload = await createFilled(peer, SIZE, DEFERRED)
         expectStatus(await append(peer, upload, { from: SIZE, headers: length(SIZE) }), 204)
@@ -94,15 +95,18 @@ export const deferLengthRows: readonly Row[] = rowsOf(
   ],
 )
 
-export const fixedLengthRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'Upload-Length', needs: ['creation'] }, [
-  {
-    id: 'tus-length-does-not-change',
-    level: 'MUST',
-    requirement: 'The length of a creation does not change with what a PATCH declares.',
-    async check(peer) {
-      const upload = await create(peer)
-      await append(peer, upload, { from: 0, to: 1000, headers: length(SIZE + 100) })
-      expectHeader(await head(peer, upload.url), 'Upload-Length', String(SIZE))
+export const fixedLengthRows: readonly Row[] = rowsOf(
+  { protocol: 'tus', section: 'Upload-Length', needs: ['creation'] },
+  [
+    {
+      id: 'tus-length-does-not-change',
+      level: 'MUST',
+      requirement: 'The length of a creation does not change with what a PATCH declares.',
+      async check(peer) {
+        const upload = await create(peer)
+        await append(peer, upload, { from: 0, to: 1000, headers: length(SIZE + 100) })
+        expectHeader(await head(peer, upload.url), 'Upload-Length', String(SIZE))
+      },
     },
-  },
-])
+  ],
+)

@@ -23,7 +23,8 @@ export const optionsRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'O
   {
     id: 'tus-options-ignores-resumable',
     level: 'MUST',
-    requirement: 'A Tus-Resumable header in an OPTIONS request is ignored, even one that names an unknown version.',
+    requirement:
+      'A Tus-Resumable header in an OPTIONS request is ignored, even one that names an unknown version.',
     async check(peer) {
       const plain = await options(peer)
       for (const version of ['1.0.0', '0.0.0', 'nonsense']) {
@@ -36,10 +37,12 @@ export const optionsRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'O
   {
     id: 'tus-options-extension-list',
     level: 'MUST',
-    requirement: 'Tus-Extension is a list of names separated by commas, and is left out when it would be empty.',
+    requirement:
+      'Tus-Extension is a list of names separated by commas, and is left out when it would be empty.',
     async check(peer) {
       const answer = await options(peer)
-      if (answer.headers.get('Tus-Extension') !== undefined) expectHeader(answer, 'Tus-Extension', LIST_OF_NAMES)
+      if (answer.headers.get('Tus-Extension') !== undefined)
+        expectHeader(answer, 'Tus-Extension', LIST_OF_NAMES)
     },
   },
   {

@@ -2,7 +2,17 @@ import type { Answer } from '../answer.ts'
 import { expectHeader, expectNoHeader, expectStatus } from '../expectations.ts'
 import type { Peer } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
-import { append, create, createFilled, creation, expectOffset, head, send, SIZE, terminate } from './client.ts'
+import {
+  append,
+  create,
+  createFilled,
+  creation,
+  expectOffset,
+  head,
+  SIZE,
+  send,
+  terminate,
+} from './client.ts'
 
 /** Kinds of answers, each of which has to say its version. */
 const ANSWERS: readonly (readonly [id: string, what: string, ask: (peer: Peer) => Promise<Answer>])[] = [
@@ -10,12 +20,17 @@ const ANSWERS: readonly (readonly [id: string, what: string, ask: (peer: Peer) =
   ['head', 'HEAD', async (peer) => await head(peer, (await create(peer)).url)],
   ['patch', 'PATCH', async (peer) => (await createFilled(peer, 1000)).appended],
   ['bad-creation', 'a creation that is refused', async (peer) => await creationWithoutLength(peer)],
-  ['conflict', 'a PATCH that is refused', async (peer) => await append(peer, await create(peer), { from: 7 })],
+  [
+    'conflict',
+    'a PATCH that is refused',
+    async (peer) => await append(peer, await create(peer), { from: 7 }),
+  ],
   ['not-found', 'HEAD on what does not exist', async (peer) => await headOfNothing(peer)],
   [
     'unsupported',
     'a request of another version',
-    async (peer) => await send(peer, { method: 'HEAD', at: (await create(peer)).url, headers: OTHER_VERSION }),
+    async (peer) =>
+      await send(peer, { method: 'HEAD', at: (await create(peer)).url, headers: OTHER_VERSION }),
   ],
   [
     'termination',
@@ -62,7 +77,8 @@ export const versionRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'T
   {
     id: 'tus-resumable-other-creation',
     level: 'MUST',
-    requirement: 'A creation in a version that is not supported gets 412 with Tus-Version, and creates nothing.',
+    requirement:
+      'A creation in a version that is not supported gets 412 with Tus-Version, and creates nothing.',
     needs: ['creation'],
     async check(peer) {
       const answer = await creation(peer, { headers: OTHER_VERSION })
@@ -98,7 +114,10 @@ export const versionRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'T
     async check(peer) {
       const { url } = await create(peer)
       for (const version of ['1', '1.0', '1.0.0.0', '1.0.00', 'tus', '1.0.0, 0.2.2']) {
-        expectStatus(await send(peer, { method: 'HEAD', at: url, headers: { 'Tus-Resumable': version } }), 412)
+        expectStatus(
+          await send(peer, { method: 'HEAD', at: url, headers: { 'Tus-Resumable': version } }),
+          412,
+        )
       }
     },
   },

@@ -1,8 +1,15 @@
 import type { Request, Response } from 'express'
 import { parseDictionary } from 'structured-headers'
+import type { UploadRow } from '../../ledger/uploads.ts'
 import { ContentRefused } from '../../storage/verdict.ts'
 import { Problem } from '../errors.ts'
-import { type Algorithm, type ExpectedDigest, RunningDigest, readDigest } from '../tus/body-digests.ts'
+import {
+  ALGORITHMS,
+  type Algorithm,
+  type ExpectedDigest,
+  RunningDigest,
+  readDigest,
+} from '../tus/body-digests.ts'
 import type { BodyCheck } from '../tus/upload-request.ts'
 
 // RFC 9530. Its other algorithms are insecure or unknown here, and are ignored as it demands.
@@ -55,8 +62,15 @@ export class ReprDigest implements BodyCheck {
   }
 
   /** Undefined where there is nothing to compare and nothing to tell. */
-  static of(request: Request, promised: readonly ExpectedDigest[]): ReprDigest | undefined {
-    const wanted = wantedAlgorithm(request.get('want-repr-digest'))
+  static of({
+    digests,
+    wanted_digest,
+  }: Pick<UploadRow, 'digests' | 'wanted_digest'>): ReprDigest | undefined {
+    const promised = Object.entries(digests ?? {}).flatMap(([name, base64]) => {
+      const algorithm = ALGORITHMS.find((known) => known === name)
+      return (algorithm && readDigest(algorithm, base64)) ?? []
+    })
+    const wanted = ALGORITHMS.find((known) => known === wanted_digest)
     return promised.length > 0 || wanted ? new ReprDigest(promised, wanted) : undefined
   }
 
@@ -85,7 +99,8 @@ export class ReprDigest implements BodyCheck {
 }
 
 /** RFC 9530 § 4: of those that we can compute the one with the highest preference; 0 means none. */
-function wantedAlgorithm(header: string | undefined): Algorithm | undefined {
+export function wantedDigest(request: Request): Algorithm | undefined {
+  const header = request.get('want-repr-digest')
   const entries = header === undefined ? undefined : parsed(header)
   if (!entries) return undefined
   const wanted = [...entries]

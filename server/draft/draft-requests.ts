@@ -13,8 +13,8 @@ import { LeaseLocker } from '../tus/locker.ts'
 import { Interrupted } from '../tus/request-body.ts'
 import { declaredBodyLength } from '../tus/request-checks.ts'
 import { LET_GO_MS, type UploadEndpointOptions } from '../tus/upload-endpoint.ts'
-import { type BodyCheck, receivedBody, type UploadRequest, uploadRequest } from '../tus/upload-request.ts'
-import { digestCheck, digestRecord, digestsOf, ReprDigest } from './digest-fields.ts'
+import { receivedBody, type UploadRequest, uploadRequest } from '../tus/upload-request.ts'
+import { digestCheck, digestRecord, digestsOf, ReprDigest, wantedDigest } from './digest-fields.ts'
 import { completedUpload, inconsistentLength, mismatchingOffset, translateDraftError } from './errors.ts'
 import {
   booleanField,
@@ -48,27 +48,27 @@ export function draftRequests(
   const create = translated(async (request, response, uploadId) => {
     const said = whatIsSaid(request)
     const bodyLength = declaredBodyLength(request)
-    if (said.length !== undefined && (bodyLength ?? 0) > said.length) throw inconsistentLength()
-    checkSize(policy, said.length ?? null)
-    const promised = digestsOf(request, 'Repr-Digest')
-    const reprDigest = said.isLast ? ReprDigest.of(request, promised) : undefined
-    const context = draftRequest(request, response, uploadId, said, 0, reprDigest ? [reprDigest] : [])
+    const size = lengthOf(said, 0, bodyLength)
+    if (size !== undefined && (bodyLength ?? 0) > size) throw inconsistentLength()
+    checkSize(policy, size ?? null)
+    const context = draftRequest(request, response, uploadId, said, 0)
     context.upload = await preCreate(options.preCreate, {
       id: uploadId,
       ownerId: context.ownerId,
       tenantId: context.principal.tenantId,
       protocol: `ietf-${said.version ?? 'draft'}`,
-      size: said.length ?? null,
+      size: size ?? null,
       metadata: metadataOf(request),
+      metadataHeader: request.get('upload-metadata') ?? null,
       concat: null,
       isPartial: false,
-      digests: digestRecord(promised),
+      digests: digestRecord(digestsOf(request, 'Repr-Digest')),
+      wantedDigest: wantedDigest(request) ?? null,
     })
     const location = `${context.baseUrl}${options.path}/${uploadId}`
     response.set('Location', location)
     interim.get(context)?.announce(location, limitsOfUpload(policy, context.upload, said.version))
     if (bodyLength !== 0 || said.isLast) await receive(context, said, async () => 0)
-    if (reprDigest && context.upload.state === 'received') reprDigest.tell(response)
     answer(response, context.upload, { created: 201, appended: 201 }, said.version)
   })
 
@@ -79,7 +79,7 @@ export function draftRequests(
     if (request.get('content-type') !== PARTIAL_UPLOAD)
       throw new Problem('unsupported-content-type', `Bytes are appended as ${PARTIAL_UPLOAD}.`)
     if (offset === undefined) throw new Problem('invalid-header', 'Upload-Offset is required.')
-    const context = draftRequest(request, response, uploadId, said, offset, [])
+    const context = draftRequest(request, response, uploadId, said, offset)
     await receive(context, said, async () => {
       const upload = await store.getUpload(uploadId)
       checkAppend(context, said, offset, upload.offset)
@@ -126,7 +126,6 @@ export function draftRequests(
     uploadId: UploadId,
     said: Said,
     from: number,
-    reprChecks: readonly BodyCheck[],
   ): UploadRequest {
     const responses = new InterimResponses(response, said.version)
     const contentChecks = digestsOf(request, 'Content-Digest').map(digestCheck)
@@ -135,7 +134,7 @@ export function draftRequests(
       isAppend: true,
       isAtomic: contentChecks.length > 0,
       completes: said.isLast,
-      bodyChecks: [...contentChecks, ...reprChecks],
+      bodyChecks: contentChecks,
       onWhole: said.isLast ? (to) => settleLength(context, to) : undefined,
       onReceived: (offset, size) => progress.tick(uploadId, offset, size, from),
       onCommitted: (offset) => responses.progress(offset),
@@ -164,12 +163,8 @@ export function draftRequests(
     if (isComplete(upload) && !isReplay && (said.version === 6 || offset === upload.size))
       throw completedUpload(upload.size ?? 0)
     if (offset !== current) throw mismatchingOffset(current, offset)
-    const ends = said.isLast && bodyLength !== undefined ? offset + bodyLength : undefined
-    const lengths = [upload.size, said.length, ends].filter(
-      (length) => length !== null && length !== undefined,
-    )
-    if (ends !== undefined && lengths.some((length) => length !== ends)) throw inconsistentLength()
-    if (lengths.some((length) => length !== lengths[0])) throw inconsistentLength()
+    const length = lengthOf(said, offset, bodyLength)
+    if (upload.size !== null && length !== undefined && length !== upload.size) throw inconsistentLength()
   }
 
   /** Stores the body behind the offset that `look`, under the lease, says it belongs to. */
@@ -178,16 +173,22 @@ export function draftRequests(
       const offset = await look()
       const { bodyLength, upload, uploadId } = context
       if (!upload || isComplete(upload)) return
-      const length =
-        said.length ?? (said.isLast && bodyLength !== undefined ? offset + bodyLength : undefined)
+      const length = lengthOf(said, offset, bodyLength)
       if (upload.size === null && length !== undefined) {
         checkSize(policy, length)
         await store.declareUploadLength(uploadId, length)
       }
+      // Of a file that comes in several requests, its processing compares what was promised.
+      const reprDigest = offset === 0 && said.isLast ? ReprDigest.of(upload) : undefined
+      if (reprDigest) context.bodyChecks.push(reprDigest)
       const maxBytes = (upload.size ?? policy.maxSize) - offset
       const body = receivedBody(options.content, { maxBytes, signal })
-      await store.write(upload.size === null || said.version === 6 ? body : ended(body), uploadId, offset)
+      const bounded = upload.size === null ? body : ended(body, said.version)
+      await store.write(bounded, uploadId, offset).catch((error: unknown) => {
+        throw upload.size !== null && isTooLong(error) ? inconsistentLength() : error
+      })
       if (!context.incoming.complete) throw new Interrupted()
+      if (upload.state === 'received') reprDigest?.tell(context.response)
     })
   }
 
@@ -238,11 +239,18 @@ export function draftRequests(
   return { create, append, offset, cancel }
 }
 
-/** Fails with `invalid-header`, and with `inconsistent-length` where a request contradicts itself. */
+/** Fails with `invalid-header`. */
 function whatIsSaid(request: Request): Said {
   const isLast = uploadComplete(request)
   if (isLast === undefined) throw new Problem('invalid-header', 'Upload-Complete is required: ?1 or ?0.')
   return { isLast, length: uploadLength(request), version: interopVersion(request) }
+}
+
+/** § Length: as a request indicates it in one way or the other. Fails with `inconsistent-length` where they differ. */
+function lengthOf(said: Said, offset: number, bodyLength: number | undefined): number | undefined {
+  const end = said.isLast && bodyLength !== undefined ? offset + bodyLength : undefined
+  if (said.length !== undefined && end !== undefined && said.length !== end) throw inconsistentLength()
+  return said.length ?? end
 }
 
 /** Version 6, § Offset Retrieval and § Upload Cancellation: these fields have no place there. */
@@ -251,12 +259,15 @@ function refuseFields(request: Request, version: InteropVersion | undefined, nam
   if (found !== undefined) throw new Problem('invalid-header', `${found} is not for this request.`)
 }
 
-/** § Upload Append: who sends more than the length ends the upload with it, from version 7 on. */
-async function* ended(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** § Upload Append: who sends more than the length ends the upload with it, but for version 6. */
+async function* ended(
+  body: AsyncIterable<Uint8Array>,
+  version: InteropVersion | undefined,
+): AsyncGenerator<Uint8Array> {
   try {
     yield* body
   } catch (error) {
-    if (!isTooLong(error)) throw error
+    if (version === 6 || !isTooLong(error)) throw error
     throw new ContentRefused({ code: 'length-exceeded', detail: 'More bytes were sent than its length.' })
   }
 }

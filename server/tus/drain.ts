@@ -2,9 +2,9 @@ import type { RequestHandler } from 'express'
 
 /** How long a client that was refused may go on sending before its connection is cut. */
 const LINGER_MS = 5_000
-/** And how much. Who sends more than this in so short a time is told of its refusal as soon as it stops. */
+/** And how much of a file on which a verdict is given: what is left of it may be gigabytes. */
 const MAX_DROPPED_BYTES = 512 * 1024
-/** Browsers look for the answer only when they cannot send any more: then it must be there. */
+/** Until the answer is there for sure. Browsers look for it only when they cannot send any more. */
 const ARRIVAL_MS = 1_000
 
 /**
@@ -22,11 +22,12 @@ export const drainAfterwards: RequestHandler = (request, response, next) => {
       if (!request.complete) request.socket.destroy()
     }
     let timer = setTimeout(cut, LINGER_MS).unref()
+    const isVerdict = response.hasHeader('Upload-Reject-Reason')
     let dropped = 0
     // Not resume(): taking the listeners away stops a stream that flows already, and it would stay so.
     request.on('data', (chunk: Buffer) => {
       dropped += chunk.byteLength
-      if (dropped < MAX_DROPPED_BYTES || request.isPaused()) return
+      if (!isVerdict || dropped < MAX_DROPPED_BYTES || request.isPaused()) return
       request.pause()
       clearTimeout(timer)
       timer = setTimeout(cut, ARRIVAL_MS).unref()

@@ -17,7 +17,15 @@ export async function createFinalUpload(
   const { ownerId, tenantId } = principalOf(response)
   const upload = await preCreateFinal(
     options.preCreate,
-    { id: nameUpload(), ownerId, tenantId, protocol: 'tus-1.0', metadata: readMetadata(request), ...final },
+    {
+      id: nameUpload(),
+      ownerId,
+      tenantId,
+      protocol: 'tus-1.0',
+      metadata: readMetadata(request),
+      metadataHeader: request.get('upload-metadata') ?? null,
+      ...final,
+    },
     options.enqueueProcessing,
   )
   response.status(201).set('Location', `${options.baseUrl(request)}${options.path}/${upload.id}`)

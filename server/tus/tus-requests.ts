@@ -47,9 +47,11 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
         protocol: 'tus-1.0',
         size: upload.size ?? null,
         metadata: upload.metadata ?? {},
+        metadataHeader: running.incoming.get('upload-metadata') ?? null,
         concat,
         isPartial: concat !== null,
         digests: null,
+        wantedDigest: null,
       })
       return {}
     },
@@ -121,13 +123,14 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
   /** What the package does not know of an upload, or does not say. */
   function describe(request: Request, response: Response, upload: UploadRow): void {
     if (request.method === 'HEAD') {
+      if (upload.metadata_header !== null) response.set('Upload-Metadata', upload.metadata_header)
       if (upload.concat !== null) response.set('Upload-Concat', upload.concat)
       // tus 1.0 § concatenation: before that it would mean nothing.
       if (isFinal(upload) && upload.state === 'open') response.removeHeader('Upload-Offset')
     } else if (upload.state === 'received') {
       response.removeHeader('Upload-Expires')
       response.set(postFinish(bus, upload))
-    } else if (request.method === 'POST') {
+    } else {
       response.set('Upload-Expires', upload.expires_at.toUTCString())
     }
   }

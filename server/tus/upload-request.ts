@@ -20,7 +20,7 @@ export type UploadRequest = AppendContext & {
   readonly baseUrl: string
   readonly incoming: Request
   readonly response: Response
-  readonly bodyChecks: readonly BodyCheck[]
+  readonly bodyChecks: BodyCheck[]
   /** Called when all of the body is there and has passed its checks, with the offset behind it. */
   readonly onWhole: ((to: number) => Promise<void>) | undefined
   failure: unknown

@@ -78,6 +78,7 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
       used_bytes: own.reduce((sum, { bytes }) => sum + bytes.length, 0),
       reserved_bytes: 0,
       open_uploads: 0,
+      open_partials: 0,
       finished_uploads: own.length,
     }
   })

@@ -4,6 +4,7 @@ import { shortVideo } from '../fixtures/media.ts'
 import { type Bucket, freshBucket } from './bucket.ts'
 import { type Landfall, startLandfall } from './landfall.ts'
 import { type S3Proxy, startS3Proxy } from './s3-proxy.ts'
+import { asJpeg } from './sample-bytes.ts'
 
 /** A Landfall whose bucket is reached through a network that the test has in its hands. */
 export type S3Landfall = Landfall & { bucket: Bucket; proxy: S3Proxy }
@@ -29,10 +30,10 @@ export async function startS3Landfall(
   }
 }
 
-/** Bytes that anybody can make again from the same seed, and that nothing compresses. */
+/** Bytes that anybody can make again from the same seed, and that nothing compresses; they begin like a JPEG. */
 export function patterned(size: number, seed: string): Buffer {
   const key = createHash('md5').update(seed).digest()
-  return createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size))
+  return asJpeg(createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size)))
 }
 
 /** A valid mp4 of exactly so many bytes: a short video with a box behind it that players skip. */

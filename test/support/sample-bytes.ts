@@ -5,7 +5,7 @@ const JPEG = [0xff, 0xd8, 0xff, 0xe0]
 /** The signature, IHDR of a picture of 640×480, and the beginning of IDAT. */
 const PNG = [
   ...[0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a],
-  ...[0, 0, 0, 13, ...ascii('IHDR'), 0, 0, 2, 0x80, 0, 0, 1, 0xe0, 8, 2, 0, 0, 0, 0x35, 0xb5, 0x7d, 0x8c],
+  ...[0, 0, 0, 13, ...ascii('IHDR'), 0, 0, 2, 0x80, 0, 0, 1, 0xe0, 8, 2, 0, 0, 0, 0xba, 0xb3, 0x4b, 0xb3],
   ...[0, 0x10, 0, 0, ...ascii('IDAT')],
 ]
 /** `ftyp`, and an `mdat` that goes on to the end of the file. */

@@ -1,0 +1,173 @@
+import type { Answer, Interim } from '../answer.ts'
+import { describeAnswer, expectStatus, expectThat, headerOf, isSuccess } from '../expectations.ts'
+import { FILE, mediaBytes, type Peer, type PeerRequest } from '../peer.ts'
+import { booleanOf, dictionaryOf, integerOf } from '../structured.ts'
+import type { Exchange, RequestHeaders } from '../wire.ts'
+
+/** Requests of the IETF draft, for rows to vary. */
+
+export const PARTIAL_UPLOAD = 'application/partial-upload'
+/** Bytes of an upload whose size does not matter; servers may have a least one of some KB. */
+export const SIZE = 6000
+/** As long as a server may take for an interim response. */
+export const INTERIM_TIMEOUT_MS = 3000
+
+export type Upload = { url: URL; bytes: Buffer; created: Answer }
+
+const asDraft = (peer: Peer, request: PeerRequest): PeerRequest => ({
+  ...request,
+  headers: { 'Upload-Draft-Interop-Version': String(peer.interop), ...request.headers },
+})
+
+export const send = (peer: Peer, request: PeerRequest): Promise<Answer> => peer.send(asDraft(peer, request))
+export const open = (peer: Peer, request: PeerRequest): Promise<Exchange> => peer.open(asDraft(peer, request))
+
+const flag = (isTrue: boolean) => (isTrue ? '?1' : '?0')
+
+export type Creation = {
+  isComplete?: boolean
+  body?: Uint8Array
+  /** Upload-Length; not sent without it. */
+  length?: number
+  headers?: RequestHeaders
+  isChunked?: boolean
+}
+
+/** The headers of a creation, to be sent with or without a body. */
+export const creationHeaders = ({ isComplete = false, length, headers }: Creation): RequestHeaders => ({
+  'Upload-Complete': flag(isComplete),
+  'Upload-Length': length?.toString(),
+  'Content-Type': FILE.type,
+  'Content-Disposition': `inline; filename="${FILE.name}"`,
+  ...headers,
+})
+
+/** POST to the creation URL, whatever it answers. */
+export async function creation(peer: Peer, options: Creation = {}): Promise<Answer> {
+  const { body, isChunked } = options
+  const answer = await send(peer, { method: 'POST', headers: creationHeaders(options), body, isChunked })
+  const location = locationOf(answer)
+  if (location !== undefined) peer.locate(location)
+  return answer
+}
+
+/** Where the upload resource is: an interim response says it first. */
+export const locationOf = ({ interim, headers }: Answer): string | undefined =>
+  interim.find(isAnnouncement)?.headers.get('Location') ?? headers.get('Location')
+
+export const isAnnouncement = ({ status, headers }: Interim) =>
+  status === 104 && headers.get('Location') !== undefined
+
+/** An upload that is not complete, of which rows append the rest; `bytes` is what belongs in it. */
+export async function create(peer: Peer, options: Creation & { bytes?: Buffer } = {}): Promise<Upload> {
+  const { bytes = mediaBytes(SIZE) } = options
+  const created = await creation(peer, options)
+  expectThat(isSuccess(created), `no upload could be created: ${describeAnswer(created)}`)
+  return { url: peer.locate(headerOf(created, 'Location')), bytes, created }
+}
+
+type Piece = {
+  from: number
+  to?: number
+  isComplete?: boolean
+  headers?: RequestHeaders
+  isChunked?: boolean
+}
+
+export const appendHeaders = ({ from, isComplete = false, headers }: Piece): RequestHeaders => ({
+  'Upload-Offset': String(from),
+  'Upload-Complete': flag(isComplete),
+  'Content-Type': PARTIAL_UPLOAD,
+  ...headers,
+})
+
+/** PATCH with the bytes of the upload that belong there, whatever it answers. */
+export async function append(peer: Peer, upload: Upload, piece: Piece): Promise<Answer> {
+  const { from, to = upload.bytes.byteLength, isChunked } = piece
+  return await send(peer, {
+    method: 'PATCH',
+    at: upload.url,
+    headers: appendHeaders(piece),
+    body: upload.bytes.subarray(from, to),
+    isChunked,
+  })
+}
+
+/** An upload that has its first so many bytes. */
+export async function createFilled(
+  peer: Peer,
+  filled: number,
+  options: Creation & { bytes?: Buffer } = {},
+): Promise<Upload & { appended: Answer }> {
+  const upload = await create(peer, options)
+  const appended = await append(peer, upload, { from: 0, to: filled })
+  expectThat(isSuccess(appended), `no bytes could be appended: ${describeAnswer(appended)}`)
+  return { ...upload, appended }
+}
+
+/** An upload that was completed by an append, and the answer to that. */
+export async function createComplete(peer: Peer): Promise<Upload & { completed: Answer }> {
+  const upload = await createFilled(peer, SIZE / 2)
+  const completed = await append(peer, upload, { from: SIZE / 2, isComplete: true })
+  expectThat(isSuccess(completed), `the upload could not be completed: ${describeAnswer(completed)}`)
+  return { ...upload, completed }
+}
+
+export const head = (peer: Peer, url: URL, headers: RequestHeaders = {}): Promise<Answer> =>
+  send(peer, { method: 'HEAD', at: url, headers })
+export const cancel = (peer: Peer, url: URL, headers: RequestHeaders = {}): Promise<Answer> =>
+  send(peer, { method: 'DELETE', at: url, headers })
+
+/** A header that has to be there and to be an Integer. */
+export function integerIn(answer: Answer | Interim, name: string): number {
+  const text = headerOf(answer, name)
+  const value = integerOf(text)
+  expectThat(value !== undefined, `${name} is "${text}", not an Integer`)
+  return value
+}
+
+export function expectInteger(answer: Answer | Interim, name: string, wanted: number): void {
+  const value = integerIn(answer, name)
+  expectThat(value === wanted, `expected ${name}: ${wanted}, got ${value} with ${answer.status}`)
+}
+
+export function expectComplete(answer: Answer, wanted: boolean): void {
+  const text = headerOf(answer, 'Upload-Complete')
+  expectThat(
+    booleanOf(text) === wanted,
+    `expected Upload-Complete: ${flag(wanted)}, got "${text}" with ${answer.status}`,
+  )
+}
+
+/** The limits in an answer, all of which are Integers as far as the draft knows them. */
+export function limitsIn(answer: Answer | Interim): ReadonlyMap<string, number> {
+  const text = headerOf(answer, 'Upload-Limit')
+  const members = dictionaryOf(text)
+  expectThat(members !== undefined, `Upload-Limit is "${text}", not a Dictionary`)
+  return new Map(
+    [...members]
+      .filter(([key]) => LIMITS.has(key))
+      .map(([key, value]) => {
+        const limit = integerOf(value)
+        expectThat(limit !== undefined, `${key} in Upload-Limit is "${value}", not an Integer`)
+        return [key, limit]
+      }),
+  )
+}
+
+const LIMITS = new Set(['max-size', 'min-size', 'max-append-size', 'min-append-size', 'max-age', 'expires'])
+
+/** Upload-Offset as HEAD tells it. */
+export async function offsetOf(peer: Peer, url: URL): Promise<number> {
+  const answer = await head(peer, url)
+  expectStatus(answer, 200, 204)
+  return integerIn(answer, 'Upload-Offset')
+}
+
+/** Where an upload stands, and that it is not complete. */
+export async function expectOpenAt(peer: Peer, url: URL, wanted: number): Promise<void> {
+  const answer = await head(peer, url)
+  expectStatus(answer, 200, 204)
+  expectInteger(answer, 'Upload-Offset', wanted)
+  expectComplete(answer, false)
+}

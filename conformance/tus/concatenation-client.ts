@@ -1,0 +1,50 @@
+import type { Answer } from '../answer.ts'
+import { describeAnswer, expectStatus, expectThat, headerOf } from '../expectations.ts'
+import { eventually } from '../patience.ts'
+import type { Peer } from '../peer.ts'
+import type { RequestHeaders } from '../wire.ts'
+import { append, create, creation, head, type Upload } from './client.ts'
+
+export const PARTIAL = { 'Upload-Concat': 'partial', 'Upload-Metadata': undefined }
+/** Bytes of a partial upload. */
+export const PIECE = 3000
+
+/** Partial uploads that hold the bytes in this order, so many of each; they have no metadata. */
+export async function createPartials(
+  peer: Peer,
+  bytes: Buffer,
+  headers: RequestHeaders = {},
+): Promise<Upload[]> {
+  const partials: Upload[] = []
+  for (let at = 0; at < bytes.byteLength; at += PIECE) {
+    const piece = bytes.subarray(at, at + PIECE)
+    partials.push(await create(peer, { bytes: piece, headers: { ...PARTIAL, ...headers } }))
+  }
+  return partials
+}
+
+export async function fill(peer: Peer, partials: readonly Upload[]): Promise<void> {
+  for (const partial of partials) expectStatus(await append(peer, partial, { from: 0 }), 204)
+}
+
+export const concatOf = (partials: readonly Upload[], spell = (url: URL) => url.pathname) =>
+  `final;${partials.map(({ url }) => spell(url)).join(' ')}`
+
+/** POST of a final upload, whatever it answers. */
+export const concatenation = (peer: Peer, concat: string, headers: RequestHeaders = {}): Promise<Answer> =>
+  creation(peer, { headers: { 'Upload-Length': undefined, 'Upload-Concat': concat, ...headers } })
+
+/** A final upload that must come about. */
+export async function concatenate(peer: Peer, concat: string, headers: RequestHeaders = {}): Promise<URL> {
+  const answer = await concatenation(peer, concat, headers)
+  expectThat(answer.status === 201, `no final upload could be created: ${describeAnswer(answer)}`)
+  return peer.locate(headerOf(answer, 'Location'))
+}
+
+/** HEAD on a final upload whose concatenation has ended. */
+export async function headOfFinal(peer: Peer, url: URL): Promise<Answer> {
+  await eventually(async () => (await head(peer, url)).headers.get('Upload-Offset') !== undefined, 15_000)
+  const answer = await head(peer, url)
+  expectStatus(answer, 200, 204)
+  return answer
+}
