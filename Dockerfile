@@ -50,5 +50,5 @@ STOPSIGNAL SIGTERM
 # /healthz and not /readyz: a server whose clamd or bucket is away for a while is not helped by a restart.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=4", "server/main.ts"]
+ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=4", "--heap-growing-percent=20", "server/main.ts"]
 CMD ["serve"]

@@ -13,6 +13,8 @@ const ceph = requires('ceph')
 const MB = 1_000_000
 const CLIENTS = 100
 const SENT = 5 * MB
+/** Of each client, when none stops. */
+const FLOWING = 15 * MB
 const BUDGET = 256 * MB
 const BESIDE_BUDGET = 150 * MB
 
@@ -70,6 +72,27 @@ describe.skipIf(!ceph.met || process.platform !== 'linux')('memory of a server o
       await Promise.all(ids.map((id, client) => terminate(server, sub(client), id)))
     },
   )
+
+  it('stays within them as well while all of it flows', async () => {
+    const bytes = patterned(FLOWING, 'flow')
+    const ids = await Promise.all(
+      Array.from({ length: CLIENTS }, (_, client) => createId(server, sub(client), { size: FLOWING })),
+    )
+    const requests = ids.map((id, client) => stallingPatch(id, sub(client), FLOWING))
+    const answers = requests.map((sent) => once(sent, 'response'))
+    await Promise.all(requests.map((sent) => writeSlowly(sent, bytes)))
+    for (const answer of answers) expect((await answer)[0].statusCode).toBe(204)
+    expect(await peakBytes(server.run().pid)).toBeLessThan(BUDGET + BESIDE_BUDGET)
+  }, 180_000)
+
+  /** In pieces, each when the one before it has left. */
+  async function writeSlowly(sent: ClientRequest, bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at += MB / 10) {
+      await write(sent, bytes.subarray(at, at + MB / 10))
+      await sleep(100)
+    }
+    sent.end()
+  }
 
   function stallingPatch(id: string, owner: string, size: number): ClientRequest {
     const sent = request(`${server.url}/files/${id}`, {

@@ -1,5 +1,12 @@
 import type { Answer, Interim } from '../answer.ts'
-import { describeAnswer, expectStatus, expectThat, headerOf, isSuccess } from '../expectations.ts'
+import {
+  describeAnswer,
+  expectStatus,
+  expectSuccess,
+  expectThat,
+  headerOf,
+  isSuccess,
+} from '../expectations.ts'
 import { FILE, mediaBytes, type Peer, type PeerRequest } from '../peer.ts'
 import { booleanOf, dictionaryOf, integerOf } from '../structured.ts'
 import type { Exchange, RequestHeaders } from '../wire.ts'
@@ -12,7 +19,9 @@ export const SIZE = 6000
 /** As long as a server may take for an interim response. */
 export const INTERIM_TIMEOUT_MS = 3000
 
-export type Upload = { url: URL; bytes: Buffer; created: Answer }
+/** An upload, and what belongs in it. */
+export type Stored = { url: URL; bytes: Buffer }
+export type Upload = Stored & { created: Answer }
 
 const asDraft = (peer: Peer, request: PeerRequest): PeerRequest => ({
   ...request,
@@ -82,7 +91,7 @@ export const appendHeaders = ({ from, isComplete = false, headers }: Piece): Req
 })
 
 /** PATCH with the bytes of the upload that belong there, whatever it answers. */
-export async function append(peer: Peer, upload: Upload, piece: Piece): Promise<Answer> {
+export async function append(peer: Peer, upload: Stored, piece: Piece): Promise<Answer> {
   const { from, to = upload.bytes.byteLength, isChunked } = piece
   return await send(peer, {
     method: 'PATCH',
@@ -138,6 +147,15 @@ export function expectComplete(answer: Answer, wanted: boolean): void {
     `expected Upload-Complete: ${flag(wanted)}, got "${text}" with ${answer.status}`,
   )
 }
+
+/** An answer that completes an upload: a success that does not say otherwise. */
+export function expectCompleted(answer: Answer): void {
+  expectSuccess(answer)
+  if (answer.headers.get('Upload-Complete') !== undefined) expectComplete(answer, true)
+}
+
+/** What a row then sees refused is refused for its own sake. */
+export const expectCreatable = async (peer: Peer): Promise<void> => void (await create(peer))
 
 /** The limits in an answer, all of which are Integers as far as the draft knows them. */
 export function limitsIn(answer: Answer | Interim): ReadonlyMap<string, number> {

@@ -8,6 +8,7 @@ import {
   appendHeaders,
   create,
   expectComplete,
+  expectCompleted,
   expectInteger,
   head,
   offsetOf,
@@ -36,7 +37,7 @@ export const concurrencyRows: readonly Row[] = rowsOf({ protocol: 'ietf', sectio
     async check(peer) {
       const { upload } = await createBusy(peer)
       const from = await offsetOf(peer, upload.url)
-      expectSuccess(await append(peer, upload, { from, isComplete: true }))
+      expectCompleted(await append(peer, upload, { from, isComplete: true }))
       const answer = await head(peer, upload.url)
       if (isSuccess(answer)) expectInteger(answer, 'Upload-Offset', SIZE)
     },
@@ -103,7 +104,7 @@ export const concurrencyRows: readonly Row[] = rowsOf({ protocol: 'ietf', sectio
         offset <= 3000,
         `3000 bytes were sent thrice for one place, and the upload stands at ${offset}`,
       )
-      expectSuccess(await append(peer, upload, { from: offset, isComplete: true }))
+      expectCompleted(await append(peer, upload, { from: offset, isComplete: true }))
     },
   },
 ])

@@ -14,7 +14,18 @@ import {
 import { mediaBytes, type Peer } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
 import { dictionaryOf } from '../structured.ts'
-import { append, create, createFilled, creation, expectComplete, expectOpenAt, head, SIZE } from './client.ts'
+import {
+  append,
+  create,
+  createFilled,
+  creation,
+  expectComplete,
+  expectCompleted,
+  expectCreatable,
+  expectOpenAt,
+  head,
+  SIZE,
+} from './client.ts'
 
 const ALGORITHMS = [
   ['sha-256', 'sha256'],
@@ -49,7 +60,7 @@ export const contentDigestRows: readonly Row[] = rowsOf(
         check: async (peer: Peer) => {
           const upload = await create(peer)
           const headers = { 'Content-Digest': digestOf(upload.bytes, name, algorithm) }
-          expectSuccess(await append(peer, upload, { from: 0, isComplete: true, headers }))
+          expectCompleted(await append(peer, upload, { from: 0, isComplete: true, headers }))
         },
       },
       {
@@ -72,7 +83,7 @@ export const contentDigestRows: readonly Row[] = rowsOf(
         const upload = await create(peer)
         expectRefusal(await append(peer, upload, { from: 0, to: 1000, headers: { 'Content-Digest': WRONG } }))
         const headers = { 'Content-Digest': digestOf(upload.bytes) }
-        expectSuccess(await append(peer, upload, { from: 0, isComplete: true, headers }))
+        expectCompleted(await append(peer, upload, { from: 0, isComplete: true, headers }))
       },
     },
     {
@@ -80,6 +91,7 @@ export const contentDigestRows: readonly Row[] = rowsOf(
       level: 'SHOULD',
       requirement: 'A creation whose bytes do not have its Content-Digest fails or keeps none of them.',
       async check(peer) {
+        await expectCreatable(peer)
         const answer = await creation(peer, { body: mediaBytes(1000), headers: { 'Content-Digest': WRONG } })
         if (isRefusal(answer)) return
         expectSuccess(answer)
@@ -90,14 +102,16 @@ export const contentDigestRows: readonly Row[] = rowsOf(
       id: 'ietf-content-digest-creation-whole',
       level: 'SHOULD',
       requirement: 'A creation that brings everything fails when its bytes do not have its Content-Digest.',
-      check: async (peer) =>
+      async check(peer) {
+        await expectCreatable(peer)
         expectFailed(
           await creation(peer, {
             isComplete: true,
             body: mediaBytes(SIZE),
             headers: { 'Content-Digest': WRONG },
           }),
-        ),
+        )
+      },
     },
     {
       id: 'ietf-content-digest-unknown',
@@ -134,7 +148,7 @@ export const reprDigestRows: readonly Row[] = rowsOf(
       async check(peer) {
         const body = mediaBytes(SIZE)
         const headers = { 'Repr-Digest': digestOf(body) }
-        expectSuccess(await creation(peer, { isComplete: true, body, headers }))
+        expectCompleted(await creation(peer, { isComplete: true, body, headers }))
       },
     },
     {
@@ -145,21 +159,23 @@ export const reprDigestRows: readonly Row[] = rowsOf(
         const bytes = mediaBytes(SIZE)
         const headers = { 'Repr-Digest': digestOf(bytes) }
         const upload = await create(peer, { bytes, body: bytes.subarray(0, 1000), headers })
-        expectSuccess(await append(peer, upload, { from: 1000, isComplete: true }))
+        expectCompleted(await append(peer, upload, { from: 1000, isComplete: true }))
       },
     },
     {
       id: 'ietf-repr-digest-wrong',
       level: 'SHOULD',
       requirement: 'A creation that brings everything fails when the bytes do not have its Repr-Digest.',
-      check: async (peer) =>
+      async check(peer) {
+        await expectCreatable(peer)
         expectFailed(
           await creation(peer, {
             isComplete: true,
             body: mediaBytes(SIZE),
             headers: { 'Repr-Digest': WRONG },
           }),
-        ),
+        )
+      },
     },
     {
       id: 'ietf-repr-digest-wrong-appended',

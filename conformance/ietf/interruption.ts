@@ -14,14 +14,14 @@ import {
   isAnnouncement,
   offsetOf,
   open,
-  type Upload,
+  type Stored,
 } from './client.ts'
 
 /** Enough that a server that buffers stores something of it. */
 const LONG = 400_000
 
 /** An upload whose completing append broke off when half of its bytes were sent. */
-async function createCut(peer: Peer): Promise<Upload> {
+async function createCut(peer: Peer): Promise<Stored> {
   const upload = await create(peer, { bytes: mediaBytes(LONG) })
   const headers = appendHeaders({ from: 0, isComplete: true })
   const exchange = await open(peer, { method: 'PATCH', at: upload.url, length: LONG, headers })
@@ -31,7 +31,7 @@ async function createCut(peer: Peer): Promise<Upload> {
 }
 
 /** A creation of everything that broke off when half of it was sent; skips where no 104 says where it is. */
-async function createBroken(peer: Peer): Promise<Omit<Upload, 'created'>> {
+async function createBroken(peer: Peer): Promise<Stored> {
   const bytes = mediaBytes(LONG)
   const exchange = await open(peer, {
     method: 'POST',
@@ -94,7 +94,7 @@ export const interruptionRows: readonly Row[] = WAYS.flatMap(([id, what, section
       level: 'MUST',
       requirement: `When ${what} breaks off, the upload goes on where HEAD says it stands, to its end.`,
       async check(peer) {
-        const upload = { ...(await interrupt(peer)), created: await head(peer, peer.target.endpoint) }
+        const upload = await interrupt(peer)
         const statuses: number[] = []
         // The server may hear of the break after HEAD, and then stands further on.
         const isResumed = await eventually(async () => {
@@ -104,6 +104,10 @@ export const interruptionRows: readonly Row[] = WAYS.flatMap(([id, what, section
           return isSuccess(answer)
         }, 15_000)
         expectThat(isResumed, `what was sent where HEAD said got ${statuses.join(', ')}`)
+        const answer = await head(peer, upload.url)
+        if (!isSuccess(answer)) return
+        expectInteger(answer, 'Upload-Offset', LONG)
+        expectComplete(answer, true)
       },
     },
   ]),

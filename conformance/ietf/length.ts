@@ -14,6 +14,8 @@ import {
   createFilled,
   creation,
   expectComplete,
+  expectCompleted,
+  expectCreatable,
   expectInteger,
   expectOpenAt,
   head,
@@ -68,6 +70,7 @@ export const lengthRows: readonly Row[] = rowsOf({ protocol: 'ietf', section: '4
     level: 'MUST',
     requirement: 'A creation that brings everything is refused when Upload-Length and Content-Length differ.',
     async check(peer) {
+      await expectCreatable(peer)
       for (const length of [SIZE - 1, SIZE + 1]) {
         expectRefusal(await creation(peer, { isComplete: true, length, body: mediaBytes(SIZE) }))
       }
@@ -78,8 +81,10 @@ export const lengthRows: readonly Row[] = rowsOf({ protocol: 'ietf', section: '4
     level: 'MUST',
     requirement: 'A creation of inconsistent lengths gets 400.',
     interop: [6],
-    check: async (peer) =>
-      expectStatus(await creation(peer, { isComplete: true, length: SIZE + 1, body: mediaBytes(SIZE) }), 400),
+    async check(peer) {
+      await expectCreatable(peer)
+      expectStatus(await creation(peer, { isComplete: true, length: SIZE + 1, body: mediaBytes(SIZE) }), 400)
+    },
   },
   {
     id: 'ietf-length-inconsistent-later',
@@ -122,7 +127,7 @@ export const lengthRows: readonly Row[] = rowsOf({ protocol: 'ietf', section: '4
     async check(peer) {
       const upload = await createFilled(peer, 1000, { length: SIZE })
       const headers = { 'Upload-Length': String(SIZE) }
-      expectSuccess(await append(peer, upload, { from: 1000, isComplete: true, headers }))
+      expectCompleted(await append(peer, upload, { from: 1000, isComplete: true, headers }))
     },
   },
   ...[false, true].flatMap((isChunked) => {

@@ -10,9 +10,9 @@ import {
   METADATA,
   metadataOf,
   SIZE,
+  type Stored,
   send,
   terminate,
-  type Upload,
 } from './client.ts'
 
 type Use = (peer: Peer) => Promise<boolean>
@@ -92,11 +92,11 @@ const SIGNS: readonly (readonly [extension: Need, section: string, sign: string,
 ]
 
 /** A partial upload; undefined where the server makes none. */
-async function partial(peer: Peer): Promise<Upload | undefined> {
+async function partial(peer: Peer): Promise<Stored | undefined> {
   const created = await creation(peer, { headers: { 'Upload-Concat': 'partial' } })
   const location = created.headers.get('Location')
   if (!isCreated(created) || location === undefined) return undefined
-  return { url: peer.locate(location), bytes: mediaBytes(SIZE), created }
+  return { url: peer.locate(location), bytes: mediaBytes(SIZE) }
 }
 
 const concatenation = (peer: Peer, paths: string) =>

@@ -3,7 +3,16 @@ import { crc32 } from 'node:zlib'
 import { expectHeader, expectRefusal, expectStatus, expectThat } from '../expectations.ts'
 import { mediaBytes } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
-import { append, create, createFilled, creation, expectOffset, head, SIZE } from './client.ts'
+import {
+  append,
+  create,
+  createFilled,
+  creation,
+  expectCreatable,
+  expectOffset,
+  head,
+  SIZE,
+} from './client.ts'
 
 /** Large enough that nobody keeps it in memory until its checksum is known. */
 const LONG = 3_000_000
@@ -179,6 +188,7 @@ export const checksumRows: readonly Row[] = rowsOf(
       requirement: 'A wrong checksum on a creation with bytes keeps none of them.',
       needs: ['creation-with-upload'],
       async check(peer) {
+        await expectCreatable(peer)
         const answer = await creation(peer, { body: mediaBytes(SIZE), headers: WRONG })
         if (answer.status === 201) expectHeader(answer, 'Upload-Offset', '0')
         else expectRefusal(answer)

@@ -10,7 +10,9 @@ export const OFFSET_STREAM = 'application/offset+octet-stream'
 /** Bytes of an upload whose size does not matter; servers may have a least one of some KB. */
 export const SIZE = 6000
 
-export type Upload = { url: URL; bytes: Buffer; created: Answer }
+/** An upload, and what belongs in it. */
+export type Stored = { url: URL; bytes: Buffer }
+export type Upload = Stored & { created: Answer }
 
 const asTus = (request: PeerRequest): PeerRequest => ({
   ...request,
@@ -67,10 +69,13 @@ export async function create(peer: Peer, options: Creation & { bytes?: Buffer } 
   return { url: peer.locate(headerOf(created, 'Location')), bytes, created }
 }
 
+/** What a row then sees refused is refused for its own sake. */
+export const expectCreatable = async (peer: Peer): Promise<void> => void (await create(peer))
+
 type Piece = { from: number; to?: number; headers?: RequestHeaders; isChunked?: boolean; method?: string }
 
 /** PATCH with the bytes of the upload that belong there, whatever it answers. */
-export async function append(peer: Peer, upload: Upload, piece: Piece): Promise<Answer> {
+export async function append(peer: Peer, upload: Stored, piece: Piece): Promise<Answer> {
   const { from, to = upload.bytes.byteLength, headers, isChunked, method = 'PATCH' } = piece
   return await send(peer, {
     method,

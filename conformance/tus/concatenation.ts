@@ -1,7 +1,7 @@
 import { expectHeader, expectRefusal, expectStatus, expectThat, isSuccess, skip } from '../expectations.ts'
 import { mediaBytes, type Peer } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
-import { append, creation, head, METADATA, metadataOf, terminate } from './client.ts'
+import { append, creation, expectCreatable, head, METADATA, metadataOf, terminate } from './client.ts'
 import {
   concatenate,
   concatenation,
@@ -50,6 +50,7 @@ export const partialRows: readonly Row[] = rowsOf(
       level: 'SHOULD',
       requirement: 'A creation whose Upload-Concat is neither "partial" nor "final;…" is refused.',
       async check(peer) {
+        await expectCreatable(peer)
         for (const concat of ['', 'half', 'final', 'final;']) {
           expectRefusal(await creation(peer, { headers: { 'Upload-Concat': concat } }))
         }
@@ -98,7 +99,7 @@ export const finalRows: readonly Row[] = rowsOf(
         const { url, bytes } = await createFinal(peer)
         await headOfFinal(peer, url)
         for (const from of [0, 2 * PIECE]) {
-          const upload = { url, bytes: Buffer.concat([bytes, bytes]), created: await head(peer, url) }
+          const upload = { url, bytes: Buffer.concat([bytes, bytes]) }
           expectStatus(await append(peer, upload, { from, to: from + 100 }), 403)
         }
         expectHeader(await head(peer, url), 'Upload-Offset', String(2 * PIECE))

@@ -8,7 +8,17 @@ import {
 } from '../expectations.ts'
 import { mediaBytes } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
-import { append, create, creation, expectOffset, METADATA, OFFSET_STREAM, open, SIZE } from './client.ts'
+import {
+  append,
+  create,
+  creation,
+  expectCreatable,
+  expectOffset,
+  METADATA,
+  OFFSET_STREAM,
+  open,
+  SIZE,
+} from './client.ts'
 
 export const creationWithUploadRows: readonly Row[] = rowsOf(
   { protocol: 'tus', section: 'Creation With Upload', needs: ['creation', 'creation-with-upload'] },
@@ -100,6 +110,7 @@ export const creationWithUploadRows: readonly Row[] = rowsOf(
       level: 'MUST',
       requirement: 'A creation that brings more bytes than its length does not keep them.',
       async check(peer) {
+        await expectCreatable(peer)
         const answer = await creation(peer, { length: 1500, body: mediaBytes(2000) })
         if (isRefusal(answer)) return
         expectStatus(answer, 201)

@@ -10,7 +10,16 @@ import {
 } from '../expectations.ts'
 import { FILE } from '../peer.ts'
 import { type Row, rowsOf } from '../row.ts'
-import { create, creation, expectOffset, head, METADATA, metadataOf, SIZE } from './client.ts'
+import {
+  create,
+  creation,
+  expectCreatable,
+  expectOffset,
+  head,
+  METADATA,
+  metadataOf,
+  SIZE,
+} from './client.ts'
 
 /** Pairs of a metadata header; a value that is empty may come without the space before it. */
 const pairsOf = (header: string) =>
@@ -70,13 +79,17 @@ export const creationRows: readonly Row[] = rowsOf(
       id: 'tus-creation-no-length',
       level: 'SHOULD',
       requirement: 'A creation with neither Upload-Length nor Upload-Defer-Length is refused.',
-      check: async (peer) => expectRefusal(await creation(peer, { headers: { 'Upload-Length': undefined } })),
+      async check(peer) {
+        await expectCreatable(peer)
+        expectRefusal(await creation(peer, { headers: { 'Upload-Length': undefined } }))
+      },
     },
     {
       id: 'tus-creation-malformed-length',
       level: 'MUST',
       requirement: 'A creation whose Upload-Length is no whole number is refused.',
       async check(peer) {
+        await expectCreatable(peer)
         for (const length of ['-1', '1.5', 'many', '', '0x10', '1e3', '5, 6']) {
           const answer = await creation(peer, { headers: { 'Upload-Length': length } })
           expectThat(isRefusal(answer), `Upload-Length: ${length} got ${answer.status}`)
@@ -88,6 +101,7 @@ export const creationRows: readonly Row[] = rowsOf(
       level: 'SHOULD',
       requirement: 'A creation whose Upload-Defer-Length is not 1 gets 400.',
       async check(peer) {
+        await expectCreatable(peer)
         for (const value of ['0', '2', 'true', '']) {
           const headers = { 'Upload-Length': undefined, 'Upload-Defer-Length': value }
           expectStatus(await creation(peer, { headers }), 400)
@@ -155,6 +169,7 @@ export const creationRows: readonly Row[] = rowsOf(
       level: 'SHOULD',
       requirement: 'Metadata that is malformed is refused, or given back so that it is not.',
       async check(peer) {
+        await expectCreatable(peer)
         for (const sent of [`${METADATA},x not*base64`, `${METADATA},`, `${METADATA},a YQ== b`]) {
           const answer = await creation(peer, { headers: { 'Upload-Metadata': sent } })
           if (isRefusal(answer)) continue

@@ -44,7 +44,7 @@ const isDone = async (promise: Promise<unknown>): Promise<boolean> => {
 
 describe('the block pool', () => {
   it('lends no more than its limit', async () => {
-    const pool = new BlockPool(4 * BLOCK_BYTES + 100, 0)
+    const pool = new BlockPool(4 * BLOCK_BYTES + 100, 0, 0)
     const first = await pool.take(4)
     const second = pool.take(1)
     expect(await isDone(second)).toBe(false)
@@ -54,7 +54,7 @@ describe('the block pool', () => {
   })
 
   it('serves in the order of asking, also who asks for much', async () => {
-    const pool = new BlockPool(4 * BLOCK_BYTES, 0)
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0, 0)
     const lent = await pool.take(4)
     const much = pool.take(3)
     const little = pool.take(1)
@@ -68,7 +68,7 @@ describe('the block pool', () => {
   })
 
   it('asks blocks back from the silent first, then from who has most, and from no more than needed', async () => {
-    const pool = new BlockPool(8 * BLOCK_BYTES, 0)
+    const pool = new BlockPool(8 * BLOCK_BYTES, 0, 0)
     const now = performance.now()
     const silent = new TestGatherer(pool, now - 60_000)
     const full = new TestGatherer(pool, now)
@@ -87,7 +87,7 @@ describe('the block pool', () => {
   })
 
   it('asks back as much as all together wait for', async () => {
-    const pool = new BlockPool(4 * BLOCK_BYTES, 0)
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0, 0)
     const crowd = Array.from({ length: 4 }, () => new TestGatherer(pool, 0))
     for (const one of crowd) await one.gather(1)
     const more = crowd.slice(0, 3).map((one) => one.gather(1))
@@ -97,7 +97,7 @@ describe('the block pool', () => {
   })
 
   it('asks nobody while enough is on its way anyhow', async () => {
-    const pool = new BlockPool(4 * BLOCK_BYTES, 0)
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0, 0)
     const one = new TestGatherer(pool, 1)
     const other = new TestGatherer(pool, 2)
     await one.gather(2)
@@ -110,7 +110,7 @@ describe('the block pool', () => {
   })
 
   it('asks the one who waits as well, when there is nobody else', async () => {
-    const pool = new BlockPool(2 * BLOCK_BYTES, 0)
+    const pool = new BlockPool(2 * BLOCK_BYTES, 0, 0)
     const only = new TestGatherer(pool, 1)
     await only.gather(2)
     const more = only.gather(1)
@@ -120,7 +120,7 @@ describe('the block pool', () => {
   })
 
   it('lets a crowd of stalled clients hold back nobody', async () => {
-    const pool = new BlockPool(8 * BLOCK_BYTES, 0)
+    const pool = new BlockPool(8 * BLOCK_BYTES, 0, 0)
     const crowd = Array.from({ length: 100 }, (_, i) => new TestGatherer(pool, i))
     for (const stalled of crowd) {
       const gathering = stalled.gather(1)
@@ -139,7 +139,7 @@ describe('the block pool', () => {
   })
 
   it('looks again when those it lent to a moment ago fall silent while somebody waits', async () => {
-    const pool = new BlockPool(4 * BLOCK_BYTES, 0)
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0, 0)
     const flying = await pool.take(4)
     const crowd = Array.from({ length: 4 }, () => new TestGatherer(pool, performance.now()))
     const late = new TestGatherer(pool, performance.now())
@@ -152,7 +152,7 @@ describe('the block pool', () => {
   })
 
   it('lends less where many take memory beside their blocks, but never less than half', async () => {
-    const pool = new BlockPool(10 * BLOCK_BYTES, BLOCK_BYTES)
+    const pool = new BlockPool(10 * BLOCK_BYTES, BLOCK_BYTES, 0)
     const crowd = [new TestGatherer(pool, 0), new TestGatherer(pool, 0)]
     const blocks = [...(await pool.take(4)), ...(await pool.take(4))]
     expect(pool.takeNow(1)).toBeUndefined()
@@ -164,7 +164,7 @@ describe('the block pool', () => {
   })
 
   it('shares its memory among those who gather, and keeps none when nobody does', async () => {
-    const pool = new BlockPool(10 * BLOCK_BYTES, 0)
+    const pool = new BlockPool(10 * BLOCK_BYTES, 0, 0)
     expect(pool.fairShare).toBe(10 * BLOCK_BYTES)
     const one = new TestGatherer(pool, 1)
     expect(pool.fairShare).toBe(5 * BLOCK_BYTES)

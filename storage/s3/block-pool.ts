@@ -7,6 +7,8 @@ export const BLOCK_BYTES = 256 * 1024
  * memory that is not collected yet.
  */
 const BESIDE_BLOCKS_BYTES = 1024 * 1024
+/** What the process takes for all of them together once it is busy, measured with a hundred. */
+const BUSY_BYTES = 64 * 1024 * 1024
 /** Whoever has had no byte for this long may stay silent for longer. */
 const SILENT_MS = 1_000
 const LOOK_AGAIN_MS = 250
@@ -42,10 +44,12 @@ export class BlockPool {
   /**
    * @param bytes what blocks, and what uploads take beside them, may come to; at least half of it is lent.
    * @param besideBytes what one upload takes beside its blocks.
+   * @param busyBytes what all of them take besides.
    */
-  constructor(bytes: number, besideBytes = BESIDE_BLOCKS_BYTES) {
-    this.#most = Math.max(1, Math.floor(bytes / BLOCK_BYTES))
-    this.#least = besideBytes === 0 ? this.#most : Math.ceil(this.#most / 2)
+  constructor(bytes: number, besideBytes = BESIDE_BLOCKS_BYTES, busyBytes = BUSY_BYTES) {
+    const all = Math.max(1, Math.floor(bytes / BLOCK_BYTES))
+    this.#least = besideBytes === 0 ? all : Math.ceil(all / 2)
+    this.#most = Math.max(this.#least, all - Math.ceil(busyBytes / BLOCK_BYTES))
     this.#besideBytes = besideBytes
   }
 

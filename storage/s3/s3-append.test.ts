@@ -127,7 +127,7 @@ async function* zeros(from: number, to: number): AsyncGenerator<Buffer> {
 
 /** A pool of which so many blocks are left, and the others come back soon. */
 async function scarcePool(left: number): Promise<BlockPool> {
-  const pool = new BlockPool(BUDGET)
+  const pool = new BlockPool(BUDGET, undefined, 0)
   const lent = [...(await pool.take(256)), ...(await pool.take(256 - left))]
   setTimeout(() => pool.give(lent), 300)
   return pool
