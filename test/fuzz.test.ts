@@ -44,6 +44,7 @@ describeStorages('whatever is sent to the server', (storage) => {
         const places = new Places(landfall)
         await places.idsOf(PLACES)
         const before = await openHandles()
+        const startedAt = performance.now()
         const tally = new Map<string, number>()
         for (let done = 0; done < cases; done += BLOCK) {
           const seed = SEED + done / BLOCK
@@ -51,7 +52,10 @@ describeStorages('whatever is sent to the server', (storage) => {
           await playBlock(landfall, places, block, seed, tally)
           expect(failures.seen, `seed ${seed}`).toEqual([])
         }
-        console.log(`${storage}: seed ${SEED}, ${cases} cases; answers by status: ${summary(tally)}`)
+        const seconds = Math.round((performance.now() - startedAt) / 1000)
+        console.log(
+          `${storage}: seed ${SEED}, ${cases} cases in ${seconds} s, answered with ${summary(tally)}`,
+        )
         await expectBooksInOrder(landfall, before)
         await expectAlive(landfall)
         const uploads = await expectNothingLeft(landfall)

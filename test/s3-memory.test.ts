@@ -14,7 +14,7 @@ const MB = 1_000_000
 const CLIENTS = 100
 const SENT = 5 * MB
 /** Of each client, when none stops. */
-const FLOWING = 15 * MB
+const FLOWING = 8 * MB
 const BUDGET = 256 * MB
 const BESIDE_BUDGET = 150 * MB
 

@@ -406,7 +406,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 )
 
 const changes = fc.oneof(
-  { weight: 2, arbitrary: fc.constant([]) },
+  { weight: 4, arbitrary: fc.constant([]) },
   { weight: 5, arbitrary: fc.array(change, { minLength: 1, maxLength: 2 }) },
   { weight: 1, arbitrary: fc.array(change, { minLength: 3, maxLength: 6 }) },
 )
