@@ -1,0 +1,194 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { watchServer } from './support/bytes-read.ts'
+import { readEvents } from './support/event-reader.ts'
+import { type Landfall, startLandfall } from './support/landfall.ts'
+import {
+  appendRest,
+  createIn,
+  type OpenAppend,
+  offsetIn,
+  openAppend,
+  PROTOCOLS,
+  type Protocol,
+} from './support/open-append.ts'
+import { patterned } from './support/s3-landfall.ts'
+import { asMp4 } from './support/sample-bytes.ts'
+import { statusOf } from './support/status.ts'
+import { describeStorages } from './support/storages.ts'
+
+const BYTES = 6_000_000
+const POLL_MS = 20
+const PIECES = 30
+const PIECE_MS = 100
+const TAKEOVER_MS = 1000
+/** Fewer than tell what a file is, more, and more than a buffer or a block of any storage holds. */
+const SENT = [500, 300_000, 5_500_000]
+const IDLE_MS = 1500
+
+const contentOf = (seed: string) => asMp4(patterned(BYTES, seed))
+
+describeStorages('an append that goes on for seconds', (storage) => {
+  let landfall: Landfall
+  beforeAll(async () => {
+    landfall = await startLandfall({ storage, withoutWorker: true })
+  })
+  afterAll(() => landfall?.close())
+
+  it.each(PROTOCOLS)('of %s is not disturbed by any number of looks at its progress', async (protocol) => {
+    const sub = randomUUID()
+    const content = contentOf(sub)
+    const id = await createIn(protocol, landfall, sub, BYTES)
+    const server = watchServer(landfall.url)
+    let isOver = false
+    const looks: number[] = []
+    const look = async () => {
+      for (; !isOver; await sleep(POLL_MS)) looks.push((await statusOf(landfall, sub, id)).offset)
+    }
+    const told: number[] = []
+    const listen = async () => {
+      for await (const { event, data } of readEvents(landfall, sub, id)) {
+        if (event === 'progress') told.push(data.offset)
+        if (data.type === 'upload.received') return
+      }
+    }
+    const watching = Promise.all([look(), listen()])
+    try {
+      const open = await openAppend(protocol, landfall, sub, id, { offset: 0, bytes: BYTES, isLast: true })
+      for (let piece = 0; piece < PIECES; piece++) {
+        await open.send(content.subarray((piece * BYTES) / PIECES, ((piece + 1) * BYTES) / PIECES))
+        await sleep(PIECE_MS)
+      }
+      expect(await open.answered).toBe(protocol === 'tus 1.0' ? 204 : 201)
+      open.destroy()
+    } finally {
+      isOver = true
+      server.stop()
+    }
+    await watching
+    expect(server.requests.filter(({ method }) => method !== 'GET').map(({ method }) => method)).toEqual([
+      'PATCH',
+    ])
+    expect(looks.length).toBeGreaterThan(PIECES)
+    for (const offsets of [looks, told]) {
+      // It only ever goes forward, and is told while it does.
+      expect(offsets).toEqual(offsets.toSorted((a, b) => a - b))
+      expect(new Set(offsets.filter((offset) => offset > 0 && offset < BYTES)).size).toBeGreaterThan(2)
+    }
+    expect(told.at(-1)).toBe(BYTES)
+    expect(await statusOf(landfall, sub, id)).toMatchObject({ state: 'received', offset: BYTES })
+    expect((await landfall.stored.bytes(`uploads/${id}`)).equals(content)).toBe(true)
+  })
+
+  it.each(PROTOCOLS.flatMap((protocol) => SENT.map((sent) => [protocol, sent] as const)))(
+    'of %s whose client has vanished after %i bytes is over in a second when that asks for its offset',
+    async (protocol, sent) => {
+      const sub = randomUUID()
+      const content = contentOf(sub)
+      const id = await createIn(protocol, landfall, sub, BYTES)
+      const open = await vanishAfter(landfall, protocol, sub, id, content.subarray(0, sent))
+      try {
+        const askedAt = performance.now()
+        const offset = await offsetIn(protocol, landfall, sub, id)
+        expect(performance.now() - askedAt).toBeLessThan(TAKEOVER_MS)
+        expect(offset).toBe(sent)
+        await expectRestAccepted(landfall, protocol, sub, id, content, sent)
+      } finally {
+        open.destroy()
+      }
+    },
+  )
+})
+
+describeStorages('a client that sends nothing more', (storage) => {
+  let landfall: Landfall
+  beforeAll(async () => {
+    landfall = await startLandfall({
+      storage,
+      withoutWorker: true,
+      env: { UPLOAD_IDLE_TIMEOUT: `${IDLE_MS}ms` },
+    })
+  })
+  afterAll(() => landfall?.close())
+
+  it.each(PROTOCOLS.flatMap((protocol) => SENT.map((sent) => [protocol, sent] as const)))(
+    'of %s is cut off after UPLOAD_IDLE_TIMEOUT, and each of its %i bytes is kept',
+    async (protocol, sent) => {
+      const sub = randomUUID()
+      const content = contentOf(sub)
+      const id = await createIn(protocol, landfall, sub, BYTES)
+      const server = watchServer(landfall.url)
+      const open = await vanishAfter(landfall, protocol, sub, id, content.subarray(0, sent))
+      try {
+        await server.last('PATCH').closed()
+        // Nobody has asked for the upload, and nobody holds it.
+        const { db } = landfall
+        const row = db.selectFrom('uploads').select(['offset', 'state']).where('id', '=', id)
+        await expect
+          .poll(() => row.executeTakeFirst(), { timeout: 10_000 })
+          .toEqual({ offset: sent, state: 'open' })
+        const lease = db.selectFrom('upload_locks').select('holder').where('upload_id', '=', id)
+        await expect.poll(() => lease.execute(), { timeout: 10_000 }).toEqual([])
+        expect(await offsetIn(protocol, landfall, sub, id)).toBe(sent)
+        await expectRestAccepted(landfall, protocol, sub, id, content, sent)
+      } finally {
+        server.stop()
+        open.destroy()
+      }
+    },
+  )
+
+  it('is not cut off as long as a byte comes now and then', async () => {
+    const sub = randomUUID()
+    const content = contentOf(sub)
+    const id = await createIn('tus 1.0', landfall, sub, BYTES)
+    const bytes = 5010
+    const open = await openAppend('tus 1.0', landfall, sub, id, { offset: 0, bytes, isLast: false })
+    await open.send(content.subarray(0, 5000))
+    for (let at = 5000; at < bytes; at++) {
+      await sleep(IDLE_MS / 3)
+      await open.send(content.subarray(at, at + 1))
+    }
+    expect(await open.answered).toBe(204)
+    expect(await offsetIn('tus 1.0', landfall, sub, id)).toBe(bytes)
+    open.destroy()
+  })
+})
+
+/** An append that stands still when the server has read these bytes. Its connection is open. */
+async function vanishAfter(
+  landfall: Landfall,
+  protocol: Protocol,
+  sub: string,
+  id: string,
+  bytes: Uint8Array,
+): Promise<OpenAppend> {
+  const server = watchServer(landfall.url)
+  try {
+    const open = await openAppend(protocol, landfall, sub, id, { offset: 0, bytes: BYTES, isLast: true })
+    await open.send(bytes)
+    open.vanish()
+    // The first bytes of a file are held back, so that progress does not tell of them.
+    await expect
+      .poll(() => server.requests.at(-1)?.bytesRead(), { timeout: 10_000 })
+      .toBeGreaterThan(bytes.length)
+    return open
+  } finally {
+    server.stop()
+  }
+}
+
+async function expectRestAccepted(
+  landfall: Landfall,
+  protocol: Protocol,
+  sub: string,
+  id: string,
+  content: Buffer,
+  offset: number,
+): Promise<void> {
+  const answer = await appendRest(protocol, landfall, sub, id, { offset, body: content.subarray(offset) })
+  expect(answer.status).toBe(protocol === 'tus 1.0' ? 204 : 201)
+  expect(await statusOf(landfall, sub, id)).toMatchObject({ state: 'received', offset: BYTES })
+  expect((await landfall.stored.bytes(`uploads/${id}`)).equals(content)).toBe(true)
+}
