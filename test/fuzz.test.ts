@@ -83,8 +83,8 @@ async function playBlock(
   const play = async () => {
     for (const [number, drawn] of waiting) {
       try {
-        for (const { status } of await playCase(landfall, places, drawn, `case ${number} of seed ${seed}`))
-          tally.set(String(status), (tally.get(String(status)) ?? 0) + 1)
+        for (const answer of await playCase(landfall, places, drawn, `case ${number} of seed ${seed}`))
+          tally.set(kindOf(answer), (tally.get(kindOf(answer)) ?? 0) + 1)
       } catch (error) {
         failures.push(error)
       }
@@ -143,6 +143,10 @@ function watchFailures(url: string): { seen: readonly string[]; stop(): void } {
   subscribe('http.server.request.start', onStart)
   return { seen, stop: () => void unsubscribe('http.server.request.start', onStart) }
 }
+
+/** By its code, where it has one. */
+const kindOf = ({ status, body }: WireAnswer): string =>
+  [status, /"code":"([a-z-]+)"/.exec(body)?.[1] ?? ''].join(' ').trim()
 
 const summary = (tally: ReadonlyMap<string, number>): string =>
   [...tally]

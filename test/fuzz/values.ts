@@ -152,19 +152,19 @@ export const goodMetadata = fc.constantFrom(
   `name ${btoa('c.jpg')},type ${btoa('image/jpeg')},relativePath bnVsbA==`,
 )
 
-const ALGORITHMS = ['sha1', 'sha256', 'md5', 'crc32']
+const DIGEST_BYTES = { sha1: 20, sha256: 32, sha512: 64, md5: 16, crc32: 4 }
+/** Of the right length, and of nothing that is sent. */
+const wrong = (name: keyof typeof DIGEST_BYTES) => Buffer.alloc(DIGEST_BYTES[name], 1).toString('base64')
+
+const ALGORITHMS = ['sha1', 'sha256', 'md5', 'crc32'] as const
 export const checksums = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(...ALGORITHMS).map((name) => `${name} {${name}}`) },
-  { weight: 2, arbitrary: fc.tuple(fc.constantFrom(...ALGORITHMS), base64).map((both) => both.join(' ')) },
+  { weight: 2, arbitrary: fc.constantFrom(...ALGORITHMS).map((name) => `${name} ${wrong(name)}`) },
+  { weight: 1, arbitrary: fc.tuple(fc.constantFrom(...ALGORITHMS), base64).map((both) => both.join(' ')) },
   {
-    weight: 2,
+    weight: 1,
     arbitrary: fc.constantFrom(
-      'sha512 {sha512}',
-      'crc64 AAAA',
-      '__proto__ AAAA',
-      'SHA1 {sha1}',
-      'sha1  {sha1}',
-      'sha1',
+      ...['sha512 {sha512}', 'crc64 AAAA', '__proto__ AAAA', 'SHA1 {sha1}', 'sha1  {sha1}', 'sha1'],
     ),
   },
   { weight: 1, arbitrary: anyBytes() },
@@ -200,7 +200,8 @@ export const structured = fc.oneof(
 
 export const digests = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom('sha-256=:{sha256}:', 'sha-512=:{sha512}:, sha-256=:{sha256}:') },
-  { weight: 2, arbitrary: base64.map((value) => `sha-256=:${value}:`) },
+  { weight: 1, arbitrary: base64.map((value) => `sha-256=:${value}:`) },
+  { weight: 1, arbitrary: fc.constantFrom(`sha-256=:${wrong('sha256')}:`, `sha-512=:${wrong('sha512')}:`) },
   {
     weight: 2,
     arbitrary: fc.constantFrom(
