@@ -91,8 +91,9 @@ async function playBlock(
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, play))
-  if (failures.length > 0)
-    throw new Error(`${failures.length} cases failed:\n${failures.map(String).join('\n\n')}`)
+  if (failures.length === 0) return
+  const again = `LANDFALL_FUZZ_SEED=${seed} LANDFALL_FUZZ_CASES=${landfall.storageEnv.STORAGE ? 10 * BLOCK : BLOCK}`
+  throw new Error(`${failures.length} failed, again with ${again}\n${failures.map(String).join('\n\n')}`)
 }
 
 async function playCase(
@@ -104,8 +105,7 @@ async function playCase(
   const ids = await places.idsOf(mentioned(drawn))
   const rendered = render(drawn, (word) => (word === 'token' ? places.token : ids.get(word)))
   const fail = (what: string): never => {
-    const again = `LANDFALL_FUZZ_SEED=${name.split(' ').at(-1)} LANDFALL_FUZZ_CASES=${BLOCK}`
-    throw new Error(`${name}: ${what}\nThe request: ${shown(rendered.bytes)}\nIts block alone: ${again}`)
+    throw new Error(`${name}: ${what}\nThe request: ${shown(rendered.bytes)}`)
   }
   const { answers } = await exchange(landfall.url, rendered, drawn).catch((error: unknown) =>
     fail(error instanceof Error ? `${error.name} ${error.message}` : String(error)),
@@ -145,8 +145,10 @@ function watchFailures(url: string): { seen: readonly string[]; stop(): void } {
 }
 
 /** By its code, where it has one. */
-const kindOf = ({ status, body }: WireAnswer): string =>
-  [status, /"code":"([a-z-]+)"/.exec(body)?.[1] ?? ''].join(' ').trim()
+function kindOf({ status, headers, body }: WireAnswer): string {
+  const isProblem = headers.get('content-type') === 'application/problem+json' && body !== ''
+  return isProblem ? `${status} ${(JSON.parse(body) as { code: string }).code}` : String(status)
+}
 
 const summary = (tally: ReadonlyMap<string, number>): string =>
   [...tally]

@@ -100,7 +100,7 @@ function greet(config: Config, port: number): void {
       'A token for development, good for a day, and an upload with it:',
       '',
       `  TOKEN=${signToken(config, { sub: 'developer' })} FILE=movie.mp4`,
-      `  URL=$(curl -si -X POST ${address}/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H "Upload-Length: $(wc -c < "$FILE" | tr -d ' ')" -H "Upload-Metadata: filename $(printf %s "$FILE" | base64 | tr -d '\\n')" | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')`,
+      `  URL=$(curl -si -X POST ${address}/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H "Upload-Length: $(wc -c < "$FILE" | tr -d ' ')" -H "Upload-Metadata: filename $(printf %s "$FILE" | base64 | tr -d '\\n')" | tr -d '\\r' | sed -n 's#^[Ll]ocation: /#${address}/#p;s/^[Ll]ocation: http/http/p')`,
       `  curl -i -X PATCH "$URL" -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' --data-binary @"$FILE"`,
       '',
       'Or open the address in a browser. Ctrl-C stops everything.',

@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express'
 
 /** How long a client that was refused may go on sending before its connection is cut. */
 const LINGER_MS = 5_000
-/** And how much of a file on which a verdict is given: what is left of it may be gigabytes. */
+/** And how much, where the answer says that the connection will be closed: gigabytes may be left. */
 const MAX_DROPPED_BYTES = 512 * 1024
 /** Until the answer is there for sure. Browsers look for it only when they cannot send any more. */
 const ARRIVAL_MS = 1_000
@@ -22,12 +22,12 @@ export const drainAfterwards: RequestHandler = (request, response, next) => {
       if (!request.complete) request.socket.destroy()
     }
     let timer = setTimeout(cut, LINGER_MS).unref()
-    const isVerdict = response.hasHeader('Upload-Reject-Reason')
+    const isClosing = response.getHeader('Connection') === 'close'
     let dropped = 0
     // Not resume(): taking the listeners away stops a stream that flows already, and it would stay so.
     request.on('data', (chunk: Buffer) => {
       dropped += chunk.byteLength
-      if (!isVerdict || dropped < MAX_DROPPED_BYTES || request.isPaused()) return
+      if (!isClosing || dropped < MAX_DROPPED_BYTES || request.isPaused()) return
       request.pause()
       clearTimeout(timer)
       timer = setTimeout(cut, ARRIVAL_MS).unref()

@@ -104,8 +104,11 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
   })
 
   // Policy also refuses before a protocol is reached.
-  router.use((error: unknown, _request: Request, _response: Response, next: NextFunction) => {
-    next(translateTusError(error, undefined))
+  router.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
+    const problem = translateTusError(error, undefined)
+    // Gigabytes may be left of a file that is refused while it arrives: `drainAfterwards` will not read them.
+    if (isVerdict(problem) && !request.complete) response.set('Connection', 'close')
+    next(problem)
   })
 
   /** The successor has requests without any header of its own: then the upload says which protocol it is of. */
@@ -140,6 +143,9 @@ function idOf(request: Request<{ id: string }>): UploadId {
   if (!uploadId) throw notFound()
   return uploadId
 }
+
+const isVerdict = (error: unknown): boolean =>
+  error instanceof Problem && (error.code === 'type-not-allowed' || error.code === 'content-rejected')
 
 function refuseMethod(request: Request, allow: string): never {
   throw new Problem('method-not-allowed', `${request.method} is not possible here.`, {

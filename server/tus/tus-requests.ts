@@ -5,9 +5,10 @@ import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import { findUpload, type UploadRow } from '../../ledger/uploads.ts'
 import { withAppendContext } from '../../storage/append-context.ts'
 import { StorageAway, StorageFull } from '../../storage/objects.ts'
-import { isFinal } from '../../storage/upload-books.ts'
+import { isFinal, isTooLong } from '../../storage/upload-books.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { Problem } from '../errors.ts'
+import { DigestMismatch } from './body-digests.ts'
 import { checksumOf } from './checksum.ts'
 import { LeaseLocker } from './locker.ts'
 import { BodilessRequest, NativeBodyServer } from './native-body.ts'
@@ -27,11 +28,12 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
   const { db, policy } = options.preCreate
   const addressOf = ({ baseUrl, uploadId }: UploadRequest) => `${baseUrl}${options.path}/${uploadId}`
 
+  const locker = new LeaseLocker(options.leases)
   const tus = new NativeBodyServer({
     path: options.path,
     datastore: options.store,
     bodyOf: (limits) => receivedBody(options.content, limits),
-    locker: new LeaseLocker(options.leases),
+    locker,
     lockDrainTimeout: LET_GO_MS,
     maxSize: policy.maxSize,
     getFileIdFromRequest: () => runningRequest().uploadId,
@@ -90,6 +92,7 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
     if (request.method === 'POST' && upload && isStorageFault(failure)) {
       return answerCreation(response, upload, addressOf(context))
     }
+    if (request.method === 'POST' && upload && isRefusal(failure)) await withdraw(context)
     if (failure !== undefined) throw translateTusError(failure, upload)
     // Of headers that are malformed the package says so by itself, before anything is asked or told.
     if (answer.status >= 400) throw new Problem('invalid-header', (await answer.text()).trim())
@@ -113,6 +116,26 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
     if (upload?.size === length) return undefined
     checkSize(upload?.is_partial ? { ...policy, minSize: 0 } : policy, length)
     return length
+  }
+
+  /** A creation that is refused with the bytes that came with it: nobody would know of its upload. */
+  async function withdraw({
+    incoming,
+    response,
+    uploadId,
+    baseUrl,
+    onReceived,
+  }: UploadRequest): Promise<void> {
+    const context = uploadRequest(incoming, response, { uploadId, baseUrl, onReceived })
+    await withAppendContext(context, async () => {
+      const lock = locker.newLock(uploadId)
+      await lock.lock(AbortSignal.timeout(LET_GO_MS), () => {})
+      try {
+        await options.store.remove(uploadId)
+      } finally {
+        await lock.unlock()
+      }
+    })
   }
 
   async function declareLength(length: number, to: number): Promise<void> {
@@ -157,6 +180,10 @@ function answerCreation(response: Response, upload: UploadRow, location: string)
     })
     .end()
 }
+
+/** The request itself is at fault, and not its connection. */
+const isRefusal = (failure: unknown): boolean =>
+  failure instanceof DigestMismatch || failure instanceof Problem || isTooLong(failure)
 
 const isStorageFault = (failure: unknown): boolean =>
   failure instanceof StorageFull || failure instanceof StorageAway

@@ -2,6 +2,7 @@ import type { Request, Response } from 'express'
 import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { type AppendContext, appendContext } from '../../storage/append-context.ts'
+import { ContentRefused } from '../../storage/verdict.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
 import { continueNow } from '../expect-continue.ts'
@@ -75,7 +76,27 @@ export function receivedBody(policy: ContentPolicy, limits: BodyLimits): AsyncIt
   const bytes = requestBody(incoming, limits)
   const whole = request.bodyChecks.length > 0 || request.onWhole ? checked(bytes, request, limits) : bytes
   const isInspected = upload && upload.offset === 0 && upload.state === 'open' && !upload.is_partial
-  return isInspected ? inspectContent(whole, upload, policy) : whole
+  if (!isInspected) return whole
+  return request.isAtomic
+    ? inspectChecked(whole, (source) => inspectContent(source, upload, policy))
+    : inspectContent(whole, upload, policy)
+}
+
+/** What was damaged on its way is no evidence: a verdict on bytes with a digest waits until that is right. */
+async function* inspectChecked(
+  whole: AsyncIterable<Uint8Array>,
+  inspect: (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const iterator = whole[Symbol.asyncIterator]()
+  try {
+    // Without a way to end it from there: its end is where the digest is compared.
+    yield* inspect({ [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) })
+  } catch (error) {
+    if (error instanceof ContentRefused) while (!(await iterator.next()).done);
+    throw error
+  } finally {
+    await iterator.return?.()
+  }
 }
 
 /** Compares a body when all of it is there. One that was cut off is none to compare: it fails with `Interrupted`. */

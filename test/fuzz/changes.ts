@@ -154,7 +154,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   },
 )
 
-export const changes: fc.Arbitrary<Change[]> = fc.oneof(
+export const changes: fc.Arbitrary<readonly Change[]> = fc.oneof(
   { weight: 4, arbitrary: fc.constant([]) },
   { weight: 5, arbitrary: fc.array(change, { minLength: 1, maxLength: 2 }) },
   { weight: 1, arbitrary: fc.array(change, { minLength: 3, maxLength: 6 }) },

@@ -23,7 +23,7 @@ export function complaintAbout(
   secrets: readonly string[],
 ): string | undefined {
   const { status, headers, body } = answer
-  const all = [...headers].map(([name, value]) => `${name}: ${value}`).join('\n') + body
+  const all = [...[...headers].map(([name, value]) => `${name}: ${value}`), body].join('\n')
   // For methods that it does not know Node has an answer of its own, 400; a 501 would be none of anybody's.
   if (status >= 500) return `the status is ${status}`
   const trace = INSIDE.map((pattern) => pattern.exec(all)?.[0]).find(
