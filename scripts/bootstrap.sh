@@ -170,6 +170,7 @@ missing_programs() {
   if [ "$mode" = test ]; then
     if ! find_browser >/dev/null; then echo chromium; fi
     missing_ceph
+    missing_network
   fi
 }
 
@@ -180,6 +181,14 @@ missing_ceph() {
   if ! find_program ceph-osd >/dev/null; then echo ceph-osd; fi
   if ! find_program radosgw-admin >/dev/null; then echo ceph-common; fi
   if ! find_program radosgw >/dev/null; then echo radosgw; fi
+}
+
+# What the tests of bad networks and of curl as a client call. A network of one's own is a matter of Linux.
+missing_network() {
+  if ! find_program curl >/dev/null; then echo curl; fi
+  if [ "$(uname -s)" = Darwin ]; then return 0; fi
+  if ! find_program nft >/dev/null; then echo nftables; fi
+  if ! find_program ip >/dev/null; then echo iproute2; fi
 }
 
 # False if the server is told not to scan, or to use a clamd of somebody else. The tests always use their own.
@@ -226,7 +235,7 @@ install_by_brew() {
   local wanted
   say "installing with Homebrew: $(names "$1")"
   # Homebrew has one package for clamd and freshclam, and no Ceph.
-  wanted=$(printf '%s\n' "$1" | sed 's/^clamav-.*/clamav/' | grep -vxE 'ceph-.*|radosgw' | sort -u || true)
+  wanted=$(printf '%s\n' "$1" | sed 's/^clamav-.*/clamav/' | grep -vxE 'ceph-.*|radosgw|nftables|iproute2' | sort -u || true)
   if grep -qx chromium <<<"$wanted"; then brew install --cask chromium </dev/null >&2 || true; fi
   wanted=$(grep -vx chromium <<<"$wanted" || true)
   # shellcheck disable=SC2086 # one word a package
@@ -240,6 +249,8 @@ name_by_hand() {
   case "$1" in *clamav-freshclam*) lacks="$lacks; without freshclam virus signatures are not downloaded" ;; esac
   case "$1" in *chromium*) lacks="$lacks; without Chromium the browser tests are skipped" ;; esac
   case "$1" in *ceph* | *radosgw*) lacks="$lacks; without Ceph's gateway the S3 tests are skipped" ;; esac
+  case "$1" in *nftables* | *iproute2*) lacks="$lacks; without nft and ip the test of a network that loses packets is skipped" ;; esac
+  case "$1" in *curl*) lacks="$lacks; without curl the tests of it as a client are skipped" ;; esac
   say "install by hand: $(names "$1")${lacks}"
 }
 

@@ -18,6 +18,7 @@ export const CATALOGUE = {
   forbidden: { status: 403, title: 'The token does not allow this' },
   'not-found': { status: 404, title: 'Not found' },
   'method-not-allowed': { status: 405, title: 'Not possible on this address' },
+  'request-timeout': { status: 408, title: 'The request took too long' },
   'offset-conflict': { status: 409, title: 'Upload-Offset is not the current offset' },
   'not-ready': { status: 409, title: 'The media is not ready yet' },
   'upload-terminated': { status: 410, title: 'The upload was terminated' },

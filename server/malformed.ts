@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { type ErrorCode, Problem } from './errors.ts'
 
@@ -7,18 +8,22 @@ import { type ErrorCode, Problem } from './errors.ts'
  */
 export function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-  const { status, body } = describe(error.code)
+  const { status, title, body } = describe(error.code)
   socket.end(
-    `HTTP/1.1 ${status} ${status === 431 ? 'Request Header Fields Too Large' : 'Bad Request'}\r\n` +
+    `HTTP/1.1 ${status} ${title}\r\n` +
       `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `Cache-Control: no-store\r\nConnection: close\r\n\r\n${body}`,
   )
 }
 
-function describe(code: string | undefined): { status: number; body: string } {
-  const isTooLarge = code === 'HPE_HEADER_OVERFLOW' || code === 'ERR_HTTP_HEADERS_TOO_LARGE'
-  const name: ErrorCode = isTooLarge ? 'headers-too-large' : 'invalid-request'
-  const problem = new Problem(name, isTooLarge ? 'The headers are too large.' : 'This is no HTTP request.')
+const PROBLEMS: Readonly<Record<string, [ErrorCode, string]>> = {
+  HPE_HEADER_OVERFLOW: ['headers-too-large', 'The headers are too large.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['request-timeout', 'The request did not arrive in time.'],
+}
+
+function describe(code = ''): { status: number; title: string; body: string } {
+  const [name, detail] = PROBLEMS[code] ?? (['invalid-request', 'This is no HTTP request.'] as const)
+  const problem = new Problem(name, detail)
   const { requestId: _, ...document } = problem.toDocument('')
-  return { status: problem.status, body: JSON.stringify(document) }
+  return { status: problem.status, title: STATUS_CODES[problem.status] ?? '', body: JSON.stringify(document) }
 }

@@ -10,11 +10,16 @@ export function renderProblem(error: unknown, requestId: string, response: Respo
   const problem = toProblem(error)
   if (problem.status >= 500) log.error({ err: error, requestId }, problem.message)
   if (response.headersSent) return void response.destroy()
+  const body = JSON.stringify(problem.toDocument(requestId))
   response
     .status(problem.status)
     .set(problem.headers)
     .set({ 'Cache-Control': 'no-store', 'Content-Type': 'application/problem+json' })
-    .end(JSON.stringify(problem.toDocument(requestId)))
+    .set('Content-Length', String(Buffer.byteLength(body)))
+  const { untilHeard }: { untilHeard?: () => Promise<void> } = response.locals
+  if (!untilHeard) return void response.end(body)
+  response.write(body)
+  void untilHeard().then(() => response.end())
 }
 
 function toProblem(error: unknown): Problem {

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, it } from 'vitest'
 import type { Account } from './lossy/inside.ts'
-import { inLossyNetwork, whyNoLossyNetwork } from './lossy/lossy-network.ts'
 import { startResettingProxy } from './lossy/resetting-proxy.ts'
 import { BYTES, sendOne, severally, sha256Of } from './lossy/uploads.ts'
+import { inLossyNetwork } from './services/lossy-network.ts'
+import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
@@ -13,6 +14,7 @@ import { describeStorages } from './support/storages.ts'
 /** In each network, and on each storage where that matters. */
 const UPLOADS = Number(process.env.LANDFALL_LOSSY_UPLOADS || 12)
 const AT_ONCE = 6
+const lossy = requires('lossy-network')
 /** Which connections are reset; when uploads come to them is up to the machine. */
 const SEED = Number(process.env.LANDFALL_LOSSY_SEED || randomInt(1, 2 ** 31))
 const RESET_EVERY_MS = 1000
@@ -25,11 +27,9 @@ const TIMEOUT_MS = 60_000 + UPLOADS * UPLOAD_MS
 
 const INSIDE = join(import.meta.dirname, 'lossy', 'inside.ts')
 
-it(
+it.skipIf(!lossy.met)(
   `where ${LOSS_PERCENT} % of the packets are lost, ${UPLOADS} of ${UPLOADS} uploads arrive as they were sent`,
-  async (context) => {
-    const reason = whyNoLossyNetwork()
-    context.skip(reason !== undefined, reason)
+  async () => {
     const [program, ...options] = inLossyNetwork({ port: PORT, percent: LOSS_PERCENT })
     const run = [process.execPath, INSIDE, String(PORT), String(UPLOADS), String(AT_ONCE)]
     const { stdout } = await execa(program, [...options, ...run], {

@@ -38,6 +38,8 @@ export function uploadsApi({ db, board, streams }: UploadsApiOptions): Router {
 
   router.get('/:id/events', async (request, response) => {
     const upload = await find(principalOf(response).ownerId, request.params.id)
+    // Express answers HEAD as GET, and this one would never end.
+    if (request.method === 'HEAD') return void response.type('text/event-stream').end()
     await streams.serve(request, response, upload)
   })
 

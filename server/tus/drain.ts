@@ -1,39 +1,57 @@
+import type { IncomingMessage } from 'node:http'
 import type { RequestHandler } from 'express'
 
 /** How long a client that was refused may go on sending before its connection is cut. */
 const LINGER_MS = 5_000
-/** And how much, where the answer says that the connection will be closed: gigabytes may be left. */
+/** How much of a file on which a verdict was given is still read: gigabytes may be left of it. */
 const MAX_DROPPED_BYTES = 512 * 1024
 /** Until the answer is there for sure. Browsers look for it only when they cannot send any more. */
 const ARRIVAL_MS = 1_000
 
 /**
  * A client must be able to read the answer to a request it is still sending: cutting the connection at
- * once would make the kernel discard it. So some more of the body is read and dropped, but not for ever.
+ * once would make the kernel discard it. So the rest of the body is read and dropped, but not for ever.
  */
 export const drainAfterwards: RequestHandler = (request, response, next) => {
   response.once('finish', () => {
     if (request.complete || request.destroyed) return
-    // Whoever was reading the body would stop it again once its own buffer is full.
-    request.removeAllListeners('data').removeAllListeners('readable')
-    request.unpipe()
-    const cut = () => {
+    drop(request)
+    // Not cleared by the request's own 'close', which comes with the answer and not with the last byte.
+    const timer = setTimeout(() => {
       // Complete, the connection is another request's by now.
       if (!request.complete) request.socket.destroy()
-    }
-    let timer = setTimeout(cut, LINGER_MS).unref()
-    const isClosing = response.getHeader('Connection') === 'close'
-    let dropped = 0
-    // Not resume(): taking the listeners away stops a stream that flows already, and it would stay so.
-    request.on('data', (chunk: Buffer) => {
-      dropped += chunk.byteLength
-      if (!isClosing || dropped < MAX_DROPPED_BYTES || request.isPaused()) return
-      request.pause()
-      clearTimeout(timer)
-      timer = setTimeout(cut, ARRIVAL_MS).unref()
-    })
-    // Not cleared by the request's own 'close', which comes with the answer and not with the last byte.
+    }, LINGER_MS).unref()
     request.once('end', () => clearTimeout(timer))
   })
   next()
+}
+
+/**
+ * The same for an answer that is written but not ended, because with its end its connection is closed: reads a
+ * little of what is still sent. Resolves when the client has had time to see the answer. Never fails.
+ */
+export async function dropSome(request: IncomingMessage): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  if (request.complete || request.destroyed) return
+  drop(request)
+  let timer = setTimeout(resolve, LINGER_MS).unref()
+  let dropped = 0
+  request.on('data', (chunk: Buffer) => {
+    dropped += chunk.byteLength
+    if (dropped < MAX_DROPPED_BYTES || request.isPaused()) return
+    request.pause()
+    clearTimeout(timer)
+    timer = setTimeout(resolve, ARRIVAL_MS).unref()
+  })
+  request.once('end', resolve).once('close', resolve)
+  await promise
+  clearTimeout(timer)
+}
+
+function drop(request: IncomingMessage): void {
+  // Whoever was reading the body would stop it again once its own buffer is full.
+  request.removeAllListeners('data').removeAllListeners('readable')
+  request.unpipe()
+  // Not resume(): taking the listeners away stops a stream that flows already, and it would stay so.
+  request.on('data', () => {})
 }

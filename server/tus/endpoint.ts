@@ -10,6 +10,7 @@ import { limitsOf } from '../draft/limits.ts'
 import { notFound, Problem } from '../errors.ts'
 import { TUS_ALGORITHMS } from './checksum.ts'
 import { parseConcat } from './concat-header.ts'
+import { dropSome } from './drain.ts'
 import { createFinalUpload } from './final-uploads.ts'
 import {
   applyMethodOverride,
@@ -106,8 +107,11 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
   // Policy also refuses before a protocol is reached.
   router.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
     const problem = translateTusError(error, undefined)
-    // Gigabytes may be left of a file that is refused while it arrives: `drainAfterwards` will not read them.
-    if (isVerdict(problem) && !request.complete) response.set('Connection', 'close')
+    // Gigabytes may be left of a file that is refused while it arrives.
+    if (isVerdict(problem) && !request.complete) {
+      response.set('Connection', 'close')
+      response.locals.untilHeard = () => dropSome(request)
+    }
     next(problem)
   })
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { requires } from '../services/requirements.ts'
-import { type CurlAnswer, curl, requiresCurl, startCurl } from '../support/curl.ts'
+import { type CurlAnswer, curl, startCurl } from '../support/curl.ts'
 import { type Landfall, startLandfall } from '../support/landfall.ts'
 import { OFFSET_STREAM } from '../support/raw-http.ts'
 import { sha256Of, videoOfSize } from '../support/s3-landfall.ts'
@@ -12,7 +12,7 @@ import { describeStorages } from '../support/storages.ts'
 import { createId, metadataHeader } from '../support/tus.ts'
 import { outcome } from '../support/uploads.ts'
 
-const hasCurl = requiresCurl()
+const hasCurl = requires('curl')
 const ffmpeg = requires('ffmpeg')
 const clamd = requires('clamd')
 const MIB = 1024 * 1024

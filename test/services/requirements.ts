@@ -1,6 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { TestRunner } from 'vitest'
+import { whyNoLossyNetwork } from './lossy-network.ts'
 import { privateMounts } from './private-mounts.ts'
 
 declare module 'vitest' {
@@ -11,10 +12,10 @@ declare module 'vitest' {
 }
 
 /** A system program that some tests cannot do without. `scripts/bootstrap.sh test` installs them where it can. */
-type Program = 'ffmpeg' | 'clamd' | 'chromium' | 'ceph'
+type Program = 'ffmpeg' | 'clamd' | 'chromium' | 'ceph' | 'curl'
 
-/** A program, or leave to mount a small file system in memory. */
-export type Requirement = Program | 'tmpfs'
+/** A program, leave to mount a small file system in memory, or a network of one's own that loses packets. */
+export type Requirement = Program | 'tmpfs' | 'lossy-network'
 
 export type Met = { met: true } | { met: false; reason: string }
 
@@ -27,7 +28,7 @@ export type Met = { met: true } | { met: false; reason: string }
  * An unmet requirement is remembered on the file, so that `npm test` can name it beside the skipped tests.
  */
 export function requires(requirement: Requirement): Met {
-  const reason = requirement === 'tmpfs' ? whyNoMounts() : whyMissing(requirement)
+  const reason = whyUnmet(requirement)
   if (reason === undefined) return { met: true }
   recordOnTestFile(reason)
   return { met: false, reason }
@@ -48,6 +49,7 @@ export type ProgramName =
   | 'ffprobe'
   | 'clamd'
   | 'chromium'
+  | 'curl'
   | 'ceph-mon'
   | 'ceph-osd'
   | 'monmaptool'
@@ -58,6 +60,7 @@ const programsOf = {
   ffmpeg: ['ffmpeg', 'ffprobe'],
   clamd: ['clamd'],
   chromium: ['chromium'],
+  curl: ['curl'],
   ceph: ['ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'radosgw-admin'],
 } satisfies Record<Program, ProgramName[]>
 
@@ -80,6 +83,11 @@ const browsersOfMacOs = [
   '/Applications/Chromium.app/Contents/MacOS/Chromium',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ]
+
+function whyUnmet(requirement: Requirement): string | undefined {
+  if (requirement === 'tmpfs') return whyNoMounts()
+  return requirement === 'lossy-network' ? whyNoLossyNetwork() : whyMissing(requirement)
+}
 
 function whyMissing(program: Program): string | undefined {
   const missing = programsOf[program].filter((name) => findProgram(name) === undefined)

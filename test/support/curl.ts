@@ -1,20 +1,8 @@
-import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { TestRunner } from 'vitest'
-import type { Met } from '../services/requirements.ts'
-
-/** Whether there is a curl to call; like `requires`, for the top of a test file. */
-export function requiresCurl(): Met {
-  if (spawnSync('curl', ['--version']).status === 0) return { met: true }
-  const reason = 'curl not found on this machine'
-  const meta = TestRunner.getCurrentSuite().file?.meta
-  if (meta) meta.unmetRequirements = [...new Set([...(meta.unmetRequirements ?? []), reason])]
-  return { met: false, reason }
-}
 
 /** Without what its user has configured, and straight to the server. */
 const PLAIN = ['--disable', '--silent', '--noproxy', '*']

@@ -2,6 +2,9 @@
 # lose-packets.sh PORT PERCENT COMMAND…: runs the command where loopback loses so many of the packets to and from a port
 # of TCP. For a network namespace of its own: the caller's must not be touched.
 set -e
+# Where Debian keeps what only root calls.
+PATH="$PATH:/usr/sbin:/sbin"
+export PATH
 port=$1
 percent=$2
 shift 2
