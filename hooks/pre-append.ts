@@ -1,14 +1,11 @@
 import type { Format } from '../storage/formats.ts'
 import { earlyVerdict } from '../storage/headers/early-verdict.ts'
 import { type HeaderReader, headerReaderFor } from '../storage/headers/header-reader.ts'
-import { type Claims, detectType, HEAD_BYTES, judgeType } from '../storage/identification.ts'
+import { type Claims, detectType, HEAD_BYTES, isConclusive, judgeType } from '../storage/identification.ts'
 import type { MediaLimits } from '../storage/media-limits.ts'
 import { ContentRefused } from '../storage/verdict.ts'
 
 export type ContentPolicy = { allowedFormats: readonly Format[]; limits: MediaLimits }
-
-/** Fewer bytes, unless they are all of a file, are not judged: what they begin like they may not be. */
-const ENOUGH_BYTES = 1024
 
 /**
  * Passes on the bytes of an upload from its first one on. Not a byte goes on before the first ones have told what
@@ -46,8 +43,7 @@ export async function* inspectContent(
     failure = { error }
   }
   if (isJudged) return
-  // The body is over, and the file is not: enough may be there all the same.
-  if (!failure && head.bytes.length >= ENOUGH_BYTES) await judge()
+  // The body is over, and the file is not: what it begins like here it need not be.
   yield* head.take()
   if (failure) throw failure.error
 }
@@ -90,7 +86,9 @@ async function judgeHead(
   upload: Claims,
   { allowedFormats, limits }: ContentPolicy,
 ): Promise<HeaderVerdict | undefined> {
-  const judged = judgeType(await detectType(head), upload, allowedFormats)
+  const detected = await detectType(head)
+  if (!isConclusive(head, detected)) return undefined
+  const judged = judgeType(detected, upload, allowedFormats)
   if ('verdict' in judged) throw new ContentRefused(judged.verdict)
   const { contentType, kind } = judged.format
   const reader = headerReaderFor(contentType)

@@ -78,13 +78,13 @@ type Partial = {
 async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Map<UploadId, Partial>> {
   const { rows } = await sql<Partial>`
     with partials as materialized (
-      select id, size, reserved_bytes, "offset" = size as is_complete, state
+      select id, size, reserved_bytes, is_finished, state
         from landfall.uploads
        where id = any(${[...final.partials]}::text[]) and owner_id = ${final.ownerId} and is_partial
          and state in ('open', 'received') and expires_at > now()
-       for update
+       order by id for update
     )
-    select id, size, reserved_bytes, coalesce(is_complete, false) as is_complete,
+    select id, size, reserved_bytes, is_finished as is_complete,
            state = 'open' and not exists (
              select 1 from landfall.upload_concat c join landfall.uploads f on f.id = c.final_id
               where c.partial_id = partials.id and c.takes_reservation and f.state = 'open'
@@ -152,9 +152,9 @@ async function completeFinal(
   enqueue: Enqueue<readonly MediaId[]>,
 ): Promise<void> {
   const mediaId = newMediaId()
+  // Its partials are locked: what it reads of them is what it changes.
   await sql`
     with used as (
-      -- Of the row as it was: the sums below need what it had reserved.
       select u.id, u.owner_id, u.reserved_bytes
         from landfall.uploads u join landfall.upload_concat c on c.partial_id = u.id
        where c.final_id = ${finalId} and c.takes_reservation and u.state = 'open'
@@ -162,7 +162,7 @@ async function completeFinal(
       update landfall.uploads u
          set state = 'received', reserved_bytes = 0, received_at = now(), updated_at = now(),
              expires_at = least(u.expires_at, now() + make_interval(secs => ${USED_PARTIALS_KEPT_MS / 1000}))
-        from used where u.id = used.id
+        from used where u.id = used.id and u.state = 'open'
     ), finished as (
       update landfall.uploads
          set "offset" = size, state = 'received', media_id = ${mediaId}, received_at = now(), updated_at = now()
@@ -202,7 +202,7 @@ export async function finishPartial(
         delete from landfall.upload_locks
          where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
       ), appended as (
-        update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now()
+        update landfall.uploads set "offset" = ${append.to}::bigint, is_finished = true, updated_at = now()
           from lease
          where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open' and is_partial
            and size = ${append.to}::bigint
@@ -210,16 +210,26 @@ export async function finishPartial(
       )${recordPieces(append.pieces)}
       select contended from appended`.execute(trx)
     if (!rows[0]) return { kind: 'fenced-off', completed: [] }
-    // A statement of its own: it sees the append above, and those of others, whose turn is over.
+    // Nobody may end one of them from here on. As everywhere the uploads come before what their owner uses.
+    await sql`
+      select 1 from landfall.uploads
+       where id in (
+         select c.final_id from landfall.upload_concat c where c.partial_id = ${append.id}
+         union
+         select other.partial_id from landfall.upload_concat c
+           join landfall.upload_concat other on other.final_id = c.final_id where c.partial_id = ${append.id}
+       )
+       order by id for update`.execute(trx)
+    // A statement of its own: it sees what was locked as it is by now.
     const waiting = await sql<{ id: UploadId }>`
       select f.id from landfall.uploads f
        where f.state = 'open'
          and f.id in (select final_id from landfall.upload_concat where partial_id = ${append.id})
          and not exists (
            select 1 from landfall.upload_concat c join landfall.uploads p on p.id = c.partial_id
-            where c.final_id = f.id and (p."offset" is distinct from p.size or p.state not in ('open', 'received'))
+            where c.final_id = f.id and (not p.is_finished or p.state not in ('open', 'received'))
          )
-       order by f.id for update of f`.execute(trx)
+       order by f.id`.execute(trx)
     const completed = waiting.rows.map(({ id }) => id)
     for (const id of completed) await completeFinal(trx, id, enqueue)
     return { kind: 'appended', contended: rows[0].contended, completed }

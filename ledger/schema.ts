@@ -38,6 +38,8 @@ export interface UploadsTable {
   is_partial: Generated<boolean>
   /** Upload-Concat as its client said it; null where it did not. */
   concat: string | null
+  /** Of a partial upload: all of its bytes are there, and stored as those of a whole one. */
+  is_finished: Generated<boolean>
   /** Upload-Metadata as its client said it; null where it did not. */
   metadata_header: string | null
   /** Promised of the whole file: algorithm → base64. */

@@ -25,6 +25,7 @@ export const UPLOAD_COLUMNS = columns<keyof UploadRow>({
   declared_type: true,
   is_partial: true,
   concat: true,
+  is_finished: true,
   metadata_header: true,
   digests: true,
   wanted_digest: true,

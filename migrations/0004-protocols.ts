@@ -6,6 +6,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     `alter table landfall.uploads
       -- Upload-Concat as the client said it: "partial", or "final;" and its partials.
       add column concat text,
+      -- A partial upload has all of its bytes, and they are stored as those of a whole one.
+      add column is_finished boolean not null default false,
       -- Upload-Metadata as the client said it, which HEAD repeats to the letter.
       add column metadata_header text,
       -- Of the whole file, by algorithm, in base64, to be compared with what was received.

@@ -35,8 +35,8 @@ const FIRST_WAIT_SECONDS = 1
 const MAX_WAIT_SECONDS = 30
 /** When a public copy is removed again that may have been made meanwhile. */
 const AGAIN_SECONDS = 5
-/** When the bytes of a partial upload are looked at again that an unfinished concatenation needs. */
-const NEEDED_SECONDS = 60
+/** When the bytes of a partial upload are looked at again that a concatenation needs; the end of that removes them. */
+const NEEDED_SECONDS = 15 * 60
 const STOP_MS = 10_000
 /** Every minute; one worker of all gets the job. */
 const REAP_CRON = '* * * * *'

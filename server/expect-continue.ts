@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 
 /** Responses whose clients wait for leave to send the body (RFC 9110 § 10.1.1). */
-const waiting = new WeakSet<ServerResponse>()
+const waiting = new WeakMap<ServerResponse, { shouldKeepAlive: boolean }>()
 
 /**
  * Lets `app` decide about requests with `Expect: 100-continue` before their bodies are sent: for paths that begin
@@ -9,7 +9,7 @@ const waiting = new WeakSet<ServerResponse>()
  */
 export function answerExpectations(server: Server, app: RequestListener, prefix: string): void {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    waiting.add(response)
+    waiting.set(response, { shouldKeepAlive: response.shouldKeepAlive })
     // Refused, a client may send its body all the same, or not: nobody knows where the next request begins.
     response.shouldKeepAlive = false
     if (!request.url?.startsWith(prefix)) continueNow(response)
@@ -19,7 +19,9 @@ export function answerExpectations(server: Server, app: RequestListener, prefix:
 
 /** The request is welcome: asks its client for the body, if that waits to be asked. */
 export function continueNow(response: ServerResponse): void {
-  if (!waiting.delete(response)) return
-  response.shouldKeepAlive = true
+  const before = waiting.get(response)
+  if (!before) return
+  waiting.delete(response)
+  response.shouldKeepAlive = before.shouldKeepAlive
   response.writeContinue()
 }

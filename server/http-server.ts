@@ -26,7 +26,7 @@ import { ProgressBoard } from './events/progress-board.ts'
 import { ProgressReporter } from './events/progress-reporter.ts'
 import { answerExpectations } from './expect-continue.ts'
 import type { Log } from './log.ts'
-import { answerMalformed } from './malformed.ts'
+import { answerMalformed, watchResponses } from './malformed.ts'
 import { mediaLimitsOf } from './media-limits.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { Releasers } from './releasers.ts'
@@ -166,6 +166,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     app,
   )
   answerExpectations(server, app, FILES)
+  watchResponses(server)
   server.on('clientError', answerMalformed)
   server.timeout = config.UPLOAD_IDLE_TIMEOUT
   await listen(server, config)

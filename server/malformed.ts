@@ -1,13 +1,29 @@
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { type ErrorCode, Problem } from './errors.ts'
+
+/** Responses that have not ended, by connection. */
+const underWay = new WeakMap<Socket, number>()
+
+/** Remembers on which connections there are responses under way. */
+export function watchResponses(server: Server): void {
+  server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    underWay.set(socket, (underWay.get(socket) ?? 0) + 1)
+    response.once('close', () => {
+      const left = (underWay.get(socket) ?? 1) - 1
+      if (left > 0) underWay.set(socket, left)
+      else underWay.delete(socket)
+    })
+  })
+}
 
 /**
  * Answers what is no request of HTTP, or one that is too large to be read, and closes its connection. There is no
  * request to log and no id of one.
  */
 export function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  // Into a response that is under way it would be written as a part of that.
+  if (!socket.writable || error.code === 'ECONNRESET' || underWay.has(socket)) return void socket.destroy()
   const { status, title, body } = describe(error.code)
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\n` +

@@ -66,6 +66,7 @@ export class Commits {
     } else if (upload.is_partial) {
       const result = await finishPartial(db, append, upload.owner_id, enqueueProcessing)
       this.#settle(lease, result)
+      upload.is_finished = true
       for (const id of result.completed) announce(id)
     } else {
       const mediaId = newMediaId()
@@ -118,11 +119,10 @@ export class Commits {
 
 /** Whether the running request completes the upload once it has its bytes up to `to`. */
 export const endsUpload = (upload: UploadRow, to: number): boolean =>
-  to === upload.size && appendContext().completes
+  to === upload.size && (upload.is_partial || appendContext().completes)
 
 /** Whether there is nothing to add to an upload any more, and nothing to finish. */
-export const isComplete = (upload: UploadRow): boolean =>
-  upload.state === 'received' || (upload.is_partial && upload.offset === upload.size)
+export const isComplete = (upload: UploadRow): boolean => upload.state === 'received' || upload.is_finished
 
 function appendOf(upload: UploadRow, lease: Lease, to: number, pieces: Pieces | undefined): Append {
   const append = { id: upload.id, fence: lease.fence, from: upload.offset, to }

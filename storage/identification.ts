@@ -12,6 +12,17 @@ export async function detectType(head: Uint8Array): Promise<string | undefined> 
   return (await fileTypeFromBuffer(head))?.mime
 }
 
+const EBML = [0x1a, 0x45, 0xdf, 0xa3]
+
+/** Whether the first bytes of a file leave no doubt: some say what it is only behind a tag of any length. */
+export function isConclusive(head: Uint8Array, detected: string | undefined): boolean {
+  if (EBML.every((byte, index) => head[index] === byte)) return detected !== undefined
+  if (Buffer.from(head.subarray(0, 3)).toString('latin1') !== 'ID3') return true
+  const [a = 0, b = 0, c = 0, d = 0] = head.subarray(6, 10)
+  // ID3v2: seven bits a byte.
+  return 10 + ((a << 21) | (b << 14) | (c << 7) | d) + 10 < head.length
+}
+
 /** How an object is to be served by what its first bytes say; what they do not say nobody says. */
 export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
   const detected = await detectType(head)

@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { afterEach, expect, it } from 'vitest'
 import type { UploadId } from '../ledger/ids.ts'
 import { requires } from './services/requirements.ts'
@@ -127,6 +128,90 @@ describeStorages.skipIf(!clamd.met)('concatenated uploads', (storage) => {
     expect(finals.map(({ status }) => status).toSorted()).toEqual([201, 201, 413])
     await send(landfall, id, Buffer.alloc(2000, 1))
     expect((await quotaOf(landfall, 'alice')).bytes).toEqual({ used: 4000, reserved: 0 })
+    await usageIsRight(landfall)
+  })
+
+  it.each([
+    ['whose length is said behind its last byte', false],
+    ['behind which bytes were refused', true],
+  ])('may be made of a partial %s', { timeout: 60_000 }, async (_, isDisturbed) => {
+    const landfall = await start()
+    const video = await videoOfSize(300_000, 'deferred')
+    const created = await fetch(`${landfall.url}/files`, {
+      method: 'POST',
+      headers: {
+        Authorization: `Bearer ${landfall.token('alice')}`,
+        'Tus-Resumable': '1.0.0',
+        'Upload-Concat': 'partial',
+        'Upload-Defer-Length': '1',
+      },
+    })
+    const id = idOf(created)
+    await send(landfall, id, video)
+    if (isDisturbed) {
+      const wrong = { 'Upload-Checksum': `crc32 ${Buffer.alloc(4).toString('base64')}` }
+      const refused = await patch(landfall, 'alice', id, { offset: 300_000, body: video, headers: wrong })
+      expect(refused.status).toBe(460)
+    }
+    const declared = await patch(landfall, 'alice', id, {
+      offset: 300_000,
+      body: new Uint8Array(),
+      headers: { 'Upload-Length': '300000' },
+    })
+    expect(declared.status).toBe(204)
+    const answer = await final(landfall, [id])
+    const media = await outcome(landfall, 'alice', idOf(answer))
+    expect([media.status, media.sha256]).toEqual(['ready', sha256Of(video)])
+    await usageIsRight(landfall)
+  })
+
+  it('are complete by the other protocol as well', { timeout: 60_000 }, async () => {
+    const landfall = await start({ withoutWorker: true })
+    const id = await partial(landfall, 2000)
+    const answer = await final(landfall, [id])
+    const appended = await fetch(`${landfall.url}/files/${id}`, {
+      method: 'PATCH',
+      headers: {
+        Authorization: `Bearer ${landfall.token('alice')}`,
+        'Upload-Offset': '0',
+        'Upload-Complete': '?0',
+        'Content-Type': 'application/partial-upload',
+      },
+      body: Buffer.alloc(2000, 1),
+    })
+    expect(appended.status).toBe(204)
+    expect((await head(landfall, 'alice', idOf(answer))).headers.get('Upload-Offset')).toBe('2000')
+    await usageIsRight(landfall)
+  })
+
+  it('release nothing twice when a partial ends as the last one is finished', {
+    timeout: 60_000,
+  }, async () => {
+    const landfall = await start({ withoutWorker: true })
+    const [first = '', second = '', third = ''] = await Promise.all([
+      partial(landfall, 1000),
+      partial(landfall, 1000),
+      partial(landfall, 1000),
+    ])
+    await send(landfall, first, Buffer.alloc(1000, 1))
+    const answer = await final(landfall, [first, second])
+    // Held open in its middle: the partial is ended, and nobody sees it yet.
+    const begun = Promise.withResolvers<void>()
+    const ended = Promise.withResolvers<void>()
+    const ending = landfall.db.transaction().execute(async (trx) => {
+      await trx.updateTable('uploads').set({ state: 'terminated' }).where('id', '=', first).execute()
+      begun.resolve()
+      await ended.promise
+      await sql`update landfall.quota_usage set reserved_bytes = reserved_bytes - 1000,
+        open_partials = open_partials - 1 where owner_id = 'alice'`.execute(trx)
+    })
+    await begun.promise
+    const finishing = send(landfall, second, Buffer.alloc(1000, 2))
+    setTimeout(ended.resolve, 500)
+    await Promise.all([ending, finishing])
+    await usageIsRight(landfall)
+    expect((await head(landfall, 'alice', idOf(answer))).headers.get('Upload-Offset')).toBeNull()
+    expect((await terminate(landfall, 'alice', third)).status).toBe(204)
     await usageIsRight(landfall)
   })
 

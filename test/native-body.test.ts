@@ -12,7 +12,7 @@ import { requestBody } from '../server/tus/request-body.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { answerOf, OFFSET_STREAM, problemOf, tusHeaders } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
-import { statusOf, untilReceived } from './support/status.ts'
+import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
 import { create, createId, head, idOf, patch } from './support/tus.ts'
 
 const MB = 1024 * 1024
@@ -322,8 +322,9 @@ describe('the bytes of an upload', () => {
     tooLong.sent.write(Buffer.alloc(1))
     const refusal = await tooLong.answer
     expect([refusal.status, problemOf(refusal).code]).toEqual([413, 'too-large'])
-    expect((await head(landfall, 'too-long', id)).headers.get('Upload-Offset')).toBe('0')
-    expect(await statusOf(landfall, 'too-long', id)).toMatchObject({ state: 'open' })
+    // Its client has not heard of the upload, so nobody could ever go on with it.
+    expect(await statusOf(landfall, 'too-long', id)).toMatchObject({ state: 'terminated', offset: 0 })
+    expect(await quotaOf(landfall, 'too-long')).toEqual(NOTHING_USED)
   })
 
   it('that came with a creation are kept when its client goes away', async () => {

@@ -14,7 +14,10 @@ import type { BodyCheck } from '../tus/upload-request.ts'
 
 // RFC 9530. Its other algorithms are insecure or unknown here, and are ignored as it demands.
 
-const NAMES: Readonly<Record<string, Algorithm>> = { 'sha-256': 'sha256', 'sha-512': 'sha512' }
+const NAMES: ReadonlyMap<string, Algorithm> = new Map([
+  ['sha-256', 'sha256'],
+  ['sha-512', 'sha512'],
+])
 
 /** The digests of a field that can be verified. Fails with `invalid-header` for one that cannot be a digest. */
 export function digestsOf(request: Request, field: 'Content-Digest' | 'Repr-Digest'): ExpectedDigest[] {
@@ -23,7 +26,7 @@ export function digestsOf(request: Request, field: 'Content-Digest' | 'Repr-Dige
   const entries = parsed(text)
   if (!entries) return []
   return [...entries].flatMap(([name, [value]]) => {
-    const algorithm = NAMES[name]
+    const algorithm = NAMES.get(name)
     if (!algorithm) return []
     const expected =
       value instanceof ArrayBuffer ? readDigest(algorithm, Buffer.from(value).toString('base64')) : undefined
@@ -88,7 +91,7 @@ export class ReprDigest implements BodyCheck {
         detail: 'The file is not that of its Repr-Digest.',
       })
     }
-    const name = Object.keys(NAMES).find((key) => NAMES[key] === this.#wanted)
+    const name = [...NAMES].find(([, algorithm]) => algorithm === this.#wanted)?.[0]
     const digest = this.#wanted && digests.get(this.#wanted)
     if (digest) this.#told = `${name}=:${digest.toString('base64')}:`
   }
@@ -104,7 +107,7 @@ export function wantedDigest(request: Request): Algorithm | undefined {
   const entries = header === undefined ? undefined : parsed(header)
   if (!entries) return undefined
   const wanted = [...entries]
-    .map(([name, [preference]]) => ({ algorithm: NAMES[name], preference: Number(preference) }))
+    .map(([name, [preference]]) => ({ algorithm: NAMES.get(name), preference: Number(preference) }))
     .filter(({ algorithm, preference }) => algorithm !== undefined && preference > 0)
   return wanted.toSorted((a, b) => b.preference - a.preference)[0]?.algorithm
 }

@@ -33,8 +33,10 @@ export class InterimResponses {
   }
 
   #send(headers: Record<string, string>): void {
-    const { headersSent, destroyed, writableEnded } = this.#response
+    const { req, headersSent, destroyed, writableEnded } = this.#response
     if (this.#version === undefined || headersSent || destroyed || writableEnded) return
+    // HTTP/1.0 knows none (RFC 9110 § 15.2).
+    if (req.httpVersion === '1.0') return
     this.#response.writeInformation(UPLOAD_RESUMPTION_SUPPORTED, {
       'Upload-Draft-Interop-Version': String(this.#version),
       ...headers,

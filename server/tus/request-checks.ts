@@ -60,6 +60,8 @@ export function checkCreation(request: Request): void {
     throw new Problem('invalid-header', 'Send either Upload-Length or Upload-Defer-Length: 1.')
   }
   readMetadata(request)
+  if (length !== undefined && (declaredBodyLength(request) ?? 0) > length)
+    throw new Problem('too-large', 'The body is longer than the upload.')
   if (hasBody(request)) checkContentType(request)
 }
 

@@ -1,3 +1,4 @@
+import { ERRORS } from '@tus/utils'
 import type { Request, Response } from 'express'
 import { postFinish } from '../../hooks/post-finish.ts'
 import { checkSize, preCreate } from '../../hooks/pre-create.ts'
@@ -114,6 +115,7 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
     if (length === undefined) return undefined
     const upload = await findUpload(db, ownerId, uploadId)
     if (upload?.size === length) return undefined
+    if (upload && upload.size !== null) throw ERRORS.INVALID_LENGTH
     checkSize(upload?.is_partial ? { ...policy, minSize: 0 } : policy, length)
     return length
   }

@@ -100,17 +100,20 @@ export class DiskObjects implements Objects {
   }
 
   /**
-   * Makes one file of several, in order. What a killed process has left of it `forgetJoins` removes. Fails with
+   * Makes one file of so many bytes of several, in order. What a killed process has left of it `forgetJoins` removes. Fails with
    * `ObjectMissing`.
    */
-  async join(from: readonly string[], to: string): Promise<void> {
+  async join(from: readonly { key: string; size: number }[], to: string): Promise<void> {
     const drafts = draftsOf(this.pathOf(to))
     const draft = join(drafts, randomUUID())
     try {
       await makeDirectory(drafts)
       const handle = await open(draft, 'wx')
       try {
-        for (const key of from) for await (const chunk of await this.read(key)) await handle.writeFile(chunk)
+        for (const { key, size } of from) {
+          const range = { start: 0, end: size - 1 }
+          for await (const chunk of await this.read(key, { range })) await handle.writeFile(chunk)
+        }
         await handle.datasync()
       } finally {
         await handle.close()
@@ -119,6 +122,9 @@ export class DiskObjects implements Objects {
       await syncDirectory(dirname(this.pathOf(to)))
     } catch (error) {
       throw translateWriteError(error)
+    } finally {
+      // On a full disk it is what keeps it full.
+      await rm(draft, { force: true })
     }
   }
 

@@ -23,7 +23,7 @@ export class DiskUploadBytes implements UploadBytes {
     const sources = await concatSources(this.#db, uploadId)
     // The file may be there already: somebody was interrupted after it was complete.
     if (sources.length > 0 && (await this.#objects.sizeOf(storageKey)) !== upload.size)
-      await this.#join(sources, storageKey)
+      await this.#join(uploadId, sources, storageKey)
     const size = await this.#objects.sizeOf(storageKey)
     if (size === undefined) throw new BytesLost('the file is gone')
     if (sources.length > 0) await this.#objects.forgetJoins(storageKey)
@@ -40,14 +40,21 @@ export class DiskUploadBytes implements UploadBytes {
   }
 
   /** A final upload (tus 1.0 § concatenation): its partials one behind the other in a file of its own. */
-  async #join(sources: readonly ConcatSource[], storageKey: string): Promise<void> {
-    const keys = []
-    for (const { size, storageKey: key } of sources) {
-      if (size === 0) continue
-      if ((await this.#objects.sizeOf(key)) !== size) throw new BytesLost('a partial upload is not all there')
-      keys.push(key)
+  async #join(uploadId: UploadId, sources: readonly ConcatSource[], storageKey: string): Promise<void> {
+    try {
+      const parts = sources.filter(({ size }) => size > 0)
+      for (const { size, storageKey: key } of parts) {
+        if (((await this.#objects.sizeOf(key)) ?? 0) < size)
+          throw new BytesLost('a partial upload is not all there')
+      }
+      await this.#objects.join(
+        parts.map(({ size, storageKey: key }) => ({ key, size })),
+        storageKey,
+      )
+    } catch (error) {
+      // Somebody else has joined it meanwhile, and its partials may be gone.
+      if ((await concatSources(this.#db, uploadId)).length > 0) throw error
     }
-    await this.#objects.join(keys, storageKey)
   }
 
   /** A job that came too early for the bytes of an ended partial has left them to us. */

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Ledger } from '../../ledger/database.ts'
 import { newUploadId } from '../../ledger/ids.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
@@ -100,9 +101,10 @@ export class S3Append implements Gatherer {
     return this.#buffer.size > 0 ? this.#buffer.blockCount : 0
   }
 
-  spill(): void {
+  /** Called by whoever needs memory; what follows is this request's all the same. */
+  readonly spill: () => void = AsyncLocalStorage.bind(() => {
     if (this.#buffer.size > 0 && !this.#isEnding) this.#sendTail()
-  }
+  })
 
   /**
    * Stores all of `source` behind the upload's offset. Resolves with the new offset once the ledger has it. When

@@ -14,7 +14,7 @@ import { BytesLost } from '../objects.ts'
 import type { UploadBytes } from '../storage.ts'
 import { isGone, isInvalidPart } from './errors.ts'
 import type { S3 } from './s3.ts'
-import { concatenate } from './s3-concat.ts'
+import { concatenate, type WholePartial } from './s3-concat.ts'
 
 const COMPLETION_MS = 2_000
 
@@ -78,10 +78,10 @@ export class S3UploadBytes implements UploadBytes {
     let head = await this.#s3.head(key)
     // There already: somebody was interrupted after it was complete.
     if (head?.size !== size) {
-      const partials = []
-      for (const { id, size, storageKey } of sources)
-        partials.push({ key: storageKey, size, etag: size === 0 ? '' : (await this.assemble(id)).etag })
-      await concatenate(this.#s3, this.#db, { id: uploadId, key, size }, partials)
+      await this.#join(uploadId, { key, size }, sources).catch(async (error: unknown) => {
+        // Somebody else has joined it meanwhile, and its partials may be gone.
+        if ((await concatSources(this.#db, uploadId)).length > 0) throw error
+      })
       head = await this.#s3.head(key)
     }
     if (head?.size !== size) throw new Error(`the object has ${head?.size} bytes where ${size} were joined`)
@@ -89,6 +89,20 @@ export class S3UploadBytes implements UploadBytes {
     await this.#forget(uploadId, { ...upload, multipartId: 'any' })
     await this.#releasePartials(uploadId)
     return head
+  }
+
+  async #join(
+    finalId: UploadId,
+    final: { key: string; size: number },
+    sources: readonly ConcatSource[],
+  ): Promise<void> {
+    const partials = new Map<UploadId, WholePartial>()
+    for (const { id, size, storageKey: key } of sources) {
+      if (partials.has(id)) continue
+      partials.set(id, { key, size, etag: size === 0 ? '' : (await this.assemble(id)).etag })
+    }
+    const inOrder = sources.flatMap((source) => partials.get(source.id) ?? [])
+    await concatenate(this.#s3, this.#db, { id: finalId, ...final }, inOrder)
   }
 
   /** An object that was stored in one call, or is complete already. */
