@@ -115,8 +115,8 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
     if (length === undefined) return undefined
     const upload = await findUpload(db, ownerId, uploadId)
     if (upload?.size === length) return undefined
-    if (upload && upload.size !== null) throw ERRORS.INVALID_LENGTH
     checkSize(upload?.is_partial ? { ...policy, minSize: 0 } : policy, length)
+    if (upload && upload.size !== null) throw ERRORS.INVALID_LENGTH
     return length
   }
 
