@@ -1,9 +1,9 @@
 import { createFinal } from '../ledger/concatenation.ts'
 import { type CreateResult, createUpload, PARTIALS_PER_UPLOAD } from '../ledger/creation.ts'
 import type { Ledger } from '../ledger/database.ts'
-import { type MediaId, newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
+import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
-import type { Enqueue, UploadRow } from '../ledger/uploads.ts'
+import type { DueMedia, Enqueue, UploadRow } from '../ledger/uploads.ts'
 import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
 import { fillPrefix, uploadKey } from '../storage/keys.ts'
 import { checkMetadata, type Declaration, readDeclaration } from './declaration.ts'
@@ -74,7 +74,7 @@ export async function preCreate(options: PreCreateOptions, request: CreateReques
 export async function preCreateFinal(
   options: PreCreateOptions,
   request: CreateFinalRequest,
-  enqueueProcessing: Enqueue<readonly MediaId[]>,
+  enqueueProcessing: Enqueue<readonly DueMedia[]>,
 ): Promise<UploadRow> {
   const { db, policy } = options
   const final = { ...request, ...describe(options, request), digests: null, wantedDigest: null }

@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
 import type { CreateResult, NewUpload } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import { type MediaId, newMediaId, type OwnerId, type UploadId } from './ids.ts'
+import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { recordPieces } from './pieces.ts'
 import { type QuotaDefaults, readQuota } from './quotas.ts'
-import type { Append, AppendResult, Enqueue, UploadRow } from './uploads.ts'
+import type { Append, AppendResult, DueMedia, Enqueue, UploadRow } from './uploads.ts'
 
 // tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be
 // used again until it expires. A final is `open` as long as one of its partials is incomplete; no bytes are ever
@@ -41,7 +41,7 @@ export async function createFinal(
   final: NewFinal,
   isAllowed: (size: number) => boolean,
   defaults: QuotaDefaults,
-  enqueue: Enqueue<readonly MediaId[]>,
+  enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<CreateFinalResult> {
   return await db.transaction().execute(async (trx): Promise<CreateFinalResult> => {
     await takeTurns(trx, final.ownerId)
@@ -149,11 +149,11 @@ async function insertFinal(
 async function completeFinal(
   trx: LedgerTransaction,
   finalId: UploadId,
-  enqueue: Enqueue<readonly MediaId[]>,
+  enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<void> {
   const mediaId = newMediaId()
   // Its partials are locked: what it reads of them is what it changes.
-  await sql`
+  const { rows } = await sql<{ size: number }>`
     with used as (
       select u.id, u.owner_id, u.reserved_bytes
         from landfall.uploads u join landfall.upload_concat c on c.partial_id = u.id
@@ -179,10 +179,15 @@ async function completeFinal(
     ), media as (
       insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
       select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from finished
+    ), logged as (
+      insert into landfall.events (type, upload_id, media_id, owner_id)
+      select 'upload.received', id, media_id, owner_id from finished
     )
-    insert into landfall.events (type, upload_id, media_id, owner_id)
-    select 'upload.received', id, media_id, owner_id from finished`.execute(trx)
-  await enqueue(trx, [mediaId])
+    select size from finished`.execute(trx)
+  await enqueue(
+    trx,
+    rows.map(({ size }) => ({ id: mediaId, size })),
+  )
 }
 
 /**
@@ -193,7 +198,7 @@ export async function finishPartial(
   db: Ledger,
   append: Append,
   ownerId: OwnerId,
-  enqueue: Enqueue<readonly MediaId[]>,
+  enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<AppendResult & { completed: readonly UploadId[] }> {
   return await db.transaction().execute(async (trx) => {
     await takeTurns(trx, ownerId)

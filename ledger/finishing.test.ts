@@ -15,7 +15,7 @@ import { createUpload } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { finishUpload } from './finishing.ts'
 import { type MediaId, newMediaId } from './ids.ts'
-import type { Append } from './uploads.ts'
+import type { Append, DueMedia } from './uploads.ts'
 
 const FENCED_OFF = { kind: 'fenced-off' }
 const APPENDED = { kind: 'appended', contended: false }
@@ -33,7 +33,9 @@ describe('uploads that are finished at the same time', () => {
     await db?.destroy()
   })
 
-  const enqueue = async (trx: LedgerTransaction, mediaIds: readonly MediaId[]) => {
+  const enqueue = async (trx: LedgerTransaction, due: readonly DueMedia[]) => {
+    const mediaIds = due.map(({ id }) => id)
+    expect(due.map(({ size }) => size)).toEqual(due.map(() => SIZE))
     jobs.push(...mediaIds)
     await sql`insert into jobs select unnest(${mediaIds}::text[])`.execute(trx)
   }
@@ -157,8 +159,8 @@ describe('uploads that are finished at the same time', () => {
 
   it('all stay as they were when the connection ends before the commit', async () => {
     const appends = await beginAll('alice', 'bob')
-    const ending = async (trx: LedgerTransaction, mediaIds: readonly MediaId[]) => {
-      await enqueue(trx, mediaIds)
+    const ending = async (trx: LedgerTransaction, due: readonly DueMedia[]) => {
+      await enqueue(trx, due)
       const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(trx)
       await sql`select pg_terminate_backend(${rows[0]?.pid})`.execute(db)
     }

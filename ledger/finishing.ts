@@ -3,7 +3,7 @@ import { Batches, perLedger, usageLane } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { MediaId, UploadId } from './ids.ts'
 import { recordPieces } from './pieces.ts'
-import type { Append, AppendResult, Enqueue } from './uploads.ts'
+import type { Append, AppendResult, DueMedia, Enqueue } from './uploads.ts'
 
 /**
  * The append that completes the upload: state `received`, media row, quota reserved → used, event
@@ -14,13 +14,13 @@ export async function finishUpload(
   db: Ledger,
   append: Append,
   mediaId: MediaId,
-  enqueue: Enqueue<readonly MediaId[]>,
+  enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<AppendResult> {
   const item = { append, mediaId, enqueue }
   return append.pieces ? await finishAlone(db, item) : await finishes(db).add(item)
 }
 
-type Finish = { append: Append; mediaId: MediaId; enqueue: Enqueue<readonly MediaId[]> }
+type Finish = { append: Append; mediaId: MediaId; enqueue: Enqueue<readonly DueMedia[]> }
 
 const finishes = perLedger(
   (db) =>
@@ -45,7 +45,7 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
     media_id: mediaId,
   }))
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ id: UploadId; media_id: MediaId; contended: boolean }>`
+    const { rows } = await sql<{ id: UploadId; media_id: MediaId; size: number; contended: boolean }>`
       ${PREPARED} with given as materialized (
         select * from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as g (
           id text, fence uuid, begins bigint, ends bigint, media_id text)
@@ -82,10 +82,12 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
         insert into landfall.events (type, upload_id, media_id, owner_id)
         select 'upload.received', id, media_id, owner_id from appended
       )
-      select id, media_id, contended from appended`.execute(trx)
+      select id, media_id, size, contended from appended`.execute(trx)
     if (rows.length > 0) {
-      const mediaIds = rows.map((row) => row.media_id)
-      await enqueue(trx, mediaIds)
+      await enqueue(
+        trx,
+        rows.map((row) => ({ id: row.media_id, size: row.size })),
+      )
     }
     const finished = new Map(rows.map((row) => [row.id, row]))
     return items.map(({ append: { id }, mediaId }) => {
@@ -124,7 +126,7 @@ async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Pr
       select contended from appended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'fenced-off' }
-    await enqueue(trx, [mediaId])
+    await enqueue(trx, [{ id: mediaId, size: append.to }])
     return { kind: 'appended', contended: row.contended }
   })
 }

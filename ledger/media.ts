@@ -7,12 +7,16 @@ import type { Enqueue, UploadRow } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
 /** A media as its owner sees it. */
-export type OwnMediaRow = MediaRow & { has_thumbnail: boolean; published_key: string | null }
+export type OwnMediaRow = MediaRow & {
+  /** Kinds of the renditions that it has. */
+  renditions: string[]
+  published_key: string | null
+}
 export type RenditionRow = Selectable<RenditionsTable>
 
-const hasThumbnail = sql<boolean>`exists (
-  select 1 from landfall.renditions r where r.media_id = media.id and r.kind = 'thumbnail'
-)`.as('has_thumbnail')
+const renditionKinds = sql<string[]>`array(
+  select r.kind from landfall.renditions r where r.media_id = media.id
+)`.as('renditions')
 
 const publishedKey = sql<string | null>`(
   select storage_key from landfall.renditions r where r.media_id = media.id and r.kind = 'published'
@@ -23,7 +27,7 @@ export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Prom
   const row = await db
     .selectFrom('media')
     .selectAll()
-    .select([hasThumbnail, publishedKey])
+    .select([renditionKinds, publishedKey])
     .where('id', '=', id)
     .where('owner_id', '=', ownerId)
     .where('status', '<>', 'deleted')
@@ -59,7 +63,7 @@ export async function listMedia(
   let query = db
     .selectFrom('media')
     .selectAll()
-    .select([hasThumbnail, publishedKey])
+    .select([renditionKinds, publishedKey])
     .select(sql<string>`(extract(epoch from created_at) * 1000000)::bigint::text`.as('createdAtMicros'))
     .where('owner_id', '=', page.ownerId)
     .where('status', '<>', 'deleted')
@@ -87,6 +91,16 @@ export async function findRendition(
     .where('media_id', '=', mediaId)
     .where('kind', '=', kind)
     .executeTakeFirst()
+}
+
+/** All renditions of a media that its caller was already allowed to see. */
+export async function findRenditions(db: Ledger, mediaId: MediaId): Promise<RenditionRow[]> {
+  return await db
+    .selectFrom('renditions')
+    .selectAll()
+    .where('media_id', '=', mediaId)
+    .orderBy('kind')
+    .execute()
 }
 
 /**
@@ -152,6 +166,13 @@ export type MediaFacts = Partial<
     | 'has_audio'
     | 'bitrate'
     | 'quality'
+    | 'thumbhash'
+    | 'rotation'
+    | 'is_hdr'
+    | 'video_streams'
+    | 'audio_streams'
+    | 'captions'
+    | 'scan_status'
   >
 >
 

@@ -18,6 +18,7 @@ export type EventType =
   | 'media.rejected'
   | 'media.failed'
   | 'media.deleted'
+  | 'analysis.finished'
 
 /** A value the database fills in and no statement sets. */
 type Timestamp = ColumnType<Date, Date | undefined, Date>
@@ -142,6 +143,16 @@ export interface MediaTable {
   /** Of the object, once all of its bytes were checked to be there; null where the storage has none. */
   etag: string | null
   analysis: JSONColumnType<Record<string, unknown>> | null
+  /** A tiny placeholder for its picture, base64. */
+  thumbhash: string | null
+  /** Degrees clockwise by which the picture is turned to be shown. */
+  rotation: number | null
+  is_hdr: boolean | null
+  video_streams: number | null
+  audio_streams: number | null
+  /** Languages of the captions in the file. */
+  captions: string[] | null
+  scan_status: 'clean' | 'unscanned' | 'off' | null
   created_at: Timestamp
   ready_at: ColumnType<Date | null, never, Date>
   deleted_at: ColumnType<Date | null, never, Date>
@@ -179,6 +190,59 @@ export interface EventsTable {
   created_at: Timestamp
 }
 
+export interface WebhookEndpointsTable {
+  id: string
+  url: string
+  disabled_at: ColumnType<Date | null, Date | null | undefined, Date | null>
+  disabled_reason: string | null
+  created_at: Timestamp
+}
+
+export interface WebhookDeliveriesTable {
+  /** Also the `webhook-id` of every attempt. */
+  id: string
+  position: Generated<number>
+  endpoint_id: string
+  event_id: number
+  upload_id: string
+  media_id: string | null
+  owner_id: string
+  type: EventType
+  status: ColumnType<
+    'pending' | 'delivered' | 'failed',
+    'pending' | undefined,
+    'pending' | 'delivered' | 'failed'
+  >
+  attempts: Generated<number>
+  /** Attempts that failed since it was made or replayed. */
+  failures: Generated<number>
+  /** While it is in flight: when the one who took it counts as gone. */
+  next_attempt_at: Timestamp
+  lease: string | null
+  /** What the first attempt sent, which is what the others send. */
+  payload: string | null
+  last_status: number | null
+  last_error: string | null
+  created_at: Timestamp
+  delivered_at: ColumnType<Date | null, never, Date | null>
+}
+
+export interface WebhookAttemptsTable {
+  delivery_id: string
+  attempt: number
+  at: Timestamp
+  status: number | null
+  error: string | null
+  duration_ms: number
+}
+
+export interface StreamTicketsTable {
+  token_hash: Buffer
+  owner_id: string
+  scopes: string[]
+  expires_at: ColumnType<Date, Date, Date>
+}
+
 export interface SecretsTable {
   name: string
   value: Buffer
@@ -197,5 +261,9 @@ export interface LedgerSchema {
   renditions: RenditionsTable
   processing_steps: ProcessingStepsTable
   events: EventsTable
+  webhook_endpoints: WebhookEndpointsTable
+  webhook_deliveries: WebhookDeliveriesTable
+  webhook_attempts: WebhookAttemptsTable
+  stream_tickets: StreamTicketsTable
   secrets: SecretsTable
 }

@@ -1,7 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
 import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
-import type { OwnerId, UploadId } from './ids.ts'
+import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { type Pieces, recordPieces } from './pieces.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
@@ -132,6 +132,9 @@ export async function appendAndRelease(db: Ledger, append: Append): Promise<Appe
     select contended from appended`.execute(db)
   return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
 }
+
+/** A media whose processing is due, and its bytes. */
+export type DueMedia = { id: MediaId; size: number }
 
 /** Puts work into the queue inside the transaction that makes it due. */
 export type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Promise<void>

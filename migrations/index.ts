@@ -3,6 +3,7 @@ import * as ledger from './0001-ledger.ts'
 import * as purge from './0002-purge.ts'
 import * as s3 from './0003-s3.ts'
 import * as protocols from './0004-protocols.ts'
+import * as processing from './0005-processing.ts'
 
 /** Every migration by name, in order. Append only: a released migration is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -10,4 +11,5 @@ export const migrations: Record<string, Migration> = {
   '0002-purge': purge,
   '0003-s3': s3,
   '0004-protocols': protocols,
+  '0005-processing': processing,
 }

@@ -1,4 +1,5 @@
 import { ExecaError, execa } from 'execa'
+import { ChildGroups } from './child-limits.ts'
 import { RECONNECT_SECONDS, readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
 import { Waiting } from './verdict.ts'
 
@@ -14,6 +15,9 @@ export type ToolRun = {
   signal: AbortSignal
 }
 
+/** Pixels of a small picture. */
+export type Tile = { width: number; height: number }
+
 /** A sound ffmpeg or ffprobe looked at the input and could not make sense of it. */
 export class UnreadableInput extends Error {
   constructor(stderr: string) {
@@ -22,11 +26,17 @@ export class UnreadableInput extends Error {
   }
 }
 
+/** Why a tool gave no answer, as far as that matters to anybody. */
+export type ToolEnd = 'out-of-time' | 'said-too-much' | 'our-mistake' | 'other'
+
 /** A tool was ended, or could not be run. It carries nothing of the command, which may hold a signed address. */
 export class ToolFailed extends Error {
-  constructor(what: string, options?: ErrorOptions) {
+  readonly end: ToolEnd
+
+  constructor(what: string, end: ToolEnd = 'other', options?: ErrorOptions) {
     super(what, options)
     this.name = 'ToolFailed'
+    this.end = end
   }
 }
 
@@ -45,9 +55,25 @@ const MAX_PROBE_TIMEOUT_MS = 14 * 60_000
 /** A connection without a byte for this long is made anew. In microseconds, as ffmpeg wants it. */
 const SILENCE_US = 15_000_000
 const FRAME_TIMEOUT_MS = 60_000
+const TILES_TIMEOUT_MS = 60_000
+const TILE_TIMEOUT_MS = 15_000
+const SAMPLES_TIMEOUT_MS = 180_000
 const MAX_JSON_BYTES = 4 * 1024 * 1024
 const MAX_FRAME_BYTES = 128 * 1024 * 1024
+const QUICK_DECODE_MS = 30_000
+/** A full decode may take as long as the file lasts, and this much more. */
+const DECODE_MS = 60_000
+const MAX_DECODE_MS = 14 * 60_000
+/** As many as ten minutes or so have; or the first ten seconds of a codec that has no other frames. */
+const QUICK_KEY_FRAMES = 300
+const QUICK_SOUND_SECONDS = 60
+const MAX_TALK_BYTES = 4 * 1024 * 1024
+/** No single buffer of a sound file comes near. */
+const MAX_ALLOCATION_BYTES = 512 * 1024 * 1024
 const VERSION_TIMEOUT_MS = 10_000
+/** Where an index says which frames these are, the others are not even read. */
+const KEY_FRAMES_ONLY = ['-discard', 'nokey', '-skip_frame', 'nokey']
+const RAW_PIXELS = ['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1']
 
 /**
  * ffprobe and ffmpeg as child processes: no shell, a time limit with a kill, bounded output, and only
@@ -55,6 +81,7 @@ const VERSION_TIMEOUT_MS = 10_000
  */
 export class Ffmpeg {
   readonly #options: FfmpegOptions
+  readonly #groups = new ChildGroups()
 
   constructor(options: FfmpegOptions) {
     this.#options = options
@@ -103,11 +130,121 @@ export class Ffmpeg {
     return stdout.byteLength === 0 ? undefined : stdout
   }
 
+  /**
+   * What ffmpeg complains about while it decodes the input and throws the frames away: all of it, or with
+   * `quick` the key frames of the picture, or the first minute of a sound. `videoCodec` is null where there is
+   * no picture. Fails like `probe`, and with `ToolFailed` when it takes too long.
+   */
+  async decode(
+    run: ToolRun & { depth: 'quick' | 'full'; videoCodec: string | null; seconds: number },
+  ): Promise<ToolReport> {
+    const { depth, videoCodec, seconds } = run
+    const isQuick = depth === 'quick'
+    const hasPicture = videoCodec !== null
+    // ffmpeg's decoder of Theora takes a frame that it skips for an error.
+    const keyFrames = isQuick && hasPicture && videoCodec !== 'theora' ? ['-skip_frame', 'nokey'] : []
+    // V: a cover is no video.
+    const all = [...(hasPicture ? ['-map', '0:V?'] : []), '-map', '0:a?']
+    const some = hasPicture
+      ? ['-map', '0:V:0', '-frames:v', String(QUICK_KEY_FRAMES)]
+      : ['-map', '0:a:0', '-t', String(QUICK_SOUND_SECONDS)]
+    const output = [...(isQuick ? some : all), '-fps_mode', 'passthrough', '-f', 'null', '-']
+    try {
+      const { complaints, delivery } = await this.#run(
+        this.#options.ffmpegPath,
+        ['-nostdin', ...inputArgs(run), ...keyFrames, '-i', run.input, ...output],
+        run,
+        {
+          timeout: isQuick ? QUICK_DECODE_MS : Math.min(DECODE_MS + Math.ceil(seconds * 1000), MAX_DECODE_MS),
+          maxBuffer: MAX_TALK_BYTES,
+        },
+      )
+      return { complaints, delivery }
+    } catch (error) {
+      // Of a sound file there is not that much to say.
+      if (error instanceof ToolFailed && error.end === 'said-too-much')
+        throw new UnreadableInput(error.message)
+      throw error
+    }
+  }
+
+  /**
+   * Small pictures of a video, one for each `intervalMs` from its beginning and no more than `count`: their pixels,
+   * three bytes each, one picture behind the other. With `keyFramesOnly` the others are neither read nor
+   * decoded. Fails like `probe`.
+   */
+  async tiles(
+    run: ToolRun & Tile & { intervalMs: number; count: number; keyFramesOnly: boolean },
+  ): Promise<Uint8Array> {
+    const { width, height, intervalMs, count, keyFramesOnly } = run
+    const skip = keyFramesOnly ? KEY_FRAMES_ONLY : []
+    // Passed on at the end, or a video that is shorter than half an interval would have no tile.
+    const filters = `fps=1000/${intervalMs}:start_time=0:eof_action=pass,scale=${width}:${height}`
+    const { stdout } = await this.#run(
+      this.#options.ffmpegPath,
+      [
+        ...['-nostdin', ...inputArgs(run), ...skip, '-i', run.input],
+        ...['-map', '0:v:0', '-frames:v', String(count), '-vf', filters, ...RAW_PIXELS],
+      ],
+      run,
+      { timeout: TILES_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES },
+    )
+    return stdout
+  }
+
+  /**
+   * The key frame at or before `atSeconds` as a tile of `tiles`; undefined when there is none. It is found by
+   * the index, so that what lies before it is not read. Fails like `probe`.
+   */
+  async tileAt(run: ToolRun & Tile & { atSeconds: number }): Promise<Uint8Array | undefined> {
+    const { width, height, atSeconds } = run
+    const seek = ['-ss', atSeconds.toFixed(3), '-noaccurate_seek', ...KEY_FRAMES_ONLY]
+    const { stdout } = await this.#run(
+      this.#options.ffmpegPath,
+      [
+        ...['-nostdin', ...inputArgs(run), ...seek, '-i', run.input],
+        ...['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=${width}:${height}`, ...RAW_PIXELS],
+      ],
+      run,
+      { timeout: TILE_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES },
+    )
+    return stdout.byteLength === 0 ? undefined : stdout
+  }
+
+  /**
+   * Decodes the first sound to signed bytes of one channel, and hands them over as they come. Fails like
+   * `probe`.
+   */
+  async samples(run: ToolRun & { rate: number; onSamples: (samples: Int8Array) => void }): Promise<void> {
+    const { rate, onSamples } = run
+    await this.#run(
+      this.#options.ffmpegPath,
+      [
+        ...['-nostdin', ...inputArgs(run), '-i', run.input],
+        ...['-map', '0:a:0', '-ac', '1', '-ar', String(rate), '-c:a', 'pcm_s8', '-f', 's8', 'pipe:1'],
+      ],
+      run,
+      {
+        timeout: SAMPLES_TIMEOUT_MS,
+        maxBuffer: MAX_JSON_BYTES,
+        stdout: {
+          binary: true,
+          // Nothing is passed on, so nothing is kept.
+          *transform(chunk: unknown) {
+            if (chunk instanceof Uint8Array)
+              onSamples(new Int8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+            yield* []
+          },
+        },
+      },
+    )
+  }
+
   async #run(
     program: string,
     args: string[],
     { input, signal }: ToolRun,
-    limits: { timeout: number; maxBuffer: number },
+    limits: { timeout: number; maxBuffer: number; stdout?: Swallowed },
   ) {
     const read = (stderr: unknown): ToolReport => {
       const said = stderr instanceof Uint8Array ? Buffer.from(stderr).toString('utf8') : ''
@@ -115,13 +252,16 @@ export class Ffmpeg {
     }
     let result: { stdout: Uint8Array; stderr: Uint8Array }
     try {
-      result = await execa(program, args, {
+      const child = execa(program, ['-max_alloc', String(MAX_ALLOCATION_BYTES), ...args], {
         encoding: 'buffer',
         stdin: 'ignore',
         cancelSignal: signal,
         forceKillAfterDelay: 2_000,
+        detached: true,
         ...limits,
       })
+      this.#groups.add(child.nodeChildProcess, limits.timeout)
+      result = await child
     } catch (error) {
       if (!(error instanceof ExecaError)) throw error
       throw await this.#explain(program, error, read(error.stderr))
@@ -134,13 +274,21 @@ export class Ffmpeg {
 
   /** What it means that a run failed. */
   async #explain(program: string, error: ExecaError, { complaints, delivery }: ToolReport): Promise<Error> {
-    const failure = new ToolFailed(`${program} ${endOf(error)}: ${complaints}`)
+    const isOurs = OUR_MISTAKE.test(complaints)
+    const end = error.timedOut
+      ? 'out-of-time'
+      : error.isMaxBuffer
+        ? 'said-too-much'
+        : isOurs
+          ? 'our-mistake'
+          : 'other'
+    const failure = new ToolFailed(`${program} ${endOf(error)}: ${complaints}`, end)
     if (isAway(error)) return new Waiting(`${program} cannot be run`, { cause: failure })
     if (error.isCanceled) return failure
     if (delivery !== 'sound') return new Undelivered(program, { cause: failure })
     // Killed or out of time: not the file's fault, or not provably so.
     if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer) return failure
-    if (OUR_MISTAKE.test(complaints)) return failure
+    if (isOurs) return failure
     return (await this.#isSound(program))
       ? new UnreadableInput(complaints)
       : new Waiting(`${program} does not work`, { cause: failure })
@@ -157,6 +305,9 @@ export class Ffmpeg {
     }
   }
 }
+
+/** Output that is used as it comes and not kept. */
+type Swallowed = { binary: true; transform: (chunk: unknown) => Generator<never, void> }
 
 /** Whether a tool reads this input over the network. */
 export const isRemote = (input: string): boolean => !input.startsWith('/')

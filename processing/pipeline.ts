@@ -5,18 +5,34 @@ import type { Enqueue } from '../ledger/uploads.ts'
 import { type Objects, StorageAway, StorageFull } from '../storage/objects.ts'
 import { Undelivered } from './ffmpeg.ts'
 import { BYTES_LOST, isLoss } from './loss.ts'
-import type { Step, Tools } from './step.ts'
+import { type Step, type Tools, whyNot } from './step.ts'
 import { assemble } from './steps/assemble.ts'
+import { audio } from './steps/audio.ts'
+import { deepCheck } from './steps/deep-check.ts'
 import { identify } from './steps/identify.ts'
+import { image } from './steps/image.ts'
 import { notify } from './steps/notify.ts'
 import { probe } from './steps/probe.ts'
 import { publish } from './steps/publish.ts'
 import { scan } from './steps/scan.ts'
+import { storyboard } from './steps/storyboard.ts'
 import { thumbnail } from './steps/thumbnail.ts'
 import { Rejected, Waiting } from './verdict.ts'
 
-/** In this order. */
-export const STEPS: readonly Step[] = [assemble, identify, scan, probe, thumbnail, publish, notify]
+/** In this order. A step says itself which media it is for and what it makes of them. */
+export const STEPS: readonly Step[] = [
+  assemble,
+  identify,
+  scan,
+  probe,
+  deepCheck,
+  thumbnail,
+  storyboard,
+  audio,
+  image,
+  publish,
+  notify,
+]
 
 export type PipelineOptions = {
   tools: Tools
@@ -47,7 +63,9 @@ export async function processMedia(
     onStep(media.upload_id, step.name)
     const attempt = { mediaId: id, step: step.name, attempt: await beginStep(db, id, step.name) }
     try {
-      const { facts, detail = {} } = await step.run({ ...tools, media, signal })
+      const skipped = whyNot(step, media)
+      const { facts, detail = {} } =
+        skipped === undefined ? await step.run({ ...tools, media, signal }) : { detail: { skipped } }
       if (facts) await recordFacts(db, id, facts)
       await endStep(db, attempt, { status: 'done', detail })
     } catch (error) {

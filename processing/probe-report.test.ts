@@ -33,19 +33,41 @@ describe('the facts in a report of ffprobe', () => {
       audio_codec: 'aac',
       has_audio: true,
       bitrate: 128_000,
+      rotation: 0,
+      is_hdr: false,
+      video_streams: 2,
+      audio_streams: 2,
+      captions: [],
     })
   })
 
   it.each([
-    [{ rotation: 90 }, 1080, 1920],
-    [{ rotation: -90 }, 1080, 1920],
-    [{ rotation: 270 }, 1080, 1920],
-    [{ rotation: 180 }, 1920, 1080],
-    [{ rotation: 0 }, 1920, 1080],
-    [{}, 1920, 1080],
-  ])('are as shown after %j', (sideData, width, height) => {
+    [{ rotation: 90 }, 270, 1080, 1920],
+    [{ rotation: -90 }, 90, 1080, 1920],
+    [{ rotation: 270 }, 90, 1080, 1920],
+    [{ rotation: 180 }, 180, 1920, 1080],
+    [{ rotation: -180 }, 180, 1920, 1080],
+    [{ rotation: 0 }, 0, 1920, 1080],
+    [{}, 0, 1920, 1080],
+  ])('are as shown after %j, %i° clockwise', (sideData, rotation, width, height) => {
     const turned = { ...video, side_data_list: [{}, sideData] }
-    expect(read({ streams: [turned], format })).toMatchObject({ width, height })
+    expect(read({ streams: [turned], format })).toMatchObject({ rotation, width, height })
+  })
+
+  it.each([
+    ['smpte2084', true],
+    ['arib-std-b67', true],
+    ['bt709', false],
+    [undefined, false],
+  ])('tell HDR by its transfer function: %s', (color_transfer, isHdr) => {
+    expect(read({ streams: [{ ...video, color_transfer }], format }).is_hdr).toBe(isHdr)
+  })
+
+  it('have the languages of captions, each once, and nothing else that stands in their place', () => {
+    const subtitle = (language?: unknown) => ({ codec_type: 'subtitle', tags: { language } })
+    const captions = ['ger', 'eng', 'GER', 'pt-BR', undefined, '<script>', 7].map(subtitle)
+    expect(read({ streams: [video, ...captions], format }).captions).toEqual(['ger', 'eng', 'pt-br', 'und'])
+    expect(read({ streams: [{ ...video, closed_captions: 1 }], format }).captions).toEqual(['und'])
   })
 
   it('do not take cover art for a video', () => {

@@ -7,6 +7,8 @@ import { openStorage, type StorageOptions } from '../storage/storage.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
+import type { ThumbnailOptions, Tools } from './step.ts'
+import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
 import { startWorker, type Worker, type WorkerOptions } from './worker.ts'
 
 export type WorkerProcessOptions = {
@@ -22,8 +24,13 @@ export type WorkerProcessOptions = {
   ffprobePath: string
   allowedFormats: readonly Format[]
   limits: MediaLimits
+  deepCheck: Tools['deepCheck']
+  scanOversize: Tools['scanOversize']
   /** What the keys of public copies begin with; undefined where a ready file stays private. */
   publicPrefix: string | undefined
+  thumbnails: ThumbnailOptions
+  /** Who is told of events; undefined where nobody is. */
+  webhook: WebhookOptions | undefined
   log: WorkerOptions['log']
 }
 
@@ -64,10 +71,15 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
         scanner: options.clamd === undefined ? undefined : new Scanner(options.clamd),
         allowedFormats: options.allowedFormats,
         limits: options.limits,
+        deepCheck: options.deepCheck,
+        scanOversize: options.scanOversize,
         publicPrefix: options.publicPrefix,
+        thumbnails: options.thumbnails,
       },
     })
     undo.push(() => worker.close())
+    const dispatcher = await startDispatcher({ db, bus, webhook: options.webhook, log })
+    undo.push(() => dispatcher.close())
   } catch (error) {
     await close()
     throw error

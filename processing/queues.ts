@@ -1,6 +1,7 @@
 import { fromKysely, PgBoss, type Queue } from 'pg-boss'
 import type { Ledger, LedgerTransaction } from '../ledger/database.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
+import type { DueMedia } from '../ledger/uploads.ts'
 
 /** Names of the queues, each with what its jobs carry. */
 export const QUEUES = {
@@ -16,7 +17,12 @@ export const QUEUES = {
   reaping: 'reap',
 } as const
 
-export type ProcessingJob = { mediaId: MediaId; waits?: number }
+export type ProcessingJob = {
+  mediaId: MediaId
+  /** Bytes. */
+  size?: number
+  waits?: number
+}
 export type RemovalJob = { uploadId: UploadId }
 
 export type QueueOptions = {
@@ -92,10 +98,26 @@ export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<
   return false
 }
 
+const LONGEST_WAIT_SECONDS = 3600
+/** Priorities are 32-bit numbers. */
+const EPOCH_SECONDS = Date.UTC(2026, 0) / 1000
+
+/**
+ * The earliest deadline first: a file may be overtaken for a second for each of its megabytes. So a short one is
+ * not stuck behind long ones, and no long one waits for ever.
+ */
+export function priorityOf(size: number, nowMs = Date.now()): number {
+  const waitSeconds = Math.min(size / 1_000_000, LONGEST_WAIT_SECONDS)
+  return -Math.round(nowMs / 1000 - EPOCH_SECONDS + waitSeconds)
+}
+
 /** Enqueues the processing of media in the transaction that receives them. */
 export function processingEnqueuer(boss: PgBoss) {
-  return async (trx: LedgerTransaction, mediaIds: readonly MediaId[]): Promise<void> => {
-    const jobs = mediaIds.map((mediaId) => ({ data: { mediaId } satisfies ProcessingJob }))
+  return async (trx: LedgerTransaction, due: readonly DueMedia[]): Promise<void> => {
+    const jobs = due.map(({ id: mediaId, size }) => ({
+      data: { mediaId, size } satisfies ProcessingJob,
+      priority: priorityOf(size),
+    }))
     await boss.insert(QUEUES.processing, jobs, { db: fromKysely(trx) })
   }
 }

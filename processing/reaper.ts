@@ -9,6 +9,7 @@ import {
   mediaLongInProcessing,
   purgeMedia,
 } from '../ledger/reaping.ts'
+import { clearExpiredTickets } from '../ledger/stream-tickets.ts'
 import { enqueueSweep, isBeingProcessed, type ProcessingJob, QUEUES, removalEnqueuer } from './queues.ts'
 
 export type ReaperOptions = {
@@ -49,6 +50,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
     swept: await turn(sweep),
     leases: await turn(({ db }) => clearExpiredLeases(db)),
   }
+  await turn(({ db }) => clearExpiredTickets(db))
   if (failures.length > 1) throw new AggregateError(failures, 'the reaper could not do all of its work')
   if (failures.length === 1) throw failures[0]
   return reaped

@@ -6,11 +6,13 @@ import { Readable } from 'node:stream'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { MediaRow } from '../ledger/media.ts'
 import { ObjectMissing, type Objects } from '../storage/objects.ts'
+import { bitFlipped } from '../test/fixtures/hostile.ts'
 import { jpeg, shortVideo, truncatedFaststartVideo, truncatedVideo } from '../test/fixtures/media.ts'
 import { programPath, requires } from '../test/services/requirements.ts'
 import { Ffmpeg, Undelivered } from './ffmpeg.ts'
 import { isLoss } from './loss.ts'
 import type { StepContext } from './step.ts'
+import { deepCheck } from './steps/deep-check.ts'
 import { probe } from './steps/probe.ts'
 import { thumbnail } from './steps/thumbnail.ts'
 import { Rejected } from './verdict.ts'
@@ -90,6 +92,8 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
       objects,
       ffmpeg: new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }),
       limits: LIMITS,
+      deepCheck: 'full',
+      thumbnails: { atSeconds: 1, widths: [640, 320] },
       signal: AbortSignal.timeout(60_000),
     } as unknown as StepContext
     return { context, server, bytes }
@@ -118,6 +122,34 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
       expect(everythingIn(error)).not.toMatch(/the-signature|127\.0\.0\.1/)
     }
   })
+
+  it.each(['behaves well', 'is busy once', 'breaks off every reply'] as const)(
+    'is decoded without complaint when the storage %s',
+    async (how) => {
+      const { context } = await contextOf((await shortVideo()).path, faults[how])
+      expect(await deepCheck.run(context)).toEqual({ detail: { depth: 'full' } })
+    },
+  )
+
+  const flipped = async () => bitFlipped(await readFile((await shortVideo()).path), 200, 1)
+
+  it('is damaged when twice it could not be decoded', async () => {
+    const { context } = await contextOf(await flipped(), faults['behaves well'])
+    const look = vi.spyOn(context.ffmpeg, 'decode')
+    await expect(deepCheck.run(context)).rejects.toMatchObject({ reason: { code: 'damaged' } })
+    expect(look).toHaveBeenCalledTimes(2)
+  })
+
+  it.each(['is busy once', 'refuses all but the first request', 'answers with a page'] as const)(
+    'is not called damaged by its decoder when the storage %s',
+    async (how) => {
+      const file = how === 'is busy once' ? await flipped() : (await shortVideo()).path
+      const { context } = await contextOf(file, faults[how])
+      const error = await deepCheck.run(context).catch((thrown: unknown) => thrown)
+      expect(error).toBeInstanceOf(Error)
+      expect(error).not.toBeInstanceOf(Rejected)
+    },
+  )
 
   it.each([truncatedVideo, truncatedFaststartVideo])(
     'is damaged when it is all there and was looked at twice',

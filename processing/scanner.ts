@@ -11,6 +11,9 @@ export type ScanVerdict =
   /** clamd did not look at all of it: neither clean nor infected. */
   | { kind: 'not-scanned'; why: string }
 
+/** clamd says OK to whatever is larger, unseen, however it is configured: its own INT_MAX - 2. */
+export const MAX_SCANNED_BYTES = 2 ** 31 - 3
+
 /** clamd is given up on when it is silent for this long. */
 const TIMEOUT_MS = 120_000
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024

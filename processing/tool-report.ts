@@ -11,7 +11,8 @@ export type ToolReport = {
 export const RECONNECT_SECONDS = 8
 const LAST_PAUSE_SECONDS = 7
 
-const COMPLAINT_CHARACTERS = 2_000
+/** No more of what was said is kept. */
+export const COMPLAINT_CHARACTERS = 2_000
 
 /** `[mov,mp4 @ 0x55d0] [error] text`, as `-v level+…` prints it; the context is missing where the program itself speaks. */
 const LINE = /^(?:\[(?<context>[^\]]*?) @ [^\]]*\] )?\[(?<level>[a-z]+)\] (?<text>.*)$/

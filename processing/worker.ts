@@ -6,7 +6,14 @@ import { failMedia } from '../ledger/media.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
 import { processMedia } from './pipeline.ts'
-import { isBeingProcessed, type ProcessingJob, QUEUES, type RemovalJob, removalEnqueuer } from './queues.ts'
+import {
+  isBeingProcessed,
+  type ProcessingJob,
+  priorityOf,
+  QUEUES,
+  type RemovalJob,
+  removalEnqueuer,
+} from './queues.ts'
 import { reap } from './reaper.ts'
 import type { Tools } from './step.ts'
 import { Waiting } from './verdict.ts'
@@ -53,13 +60,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   async function process({ data, signal }: Job<ProcessingJob>): Promise<void> {
-    const { mediaId, waits = 0 } = data
+    const { mediaId, size = 0, waits = 0 } = data
+    const priority = priorityOf(size)
     try {
       await processMedia(pipeline, mediaId, AbortSignal.any([signal, stopping.signal]))
     } catch (error) {
       if (stopping.signal.aborted) {
         // Handed back, not failed: the next worker goes on at once.
-        await boss.send(QUEUES.processing, { mediaId, waits } satisfies ProcessingJob)
+        await boss.send(QUEUES.processing, { mediaId, size, waits } satisfies ProcessingJob, { priority })
         return
       }
       if (!(error instanceof Waiting)) {
@@ -68,8 +76,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       }
       const seconds = Math.min(FIRST_WAIT_SECONDS * 2 ** waits, MAX_WAIT_SECONDS)
       log.warn({ mediaId, seconds, err: error.cause }, error.message)
-      const job: ProcessingJob = { mediaId, waits: Math.min(waits + 1, 16) }
-      await boss.send(QUEUES.processing, job, { startAfter: seconds })
+      const job: ProcessingJob = { mediaId, size, waits: Math.min(waits + 1, 16) }
+      await boss.send(QUEUES.processing, job, { startAfter: seconds, priority })
     }
   }
 

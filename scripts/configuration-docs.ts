@@ -19,7 +19,10 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   ['Uploads', /^UPLOAD_/],
   ['Quotas', /^QUOTA_/],
   ['Media', /^MEDIA_/],
-  ['Processing', /^(SCAN|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|WORKER|WORKER_\w+|ANALYSIS_\w+)$/],
+  [
+    'Processing',
+    /^(SCAN|SCAN_\w+|DEEP_\w+|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|THUMBNAIL_\w+|WORKER|WORKER_\w+|ANALYSIS_\w+)$/,
+  ],
   ['Webhooks', /^WEBHOOK_/],
 ]
 

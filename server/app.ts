@@ -7,14 +7,16 @@ import type { PreCreateOptions } from '../hooks/pre-create.ts'
 import type { Bus } from '../ledger/bus.ts'
 import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
-import type { Enqueue } from '../ledger/uploads.ts'
+import type { DueMedia, Enqueue } from '../ledger/uploads.ts'
 import type { Objects } from '../storage/objects.ts'
 import { devApi } from './api/dev.ts'
+import { eventsApi } from './api/events.ts'
 import { healthApi } from './api/health.ts'
 import { infoApi } from './api/info.ts'
 import { mediaApi } from './api/media.ts'
 import { openApiDocument } from './api/openapi.ts'
 import { uploadsApi } from './api/uploads.ts'
+import { webhooksApi } from './api/webhooks.ts'
 import { authenticate } from './auth/authenticate.ts'
 import type { ContentLinks } from './auth/content-links.ts'
 import type { Verify } from './auth/verifier.ts'
@@ -40,6 +42,7 @@ export type AppOptions = {
   readiness: Readiness
   preCreate: PreCreateOptions
   enqueueRemoval: Enqueue<UploadId>
+  enqueueProcessing: Enqueue<readonly DueMedia[]>
   tus: RequestHandler
   /** Where content is redirected to; undefined where it comes from here. */
   contentOrigin: string | undefined
@@ -119,11 +122,15 @@ export function createApp(options: AppOptions): Express {
       publicUrl: config.PUBLIC_URL,
       cdn: config.CDN_URL === undefined ? undefined : { url: config.CDN_URL, prefix: config.PUBLIC_PREFIX },
       enqueueRemoval: options.enqueueRemoval,
+      enqueueProcessing: options.enqueueProcessing,
       authenticate: requireToken,
     }),
   )
+  // Before the others, as a ticket is enough for a stream.
+  app.use('/api/v1', eventsApi({ db, streams: options.streams, config, authenticate: requireToken }))
   app.use('/api', requireToken)
-  app.use('/api/v1/uploads', uploadsApi({ db, board: options.board, streams: options.streams }))
+  app.use('/api/v1/uploads', uploadsApi({ db, board: options.board }))
+  app.use('/api/v1/webhooks', webhooksApi({ db, bus }))
   app.use('/api/v1', infoApi({ db, policy: options.preCreate.policy, config }))
 
   if (options.pageDirectory !== undefined)

@@ -31,6 +31,18 @@ export async function clamdVersion(address: ClamdAddress, timeoutMs: number): Pr
   }
 }
 
+export type Signatures = { version: number; publishedAt: Date }
+
+/** The official database that clamd has loaded, by its version line; undefined when it runs without one. */
+export function signaturesOf(version: string): Signatures | undefined {
+  const [, number, published = ''] = /^ClamAV [^/]+\/(\d+)\/(.+)$/.exec(version) ?? []
+  // Without a zone: taken for UTC, which is wrong by half a day at most.
+  const publishedAt = new Date(`${published} UTC`)
+  return number === undefined || Number.isNaN(publishedAt.getTime())
+    ? undefined
+    : { version: Number(number), publishedAt }
+}
+
 /** clamd names the number of its official database, and none when it runs without one. */
 export function hasOfficialSignatures(version: string): boolean {
   return /^ClamAV [^/]+\/\d+/.test(version)

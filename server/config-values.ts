@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { FORMATS } from '../storage/formats.ts'
-import { unknownPlaceholders } from '../storage/keys.ts'
+import { MAX_THUMBNAILS, unknownPlaceholders } from '../storage/keys.ts'
 import { parseDuration, parseSize } from './units.ts'
 
 export const ALGORITHMS = [
@@ -46,6 +46,17 @@ export const duration = () =>
   parsed('a duration such as 60s, 30m or 24h', (text) => {
     const ms = parseDuration(text)
     return ms !== undefined && ms > 0 ? ms : undefined
+  })
+export const seconds = () =>
+  parsed('seconds, such as 0, 1 or 2.5', (text) =>
+    /^\d{1,6}(\.\d{1,3})?$/.test(text) ? Number(text) : undefined,
+  )
+export const widths = () =>
+  parsed(`one to ${MAX_THUMBNAILS} different widths from 16 to 4096, such as 640,320`, (text) => {
+    const values = text.split(',').map((item) => (/^ *\d{1,4} *$/.test(item) ? Number(item) : Number.NaN))
+    const areWidths = values.every((value) => value >= 16 && value <= 4096)
+    const isList = values.length <= MAX_THUMBNAILS && new Set(values).size === values.length
+    return areWidths && isList ? values : undefined
   })
 export const flag = () =>
   parsed('true or false', (text) => (text === 'true' ? true : text === 'false' ? false : undefined))
@@ -102,6 +113,23 @@ export const clamd = () =>
 
 export const secret = () =>
   parsed('a secret of at least 32 characters', (value) => (value.length >= 32 ? value : undefined))
+
+/** Of Standard Webhooks: 24 to 64 random bytes. Several, for as long as a receiver may know either. */
+export const webhookSecrets = () =>
+  parsed(
+    'secrets such as whsec_ and the base64 of 24 to 64 bytes, separated by blanks or commas',
+    (value): readonly string[] | undefined => {
+      const secrets = value.split(/[\s,]+/).filter((item) => item !== '')
+      return secrets.length > 0 && secrets.every(isWebhookSecret) ? secrets : undefined
+    },
+  )
+
+function isWebhookSecret(text: string): boolean {
+  const base64 = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1]
+  if (base64 === undefined) return false
+  const bytes = Buffer.from(base64, 'base64')
+  return bytes.length >= 24 && bytes.length <= 64 && bytes.toString('base64') === base64
+}
 
 /** Line breaks may be written as \\n, as some hosts require. */
 export const pem = () =>

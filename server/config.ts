@@ -16,10 +16,13 @@ import {
   origins,
   pem,
   proxies,
+  seconds,
   secret,
   size,
   text,
   url,
+  webhookSecrets,
+  widths,
 } from './config-values.ts'
 
 export type { ClamdAddress } from './config-values.ts'
@@ -132,11 +135,38 @@ export const variables = z.object({
     .prefault('7d')
     .describe('How long a deleted media keeps its bytes, and counts.'),
   SCAN: oneOf('required', 'off').prefault('required').describe('Whether files are scanned for viruses.'),
+  SCAN_OVERSIZE: oneOf('reject', 'accept')
+    .prefault('reject')
+    .describe(
+      'What becomes of files that are larger than clamd looks at: 2 GB, or what it was configured for.',
+    ),
   CLAMD_URL: clamd().prefault('tcp://127.0.0.1:3310').describe('The ClamAV daemon.'),
+  DEEP_CHECK: oneOf('off', 'quick', 'full')
+    .prefault('quick')
+    .describe(
+      'What is decoded to find damage: nothing; key frames or the first minute of a sound (0.3 s for a minute of 1080p); or everything (ten times as long).',
+    ),
   FFMPEG_PATH: text('a program').prefault('ffmpeg').describe('The ffmpeg to run.'),
   FFPROBE_PATH: text('a program').prefault('ffprobe').describe('The ffprobe to run.'),
+  THUMBNAIL_AT: seconds()
+    .prefault('1')
+    .describe('Where in a video its picture is taken; in one that is shorter, after a tenth of it.'),
+  THUMBNAIL_WIDTHS: widths()
+    .prefault('640,320')
+    .describe('Pixels; the first is the width of the main thumbnail. No picture is enlarged.'),
   WORKER: oneOf('child', 'off').prefault('child').describe('`child`: `serve` runs a worker of its own.'),
   WORKER_CONCURRENCY: integer(1, 64).prefault('2').describe('Files one worker processes at a time.'),
+  WEBHOOK_URL: url('http:', 'https:')
+    .optional()
+    .describe('Who is told of events: see [the API](api.md#webhooks). Workers send to it.'),
+  WEBHOOK_SECRET: webhookSecrets()
+    .optional()
+    .describe(
+      'Signs webhooks; each secret gives a signature, so that they can be changed one after the other.',
+    ),
+  WEBHOOK_ALLOW_PRIVATE: flag()
+    .prefault('false')
+    .describe('Whether `WEBHOOK_URL` may lead to loopback, private or other addresses that are not public.'),
   LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent')
     .prefault('info')
     .describe('Least severe messages to log.'),
@@ -153,6 +183,9 @@ const SECRET = new Set([
   'AWS_ACCESS_KEY_ID',
   'AWS_SECRET_ACCESS_KEY',
   'AWS_SESSION_TOKEN',
+  // Many hold a token.
+  'WEBHOOK_URL',
+  'WEBHOOK_SECRET',
 ])
 
 type Variables = z.output<typeof variables>
@@ -227,6 +260,9 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
   }
   if (values.STORAGE === 'disk' && values.DOWNLOADS === 'redirect') {
     problems.push('DOWNLOADS: "redirect" is not accepted; with STORAGE=disk it takes stream')
+  }
+  if (values.WEBHOOK_URL !== undefined && values.WEBHOOK_SECRET === undefined) {
+    problems.push('WEBHOOK_SECRET: "" is not accepted; with WEBHOOK_URL it takes a secret to sign with')
   }
   if (values.UPLOAD_MIN_SIZE > values.UPLOAD_MAX_SIZE) {
     problems.push(

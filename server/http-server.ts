@@ -33,6 +33,7 @@ import { Releasers } from './releasers.ts'
 import { storageOptionsOf } from './storage-options.ts'
 import { createTusEndpoint } from './tus/endpoint.ts'
 import { forwardedBase } from './tus/forwarded.ts'
+import { answerUpgrades, isUpgrade } from './upgrades.ts'
 
 export type HttpServerOptions = {
   config: Config
@@ -156,16 +157,24 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     readiness,
     preCreate,
     enqueueRemoval: removalEnqueuer(boss),
+    enqueueProcessing: processingEnqueuer(boss),
     tus,
     contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(objects) : undefined,
   })
 
   const server = createServer(
     // A body may take hours; what may not happen is silence, which `timeout` ends.
-    { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000, maxHeaderSize: MAX_HEADER_BYTES },
+    {
+      requestTimeout: 0,
+      headersTimeout: 60_000,
+      keepAliveTimeout: 65_000,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      shouldUpgradeCallback: isUpgrade,
+    },
     app,
   )
   answerExpectations(server, app, FILES)
+  answerUpgrades(server, app)
   watchResponses(server)
   server.on('clientError', answerMalformed)
   server.timeout = config.UPLOAD_IDLE_TIMEOUT

@@ -2,8 +2,10 @@ import { parseArgs } from 'node:util'
 import { doctor } from './commands/doctor.ts'
 import { migrate } from './commands/migrate.ts'
 import { reapNow } from './commands/reap.ts'
+import { retry } from './commands/retry.ts'
 import { serve } from './commands/serve.ts'
 import { token } from './commands/token.ts'
+import { webhooks } from './commands/webhooks.ts'
 import { work } from './commands/worker.ts'
 import { ConfigError } from './config.ts'
 import { DataDirectoryInUse } from './embedded/server-lock.ts'
@@ -20,6 +22,11 @@ Commands:
   migrate    Bring the database up to date and exit (needs DATABASE_URL).
   reap       End expired uploads and purge deleted media now (needs DATABASE_URL);
              workers do it every minute.
+  retry      Process again what failed for reasons of the server (needs DATABASE_URL).
+             ID…  or  --all
+  webhooks   See to webhooks (needs DATABASE_URL).  list: the last hundred deliveries;
+             replay ID: send one again, now;  enable: use an endpoint again that
+             has answered 410.
   token      Print a token signed with AUTH_JWT_SECRET.
              --sub NAME  --scope "a b"  --expires SECONDS
   doctor     Check configuration, programs, database and clamd, and say what is wrong.
@@ -33,6 +40,7 @@ async function main(args: readonly string[]): Promise<number> {
   const env = process.env
   const options = {
     serve: { dev: { type: 'boolean' } },
+    retry: { all: { type: 'boolean' } },
     token: { sub: { type: 'string' }, scope: { type: 'string' }, expires: { type: 'string' } },
   } as const
   const read = <T extends NonNullable<Parameters<typeof parseArgs>[0]>['options']>(accepted: T) =>
@@ -55,6 +63,16 @@ async function main(args: readonly string[]): Promise<number> {
     case 'reap':
       read({})
       return await reapNow(env)
+    case 'retry': {
+      const { values, positionals } = parseArgs({
+        args: rest,
+        options: options.retry,
+        allowPositionals: true,
+      })
+      return await retry(env, positionals, values.all === true)
+    }
+    case 'webhooks':
+      return await webhooks(env, parseArgs({ args: rest, allowPositionals: true }).positionals)
     case 'doctor':
       read({})
       return await doctor(env)

@@ -1,14 +1,17 @@
 import type { Ledger } from '../ledger/database.ts'
 import { pingDatabase } from '../ledger/migrate.ts'
 import type { Objects } from '../storage/objects.ts'
-import { clamdVersion, hasOfficialSignatures } from './clamd-link.ts'
+import { clamdVersion, hasOfficialSignatures, signaturesOf } from './clamd-link.ts'
 import type { ClamdAddress } from './config.ts'
 
 type Check = { status: 'ok' } | { status: 'failing'; detail: string } | { status: 'off' }
 
+/** The scanner's database: its number, when it was published (ISO 8601), and how many days ago that is. */
+type SignaturesReport = { version: number; publishedAt: string; ageDays: number }
+
 export type ReadinessReport = {
   status: 'ready' | 'not-ready' | 'draining'
-  checks: Record<'database' | 'storage' | 'scanner', Check>
+  checks: Record<'database' | 'storage', Check> & { scanner: Check & { signatures?: SignaturesReport } }
   /** What an operator should know although the server works. */
   warnings: string[]
 }
@@ -27,6 +30,13 @@ const TIMEOUT_MS = 3_000
 export const TEST_SIGNATURES_WARNING =
   'ClamAV runs with a TEST DATABASE that finds the EICAR test file and NO REAL VIRUS. Run freshclam to get signatures.'
 
+const DAY_MS = 86_400_000
+/** Official signatures come out daily. */
+const MAX_AGE_DAYS = 7
+
+export const oldSignaturesWarning = (days: number) =>
+  `The signatures of ClamAV are ${Math.floor(days)} days old: viruses since then are not found. Run freshclam.`
+
 /** Asks everything an upload needs whether it answers. Details stay general: the address is public. */
 export function createReadiness({ db, objects, clamd }: ReadinessOptions): Readiness {
   let isDraining = false
@@ -37,20 +47,27 @@ export function createReadiness({ db, objects, clamd }: ReadinessOptions): Readi
       withTimeout(objects.checkWritable()),
       clamd ? clamdVersion(clamd, TIMEOUT_MS) : Promise.resolve(undefined),
     ])
+    const said = version.status === 'fulfilled' ? version.value : undefined
+    const signatures = said === undefined ? undefined : reportOn(said)
     const checks = {
       database: result(database, 'The database does not answer.'),
       storage: result(storage, 'The storage cannot be written.'),
       scanner: clamd
-        ? result(version, 'clamd does not answer: files stay unscanned and are not served.')
+        ? {
+            ...result(version, 'clamd does not answer: files stay unscanned and are not served.'),
+            ...(signatures ? { signatures } : {}),
+          }
         : ({ status: 'off' } as const),
     }
     const isReady = Object.values(checks).every((c) => c.status !== 'failing')
-    const lacksSignatures =
-      version.status === 'fulfilled' && version.value !== undefined && !hasOfficialSignatures(version.value)
+    const warnings: string[] = []
+    if (said !== undefined && !hasOfficialSignatures(said)) warnings.push(TEST_SIGNATURES_WARNING)
+    if (signatures && signatures.ageDays > MAX_AGE_DAYS)
+      warnings.push(oldSignaturesWarning(signatures.ageDays))
     return {
       status: isDraining ? 'draining' : isReady ? 'ready' : 'not-ready',
       checks,
-      warnings: lacksSignatures ? [TEST_SIGNATURES_WARNING] : [],
+      warnings,
     }
   }
 
@@ -59,6 +76,17 @@ export function createReadiness({ db, objects, clamd }: ReadinessOptions): Readi
     drain() {
       isDraining = true
     },
+  }
+}
+
+function reportOn(version: string): SignaturesReport | undefined {
+  const signatures = signaturesOf(version)
+  if (!signatures) return undefined
+  const ageMs = Math.max(0, Date.now() - signatures.publishedAt.getTime())
+  return {
+    version: signatures.version,
+    publishedAt: signatures.publishedAt.toISOString(),
+    ageDays: Math.round((ageMs / DAY_MS) * 10) / 10,
   }
 }
 

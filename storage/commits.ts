@@ -1,7 +1,7 @@
 import { finishPartial } from '../ledger/concatenation.ts'
 import type { Ledger } from '../ledger/database.ts'
 import { finishUpload } from '../ledger/finishing.ts'
-import { type MediaId, newMediaId, type UploadId } from '../ledger/ids.ts'
+import { newMediaId, type UploadId } from '../ledger/ids.ts'
 import type { Lease, LeaseKeeper } from '../ledger/lease-keeper.ts'
 import type { Pieces } from '../ledger/pieces.ts'
 import type { Reason } from '../ledger/schema.ts'
@@ -10,6 +10,7 @@ import {
   type AppendResult,
   appendAndRelease,
   appendBytes,
+  type DueMedia,
   type Enqueue,
   rejectUpload,
   terminateReceived,
@@ -23,7 +24,7 @@ import type { ContentRefused } from './verdict.ts'
 export type CommitsOptions = {
   db: Ledger
   leases: LeaseKeeper
-  enqueueProcessing: Enqueue<readonly MediaId[]>
+  enqueueProcessing: Enqueue<readonly DueMedia[]>
   enqueueRemoval: Enqueue<UploadId>
   /** Tells listeners that the ledger has news of an upload that its request does not tell of. */
   announce: (uploadId: UploadId) => void

@@ -1,5 +1,6 @@
 import { fileTypeFromBuffer } from 'file-type'
 import { FORMATS, type Format, formatOfName, formatOfType } from './formats.ts'
+import { dangerIn } from './names.ts'
 import type { ServedAs } from './objects.ts'
 import { servedAs } from './served-as.ts'
 import type { RejectionCode, Verdict } from './verdict.ts'
@@ -48,6 +49,9 @@ export function judgeType(
       `The content is ${format?.contentType ?? detected}, which is not accepted here.`,
     )
   const { filename, declared_type: type } = claims
+  const danger = filename === null ? undefined : dangerIn(filename)
+  if (danger !== undefined)
+    return against('type-mismatch', `By its name it can be taken for a program (.${danger}).`)
   const mismatch =
     mismatchOf(format, filename === null ? undefined : formatOfName(FORMATS, filename), 'name') ??
     mismatchOf(format, type === null ? undefined : formatOfType(FORMATS, type), 'declared type')

@@ -35,11 +35,36 @@ const UPLOADS = 'uploads/'
 /** Where the bytes of an upload live. `prefix` is filled in and empty or ends in a slash. */
 export const uploadKey = (id: UploadId, prefix = ''): string => `${prefix}${UPLOADS}${id}`
 
+/** How many widths a thumbnail may have. */
+export const MAX_THUMBNAILS = 4
+
+/**
+ * Kinds of renditions, each with the name of its object. A name that was used once stays here. The public copy,
+ * of the kind `published`, is elsewhere.
+ */
+export const RENDITIONS = {
+  /** In the first of the configured widths, which is the one that is linked to. */
+  thumbnail: 'thumbnail.webp',
+  'thumbnail-jpeg': 'thumbnail.jpg',
+  'thumbnail-2': 'thumbnail-2.webp',
+  'thumbnail-2-jpeg': 'thumbnail-2.jpg',
+  'thumbnail-3': 'thumbnail-3.webp',
+  'thumbnail-3-jpeg': 'thumbnail-3.jpg',
+  'thumbnail-4': 'thumbnail-4.webp',
+  'thumbnail-4-jpeg': 'thumbnail-4.jpg',
+  storyboard: 'storyboard.jpg',
+  'storyboard-cues': 'storyboard.vtt',
+  waveform: 'waveform.json',
+  /** An image in its own format, as it may be shown to everybody. */
+  image: 'image',
+} as const
+export type RenditionKind = keyof typeof RENDITIONS
+
 /**
  * Every name under which a step may have stored a rendition, recorded or not: with a media, the objects of all
- * of them are removed. A name that was used once stays here.
+ * of them are removed.
  */
-export const RENDITION_NAMES = ['thumbnail.webp'] as const
+export const RENDITION_NAMES = Object.values(RENDITIONS)
 
 /** Where a rendition of a media lives: beside the uploads of the same prefix. */
 export function renditionKey(

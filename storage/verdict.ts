@@ -5,6 +5,7 @@ export type RejectionCode =
   | 'type-not-recognised'
   | 'type-not-allowed'
   | 'type-mismatch'
+  | 'polyglot'
   | 'digest-mismatch'
   | 'length-exceeded'
   | 'damaged'

@@ -12,7 +12,7 @@ import { asMp4 } from './support/sample-bytes.ts'
 import { beginPatch, type SlowPatch } from './support/slow-patch.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
-import { leftIn } from './support/stored.ts'
+import { leftIn, renditionsOfVideo } from './support/stored.ts'
 import { createId, head, patch, terminate } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
 
@@ -76,7 +76,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
       return Number(answer.headers.get('Upload-Offset'))
     }
 
-    /** Sends what is missing; the file is ready, as it was sent, and nothing but it and its picture is stored. */
+    /** Sends what is missing; the file is ready, as it was sent, and nothing but it and its renditions is stored. */
     async function expectResumable(id: string, offset: number): Promise<void> {
       const rest = await patch(landfall, 'alice', id, { offset, body: file.subarray(offset) })
       expect(rest.status).toBe(204)
@@ -85,7 +85,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
       expect((await landfall.stored.bytes(`uploads/${id}`)).equals(file)).toBe(true)
       await expect
         .poll(() => leftOf(id, media.id), { timeout: GONE_MS })
-        .toEqual([`renditions/${media.id}/thumbnail.webp`, `uploads/${id}`])
+        .toEqual([...renditionsOfVideo(media.id), `uploads/${id}`])
       ready.push(media.id)
     }
 
@@ -185,7 +185,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
         expect(media).toMatchObject({ status: 'ready', sha256: sha256Of(file) })
         await expect
           .poll(() => leftIn(stored), { timeout: GONE_MS })
-          .toEqual([`renditions/${media.id}/thumbnail.webp`, `uploads/${id}`])
+          .toEqual([...renditionsOfVideo(media.id), `uploads/${id}`])
       } finally {
         await stop()
       }

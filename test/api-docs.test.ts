@@ -11,6 +11,7 @@ const rejections = {
   'type-not-recognised': true,
   'type-not-allowed': true,
   'type-mismatch': true,
+  polyglot: true,
   'digest-mismatch': true,
   'length-exceeded': true,
   damaged: true,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { shortVideo } from './fixtures/media.ts'
+import { shortVideo, turned } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { process } from './support/uploads.ts'
@@ -70,18 +70,3 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('a video', () => {
     return await sharp(await response.arrayBuffer()).metadata()
   }
 })
-
-/**
- * The display matrix of the first track, its video, set to a quarter turn, as phones write it. Written
- * here because the option of ffmpeg that does it has changed between its versions.
- */
-function turned(mp4: Buffer): Buffer {
-  const copy = Buffer.from(mp4)
-  const header = copy.indexOf('tkhd')
-  if (header < 0 || copy.readUInt8(header + 4) !== 0) throw new Error('no track header of version 0')
-  // ISO 14496-12 § 8.3.2: type, version and flags, times and id, duration, reserved, layer to volume.
-  const matrix = header + 4 + 4 + 4 * 5 + 8 + 8
-  const quarterTurn = [0, 0x10000, 0, -0x10000, 0, 0, 360 * 0x10000, 0, 0x40000000]
-  for (const [index, value] of quarterTurn.entries()) copy.writeInt32BE(value, matrix + index * 4)
-  return copy
-}

@@ -10,7 +10,7 @@ import { openClamdValve } from './support/clamd-valve.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
-import { leftBehind, type Stored } from './support/stored.ts'
+import { leftBehind, renditionsOfVideo, type Stored } from './support/stored.ts'
 import { terminate } from './support/tus.ts'
 import { outcome, sendFile } from './support/uploads.ts'
 
@@ -81,15 +81,16 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', (storage) => 
     expect(await outcome(landfall, 'alice', uploadId)).toMatchObject({ status: 'ready' })
     await completed
 
-    const { events, steps, thumbnails } = await everythingAbout(landfall, id)
+    const { events, media, steps, renditions } = await everythingAbout(landfall, id)
     expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', 'media.ready'])
     const done = steps.filter(({ status }) => status === 'done').map(({ step }) => step)
     expect(done.toSorted()).toEqual(STEPS.map(({ name }) => name).toSorted())
     expect(steps.filter(({ status }) => status !== 'done')).toEqual([])
     const jobs = await boss.findJobs(QUEUES.processing)
     expect(jobs.map(({ retryCount }) => retryCount)).toEqual([0, 0, 0, 0])
-    expect(thumbnails).toHaveLength(1)
-    expect(await leftBehind(landfall)).toHaveLength(2)
+    expect(renditions.map(({ storage_key }) => storage_key).toSorted()).toEqual(renditionsOfVideo(id))
+    const { upload_id } = media
+    expect(await leftBehind(landfall)).toEqual([...renditionsOfVideo(id), `uploads/${upload_id}`])
   })
 
   const endings: [
@@ -124,15 +125,56 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', (storage) => 
       })
       .toEqual(['completed'])
 
-    const { events, media, steps, thumbnails } = await everythingAbout(landfall, mediaId)
+    const { events, media, steps, renditions } = await everythingAbout(landfall, mediaId)
     expect(media).toMatchObject({ status: 'deleted', ready_at: null })
     expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', ...ended])
     expect(steps.map(({ step }) => step)).toEqual(['assemble', 'identify', 'scan'])
-    expect(thumbnails).toEqual([])
+    expect(renditions).toEqual([])
     expect(await leftBehind(landfall)).toEqual([`uploads/${media.upload_id}`])
     for (const path of ['', '/content', '/thumbnail']) {
       expect((await landfall.as('alice')(`/api/v1/media/${mediaId}${path}`)).status).toBe(404)
     }
+  })
+
+  it('processes again what failed for reasons of ours, at its owner’s wish only', async () => {
+    const landfall = await start({ withoutWorker: true })
+    const boss = await queuesOf(landfall)
+    await boss.updateQueue(QUEUES.processing, { retryLimit: 0 })
+    const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
+    const FFPROBE_PATH = join(landfall.dataDirectory, 'ffprobe')
+    await writeFile(FFPROBE_PATH, '#!/bin/sh\necho not JSON', { mode: 0o755 })
+    const broken = await startLandfall({ storage, beside: landfall, env: { FFPROBE_PATH } })
+    const failed = await outcome(landfall, 'alice', uploadId)
+    expect(failed.status).toBe('failed')
+    await broken.close()
+
+    const again = (sub: string) => landfall.as(sub)(`/api/v1/media/${failed.id}/process`, { method: 'POST' })
+    expect((await again('bob')).status).toBe(404)
+    const accepted = await again('alice')
+    expect([accepted.status, ((await accepted.json()) as { status: string }).status]).toEqual([
+      202,
+      'processing',
+    ])
+    expect((await again('alice')).status).toBe(202)
+    await startWorkerBeside(landfall)
+    const statusNow = async () =>
+      ((await (await landfall.as('alice')(`/api/v1/media/${failed.id}`)).json()) as { status: string }).status
+    await expect.poll(statusNow, { timeout: 20_000 }).toBe('ready')
+
+    // What is ready can be looked at again, and stays ready.
+    expect((await again('alice')).status).toBe(202)
+    await expect
+      .poll(
+        async () =>
+          (await stepsOf(landfall, failed.id)).filter(({ step }) => step === 'probe').at(-1)?.status,
+        {
+          timeout: 20_000,
+        },
+      )
+      .toBe('done')
+    expect(await statusNow()).toBe('ready')
+    await landfall.as('alice')(`/api/v1/media/${failed.id}`, { method: 'DELETE' })
+    expect((await again('alice')).status).toBe(404)
   })
 
   it('gives up on a job that fails every time: the media has failed, and its owner is told', async () => {
@@ -240,8 +282,8 @@ async function everythingAbout(landfall: Landfall, mediaId: string) {
     .where('media_id', '=', mediaId)
     .orderBy('kind')
     .execute()
-  const thumbnails = await Promise.all(
+  const bytes = await Promise.all(
     renditions.map(async ({ storage_key }) => (await stored.bytes(storage_key)).toString('base64')),
   )
-  return { media, events, renditions, thumbnails, steps: await stepsOf(landfall, mediaId) }
+  return { media, events, renditions, bytes, steps: await stepsOf(landfall, mediaId) }
 }

@@ -2,7 +2,7 @@ import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import type { PgBoss } from 'pg-boss'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parseMediaId } from '../ledger/ids.ts'
-import { failMedia, mediaForJob } from '../ledger/media.ts'
+import { failMedia, type MediaFacts, mediaForJob } from '../ledger/media.ts'
 import { openQueues, QUEUES, removalEnqueuer } from '../processing/queues.ts'
 import { reap } from '../processing/reaper.ts'
 import type { StepContext } from '../processing/step.ts'
@@ -11,7 +11,7 @@ import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
 import type { Objects } from '../storage/objects.ts'
 import { openStorage } from '../storage/storage.ts'
-import { jpeg } from './fixtures/media.ts'
+import { jpeg, shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { freshBucket } from './support/bucket.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
@@ -21,11 +21,12 @@ import { terminate } from './support/tus.ts'
 import { type MediaJson, process, sendFile } from './support/uploads.ts'
 
 const clamd = requires('clamd')
+const ffmpeg = requires('ffmpeg')
 const CDN_URL = 'https://cdn.example/media'
 const ENV = { PUBLISH: 'copy', PUBLIC_PREFIX: 'public/{owner}/{yyyy}/', CDN_URL }
 const FOLDER = `public/alice/${new Date().getUTCFullYear()}/`
 
-describeStorages.skipIf(!clamd.met)('a public copy', (storage) => {
+describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) => {
   const undo: (() => unknown)[] = []
   afterEach(async () => {
     for (const release of undo.splice(0).reverse()) await release()
@@ -51,8 +52,9 @@ describeStorages.skipIf(!clamd.met)('a public copy', (storage) => {
 
   it('has the same bytes, its name says what it is, and its address is told', async () => {
     const landfall = await start()
-    const media: MediaJson & { cdnUrl?: string } = await process(landfall, 'alice', await aPicture())
-    const key = `${FOLDER}${media.id}.jpg`
+    const file = await shortVideo()
+    const media: MediaJson & { cdnUrl?: string } = await process(landfall, 'alice', file)
+    const key = `${FOLDER}${media.id}.mp4`
     expect(await publicKeys(landfall)).toEqual([key])
     const bytes = await landfall.stored.bytes(key)
     expect(bytes.equals(await landfall.stored.bytes(`uploads/${media.uploadId}`))).toBe(true)
@@ -90,10 +92,11 @@ describeStorages.skipIf(!clamd.met)('a public copy', (storage) => {
 
   /** A received file whose job this test holds, as a worker would, and the step that makes it public. */
   async function held(landfall: Landfall) {
-    const { uploadId } = await sendFile(landfall, 'alice', await aPicture())
+    // A video: the copy of an image is another step's picture.
+    const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
     const id = parseMediaId((await statusOf(landfall, 'alice', uploadId)).mediaId ?? '')
     if (!id) throw new Error('the upload was not received')
-    await landfall.db.updateTable('media').set({ content_type: 'image/jpeg', kind: 'image' }).execute()
+    await landfall.db.updateTable('media').set({ content_type: 'video/mp4', kind: 'video' }).execute()
     const boss = await queuesOf(landfall)
     const [job] = await boss.fetch(QUEUES.processing)
     if (!job) throw new Error('there is no job')
@@ -104,15 +107,31 @@ describeStorages.skipIf(!clamd.met)('a public copy', (storage) => {
     if (!media) throw new Error('the media is gone')
     // The object is complete in either storage once this has been done.
     const { etag } = await opened.bytes.assemble(media.upload_id)
-    const run = (copy: Objects['copy']) => {
+    const run = (copy: Objects['copy'], facts: MediaFacts = {}) => {
       const objects: Objects = Object.create(opened.objects, { copy: { value: copy } })
       for (const name of ['remove', 'sizeOf'] as const)
         Object.defineProperty(objects, name, { value: opened.objects[name].bind(opened.objects) })
-      const context = { media: { ...media, etag }, db: landfall.db, objects, publicPrefix: ENV.PUBLIC_PREFIX }
+      const context = {
+        media: { ...media, etag, ...facts },
+        db: landfall.db,
+        objects,
+        publicPrefix: ENV.PUBLIC_PREFIX,
+      }
       return publish.run(context as unknown as StepContext)
     }
     return { id, boss, job, run, copy: opened.objects.copy.bind(opened.objects) }
   }
+
+  it('is not made of an image that was not stripped of its metadata: never of the original', async () => {
+    const landfall = await start({ withoutWorker: true })
+    const { id, run } = await held(landfall)
+    await landfall.db.updateTable('media').set({ content_type: 'image/jpeg', kind: 'image' }).execute()
+    let copies = 0
+    const result = await run(async () => void copies++, { kind: 'image', content_type: 'image/jpeg' })
+    expect(result).toMatchObject({ detail: { skipped: expect.any(String) } })
+    expect([copies, await publicKeys(landfall)]).toEqual([0, []])
+    expect((await mediaForJob(landfall.db, id))?.status).toBe('ready')
+  })
 
   it('is taken back by its worker when the media is deleted while it is made', async () => {
     const landfall = await start({ withoutWorker: true })

@@ -162,7 +162,8 @@ describeStorages.skipIf(!clamd.met)('the reaper, of media', (storage) => {
 
     expect(await reapNow(started)).toEqual(NOTHING)
     expect((await quotaOf(landfall, 'alice')).bytes.used).toBe(file.size)
-    expect(await leftBehind(landfall)).toHaveLength(2)
+    // The file, and its picture in two widths and two formats.
+    expect(await leftBehind(landfall)).toHaveLength(1 + 2 * 2)
 
     expect(await reapNow(started, 0)).toEqual({ ...NOTHING, purged: 1 })
     expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)

@@ -54,7 +54,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('a tool that does not work', () => {
       const server = await startWith({ [`${tool.toUpperCase()}_PATH`]: path })
       const file = await shortVideo()
       const { uploadId } = await sendFile(server, 'alice', file)
-      await untilFailed(server, uploadId, tool === 'ffprobe' ? 'probe' : 'thumbnail')
+      await untilFailed(server, uploadId, tool === 'ffprobe' ? 'probe' : 'deep-check')
       expect(await mediaOf(server, uploadId)).toMatchObject({ status: 'processing', reason: null })
       const stored = join(server.dataDirectory, 'objects', 'uploads', uploadId)
       expect((await stat(stored)).size).toBe(file.size)

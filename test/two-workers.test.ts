@@ -30,15 +30,16 @@ describeStorages.skipIf(!ffmpeg.met)('a file that two workers process at the sam
   it.each([
     ['a jpeg', () => jpeg({ width: 1600, height: 900 })],
     ['a video', () => shortVideo()],
-  ])('is ready once and keeps its thumbnail: %s', async (_name, make) => {
+  ])('is ready once and keeps its renditions: %s', async (_name, make) => {
     const file = await make()
     for (const delayMs of DELAYS_MS) {
       const media = await received(landfall, file)
       const failures = await processTwice(landfall, media.id, delayMs)
       expect(failures, `${delayMs} ms apart`).toEqual([])
-      const { status, events, thumbnail } = await left(landfall, media.id)
+      const { status, events, renditions } = await left(landfall, media.id)
       expect({ status, events }).toEqual({ status: 'ready', events: ['upload.received', 'media.ready'] })
-      expect(thumbnail.storedBytes, `${delayMs} ms apart`).toBe(thumbnail.recordedBytes)
+      expect(renditions.storedBytes, `${delayMs} ms apart`).toEqual(renditions.recordedBytes)
+      expect(renditions.storedBytes).toHaveProperty('thumbnail')
     }
   })
 })
@@ -68,7 +69,10 @@ async function processTwice(
     scanner: undefined,
     allowedFormats: FORMATS,
     limits: { maxDurationSeconds: 60, minWidth: 1, minHeight: 1, maxWidth: 4096, maxHeight: 4096 },
+    deepCheck: 'quick' as const,
+    scanOversize: 'reject' as const,
     publicPrefix: undefined,
+    thumbnails: { atSeconds: 1, widths: [640, 320] },
     announce: () => {},
   }
   const options = { tools, onStep: () => {}, enqueueRemoval: async () => {} }
@@ -89,15 +93,16 @@ async function left({ db, stored }: Landfall, id: MediaId) {
     .where('media_id', '=', id)
     .orderBy('id')
     .execute()
-  const row = await db
-    .selectFrom('renditions')
-    .selectAll()
-    .where('media_id', '=', id)
-    .executeTakeFirstOrThrow()
-  const thumbnail = await stored.bytes(row.storage_key)
+  const rows = await db.selectFrom('renditions').selectAll().where('media_id', '=', id).execute()
+  const storedBytes = await Promise.all(
+    rows.map(async ({ kind, storage_key }) => [kind, (await stored.bytes(storage_key)).length] as const),
+  )
   return {
     status: media.status,
     events: events.map(({ type }) => type),
-    thumbnail: { recordedBytes: row.size, storedBytes: thumbnail.length },
+    renditions: {
+      recordedBytes: Object.fromEntries(rows.map(({ kind, size }) => [kind, size])),
+      storedBytes: Object.fromEntries(storedBytes),
+    },
   }
 }

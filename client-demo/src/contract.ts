@@ -79,7 +79,18 @@ export interface Quota {
   }
 }
 
-export const steps = ['assemble', 'identify', 'scan', 'probe', 'thumbnail', 'publish', 'notify'] as const
+export const steps = [
+  'assemble',
+  'identify',
+  'scan',
+  'probe',
+  'thumbnail',
+  'storyboard',
+  'audio',
+  'image',
+  'publish',
+  'notify',
+] as const
 export type Step = (typeof steps)[number]
 
 /** An error body: RFC 9457 problem+json. */

@@ -9,6 +9,9 @@ const stepTexts: Readonly<Record<Step, (kind: MediaKind | null) => string>> = {
   scan: () => 'Checking for viruses',
   probe: (kind) => `Reading ${kind ?? 'file'}`,
   thumbnail: () => 'Making thumbnail',
+  storyboard: () => 'Making preview pictures',
+  audio: () => 'Reading the sound',
+  image: () => 'Removing private data',
   publish: () => 'Publishing',
   notify: () => 'Finishing',
 }

@@ -2,19 +2,40 @@ import { Readable } from 'node:stream'
 import { fileTypeFromStream } from 'file-type'
 import { declarationOf } from '../../ledger/media.ts'
 import { judgeType } from '../../storage/identification.ts'
-import type { Step } from '../step.ts'
+import { alsoIs, type ReadRange } from '../../storage/polyglots.ts'
+import type { Step, StepContext } from '../step.ts'
 import { Rejected } from '../verdict.ts'
 
 /** Finds out from its own bytes what the file is, and holds that against what it was said to be. */
 export const identify: Step = {
   name: 'identify',
-  async run({ media, objects, db, allowedFormats }) {
+  async run(context) {
+    const { media, objects, db, allowedFormats } = context
     const detected = await detect(await objects.read(media.storage_key, { etag: media.etag }))
     const judged = judgeType(detected, await declarationOf(db, media.upload_id), allowedFormats)
     if ('verdict' in judged) throw new Rejected(judged.verdict.code, judged.verdict.detail)
     const { format } = judged
+    const other = await alsoIs(media.size, readerOf(context))
+    if (other !== undefined)
+      throw new Rejected('polyglot', `The file is ${format.contentType} and at the same time ${other}.`)
     return { facts: { content_type: format.contentType, kind: format.kind }, detail: { detected } }
   },
+}
+
+/** Fails when the storage gives fewer bytes than it has. */
+function readerOf({ media, objects, signal }: StepContext): ReadRange {
+  return async (start, end) => {
+    const source = await objects.read(media.storage_key, { range: { start, end }, etag: media.etag })
+    const chunks: Uint8Array[] = []
+    for await (const chunk of source as AsyncIterable<Uint8Array>) {
+      signal.throwIfAborted()
+      chunks.push(chunk)
+    }
+    const bytes = Buffer.concat(chunks)
+    if (bytes.length !== end - start + 1)
+      throw new Error(`${bytes.length} bytes were read of ${end - start + 1}`)
+    return bytes
+  }
 }
 
 /** Reads no further than it has to. */

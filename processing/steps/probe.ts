@@ -11,6 +11,9 @@ import { qualityOf } from '../quality.ts'
 import type { Step, StepContext } from '../step.ts'
 import { Rejected } from '../verdict.ts'
 
+/** Degrees clockwise by EXIF's number for it; every other one is mirrored as well. */
+const ROTATION_OF_ORIENTATION: readonly number[] = [0, 0, 0, 180, 180, 270, 90, 90, 270]
+
 /** Reads what the media is like, and rejects what is damaged or outside the limits. */
 export const probe: Step = {
   name: 'probe',
@@ -61,8 +64,9 @@ async function probeImage(context: StepContext): Promise<MediaFacts> {
   const { width, height, orientation } = await lookAtHeader(context, (input) =>
     sharp(input, { limitInputPixels: false }).metadata(),
   )
-  const isTurned = orientation !== undefined && orientation >= 5
-  return { width: isTurned ? height : width, height: isTurned ? width : height }
+  const rotation = ROTATION_OF_ORIENTATION[orientation ?? 1] ?? 0
+  const isTurned = rotation === 90 || rotation === 270
+  return { width: isTurned ? height : width, height: isTurned ? width : height, rotation }
 }
 
 function check(verdict: Verdict | undefined): void {

@@ -4,6 +4,7 @@ import { publishedKey } from '../../storage/keys.ts'
 import { servedAs } from '../../storage/served-as.ts'
 import type { Step, StepContext } from '../step.ts'
 
+const NOT_STRIPPED = 'there is no image without its metadata'
 const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
 
 /** Makes the media `ready`; before that, where it is to be public, it has a public copy. */
@@ -11,10 +12,12 @@ export const publish: Step = {
   name: 'publish',
   async run(context) {
     const { media, db, objects, publicPrefix } = context
-    const copy = publicPrefix === undefined ? undefined : await recordCopy(context, publicPrefix)
-    if (copy) {
+    const source = publicPrefix === undefined ? undefined : await sourceOf(context)
+    const copy =
+      source && publicPrefix !== undefined ? await recordCopy(context, publicPrefix, source) : undefined
+    if (source && copy) {
       if (!copy.isRecorded) return ENDED
-      await objects.copy(media.storage_key, copy.key, servedAs(media.content_type), media.etag)
+      await objects.copy(source.key, copy.key, servedAs(media.content_type), source.etag)
     }
     const published = await publishMedia(db, media.id)
     if (!published && (await mediaForJob(db, media.id))?.status !== 'ready') {
@@ -22,12 +25,25 @@ export const publish: Step = {
       if (copy) await objects.remove(copy.key)
       return ENDED
     }
-    return copy ? { detail: { copy: copy.key } } : {}
+    if (copy) return { detail: { copy: copy.key } }
+    return publicPrefix === undefined ? {} : { detail: { skipped: NOT_STRIPPED } }
   },
 }
 
+type Source = { key: string; size: number; etag: string | null }
+
+/**
+ * What is made public: the file itself, but of an image only what has been stripped of where it was taken.
+ * Undefined when that could not be made.
+ */
+async function sourceOf({ media, db }: StepContext): Promise<Source | undefined> {
+  if (media.kind !== 'image') return { key: media.storage_key, size: media.size, etag: media.etag }
+  const stripped = await findRendition(db, media.id, 'image')
+  return stripped && { key: stripped.storage_key, size: stripped.size, etag: null }
+}
+
 /** Notes where the copy will be before it is made, so that whatever happens it will be removed with its media. */
-async function recordCopy({ media, db }: StepContext, template: string) {
+async function recordCopy({ media, db }: StepContext, template: string, source: Source) {
   const extension = formatOfType(FORMATS, media.content_type ?? '')?.extensions[0] ?? 'bin'
   // An earlier attempt may have made it under another prefix.
   const earlier = await findRendition(db, media.id, 'published')
@@ -39,7 +55,7 @@ async function recordCopy({ media, db }: StepContext, template: string) {
     content_type: servedAs(media.content_type).contentType,
     width: media.width,
     height: media.height,
-    size: media.size,
+    size: source.size,
   })
   return { key, isRecorded }
 }

@@ -1,38 +1,84 @@
 import { createHash } from 'node:crypto'
-import { declarationOf } from '../../ledger/media.ts'
-import type { Step } from '../step.ts'
+import { declarationOf, type MediaFacts } from '../../ledger/media.ts'
+import { MAX_SCANNED_BYTES, type ScanVerdict } from '../scanner.ts'
+import type { Step, StepContext } from '../step.ts'
 import { Rejected } from '../verdict.ts'
 
 /** Scans for viruses, computes the SHA-256 and compares what the client has promised, in one read of the object. */
 export const scan: Step = {
   name: 'scan',
-  async run({ media, objects, scanner, signal, db }) {
-    const { digests } = await declarationOf(db, media.upload_id)
-    const hash = createHash('sha256')
-    const promised = Object.entries(digests ?? {}).map(([algorithm, expected]) => ({
+  async run(context) {
+    const { digests } = await declarationOf(context.db, context.media.upload_id)
+    const verdict = await judge(context, digests ?? {})
+    if ('why' in verdict && context.scanOversize === 'reject')
+      throw new Rejected('scan-limit-exceeded', `The file was not scanned: ${verdict.why}.`)
+    const { bytes, sha256, isAsPromised } = verdict.read ?? (await readAll(context, digests ?? {}))
+    if (bytes !== context.media.size) throw new Error(`${bytes} bytes were read of ${context.media.size}`)
+    if (!isAsPromised()) throw new Rejected('digest-mismatch', 'The file is not that of its Repr-Digest.')
+    return {
+      facts: { sha256: sha256(), scan_status: verdict.status },
+      detail: {
+        scanned: verdict.status === 'clean',
+        ...('why' in verdict ? { unscanned: verdict.why } : {}),
+      },
+    }
+  },
+}
+
+type Digests = Record<string, string>
+type Read = { bytes: number; sha256: () => string; isAsPromised: () => boolean }
+/** `read` is what was read on the way, where that was all of it. */
+type Judged = { read?: Read } & (
+  | { status: Extract<MediaFacts['scan_status'], 'clean' | 'off'> }
+  | { status: 'unscanned'; why: string }
+)
+
+async function judge(context: StepContext, digests: Digests): Promise<Judged> {
+  const { media, objects, scanner, signal } = context
+  if (!scanner) return { status: 'off' }
+  if (media.size > MAX_SCANNED_BYTES) {
+    return { status: 'unscanned', why: 'the file is larger than clamd can scan' }
+  }
+  const read = new Reading(digests, signal)
+  const source = await objects.read(media.storage_key, { etag: media.etag })
+  const verdict: ScanVerdict = await scanner.scan(source, read.add, signal)
+  if (verdict.kind === 'infected') throw new Rejected('infected', `The file contains ${verdict.signature}.`)
+  if (verdict.kind === 'clean') return { status: 'clean', read }
+  // It may have hung up before the end.
+  return { status: 'unscanned', why: verdict.why, ...(read.bytes === media.size ? { read } : {}) }
+}
+
+async function readAll({ media, objects, signal }: StepContext, digests: Digests): Promise<Read> {
+  const read = new Reading(digests, signal)
+  const source = await objects.read(media.storage_key, { etag: media.etag })
+  for await (const chunk of source as AsyncIterable<Uint8Array>) read.add(chunk)
+  return read
+}
+
+/** Counts and hashes what is read. */
+class Reading implements Read {
+  bytes = 0
+  readonly #hash = createHash('sha256')
+  readonly #promised: { expected: string; hash: ReturnType<typeof createHash> }[]
+  readonly #signal: AbortSignal
+
+  constructor(digests: Digests, signal: AbortSignal) {
+    this.#signal = signal
+    this.#promised = Object.entries(digests).map(([algorithm, expected]) => ({
       expected,
       hash: createHash(algorithm),
     }))
-    let bytes = 0
-    const onChunk = (chunk: Uint8Array) => {
-      signal.throwIfAborted()
-      bytes += chunk.byteLength
-      hash.update(chunk)
-      for (const digest of promised) digest.hash.update(chunk)
-    }
-    const source = await objects.read(media.storage_key, { etag: media.etag })
-    if (scanner) {
-      const verdict = await scanner.scan(source, onChunk, signal)
-      if (verdict.kind === 'infected')
-        throw new Rejected('infected', `The file contains ${verdict.signature}.`)
-      if (verdict.kind === 'not-scanned')
-        throw new Rejected('scan-limit-exceeded', `The file was not scanned: ${verdict.why}.`)
-    } else {
-      for await (const chunk of source as AsyncIterable<Uint8Array>) onChunk(chunk)
-    }
-    if (bytes !== media.size) throw new Error(`${bytes} bytes were read of ${media.size}`)
-    if (promised.some(({ expected, hash }) => hash.digest('base64') !== expected))
-      throw new Rejected('digest-mismatch', 'The file is not that of its Repr-Digest.')
-    return { facts: { sha256: hash.digest('hex') }, detail: { scanned: scanner !== undefined } }
-  },
+  }
+
+  readonly add = (chunk: Uint8Array): void => {
+    this.#signal.throwIfAborted()
+    this.bytes += chunk.byteLength
+    this.#hash.update(chunk)
+    for (const { hash } of this.#promised) hash.update(chunk)
+  }
+
+  readonly sha256 = (): string => this.#hash.digest('hex')
+
+  readonly isAsPromised = (): boolean =>
+    this.#promised.every(({ expected, hash }) => hash.digest('base64') === expected)
 }

@@ -1,59 +1,73 @@
 import sharp, { type Sharp } from 'sharp'
-import { findRendition, recordRendition } from '../../ledger/media.ts'
+import { rgbaToThumbHash } from 'thumbhash'
 import { FORMATS } from '../../storage/formats.ts'
-import { renditionKey } from '../../storage/keys.ts'
-import { servedAs } from '../../storage/served-as.ts'
+import { RENDITIONS, type RenditionKind } from '../../storage/keys.ts'
 import { UnreadableInput } from '../ffmpeg.ts'
 import { lookAtWhole } from '../image-input.ts'
+import { storeRendition } from '../rendition.ts'
 import type { Step, StepContext } from '../step.ts'
 
-const WIDTH = 640
-const CONTENT_TYPE = 'image/webp'
-/** Where in a video the picture is taken: at one second, or at a tenth of one shorter than ten. */
-const AT_SECONDS = 1
+/** In a video that is no longer than the chosen moment. */
 const AT_FRACTION = 0.1
+/** More than WebP can be high. Only the narrowest of pictures are made narrower for it. */
+const MAX_HEIGHT = 16_000
+/** ThumbHash takes no more. */
+const HASH_SIDE = 100
+const WHITE = '#ffffff'
 
-/** A WebP picture, 640 pixels wide, of a video or an image. */
+/** Pictures of a video or an image in several widths, as WebP and as JPEG, and a placeholder for them. */
 export const thumbnail: Step = {
   name: 'thumbnail',
+  kinds: ['video', 'image'],
+  produces: thumbnailKinds(),
   async run(context) {
-    const { media, objects, db } = context
-    if (media.kind === 'audio') return { detail: { skipped: 'audio has no picture' } }
+    const { media } = context
     const picture = media.kind === 'video' ? await ofVideo(context) : await ofImage(context)
     if (!picture) {
       const why = media.kind === 'video' ? 'no frame could be read' : 'the image has too many bytes'
       return { detail: { skipped: why } }
     }
-    const { data, info } = picture
-    const key = renditionKey(media, 'thumbnail.webp')
-    await objects.put(key, data, servedAs(CONTENT_TYPE))
-    const size = { width: info.width, height: info.height, size: data.byteLength }
-    const isRecorded = await recordRendition(db, {
-      media_id: media.id,
-      kind: 'thumbnail',
-      storage_key: key,
-      content_type: CONTENT_TYPE,
-      ...size,
-    })
-    // The media has ended meanwhile, so nobody will look at this; unless it is another worker's as well,
-    // recorded before. Not done, it goes with the rest of the media.
-    if (!isRecorded && !(await findRendition(db, media.id, 'thumbnail'))) await objects.remove(key)
-    return { detail: size }
+    const sizes: string[] = []
+    for (const [index, width] of context.thumbnails.widths.entries()) {
+      const scaled = await scale(picture, width)
+      const { width: shown, height } = scaled.info
+      // A small picture is the same in all larger widths.
+      if (sizes.includes(`${shown}x${height}`)) continue
+      sizes.push(`${shown}x${height}`)
+      const [webp, jpeg] = kindsAt(index)
+      await storeRendition(context, {
+        kind: webp,
+        data: await fromPixels(scaled).webp({ quality: 80 }).toBuffer(),
+        contentType: 'image/webp',
+        width: shown,
+        height,
+      })
+      await storeRendition(context, {
+        kind: jpeg,
+        data: await fromPixels(scaled).flatten({ background: WHITE }).jpeg({ quality: 80 }).toBuffer(),
+        contentType: 'image/jpeg',
+        width: shown,
+        height,
+      })
+    }
+    return { facts: { thumbhash: await hashOf(picture) }, detail: { sizes } }
   },
 }
 
 /** Undefined when no frame can be had of a file that is otherwise sound: it goes without. */
-async function ofVideo({ media, objects, ffmpeg, signal }: StepContext) {
+async function ofVideo({ media, objects, ffmpeg, signal, thumbnails }: StepContext) {
   const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
   const input = await objects.toolInput(media.storage_key)
-  const run = { input, size: media.size, demuxers, signal, width: WIDTH }
+  const width = Math.max(...thumbnails.widths)
+  const run = { input, size: media.size, demuxers, signal, width }
   const duration = media.duration_seconds ?? 0
+  const at = thumbnails.atSeconds < duration ? thumbnails.atSeconds : duration * AT_FRACTION
   try {
     const frame =
-      (await ffmpeg.frame({ ...run, atSeconds: Math.min(AT_SECONDS, duration * AT_FRACTION) })) ??
+      (await ffmpeg.frame({ ...run, atSeconds: at })) ??
       // The picture may end before the sound does.
       (await ffmpeg.frame({ ...run, atSeconds: 0 }))
-    return frame && (await toWebp(sharp(frame)))
+    return frame && (await toPixels(sharp(frame), width))
   } catch (error) {
     if (error instanceof UnreadableInput) return undefined
     throw error
@@ -64,13 +78,50 @@ async function ofVideo({ media, objects, ffmpeg, signal }: StepContext) {
 async function ofImage(context: StepContext) {
   const { maxWidth, maxHeight } = context.limits
   return await lookAtWhole(context, (input) =>
-    toWebp(sharp(input, { failOn: 'truncated', limitInputPixels: maxWidth * maxHeight }).autoOrient()),
+    toPixels(
+      sharp(input, { failOn: 'truncated', limitInputPixels: maxWidth * maxHeight }).autoOrient(),
+      Math.max(...context.thumbnails.widths),
+    ),
   )
 }
 
-async function toWebp(image: Sharp) {
+type Pixels = Awaited<ReturnType<typeof toPixels>>
+
+/** Decoded once for all widths, at the largest of them. */
+async function toPixels(image: Sharp, width: number) {
   return await image
-    .resize({ width: WIDTH, withoutEnlargement: true })
-    .webp({ quality: 80 })
+    .resize({ width, height: MAX_HEIGHT, fit: 'inside', withoutEnlargement: true })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true })
+}
+
+const scale = (picture: Pixels, width: number) => toPixels(fromPixels(picture), width)
+
+function fromPixels({ data, info }: Pixels): Sharp {
+  const { width, height, channels } = info
+  return sharp(data, { raw: { width, height, channels } })
+}
+
+/** A ThumbHash in base64. */
+async function hashOf(picture: Pixels): Promise<string> {
+  const { data, info } = await fromPixels(picture)
+    .resize({ width: HASH_SIDE, height: HASH_SIDE, fit: 'inside', withoutEnlargement: true })
+    .toColourspace('srgb')
+    .ensureAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+  return Buffer.from(rgbaToThumbHash(info.width, info.height, data)).toString('base64')
+}
+
+/** Kinds of the pictures in the n-th of the widths, from 0: WebP and JPEG. */
+function kindsAt(index: number): [webp: RenditionKind, jpeg: RenditionKind] {
+  const [webp, jpeg] = thumbnailKinds().slice(index * 2)
+  if (!webp || !jpeg) throw new Error(`there is no kind for a thumbnail of width number ${index + 1}`)
+  return [webp, jpeg]
+}
+
+/** In the order in which the names are declared: two a width. */
+function thumbnailKinds(): RenditionKind[] {
+  return (Object.keys(RENDITIONS) as RenditionKind[]).filter((kind) => kind.startsWith('thumbnail'))
 }

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { Request, Response } from 'express'
 import { type ByteRange, ObjectMissing, type Objects, StorageAway } from '../../storage/objects.ts'
@@ -15,6 +17,13 @@ export type ServedObject = {
   etag: string | null
 }
 
+const HEADERS = {
+  'Cache-Control': 'private, max-age=3600',
+  'Content-Security-Policy': "default-src 'none'; sandbox",
+  'Cross-Origin-Resource-Policy': 'cross-origin',
+  'X-Content-Type-Options': 'nosniff',
+}
+
 /** Sends an object or the range of it that was asked for (RFC 9110 § 14), never to be run as a page. */
 export async function sendObject(
   objects: Objects,
@@ -25,14 +34,11 @@ export async function sendObject(
   const etag = `"${object.tag}"`
   const { contentType, disposition } = servedAs(object.contentType)
   const headers = {
+    ...HEADERS,
     'Accept-Ranges': 'bytes',
-    'Cache-Control': 'private, max-age=3600',
     'Content-Disposition': disposition,
-    'Content-Security-Policy': "default-src 'none'; sandbox",
     'Content-Type': contentType,
-    'Cross-Origin-Resource-Policy': 'cross-origin',
     ETag: etag,
-    'X-Content-Type-Options': 'nosniff',
   }
   if (isCached(request.get('If-None-Match'), etag)) return void response.set(headers).status(304).end()
 
@@ -81,7 +87,30 @@ export async function redirectToObject(
   return true
 }
 
-async function open(objects: Objects, object: ServedObject, range: ByteRange | undefined) {
+/** Sends a small text that this server has written, never to be run as a page. */
+export function sendText(
+  request: Request,
+  response: Response,
+  { text, contentType }: { text: string; contentType: string },
+): void {
+  const etag = `"${createHash('sha256').update(text).digest('base64url')}"`
+  response.set({ ...HEADERS, 'Content-Type': contentType, ETag: etag })
+  if (isCached(request.get('If-None-Match'), etag)) return void response.status(304).end()
+  const bytes = Buffer.from(text)
+  response.set('Content-Length', String(bytes.length))
+  response.end(request.method === 'HEAD' ? undefined : bytes)
+}
+
+/** A small object of ours as text. Fails with `unavailable`. */
+export async function readText(objects: Objects, key: string): Promise<string> {
+  return await text(await open(objects, { key, etag: null }, undefined))
+}
+
+async function open(
+  objects: Objects,
+  object: Pick<ServedObject, 'key' | 'etag'>,
+  range: ByteRange | undefined,
+) {
   try {
     return await objects.read(object.key, { etag: object.etag, ...(range ? { range } : {}) })
   } catch (error) {

@@ -6,18 +6,19 @@ import {
   deleteMedia,
   findLinkedMedia,
   findMedia,
-  findRendition,
   listMedia,
   type MediaRow,
   type OwnMediaRow,
 } from '../../ledger/media.ts'
-import type { Enqueue } from '../../ledger/uploads.ts'
+import { retryMedia } from '../../ledger/retrying.ts'
+import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
 import type { Objects } from '../../storage/objects.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { notFound, Problem } from '../errors.ts'
 import { redirectToObject, type ServedObject, sendObject } from './content.ts'
 import { readCursor, readInput, writeCursor } from './query.ts'
+import { addRenditionRoutes } from './renditions.ts'
 import { MediaListQuery } from './schemas.ts'
 import { type MediaViewOptions, mediaView } from './views.ts'
 
@@ -29,12 +30,13 @@ export type MediaApiOptions = MediaViewOptions & {
   downloads: 'stream' | 'redirect'
   links: ContentLinks
   enqueueRemoval: Enqueue<UploadId>
+  enqueueProcessing: Enqueue<readonly DueMedia[]>
   authenticate: RequestHandler
 }
 
 /** `/api/v1/media`: what became of one's uploads. */
 export function mediaApi(options: MediaApiOptions): Router {
-  const { db, bus, objects, downloads, links, enqueueRemoval, authenticate } = options
+  const { db, bus, objects, downloads, links, enqueueRemoval, enqueueProcessing, authenticate } = options
   const router = Router()
 
   const idOf = (request: Request<{ id: string }>): MediaId => {
@@ -81,18 +83,9 @@ export function mediaApi(options: MediaApiOptions): Router {
     })
   })
 
-  router.get('/:id/thumbnail', linkOrToken('thumbnail'), async (request, response) => {
-    const media = requireReady(await linkedOrOwn(request, response))
-    const rendition = await findRendition(db, media.id, 'thumbnail')
-    if (!rendition) throw notFound()
-    await send(request, response, {
-      key: rendition.storage_key,
-      size: rendition.size,
-      contentType: rendition.content_type,
-      tag: `${media.id}-thumbnail-${rendition.size}`,
-      etag: null,
-    })
-  })
+  const readyMedia = async (request: Request<{ id: string }>, response: Response): Promise<MediaRow> =>
+    requireReady(await linkedOrOwn(request, response))
+  addRenditionRoutes(router, { db, objects, links, linkOrToken, readyMedia, send })
 
   router.use(authenticate)
 
@@ -115,6 +108,19 @@ export function mediaApi(options: MediaApiOptions): Router {
 
   router.get('/:id', async (request, response) => {
     response.json(mediaView(await own(request, response), options))
+  })
+
+  router.post('/:id/process', async (request, response) => {
+    const { ownerId } = principalOf(response)
+    const result = await retryMedia(db, { id: idOf(request), ownerId }, enqueueProcessing)
+    if (result.kind === 'absent') throw notFound()
+    if (result.kind === 'over') {
+      throw new Problem('not-ready', `The media is ${result.status}; there is nothing to process again.`, {
+        members: { status: result.status },
+      })
+    }
+    void bus.publish({ t: 'event', id: result.uploadId })
+    response.status(202).json(mediaView(await own(request, response), options))
   })
 
   router.delete('/:id', async (request, response) => {

@@ -7,10 +7,17 @@ import {
   MediaListQuery,
   Quota,
   Readiness,
+  StreamQuery,
+  StreamTicket,
+  ThumbnailQuery,
   TokenRequest,
   Upload,
   UploadList,
   UploadListQuery,
+  WebhookDelivery,
+  WebhookDeliveryList,
+  WebhookDeliveryListQuery,
+  WebhookDeliveryWithAttempts,
 } from './schemas.ts'
 
 type Json = Record<string, unknown>
@@ -36,7 +43,11 @@ const NAMED = {
   Formats,
   Quota,
   Readiness,
+  StreamTicket,
   TokenRequest,
+  WebhookDelivery,
+  WebhookDeliveryList,
+  WebhookDeliveryWithAttempts,
   Problem: ProblemDocument,
 }
 
@@ -55,6 +66,12 @@ export function openApiDocument(options: { hasDevTokens: boolean }): Json {
           in: 'path',
           required: true,
           schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{22}$' },
+        },
+        deliveryId: {
+          name: 'id',
+          in: 'path',
+          required: true,
+          schema: { type: 'string', pattern: '^msg_[0-9a-f]{32}$' },
         },
         tusResumable: { name: 'Tus-Resumable', in: 'header', required: true, schema: { const: '1.0.0' } },
       },
@@ -91,6 +108,7 @@ function tusPaths(): Json {
     },
     '/files/{id}': {
       parameters: [parameter('id')],
+      get: operation('The file, once it is ready', empty(303, 'Its content')),
       head: operation('How far an upload is', empty(200, 'Upload-Offset and Upload-Length'), {
         parameters: tus,
       }),
@@ -115,7 +133,29 @@ function apiPaths(): Json {
       get: operation(
         'Server-sent events of an upload',
         body('text/event-stream', 'progress, step and state events'),
+        { parameters: query(StreamQuery) },
       ),
+    },
+    '/api/v1/uploads/{id}/ws': {
+      parameters: id,
+      get: operation('The same as a WebSocket', empty(101, 'One JSON message a frame'), {
+        parameters: query(StreamQuery),
+      }),
+    },
+    '/api/v1/events': {
+      get: operation(
+        'Server-sent events of all uploads of an owner',
+        body('text/event-stream', 'progress, step and state events'),
+        { parameters: query(StreamQuery) },
+      ),
+    },
+    '/api/v1/events/ws': {
+      get: operation('The same as a WebSocket', empty(101, 'One JSON message a frame'), {
+        parameters: query(StreamQuery),
+      }),
+    },
+    '/api/v1/events/tickets': {
+      post: operation('A ticket that starts streams for a minute', { 201: json(StreamTicket)[200] }),
     },
     '/api/v1/media': {
       get: operation('Media, newest first', json(MediaList), { parameters: query(MediaListQuery) }),
@@ -125,13 +165,49 @@ function apiPaths(): Json {
       get: operation('A media', json(Media)),
       delete: operation('Delete a media', empty(204, 'Deleted')),
     },
+    '/api/v1/media/{id}/process': {
+      parameters: id,
+      post: operation('Process a media again', { 202: json(Media)[200] }),
+    },
     '/api/v1/media/{id}/content': {
       parameters: id,
       get: operation('The bytes; takes Range', { ...body('*/*', 'The bytes'), ...REDIRECT }),
     },
     '/api/v1/media/{id}/thumbnail': {
       parameters: id,
-      get: operation('A picture', { ...body('image/webp', 'The picture'), ...REDIRECT }),
+      get: operation(
+        'A picture, as WebP or JPEG',
+        { ...body('image/*', 'The picture'), ...REDIRECT },
+        { parameters: query(ThumbnailQuery) },
+      ),
+    },
+    '/api/v1/media/{id}/storyboard.vtt': {
+      parameters: id,
+      get: operation('Where in the storyboard each time is', body('text/vtt', 'Cues with #xywh=')),
+    },
+    '/api/v1/media/{id}/storyboard': {
+      parameters: id,
+      get: operation('Small pictures of all of a video, in one', {
+        ...body('image/jpeg', 'The picture'),
+        ...REDIRECT,
+      }),
+    },
+    '/api/v1/media/{id}/waveform': {
+      parameters: id,
+      get: operation('The peaks of the sound', body('application/json', 'As audiowaveform writes it')),
+    },
+    '/api/v1/webhooks/deliveries': {
+      get: operation('What was told, or is to be, of uploads', json(WebhookDeliveryList), {
+        parameters: query(WebhookDeliveryListQuery),
+      }),
+    },
+    '/api/v1/webhooks/deliveries/{id}': {
+      parameters: [parameter('deliveryId')],
+      get: operation('A delivery and its attempts', json(WebhookDeliveryWithAttempts)),
+    },
+    '/api/v1/webhooks/deliveries/{id}/replay': {
+      parameters: [parameter('deliveryId')],
+      post: operation('Send it again, now', { 202: json(WebhookDelivery)[200] }),
     },
     '/api/v1/formats': { get: operation('What is accepted', json(Formats)) },
     '/api/v1/quota': { get: operation('What may be stored, and is', json(Quota)) },

@@ -33,6 +33,19 @@ export function readCursor(text: string): { createdAtMicros: string; id: string 
   return { createdAtMicros, id }
 }
 
+/** Where a list in the order of positions goes on. */
+export function writePosition(position: number): string {
+  return Buffer.from(String(position)).toString('base64url')
+}
+
+/** The position behind a cursor. Fails with `invalid-request` for anything that this server did not write. */
+export function readPosition(text: string): number {
+  const position = Buffer.from(text, 'base64url').toString('utf8')
+  if (!/^\d{1,15}$/.test(position))
+    throw new Problem('invalid-request', 'cursor: not one that this server gave')
+  return Number(position)
+}
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

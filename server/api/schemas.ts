@@ -47,7 +47,16 @@ export const Media = z
     hasAudio: z.boolean().nullable(),
     bitrate: z.number().int().nullable().describe('bits per second'),
     quality: z.string().nullable(),
+    rotation: z.number().int().nullable().describe('degrees clockwise by which the stored picture is turned'),
+    isHdr: z.boolean().nullable(),
+    videoStreams: z.number().int().nonnegative().nullable(),
+    audioStreams: z.number().int().nonnegative().nullable(),
+    captions: z.array(z.string()).nullable().describe('languages of the subtitles in the file'),
+    scanStatus: z.enum(['clean', 'unscanned', 'off']).nullable(),
+    thumbhash: z.string().nullable().describe('base64; drawn until the thumbnail is there'),
     thumbnailUrl: z.string().nullable().describe('works without a token, for one to two hours'),
+    storyboardUrl: z.string().nullable().describe('WebVTT; works without a token, for one to two hours'),
+    waveformUrl: z.string().nullable().describe('works without a token, for one to two hours'),
     contentUrl: z.string().nullable().describe('works without a token, for one to two hours'),
     cdnUrl: z.string().nullable().describe('of the public copy; null without a CDN or a copy'),
     attachedTo: z.object({ type: z.string(), id: z.string().nullable() }).nullable(),
@@ -99,17 +108,81 @@ const Check = z.object({ status: z.enum(['ok', 'failing', 'off']), detail: z.str
 export const Readiness = z
   .object({
     status: z.enum(['ready', 'not-ready', 'draining']),
-    checks: z.object({ database: Check, storage: Check, scanner: Check }),
+    checks: z.object({
+      database: Check,
+      storage: Check,
+      scanner: Check.extend({
+        signatures: z
+          .object({ version: z.number().int(), publishedAt: Time, ageDays: z.number().nonnegative() })
+          .optional()
+          .describe("the scanner's official database, where it has one"),
+      }),
+    }),
     warnings: z.array(z.string()),
   })
   .meta({ id: 'Readiness' })
+
+export const StreamTicket = z
+  .object({ ticket: z.string().describe('for `?ticket=` on streams'), expiresAt: Time })
+  .meta({ id: 'StreamTicket' })
 
 export const TokenRequest = z
   .object({ sub: z.string().min(1).max(255), scope: z.string().max(1000).optional() })
   .meta({ id: 'TokenRequest' })
 
+const Delivered = z.enum(['pending', 'delivered', 'failed'])
+
+export const WebhookDelivery = z
+  .object({
+    id: z.string().describe('the webhook-id, the same in every attempt'),
+    type: z.string(),
+    uploadId: z.string(),
+    mediaId: z.string().nullable(),
+    ownerId: z.string(),
+    status: Delivered,
+    attemptCount: z.number().int().nonnegative(),
+    nextAttemptAt: Time.nullable().describe('null when it has ended'),
+    lastStatus: z.number().int().nullable().describe('null where no answer came'),
+    lastError: z.string().nullable(),
+    createdAt: Time,
+    deliveredAt: Time.nullable(),
+  })
+  .meta({ id: 'WebhookDelivery' })
+
+export const WebhookDeliveryList = z
+  .object({ items: z.array(WebhookDelivery), nextCursor: z.string().nullable() })
+  .meta({ id: 'WebhookDeliveryList' })
+
+export const WebhookDeliveryWithAttempts = WebhookDelivery.extend({
+  attempts: z.array(
+    z.object({
+      attempt: z.number().int().positive(),
+      at: Time.describe('when it ended'),
+      status: z.number().int().nullable().describe('null where no answer came'),
+      error: z.string().nullable(),
+      durationMs: z.number().int().nonnegative(),
+    }),
+  ),
+}).meta({ id: 'WebhookDeliveryWithAttempts' })
+
+export const WebhookDeliveryListQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(24),
+  cursor: z.string().max(200).optional(),
+  status: Delivered.optional(),
+})
+
+export const StreamQuery = z.object({
+  lastEventId: z.string().optional().describe('as the header Last-Event-ID, which goes first'),
+  ticket: z.string().optional().describe('instead of a token'),
+})
+
 export const UploadListQuery = z.object({
   state: z.literal('open', { error: 'takes "open"' }).default('open'),
+})
+
+export const ThumbnailQuery = z.object({
+  width: z.coerce.number().int().min(1).max(65_535).optional(),
+  format: z.enum(['webp', 'jpeg']).optional(),
 })
 
 export const MediaListQuery = z.object({

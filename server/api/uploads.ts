@@ -4,18 +4,17 @@ import { type OwnerId, parseUploadId } from '../../ledger/ids.ts'
 import { findUpload, listOpenUploads, type UploadRow } from '../../ledger/uploads.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { notFound } from '../errors.ts'
-import type { EventStreams } from '../events/event-streams.ts'
 import type { ProgressBoard } from '../events/progress-board.ts'
 import { readInput } from './query.ts'
 import { UploadListQuery } from './schemas.ts'
 import { uploadView } from './views.ts'
 
-export type UploadsApiOptions = { db: Ledger; board: ProgressBoard; streams: EventStreams }
+export type UploadsApiOptions = { db: Ledger; board: ProgressBoard }
 
 const MAX_LISTED = 100
 
-/** `/api/v1/uploads`: status of one's own uploads, and their events. */
-export function uploadsApi({ db, board, streams }: UploadsApiOptions): Router {
+/** `/api/v1/uploads`: status of one's own uploads. */
+export function uploadsApi({ db, board }: UploadsApiOptions): Router {
   const router = Router()
 
   async function find(ownerId: OwnerId, idText: string): Promise<UploadRow> {
@@ -34,13 +33,6 @@ export function uploadsApi({ db, board, streams }: UploadsApiOptions): Router {
   router.get('/:id', async (request, response) => {
     const upload = await find(principalOf(response).ownerId, request.params.id)
     response.json(uploadView(upload, board.of(upload)))
-  })
-
-  router.get('/:id/events', async (request, response) => {
-    const upload = await find(principalOf(response).ownerId, request.params.id)
-    // Express answers HEAD as GET, and this one would never end.
-    if (request.method === 'HEAD') return void response.type('text/event-stream').end()
-    await streams.serve(request, response, upload)
   })
 
   return router

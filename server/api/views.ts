@@ -1,8 +1,8 @@
 import type { z } from 'zod'
 import type { OwnMediaRow } from '../../ledger/media.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import { pathBelowPrefix } from '../../storage/keys.ts'
-import type { ContentLinks } from '../auth/content-links.ts'
+import { pathBelowPrefix, type RenditionKind } from '../../storage/keys.ts'
+import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import type { Progress } from '../events/progress-board.ts'
 import type * as schemas from './schemas.ts'
 
@@ -34,6 +34,8 @@ export function mediaView(
   { links, publicUrl = '', cdn }: MediaViewOptions,
 ): z.output<typeof schemas.Media> {
   const isReady = media.status === 'ready'
+  const has = (kind: RenditionKind) => isReady && media.renditions.includes(kind)
+  const link = (target: LinkTarget) => publicUrl + links.sign(media.id, target)
   return {
     id: media.id,
     uploadId: media.upload_id,
@@ -54,8 +56,17 @@ export function mediaView(
     hasAudio: media.has_audio,
     bitrate: media.bitrate,
     quality: media.quality,
-    thumbnailUrl: isReady && media.has_thumbnail ? publicUrl + links.sign(media.id, 'thumbnail') : null,
-    contentUrl: isReady ? publicUrl + links.sign(media.id, 'content') : null,
+    rotation: media.rotation,
+    isHdr: media.is_hdr,
+    videoStreams: media.video_streams,
+    audioStreams: media.audio_streams,
+    captions: media.captions,
+    scanStatus: media.scan_status,
+    thumbhash: media.thumbhash,
+    thumbnailUrl: has('thumbnail') ? link('thumbnail') : null,
+    storyboardUrl: has('storyboard-cues') ? link('storyboard.vtt') : null,
+    waveformUrl: has('waveform') ? link('waveform') : null,
+    contentUrl: isReady ? link('content') : null,
     cdnUrl: isReady ? cdnUrl(media, cdn) : null,
     attachedTo: media.attached_type === null ? null : { type: media.attached_type, id: media.attached_id },
     analysis: media.analysis,

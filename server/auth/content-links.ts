@@ -2,7 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { MediaId } from '../../ledger/ids.ts'
 import { Problem } from '../errors.ts'
 
-export type LinkTarget = 'content' | 'thumbnail'
+export type LinkTarget = 'content' | 'thumbnail' | 'storyboard' | 'storyboard.vtt' | 'waveform'
 
 const HOUR_SECONDS = 3600
 

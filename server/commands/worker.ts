@@ -35,7 +35,15 @@ export function workerOptions(config: Config, connectionString: string, log: Log
     ffprobePath: config.FFPROBE_PATH,
     allowedFormats: config.formats,
     limits: mediaLimitsOf(config),
+    deepCheck: config.DEEP_CHECK,
+    scanOversize: config.SCAN_OVERSIZE,
     publicPrefix: config.PUBLISH === 'copy' ? config.PUBLIC_PREFIX : undefined,
+    thumbnails: { atSeconds: config.THUMBNAIL_AT, widths: config.THUMBNAIL_WIDTHS },
+    webhook: webhookOf(config),
     log,
   }
+}
+
+function webhookOf({ WEBHOOK_URL: url, WEBHOOK_SECRET: secrets = [], ...config }: Config) {
+  return url === undefined ? undefined : { url, secrets, allowPrivate: config.WEBHOOK_ALLOW_PRIVATE }
 }

@@ -65,6 +65,7 @@ export function draftRequests(
       digests: digestRecord(digestsOf(request, 'Repr-Digest')),
       wantedDigest: wantedDigest(request) ?? null,
     })
+    progress.tick(uploadId, 0, size ?? null, 0)
     const location = `${context.baseUrl}${options.path}/${uploadId}`
     response.set('Location', location)
     interim.get(context)?.announce(location, limitsOfUpload(policy, context.upload, said.version))

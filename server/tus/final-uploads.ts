@@ -29,7 +29,12 @@ export async function createFinalUpload(
     options.enqueueProcessing,
   )
   response.status(201).set('Location', `${options.baseUrl(request)}${options.path}/${upload.id}`)
-  if (upload.state === 'received') response.set(postFinish(options.bus, upload))
-  else response.set('Upload-Expires', upload.expires_at.toUTCString())
+  if (upload.state === 'received') {
+    response.set(postFinish(options.bus, upload))
+  } else {
+    // No bytes will tell of it.
+    void options.bus.publish({ t: 'event', id: upload.id })
+    response.set('Upload-Expires', upload.expires_at.toUTCString())
+  }
   response.end()
 }

@@ -56,6 +56,7 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
         digests: null,
         wantedDigest: null,
       })
+      progress.tick(running.uploadId, 0, upload.size ?? null, 0)
       return {}
     },
     onResponseError: (_request, error) => {

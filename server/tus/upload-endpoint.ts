@@ -4,7 +4,7 @@ import type { PreCreateOptions } from '../../hooks/pre-create.ts'
 import type { Bus } from '../../ledger/bus.ts'
 import type { MediaId } from '../../ledger/ids.ts'
 import type { LeaseKeeper } from '../../ledger/lease-keeper.ts'
-import type { Enqueue } from '../../ledger/uploads.ts'
+import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
 import type { ProgressReporter } from '../events/progress-reporter.ts'
 import type { UploadStore } from './native-body.ts'
 
@@ -15,7 +15,7 @@ export type UploadEndpointOptions = {
   bus: Bus
   preCreate: PreCreateOptions
   content: ContentPolicy
-  enqueueProcessing: Enqueue<readonly MediaId[]>
+  enqueueProcessing: Enqueue<readonly DueMedia[]>
   progress: ProgressReporter
   /** Where a media's content is fetched; undefined as long as it is not ready. Fails with `not-found`. */
   contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>

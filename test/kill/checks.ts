@@ -108,7 +108,7 @@ export async function expectNothingElse(ledger: Ledger, sizes: ReadonlyMap<strin
 }
 
 /**
- * After all rounds so far: every media has its object and its thumbnail, and still has it when an interrupted worker
+ * After all rounds so far: every media has its object and its renditions, and still has them when an interrupted worker
  * is done with it as well; beside them nothing is stored, and no multipart upload is open.
  */
 export async function expectNothingElseStored(
@@ -116,11 +116,12 @@ export async function expectNothingElseStored(
   stored: StoredSizes,
   sizes: ReadonlyMap<string, number>,
 ): Promise<void> {
-  const thumbnails = await ledger.selectFrom('renditions').select(['storage_key', 'size']).execute()
+  const renditions = await ledger.selectFrom('renditions').select(['kind', 'storage_key', 'size']).execute()
+  const thumbnails = renditions.filter(({ kind }) => kind === 'thumbnail')
   expect(thumbnails, 'thumbnails in the ledger').toHaveLength(sizes.size)
   const expected = new Map([
     ...[...sizes].map(([id, size]): [string, number] => [`uploads/${id}`, size]),
-    ...thumbnails.map(({ storage_key, size }): [string, number] => [storage_key, size]),
+    ...renditions.map(({ storage_key, size }): [string, number] => [storage_key, size]),
   ])
   const objects = [...(await stored.sizes())].filter(([key]) => !isHalfWritten(key))
   expect(Object.fromEntries(objects)).toEqual(Object.fromEntries(expected))

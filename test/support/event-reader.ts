@@ -14,15 +14,23 @@ export async function* readEvents(
   uploadId: string,
   options: { lastEventId?: string } = {},
 ): AsyncGenerator<StreamEvent> {
-  const stop = new AbortController()
-  const response = await fetch(`${target.url}/api/v1/uploads/${uploadId}/events`, {
-    headers: {
-      Authorization: `Bearer ${target.token(sub)}`,
-      ...(options.lastEventId === undefined ? {} : { 'Last-Event-ID': options.lastEventId }),
-    },
-    signal: stop.signal,
+  const { lastEventId } = options
+  yield* readStream(`${target.url}/api/v1/uploads/${uploadId}/events`, {
+    Authorization: `Bearer ${target.token(sub)}`,
+    ...(lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }),
   })
+}
+
+/** The same of any stream. It has begun when `onOpen` is called. */
+export async function* readStream(
+  url: string,
+  headers: Record<string, string>,
+  onOpen: () => void = () => {},
+): AsyncGenerator<StreamEvent> {
+  const stop = new AbortController()
+  const response = await fetch(url, { headers, signal: stop.signal })
   if (response.status !== 200 || !response.body) throw new Error(`the stream answered ${response.status}`)
+  onOpen()
   try {
     let text = ''
     for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {

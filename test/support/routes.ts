@@ -27,6 +27,9 @@ export const mediaRoutes = (id: string = newMediaId()): Route[] => [
   { method: 'GET', path: `/api/v1/media/${id}` },
   { method: 'GET', path: `/api/v1/media/${id}/content` },
   { method: 'GET', path: `/api/v1/media/${id}/thumbnail` },
+  { method: 'GET', path: `/api/v1/media/${id}/storyboard` },
+  { method: 'GET', path: `/api/v1/media/${id}/storyboard.vtt` },
+  { method: 'GET', path: `/api/v1/media/${id}/waveform` },
   { method: 'DELETE', path: `/api/v1/media/${id}` },
 ]
 

@@ -30,6 +30,20 @@ export async function leftBehind(landfall: { stored: Stored; dataDirectory: stri
   return [...(await leftIn(landfall.stored)), ...files.filter((file) => !file.startsWith('objects/'))]
 }
 
+const OF_A_VIDEO = [
+  'storyboard.jpg',
+  'storyboard.vtt',
+  'thumbnail-2.jpg',
+  'thumbnail-2.webp',
+  'thumbnail.jpg',
+  'thumbnail.webp',
+  'waveform.json',
+]
+
+/** Keys of what is made of a video with sound that is no narrower than the widest thumbnail; sorted. */
+export const renditionsOfVideo = (mediaId: string): string[] =>
+  OF_A_VIDEO.map((name) => `renditions/${mediaId}/${name}`)
+
 /** Of a server that stores below its data directory. */
 export function storedOnDisk(dataDirectory: string): Stored {
   const directory = join(dataDirectory, 'objects')

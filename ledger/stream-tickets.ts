@@ -1,0 +1,43 @@
+import { sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import type { OwnerId } from './ids.ts'
+
+export type StreamTicket = { ownerId: OwnerId; scopes: readonly string[] }
+
+/** Keeps a ticket, of which only the hash is known here, for `ttlMs`. Returns when it ends. */
+export async function keepTicket(
+  db: Ledger,
+  ticket: StreamTicket & { hash: Buffer; ttlMs: number },
+): Promise<Date> {
+  const { expires_at } = await db
+    .insertInto('stream_tickets')
+    .values({
+      token_hash: ticket.hash,
+      owner_id: ticket.ownerId,
+      scopes: [...ticket.scopes],
+      expires_at: sql<Date>`now() + make_interval(secs => ${ticket.ttlMs / 1000})`,
+    })
+    .returning('expires_at')
+    .executeTakeFirstOrThrow()
+  return expires_at
+}
+
+/** The ticket with this hash; undefined when there is none, or not any more. */
+export async function findTicket(db: Ledger, hash: Buffer): Promise<StreamTicket | undefined> {
+  const row = await db
+    .selectFrom('stream_tickets')
+    .select(['owner_id', 'scopes'])
+    .where('token_hash', '=', hash)
+    .where('expires_at', '>', sql<Date>`now()`)
+    .executeTakeFirst()
+  return row && { ownerId: row.owner_id as OwnerId, scopes: row.scopes }
+}
+
+/** Removes tickets that are good for nothing. Returns how many. */
+export async function clearExpiredTickets(db: Ledger): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom('stream_tickets')
+    .where('expires_at', '<=', sql<Date>`now()`)
+    .executeTakeFirst()
+  return Number(numDeletedRows)
+}

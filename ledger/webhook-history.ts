@@ -1,0 +1,119 @@
+import { type Selectable, sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import type { OwnerId, UploadId } from './ids.ts'
+import type { WebhookAttemptsTable, WebhookDeliveriesTable } from './schema.ts'
+
+// What became of deliveries, for those who may ask.
+
+/** For callers that may see the deliveries of every owner. */
+export const EVERYBODY = Symbol('everybody')
+export type Whose = OwnerId | typeof EVERYBODY
+
+export type DeliveryStatus = 'pending' | 'delivered' | 'failed'
+export type DeliveryRow = Omit<Selectable<WebhookDeliveriesTable>, 'payload' | 'lease'>
+export type DeliveryAttemptRow = Omit<Selectable<WebhookAttemptsTable>, 'delivery_id'>
+
+export type DeliveryPage = {
+  whose: Whose
+  limit: number
+  status?: DeliveryStatus | undefined
+  /** Continue after the delivery at this position. */
+  before?: number | undefined
+}
+
+const COLUMNS = [
+  'id',
+  'position',
+  'endpoint_id',
+  'event_id',
+  'upload_id',
+  'media_id',
+  'owner_id',
+  'type',
+  'status',
+  'attempts',
+  'failures',
+  'next_attempt_at',
+  'last_status',
+  'last_error',
+  'created_at',
+  'delivered_at',
+] as const
+
+/** A page of deliveries, the newest or the last replayed first. */
+export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<DeliveryRow[]> {
+  let query = db.selectFrom('webhook_deliveries').select(COLUMNS)
+  if (page.whose !== EVERYBODY) query = query.where('owner_id', '=', page.whose)
+  if (page.status) query = query.where('status', '=', page.status)
+  if (page.before !== undefined) query = query.where('position', '<', page.before)
+  return await query.orderBy('position', 'desc').limit(page.limit).execute()
+}
+
+/** A delivery with its attempts, oldest first; undefined when unknown or somebody else's. */
+export async function findDelivery(
+  db: Ledger,
+  whose: Whose,
+  id: string,
+): Promise<{ delivery: DeliveryRow; attempts: DeliveryAttemptRow[] } | undefined> {
+  let query = db.selectFrom('webhook_deliveries').select(COLUMNS).where('id', '=', id)
+  if (whose !== EVERYBODY) query = query.where('owner_id', '=', whose)
+  const delivery = await query.executeTakeFirst()
+  if (!delivery) return undefined
+  const attempts = await db
+    .selectFrom('webhook_attempts')
+    .select(['attempt', 'at', 'status', 'error', 'duration_ms'])
+    .where('delivery_id', '=', id)
+    .orderBy('attempt')
+    .execute()
+  return { delivery, attempts }
+}
+
+export type ReplayResult =
+  | { kind: 'replayed'; uploadId: UploadId }
+  /** No such delivery, or somebody else's. */
+  | { kind: 'unknown' }
+  /** There is nobody to send it to. */
+  | { kind: 'no-endpoint' }
+
+/**
+ * Makes a delivery due now, with all of its retries before it, at the endpoint in use today. One that had ended
+ * comes behind what its upload has waiting; one that is in flight stays as it is.
+ */
+export async function replayDelivery(db: Ledger, whose: Whose, id: string): Promise<ReplayResult> {
+  return await db.transaction().execute(async (trx) => {
+    let query = trx.selectFrom('webhook_deliveries').where('id', '=', id)
+    if (whose !== EVERYBODY) query = query.where('owner_id', '=', whose)
+    const delivery = await query
+      .select([
+        'upload_id',
+        'status',
+        sql<boolean>`coalesce(lease is not null and next_attempt_at > now(), false)`.as('is_in_flight'),
+      ])
+      .forUpdate()
+      .executeTakeFirst()
+    if (!delivery) return { kind: 'unknown' }
+    const endpoint = await trx
+      .selectFrom('webhook_endpoints')
+      .select('id')
+      .where('disabled_at', 'is', null)
+      .executeTakeFirst()
+    if (!endpoint) return { kind: 'no-endpoint' }
+    const hasEnded = delivery.status !== 'pending'
+    if (hasEnded || !delivery.is_in_flight) {
+      await trx
+        .updateTable('webhook_deliveries')
+        .set({
+          status: 'pending',
+          endpoint_id: endpoint.id,
+          failures: 0,
+          lease: null,
+          next_attempt_at: sql<Date>`now()`,
+          delivered_at: null,
+          ...(hasEnded ? { position: sql<number>`default` } : {}),
+        })
+        .where('id', '=', id)
+        .execute()
+    }
+    return { kind: 'replayed', uploadId: delivery.upload_id as UploadId }
+  })
+}

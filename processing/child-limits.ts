@@ -1,0 +1,55 @@
+import { type ChildProcess, execFile } from 'node:child_process'
+import { availableParallelism, constants, setPriority } from 'node:os'
+
+/** Address space of a tool. A decoder of a large picture with its threads takes a quarter of it. */
+const MAX_ADDRESS_BYTES = 4 * 1024 ** 3
+
+/**
+ * The process groups of the tools that run now. A tool leads a group of its own, so that what it starts ends
+ * with it; none outlives this process, unless that is killed itself.
+ */
+export class ChildGroups {
+  readonly #pids = new Set<number>()
+  readonly #onExit = () => {
+    for (const pid of this.#pids) killGroup(pid)
+  }
+
+  /**
+   * Takes in a process that was started as the leader of a group: lowest priority, bounded memory, and no more
+   * processor time than `timeoutMs` has on all cores, for the case that nobody is left to end it.
+   */
+  add(child: Pick<ChildProcess, 'pid' | 'once'>, timeoutMs: number): void {
+    const { pid } = child
+    // It could not be started, as its promise tells.
+    if (pid === undefined) return
+    if (this.#pids.size === 0) process.on('exit', this.#onExit)
+    this.#pids.add(pid)
+    child.once('exit', () => {
+      killGroup(pid)
+      this.#pids.delete(pid)
+      if (this.#pids.size === 0) process.off('exit', this.#onExit)
+    })
+    restrain(pid, timeoutMs)
+  }
+}
+
+function restrain(pid: number, timeoutMs: number): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW)
+  } catch {
+    // It has ended already.
+  }
+  if (process.platform !== 'linux') return
+  const cpuSeconds = Math.ceil(timeoutMs / 1000) * availableParallelism()
+  const args = ['--pid', String(pid), `--as=${MAX_ADDRESS_BYTES}`, `--cpu=${cpuSeconds}`]
+  // Where there is no prlimit, ffmpeg's own limit on an allocation has to do.
+  execFile('prlimit', args, () => {})
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // Nothing is left of it.
+  }
+}

@@ -1,0 +1,51 @@
+import { FORMATS } from '../../storage/formats.ts'
+import { PeakMeter } from '../peaks.ts'
+import { isFruitless, storeRendition } from '../rendition.ts'
+import type { Step } from '../step.ts'
+
+/** Samples a second: what is higher than half of it is not heard of. */
+const RATE = 8_000
+const PAIRS = 800
+/** Sounds are often a little longer than their files say. */
+const MARGIN = 1.02
+
+/** The peaks of the sound, in the JSON of the audiowaveform program, which players of waveforms read. */
+export const audio: Step = {
+  name: 'audio',
+  kinds: ['audio', 'video'],
+  needs: ['has_audio'],
+  produces: ['waveform'],
+  async run(context) {
+    const { media, objects, ffmpeg, signal } = context
+    const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
+    const input = await objects.toolInput(media.storage_key)
+    const meter = new PeakMeter({ most: PAIRS, expected: (media.duration_seconds ?? 0) * RATE * MARGIN })
+    const onSamples = (samples: Int8Array) => meter.add(samples)
+    try {
+      await ffmpeg.samples({ input, size: media.size, demuxers, signal, rate: RATE, onSamples })
+    } catch (error) {
+      if (!isFruitless(error, signal)) throw error
+      return { detail: { skipped: error.message } }
+    }
+    const peaks = meter.read()
+    if (!peaks) return { detail: { skipped: 'the sound has no samples' } }
+    const { samplesPerPeak, pairs } = peaks
+    const waveform = {
+      version: 2,
+      channels: 1,
+      sample_rate: RATE,
+      samples_per_pixel: samplesPerPeak,
+      bits: 8,
+      length: pairs.length / 2,
+      data: pairs,
+    }
+    await storeRendition(context, {
+      kind: 'waveform',
+      data: Buffer.from(JSON.stringify(waveform)),
+      contentType: 'application/json',
+      width: null,
+      height: null,
+    })
+    return { detail: { peaks: waveform.length } }
+  },
+}

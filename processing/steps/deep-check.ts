@@ -1,0 +1,65 @@
+import { FORMATS } from '../../storage/formats.ts'
+import { confirmed, damageOr } from '../damage.ts'
+import { damageIn } from '../decode-report.ts'
+import { isRemote, ToolFailed, Undelivered, UnreadableInput } from '../ffmpeg.ts'
+import type { Step, StepContext } from '../step.ts'
+import { Rejected } from '../verdict.ts'
+
+/**
+ * Decodes a video or a sound, all of it or its key frames, and rejects what cannot be decoded. A file that takes
+ * too long, or has a codec that this ffmpeg lacks, goes on as if it had not been looked at.
+ */
+export const deepCheck: Step = {
+  name: 'deep-check',
+  // An image is decoded for its thumbnail.
+  kinds: ['video', 'audio'],
+  async run(context) {
+    const { deepCheck: depth } = context
+    if (depth === 'off') return { detail: { skipped: 'switched off' } }
+    try {
+      await check(context, depth)
+      return { detail: { depth } }
+    } catch (error) {
+      if (error instanceof ToolFailed && (error.end === 'out-of-time' || error.end === 'our-mistake'))
+        return { detail: { skipped: error.end } }
+      throw error
+    }
+  },
+}
+
+async function check(context: StepContext, depth: 'quick' | 'full'): Promise<void> {
+  const input = await context.objects.toolInput(context.media.storage_key)
+  const look = () => decode(context, depth)
+  if (isRemote(input)) return await confirmed(context, look)
+  try {
+    await look()
+  } catch (error) {
+    const isDamage = error instanceof UnreadableInput || error instanceof Rejected
+    throw isDamage ? await damageOr(error, context) : error
+  }
+}
+
+async function decode({ media, objects, ffmpeg, signal }: StepContext, depth: 'quick' | 'full') {
+  const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
+  // Anew for each look: an address works for some minutes only.
+  const input = await objects.toolInput(media.storage_key)
+  const looked = ffmpeg.decode({
+    input,
+    size: media.size,
+    demuxers,
+    signal,
+    depth,
+    videoCodec: media.kind === 'video' ? (media.video_codec ?? '') : null,
+    seconds: media.duration_seconds ?? 0,
+  })
+  const { complaints, delivery } = await looked.catch((error: unknown) => {
+    // A tool that fails without a word about the file says nothing of it.
+    if (error instanceof UnreadableInput && damageIn(error.message) === undefined)
+      throw new ToolFailed('ffmpeg failed without a complaint', 'our-mistake', { cause: error })
+    throw error
+  })
+  const damage = damageIn(complaints)
+  if (damage === undefined) return
+  const verdict = new Rejected('damaged', 'The file is damaged: not all of it can be decoded.')
+  throw delivery === 'sound' ? verdict : new Undelivered('ffmpeg', { cause: verdict })
+}

@@ -1,0 +1,78 @@
+import sharp, { type Sharp } from 'sharp'
+import type { MediaRow } from '../../ledger/media.ts'
+import { ObjectMissing } from '../../storage/objects.ts'
+import { lookAtWhole } from '../image-input.ts'
+import { storeRendition } from '../rendition.ts'
+import type { Step, StepContext } from '../step.ts'
+
+/** AVIF takes long. */
+const ENCODING_SECONDS = 60
+
+/**
+ * An image as everybody may see it: in its own format and size, turned as it is to be shown, without what its
+ * camera noted of the place and the owner. Its public copy is made of this, never of the original.
+ */
+export const image: Step = {
+  name: 'image',
+  kinds: ['image'],
+  produces: ['image'],
+  async run(context) {
+    const { media, publicPrefix } = context
+    if (publicPrefix === undefined) return { detail: { skipped: 'the image stays private' } }
+    const made = await lookAtWhole(context, (input) => strip(input, context))
+    if (!made) return { detail: { skipped: 'the image has too many bytes' } }
+    if ('error' in made) {
+      await checkThere(context, made.error)
+      return { detail: { skipped: `it cannot be written anew: ${made.error}` } }
+    }
+    const { data, info } = made
+    await storeRendition(context, {
+      kind: 'image',
+      data,
+      contentType: media.content_type ?? '',
+      width: info.width,
+      height: info.pageHeight ?? info.height,
+    })
+    return { detail: { size: data.byteLength } }
+  },
+}
+
+/** Errors are returned: whether the file is damaged is for those to say who only read it. */
+async function strip(input: string | Uint8Array, { media, limits }: StepContext) {
+  const limitInputPixels = limits.maxWidth * limits.maxHeight
+  const options = { failOn: 'truncated', limitInputPixels, animated: isAnimatable(media) } as const
+  try {
+    // sharp writes none of the metadata that it is not told to keep; colours become sRGB.
+    return await encode(sharp(input, options).autoOrient(), media)
+      .timeout({ seconds: ENCODING_SECONDS })
+      .toBuffer({ resolveWithObject: true })
+  } catch (error) {
+    return { error }
+  }
+}
+
+/** Autorotation is not for animations; they carry no orientation. */
+const isAnimatable = ({ content_type: type }: MediaRow) => type === 'image/gif' || type === 'image/webp'
+
+function encode(pixels: Sharp, { content_type: type }: MediaRow): Sharp {
+  switch (type) {
+    case 'image/jpeg':
+      return pixels.jpeg({ quality: 90 })
+    case 'image/png':
+      return pixels.png()
+    case 'image/webp':
+      return pixels.webp({ quality: 90 })
+    case 'image/gif':
+      return pixels.gif()
+    case 'image/avif':
+      return pixels.avif({ quality: 65, effort: 2 })
+    default:
+      throw new Error(`no ${type} is written`)
+  }
+}
+
+/** An image that could not be read because it is not there is not one that cannot be written. */
+async function checkThere({ objects, media }: StepContext, error: unknown): Promise<void> {
+  if ((await objects.sizeOf(media.storage_key)) !== media.size)
+    throw new ObjectMissing(media.storage_key, { cause: error })
+}

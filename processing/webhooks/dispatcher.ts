@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Webhook } from 'standardwebhooks'
+import type { Bus } from '../../ledger/bus.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import { configureEndpoint, failDropped } from '../../ledger/webhook-endpoints.ts'
+import {
+  handBackDelivery,
+  type TakenDelivery,
+  takeDueDeliveries,
+  untilNextDelivery,
+} from '../../ledger/webhooks.ts'
+import type { WorkerOptions } from '../worker.ts'
+import { attemptDelivery, type DeliveryOptions } from './delivery.ts'
+import { SCHEDULE_MS } from './schedule.ts'
+
+export type WebhookOptions = {
+  url: string
+  /** Each gives a signature. */
+  secrets: readonly string[]
+  /** Whether the receiver may be at an address that is not public. */
+  allowPrivate: boolean
+}
+
+export type DispatcherOptions = {
+  db: Ledger
+  bus: Bus
+  /** Undefined: nobody is told, and what waits ends. */
+  webhook: WebhookOptions | undefined
+  log: WorkerOptions['log']
+  /** For tests, which do not wait for hours. */
+  timing?: Partial<Timing>
+}
+
+export type Timing = {
+  /** One attempt in all. */
+  timeoutMs: number
+  /** After this long the one who took a delivery counts as gone; longer than an attempt. */
+  leaseMs: number
+  /** Between one attempt and the next. */
+  schedule: readonly number[]
+  /** How often the ledger is asked without being told: the floor under lost notifications. */
+  pollMs: number
+  /** How long attempts may take to end when the worker stops. */
+  graceMs: number
+}
+
+const TIMING: Timing = {
+  timeoutMs: 15_000,
+  leaseMs: 30_000,
+  schedule: SCHEDULE_MS,
+  pollMs: 15_000,
+  graceMs: 3_000,
+}
+const CONCURRENCY = 8
+const AWAY_MS = 2_000
+
+export type Dispatcher = { close(): Promise<void> }
+
+/** Sends what the ledger has to tell the configured endpoint, until it is closed. Several may run beside each other. */
+export async function startDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
+  const { db, bus, log, webhook } = options
+  if (!webhook) {
+    await configureEndpoint(db, undefined)
+    return { async close() {} }
+  }
+  const timing = { ...TIMING, ...options.timing }
+  const { id: endpointId, isDisabled } = await configureEndpoint(db, webhook.url)
+  if (isDisabled) log.warn({ endpointId }, 'the webhook endpoint is disabled; see "landfall webhooks enable"')
+  let isStopping = false
+  const sending = new AbortController()
+  const delivery: DeliveryOptions = {
+    db,
+    endpointId,
+    url: new URL(webhook.url),
+    signers: webhook.secrets.map((secret) => new Webhook(secret)),
+    allowPrivate: webhook.allowPrivate,
+    timeoutMs: timing.timeoutMs,
+    schedule: timing.schedule,
+    signal: sending.signal,
+    log,
+  }
+  const inFlight = new Set<Promise<void>>()
+  const alarm = new Alarm()
+
+  async function attempt(taken: TakenDelivery): Promise<void> {
+    try {
+      await attemptDelivery(delivery, taken)
+    } catch (error) {
+      if (!sending.signal.aborted) {
+        // Its lease ends by itself: the ledger may be away.
+        log.error({ err: error, id: taken.id }, 'a webhook could not be sent or recorded')
+        return
+      }
+      await handBackDelivery(db, taken).catch((error) =>
+        log.error({ err: error, id: taken.id }, 'a webhook could not be handed back'),
+      )
+    }
+  }
+
+  /** Takes what it can, and returns for how long there is nothing more to do unless something happens. */
+  async function takeAndSend(): Promise<number> {
+    const limit = CONCURRENCY - inFlight.size
+    // Whichever ends first rings.
+    if (limit <= 0) return timing.pollMs
+    const taken = await takeDueDeliveries(db, { endpointId, leaseMs: timing.leaseMs, limit })
+    for (const item of taken) {
+      const running = attempt(item).finally(() => {
+        inFlight.delete(running)
+        alarm.ring()
+      })
+      inFlight.add(running)
+    }
+    if (taken.length === limit) return timing.pollMs
+    const nextMs = await untilNextDelivery(db, endpointId)
+    return Math.min(timing.pollMs, nextMs === undefined ? timing.pollMs : Math.ceil(nextMs) + 1)
+  }
+
+  async function run(): Promise<void> {
+    let sweepAt = performance.now() + timing.pollMs
+    while (!isStopping) {
+      let waitMs = AWAY_MS
+      try {
+        waitMs = await takeAndSend()
+        if (performance.now() >= sweepAt) {
+          await failDropped(db)
+          sweepAt = performance.now() + timing.pollMs
+        }
+      } catch (error) {
+        log.error({ err: error }, 'webhooks could not be taken from the ledger')
+      }
+      await alarm.within(waitMs)
+    }
+  }
+
+  const unsubscribes = [
+    bus.onMessage((message) => {
+      if (message.t === 'event') alarm.ring()
+    }),
+    bus.onReconnected(() => alarm.ring()),
+  ]
+  const running = run()
+
+  return {
+    async close() {
+      for (const unsubscribe of unsubscribes) unsubscribe()
+      isStopping = true
+      alarm.ring()
+      await running
+      const ended = Promise.all(inFlight)
+      await Promise.race([ended, sleep(timing.graceMs, undefined, { ref: false })])
+      sending.abort()
+      await ended
+    },
+  }
+}
+
+/** Wakes one sleeper; a ring while nobody sleeps is heard by the next to come. */
+class Alarm {
+  #rung = Promise.withResolvers<void>()
+
+  ring(): void {
+    this.#rung.resolve()
+  }
+
+  /** Resolves when it rings, after `ms` at the latest. */
+  async within(ms: number): Promise<void> {
+    const timer = setTimeout(() => this.ring(), ms)
+    await this.#rung.promise
+    clearTimeout(timer)
+    this.#rung = Promise.withResolvers<void>()
+  }
+}

@@ -1,0 +1,66 @@
+import type { Ledger } from '../../ledger/database.ts'
+import { type MediaRow, mediaForJob } from '../../ledger/media.ts'
+import { type TakenDelivery, uploadForDelivery } from '../../ledger/webhooks.ts'
+
+/** What a receiver gets, as Standard Webhooks has it. */
+export type Payload = {
+  type: TakenDelivery['type']
+  /** When it happened, ISO 8601. */
+  timestamp: string
+  data: Record<string, unknown>
+}
+
+/**
+ * The body of a delivery: for `upload.*` the upload as the API shows it, for the others the media, without the
+ * links that only its owner gets. State and reason are those of the event, however late it is told.
+ */
+export async function payloadOf(db: Ledger, delivery: TakenDelivery): Promise<string> {
+  const { type, happened_at, media_id } = delivery
+  const isOfUpload = type.startsWith('upload.')
+  const media = isOfUpload || media_id === null ? undefined : await mediaForJob(db, media_id)
+  const data = media ? mediaData(delivery, media) : await uploadData(db, delivery)
+  return JSON.stringify({ type, timestamp: happened_at.toISOString(), data } satisfies Payload)
+}
+
+async function uploadData(db: Ledger, { type, upload_id, media_id, reason }: TakenDelivery) {
+  const upload = await uploadForDelivery(db, upload_id)
+  return {
+    id: upload.id,
+    ownerId: upload.owner_id,
+    state: type.slice('upload.'.length),
+    filename: upload.filename,
+    offset: upload.offset,
+    size: upload.size,
+    mediaId: media_id,
+    reason,
+  }
+}
+
+function mediaData({ type, reason }: TakenDelivery, media: MediaRow) {
+  return {
+    id: media.id,
+    uploadId: media.upload_id,
+    ownerId: media.owner_id,
+    filename: media.filename,
+    contentType: media.content_type,
+    kind: media.kind,
+    size: media.size,
+    sha256: media.sha256,
+    status: type.startsWith('media.') ? type.slice('media.'.length) : media.status,
+    reason: reason ?? (type === 'media.deleted' ? media.reason : null),
+    durationSeconds: media.duration_seconds,
+    width: media.width,
+    height: media.height,
+    fps: media.fps,
+    videoCodec: media.video_codec,
+    audioCodec: media.audio_codec,
+    hasAudio: media.has_audio,
+    bitrate: media.bitrate,
+    quality: media.quality,
+    attachedTo: media.attached_type === null ? null : { type: media.attached_type, id: media.attached_id },
+    analysis: media.analysis,
+    createdAt: media.created_at.toISOString(),
+    readyAt: media.ready_at?.toISOString() ?? null,
+    deletedAt: type === 'media.deleted' ? (media.deleted_at?.toISOString() ?? null) : null,
+  }
+}

@@ -1,0 +1,112 @@
+import { type IncomingMessage, request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import { AddressRefused, publicLookup, refusePrivateLiteral } from './addresses.ts'
+import { parseRetryAfter } from './schedule.ts'
+
+export type Message = {
+  url: URL
+  headers: Readonly<Record<string, string>>
+  body: string
+}
+
+export type SendOptions = {
+  /** Whether addresses that are not public are connected to. */
+  allowPrivate: boolean
+  /** From the lookup of the name to the answer. */
+  timeoutMs: number
+  /** Aborted when the worker stops. */
+  signal: AbortSignal
+}
+
+export type Answer = {
+  /** Null where none came. */
+  status: number | null
+  /** In words that may be shown to anybody; null for a 2xx. */
+  error: string | null
+  retryAfterMs: number | undefined
+}
+
+/** How much of an answer's body is read, and for how long: enough to let an ordinary receiver end in peace. */
+const MAX_BODY_BYTES = 4096
+const MAX_BODY_MS = 1000
+
+/**
+ * Posts a message, on a connection of its own, and tells how that was answered; a redirect is an answer like any
+ * other. Throws only when `signal` is aborted.
+ */
+export async function send(message: Message, options: SendOptions): Promise<Answer> {
+  const timeout = AbortSignal.timeout(options.timeoutMs)
+  try {
+    const response = await post(message, options, AbortSignal.any([timeout, options.signal]))
+    const status = response.statusCode ?? 0
+    await readLittle(response)
+    return {
+      status,
+      error: status >= 200 && status < 300 ? null : describeStatus(status),
+      retryAfterMs:
+        status === 429 || status === 503 ? parseRetryAfter(response.headers['retry-after']) : undefined,
+    }
+  } catch (error) {
+    options.signal.throwIfAborted()
+    const text = timeout.aborted ? 'no answer in time' : describeFailure(error)
+    return { status: null, error: text, retryAfterMs: undefined }
+  }
+}
+
+async function post(
+  { url, headers, body }: Message,
+  { allowPrivate }: SendOptions,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  if (!allowPrivate) refusePrivateLiteral(url)
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
+    method: 'POST',
+    headers: {
+      'Content-Type': 'application/json',
+      'Content-Length': String(Buffer.byteLength(body)),
+      'User-Agent': 'Landfall-Webhooks/1',
+      ...headers,
+    },
+    // No pool: a connection that was checked for one name is not used for another, nor an old one for a new message.
+    agent: false,
+    signal,
+    ...(allowPrivate ? {} : { lookup: publicLookup() }),
+  })
+  request.once('response', resolve)
+  request.on('error', reject)
+  request.once('close', () => reject(new Error('closed without an answer')))
+  request.end(body)
+  return await promise
+}
+
+/** Reads to the end, or to where it has read enough, and then lets go of the connection. */
+async function readLittle(response: IncomingMessage): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, MAX_BODY_MS)
+  let bytes = 0
+  response.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes > MAX_BODY_BYTES) resolve()
+  })
+  response.once('end', resolve)
+  // The status has been said: whatever breaks now changes nothing.
+  response.on('error', () => resolve())
+  response.once('close', resolve)
+  await promise
+  clearTimeout(timer)
+  response.destroy()
+}
+
+function describeStatus(status: number): string {
+  return status >= 300 && status < 400
+    ? `answered ${status}; redirects are not followed`
+    : `answered ${status}`
+}
+
+/** The code of a failure; its message may tell of addresses inside. */
+function describeFailure(error: unknown): string {
+  if (error instanceof AddressRefused) return error.message
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
+  return code === undefined ? 'the connection failed' : `the connection failed (${code})`
+}

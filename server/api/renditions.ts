@@ -1,0 +1,94 @@
+import type { Request, RequestHandler, Response, Router } from 'express'
+import type { Ledger } from '../../ledger/database.ts'
+import { findRendition, findRenditions, type MediaRow, type RenditionRow } from '../../ledger/media.ts'
+import type { RenditionKind } from '../../storage/keys.ts'
+import type { Objects } from '../../storage/objects.ts'
+import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
+import { notFound } from '../errors.ts'
+import { readText, type ServedObject, sendText } from './content.ts'
+import { readInput } from './query.ts'
+import { ThumbnailQuery } from './schemas.ts'
+
+export type RenditionRouteOptions = {
+  db: Ledger
+  objects: Objects
+  links: ContentLinks
+  /** Lets in whoever has a link to this target, or a token. */
+  linkOrToken: (target: LinkTarget) => RequestHandler<{ id: string }>
+  /** The media asked for. Fails unless it is ready, and where whoever asks may not see it. */
+  readyMedia: (request: Request<{ id: string }>, response: Response) => Promise<MediaRow>
+  /** Sends an object, or the client to where it is. */
+  send: (request: Request, response: Response, object: ServedObject) => Promise<void>
+}
+
+/** What was made of a media: pictures, storyboard, waveform. */
+export function addRenditionRoutes(router: Router, options: RenditionRouteOptions): void {
+  const { db, objects, links, linkOrToken, readyMedia, send } = options
+
+  const renditionOf = async (media: MediaRow, kind: RenditionKind): Promise<RenditionRow> => {
+    const rendition = await findRendition(db, media.id, kind)
+    if (!rendition) throw notFound()
+    return rendition
+  }
+
+  router.get('/:id/thumbnail', linkOrToken('thumbnail'), async (request, response) => {
+    const { width, format } = readInput(ThumbnailQuery, request.query)
+    const media = await readyMedia(request, response)
+    response.vary('Accept')
+    // What takes neither gets WebP all the same: better than nothing.
+    const accepted = request.accepts(['image/webp', 'image/jpeg'])
+    const contentType = format === undefined ? accepted || 'image/webp' : `image/${format}`
+    const rendition = nearestThumbnail(await findRenditions(db, media.id), { width, contentType })
+    if (!rendition) throw notFound()
+    await send(request, response, served(rendition))
+  })
+
+  router.get('/:id/storyboard', linkOrToken('storyboard'), async (request, response) => {
+    const media = await readyMedia(request, response)
+    await send(request, response, served(await renditionOf(media, 'storyboard')))
+  })
+
+  router.get('/:id/storyboard.vtt', linkOrToken('storyboard.vtt'), async (request, response) => {
+    const media = await readyMedia(request, response)
+    const { storage_key } = await renditionOf(media, 'storyboard-cues')
+    // A player fetches the picture without a token, so its address has to be a link.
+    const picture = links.sign(media.id, 'storyboard').split('/').at(-1)
+    const cues = (await readText(objects, storage_key)).replaceAll(/^storyboard#/gm, `${picture}#`)
+    sendText(request, response, { text: cues, contentType: 'text/vtt; charset=utf-8' })
+  })
+
+  router.get('/:id/waveform', linkOrToken('waveform'), async (request, response) => {
+    const media = await readyMedia(request, response)
+    const { storage_key } = await renditionOf(media, 'waveform')
+    sendText(request, response, {
+      text: await readText(objects, storage_key),
+      contentType: 'application/json',
+    })
+  })
+}
+
+/**
+ * The thumbnail whose width is nearest to this, or the main one. One that was made when there was only one
+ * format is given whatever is asked for.
+ */
+function nearestThumbnail(
+  renditions: readonly RenditionRow[],
+  { width, contentType }: { width: number | undefined; contentType: string },
+): RenditionRow | undefined {
+  const all = renditions.filter(({ kind }) => /^thumbnail(-\d)?(-jpeg)?$/.test(kind))
+  const main = all.find(({ kind }) => kind === 'thumbnail')
+  const fitting = all.filter((rendition) => rendition.content_type === contentType)
+  const wanted = width ?? main?.width ?? 0
+  const distance = (rendition: RenditionRow) => Math.abs((rendition.width ?? 0) - wanted)
+  return fitting.toSorted((a, b) => distance(a) - distance(b))[0] ?? main
+}
+
+function served({ media_id, kind, storage_key, size, content_type }: RenditionRow): ServedObject {
+  return {
+    key: storage_key,
+    size,
+    contentType: content_type,
+    tag: `${media_id}-${kind}-${size}`,
+    etag: null,
+  }
+}

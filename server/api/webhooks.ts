@@ -1,0 +1,70 @@
+import { type Request, Router } from 'express'
+import type { Bus } from '../../ledger/bus.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import {
+  EVERYBODY,
+  findDelivery,
+  listDeliveries,
+  replayDelivery,
+  type Whose,
+} from '../../ledger/webhook-history.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import type { Principal } from '../auth/verifier.ts'
+import { notFound, Problem } from '../errors.ts'
+import { readInput, readPosition, writePosition } from './query.ts'
+import { WebhookDeliveryListQuery } from './schemas.ts'
+import { deliveryView, deliveryWithAttemptsView } from './webhook-views.ts'
+
+export type WebhooksApiOptions = { db: Ledger; bus: Bus }
+
+const DELIVERY_ID = /^msg_[0-9a-f]{32}$/
+
+/** `/api/v1/webhooks`: what was told of one's uploads, or of everybody's with the scope `admin`. */
+export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
+  const router = Router()
+
+  router.get('/deliveries', async (request, response) => {
+    const query = readInput(WebhookDeliveryListQuery, request.query)
+    const rows = await listDeliveries(db, {
+      whose: seenBy(principalOf(response)),
+      limit: query.limit + 1,
+      status: query.status,
+      before: query.cursor === undefined ? undefined : readPosition(query.cursor),
+    })
+    const page = rows.slice(0, query.limit)
+    const last = page.at(-1)
+    response.json({
+      items: page.map(deliveryView),
+      nextCursor: rows.length > query.limit && last ? writePosition(last.position) : null,
+    })
+  })
+
+  router.get('/deliveries/:id', async (request, response) => {
+    const found = await findDelivery(db, seenBy(principalOf(response)), idOf(request))
+    if (!found) throw notFound()
+    response.json(deliveryWithAttemptsView(found.delivery, found.attempts))
+  })
+
+  router.post('/deliveries/:id/replay', async (request, response) => {
+    const id = idOf(request)
+    const whose = seenBy(principalOf(response))
+    const result = await replayDelivery(db, whose, id)
+    if (result.kind === 'no-endpoint')
+      throw new Problem('webhooks-off', 'There is no webhook endpoint in use at the moment.')
+    const found = result.kind === 'replayed' ? await findDelivery(db, whose, id) : undefined
+    if (result.kind === 'unknown' || !found) throw notFound()
+    void bus.publish({ t: 'event', id: result.uploadId })
+    response.status(202).json(deliveryView(found.delivery))
+  })
+
+  return router
+}
+
+function seenBy({ ownerId, scopes }: Principal): Whose {
+  return scopes.has('admin') ? EVERYBODY : ownerId
+}
+
+function idOf({ params: { id } }: Request<{ id: string }>): string {
+  if (!DELIVERY_ID.test(id)) throw notFound()
+  return id
+}

@@ -1,0 +1,57 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { RequestHandler } from 'express'
+import type { Ledger } from '../../ledger/database.ts'
+import { findTicket, keepTicket } from '../../ledger/stream-tickets.ts'
+import { Problem } from '../errors.ts'
+import type { Principal } from './verifier.ts'
+
+const TTL_MS = 60_000
+const TICKET = /^[A-Za-z0-9_-]{43}$/
+
+/**
+ * Tickets for those that cannot send headers, such as EventSource: each starts streams for a minute, in the name of
+ * the token that it was given for. It may be used again, as a stream that breaks at once is begun again.
+ */
+export class StreamTickets {
+  readonly #db: Ledger
+
+  constructor(db: Ledger) {
+    this.#db = db
+  }
+
+  async give(principal: Principal): Promise<{ ticket: string; expiresAt: Date }> {
+    const ticket = randomBytes(32).toString('base64url')
+    const expiresAt = await keepTicket(this.#db, {
+      hash: hashOf(ticket),
+      ownerId: principal.ownerId,
+      scopes: [...principal.scopes],
+      ttlMs: TTL_MS,
+    })
+    return { ticket, expiresAt }
+  }
+
+  /** In whose name a ticket is. Fails with `token-invalid`, or `token-expired` when another one is needed. */
+  async principalOf(ticket: string): Promise<Principal> {
+    if (!TICKET.test(ticket)) throw new Problem('token-invalid', 'This is no ticket.')
+    const found = await findTicket(this.#db, hashOf(ticket))
+    // An old one is removed: it is not told from one that there never was.
+    if (!found) throw new Problem('token-expired', 'The ticket is not good any more: ask for another.')
+    return { ownerId: found.ownerId, tenantId: null, scopes: new Set(found.scopes) }
+  }
+}
+
+/** Requires a bearer token, or a ticket in the query of a request that has none. For streams only. */
+export function authenticateStream(requireToken: RequestHandler, tickets: StreamTickets): RequestHandler {
+  return async function authenticateStreamRequest(request, response, next) {
+    const { ticket } = request.query
+    if (request.headers.authorization !== undefined || ticket === undefined) {
+      return void (await requireToken(request, response, next))
+    }
+    if (typeof ticket !== 'string') throw new Problem('token-invalid', 'This is no ticket.')
+    response.locals.principal = await tickets.principalOf(ticket)
+    next()
+  }
+}
+
+/** Random enough that nobody guesses what has this hash. */
+const hashOf = (ticket: string): Buffer => createHash('sha256').update(ticket).digest()

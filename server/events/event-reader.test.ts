@@ -1,0 +1,111 @@
+import { describe, expect, it, vi } from 'vitest'
+import type { Ledger } from '../../ledger/database.ts'
+import type { EventRow } from '../../ledger/events.ts'
+import type { OwnerId } from '../../ledger/ids.ts'
+import { EventReader } from './event-reader.ts'
+import type { Position } from './positions.ts'
+import type { ProgressBoard } from './progress-board.ts'
+import type { StreamMessage, Transport } from './transport.ts'
+
+const EVENTS = 10_000
+
+/** The other end takes bytes when it is told to, and never by itself. */
+class Peer implements Transport {
+  readonly taken: StreamMessage[] = []
+  bufferedBytes = 0
+  mostBuffered = 0
+  #waiting: StreamMessage[] = []
+  #room = () => {}
+  #closed = () => {}
+
+  send(message: StreamMessage): void {
+    this.#waiting.push(message)
+    this.bufferedBytes += JSON.stringify(message).length
+    this.mostBuffered = Math.max(this.mostBuffered, this.bufferedBytes)
+  }
+
+  beat(): void {}
+
+  end(): void {
+    this.#closed()
+  }
+
+  onRoom(listener: () => void): void {
+    this.#room = listener
+  }
+
+  onClosed(listener: () => void): void {
+    this.#closed = listener
+  }
+
+  /** Returns whether there was anything. */
+  take(): boolean {
+    const taken = this.#waiting.splice(0)
+    this.bufferedBytes = 0
+    this.taken.push(...taken)
+    this.#room()
+    return taken.length > 0
+  }
+}
+
+/** Events of an owner, all there from the beginning. */
+class Ready implements Position {
+  #at = 0
+
+  async next(limit: number): Promise<EventRow[]> {
+    const left = Math.max(0, EVENTS - this.#at)
+    return Array.from({ length: Math.min(limit, left) }, (_, i) => event(this.#at + i + 1))
+  }
+
+  passed(id: number): void {
+    this.#at = id
+  }
+}
+
+const event = (id: number): EventRow => ({
+  id,
+  type: 'upload.created',
+  upload_id: `upload ${id}`,
+  media_id: null,
+  owner_id: 'alice',
+  data: { padding: 'x'.repeat(300) },
+  created_at: new Date(0),
+})
+
+describe('a reader that is slow', () => {
+  it('is told every state change and no progress meanwhile, and holds little of it here', async () => {
+    const peer = new Peer()
+    const reader = new EventReader({
+      // Nothing here leads to a row of an upload.
+      db: undefined as unknown as Ledger,
+      board: { of: () => ({}) } as unknown as ProgressBoard,
+      ownerId: 'alice' as OwnerId,
+      upload: undefined,
+      position: new Ready(),
+      transport: peer,
+      heartbeatMs: 60_000,
+      onError: (error) => {
+        throw error
+      },
+    })
+    await vi.waitFor(() => expect(peer.bufferedBytes).toBeGreaterThan(64 * 1024))
+    for (let tick = 0; tick < 1000; tick++) {
+      reader.tick(`upload ${tick % 100}`, 5000)
+      reader.step(`upload ${tick % 100}`, 'scan')
+      reader.catchUp()
+    }
+    while (peer.take()) await new Promise(setImmediate)
+    const ids = peer.taken.flatMap(({ id }) => (id === undefined ? [] : [id]))
+    expect(ids).toEqual(Array.from({ length: EVENTS }, (_, i) => i + 1))
+    expect(peer.taken.filter((message) => message.event === 'step')).toEqual([])
+    expect(peer.mostBuffered).toBeLessThan(128 * 1024)
+
+    // It has caught up, and is told again.
+    reader.tick('upload 1', 5000)
+    await vi.waitFor(() => {
+      peer.take()
+      expect(peer.taken.at(-1)?.event).toBe('progress')
+    })
+    reader.end('over')
+  })
+})

@@ -1,0 +1,191 @@
+import type { Ledger } from '../../ledger/database.ts'
+import type { EventRow } from '../../ledger/events.ts'
+import type { OwnerId, UploadId } from '../../ledger/ids.ts'
+import type { EventType } from '../../ledger/schema.ts'
+import { findUpload, type UploadRow } from '../../ledger/uploads.ts'
+import { KnownUploads } from './known-uploads.ts'
+import type { Position } from './positions.ts'
+import type { ProgressBoard } from './progress-board.ts'
+import type { StreamEnd, Transport } from './transport.ts'
+
+export type EventReaderOptions = {
+  db: Ledger
+  board: ProgressBoard
+  ownerId: OwnerId
+  /** The one upload that is followed; undefined for all of the owner's. */
+  upload: UploadRow | undefined
+  position: Position
+  transport: Transport
+  /** Between signs of life; also how late a state change can be when its notification was lost. */
+  heartbeatMs: number
+  onError: (error: unknown) => void
+}
+
+type Subject = Pick<UploadRow, 'offset' | 'size' | 'state'> & { id: string }
+
+/** Nothing follows these in the life of an upload. */
+export const FINAL: ReadonlySet<EventType> = new Set<EventType>([
+  'upload.terminated',
+  'upload.expired',
+  'upload.rejected',
+  'media.ready',
+  'media.failed',
+  'media.deleted',
+])
+
+const PROGRESS_MS = 500
+/** A reader this far behind is told nothing until it has caught up; state changes wait in the ledger. */
+const MAX_BUFFERED_BYTES = 64 * 1024
+/** State changes read at a time: with the above, all that a slow reader costs. */
+const PAGE = 100
+
+/**
+ * What one reader is told, however it is reached. State changes are rows of the ledger, sent with their id in the
+ * order of its position; notifications only say when to look. Progress comes and goes: at most twice a second for an
+ * upload, and once more before the state change that ends it.
+ */
+export class EventReader {
+  readonly #options: EventReaderOptions
+  readonly #heartbeat: NodeJS.Timeout
+  readonly #uploads = new KnownUploads()
+  /** Uploads that have moved since progress was sent. */
+  readonly #moved = new Map<string, Subject>()
+  #progressTimer: NodeJS.Timeout | undefined
+  #progressSentAt = Number.NEGATIVE_INFINITY
+  #hasNews = false
+  /** Looks follow one another, so that no event is sent twice or out of order. */
+  #isReading = false
+  #ended = false
+
+  constructor(options: EventReaderOptions) {
+    this.#options = options
+    const { transport, upload, heartbeatMs } = options
+    transport.onClosed(() => this.#stop())
+    transport.onRoom(() => {
+      if (this.#hasNews) this.catchUp()
+    })
+    this.#heartbeat = setInterval(() => {
+      transport.beat()
+      this.catchUp()
+    }, heartbeatMs)
+    if (upload) {
+      this.#uploads.note(upload.id, upload.state === 'open' ? 'under-way' : 'settled')
+      this.#move(upload)
+    }
+    this.catchUp()
+  }
+
+  /** Sends the state changes that the ledger has and this reader has not had. */
+  catchUp(): void {
+    this.#hasNews = true
+    if (!this.#isReading) void this.#readAll()
+  }
+
+  step(uploadId: string, step: string): void {
+    if (this.#hasRoom()) this.#options.transport.send({ event: 'step', data: { uploadId, step } })
+  }
+
+  /** An upload was heard of on the bus. */
+  tick(id: string, size: number | null): void {
+    const known = this.#uploads.of(id)
+    // Of bytes that were on their way for longer than the news that all have arrived.
+    if (known === 'settled') return
+    // The creation of an upload is not announced by itself.
+    if (known === undefined) {
+      this.#uploads.note(id, 'under-way')
+      this.catchUp()
+    }
+    this.#move({ id, offset: this.#options.upload?.offset ?? 0, size, state: 'open' })
+  }
+
+  end(why: StreamEnd): void {
+    if (this.#ended) return
+    this.#stop()
+    this.#options.transport.end(why)
+  }
+
+  #stop(): void {
+    this.#ended = true
+    clearInterval(this.#heartbeat)
+    clearTimeout(this.#progressTimer)
+  }
+
+  async #readAll(): Promise<void> {
+    this.#isReading = true
+    try {
+      while (this.#hasNews && this.#hasRoom()) {
+        this.#hasNews = false
+        const events = await this.#options.position.next(PAGE)
+        await this.#sendAll(events)
+        if (events.length === PAGE) this.#hasNews = true
+      }
+    } catch (error) {
+      // The next heartbeat looks again.
+      this.#options.onError(error)
+    } finally {
+      this.#isReading = false
+    }
+  }
+
+  async #sendAll(events: readonly EventRow[]): Promise<void> {
+    const { position, transport, upload } = this.#options
+    const received = await this.#received(events)
+    for (const event of events) {
+      if (this.#ended) return
+      const row = received.get(event.id)
+      if (row) this.#sendProgress(row)
+      if (event.type !== 'upload.created') this.#moved.delete(event.upload_id)
+      this.#uploads.note(event.upload_id, event.type === 'upload.created' ? 'under-way' : 'settled')
+      position.passed(event.id)
+      transport.send({ event: 'state', id: event.id, data: stateView(event) })
+    }
+    if (upload && events.some((event) => FINAL.has(event.type))) this.end('over')
+  }
+
+  /** The uploads that were received, by the id of the event that says so. */
+  async #received(events: readonly EventRow[]): Promise<Map<number, UploadRow>> {
+    const { db, ownerId } = this.#options
+    const rows = new Map<number, UploadRow>()
+    const received = events.filter(({ type }) => type === 'upload.received')
+    await Promise.all(
+      received.map(async (event) => {
+        const row = await findUpload(db, ownerId, event.upload_id as UploadId)
+        if (row) rows.set(event.id, row)
+      }),
+    )
+    return rows
+  }
+
+  /** Sends progress now, or when half a second has passed since the last time. */
+  #move(subject: Subject): void {
+    if (this.#ended) return
+    this.#moved.set(subject.id, subject)
+    if (this.#progressTimer) return
+    const waitMs = Math.max(0, this.#progressSentAt + PROGRESS_MS - performance.now())
+    this.#progressTimer = setTimeout(() => {
+      this.#progressTimer = undefined
+      this.#progressSentAt = performance.now()
+      for (const moved of this.#moved.values()) if (this.#hasRoom()) this.#sendProgress(moved)
+      this.#moved.clear()
+    }, waitMs)
+  }
+
+  #sendProgress(subject: Subject): void {
+    const data = { uploadId: subject.id, ...this.#options.board.of(subject) }
+    this.#options.transport.send({ event: 'progress', data })
+  }
+
+  #hasRoom(): boolean {
+    return !this.#ended && this.#options.transport.bufferedBytes < MAX_BUFFERED_BYTES
+  }
+}
+
+function stateView(event: EventRow) {
+  return {
+    type: event.type,
+    uploadId: event.upload_id,
+    mediaId: event.media_id,
+    at: event.created_at.toISOString(),
+    ...event.data,
+  }
+}

@@ -1,0 +1,28 @@
+import type { EventReader } from './event-reader.ts'
+
+/** Readers by what they follow. */
+export class Readers {
+  readonly #readers = new Map<string, Set<EventReader>>()
+
+  get isEmpty(): boolean {
+    return this.#readers.size === 0
+  }
+
+  of(key: string): Iterable<EventReader> {
+    return this.#readers.get(key) ?? []
+  }
+
+  *all(): Iterable<EventReader> {
+    for (const readers of this.#readers.values()) yield* readers
+  }
+
+  /** Returns the function that takes the reader out again. */
+  add(key: string, reader: EventReader): () => void {
+    const readers = this.#readers.get(key) ?? new Set()
+    this.#readers.set(key, readers.add(reader))
+    return () => {
+      readers.delete(reader)
+      if (readers.size === 0 && this.#readers.get(key) === readers) this.#readers.delete(key)
+    }
+  }
+}

@@ -1,0 +1,47 @@
+import type { Response } from 'express'
+import type { StreamMessage, Transport } from './transport.ts'
+
+/** Above this a sign of life is not needed: bytes are waiting, and a reader that never takes them is closed for it. */
+const ENOUGH_BYTES = 16 * 1024
+
+/** Server-sent events (HTML Standard § 9.2) as the body of a response. */
+export class SseTransport implements Transport {
+  readonly #response: Response
+
+  /** Answers 200; the response is a stream from here on. */
+  constructor(response: Response) {
+    this.#response = response
+    response.status(200).set({
+      'Content-Type': 'text/event-stream',
+      'Cache-Control': 'no-store',
+      // nginx would otherwise collect the stream.
+      'X-Accel-Buffering': 'no',
+    })
+    response.flushHeaders()
+  }
+
+  get bufferedBytes(): number {
+    return this.#response.writableLength
+  }
+
+  send({ event, id, data }: StreamMessage): void {
+    const idLine = id === undefined ? '' : `id: ${id}\n`
+    this.#response.write(`event: ${event}\n${idLine}data: ${JSON.stringify(data)}\n\n`)
+  }
+
+  beat(): void {
+    if (this.bufferedBytes < ENOUGH_BYTES) this.#response.write(': still here\n\n')
+  }
+
+  end(): void {
+    this.#response.end()
+  }
+
+  onRoom(listener: () => void): void {
+    this.#response.on('drain', listener)
+  }
+
+  onClosed(listener: () => void): void {
+    this.#response.once('close', listener)
+  }
+}

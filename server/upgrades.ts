@@ -1,0 +1,80 @@
+import { type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { Problem } from './errors.ts'
+import { answerMalformed } from './malformed.ts'
+
+type Waiting = { socket: Socket; head: Buffer; response: ServerResponse }
+
+/** Requests whose connections could become WebSockets. */
+const waiting = new WeakMap<IncomingMessage, Waiting>()
+
+/** A client has nothing to say on a stream. */
+const MAX_MESSAGE_BYTES = 1024
+/** How long a peer has for its half of a close, before the connection is cut. */
+const CLOSE_MS = 1000
+
+const sockets = new WebSocketServer({
+  noServer: true,
+  clientTracking: false,
+  perMessageDeflate: false,
+  maxPayload: MAX_MESSAGE_BYTES,
+  ...{ closeTimeout: CLOSE_MS },
+})
+
+/**
+ * Whether node should take a request out of HTTP: for a WebSocket only. Any other `Upgrade`, such as to HTTP/2, may be
+ * ignored (RFC 9110 § 7.8) and is.
+ */
+export const isUpgrade = ({ method, headers }: IncomingMessage): boolean =>
+  method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket'
+
+/**
+ * Lets `app` decide about upgrades as about any other request: its route calls `acceptWebSocket`, or else what it
+ * answers is sent and the connection closed.
+ */
+export function answerUpgrades(server: Server, app: RequestListener): void {
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    // Nobody else listens any more, and a connection that breaks would end the process.
+    socket.on('error', () => socket.destroy())
+    // Before 24.9 node takes out every upgrade, and the body of one that is no GET would be read by nobody.
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return answerMalformed(new Error('not to be upgraded'), socket)
+    const response = new ServerResponse(request)
+    response.shouldKeepAlive = false
+    response.assignSocket(socket)
+    response.once('finish', () => {
+      response.detachSocket(socket)
+      socket.destroySoon()
+    })
+    if (isUpgrade(request)) waiting.set(request, { socket, head, response })
+    app(request, response)
+  })
+}
+
+/**
+ * Checks that a request asks for a WebSocket (RFC 6455 § 4.2.1), and returns the function that makes its connection
+ * one; that returns nothing where the client has left. Fails with `upgrade-required` or `invalid-request`.
+ */
+export function acceptWebSocket(request: IncomingMessage): () => WebSocket | undefined {
+  const upgrade = waiting.get(request)
+  if (!upgrade || request.headers['sec-websocket-version'] !== '13') {
+    throw new Problem('upgrade-required', 'This is a WebSocket of version 13, and nothing else.', {
+      headers: { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' },
+    })
+  }
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(request.headers['sec-websocket-key'] ?? '')) {
+    throw new Problem('invalid-request', 'Sec-WebSocket-Key is missing or malformed.')
+  }
+  return function accept() {
+    const { socket, head, response } = upgrade
+    if (socket.destroyed || !socket.writable) return undefined
+    waiting.delete(request)
+    response.detachSocket(socket)
+    let accepted: WebSocket | undefined
+    sockets.handleUpgrade(request, socket, head, (opened) => {
+      accepted = opened
+    })
+    return accepted
+  }
+}
