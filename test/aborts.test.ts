@@ -12,7 +12,7 @@ import { asMp4 } from './support/sample-bytes.ts'
 import { beginPatch, type SlowPatch } from './support/slow-patch.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
-import { leftIn, renditionsOfVideo } from './support/stored.ts'
+import { leftIn, renditionsOfNarrowVideo } from './support/stored.ts'
 import { createId, head, patch, terminate } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
 
@@ -85,7 +85,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
       expect((await landfall.stored.bytes(`uploads/${id}`)).equals(file)).toBe(true)
       await expect
         .poll(() => leftOf(id, media.id), { timeout: GONE_MS })
-        .toEqual([...renditionsOfVideo(media.id), `uploads/${id}`])
+        .toEqual([...renditionsOfNarrowVideo(media.id), `uploads/${id}`])
       ready.push(media.id)
     }
 
@@ -185,7 +185,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
         expect(media).toMatchObject({ status: 'ready', sha256: sha256Of(file) })
         await expect
           .poll(() => leftIn(stored), { timeout: GONE_MS })
-          .toEqual([...renditionsOfVideo(media.id), `uploads/${id}`])
+          .toEqual([...renditionsOfNarrowVideo(media.id), `uploads/${id}`])
       } finally {
         await stop()
       }

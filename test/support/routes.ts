@@ -18,8 +18,10 @@ export const uploadRoutes = (id: string = newUploadId()): Route[] => [
     body: 'bytes',
   },
   { method: 'DELETE', path: `/files/${id}`, headers: TUS },
+  { method: 'GET', path: `/files/${id}` },
   { method: 'GET', path: `/api/v1/uploads/${id}` },
   { method: 'GET', path: `/api/v1/uploads/${id}/events` },
+  { method: 'GET', path: `/api/v1/uploads/${id}/ws` },
 ]
 
 /** Routes that name a media. */
@@ -30,6 +32,7 @@ export const mediaRoutes = (id: string = newMediaId()): Route[] => [
   { method: 'GET', path: `/api/v1/media/${id}/storyboard` },
   { method: 'GET', path: `/api/v1/media/${id}/storyboard.vtt` },
   { method: 'GET', path: `/api/v1/media/${id}/waveform` },
+  { method: 'POST', path: `/api/v1/media/${id}/process` },
   { method: 'DELETE', path: `/api/v1/media/${id}` },
 ]
 
@@ -40,6 +43,12 @@ export const ownRoutes = (): Route[] => [
   { method: 'GET', path: '/api/v1/media' },
   { method: 'GET', path: '/api/v1/formats' },
   { method: 'GET', path: '/api/v1/quota' },
+  { method: 'GET', path: '/api/v1/events' },
+  { method: 'GET', path: '/api/v1/events/ws' },
+  { method: 'POST', path: '/api/v1/events/tickets' },
+  { method: 'GET', path: '/api/v1/webhooks/deliveries' },
+  { method: 'GET', path: `/api/v1/webhooks/deliveries/${newMediaId()}` },
+  { method: 'POST', path: `/api/v1/webhooks/deliveries/${newMediaId()}/replay` },
   { method: 'GET', path: '/api/v1/no-such-route' },
 ]
 

@@ -44,6 +44,10 @@ const OF_A_VIDEO = [
 export const renditionsOfVideo = (mediaId: string): string[] =>
   OF_A_VIDEO.map((name) => `renditions/${mediaId}/${name}`)
 
+/** The same of one that is no wider than the second thumbnail, and so has only one. */
+export const renditionsOfNarrowVideo = (mediaId: string): string[] =>
+  renditionsOfVideo(mediaId).filter((key) => !key.includes('thumbnail-2'))
+
 /** Of a server that stores below its data directory. */
 export function storedOnDisk(dataDirectory: string): Stored {
   const directory = join(dataDirectory, 'objects')
