@@ -1,5 +1,6 @@
 import type { Ledger } from '../../ledger/database.ts'
 import { type MediaRow, mediaForJob } from '../../ledger/media.ts'
+import { mediaFacts } from '../../ledger/media-facts.ts'
 import { type TakenDelivery, uploadForDelivery } from '../../ledger/webhooks.ts'
 
 /** What a receiver gets, as Standard Webhooks has it. */
@@ -36,31 +37,13 @@ async function uploadData(db: Ledger, { type, upload_id, media_id, reason }: Tak
   }
 }
 
+/** What the media has become since is told by events of its own. */
 function mediaData({ type, reason }: TakenDelivery, media: MediaRow) {
+  const facts = mediaFacts(media)
   return {
-    id: media.id,
-    uploadId: media.upload_id,
-    ownerId: media.owner_id,
-    filename: media.filename,
-    contentType: media.content_type,
-    kind: media.kind,
-    size: media.size,
-    sha256: media.sha256,
-    status: type.startsWith('media.') ? type.slice('media.'.length) : media.status,
-    reason: reason ?? (type === 'media.deleted' ? media.reason : null),
-    durationSeconds: media.duration_seconds,
-    width: media.width,
-    height: media.height,
-    fps: media.fps,
-    videoCodec: media.video_codec,
-    audioCodec: media.audio_codec,
-    hasAudio: media.has_audio,
-    bitrate: media.bitrate,
-    quality: media.quality,
-    attachedTo: media.attached_type === null ? null : { type: media.attached_type, id: media.attached_id },
-    analysis: media.analysis,
-    createdAt: media.created_at.toISOString(),
-    readyAt: media.ready_at?.toISOString() ?? null,
-    deletedAt: type === 'media.deleted' ? (media.deleted_at?.toISOString() ?? null) : null,
+    ...facts,
+    status: type.startsWith('media.') ? type.slice('media.'.length) : facts.status,
+    reason: reason ?? (type === 'media.deleted' ? facts.reason : null),
+    deletedAt: type === 'media.deleted' ? facts.deletedAt : null,
   }
 }

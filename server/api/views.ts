@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { OwnMediaRow } from '../../ledger/media.ts'
+import { mediaFacts } from '../../ledger/media-facts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { pathBelowPrefix, type RenditionKind } from '../../storage/keys.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
@@ -37,42 +38,12 @@ export function mediaView(
   const has = (kind: RenditionKind) => isReady && media.renditions.includes(kind)
   const link = (target: LinkTarget) => publicUrl + links.sign(media.id, target)
   return {
-    id: media.id,
-    uploadId: media.upload_id,
-    ownerId: media.owner_id,
-    filename: media.filename,
-    contentType: media.content_type,
-    kind: media.kind,
-    size: media.size,
-    sha256: media.sha256,
-    status: media.status,
-    reason: media.reason,
-    durationSeconds: media.duration_seconds,
-    width: media.width,
-    height: media.height,
-    fps: media.fps,
-    videoCodec: media.video_codec,
-    audioCodec: media.audio_codec,
-    hasAudio: media.has_audio,
-    bitrate: media.bitrate,
-    quality: media.quality,
-    rotation: media.rotation,
-    isHdr: media.is_hdr,
-    videoStreams: media.video_streams,
-    audioStreams: media.audio_streams,
-    captions: media.captions,
-    scanStatus: media.scan_status,
-    thumbhash: media.thumbhash,
+    ...mediaFacts(media),
     thumbnailUrl: has('thumbnail') ? link('thumbnail') : null,
     storyboardUrl: has('storyboard-cues') ? link('storyboard.vtt') : null,
     waveformUrl: has('waveform') ? link('waveform') : null,
     contentUrl: isReady ? link('content') : null,
     cdnUrl: isReady ? cdnUrl(media, cdn) : null,
-    attachedTo: media.attached_type === null ? null : { type: media.attached_type, id: media.attached_id },
-    analysis: media.analysis,
-    createdAt: media.created_at.toISOString(),
-    readyAt: media.ready_at?.toISOString() ?? null,
-    deletedAt: media.deleted_at?.toISOString() ?? null,
   }
 }
 

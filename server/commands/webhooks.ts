@@ -1,52 +1,30 @@
 import { Bus } from '../../ledger/bus.ts'
-import { openDatabase } from '../../ledger/database.ts'
+import type { Ledger } from '../../ledger/database.ts'
 import { enableEndpoint } from '../../ledger/webhook-endpoints.ts'
 import { EVERYBODY, listDeliveries, replayDelivery } from '../../ledger/webhook-history.ts'
-import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
-import { createLog } from '../log.ts'
-import { Releasers } from '../releasers.ts'
+import { type Config, ConfigError, type Environment } from '../config.ts'
+import { withLedger } from './with-ledger.ts'
 
 const LISTED = 100
 
 /** Lists the last deliveries of all owners, sends one again, or uses an endpoint again that has answered 410. */
 export async function webhooks(env: Environment, args: readonly string[]): Promise<number> {
-  const config = parseConfig(env, { auth: false })
-  const { DATABASE_URL: connectionString } = config
-  if (connectionString === undefined) {
-    throw new ConfigError([
-      'DATABASE_URL: "" is not accepted; webhooks takes the database of the server it works for',
-    ])
-  }
   const [action, id, ...rest] = args
   const isCalledRightly = (action === 'replay') === (id !== undefined) && rest.length === 0
   if (!isCalledRightly || (action !== 'list' && action !== 'replay' && action !== 'enable')) {
     process.stderr.write('landfall: webhooks takes list, replay ID or enable\n')
     return 2
   }
-  const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-webhooks' })
-  const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
-  const releasers = new Releasers()
-  try {
-    const db = openDatabase({
-      connectionString,
-      maxConnections: 2,
-      applicationName: 'landfall-webhooks',
-      onPoolError: onError,
-    })
-    releasers.add('database', () => db.destroy())
+  return await withLedger(env, 'webhooks', async ({ config, db, connectionString, onError, releasers }) => {
     if (action === 'enable') return await enable(db, config)
     if (id === undefined) return await list(db)
     const bus = await Bus.open({ connectionString, db, onError })
     releasers.add('bus', () => bus.close())
     return await replay(db, bus, id)
-  } finally {
-    await releasers.releaseAll(log)
-  }
+  })
 }
 
-type Database = ReturnType<typeof openDatabase>
-
-async function list(db: Database): Promise<number> {
+async function list(db: Ledger): Promise<number> {
   for (const delivery of await listDeliveries(db, { whose: EVERYBODY, limit: LISTED })) {
     const { id, status, attempts, type, upload_id, last_error, created_at } = delivery
     const fields = [created_at.toISOString(), id, status, attempts, type, upload_id, last_error ?? '']
@@ -55,7 +33,7 @@ async function list(db: Database): Promise<number> {
   return 0
 }
 
-async function replay(db: Database, bus: Bus, id: string): Promise<number> {
+async function replay(db: Ledger, bus: Bus, id: string): Promise<number> {
   const result = await replayDelivery(db, EVERYBODY, id)
   switch (result.kind) {
     case 'unknown':
@@ -71,7 +49,7 @@ async function replay(db: Database, bus: Bus, id: string): Promise<number> {
   }
 }
 
-async function enable(db: Database, { WEBHOOK_URL: url }: Config): Promise<number> {
+async function enable(db: Ledger, { WEBHOOK_URL: url }: Config): Promise<number> {
   if (url === undefined) {
     throw new ConfigError([
       'WEBHOOK_URL: "" is not accepted; webhooks enable takes the address that answered 410',
