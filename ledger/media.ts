@@ -2,7 +2,7 @@ import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { enqueueUnpublishing } from './removal.ts'
-import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
+import type { EventType, MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
 import type { Enqueue, UploadRow } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
@@ -184,19 +184,37 @@ export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): P
 /**
  * Records a rendition whose bytes are stored, unless the media has ended meanwhile: then the caller
  * has to remove the bytes again (returns false). A media that another worker has made ready has not
- * ended: the bytes under this key are the ones it serves.
+ * ended: the bytes under this key are the ones it serves. `event` is written where there was none of this kind.
  */
-export async function recordRendition(db: Ledger, rendition: RenditionRow): Promise<boolean> {
+export async function recordRendition(
+  db: Ledger,
+  rendition: RenditionRow,
+  event?: EventType,
+): Promise<boolean> {
   const { rows } = await sql`
-    insert into landfall.renditions (media_id, kind, storage_key, content_type, width, height, size)
-    select id, ${rendition.kind}, ${rendition.storage_key}, ${rendition.content_type},
-           ${rendition.width}::integer, ${rendition.height}::integer, ${rendition.size}::bigint
-      from landfall.media where id = ${rendition.media_id} and status in ('processing', 'ready') for update
-    on conflict (media_id, kind) do update set
-      storage_key = excluded.storage_key, content_type = excluded.content_type,
-      width = excluded.width, height = excluded.height, size = excluded.size
-    returning media_id`.execute(db)
+    with recorded as (
+      insert into landfall.renditions (media_id, kind, storage_key, content_type, width, height, size)
+      select id, ${rendition.kind}, ${rendition.storage_key}, ${rendition.content_type},
+             ${rendition.width}::integer, ${rendition.height}::integer, ${rendition.size}::bigint
+        from landfall.media where id = ${rendition.media_id} and status in ('processing', 'ready') for update
+      on conflict (media_id, kind) do update set
+        storage_key = excluded.storage_key, content_type = excluded.content_type,
+        width = excluded.width, height = excluded.height, size = excluded.size
+      -- An updated row has been locked by its update, a new one by nobody.
+      returning media_id, xmax = 0 as is_new
+    ), logged as (
+      insert into landfall.events (type, upload_id, media_id, owner_id)
+      select ${event ?? null}::text, m.upload_id, m.id, m.owner_id
+        from recorded r join landfall.media m on m.id = r.media_id
+       where r.is_new and ${event ?? null}::text is not null
+    )
+    select media_id from recorded`.execute(db)
   return rows.length > 0
+}
+
+/** Forgets a rendition that is to be replaced or is one too many. */
+export async function dropRendition(db: Ledger, mediaId: MediaId, kind: string): Promise<void> {
+  await db.deleteFrom('renditions').where('media_id', '=', mediaId).where('kind', '=', kind).execute()
 }
 
 /** `processing` → `ready`, with its event. Returns false when the media had already ended. */

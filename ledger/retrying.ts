@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Ledger } from './database.ts'
+import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import type { MediaStatus } from './schema.ts'
 import type { DueMedia, Enqueue } from './uploads.ts'
@@ -41,6 +41,7 @@ export async function retryMedia(
         await sql`update landfall.media set status = 'processing', reason = null where id = ${media.id}`.execute(
           trx,
         )
+        await askAgain(trx, media.id)
         break
       case 'ready':
         await trx
@@ -48,6 +49,7 @@ export async function retryMedia(
           .where('media_id', '=', media.id)
           .where('step', 'not in', LASTING_STEPS)
           .execute()
+        await askAgain(trx, media.id)
         break
       default:
         return { kind: 'over', status: row.status }
@@ -55,6 +57,17 @@ export async function retryMedia(
     await enqueue(trx, [{ id: media.id, size: row.size }])
     return queued
   })
+}
+
+/** An analysis that came to nothing is asked for anew. */
+async function askAgain(trx: LedgerTransaction, id: MediaId): Promise<void> {
+  await sql`
+    with failed as (
+      update landfall.media set analysis = null where id = ${id} and analysis ->> 'status' = 'failed' returning id
+    )
+    delete from landfall.processing_steps s using failed f where s.media_id = f.id and s.step = 'analysis'`.execute(
+    trx,
+  )
 }
 
 /** Media that failed for reasons of ours, oldest first. */

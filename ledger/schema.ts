@@ -19,6 +19,25 @@ export type EventType =
   | 'media.failed'
   | 'media.deleted'
   | 'analysis.finished'
+  | 'hls.finished'
+
+/** What an outside engine was asked and has found out about a media. */
+export type Analysis = {
+  /** The engine's own; null until it has answered. */
+  id: string | null
+  /** `requested`: it has not answered yet. `pending`: it is at it. */
+  status: 'requested' | 'pending' | 'finished' | 'failed'
+  result: unknown
+  /** From 0 to 1. */
+  confidence: number | null
+  verdict: 'accept' | 'reject' | null
+  estimatedSeconds: number | null
+  /** Where people see the result. */
+  url: string | null
+  /** ISO 8601. */
+  requestedAt: string
+  finishedAt: string | null
+}
 
 /** A value the database fills in and no statement sets. */
 type Timestamp = ColumnType<Date, Date | undefined, Date>
@@ -142,7 +161,9 @@ export interface MediaTable {
   storage_key: string
   /** Of the object, once all of its bytes were checked to be there; null where the storage has none. */
   etag: string | null
-  analysis: JSONColumnType<Record<string, unknown>> | null
+  analysis: JSONColumnType<Analysis> | null
+  /** When the engine's time is over; null where nothing is waited for. */
+  analysis_due_at: ColumnType<Date | null, never, Date | null>
   /** A tiny placeholder for its picture, base64. */
   thumbhash: string | null
   /** Degrees clockwise by which the picture is turned to be shown. */

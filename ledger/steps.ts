@@ -16,6 +16,21 @@ export async function stepsDone(db: Ledger, mediaId: MediaId): Promise<Map<strin
   return new Map(rows.map((row) => [row.step, row.detail ?? {}]))
 }
 
+/** The attempt at a step of this media that began last. */
+export async function lastAttempt(
+  db: Ledger,
+  mediaId: MediaId,
+): Promise<{ step: string; status: StepStatus; attempt: number; detail: StepDetail | null } | undefined> {
+  return await db
+    .selectFrom('processing_steps')
+    .select(['step', 'status', 'attempt', 'detail'])
+    .where('media_id', '=', mediaId)
+    .where('status', '<>', 'done')
+    .orderBy('started_at', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+}
+
 /**
  * Records that a step begins; returns the number of this attempt, from 1. Two workers that begin at the
  * same time get a number each: the one that comes second asks again.
@@ -55,7 +70,12 @@ export async function endStep(
     }
     await trx
       .updateTable('processing_steps')
-      .set({ status: outcome.status, detail: JSON.stringify(outcome.detail), finished_at: new Date() })
+      .set({
+        status: outcome.status,
+        detail: JSON.stringify(outcome.detail),
+        // By the clock that said when it began.
+        finished_at: sql<Date>`clock_timestamp()`,
+      })
       .where((is) => is.and(row))
       .execute()
   })

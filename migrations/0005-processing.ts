@@ -63,9 +63,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       end $$`,
     `create trigger enqueue_webhooks after insert on landfall.events for each row
       when (new.type in ('upload.received', 'upload.terminated', 'upload.expired', 'upload.rejected', 'media.ready',
-                         'media.rejected', 'media.failed', 'media.deleted', 'analysis.finished'))
+                         'media.rejected', 'media.failed', 'media.deleted', 'analysis.finished',
+                         'hls.finished'))
       execute function landfall.enqueue_webhooks()`,
     `create index events_by_owner on landfall.events (owner_id, id)`,
+    // What operators watch: what failed and waits for them, and what the steps have taken lately.
+    `create index media_failed on landfall.media (created_at) where status = 'failed'`,
+    `create index processing_steps_finished on landfall.processing_steps (finished_at) where finished_at is not null`,
     // For those that cannot send headers, such as EventSource: good for a minute.
     `create table landfall.stream_tickets (
       token_hash bytea primary key,
@@ -81,7 +85,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       add column video_streams integer,
       add column audio_streams integer,
       add column captions text[],
-      add column scan_status text check (scan_status in ('clean', 'unscanned', 'off'))`,
+      add column scan_status text check (scan_status in ('clean', 'unscanned', 'off')),
+      -- While an answer of the engine that analyses it is waited for.
+      add column analysis_due_at timestamptz`,
+    `create index media_awaiting_analysis on landfall.media (analysis_due_at) where analysis_due_at is not null`,
   ]
   for (const statement of statements) await sql.raw(statement).execute(db)
 }

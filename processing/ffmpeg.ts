@@ -1,5 +1,6 @@
 import { ExecaError, execa } from 'execa'
 import { ChildGroups } from './child-limits.ts'
+import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
 import { RECONNECT_SECONDS, readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
 import { Waiting } from './verdict.ts'
 
@@ -68,11 +69,17 @@ const MAX_DECODE_MS = 14 * 60_000
 const QUICK_KEY_FRAMES = 300
 const QUICK_SOUND_SECONDS = 60
 const MAX_TALK_BYTES = 4 * 1024 * 1024
+/** Slow machines that have other things to do take so many times as long as the video lasts, and this much more. */
+const HLS_SLOWNESS = 20
+const HLS_MS = 10 * 60_000
+const MAX_HLS_MS = 6 * 3_600_000
 /** No single buffer of a sound file comes near. */
 const MAX_ALLOCATION_BYTES = 512 * 1024 * 1024
 const VERSION_TIMEOUT_MS = 10_000
 /** Where an index says which frames these are, the others are not even read. */
 const KEY_FRAMES_ONLY = ['-discard', 'nokey', '-skip_frame', 'nokey']
+/** On a machine of many cores each of dozens of threads would claim 64 MB of address space for itself. */
+const FEW_ARENAS = { MALLOC_ARENA_MAX: '4' }
 const RAW_PIXELS = ['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1']
 
 /**
@@ -212,6 +219,23 @@ export class Ffmpeg {
   }
 
   /**
+   * Encodes the first video, and the first sound where there is one, for HLS: into a file and its playlist for each
+   * rendition. Fails like `probe`, and with `ToolFailed` when it takes too long.
+   */
+  async hls(run: ToolRun & HlsEncoding): Promise<void> {
+    await this.#run(
+      this.#options.ffmpegPath,
+      ['-nostdin', ...inputArgs(run), '-threads', String(HLS_THREADS), '-i', run.input, ...hlsArguments(run)],
+      run,
+      {
+        timeout: Math.min(HLS_MS + Math.ceil(run.seconds * 1000 * HLS_SLOWNESS), MAX_HLS_MS),
+        maxBuffer: MAX_TALK_BYTES,
+        env: FEW_ARENAS,
+      },
+    )
+  }
+
+  /**
    * Decodes the first sound to signed bytes of one channel, and hands them over as they come. Fails like
    * `probe`.
    */
@@ -244,7 +268,7 @@ export class Ffmpeg {
     program: string,
     args: string[],
     { input, signal }: ToolRun,
-    limits: { timeout: number; maxBuffer: number; stdout?: Swallowed },
+    limits: { timeout: number; maxBuffer: number; stdout?: Swallowed; env?: typeof FEW_ARENAS },
   ) {
     const read = (stderr: unknown): ToolReport => {
       const said = stderr instanceof Uint8Array ? Buffer.from(stderr).toString('utf8') : ''

@@ -1,11 +1,15 @@
 import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { failMedia, type MediaRow, mediaForJob, recordFacts, rejectMedia } from '../ledger/media.ts'
+import type { Reason } from '../ledger/schema.ts'
 import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
 import { type Objects, StorageAway, StorageFull } from '../storage/objects.ts'
 import { Undelivered } from './ffmpeg.ts'
+import type { Lanes } from './lanes.ts'
 import { BYTES_LOST, isLoss } from './loss.ts'
-import { type Step, type Tools, whyNot } from './step.ts'
+import type { JobKind } from './queues.ts'
+import { type Step, type StepResult, type Tools, whyNot } from './step.ts'
+import { analysis } from './steps/analysis.ts'
 import { assemble } from './steps/assemble.ts'
 import { audio } from './steps/audio.ts'
 import { deepCheck } from './steps/deep-check.ts'
@@ -17,14 +21,15 @@ import { publish } from './steps/publish.ts'
 import { scan } from './steps/scan.ts'
 import { storyboard } from './steps/storyboard.ts'
 import { thumbnail } from './steps/thumbnail.ts'
-import { Rejected, Waiting } from './verdict.ts'
+import { GivenUp, Rejected, Waiting } from './verdict.ts'
 
-/** In this order. A step says itself which media it is for and what it makes of them. */
+/** Every step there is. Each says itself what it builds on, which media it is for and what it makes of them. */
 export const STEPS: readonly Step[] = [
   assemble,
   identify,
   scan,
   probe,
+  analysis,
   deepCheck,
   thumbnail,
   storyboard,
@@ -36,63 +41,143 @@ export const STEPS: readonly Step[] = [
 
 export type PipelineOptions = {
   tools: Tools
+  lanes: Lanes
   /** Tells listeners which step an upload's file is in. */
   onStep: (uploadId: UploadId, step: string) => void
   enqueueRemoval: Enqueue<UploadId>
+  /** Has steps done that are of another kind of job. Asked twice, it may do so twice. */
+  handOver: (kind: JobKind, media: MediaRow) => Promise<void>
 }
 
+export type ProcessingTask = { id: MediaId; kind: JobKind; signal: AbortSignal }
+
 /**
- * Takes a media through the steps that it does not have behind it. Running it again changes nothing; a
- * media that has ended is left alone. A verdict against the file ends it as `rejected`, the loss of its bytes
- * as `failed`; other errors are thrown, for the queue to try again.
+ * Takes a media through the steps of a kind of job that it does not have behind it, side by side where one does not
+ * build on the other. Running it again changes nothing; a media that has ended is left alone. A verdict against
+ * the file ends it as `rejected`, and what no attempt changes, such as the loss of its bytes, as `failed`; other
+ * errors are thrown, for the queue to try again, when all that can be done without the failed step is done.
  */
-export async function processMedia(
-  options: PipelineOptions,
-  id: MediaId,
-  signal: AbortSignal,
-): Promise<void> {
-  const { tools, onStep } = options
-  const { db } = tools
-  const done = await stepsDone(db, id)
-  for (const step of STEPS) {
-    if (done.has(step.name)) continue
-    signal.throwIfAborted()
+export async function processMedia(options: PipelineOptions, task: ProcessingTask): Promise<void> {
+  const done = new Set((await stepsDone(options.tools.db, task.id)).keys())
+  await new Run(options, task, done).finish()
+}
+
+/** One job at one media. */
+class Run {
+  readonly #options: PipelineOptions
+  readonly #task: ProcessingTask
+  readonly #done: Set<string>
+  readonly #begun: Set<string>
+  readonly #running = new Set<Promise<void>>()
+  readonly #failures: unknown[] = []
+  /** Ends what runs beside a verdict. */
+  readonly #verdict = new AbortController()
+  readonly #signal: AbortSignal
+  #isOver = false
+
+  constructor(options: PipelineOptions, task: ProcessingTask, done: Set<string>) {
+    this.#options = options
+    this.#task = task
+    this.#done = done
+    this.#begun = new Set(done)
+    this.#signal = AbortSignal.any([task.signal, this.#verdict.signal])
+  }
+
+  async finish(): Promise<void> {
+    this.#begin()
+    while (this.#running.size > 0) await Promise.race(this.#running)
+    if (this.#isOver) return
+    // An attempt that failed counts, even where something else is only waited for.
+    const failure = this.#failures.find((error) => !(error instanceof Waiting)) ?? this.#failures[0]
+    if (failure !== undefined) throw failure
+    this.#task.signal.throwIfAborted()
+  }
+
+  /** Begins every step whose time has come. */
+  #begin(): void {
+    if (this.#isOver || this.#signal.aborted) return
+    for (const step of STEPS) {
+      if (this.#begun.has(step.name) || !step.after.every((name) => this.#done.has(name))) continue
+      if (this.#task.kind !== 'processing' && step.job !== this.#task.kind) continue
+      this.#begun.add(step.name)
+      const running = this.#take(step)
+        .catch((error: unknown) => void this.#failures.push(error))
+        .finally(() => {
+          this.#running.delete(running)
+          this.#begin()
+        })
+      this.#running.add(running)
+    }
+  }
+
+  async #take(step: Step): Promise<void> {
+    const { tools, lanes, handOver } = this.#options
+    const { id, kind } = this.#task
     // Read anew each time: a step sees what the ones before it found, and a media may have ended.
-    const media = await mediaForJob(db, id)
-    if (!media || (media.status !== 'processing' && media.status !== 'ready')) return
-    onStep(media.upload_id, step.name)
-    const attempt = { mediaId: id, step: step.name, attempt: await beginStep(db, id, step.name) }
-    try {
-      const skipped = whyNot(step, media)
-      const { facts, detail = {} } =
-        skipped === undefined ? await step.run({ ...tools, media, signal }) : { detail: { skipped } }
-      if (facts) await recordFacts(db, id, facts)
-      await endStep(db, attempt, { status: 'done', detail })
-    } catch (error) {
-      if (!(error instanceof Rejected)) {
-        await endStep(db, attempt, { status: 'failed', detail: describe(error) })
-        await failIfLost(options, media, error)
-        return
-      }
-      await rejectMedia(db, id, error.reason, options.enqueueRemoval)
-      await endStep(db, attempt, { status: 'rejected', detail: error.reason })
-      tools.announce(media.upload_id)
+    const media = await mediaForJob(tools.db, id)
+    if (!media || (media.status !== 'processing' && media.status !== 'ready')) {
+      this.#isOver = true
       return
     }
+    if (step.isDue?.(tools, media) === false) return
+    const skipped = whyNot(step, tools, media)
+    if (skipped !== undefined) return await this.#record(step, media, async () => ({ detail: { skipped } }))
+    if ((step.job ?? 'processing') !== kind) return await handOver(step.job ?? 'processing', media)
+    const run = () => this.#record(step, media, () => step.run({ ...tools, media, signal: this.#signal }))
+    await (step.lane === undefined ? run() : lanes.within(step.lane, this.#signal, run))
+  }
+
+  /** Runs a step and writes down how that ended. */
+  async #record(step: Step, media: MediaRow, run: () => Promise<StepResult>): Promise<void> {
+    const { tools, onStep } = this.#options
+    const { db } = tools
+    onStep(media.upload_id, step.name)
+    const attempt = { mediaId: media.id, step: step.name, attempt: await beginStep(db, media.id, step.name) }
+    try {
+      const { facts, detail = {} } = await run()
+      if (facts) await recordFacts(db, media.id, facts)
+      await endStep(db, attempt, { status: 'done', detail })
+      this.#done.add(step.name)
+    } catch (error) {
+      if (error instanceof Rejected) {
+        await this.#reject(media, error.reason)
+        await endStep(db, attempt, { status: 'rejected', detail: error.reason })
+        return
+      }
+      await endStep(db, attempt, { status: 'failed', detail: describe(error) })
+      // What was ended by the verdict of another says nothing.
+      if (!this.#isOver) await this.#failIfHopeless(media, error)
+    }
+  }
+
+  async #reject(media: MediaRow, reason: Reason): Promise<void> {
+    const { tools, enqueueRemoval } = this.#options
+    this.#end()
+    await rejectMedia(tools.db, media.id, reason, enqueueRemoval)
+    tools.announce(media.upload_id)
+  }
+
+  /** Ends a media that no attempt would help. Throws every other error. */
+  async #failIfHopeless(media: MediaRow, error: unknown): Promise<void> {
+    const { tools, enqueueRemoval } = this.#options
+    const reason = error instanceof GivenUp ? error.reason : await lossOr(error, tools.objects, media)
+    this.#end()
+    await failMedia(tools.db, media.id, reason, enqueueRemoval)
+    tools.announce(media.upload_id)
+  }
+
+  #end(): void {
+    this.#isOver = true
+    this.#verdict.abort()
   }
 }
 
-/** Ends a media whose bytes are gone for good, which no attempt brings back. Throws every other error. */
-async function failIfLost(
-  { tools, enqueueRemoval }: PipelineOptions,
-  media: MediaRow,
-  error: unknown,
-): Promise<void> {
-  const told = await withOutagesToldApart(error, tools.objects)
+/** That the media's bytes are gone for good. Throws every other error. */
+async function lossOr(error: unknown, objects: Objects, media: MediaRow): Promise<Reason> {
+  const told = await withOutagesToldApart(error, objects)
   const isOutage = told instanceof Waiting && !(told instanceof Undelivered)
-  if (isOutage || !(await isLoss(told, tools.objects, media))) throw told
-  await failMedia(tools.db, media.id, BYTES_LOST, enqueueRemoval)
-  tools.announce(media.upload_id)
+  if (isOutage || !(await isLoss(told, objects, media))) throw told
+  return BYTES_LOST
 }
 
 /** The storage being away or full is waited for; anything else counts as an attempt. */

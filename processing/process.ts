@@ -3,18 +3,20 @@ import { openDatabase } from '../ledger/database.ts'
 import { pendingMigrations } from '../ledger/migrate.ts'
 import type { Format } from '../storage/formats.ts'
 import type { MediaLimits } from '../storage/media-limits.ts'
+import { linkKey } from '../storage/signed-path.ts'
 import { openStorage, type StorageOptions } from '../storage/storage.ts'
+import type { AnalysisOptions } from './analysis/engine.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
-import type { ThumbnailOptions, Tools } from './step.ts'
+import type { HlsOptions, ThumbnailOptions, Tools } from './step.ts'
 import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
-import { startWorker, type Worker, type WorkerOptions } from './worker.ts'
+import { type Concurrency, startWorker, type Worker, type WorkerOptions } from './worker.ts'
 
 export type WorkerProcessOptions = {
   connectionString: string
   storage: StorageOptions
-  concurrency: number
+  concurrency: Concurrency
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
   databasePool: number
@@ -29,6 +31,12 @@ export type WorkerProcessOptions = {
   /** What the keys of public copies begin with; undefined where a ready file stays private. */
   publicPrefix: string | undefined
   thumbnails: ThumbnailOptions
+  /** Undefined where no renditions for streaming are made. */
+  hls: HlsOptions | undefined
+  /** The engine that analyses files; undefined where there is none. */
+  analysis: Omit<AnalysisOptions, 'linkKey'> | undefined
+  /** The directory for scratch folders. */
+  scratch: string
   /** Who is told of events; undefined where nobody is. */
   webhook: WebhookOptions | undefined
   log: WorkerOptions['log']
@@ -75,6 +83,9 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
         scanOversize: options.scanOversize,
         publicPrefix: options.publicPrefix,
         thumbnails: options.thumbnails,
+        hls: options.hls,
+        analysis: options.analysis && { ...options.analysis, linkKey: await linkKey(db) },
+        scratch: options.scratch,
       },
     })
     undo.push(() => worker.close())

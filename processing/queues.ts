@@ -5,9 +5,13 @@ import type { DueMedia } from '../ledger/uploads.ts'
 
 /** Names of the queues, each with what its jobs carry. */
 export const QUEUES = {
-  /** `{ mediaId }`: process a received file. */
+  /** `{ mediaId }`: make a received file ready. */
   processing: 'process-media',
-  /** Jobs of `processing` that failed every time. */
+  /** `{ mediaId }`: ask the engine that analyses files. */
+  analysis: 'analyse-media',
+  /** `{ mediaId }`: make renditions that take long, of a file that is ready. */
+  transcoding: 'transcode-media',
+  /** Jobs of these three that failed every time. */
   dead: 'process-media-dead',
   /** `{ uploadId }`: remove the bytes of an ended upload. */
   removal: 'remove-bytes',
@@ -16,6 +20,9 @@ export const QUEUES = {
   /** No data: end what time has ended. */
   reaping: 'reap',
 } as const
+
+/** Kinds of jobs that do steps of a media. */
+export type JobKind = 'processing' | 'analysis' | 'transcoding'
 
 export type ProcessingJob = {
   mediaId: MediaId
@@ -52,18 +59,20 @@ const NO_JOB = '00000000-0000-0000-0000-000000000000'
 export async function createQueues(boss: PgBoss): Promise<void> {
   // A job waits for a worker however long it takes one to come back.
   const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 86_400, retentionSeconds: 10 * 365 * 86_400 }
+  const steps = {
+    deadLetter: QUEUES.dead,
+    retryLimit: 5,
+    retryDelay: 2,
+    retryBackoff: true,
+    retryDelayMax: 300,
+    ...shared,
+  }
   const queues: Queue[] = [
     { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
-    {
-      name: QUEUES.processing,
-      deadLetter: QUEUES.dead,
-      retryLimit: 5,
-      retryDelay: 2,
-      retryBackoff: true,
-      retryDelayMax: 300,
-      expireInSeconds: 4 * 3600,
-      ...shared,
-    },
+    { name: QUEUES.processing, ...steps, expireInSeconds: 4 * 3600 },
+    // One of a media waits at a time.
+    { name: QUEUES.analysis, policy: 'short', ...steps },
+    { name: QUEUES.transcoding, policy: 'short', ...steps, expireInSeconds: 12 * 3600 },
     {
       name: QUEUES.removal,
       retryLimit: 1000,
@@ -109,6 +118,21 @@ const EPOCH_SECONDS = Date.UTC(2026, 0) / 1000
 export function priorityOf(size: number, nowMs = Date.now()): number {
   const waitSeconds = Math.min(size / 1_000_000, LONGEST_WAIT_SECONDS)
   return -Math.round(nowMs / 1000 - EPOCH_SECONDS + waitSeconds)
+}
+
+/** Enqueues a job of this kind for a media, or a part of one that was done; priority as if it came now. */
+export async function enqueueSteps(
+  boss: PgBoss,
+  kind: JobKind,
+  job: ProcessingJob,
+  { startAfterMs }: { startAfterMs?: number } = {},
+): Promise<void> {
+  await boss.send(QUEUES[kind], job, {
+    priority: priorityOf(job.size ?? 0),
+    // In seconds it is the clock of the database that counts.
+    ...(startAfterMs === undefined ? {} : { startAfter: startAfterMs / 1000 }),
+    ...(kind === 'processing' ? {} : { singletonKey: job.mediaId }),
+  })
 }
 
 /** Enqueues the processing of media in the transaction that receives them. */

@@ -1,4 +1,5 @@
 import type { PgBoss } from 'pg-boss'
+import { endOverdueAnalyses } from '../ledger/analyses.ts'
 import type { Ledger } from '../ledger/database.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { LATE_MS, uploadsToSweep } from '../ledger/pieces.ts'
@@ -10,7 +11,14 @@ import {
   purgeMedia,
 } from '../ledger/reaping.ts'
 import { clearExpiredTickets } from '../ledger/stream-tickets.ts'
-import { enqueueSweep, isBeingProcessed, type ProcessingJob, QUEUES, removalEnqueuer } from './queues.ts'
+import {
+  enqueueSweep,
+  isBeingProcessed,
+  type ProcessingJob,
+  processingEnqueuer,
+  QUEUES,
+  removalEnqueuer,
+} from './queues.ts'
 
 export type ReaperOptions = {
   db: Ledger
@@ -21,7 +29,14 @@ export type ReaperOptions = {
   announce: (uploadId: UploadId) => void
 }
 
-export type Reaped = { expired: number; purged: number; requeued: number; swept: number; leases: number }
+export type Reaped = {
+  expired: number
+  purged: number
+  overdue: number
+  requeued: number
+  swept: number
+  leases: number
+}
 
 const BATCH = 100
 /** Younger media are surely still on their way. */
@@ -46,6 +61,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
   const reaped: Reaped = {
     expired: (await turn(expire)) + (await turn(expirePartials)),
     purged: await turn(purge),
+    overdue: await turn(endOverdue),
     requeued: await turn(requeue),
     swept: await turn(sweep),
     leases: await turn(({ db }) => clearExpiredLeases(db)),
@@ -81,6 +97,17 @@ async function purge({ db, boss, retentionMs }: ReaperOptions): Promise<number> 
     const count = await purgeMedia(db, retentionMs, BATCH, enqueueRemoval)
     purged += count
     if (count < BATCH) return purged
+  }
+}
+
+/** The analyses that an engine has not ended in time. */
+async function endOverdue({ db, boss, announce }: ReaperOptions): Promise<number> {
+  const resume = processingEnqueuer(boss)
+  for (let overdue = 0; ; ) {
+    const batch = await endOverdueAnalyses(db, BATCH, resume)
+    for (const id of batch) announce(id)
+    overdue += batch.length
+    if (batch.length < BATCH) return overdue
   }
 }
 

@@ -1,37 +1,60 @@
+import { stat } from 'node:fs/promises'
 import { findRendition, recordRendition } from '../ledger/media.ts'
+import type { EventType } from '../ledger/schema.ts'
 import { RENDITIONS, type RenditionKind, renditionKey } from '../storage/keys.ts'
 import { servedAs } from '../storage/served-as.ts'
 import { ToolFailed, UnreadableInput } from './ffmpeg.ts'
 import type { StepContext } from './step.ts'
 
-export type Rendition = {
+type Description = {
   kind: RenditionKind
-  data: Uint8Array
   contentType: string
   /** Pixels; null for what is no picture. */
   width: number | null
   height: number | null
+  /** Written in the transaction that records it, where there was none of this kind. */
+  event?: EventType
+}
+export type Rendition = Description & { data: Uint8Array }
+export type RenditionFile = Description & { path: string }
+
+type Store = Pick<StepContext, 'media' | 'objects' | 'db'>
+
+/**
+ * Stores a rendition and notes it in the ledger. Doing it again changes nothing. Returns false when the media has
+ * ended meanwhile, so that nothing is left of it.
+ */
+export async function storeRendition(context: Store, { data, ...rendition }: Rendition): Promise<boolean> {
+  return await store(context, rendition, data.byteLength, (key) =>
+    context.objects.put(key, data, servedAs(rendition.contentType)),
+  )
 }
 
-/** Stores a rendition and notes it in the ledger. Doing it again changes nothing. */
-export async function storeRendition(
-  { media, objects, db }: Pick<StepContext, 'media' | 'objects' | 'db'>,
-  { kind, data, contentType, width, height }: Rendition,
-): Promise<void> {
+/** The same with a file, which may be large. Fails with `ObjectTooLarge` where it is too large for the storage. */
+export async function storeRenditionFile(
+  context: Store & Pick<StepContext, 'signal'>,
+  { path, ...rendition }: RenditionFile,
+): Promise<boolean> {
+  const { size } = await stat(path)
+  return await store(context, rendition, size, (key) =>
+    context.objects.putFile(key, path, servedAs(rendition.contentType), context.signal),
+  )
+}
+
+async function store(
+  { media, objects, db }: Store,
+  { kind, contentType, width, height, event }: Description,
+  size: number,
+  put: (key: string) => Promise<void>,
+): Promise<boolean> {
   const key = renditionKey(media, RENDITIONS[kind])
-  await objects.put(key, data, servedAs(contentType))
-  const isRecorded = await recordRendition(db, {
-    media_id: media.id,
-    kind,
-    storage_key: key,
-    content_type: contentType,
-    width,
-    height,
-    size: data.byteLength,
-  })
+  await put(key)
+  const row = { media_id: media.id, kind, storage_key: key, content_type: contentType, width, height, size }
+  if (await recordRendition(db, row, event)) return true
   // The media has ended meanwhile, so nobody will look at this; unless it is another worker's as well,
   // recorded before. Not done, it goes with the rest of the media.
-  if (!isRecorded && !(await findRendition(db, media.id, kind))) await objects.remove(key)
+  if (!(await findRendition(db, media.id, kind))) await objects.remove(key)
+  return false
 }
 
 /**

@@ -2,12 +2,16 @@ import type { Ledger } from '../ledger/database.ts'
 import type { MediaFacts, MediaRow } from '../ledger/media.ts'
 import type { MediaKind } from '../ledger/schema.ts'
 import type { StepDetail } from '../ledger/steps.ts'
+import type { DueMedia, Enqueue } from '../ledger/uploads.ts'
 import type { Format } from '../storage/formats.ts'
 import type { RenditionKind } from '../storage/keys.ts'
 import type { MediaLimits } from '../storage/media-limits.ts'
 import type { Objects } from '../storage/objects.ts'
 import type { UploadBytes } from '../storage/storage.ts'
+import type { AnalysisOptions } from './analysis/engine.ts'
 import type { Ffmpeg } from './ffmpeg.ts'
+import type { Lane } from './lanes.ts'
+import type { JobKind } from './queues.ts'
 import type { Scanner } from './scanner.ts'
 
 export type ThumbnailOptions = {
@@ -15,6 +19,11 @@ export type ThumbnailOptions = {
   atSeconds: number
   /** Pixels; the first is that of the main one. */
   widths: readonly number[]
+}
+
+export type HlsOptions = {
+  /** Pixels; those that a video does not have are left out. */
+  heights: readonly number[]
 }
 
 /** What every step may use. */
@@ -34,8 +43,15 @@ export type Tools = {
   /** What the keys of public copies begin with; undefined where a ready file stays private. */
   publicPrefix: string | undefined
   thumbnails: ThumbnailOptions
+  /** Renditions for streaming, in these heights; undefined when they are switched off. */
+  hls: HlsOptions | undefined
+  /** The engine that has a say in what becomes of a file; undefined where there is none. */
+  analysis: AnalysisOptions | undefined
+  /** The directory of scratch folders; nothing is written elsewhere. */
+  scratch: string
   /** Tells listeners that the ledger has news of an upload. */
   announce: (uploadId: string) => void
+  enqueueProcessing: Enqueue<readonly DueMedia[]>
 }
 
 export type StepContext = Tools & {
@@ -53,24 +69,34 @@ export type StepResult = {
 }
 
 /**
- * One thing done to a received file. A step may run again after a crash at any moment, and by two
- * workers at once: the outcome must be the same. It throws `Rejected`, `Waiting`, or any other error
- * to be tried again.
+ * One thing done to a received file. A step may run again after a crash at any moment, beside others of its file,
+ * and by two workers at once: the outcome must be the same. It throws `Rejected`, `GivenUp`, `Waiting`, or any
+ * other error to be tried again.
  */
 export type Step = {
   name: string
+  /** The steps that it builds on: those it runs behind, however they are declared. */
+  after: readonly string[]
+  /** The kind of job that it is done in; `processing` without it, which is what makes a file ready. */
+  job?: JobKind
+  /** What it waits its turn for; without it, it is no burden. */
+  lane?: Lane
   /** Kinds of media that it is for; without it, all. Others go past it, with a detail that says so. */
   kinds?: readonly MediaKind[]
   /** Facts without which, or where they are false, there is nothing to do. */
   needs?: readonly (keyof MediaFacts)[]
+  /** Why there is nothing to do here; undefined when there is something. */
+  skip?: (tools: Tools) => string | undefined
+  /** Whether it may be done by now. Where not, whoever changes that has the media processed again. */
+  isDue?: (tools: Tools, media: MediaRow) => boolean
   /** Kinds of renditions that it may store. */
   produces?: readonly RenditionKind[]
   run: (context: StepContext) => Promise<StepResult>
 }
 
 /** Why a step has nothing to do with a media; undefined when it has. */
-export function whyNot({ kinds, needs = [] }: Step, media: MediaRow): string | undefined {
+export function whyNot({ kinds, needs = [], skip }: Step, tools: Tools, media: MediaRow): string | undefined {
   if (kinds && !kinds.some((kind) => kind === media.kind)) return `not for ${media.kind ?? 'an unknown kind'}`
   const missing = needs.find((fact) => !media[fact])
-  return missing === undefined ? undefined : `there is no ${missing}`
+  return missing === undefined ? skip?.(tools) : `there is no ${missing}`
 }

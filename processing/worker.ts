@@ -2,14 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, PgBoss } from 'pg-boss'
 import type { Bus } from '../ledger/bus.ts'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
-import { failMedia } from '../ledger/media.ts'
+import { failMedia, type MediaRow } from '../ledger/media.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
+import { lastAttempt } from '../ledger/steps.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
+import { type Lane, Lanes } from './lanes.ts'
 import { processMedia } from './pipeline.ts'
 import {
+  enqueueSteps,
   isBeingProcessed,
+  type JobKind,
   type ProcessingJob,
-  priorityOf,
+  processingEnqueuer,
   QUEUES,
   type RemovalJob,
   removalEnqueuer,
@@ -18,12 +22,14 @@ import { reap } from './reaper.ts'
 import type { Tools } from './step.ts'
 import { Waiting } from './verdict.ts'
 
+/** How many at a time: files on their way to being ready, and of these how many in each lane; jobs of the other kinds. */
+export type Concurrency = Readonly<Record<JobKind | Lane, number>>
+
 export type WorkerOptions = {
   boss: PgBoss
   bus: Bus
-  tools: Omit<Tools, 'announce'>
-  /** Files processed at a time. */
-  concurrency: number
+  tools: Omit<Tools, 'announce' | 'enqueueProcessing'>
+  concurrency: Concurrency
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
   log: {
@@ -37,9 +43,15 @@ export type Worker = { close(): Promise<void> }
 
 /** How often the queue is asked without being told of a job: the floor under lost notifications. */
 const POLL_SECONDS = 2
-/** A file that waits for something that is away is looked at again after this long, doubling up to the second. */
-const FIRST_WAIT_SECONDS = 1
-const MAX_WAIT_SECONDS = 30
+/**
+ * A file that waits for something that is away is looked at again after this long, doubling up to the second. By as
+ * much as the fraction it may be longer, so that what waited together does not come back together.
+ */
+const FIRST_WAIT_MS = 1_000
+const MAX_WAIT_MS = 30_000
+const WAIT_JITTER = 0.25
+/** What is away may ask for longer waits, up to this. */
+const MAX_ASKED_WAIT_MS = 5 * 60_000
 /** When a public copy is removed again that may have been made meanwhile. */
 const AGAIN_SECONDS = 5
 /** When the bytes of a partial upload are looked at again that a concatenation needs; the end of that removes them. */
@@ -52,46 +64,54 @@ const REAP_CRON = '* * * * *'
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { boss, bus, log } = options
   const stopping = new AbortController()
-  const tools: Tools = { ...options.tools, announce: (id) => void bus.publish({ t: 'event', id }) }
+  const tools: Tools = {
+    ...options.tools,
+    announce: (id) => void bus.publish({ t: 'event', id }),
+    enqueueProcessing: processingEnqueuer(boss),
+  }
   const pipeline = {
     tools,
+    lanes: new Lanes(options.concurrency),
     onStep: (id: string, step: string) => void bus.publish({ t: 'step', id, step }),
     enqueueRemoval: removalEnqueuer(boss),
+    async handOver(kind: JobKind, { id, size, upload_id }: MediaRow) {
+      await enqueueSteps(boss, kind, { mediaId: id, size })
+      // Nobody waits at the queue all the time.
+      tools.announce(upload_id)
+    },
   }
 
-  async function process({ data, signal }: Job<ProcessingJob>): Promise<void> {
-    const { mediaId, size = 0, waits = 0 } = data
-    const priority = priorityOf(size)
+  async function process(kind: JobKind, { data, signal }: Job<ProcessingJob>): Promise<void> {
+    const { mediaId: id, waits = 0 } = data
     try {
-      await processMedia(pipeline, mediaId, AbortSignal.any([signal, stopping.signal]))
+      await processMedia(pipeline, { id, kind, signal: AbortSignal.any([signal, stopping.signal]) })
     } catch (error) {
       if (stopping.signal.aborted) {
         // Handed back, not failed: the next worker goes on at once.
-        await boss.send(QUEUES.processing, { mediaId, size, waits } satisfies ProcessingJob, { priority })
+        await enqueueSteps(boss, kind, data)
         return
       }
       if (!(error instanceof Waiting)) {
-        log.error({ err: error, mediaId }, 'processing failed and will be tried again')
+        log.error({ err: error, mediaId: id }, 'processing failed and will be tried again')
         throw error
       }
-      const seconds = Math.min(FIRST_WAIT_SECONDS * 2 ** waits, MAX_WAIT_SECONDS)
-      log.warn({ mediaId, seconds, err: error.cause }, error.message)
-      const job: ProcessingJob = { mediaId, size, waits: Math.min(waits + 1, 16) }
-      await boss.send(QUEUES.processing, job, { startAfter: seconds, priority })
+      const backoffMs = Math.min(FIRST_WAIT_MS * 2 ** waits, MAX_WAIT_MS)
+      const askedMs = Math.min(error.afterMs ?? 0, MAX_ASKED_WAIT_MS)
+      const waitMs = Math.max(backoffMs, askedMs) * (1 + WAIT_JITTER * Math.random())
+      log.warn({ mediaId: id, waitMs: Math.round(waitMs), err: error.cause }, error.message)
+      await enqueueSteps(boss, kind, { ...data, waits: Math.min(waits + 1, 16) }, { startAfterMs: waitMs })
     }
   }
 
-  async function giveUp({ data }: Job<ProcessingJob>): Promise<void> {
-    const uploadId = await failMedia(
-      tools.db,
-      data.mediaId,
-      {
-        code: 'processing-failed',
-        detail: 'The file could not be processed, for reasons that lie with this server.',
-      },
-      pipeline.enqueueRemoval,
-    )
-    log.error({ mediaId: data.mediaId }, 'processing was given up')
+  async function giveUp({ data: { mediaId } }: Job<ProcessingJob>): Promise<void> {
+    const last = await lastAttempt(tools.db, mediaId)
+    const reason = {
+      code: 'processing-failed',
+      detail: `The file could not be processed, for reasons that lie with this server${last ? ` (in the step ${last.step})` : ''}.`,
+    }
+    const uploadId = await failMedia(tools.db, mediaId, reason, pipeline.enqueueRemoval)
+    // One that is still "running" ended its worker every time.
+    log.error({ mediaId, last }, uploadId ? 'processing was given up' : 'a job for a file was given up')
     if (uploadId) tools.announce(uploadId)
   }
 
@@ -151,7 +171,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     workers.push(id)
   }
 
-  for (let i = 0; i < options.concurrency; i++) await work<ProcessingJob>(QUEUES.processing, process)
+  for (const kind of ['processing', 'analysis', 'transcoding'] as const) {
+    for (let i = 0; i < options.concurrency[kind]; i++)
+      await work<ProcessingJob>(QUEUES[kind], (job) => process(kind, job))
+  }
   await work<ProcessingJob>(QUEUES.dead, giveUp)
   await work<RemovalJob>(QUEUES.removal, remove)
   await work<RemovalJob>(QUEUES.sweeping, sweep)

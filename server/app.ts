@@ -9,11 +9,13 @@ import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import type { DueMedia, Enqueue } from '../ledger/uploads.ts'
 import type { Objects } from '../storage/objects.ts'
+import { analysisApi } from './api/analysis.ts'
 import { devApi } from './api/dev.ts'
 import { eventsApi } from './api/events.ts'
 import { healthApi } from './api/health.ts'
 import { infoApi } from './api/info.ts'
 import { mediaApi } from './api/media.ts'
+import { metricsApi } from './api/metrics.ts'
 import { openApiDocument } from './api/openapi.ts'
 import { uploadsApi } from './api/uploads.ts'
 import { webhooksApi } from './api/webhooks.ts'
@@ -25,6 +27,8 @@ import { notFound } from './errors.ts'
 import type { EventStreams } from './events/event-streams.ts'
 import type { ProgressBoard } from './events/progress-board.ts'
 import type { Log } from './log.ts'
+import { countRequests } from './metrics/http-requests.ts'
+import type { Metrics } from './metrics/metrics.ts'
 import { renderProblem } from './problem-renderer.ts'
 import type { Readiness } from './readiness.ts'
 import { drainAfterwards } from './tus/drain.ts'
@@ -40,6 +44,8 @@ export type AppOptions = {
   board: ProgressBoard
   streams: EventStreams
   readiness: Readiness
+  /** Undefined with `METRICS=off`. */
+  metrics: Metrics | undefined
   preCreate: PreCreateOptions
   enqueueRemoval: Enqueue<UploadId>
   enqueueProcessing: Enqueue<readonly DueMedia[]>
@@ -77,17 +83,22 @@ const EXPOSED_HEADERS = [
 
 /** The HTTP face: every route, in front of it what all routes share, behind it the one error renderer. */
 export function createApp(options: AppOptions): Express {
-  const { config, log, db, bus, objects, links } = options
+  const { config, log, db, bus, objects, links, metrics } = options
   const requireToken = authenticate(options.verify)
   const app = express()
   app.disable('x-powered-by')
   app.set('trust proxy', config.TRUST_PROXY)
   app.set('etag', false)
 
+  const description = openApiDocument({
+    hasDevTokens: config.AUTH_DEV_TOKENS,
+    hasMetrics: metrics !== undefined,
+  })
+  if (metrics) app.use(countRequests(metrics.register, description.paths))
   app.use(requestLog(log))
   app.use(securityHeaders(options.contentOrigin))
   app.use(healthApi(options.readiness))
-  const description = openApiDocument({ hasDevTokens: config.AUTH_DEV_TOKENS })
+  if (metrics) app.use(metricsApi(metrics))
   app.get('/openapi.json', (_request, response) => void response.json(description))
   if (config.AUTH_DEV_TOKENS) app.use('/dev', devApi(config))
 
@@ -113,6 +124,14 @@ export function createApp(options: AppOptions): Express {
   app.options('/api/{*path}', (_request, response) => void response.status(204).end())
   app.use(
     '/api/v1/media',
+    analysisApi({
+      db,
+      bus,
+      secrets: config.ANALYSIS_SECRET ?? [],
+      isGate: config.ANALYSIS === 'gate',
+      enqueueProcessing: options.enqueueProcessing,
+      authenticate: requireToken,
+    }),
     mediaApi({
       db,
       bus,

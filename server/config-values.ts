@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { FORMATS } from '../storage/formats.ts'
-import { MAX_THUMBNAILS, unknownPlaceholders } from '../storage/keys.ts'
+import { HLS_NUMBERS, MAX_THUMBNAILS, unknownPlaceholders } from '../storage/keys.ts'
 import { parseDuration, parseSize } from './units.ts'
 
 export const ALGORITHMS = [
@@ -53,10 +53,41 @@ export const seconds = () =>
   )
 export const widths = () =>
   parsed(`one to ${MAX_THUMBNAILS} different widths from 16 to 4096, such as 640,320`, (text) => {
-    const values = text.split(',').map((item) => (/^ *\d{1,4} *$/.test(item) ? Number(item) : Number.NaN))
-    const areWidths = values.every((value) => value >= 16 && value <= 4096)
-    const isList = values.length <= MAX_THUMBNAILS && new Set(values).size === values.length
-    return areWidths && isList ? values : undefined
+    const values = pixelsIn(text, MAX_THUMBNAILS)
+    return values?.every((value) => value >= 16 && value <= 4096) ? values : undefined
+  })
+export const heights = () =>
+  parsed(
+    `one to ${HLS_NUMBERS.length} different even heights from 144 to 2160, such as 1080,720,480`,
+    (text) => {
+      const values = pixelsIn(text, HLS_NUMBERS.length)
+      const areHeights = values?.every((value) => value >= 144 && value <= 2160 && value % 2 === 0)
+      return areHeights ? values : undefined
+    },
+  )
+
+/** A list of different numbers, no more than `most`. */
+function pixelsIn(text: string, most: number): number[] | undefined {
+  const values = text.split(',').map((item) => (/^ *\d{1,4} *$/.test(item) ? Number(item) : Number.NaN))
+  const isList = values.length <= most && new Set(values).size === values.length
+  return isList && !values.some(Number.isNaN) ? values : undefined
+}
+
+const LIMITED = ['scan', 'decode', 'analysis', 'transcoding'] as const
+type Limits = Partial<Record<(typeof LIMITED)[number], number>>
+
+/** How many of what at a time. */
+export const limits = () =>
+  parsed(`limits from 1 to 64 for ${LIMITED.join(', ')}, such as decode=4,transcoding=2`, (text) => {
+    const found: Limits = {}
+    for (const item of text.split(',')) {
+      const [, name, number] = /^ *([a-z]+) *= *(\d{1,2}) *$/.exec(item) ?? []
+      const limited = LIMITED.find((known) => known === name)
+      const value = Number(number)
+      if (!limited || limited in found || !(value >= 1 && value <= 64)) return undefined
+      found[limited] = value
+    }
+    return found
   })
 export const flag = () =>
   parsed('true or false', (text) => (text === 'true' ? true : text === 'false' ? false : undefined))

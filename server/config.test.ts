@@ -26,6 +26,7 @@ describe('a bad value', () => {
   const duration = 'a duration such as 60s, 30m or 24h'
   const media = `media types, such as video/mp4,image/* (known: ${types})`
   const proxies = 'false, true, a number of hops, or addresses such as loopback,10.0.0.0/8'
+  const heights = 'one to 6 different even heights from 144 to 2160, such as 1080,720,480'
   const list = `a comma-separated list of ${ALGORITHMS}`
 
   it.each([
@@ -64,6 +65,13 @@ describe('a bad value', () => {
     ['CLAMD_URL', 'http://127.0.0.1:3310', 'tcp://HOST:PORT or unix:/PATH'],
     ['CLAMD_URL', 'tcp://127.0.0.1', 'tcp://HOST:PORT or unix:/PATH'],
     ['CLAMD_URL', 'unix:relative', 'tcp://HOST:PORT or unix:/PATH'],
+    ['HLS', 'yes', 'off or on'],
+    ['HLS_HEIGHTS', '1080,1080', heights],
+    ['HLS_HEIGHTS', '1080,', heights],
+    ['HLS_HEIGHTS', '721', heights],
+    ['HLS_HEIGHTS', '142', heights],
+    ['HLS_HEIGHTS', '2162', heights],
+    ['HLS_HEIGHTS', '144,240,360,480,720,1080,1440', heights],
     ['WORKER', 'two', 'child or off'],
     ['WORKER_CONCURRENCY', '65', 'a whole number from 1 to 64'],
     ['LOG_LEVEL', 'loud', 'fatal or error or warn or info or debug or trace or silent'],
@@ -168,6 +176,8 @@ describe('without anything but a key', () => {
       CLAMD_URL: { host: '127.0.0.1', port: 3310 },
       FFMPEG_PATH: 'ffmpeg',
       FFPROBE_PATH: 'ffprobe',
+      HLS: 'off',
+      HLS_HEIGHTS: [1080, 720, 480, 360],
       WORKER: 'child',
       LOG_LEVEL: 'info',
       formats: FORMATS,

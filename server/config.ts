@@ -10,8 +10,10 @@ import {
   duration,
   flag,
   formats,
+  heights,
   integer,
   keyPrefix,
+  limits,
   oneOf,
   origins,
   pem,
@@ -154,8 +156,35 @@ export const variables = z.object({
   THUMBNAIL_WIDTHS: widths()
     .prefault('640,320')
     .describe('Pixels; the first is the width of the main thumbnail. No picture is enlarged.'),
+  HLS: oneOf('off', 'on')
+    .prefault('off')
+    .describe(
+      'Whether videos that are ready are also made into renditions that players stream by HLS: see [the API](api.md#hls).',
+    ),
+  HLS_HEIGHTS: heights()
+    .prefault('1080,720,480,360')
+    .describe(
+      'Pixels of the shorter side. A video gets those that it has itself, or one in its own size where it has none.',
+    ),
   WORKER: oneOf('child', 'off').prefault('child').describe('`child`: `serve` runs a worker of its own.'),
   WORKER_CONCURRENCY: integer(1, 64).prefault('2').describe('Files one worker processes at a time.'),
+  WORKER_LIMITS: limits()
+    .optional()
+    .describe(
+      'How many of a kind of work one worker does at a time: of the files it processes those in `scan` and in `decode` (ffmpeg), by default all of them; besides, requests for `analysis` (4) and `transcoding` of files that are ready (1).',
+    ),
+  ANALYSIS: oneOf('off', 'advisory', 'gate')
+    .prefault('off')
+    .describe(
+      'Whether an outside engine analyses each file, and whether a file is ready only when it says so: see [the API](api.md#analysis).',
+    ),
+  ANALYSIS_URL: url('http:', 'https:').optional().describe('The engine. Workers send to it.'),
+  ANALYSIS_SECRET: webhookSecrets()
+    .optional()
+    .describe('Signs requests to the engine, and its results; as many as for webhooks.'),
+  ANALYSIS_TIMEOUT: duration()
+    .prefault('1h')
+    .describe('How long the engine has for a file before its analysis has failed.'),
   WEBHOOK_URL: url('http:', 'https:')
     .optional()
     .describe('Who is told of events: see [the API](api.md#webhooks). Workers send to it.'),
@@ -167,6 +196,11 @@ export const variables = z.object({
   WEBHOOK_ALLOW_PRIVATE: flag()
     .prefault('false')
     .describe('Whether `WEBHOOK_URL` may lead to loopback, private or other addresses that are not public.'),
+  METRICS: oneOf('on', 'off')
+    .prefault('on')
+    .describe(
+      'Whether `GET /metrics` tells Prometheus, or anyone who reaches it, how the server is doing: see [operations](operations.md#metrics).',
+    ),
   LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent')
     .prefault('info')
     .describe('Least severe messages to log.'),
@@ -186,6 +220,8 @@ const SECRET = new Set([
   // Many hold a token.
   'WEBHOOK_URL',
   'WEBHOOK_SECRET',
+  'ANALYSIS_URL',
+  'ANALYSIS_SECRET',
 ])
 
 type Variables = z.output<typeof variables>
@@ -263,6 +299,17 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
   }
   if (values.WEBHOOK_URL !== undefined && values.WEBHOOK_SECRET === undefined) {
     problems.push('WEBHOOK_SECRET: "" is not accepted; with WEBHOOK_URL it takes a secret to sign with')
+  }
+  if (values.ANALYSIS !== 'off') {
+    const needed = {
+      ANALYSIS_URL: 'the address of the engine',
+      ANALYSIS_SECRET: 'a secret to sign with',
+      PUBLIC_URL: 'the address under which the engine reaches this server',
+    } as const
+    for (const [name, what] of Object.entries(needed)) {
+      if (values[name as keyof typeof needed] === undefined)
+        problems.push(`${name}: "" is not accepted; with ANALYSIS=${values.ANALYSIS} it takes ${what}`)
+    }
   }
   if (values.UPLOAD_MIN_SIZE > values.UPLOAD_MAX_SIZE) {
     problems.push(

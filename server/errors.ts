@@ -21,6 +21,7 @@ export const CATALOGUE = {
   'request-timeout': { status: 408, title: 'The request took too long' },
   'offset-conflict': { status: 409, title: 'Upload-Offset is not the current offset' },
   'not-ready': { status: 409, title: 'The media is not ready yet' },
+  'analysis-conflict': { status: 409, title: 'The analysis is another or over' },
   'webhooks-off': { status: 409, title: 'There is no webhook endpoint in use' },
   'upload-terminated': { status: 410, title: 'The upload was terminated' },
   'upload-expired': { status: 410, title: 'The upload has expired' },

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { UploadPolicy } from '../hooks/pre-create.ts'
@@ -8,12 +8,12 @@ import { LeaseKeeper } from '../ledger/lease-keeper.ts'
 import { clearLeases } from '../ledger/leases.ts'
 import { findMedia } from '../ledger/media.ts'
 import { migrateToLatest } from '../ledger/migrate.ts'
-import { sharedSecret } from '../ledger/secrets.ts'
 import { createQueues, openQueues, processingEnqueuer, removalEnqueuer } from '../processing/queues.ts'
 import { Commits } from '../storage/commits.ts'
 import { openDataStore } from '../storage/data-store.ts'
 import type { Objects } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
+import { linkKey } from '../storage/signed-path.ts'
 import { openStorage } from '../storage/storage.ts'
 import { createApp } from './app.ts'
 import { principalOf } from './auth/authenticate.ts'
@@ -28,6 +28,10 @@ import { answerExpectations } from './expect-continue.ts'
 import type { Log } from './log.ts'
 import { answerMalformed, watchResponses } from './malformed.ts'
 import { mediaLimitsOf } from './media-limits.ts'
+import { ledgerCollectors } from './metrics/ledger-figures.ts'
+import { openMetrics } from './metrics/metrics.ts'
+import { queueCollector } from './metrics/queue-figures.ts'
+import { scannerCollector } from './metrics/scanner-figures.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { Releasers } from './releasers.ts'
 import { storageOptionsOf } from './storage-options.ts'
@@ -123,15 +127,20 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   const streams = new EventStreams({ db, bus, board, heartbeatMs, onError })
   const clamd = config.SCAN === 'required' ? config.CLAMD_URL : undefined
   const readiness = createReadiness({ db, objects, clamd })
+  const scanner = clamd ? [scannerCollector(clamd)] : []
+  const collectors = [...ledgerCollectors(db), queueCollector(boss), ...scanner]
+  const metrics = config.METRICS === 'on' ? openMetrics({ collectors, log }) : undefined
+  releasers.add('metrics', () => metrics?.close())
   const keyPrefix = storage.kind === 's3' ? config.S3_PREFIX : ''
   const preCreate = { db, policy, storageBackend: objects.backend, keyPrefix }
-  const links = new ContentLinks(await sharedSecret(db, 'content-links', () => randomBytes(32)))
+  const links = new ContentLinks(await linkKey(db))
   const tus = createTusEndpoint({
     store,
     leases,
     bus,
     preCreate,
     progress,
+    countBytes: (bytes) => metrics?.countBytes(bytes),
     content: { allowedFormats: config.formats, limits: mediaLimitsOf(config) },
     enqueueProcessing: processingEnqueuer(boss),
     baseUrl: (request) => config.PUBLIC_URL ?? forwardedBase(request) ?? '',
@@ -155,6 +164,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     board,
     streams,
     readiness,
+    metrics,
     preCreate,
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),

@@ -1,32 +1,19 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import type { Ledger } from '../ledger/database.ts'
 import type { Objects } from '../storage/objects.ts'
+import { asctime, fakeClamd } from '../test/support/fake-clamd.ts'
 import { signaturesOf } from './clamd-link.ts'
 import { createReadiness, oldSignaturesWarning, TEST_SIGNATURES_WARNING } from './readiness.ts'
 
 const DAY_MS = 86_400_000
 
-/** As asctime writes it, which is how clamd tells the time. */
-function asctime(date: Date): string {
-  const [weekday, day, month, year, time] = date.toUTCString().replace(',', '').split(' ')
-  return `${weekday} ${month} ${day?.replace(/^0/, ' ')} ${time} ${year}`
-}
-
 async function report(version: string) {
-  const clamd = createServer((socket) => socket.once('data', () => socket.end(`${version}\0`)))
-  clamd.listen(0, '127.0.0.1')
-  await once(clamd, 'listening')
-  try {
-    return await createReadiness({
-      db: {} as Ledger,
-      objects: { checkWritable: async () => {} } as unknown as Objects,
-      clamd: { host: '127.0.0.1', port: (clamd.address() as AddressInfo).port },
-    }).check()
-  } finally {
-    clamd.close()
-  }
+  await using clamd = await fakeClamd(version)
+  return await createReadiness({
+    db: {} as Ledger,
+    objects: { checkWritable: async () => {} } as unknown as Objects,
+    clamd: { host: '127.0.0.1', port: clamd.port },
+  }).check()
 }
 
 describe('the signatures of clamd', () => {

@@ -70,6 +70,8 @@ export function acceptWebSocket(request: IncomingMessage): () => WebSocket | und
     const { socket, head, response } = upgrade
     if (socket.destroyed || !socket.writable) return undefined
     waiting.delete(request)
+    // `ws` writes the answer; this is for those who look at what became of the request.
+    response.statusCode = 101
     response.detachSocket(socket)
     let accepted: WebSocket | undefined
     sockets.handleUpgrade(request, socket, head, (opened) => {

@@ -38,6 +38,10 @@ export const uploadKey = (id: UploadId, prefix = ''): string => `${prefix}${UPLO
 /** How many widths a thumbnail may have. */
 export const MAX_THUMBNAILS = 4
 
+/** Numbers of the HLS renditions that a video may have, the largest picture first. */
+export const HLS_NUMBERS = [1, 2, 3, 4, 5, 6] as const
+export type HlsNumber = (typeof HLS_NUMBERS)[number]
+
 /**
  * Kinds of renditions, each with the name of its object. A name that was used once stays here. The public copy,
  * of the kind `published`, is elsewhere.
@@ -57,6 +61,20 @@ export const RENDITIONS = {
   waveform: 'waveform.json',
   /** An image in its own format, as it may be shown to everybody. */
   image: 'image',
+  /** Names the playlists of the renditions: where it is, they are. */
+  hls: 'hls.m3u8',
+  'hls-1': 'hls-1.mp4',
+  'hls-1-playlist': 'hls-1.m3u8',
+  'hls-2': 'hls-2.mp4',
+  'hls-2-playlist': 'hls-2.m3u8',
+  'hls-3': 'hls-3.mp4',
+  'hls-3-playlist': 'hls-3.m3u8',
+  'hls-4': 'hls-4.mp4',
+  'hls-4-playlist': 'hls-4.m3u8',
+  'hls-5': 'hls-5.mp4',
+  'hls-5-playlist': 'hls-5.m3u8',
+  'hls-6': 'hls-6.mp4',
+  'hls-6-playlist': 'hls-6.m3u8',
 } as const
 export type RenditionKind = keyof typeof RENDITIONS
 

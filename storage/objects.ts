@@ -23,6 +23,11 @@ export interface Objects {
   /** Stores a whole small object durably, replacing one of the same key at once. */
   put(key: string, bytes: Uint8Array, servedAs: ServedAs): Promise<void>
   /**
+   * The same with the bytes of a file of this machine, which nobody changes meanwhile. Fails with `ObjectTooLarge`
+   * before anything is stored.
+   */
+  putFile(key: string, path: string, servedAs: ServedAs, signal?: AbortSignal): Promise<void>
+  /**
    * Makes `to` the same object as `from`, without its bytes passing through here. Fails with `ObjectMissing`,
    * also when it is another object by now than the one with this etag.
    */
@@ -46,6 +51,14 @@ export class ObjectMissing extends Error {
   constructor(key: string, options?: ErrorOptions) {
     super(`no object ${key}`, options)
     this.name = 'ObjectMissing'
+  }
+}
+
+/** The storage takes no object of this size in one piece. */
+export class ObjectTooLarge extends Error {
+  constructor(size: number, most: number) {
+    super(`an object of ${size} bytes cannot be stored in one piece; ${most} can`)
+    this.name = 'ObjectTooLarge'
   }
 }
 

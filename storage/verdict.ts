@@ -13,6 +13,7 @@ export type RejectionCode =
   | 'too-long'
   | 'dimensions-too-small'
   | 'dimensions-too-large'
+  | 'analysis-rejected'
 
 /** What there is to say against a file: a stable code, and a sentence for people. */
 export type Verdict = { code: RejectionCode; detail: string }

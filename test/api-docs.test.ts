@@ -19,6 +19,7 @@ const rejections = {
   'too-long': true,
   'dimensions-too-small': true,
   'dimensions-too-large': true,
+  'analysis-rejected': true,
 } satisfies Record<RejectionCode, true>
 
 const text = await readFile(join(import.meta.dirname, '..', 'docs', 'api.md'), 'utf8')

@@ -123,10 +123,15 @@ describe('a token signed with a shared secret', () => {
         .filter(([method, { security }]) => method !== 'parameters' && security?.length !== 0)
         .map(([method]) => `${method.toUpperCase()} ${path}`),
     )
-    const asked = ROUTES.map(
-      ({ method, path }) => `${method} ${path.replace(/\/[\w-]{22}(?=\/|$)/, '/{id}')}`,
+    const asked = new Set(
+      ROUTES.map(({ method, path }) => {
+        const described = path
+          .replace(/\/[\w-]{22}(?=\/|$)/, '/{id}')
+          .replace(/\/hls\/1\.\w+$/, '/hls/{file}')
+        return `${method} ${described}`
+      }).filter((route) => !route.endsWith('/no-such-route')),
     )
-    expect(asked.filter((route) => !route.endsWith('/no-such-route')).sort()).toEqual(documented.sort())
+    expect([...asked].sort()).toEqual(documented.sort())
   })
 
   it('is refused with a whole problem document that no cache keeps and that tells nothing of the inside', async () => {
@@ -192,11 +197,12 @@ describe('a token signed with a shared secret', () => {
     }
   })
 
-  it('is not needed for a preflight, for health or for readiness', async () => {
+  it('is not needed for a preflight, for health, for readiness or for metrics', async () => {
     const preflight = await fetch(`${landfall.url}/files`, { method: 'OPTIONS' })
     expect(preflight.status).toBe(204)
     expect((await fetch(`${landfall.url}/healthz`)).status).toBe(200)
     expect((await fetch(`${landfall.url}/readyz`)).status).not.toBe(401)
+    expect((await fetch(`${landfall.url}/metrics`)).status).toBe(200)
   })
 
   it('leaves no upload behind when it is refused', async () => {

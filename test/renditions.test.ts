@@ -416,7 +416,8 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
     } finally {
       await boss.stop({ close: false, graceful: false })
     }
-    expect(await landfall.db.selectFrom('renditions').select('kind').execute()).toEqual([])
+    // The ledger forgets them when they are gone.
+    await expect.poll(() => landfall.db.selectFrom('renditions').select('kind').execute()).toEqual([])
   }, 90_000)
 })
 

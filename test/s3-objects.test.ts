@@ -1,4 +1,7 @@
 import { once } from 'node:events'
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import {
@@ -8,10 +11,10 @@ import {
   HeadObjectCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
-import { ObjectMissing, StorageAway } from '../storage/objects.ts'
+import { ObjectMissing, ObjectTooLarge, StorageAway } from '../storage/objects.ts'
 import { openS3, type S3 } from '../storage/s3/s3.ts'
 import { S3Objects } from '../storage/s3/s3-objects.ts'
 import { servedAs } from '../storage/served-as.ts'
@@ -79,6 +82,32 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
   it('may be empty', async () => {
     await objects.put('empty', new Uint8Array(), AS_VIDEO)
     expect(await buffer(await objects.read('empty'))).toEqual(Buffer.alloc(0))
+  })
+
+  it('are stored from a file, with its bytes through all faults, or not at all', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'landfall-put-file-'))
+    onTestFinished(() => rm(directory, { recursive: true, force: true }))
+    const path = join(directory, 'file')
+    const bytes = patterned(3 * MIB + 7, 'file')
+    await writeFile(path, bytes)
+    const isPut = ({ operation }: { operation: string }) => operation === 'PutObject'
+    fail({ what: 'reset-before', when: isPut, times: 1 })
+    fail({ what: 'refuse-503', when: isPut, times: 1 })
+    await objects.putFile('from-file', path, AS_VIDEO)
+    expect(proxy.count('PutObject')).toBe(3)
+    const head = await bucket.client.send(new HeadObjectCommand({ Bucket: bucket.name, Key: 'from-file' }))
+    expect(head).toMatchObject({ ContentType: 'video/mp4', ContentLength: bytes.length })
+    expect((await buffer(await objects.read('from-file'))).equals(bytes)).toBe(true)
+
+    fail({ what: 'refuse-503', when: isPut })
+    await expect(objects.putFile('refused', path, AS_VIDEO)).rejects.toThrow(StorageAway)
+    await truncate(path, 5 * 1024 ** 3 + 1)
+    proxy.reset()
+    await expect(objects.putFile('too-large', path, AS_VIDEO)).rejects.toThrow(ObjectTooLarge)
+    await expect(objects.putFile('none', join(directory, 'none'), AS_VIDEO)).rejects.toThrow('ENOENT')
+    const stopped = objects.putFile('stopped', path, AS_VIDEO, AbortSignal.abort())
+    await expect(stopped).rejects.toThrow()
+    expect(proxy.calls).toEqual([])
   })
 
   it('that are not there, or are others by now, are missing', async () => {

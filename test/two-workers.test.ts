@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { MediaId } from '../ledger/ids.ts'
 import { Ffmpeg } from '../processing/ffmpeg.ts'
+import { Lanes } from '../processing/lanes.ts'
 import { processMedia } from '../processing/pipeline.ts'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
@@ -73,10 +74,16 @@ async function processTwice(
     scanOversize: 'reject' as const,
     publicPrefix: undefined,
     thumbnails: { atSeconds: 1, widths: [640, 320] },
+    hls: undefined,
+    analysis: undefined,
+    scratch: dataDirectory,
     announce: () => {},
+    enqueueProcessing: async () => {},
   }
-  const options = { tools, onStep: () => {}, enqueueRemoval: async () => {} }
-  const run = () => processMedia(options, id, AbortSignal.timeout(60_000))
+  const lanes = new Lanes({ scan: 4, decode: 4 })
+  const nothing = async () => {}
+  const options = { tools, lanes, onStep: () => {}, enqueueRemoval: nothing, handOver: nothing }
+  const run = () => processMedia(options, { id, kind: 'processing', signal: AbortSignal.timeout(60_000) })
   const second = new Promise<void>((resolve, reject) => {
     setTimeout(() => run().then(resolve, reject), delayMs)
   })

@@ -21,8 +21,8 @@ export interface Api {
   deleteMedia(id: string): Promise<void>
   formats(): Promise<Formats>
   quota(): Promise<Quota>
-  /** The event stream of an upload: the response as it comes, whatever its status. */
-  events(uploadId: string, lastEventId: string | null, signal: AbortSignal): Promise<Response>
+  /** The event stream of all of one's uploads: the response as it comes, whatever its status. */
+  events(lastEventId: string | null, signal: AbortSignal): Promise<Response>
 }
 
 export function createApi(session: Session): Api {
@@ -79,10 +79,10 @@ export function createApi(session: Session): Api {
     },
     formats: () => get('/api/v1/formats'),
     quota: () => get('/api/v1/quota'),
-    events(uploadId, lastEventId, signal) {
+    events(lastEventId, signal) {
       const headers: Record<string, string> = { Accept: 'text/event-stream' }
       if (lastEventId !== null) headers['Last-Event-ID'] = lastEventId
-      return send(`/api/v1/uploads/${encodeURIComponent(uploadId)}/events`, { headers, signal })
+      return send('/api/v1/events', { headers, signal })
     },
   }
 }

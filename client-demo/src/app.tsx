@@ -5,6 +5,7 @@ import { DropZone } from './drop-zone.tsx'
 import { GallerySection } from './gallery-section.tsx'
 import { createMediaWatch } from './media-watch.ts'
 import { NoticeList } from './notice-list.tsx'
+import { createOwnerEvents } from './owner-events.ts'
 import { PageHeader } from './page-header.tsx'
 import { PlayerDialog } from './player-dialog.tsx'
 import { messageOf } from './problem.ts'
@@ -14,7 +15,7 @@ import { forgetStored } from './stored-uploads.ts'
 import { TokenForm } from './token-form.tsx'
 import { isUnderWay, type Upload } from './upload-state.ts'
 import { UploadsSection } from './uploads-section.tsx'
-import { useGallery, useProcessingWatch } from './use-gallery.ts'
+import { useGallery, useProcessingWatch, useStreamableWatch } from './use-gallery.ts'
 import { useNotices } from './use-notices.ts'
 import { useRemote } from './use-remote.ts'
 import { useUpload } from './use-upload.ts'
@@ -26,7 +27,7 @@ interface Props {
 
 export function App({ session, api }: Props) {
   const signedIn = useSyncExternalStore(session.subscribe, session.state)
-  const watch = useMemo(() => createMediaWatch(api), [api])
+  const watch = useMemo(() => createMediaWatch(api, createOwnerEvents(api)), [api])
   const formats = useRemote(api.formats)
   const quota = useRemote(api.quota)
   const open = useRemote(api.openUploads)
@@ -43,6 +44,7 @@ export function App({ session, api }: Props) {
   const processing = uploading.uploads.filter((upload) => upload.phase.state === 'processing')
   const followed = new Set(processing.flatMap((upload) => upload.uploadId ?? []))
   useProcessingWatch(watch, gallery.items, followed, gallery.show)
+  useStreamableWatch(watch, gallery.items, gallery.refresh)
 
   /** Always with fresh links: those in the library may have ended. */
   function openMedia(id: string): void {

@@ -32,6 +32,8 @@ export interface Media {
   /** Signed links, usable in `src` without a token; null until the media is ready. */
   readonly thumbnailUrl: string | null
   readonly contentUrl: string | null
+  /** The same as HLS; null where there are no renditions (yet). */
+  readonly hlsUrl: string | null
   readonly createdAt: string
   readonly readyAt: string | null
 }

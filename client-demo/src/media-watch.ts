@@ -1,7 +1,7 @@
 import type { Api } from './api.ts'
 import type { Media, Reason, Step } from './contract.ts'
+import { type OwnerEvents, pause } from './owner-events.ts'
 import { ApiError } from './problem.ts'
-import { followUpload, pause } from './upload-events.ts'
 
 /** What became of a received file. */
 export type Outcome =
@@ -12,37 +12,43 @@ export type Outcome =
 export interface MediaWatch {
   /** Resolves when processing has ended. `onStep` is told which step runs. Rejects only when aborted. */
   outcome(uploadId: string, onStep: (step: Step) => void, signal: AbortSignal): Promise<Outcome>
+  /** Tells of media that can be streamed from now on, until the returned function is called. */
+  onStreamable(listener: (mediaId: string) => void): () => void
 }
 
-/**
- * A browser opens six connections to a host over HTTP/1.1, and three uploads want theirs: two streams at a time
- * leave one free for everything else. Whoever gets no stream asks every few seconds instead.
- */
-const maxStreams = 2
-const pollMs = 2_500
+/** Whoever hears nothing asks as often: the stream may be down, and events tell only when to look. */
+const pollMs = 5_000
 
-export function createMediaWatch(api: Api): MediaWatch {
-  let streams = 0
-
-  async function wait(uploadId: string, onStep: (step: Step) => void, signal: AbortSignal): Promise<void> {
-    if (streams >= maxStreams) return pause(pollMs, signal)
-    streams += 1
-    try {
-      await followUpload(api, uploadId, { onStep }, signal)
-    } finally {
-      streams -= 1
-    }
-  }
-
+export function createMediaWatch(api: Api, events: OwnerEvents): MediaWatch {
   return {
     async outcome(uploadId, onStep, signal) {
-      for (;;) {
-        await wait(uploadId, onStep, signal)
-        const outcome = await readOutcome(api, uploadId)
-        signal.throwIfAborted()
-        if (outcome !== null) return outcome
-        await pause(pollMs / 2, signal)
+      let look = () => {}
+      const stop = events.listen((event) => {
+        if (event.kind === 'connected') look()
+        else if (event.uploadId !== uploadId) return
+        else if (event.kind === 'step') onStep(event.step)
+        else look()
+      })
+      try {
+        for (;;) {
+          // Before the look, so that nothing falls between it and the wait.
+          const news = new Promise<void>((resolve) => {
+            look = resolve
+          })
+          const outcome = await readOutcome(api, uploadId)
+          signal.throwIfAborted()
+          if (outcome !== null) return outcome
+          await Promise.race([news, pause(pollMs, signal)])
+        }
+      } finally {
+        stop()
       }
+    },
+    onStreamable(listener) {
+      return events.listen((event) => {
+        if (event.kind === 'state' && event.type === 'hls.finished' && event.mediaId !== null)
+          listener(event.mediaId)
+      })
     },
   }
 }

@@ -3,6 +3,7 @@ import type { Media } from './contract.ts'
 import { Icon } from './icon.tsx'
 import { factsOf } from './media-facts.ts'
 import { inPlainWords } from './problem.ts'
+import { VideoPlayer } from './video-player.tsx'
 
 interface Props {
   readonly media: Media
@@ -68,7 +69,7 @@ function canBeDeleted({ status }: Media): boolean {
 
 function Stage({ media }: Pick<Props, 'media'>) {
   const [unplayable, setUnplayable] = useState<string | null>(null)
-  const { contentUrl, kind, thumbnailUrl } = media
+  const { contentUrl, kind } = media
   if (contentUrl === null) {
     return (
       <div className="stage">
@@ -100,16 +101,7 @@ function Stage({ media }: Pick<Props, 'media'>) {
         <audio src={contentUrl} controls preload="metadata" data-testid="player" onError={failed} />
       )}
       {kind !== 'image' && kind !== 'audio' && (
-        // biome-ignore lint/a11y/useMediaCaption: people's own files come without captions
-        <video
-          src={contentUrl}
-          poster={thumbnailUrl ?? undefined}
-          controls
-          playsInline
-          preload="metadata"
-          data-testid="player"
-          onError={failed}
-        />
+        <VideoPlayer media={media} src={contentUrl} onUnplayable={failed} />
       )}
     </div>
   )

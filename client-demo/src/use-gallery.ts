@@ -153,3 +153,23 @@ export function useProcessingWatch(
     }
   }, [])
 }
+
+/** Asks again for a shown video when it can be streamed; listens only while there is one that cannot. */
+export function useStreamableWatch(
+  watch: MediaWatch,
+  items: readonly Media[],
+  refresh: (id: string) => void,
+): void {
+  const waiting = items.filter((m) => m.kind === 'video' && m.status === 'ready' && m.hlsUrl === null)
+  const isWaiting = waiting.length > 0
+  const latest = useRef(waiting)
+  useEffect(() => {
+    latest.current = waiting
+  })
+  useEffect(() => {
+    if (!isWaiting) return
+    return watch.onStreamable((id) => {
+      if (latest.current.some((media) => media.id === id)) refresh(id)
+    })
+  }, [watch, isWaiting, refresh])
+}

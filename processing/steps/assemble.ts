@@ -5,6 +5,7 @@ import type { Step } from '../step.ts'
 /** Makes the bytes one object, checks that it is all there, and notes which object that is. */
 export const assemble: Step = {
   name: 'assemble',
+  after: [],
   async run({ media, bytes, db }) {
     const { size, etag } = await bytes.assemble(media.upload_id)
     // Removed meanwhile, by a job that may have looked before the object was there.

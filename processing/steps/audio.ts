@@ -12,6 +12,8 @@ const MARGIN = 1.02
 /** The peaks of the sound, in the JSON of the audiowaveform program, which players of waveforms read. */
 export const audio: Step = {
   name: 'audio',
+  after: ['probe'],
+  lane: 'decode',
   kinds: ['audio', 'video'],
   needs: ['has_audio'],
   produces: ['waveform'],

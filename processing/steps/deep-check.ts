@@ -11,11 +11,13 @@ import { Rejected } from '../verdict.ts'
  */
 export const deepCheck: Step = {
   name: 'deep-check',
+  after: ['probe'],
+  lane: 'decode',
   // An image is decoded for its thumbnail.
   kinds: ['video', 'audio'],
+  skip: ({ deepCheck: depth }) => (depth === 'off' ? 'switched off' : undefined),
   async run(context) {
-    const { deepCheck: depth } = context
-    if (depth === 'off') return { detail: { skipped: 'switched off' } }
+    const depth = context.deepCheck === 'full' ? 'full' : 'quick'
     try {
       await check(context, depth)
       return { detail: { depth } }

@@ -9,6 +9,7 @@ import { Rejected } from '../verdict.ts'
 /** Finds out from its own bytes what the file is, and holds that against what it was said to be. */
 export const identify: Step = {
   name: 'identify',
+  after: ['assemble'],
   async run(context) {
     const { media, objects, db, allowedFormats } = context
     const detected = await detect(await objects.read(media.storage_key, { etag: media.etag }))

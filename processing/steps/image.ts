@@ -14,11 +14,13 @@ const ENCODING_SECONDS = 60
  */
 export const image: Step = {
   name: 'image',
+  after: ['probe'],
+  lane: 'decode',
   kinds: ['image'],
+  skip: ({ publicPrefix }) => (publicPrefix === undefined ? 'the image stays private' : undefined),
   produces: ['image'],
   async run(context) {
-    const { media, publicPrefix } = context
-    if (publicPrefix === undefined) return { detail: { skipped: 'the image stays private' } }
+    const { media } = context
     const made = await lookAtWhole(context, (input) => strip(input, context))
     if (!made) return { detail: { skipped: 'the image has too many bytes' } }
     if ('error' in made) {

@@ -3,6 +3,7 @@ import type { Step } from '../step.ts'
 /** Wakes whoever waits for the outcome; the events themselves were written with the change they tell of. */
 export const notify: Step = {
   name: 'notify',
+  after: ['publish'],
   async run({ media, announce }) {
     announce(media.upload_id)
     return {}

@@ -17,6 +17,9 @@ const ROTATION_OF_ORIENTATION: readonly number[] = [0, 0, 0, 180, 180, 270, 90, 
 /** Reads what the media is like, and rejects what is damaged or outside the limits. */
 export const probe: Step = {
   name: 'probe',
+  // No decoder opens what the scanner has not passed.
+  after: ['scan'],
+  lane: 'decode',
   async run(context) {
     const facts = context.media.kind === 'image' ? await probeImage(context) : await probeStreams(context)
     const { width, height } = facts

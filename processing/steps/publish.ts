@@ -1,8 +1,10 @@
+import { isOver } from '../../ledger/analyses.ts'
 import { findRendition, mediaForJob, publishMedia, recordRendition } from '../../ledger/media.ts'
 import { FORMATS, formatOfType } from '../../storage/formats.ts'
 import { publishedKey } from '../../storage/keys.ts'
 import { servedAs } from '../../storage/served-as.ts'
 import type { Step, StepContext } from '../step.ts'
+import { GivenUp, Rejected } from '../verdict.ts'
 
 const NOT_STRIPPED = 'there is no image without its metadata'
 const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
@@ -10,8 +12,12 @@ const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
 /** Makes the media `ready`; before that, where it is to be public, it has a public copy. */
 export const publish: Step = {
   name: 'publish',
+  after: ['deep-check', 'thumbnail', 'storyboard', 'audio', 'image'],
+  isDue: ({ analysis }, media) =>
+    analysis?.mode !== 'gate' || (media.analysis !== null && isOver(media.analysis)),
   async run(context) {
     const { media, db, objects, publicPrefix } = context
+    checkAnalysis(context)
     const source = publicPrefix === undefined ? undefined : await sourceOf(context)
     const copy =
       source && publicPrefix !== undefined ? await recordCopy(context, publicPrefix, source) : undefined
@@ -28,6 +34,18 @@ export const publish: Step = {
     if (copy) return { detail: { copy: copy.key } }
     return publicPrefix === undefined ? {} : { detail: { skipped: NOT_STRIPPED } }
   },
+}
+
+/** Where the engine that analyses files has the last word. */
+function checkAnalysis({ media, analysis }: StepContext): void {
+  if (analysis?.mode !== 'gate') return
+  if (media.analysis?.verdict === 'reject')
+    throw new Rejected('analysis-rejected', 'The analysis of the file has found against it.')
+  if (media.analysis?.verdict !== 'accept')
+    throw new GivenUp({
+      code: 'analysis-failed',
+      detail: 'The file could not be analysed, for reasons that lie with this server.',
+    })
 }
 
 type Source = { key: string; size: number; etag: string | null }

@@ -7,6 +7,8 @@ import { Rejected } from '../verdict.ts'
 /** Scans for viruses, computes the SHA-256 and compares what the client has promised, in one read of the object. */
 export const scan: Step = {
   name: 'scan',
+  after: ['identify'],
+  lane: 'scan',
   async run(context) {
     const { digests } = await declarationOf(context.db, context.media.upload_id)
     const verdict = await judge(context, digests ?? {})

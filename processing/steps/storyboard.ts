@@ -20,6 +20,8 @@ const SEEKING_MS = 45_000
 /** Small pictures of all of a video in one, and where in it each time is. */
 export const storyboard: Step = {
   name: 'storyboard',
+  after: ['probe'],
+  lane: 'decode',
   kinds: ['video'],
   needs: ['duration_seconds', 'width', 'height'],
   produces: ['storyboard', 'storyboard-cues'],

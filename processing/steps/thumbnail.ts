@@ -18,6 +18,8 @@ const WHITE = '#ffffff'
 /** Pictures of a video or an image in several widths, as WebP and as JPEG, and a placeholder for them. */
 export const thumbnail: Step = {
   name: 'thumbnail',
+  after: ['probe'],
+  lane: 'decode',
   kinds: ['video', 'image'],
   produces: thumbnailKinds(),
   async run(context) {

@@ -2,10 +2,11 @@ import type { Webhook } from 'standardwebhooks'
 import type { Ledger } from '../../ledger/database.ts'
 import { disableEndpoint } from '../../ledger/webhook-endpoints.ts'
 import { type AttemptRecord, recordAttempt, type TakenDelivery } from '../../ledger/webhooks.ts'
+import { type Answer, send } from '../outgoing/sender.ts'
+import { signedHeaders } from '../outgoing/signature.ts'
 import type { WorkerOptions } from '../worker.ts'
 import { payloadOf } from './payload.ts'
 import { retryDelayMs } from './schedule.ts'
-import { type Answer, send } from './sender.ts'
 
 export type DeliveryOptions = {
   db: Ledger
@@ -47,16 +48,6 @@ export async function attemptDelivery(options: DeliveryOptions, delivery: TakenD
       { endpointId },
       'the webhook endpoint answered 410 and gets no more; see "landfall webhooks enable"',
     )
-  }
-}
-
-/** Of Standard Webhooks: one signature for each secret, so that a receiver may know the old one or the new. */
-function signedHeaders(signers: readonly Webhook[], id: string, payload: string): Record<string, string> {
-  const now = new Date()
-  return {
-    'webhook-id': id,
-    'webhook-timestamp': String(Math.floor(now.getTime() / 1000)),
-    'webhook-signature': signers.map((signer) => signer.sign(id, now, payload)).join(' '),
   }
 }
 

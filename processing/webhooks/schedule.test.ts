@@ -1,7 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseRetryAfter, retryDelayMs, SCHEDULE_MS } from './schedule.ts'
-
-const HOUR = 3_600_000
+import { retryDelayMs, SCHEDULE_MS } from './schedule.ts'
 
 describe('the retries of a delivery', () => {
   const exact = { random: () => 0 }
@@ -27,25 +25,5 @@ describe('the retries of a delivery', () => {
     expect(retryDelayMs(1, 60_000, exact)).toBe(60_000)
     expect(retryDelayMs(1, 0, exact)).toBe(5000)
     expect(retryDelayMs(11, 60_000, exact)).toBeUndefined()
-  })
-})
-
-describe('Retry-After', () => {
-  const now = Date.parse('2026-01-01T00:00:00Z')
-
-  it.each([
-    ['120', 120_000],
-    [' 0 ', 0],
-    ['Thu, 01 Jan 2026 00:01:00 GMT', 60_000],
-    ['Wed, 31 Dec 2025 00:00:00 GMT', 0],
-    ['999999999999999999999', 24 * HOUR],
-    ['Fri, 01 Jan 2038 00:00:00 GMT', 24 * HOUR],
-    ['-5', undefined],
-    ['1.5', undefined],
-    ['soon', undefined],
-    ['', undefined],
-    [undefined, undefined],
-  ])('%j is %j ms', (header, ms) => {
-    expect(parseRetryAfter(header, now)).toBe(ms)
   })
 })

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { Request, Response } from 'express'
+import type { RenditionRow } from '../../ledger/media.ts'
 import { type ByteRange, ObjectMissing, type Objects, StorageAway } from '../../storage/objects.ts'
 import { servedAs } from '../../storage/served-as.ts'
 import { Problem } from '../errors.ts'
@@ -22,6 +23,23 @@ const HEADERS = {
   'Content-Security-Policy': "default-src 'none'; sandbox",
   'Cross-Origin-Resource-Policy': 'cross-origin',
   'X-Content-Type-Options': 'nosniff',
+}
+
+/** A rendition as it is sent. */
+export function servedRendition({
+  media_id,
+  kind,
+  storage_key,
+  size,
+  content_type,
+}: RenditionRow): ServedObject {
+  return {
+    key: storage_key,
+    size,
+    contentType: content_type,
+    tag: `${media_id}-${kind}-${size}`,
+    etag: null,
+  }
 }
 
 /** Sends an object or the range of it that was asked for (RFC 9110 § 14), never to be run as a page. */

@@ -83,6 +83,15 @@ export function mediaApi(options: MediaApiOptions): Router {
     })
   })
 
+  router.get('/:id/source', linkOrToken('source'), async (request, response) => {
+    // A link of the analysis is the only way: for everybody else there is `content`.
+    if (!response.locals.isLinked) throw notFound()
+    const media = await linkedOrOwn(request, response)
+    const { content_type: contentType, storage_key: key, size, etag } = media
+    if (media.status !== 'processing') requireReady(media)
+    await send(request, response, { key, size, contentType, tag: media.id, etag })
+  })
+
   const readyMedia = async (request: Request<{ id: string }>, response: Response): Promise<MediaRow> =>
     requireReady(await linkedOrOwn(request, response))
   addRenditionRoutes(router, { db, objects, links, linkOrToken, readyMedia, send })

@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { AnalysisReport } from '../../ledger/analysis-report.ts'
 import { CATALOGUE } from '../errors.ts'
 import {
+  Analysis,
   Formats,
   Media,
   MediaList,
@@ -38,6 +40,8 @@ const ProblemDocument = z
 const NAMED = {
   Upload,
   UploadList,
+  Analysis,
+  AnalysisReport,
   Media,
   MediaList,
   Formats,
@@ -51,15 +55,21 @@ const NAMED = {
   Problem: ProblemDocument,
 }
 
+/** Routes that are there or not as the configuration says. */
+type PublicRoutes = { hasDevTokens: boolean; hasMetrics: boolean }
+
 /** The OpenAPI 3.1 document of every route, from the schemas that type the answers. */
-export function openApiDocument(options: { hasDevTokens: boolean }): Json {
+export function openApiDocument(options: PublicRoutes): Json & { paths: Record<string, Json> } {
   return {
     openapi: '3.1.0',
     info: { title: 'Landfall', version: '1', description: 'Resumable uploads, and what becomes of them.' },
     security: [{ bearer: [] }],
-    paths: { ...tusPaths(), ...apiPaths(), ...publicPaths(options.hasDevTokens) },
+    paths: { ...tusPaths(), ...apiPaths(), ...publicPaths(options) },
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        signature: { type: 'apiKey', in: 'header', name: 'webhook-signature' },
+      },
       parameters: {
         id: {
           name: 'id',
@@ -72,6 +82,12 @@ export function openApiDocument(options: { hasDevTokens: boolean }): Json {
           in: 'path',
           required: true,
           schema: { type: 'string', pattern: '^msg_[0-9a-f]{32}$' },
+        },
+        hlsFile: {
+          name: 'file',
+          in: 'path',
+          required: true,
+          schema: { type: 'string', pattern: '^[1-6]\\.(m3u8|mp4)$' },
         },
         tusResumable: { name: 'Tus-Resumable', in: 'header', required: true, schema: { const: '1.0.0' } },
       },
@@ -94,7 +110,7 @@ function schemas(): Json {
   return Object.fromEntries(Object.entries(schemas).map(([id, { $schema, $id, ...schema }]) => [id, schema]))
 }
 
-function tusPaths(): Json {
+function tusPaths(): Record<string, Json> {
   const tus = [parameter('tusResumable')]
   const bytes = {
     content: { 'application/offset+octet-stream': { schema: { type: 'string', format: 'binary' } } },
@@ -121,7 +137,7 @@ function tusPaths(): Json {
   }
 }
 
-function apiPaths(): Json {
+function apiPaths(): Record<string, Json> {
   const id = [parameter('id')]
   return {
     '/api/v1/uploads': {
@@ -169,6 +185,20 @@ function apiPaths(): Json {
       parameters: id,
       post: operation('Process a media again', { 202: json(Media)[200] }),
     },
+    '/api/v1/media/{id}/analysis': {
+      parameters: id,
+      post: operation('What the engine that analyses files has found out', json(Analysis), {
+        requestBody: { content: { 'application/json': { schema: ref('AnalysisReport') } } },
+        security: [{ bearer: [] }, { signature: [] }],
+      }),
+    },
+    '/api/v1/media/{id}/source': {
+      parameters: id,
+      get: operation('The bytes, for the engine that was given this link; takes Range', {
+        ...body('*/*', 'The bytes'),
+        ...REDIRECT,
+      }),
+    },
     '/api/v1/media/{id}/content': {
       parameters: id,
       get: operation('The bytes; takes Range', { ...body('*/*', 'The bytes'), ...REDIRECT }),
@@ -196,6 +226,16 @@ function apiPaths(): Json {
       parameters: id,
       get: operation('The peaks of the sound', body('application/json', 'As audiowaveform writes it')),
     },
+    '/api/v1/media/{id}/hls.m3u8': {
+      parameters: id,
+      get: operation('The renditions of a video, for HLS', body(PLAYLIST_TYPE, 'The master playlist')),
+    },
+    '/api/v1/media/{id}/hls/{file}': {
+      parameters: [...id, parameter('hlsFile')],
+      get: operation('A rendition: its playlist, or its bytes; these take Range', {
+        200: { description: 'What was asked for', content: { [PLAYLIST_TYPE]: {}, 'video/mp4': {} } },
+      }),
+    },
     '/api/v1/webhooks/deliveries': {
       get: operation('What was told, or is to be, of uploads', json(WebhookDeliveryList), {
         parameters: query(WebhookDeliveryListQuery),
@@ -214,7 +254,7 @@ function apiPaths(): Json {
   }
 }
 
-function publicPaths(hasDevTokens: boolean): Json {
+function publicPaths({ hasDevTokens, hasMetrics }: PublicRoutes): Record<string, Json> {
   const open = { security: [] }
   const devToken = operation('A token for anyone who asks', body('application/json', 'The token'), {
     ...open,
@@ -225,6 +265,13 @@ function publicPaths(hasDevTokens: boolean): Json {
     '/readyz': {
       get: operation('Whether everything answers', { ...json(Readiness), 503: json(Readiness)[200] }, open),
     },
+    ...(hasMetrics
+      ? {
+          '/metrics': {
+            get: operation('Figures for Prometheus', body('text/plain', 'Its text format'), open),
+          },
+        }
+      : {}),
     '/openapi.json': { get: operation('This document', body('application/json', 'OpenAPI 3.1'), open) },
     ...(hasDevTokens ? { '/dev/token': { post: devToken } } : {}),
   }
@@ -245,6 +292,8 @@ const empty = (status: number, description: string): Json => ({ [status]: { desc
 const body = (mediaType: string, description: string): Json => ({
   200: { description, content: { [mediaType]: {} } },
 })
+
+const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 
 /** With `DOWNLOADS=redirect`. */
 const REDIRECT = empty(307, 'To a signed address of the storage, good for some minutes')

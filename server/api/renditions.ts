@@ -5,7 +5,8 @@ import type { RenditionKind } from '../../storage/keys.ts'
 import type { Objects } from '../../storage/objects.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { notFound } from '../errors.ts'
-import { readText, type ServedObject, sendText } from './content.ts'
+import { readText, type ServedObject, sendText, servedRendition } from './content.ts'
+import { addHlsRoutes } from './hls.ts'
 import { readInput } from './query.ts'
 import { ThumbnailQuery } from './schemas.ts'
 
@@ -21,7 +22,7 @@ export type RenditionRouteOptions = {
   send: (request: Request, response: Response, object: ServedObject) => Promise<void>
 }
 
-/** What was made of a media: pictures, storyboard, waveform. */
+/** What was made of a media: pictures, storyboard, waveform, renditions to stream. */
 export function addRenditionRoutes(router: Router, options: RenditionRouteOptions): void {
   const { db, objects, links, linkOrToken, readyMedia, send } = options
 
@@ -40,12 +41,12 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
     const contentType = format === undefined ? accepted || 'image/webp' : `image/${format}`
     const rendition = nearestThumbnail(await findRenditions(db, media.id), { width, contentType })
     if (!rendition) throw notFound()
-    await send(request, response, served(rendition))
+    await send(request, response, servedRendition(rendition))
   })
 
   router.get('/:id/storyboard', linkOrToken('storyboard'), async (request, response) => {
     const media = await readyMedia(request, response)
-    await send(request, response, served(await renditionOf(media, 'storyboard')))
+    await send(request, response, servedRendition(await renditionOf(media, 'storyboard')))
   })
 
   router.get('/:id/storyboard.vtt', linkOrToken('storyboard.vtt'), async (request, response) => {
@@ -65,6 +66,8 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
       contentType: 'application/json',
     })
   })
+
+  addHlsRoutes(router, { ...options, renditionOf })
 }
 
 /**
@@ -81,14 +84,4 @@ function nearestThumbnail(
   const wanted = width ?? main?.width ?? 0
   const distance = (rendition: RenditionRow) => Math.abs((rendition.width ?? 0) - wanted)
   return fitting.toSorted((a, b) => distance(a) - distance(b))[0] ?? main
-}
-
-function served({ media_id, kind, storage_key, size, content_type }: RenditionRow): ServedObject {
-  return {
-    key: storage_key,
-    size,
-    contentType: content_type,
-    tag: `${media_id}-${kind}-${size}`,
-    etag: null,
-  }
 }

@@ -26,6 +26,20 @@ export const Upload = z
 
 export const UploadList = z.object({ items: z.array(Upload) }).meta({ id: 'UploadList' })
 
+export const Analysis = z
+  .object({
+    id: z.string().nullable().describe("the engine's own; null until it has answered"),
+    status: z.enum(['requested', 'pending', 'finished', 'failed']),
+    result: z.unknown().describe('whatever the engine says'),
+    confidence: z.number().min(0).max(1).nullable(),
+    verdict: z.enum(['accept', 'reject']).nullable(),
+    estimatedSeconds: z.number().nonnegative().nullable(),
+    url: z.string().nullable().describe('where people see the result'),
+    requestedAt: Time,
+    finishedAt: Time.nullable(),
+  })
+  .meta({ id: 'Analysis' })
+
 export const Media = z
   .object({
     id: z.string(),
@@ -57,10 +71,11 @@ export const Media = z
     thumbnailUrl: z.string().nullable().describe('works without a token, for one to two hours'),
     storyboardUrl: z.string().nullable().describe('WebVTT; works without a token, for one to two hours'),
     waveformUrl: z.string().nullable().describe('works without a token, for one to two hours'),
+    hlsUrl: z.string().nullable().describe('HLS playlist; works without a token, for one to two hours'),
     contentUrl: z.string().nullable().describe('works without a token, for one to two hours'),
     cdnUrl: z.string().nullable().describe('of the public copy; null without a CDN or a copy'),
     attachedTo: z.object({ type: z.string(), id: z.string().nullable() }).nullable(),
-    analysis: z.record(z.string(), z.unknown()).nullable(),
+    analysis: Analysis.nullable(),
     createdAt: Time,
     readyAt: Time.nullable(),
     deletedAt: Time.nullable(),

@@ -42,6 +42,7 @@ export function mediaView(
     thumbnailUrl: has('thumbnail') ? link('thumbnail') : null,
     storyboardUrl: has('storyboard-cues') ? link('storyboard.vtt') : null,
     waveformUrl: has('waveform') ? link('waveform') : null,
+    hlsUrl: has('hls') ? link('hls.m3u8') : null,
     contentUrl: isReady ? link('content') : null,
     cdnUrl: isReady ? cdnUrl(media, cdn) : null,
   }

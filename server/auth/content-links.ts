@@ -1,8 +1,20 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { MediaId } from '../../ledger/ids.ts'
+import type { HlsNumber } from '../../storage/keys.ts'
+import { linkSignature, signedPath } from '../../storage/signed-path.ts'
 import { Problem } from '../errors.ts'
 
-export type LinkTarget = 'content' | 'thumbnail' | 'storyboard' | 'storyboard.vtt' | 'waveform'
+export type LinkTarget =
+  | 'content'
+  /** The file before it is ready, for the engine that analyses it. */
+  | 'source'
+  | 'thumbnail'
+  | 'storyboard'
+  | 'storyboard.vtt'
+  | 'waveform'
+  | 'hls.m3u8'
+  | `hls/${HlsNumber}.m3u8`
+  | `hls/${HlsNumber}.mp4`
 
 const HOUR_SECONDS = 3600
 
@@ -17,11 +29,13 @@ export class ContentLinks {
     this.#key = key
   }
 
-  /** The path and query of a link. It stays the same for an hour, so that caches work, and lives one to two. */
-  sign(id: MediaId, target: LinkTarget, now = Date.now()): string {
-    const expires = (Math.floor(now / 1000 / HOUR_SECONDS) + 2) * HOUR_SECONDS
-    const signature = this.#signature(id, target, String(expires))
-    return `/api/v1/media/${id}/${target}?expires=${expires}&signature=${signature}`
+  /**
+   * The path and query of a link. It stays the same for an hour, so that caches work, and lives one to two, and
+   * `moreHours`.
+   */
+  sign(id: MediaId, target: LinkTarget, now = Date.now(), moreHours = 0): string {
+    const expires = (Math.floor(now / 1000 / HOUR_SECONDS) + 2 + moreHours) * HOUR_SECONDS
+    return signedPath(this.#key, id, target, expires)
   }
 
   /** Whether the query carries a link's signature; throws when it does and the signature is wrong or over. */
@@ -30,7 +44,7 @@ export class ContentLinks {
     const expires = String(query.expires)
     // Text against text: several texts decode to the same bytes, and only one of them is the link.
     const given = Buffer.from(String(query.signature))
-    const expected = Buffer.from(this.#signature(id, target, expires))
+    const expected = Buffer.from(linkSignature(this.#key, id, target, expires))
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
       throw new Problem('token-invalid', 'The signature of the link is wrong.', {
         headers: { 'WWW-Authenticate': 'Bearer' },
@@ -42,9 +56,5 @@ export class ContentLinks {
       })
     }
     return true
-  }
-
-  #signature(id: MediaId, target: LinkTarget, expires: string): string {
-    return createHmac('sha256', this.#key).update(`${id}\n${target}\n${expires}`).digest('base64url')
   }
 }

@@ -15,9 +15,9 @@ export async function reapNow(env: Environment): Promise<number> {
     const announce = (id: string) => void announced.push(bus.publish({ t: 'event', id }))
     const reaped = await reap({ db, boss, retentionMs: config.MEDIA_RETENTION, announce })
     await Promise.all(announced)
-    const { expired, purged, requeued, swept, leases } = reaped
+    const { expired, purged, overdue, requeued, swept, leases } = reaped
     process.stdout.write(
-      `expired uploads: ${expired}\npurged media: ${purged}\nqueued again: ${requeued}\nto sweep again: ${swept}\nold leases: ${leases}\n`,
+      `expired uploads: ${expired}\npurged media: ${purged}\noverdue analyses: ${overdue}\nqueued again: ${requeued}\nto sweep again: ${swept}\nold leases: ${leases}\n`,
     )
     return 0
   })

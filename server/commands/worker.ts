@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
@@ -27,7 +28,7 @@ export function workerOptions(config: Config, connectionString: string, log: Log
   return {
     connectionString,
     storage: storageOptionsOf(config),
-    concurrency: config.WORKER_CONCURRENCY,
+    concurrency: concurrencyOf(config),
     retentionMs: config.MEDIA_RETENTION,
     databasePool: config.DATABASE_POOL,
     clamd: config.SCAN === 'required' ? config.CLAMD_URL : undefined,
@@ -39,9 +40,25 @@ export function workerOptions(config: Config, connectionString: string, log: Log
     scanOversize: config.SCAN_OVERSIZE,
     publicPrefix: config.PUBLISH === 'copy' ? config.PUBLIC_PREFIX : undefined,
     thumbnails: { atSeconds: config.THUMBNAIL_AT, widths: config.THUMBNAIL_WIDTHS },
+    hls: config.HLS === 'on' ? { heights: config.HLS_HEIGHTS } : undefined,
+    analysis: analysisOf(config),
+    scratch: join(config.DATA_DIR, 'scratch'),
     webhook: webhookOf(config),
     log,
   }
+}
+
+function concurrencyOf({
+  WORKER_CONCURRENCY: files,
+  WORKER_LIMITS: limits,
+}: Config): WorkerProcessOptions['concurrency'] {
+  return { processing: files, scan: files, decode: files, analysis: 4, transcoding: 1, ...limits }
+}
+
+function analysisOf(config: Config): WorkerProcessOptions['analysis'] {
+  const { ANALYSIS: mode, ANALYSIS_URL: url, ANALYSIS_SECRET: secrets = [], PUBLIC_URL: publicUrl } = config
+  if (mode === 'off' || url === undefined || publicUrl === undefined) return undefined
+  return { mode, url, secrets, publicUrl, timeoutMs: config.ANALYSIS_TIMEOUT }
 }
 
 function webhookOf({ WEBHOOK_URL: url, WEBHOOK_SECRET: secrets = [], ...config }: Config) {

@@ -183,7 +183,7 @@ export function draftRequests(
       const reprDigest = offset === 0 && said.isLast ? ReprDigest.of(upload) : undefined
       if (reprDigest) context.bodyChecks.push(reprDigest)
       const maxBytes = (upload.size ?? policy.maxSize) - offset
-      const body = receivedBody(options.content, { maxBytes, signal })
+      const body = receivedBody(options, { maxBytes, signal })
       const bounded = upload.size === null ? body : ended(body, said.version)
       await store.write(bounded, uploadId, offset).catch((error: unknown) => {
         throw upload.size !== null && isTooLong(error) ? inconsistentLength() : error

@@ -23,7 +23,7 @@ export type EventReaderOptions = {
 
 type Subject = Pick<UploadRow, 'offset' | 'size' | 'state'> & { id: string }
 
-/** Nothing follows these in the life of an upload. */
+/** Nothing follows these in the life of an upload that its own reader would wait for. */
 export const FINAL: ReadonlySet<EventType> = new Set<EventType>([
   'upload.terminated',
   'upload.expired',
@@ -31,6 +31,8 @@ export const FINAL: ReadonlySet<EventType> = new Set<EventType>([
   'media.ready',
   'media.failed',
   'media.deleted',
+  // Whoever comes back after it was ready hears of it and is done.
+  'hls.finished',
 ])
 
 const PROGRESS_MS = 500

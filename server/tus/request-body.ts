@@ -15,8 +15,13 @@ export type BodyLimits = {
  * The body of a request as Node receives it. The end is the client's or that of `signal`; it fails with
  * a 413 at the chunk that exceeds `maxBytes`, and with `ERRORS.ABORTED` when the client goes away, each
  * after what came before. The request itself is left as it is, so that the rest can be read by others.
+ * `countBytes` is told of every chunk that arrives.
  */
-export async function* requestBody(request: IncomingMessage, limits: BodyLimits): AsyncGenerator<Buffer> {
+export async function* requestBody(
+  request: IncomingMessage,
+  limits: BodyLimits,
+  countBytes: (bytes: number) => void = () => {},
+): AsyncGenerator<Buffer> {
   const { maxBytes, signal } = limits
   let waiting: Buffer[] = []
   let waitingBytes = 0
@@ -30,6 +35,7 @@ export async function* requestBody(request: IncomingMessage, limits: BodyLimits)
     wake()
   }
   const onData = (chunk: Buffer) => {
+    countBytes(chunk.byteLength)
     received += chunk.byteLength
     if (received > maxBytes) return finish({ failure: new BodyTooLong() })
     waiting.push(chunk)

@@ -33,7 +33,7 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
   const tus = new NativeBodyServer({
     path: options.path,
     datastore: options.store,
-    bodyOf: (limits) => receivedBody(options.content, limits),
+    bodyOf: (limits) => receivedBody(options, limits),
     locker,
     lockDrainTimeout: LET_GO_MS,
     maxSize: policy.maxSize,

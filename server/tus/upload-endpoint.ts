@@ -17,6 +17,8 @@ export type UploadEndpointOptions = {
   content: ContentPolicy
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   progress: ProgressReporter
+  /** Told of the bytes of each chunk of a file as it arrives. */
+  countBytes: (bytes: number) => void
   /** Where a media's content is fetched; undefined as long as it is not ready. Fails with `not-found`. */
   contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>
   /** What an address of an upload begins with: the server's root, or nothing where that is left to the client. */

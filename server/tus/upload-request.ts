@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express'
-import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
+import { inspectContent } from '../../hooks/pre-append.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { type AppendContext, appendContext } from '../../storage/append-context.ts'
 import { ContentRefused } from '../../storage/verdict.ts'
@@ -8,6 +8,7 @@ import type { Principal } from '../auth/verifier.ts'
 import { continueNow } from '../expect-continue.ts'
 import { type BodyLimits, Interrupted, requestBody } from './request-body.ts'
 import { declaredBodyLength } from './request-checks.ts'
+import type { UploadEndpointOptions } from './upload-endpoint.ts'
 
 /** Something that a body is compared with when all of it is there. */
 export type BodyCheck = { update(chunk: Uint8Array): void; check(): void }
@@ -69,11 +70,14 @@ export function runningRequest(): UploadRequest {
  * The bytes that the running request brings, on their way through everything that looks at them. Its client is
  * asked for them now, if it waits for that.
  */
-export function receivedBody(policy: ContentPolicy, limits: BodyLimits): AsyncIterable<Uint8Array> {
+export function receivedBody(
+  { content: policy, countBytes }: Pick<UploadEndpointOptions, 'content' | 'countBytes'>,
+  limits: BodyLimits,
+): AsyncIterable<Uint8Array> {
   const request = runningRequest()
   const { incoming, response, upload } = request
   continueNow(response)
-  const bytes = requestBody(incoming, limits)
+  const bytes = requestBody(incoming, limits, countBytes)
   const whole = request.bodyChecks.length > 0 || request.onWhole ? checked(bytes, request, limits) : bytes
   const isInspected = upload && upload.offset === 0 && upload.state === 'open' && !upload.is_partial
   if (!isInspected) return whole

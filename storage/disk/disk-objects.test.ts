@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ObjectMissing } from '../objects.ts'
 import { DiskObjects } from './disk-objects.ts'
 
@@ -15,7 +15,10 @@ describe('objects on disk', () => {
     objects = await DiskObjects.open(directory)
     await writeFile(join(directory, 'uploads', 'one'), 'one')
   })
-  afterEach(() => rm(directory, { recursive: true, force: true }))
+  afterEach(async () => {
+    vi.useRealTimers()
+    await rm(directory, { recursive: true, force: true })
+  })
 
   const textOf = (key: string) => readFile(join(directory, key), 'utf8')
 
@@ -63,6 +66,31 @@ describe('objects on disk', () => {
     await objects.remove('renditions/n/thumbnail.webp')
     await objects.remove('renditions/o/thumbnail.webp')
     expect(await readdir(join(directory, 'renditions'))).toEqual([])
+  })
+
+  it('are put in the place of what was killed in mid-write, and beside what is still being written', async () => {
+    const names = () => readdir(join(directory, 'renditions/m'))
+    await mkdir(join(directory, 'renditions/m'))
+    for (const name of ['image.123.tmp', 'image.jpg.123.tmp'])
+      await writeFile(join(directory, 'renditions/m', name), 'half')
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 4_000 })
+    await objects.put('renditions/m/image', Buffer.from('picture'))
+    expect(await names()).toEqual(['image', 'image.123.tmp', 'image.jpg.123.tmp'])
+    vi.setSystemTime(Date.now() + 2_000)
+    await objects.put('renditions/m/image', Buffer.from('picture'))
+    expect(await names()).toEqual(['image', 'image.jpg.123.tmp'])
+  })
+
+  it('are put from a file, which stays as it is, in the place of what was there', async () => {
+    const file = join(directory, 'file')
+    await objects.put('renditions/m/hls-1.mp4', Buffer.from('earlier'))
+    await writeFile(file, 'video')
+    await objects.putFile('renditions/m/hls-1.mp4', file)
+    expect(await readdir(join(directory, 'renditions/m'))).toEqual(['hls-1.mp4'])
+    await writeFile(file, 'other')
+    expect(await textOf('renditions/m/hls-1.mp4')).toBe('video')
+    await expect(objects.putFile('renditions/m/hls-2.mp4', join(directory, 'none'))).rejects.toThrow('ENOENT')
+    expect(await readdir(join(directory, 'renditions/m'))).toEqual(['hls-1.mp4'])
   })
 
   it('have no address of their own', async () => {

@@ -23,6 +23,12 @@ export async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
+/**
+ * A file in the making that was not touched for so long is nobody's any more. The job of a worker that was killed
+ * takes longer to come to another; one that lives writes on, and where it does not, its attempt fails and comes again.
+ */
+const ABANDONED_MS = 5_000
+
 /** Objects as files below one directory. */
 export class DiskObjects implements Objects {
   readonly backend = 'disk'
@@ -77,6 +83,11 @@ export class DiskObjects implements Objects {
         await handle.close()
       }
     })
+  }
+
+  /** By a copy, which costs neither time nor room where the file system can share blocks. */
+  async putFile(key: string, path: string): Promise<void> {
+    await this.#replace(key, (temporary) => copyDurably(path, temporary))
   }
 
   /** By a hard link, or by copying the bytes where the file system has none. */
@@ -140,7 +151,7 @@ export class DiskObjects implements Objects {
     if (dirname(parent) !== join(this.directory, 'renditions')) return
     // A media's renditions have a directory of their own: the last one out removes it, and with it what
     // a worker that was killed in mid-write has left.
-    await removeTemporaries(parent, `${basename(path)}.`)
+    await removeTemporaries(path)
     await removeIfEmpty(parent)
   }
 
@@ -166,6 +177,8 @@ export class DiskObjects implements Objects {
     const temporary = `${path}.${randomUUID()}.tmp`
     try {
       await makeDirectory(dirname(path))
+      // Whoever was killed while making it does not come back, and has no other heir.
+      await removeTemporaries(path, ABANDONED_MS)
       await write(temporary)
       await rename(temporary, path)
       await syncDirectory(dirname(path))
@@ -186,7 +199,7 @@ function missingOr(error: unknown, key: string): unknown {
 }
 
 async function copyDurably(from: string, to: string): Promise<void> {
-  await copyFile(from, to, constants.COPYFILE_EXCL)
+  await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
   const handle = await open(to, 'r+')
   try {
     await handle.datasync()
@@ -205,13 +218,29 @@ async function makeDirectory(directory: string): Promise<void> {
   }
 }
 
-async function removeTemporaries(directory: string, prefix: string): Promise<void> {
+/** Those of one file that nobody has touched for so long. */
+async function removeTemporaries(path: string, untouchedMs = 0): Promise<void> {
+  const directory = dirname(path)
+  const prefix = `${basename(path)}.`
   const names = await readdir(directory).catch((error: unknown) => {
     if (isCode(error, 'ENOENT')) return []
     throw error
   })
+  const before = Date.now() - untouchedMs
   for (const name of names) {
-    if (name.startsWith(prefix) && name.endsWith('.tmp')) await rm(join(directory, name), { force: true })
+    if (!name.startsWith(prefix) || !/^[^.]+\.tmp$/.test(name.slice(prefix.length))) continue
+    const temporary = join(directory, name)
+    if (untouchedMs === 0 || (await touchedAt(temporary)) < before) await rm(temporary, { force: true })
+  }
+}
+
+/** Not when its bytes were written: a link has those of long ago. Never, where it has gone meanwhile. */
+async function touchedAt(path: string): Promise<number> {
+  try {
+    return (await stat(path)).ctimeMs
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return Number.POSITIVE_INFINITY
+    throw error
   }
 }
 

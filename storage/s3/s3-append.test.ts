@@ -29,7 +29,9 @@ class SlowBucket {
 
   async put(key: string, body: S3Body) {
     await sleep(this.#tailMs)
-    this.stored.set(key, Buffer.concat([...body.chunks()]))
+    const chunks: Uint8Array[] = []
+    for await (const chunk of body.chunks()) chunks.push(chunk)
+    this.stored.set(key, Buffer.concat(chunks))
     return { etag: '"tail"', isSure: true }
   }
 

@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { ObjectMissing, type Objects, type ReadOptions, type ServedAs } from '../objects.ts'
+import { pipeline } from 'node:stream/promises'
+import { ObjectMissing, type Objects, ObjectTooLarge, type ReadOptions, type ServedAs } from '../objects.ts'
 import { isMissing } from './errors.ts'
 import { ObjectRead } from './object-read.ts'
 import type { S3 } from './s3.ts'
+
+/** What S3 takes in one PutObject. */
+const MAX_PUT_BYTES = 5 * 1024 ** 3
 
 /** Objects in one bucket. */
 export class S3Objects implements Objects {
@@ -26,6 +32,16 @@ export class S3Objects implements Objects {
   async put(key: string, bytes: Uint8Array, servedAs: ServedAs): Promise<void> {
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     await this.#s3.put(key, { size: bytes.byteLength, sha256, chunks: () => [bytes] }, servedAs)
+  }
+
+  async putFile(key: string, path: string, servedAs: ServedAs, signal?: AbortSignal): Promise<void> {
+    const { size } = await stat(path)
+    if (size > MAX_PUT_BYTES) throw new ObjectTooLarge(size, MAX_PUT_BYTES)
+    // Read twice, so that the bucket can tell whether what arrives is what was read.
+    const sha256 = createHash('sha256')
+    await pipeline(readFile(path), sha256, { signal })
+    const body = { size, sha256: sha256.digest('hex'), chunks: () => readFile(path) }
+    await this.#s3.put(key, body, servedAs, signal ? { signal } : {})
   }
 
   async copy(from: string, to: string, servedAs: ServedAs, etag: string | null = null): Promise<void> {
@@ -58,4 +74,9 @@ export class S3Objects implements Objects {
   async checkWritable(): Promise<void> {
     await this.#s3.checkReachable()
   }
+}
+
+/** Opens the file with its first chunk, so that a body that nobody asks for has none to close. */
+async function* readFile(path: string): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(path, { highWaterMark: 256 * 1024 })
 }

@@ -25,7 +25,11 @@ export type S3Options = {
 }
 
 /** What is sent as one object or part: it can be read again for each attempt, and its hash is signed. */
-export type S3Body = { size: number; sha256: string; chunks(): Iterable<Uint8Array> }
+export type S3Body = {
+  size: number
+  sha256: string
+  chunks(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+}
 
 export type S3Part = { partNumber: number; etag: string }
 
@@ -419,18 +423,28 @@ function headersOf({ contentType, disposition }: ServedAs) {
 /** A body on its way, with the hash that it is to be signed with. */
 class SentBody extends Readable {
   readonly sha256: string
-  readonly #chunks: Iterator<Uint8Array>
+  readonly #chunks: Iterator<Uint8Array> | AsyncIterator<Uint8Array>
 
   constructor(body: S3Body) {
     super()
     this.sha256 = body.sha256
-    this.#chunks = body.chunks()[Symbol.iterator]()
+    const chunks = body.chunks()
+    this.#chunks = Symbol.iterator in chunks ? chunks[Symbol.iterator]() : chunks[Symbol.asyncIterator]()
   }
 
   override _read(): void {
-    const { done, value } = this.#chunks.next()
-    this.push(done ? null : value)
+    const next = this.#chunks.next()
+    if (next instanceof Promise) next.then(this.#pass, (error) => this.destroy(error))
+    else this.#pass(next)
   }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    callback(error)
+    // Closes a file that was not read to its end; what keeps it from that is no matter of the call.
+    Promise.resolve(this.#chunks.return?.()).catch(() => {})
+  }
+
+  readonly #pass = ({ done, value }: IteratorResult<Uint8Array>) => void this.push(done ? null : value)
 }
 
 /** Signs the hash that a body carries, so that the bucket stores exactly these bytes or refuses them. */

@@ -28,10 +28,14 @@ export const uploadRoutes = (id: string = newUploadId()): Route[] => [
 export const mediaRoutes = (id: string = newMediaId()): Route[] => [
   { method: 'GET', path: `/api/v1/media/${id}` },
   { method: 'GET', path: `/api/v1/media/${id}/content` },
+  { method: 'GET', path: `/api/v1/media/${id}/source` },
   { method: 'GET', path: `/api/v1/media/${id}/thumbnail` },
   { method: 'GET', path: `/api/v1/media/${id}/storyboard` },
   { method: 'GET', path: `/api/v1/media/${id}/storyboard.vtt` },
   { method: 'GET', path: `/api/v1/media/${id}/waveform` },
+  { method: 'GET', path: `/api/v1/media/${id}/hls.m3u8` },
+  { method: 'GET', path: `/api/v1/media/${id}/hls/1.m3u8` },
+  { method: 'GET', path: `/api/v1/media/${id}/hls/1.mp4` },
   { method: 'POST', path: `/api/v1/media/${id}/process` },
   { method: 'DELETE', path: `/api/v1/media/${id}` },
 ]
@@ -41,6 +45,7 @@ export const ownRoutes = (): Route[] => [
   { method: 'POST', path: '/files', headers: { ...TUS, 'Upload-Length': '2000' } },
   { method: 'GET', path: '/api/v1/uploads' },
   { method: 'GET', path: '/api/v1/media' },
+  { method: 'POST', path: `/api/v1/media/${newMediaId()}/analysis` },
   { method: 'GET', path: '/api/v1/formats' },
   { method: 'GET', path: '/api/v1/quota' },
   { method: 'GET', path: '/api/v1/events' },

@@ -1,7 +1,7 @@
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { AddressRefused, publicLookup, refusePrivateLiteral } from './addresses.ts'
-import { parseRetryAfter } from './schedule.ts'
+import { parseRetryAfter } from './retry-after.ts'
 
 export type Message = {
   url: URL
@@ -16,6 +16,9 @@ export type SendOptions = {
   timeoutMs: number
   /** Aborted when the worker stops. */
   signal: AbortSignal
+  /** How much of the answer's body is read, and for how long; just enough to end in peace unless it says otherwise. */
+  maxBodyBytes?: number
+  maxBodyMs?: number
 }
 
 export type Answer = {
@@ -24,9 +27,10 @@ export type Answer = {
   /** In words that may be shown to anybody; null for a 2xx. */
   error: string | null
   retryAfterMs: number | undefined
+  /** Undefined where there was more than may be read. */
+  body: Buffer | undefined
 }
 
-/** How much of an answer's body is read, and for how long: enough to let an ordinary receiver end in peace. */
 const MAX_BODY_BYTES = 4096
 const MAX_BODY_MS = 1000
 
@@ -39,17 +43,18 @@ export async function send(message: Message, options: SendOptions): Promise<Answ
   try {
     const response = await post(message, options, AbortSignal.any([timeout, options.signal]))
     const status = response.statusCode ?? 0
-    await readLittle(response)
+    const body = await readLittle(response, options)
     return {
       status,
       error: status >= 200 && status < 300 ? null : describeStatus(status),
       retryAfterMs:
         status === 429 || status === 503 ? parseRetryAfter(response.headers['retry-after']) : undefined,
+      body,
     }
   } catch (error) {
     options.signal.throwIfAborted()
     const text = timeout.aborted ? 'no answer in time' : describeFailure(error)
-    return { status: null, error: text, retryAfterMs: undefined }
+    return { status: null, error: text, retryAfterMs: undefined, body: undefined }
   }
 }
 
@@ -65,7 +70,7 @@ async function post(
     headers: {
       'Content-Type': 'application/json',
       'Content-Length': String(Buffer.byteLength(body)),
-      'User-Agent': 'Landfall-Webhooks/1',
+      'User-Agent': 'Landfall/1',
       ...headers,
     },
     // No pool: a connection that was checked for one name is not used for another, nor an old one for a new message.
@@ -81,21 +86,28 @@ async function post(
 }
 
 /** Reads to the end, or to where it has read enough, and then lets go of the connection. */
-async function readLittle(response: IncomingMessage): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, MAX_BODY_MS)
+async function readLittle(
+  response: IncomingMessage,
+  { maxBodyBytes = MAX_BODY_BYTES, maxBodyMs = MAX_BODY_MS }: SendOptions,
+): Promise<Buffer | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Buffer | undefined>()
+  const giveUp = () => resolve(undefined)
+  const timer = setTimeout(giveUp, maxBodyMs)
+  const chunks: Buffer[] = []
   let bytes = 0
   response.on('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > MAX_BODY_BYTES) resolve()
+    if (bytes > maxBodyBytes) giveUp()
+    else chunks.push(chunk)
   })
-  response.once('end', resolve)
-  // The status has been said: whatever breaks now changes nothing.
-  response.on('error', () => resolve())
-  response.once('close', resolve)
-  await promise
+  response.once('end', () => resolve(Buffer.concat(chunks)))
+  // The status has been said: whatever breaks now changes nothing of that.
+  response.on('error', giveUp)
+  response.once('close', giveUp)
+  const body = await promise
   clearTimeout(timer)
   response.destroy()
+  return body
 }
 
 function describeStatus(status: number): string {

@@ -1,0 +1,163 @@
+import { isDeepStrictEqual } from 'node:util'
+import { sql } from 'kysely'
+import type { AnalysisReport } from './analysis-report.ts'
+import type { Ledger, LedgerTransaction } from './database.ts'
+import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import type { Analysis } from './schema.ts'
+import type { DueMedia, Enqueue } from './uploads.ts'
+
+/** Whether an engine has said what it had to say, or its time is over. */
+export const isOver = ({ status }: Analysis): boolean => status === 'finished' || status === 'failed'
+
+/**
+ * Notes that an engine is asked about a media and has so much time from now, unless it has been asked before.
+ * Returns the analysis as it is; undefined when the media has ended.
+ */
+export async function beginAnalysis(
+  db: Ledger,
+  id: MediaId,
+  timeoutMs: number,
+): Promise<Analysis | undefined> {
+  const analysis: Analysis = {
+    id: null,
+    status: 'requested',
+    result: null,
+    confidence: null,
+    verdict: null,
+    estimatedSeconds: null,
+    url: null,
+    requestedAt: new Date().toISOString(),
+    finishedAt: null,
+  }
+  const { rows } = await sql<{ analysis: Analysis }>`
+    update landfall.media
+       set analysis = coalesce(analysis, ${JSON.stringify(analysis)}::jsonb),
+           analysis_due_at = case when analysis is null then now() + make_interval(secs => ${timeoutMs / 1000})
+                                  else analysis_due_at end
+     where id = ${id} and status in ('processing', 'ready')
+    returning analysis`.execute(db)
+  return rows[0]?.analysis
+}
+
+export type RecordOptions = {
+  /** What is waiting for the outcome is processed on: for files that are not ready without it. */
+  resume: Enqueue<readonly DueMedia[]> | undefined
+}
+
+export type RecordResult =
+  | { kind: 'recorded'; uploadId: UploadId; analysis: Analysis }
+  /** It was said before. */
+  | { kind: 'known'; analysis: Analysis }
+  /** The analysis has another id, or another outcome. */
+  | { kind: 'contradiction' }
+  /** There is no such media, or nobody has asked about it. */
+  | { kind: 'absent' }
+
+/** Writes down what an engine says of a media; its outcome with an event, once. */
+export async function recordAnalysis(
+  db: Ledger,
+  id: MediaId,
+  report: AnalysisReport,
+  { resume }: RecordOptions,
+): Promise<RecordResult> {
+  return await db.transaction().execute(async (trx): Promise<RecordResult> => {
+    const media = await trx
+      .selectFrom('media')
+      .select(['analysis', 'status', 'upload_id', 'owner_id', 'size'])
+      .where('id', '=', id)
+      .where('status', 'in', ['processing', 'ready'])
+      .forUpdate()
+      .executeTakeFirst()
+    const known = media?.analysis
+    if (!media || !known) return { kind: 'absent' }
+    if (known.id !== null && known.id !== report.analysisId) return { kind: 'contradiction' }
+    const said = merged(known, report)
+    if (isOver(known))
+      return isDeepStrictEqual({ ...said, finishedAt: null }, { ...known, finishedAt: null })
+        ? { kind: 'known', analysis: known }
+        : { kind: 'contradiction' }
+    await trx
+      .updateTable('media')
+      .set({ analysis: JSON.stringify(said), ...(isOver(said) ? { analysis_due_at: null } : {}) })
+      .where('id', '=', id)
+      .execute()
+    const { upload_id, owner_id } = media
+    if (isOver(said)) {
+      await logOutcome(trx, { id, upload_id, owner_id }, said)
+      if (media.status === 'processing' && resume) await resume(trx, [{ id, size: media.size }])
+    }
+    return { kind: 'recorded', uploadId: upload_id as UploadId, analysis: said }
+  })
+}
+
+function merged(known: Analysis, report: AnalysisReport): Analysis {
+  const isEnd = report.status !== 'pending'
+  return {
+    ...known,
+    id: report.analysisId,
+    status: report.status,
+    result: isEnd ? (report.result ?? null) : null,
+    confidence: isEnd ? (report.confidence ?? null) : null,
+    verdict: report.status === 'finished' ? (report.verdict ?? null) : null,
+    estimatedSeconds: report.estimatedSeconds ?? known.estimatedSeconds,
+    url: report.url ?? known.url,
+    finishedAt: isEnd ? new Date().toISOString() : null,
+  }
+}
+
+/**
+ * Ends analyses whose engine has not come to an end in time, at most `limit`, and has the files that may wait for
+ * them processed on. Returns their uploads.
+ */
+export async function endOverdueAnalyses(
+  db: Ledger,
+  limit: number,
+  resume: Enqueue<readonly DueMedia[]>,
+): Promise<UploadId[]> {
+  return await db.transaction().execute(async (trx) => {
+    const overdue = await trx
+      .selectFrom('media')
+      .select(['id', 'analysis', 'status', 'upload_id', 'owner_id', 'size'])
+      .where('analysis_due_at', '<', sql<Date>`now()`)
+      .orderBy('analysis_due_at')
+      .limit(limit)
+      .forUpdate()
+      .skipLocked()
+      .execute()
+    for (const { analysis, ...media } of overdue) {
+      const isWanted = media.status === 'processing' || media.status === 'ready'
+      const ended =
+        analysis && ({ ...analysis, status: 'failed', finishedAt: new Date().toISOString() } as const)
+      await trx
+        .updateTable('media')
+        .set({ analysis_due_at: null, ...(ended && isWanted ? { analysis: JSON.stringify(ended) } : {}) })
+        .where('id', '=', media.id)
+        .execute()
+      if (ended && isWanted) await logOutcome(trx, media, ended)
+    }
+    const waiting = overdue.filter(({ status }) => status === 'processing')
+    if (waiting.length > 0)
+      await resume(
+        trx,
+        waiting.map(({ id, size }) => ({ id: id as MediaId, size })),
+      )
+    return overdue.map((media) => media.upload_id as UploadId)
+  })
+}
+
+async function logOutcome(
+  trx: LedgerTransaction,
+  media: { id: string; upload_id: string; owner_id: string },
+  { status, verdict, confidence }: Analysis,
+): Promise<void> {
+  await trx
+    .insertInto('events')
+    .values({
+      type: 'analysis.finished',
+      upload_id: media.upload_id,
+      media_id: media.id,
+      owner_id: media.owner_id as OwnerId,
+      data: JSON.stringify({ status, verdict, confidence }),
+    })
+    .execute()
+}

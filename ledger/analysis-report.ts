@@ -1,0 +1,33 @@
+import { z } from 'zod'
+
+const MAX_DEPTH = 32
+const MAX_ESTIMATE_SECONDS = 30 * 86_400
+
+/** Whether Postgres takes a value as jsonb: it knows no NUL, no half characters, and no end of brackets. */
+function isStorable(value: unknown, depth = 0): boolean {
+  if (depth > MAX_DEPTH) return false
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([key, item]) => isStorable(key) && isStorable(item, depth + 1))
+}
+
+/** What an engine says of its analysis of a media, at once or later. */
+export const AnalysisReport = z
+  .object({
+    analysisId: z.string().min(1).max(200).refine(isStorable),
+    status: z.enum(['pending', 'finished', 'failed']),
+    estimatedSeconds: z.number().min(0).max(MAX_ESTIMATE_SECONDS).optional(),
+    result: z
+      .unknown()
+      .refine((value) => isStorable(value), { error: 'takes at most 32 levels and no NUL' })
+      .optional(),
+    confidence: z.number().min(0).max(1).nullish(),
+    verdict: z.enum(['accept', 'reject']).nullish(),
+    url: z
+      .url({ protocol: /^https?$/ })
+      .max(2000)
+      .refine(isStorable)
+      .nullish(),
+  })
+  .meta({ id: 'AnalysisReport' })
+export type AnalysisReport = z.output<typeof AnalysisReport>

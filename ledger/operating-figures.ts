@@ -1,0 +1,101 @@
+import { sql } from 'kysely'
+import type { Ledger, LedgerTransaction } from './database.ts'
+import type { EventType, StepStatus } from './schema.ts'
+
+// What operators watch. Each costs what waits, or what has just happened, by an index: never what a table holds.
+
+/** Reads by statements that the database itself gives up after `limitMs`, so that none goes on for nobody. */
+export async function readBriefly<Figures>(
+  db: Ledger,
+  limitMs: number,
+  read: (trx: LedgerTransaction) => Promise<Figures>,
+): Promise<Figures> {
+  return await db
+    .transaction()
+    .setAccessMode('read only')
+    .execute(async (trx) => {
+      await sql`select set_config('statement_timeout', ${String(limitMs)}, true)`.execute(trx)
+      return await read(trx)
+    })
+}
+
+/** How many uploads are open, partial ones among them. */
+export async function countOpenUploads(db: Ledger): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) from landfall.uploads where state = 'open'`.execute(db)
+  return rows[0]?.count ?? 0
+}
+
+export type ProcessingBacklog = {
+  processing: number
+  /** Since the oldest of them was received; 0 where there is none. */
+  oldestSeconds: number
+  /** Those that wait for somebody to have them processed again. */
+  failed: number
+}
+
+export async function processingBacklog(db: Ledger): Promise<ProcessingBacklog> {
+  const { rows } = await sql<ProcessingBacklog>`
+    select count(*) as processing,
+           coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as "oldestSeconds",
+           (select count(*) from landfall.media where status = 'failed') as failed
+      from landfall.media where status = 'processing'`.execute(db)
+  return rows[0] ?? { processing: 0, oldestSeconds: 0, failed: 0 }
+}
+
+export type StepTimes = {
+  step: string
+  outcome: Exclude<StepStatus, 'running'>
+  attempts: number
+  meanSeconds: number
+  maxSeconds: number
+}
+
+/** How long the steps took that ended in the last `windowMs`. Those that had nothing to do do not count. */
+export async function stepTimes(db: Ledger, windowMs: number): Promise<StepTimes[]> {
+  const { rows } = await sql<StepTimes>`
+    select step, status as outcome, count(*) as attempts,
+           avg(seconds)::float8 as "meanSeconds", max(seconds)::float8 as "maxSeconds"
+      from (
+        select step, status, extract(epoch from finished_at - started_at) as seconds
+          from landfall.processing_steps
+         where finished_at > now() - make_interval(secs => ${windowMs / 1000})
+           and (detail -> 'skipped') is null
+      ) as finished
+     group by step, status order by step, status`.execute(db)
+  return rows
+}
+
+export type WebhookBacklog = {
+  pending: number
+  /** For how long the one that is due the longest has been; 0 where none is. */
+  oldestDueSeconds: number
+}
+
+export async function webhookBacklog(db: Ledger): Promise<WebhookBacklog> {
+  const { rows } = await sql<WebhookBacklog>`
+    select count(*) as pending,
+           greatest(coalesce(extract(epoch from now() - min(next_attempt_at)), 0), 0)::float8 as "oldestDueSeconds"
+      from landfall.webhook_deliveries where status = 'pending'`.execute(db)
+  return rows[0] ?? { pending: 0, oldestDueSeconds: 0 }
+}
+
+/** The last event that is older than this; no event with a lower id can appear any more where that is long enough. */
+export async function lastEventBefore(db: Ledger, ageMs: number): Promise<number> {
+  // From the end of the primary key back: as far as events are younger.
+  const { rows } = await sql<{ id: number }>`
+    select id from landfall.events where created_at <= now() - make_interval(secs => ${ageMs / 1000})
+     order by id desc limit 1`.execute(db)
+  return rows[0]?.id ?? 0
+}
+
+/** How many events of each type have an id in `(after, upTo]`. */
+export async function countEvents(
+  db: Ledger,
+  range: { after: number; upTo: number },
+): Promise<{ type: EventType; count: number }[]> {
+  const { rows } = await sql<{ type: EventType; count: number }>`
+    select type, count(*) from landfall.events
+     where id > ${range.after}::bigint and id <= ${range.upTo}::bigint group by type`.execute(db)
+  return rows
+}

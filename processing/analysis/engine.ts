@@ -1,0 +1,83 @@
+import { Webhook } from 'standardwebhooks'
+import { AnalysisReport } from '../../ledger/analysis-report.ts'
+import type { MediaRow } from '../../ledger/media.ts'
+import { mediaFacts } from '../../ledger/media-facts.ts'
+import type { Analysis } from '../../ledger/schema.ts'
+import { signedPath } from '../../storage/signed-path.ts'
+import { send } from '../outgoing/sender.ts'
+import { signedHeaders } from '../outgoing/signature.ts'
+import { Waiting } from '../verdict.ts'
+
+export type AnalysisOptions = {
+  /** Whether a file is ready only when the engine says so. */
+  mode: 'advisory' | 'gate'
+  url: string
+  /** Each gives a signature. */
+  secrets: readonly string[]
+  /** Where the engine reaches this server. */
+  publicUrl: string
+  /** How long the engine has from the first request to its outcome. */
+  timeoutMs: number
+  /** Signs the address under which the engine reads the file. */
+  linkKey: Buffer
+}
+
+const REQUEST_MS = 15_000
+const MAX_ANSWER_BYTES = 256 * 1024
+/** How long the engine can read the file after a request. */
+const LINK_SECONDS = 3600
+
+/**
+ * Asks the engine about a media and returns what it says at once. Asking again about the same analysis has the same
+ * `webhook-id`. Fails with `Waiting` when the engine is away, or answers nothing that can be made use of.
+ */
+export async function ask(
+  options: AnalysisOptions,
+  media: MediaRow,
+  { requestedAt }: Analysis,
+  signal: AbortSignal,
+): Promise<AnalysisReport> {
+  const signers = options.secrets.map((secret) => new Webhook(secret))
+  const body = JSON.stringify(requestOf(options, media))
+  const id = `analysis_${media.id}_${Date.parse(requestedAt)}`
+  const answer = await send(
+    { url: new URL(options.url), headers: signedHeaders(signers, id, body), body },
+    // Named by whoever runs this server, and often beside it.
+    {
+      allowPrivate: true,
+      timeoutMs: REQUEST_MS,
+      signal,
+      maxBodyBytes: MAX_ANSWER_BYTES,
+      maxBodyMs: REQUEST_MS,
+    },
+  )
+  if (answer.error !== null)
+    throw new Waiting(`the analysis engine did not take the file: ${answer.error}`, {
+      afterMs: answer.retryAfterMs,
+    })
+  return understand(answer.body)
+}
+
+function requestOf({ publicUrl, linkKey }: AnalysisOptions, media: MediaRow) {
+  const expires = Math.floor(Date.now() / 1000) + LINK_SECONDS
+  const { analysis: _, ...facts } = mediaFacts(media)
+  return {
+    type: 'analysis.requested',
+    timestamp: new Date().toISOString(),
+    data: {
+      media: facts,
+      sourceUrl: publicUrl + signedPath(linkKey, media.id, 'source', expires),
+      sourceUrlExpiresAt: new Date(expires * 1000).toISOString(),
+      callbackUrl: `${publicUrl}/api/v1/media/${media.id}/analysis`,
+    },
+  }
+}
+
+function understand(body: Buffer | undefined): AnalysisReport {
+  if (body === undefined) throw new Waiting('the analysis engine answered too much, or not to the end')
+  try {
+    return AnalysisReport.parse(JSON.parse(body.toString('utf8')))
+  } catch (error) {
+    throw new Waiting('the analysis engine answered something else than an analysis', { cause: error })
+  }
+}

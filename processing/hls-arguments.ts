@@ -1,0 +1,79 @@
+import { join } from 'node:path'
+import type { HlsRendition } from './hls-plan.ts'
+
+export type HlsEncoding = {
+  renditions: readonly HlsRendition[]
+  hasAudio: boolean
+  seconds: number
+  /** Frames per second of the source; null where they are not known. */
+  fps: number | null
+  /** Where the files go. */
+  folder: string
+}
+
+/** Names of a rendition's files; each playlist names the bytes beside it. */
+export const playlistName = ({ number }: Pick<HlsRendition, 'number'>): string => `hls-${number}.m3u8`
+export const bytesName = ({ number }: Pick<HlsRendition, 'number'>): string => `hls-${number}.mp4`
+
+const SEGMENT_SECONDS = 4
+const MAX_FPS = 60
+/** Where the source does not say. */
+const USUAL_FPS = 30
+/**
+ * For every decoder and encoder, whatever the machine has: six renditions of 4K then take 2.8 GB of address space, and
+ * the encoder makes the same of the same file everywhere.
+ */
+export const HLS_THREADS = 2
+
+/**
+ * What ffmpeg is told behind the input: it is decoded once, and every rendition is made of that. All of them have
+ * the same frames at the same times and begin a segment at the same ones, so that a player can change over at each.
+ */
+export function hlsArguments(encoding: HlsEncoding): string[] {
+  return [
+    ...['-filter_complex_threads', String(HLS_THREADS), '-filter_complex', filters(encoding)],
+    ...encoding.renditions.flatMap((rendition) => outputOf(rendition, encoding)),
+  ]
+}
+
+/** A label of what a rendition is made of; `v` and a number, of what is encoded. */
+const labels = (letter: string, renditions: readonly HlsRendition[]) =>
+  renditions.map(({ number }) => `[${letter}${number}]`)
+
+function filters({ renditions, fps }: HlsEncoding): string {
+  // Of a constant rate, or the sparse frames of a screen recording would make segments of any length. It lasts to the
+  // end of the sound, as the playlist goes by the picture.
+  const rate = fps === null ? String(USUAL_FPS) : `'min(source_fps,${MAX_FPS})'`
+  const common = `[0:V:0]fps=${rate}:start_time=0,tpad=stop=-1:stop_mode=clone`
+  const split = `split=${renditions.length}${labels('s', renditions).join('')}`
+  const scales = renditions.map(
+    ({ number, width, height }) => `[s${number}]scale=${width}:${height},format=yuv420p[v${number}]`,
+  )
+  return [`${common},${split}`, ...scales].join(';')
+}
+
+function outputOf(rendition: HlsRendition, { hasAudio, seconds, folder }: HlsEncoding): string[] {
+  const { number, maxBitrate } = rendition
+  const picture = ['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', '23']
+  const rate = ['-maxrate', String(maxBitrate), '-bufsize', String(2 * maxBitrate)]
+  // No key frames where the scene changes: each rendition would see that elsewhere.
+  const keyFrames = [
+    ...['-force_key_frames', `expr:gte(t,n_forced*${SEGMENT_SECONDS})`, '-sc_threshold', '0'],
+    // How far a lookahead of its own gets is a matter of chance, and so would be what is made of it.
+    ...['-threads', String(HLS_THREADS), '-x264-params', 'sync-lookahead=0'],
+  ]
+  // From the beginning to the end: a player that is fed piece by piece stops where one of the two is missing.
+  const sound = [
+    ...['-map', '0:a:0', '-af', 'aresample=async=1:first_pts=0,apad'],
+    ...['-c:a', 'aac', '-ac', '2', '-ar', '48000', '-b:a', '128k'],
+  ]
+  // A phone writes down where it was.
+  const nothingElse = ['-map_metadata', '-1', '-map_chapters', '-1']
+  return [
+    ...['-map', `[v${number}]`, ...picture, ...rate, ...keyFrames, ...(hasAudio ? sound : [])],
+    ...[...nothingElse, '-t', seconds.toFixed(3)],
+    ...['-f', 'hls', '-hls_playlist_type', 'vod', '-hls_time', String(SEGMENT_SECONDS)],
+    ...['-hls_segment_type', 'fmp4', '-hls_flags', 'single_file'],
+    ...['-hls_segment_filename', join(folder, bytesName(rendition)), join(folder, playlistName(rendition))],
+  ]
+}

@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { Lanes } from './lanes.ts'
+
+const NEVER = new AbortController().signal
+
+describe('a lane', () => {
+  it('lets so many in at a time, first come first served, and does not mind other lanes', async () => {
+    const lanes = new Lanes({ scan: 1, decode: 2 })
+    const begun: number[] = []
+    let running = 0
+    let most = 0
+    const work = (n: number) => async () => {
+      begun.push(n)
+      running += 1
+      most = Math.max(most, running)
+      await sleep(5)
+      running -= 1
+    }
+    const scan = Promise.withResolvers<void>()
+    const scanning = lanes.within('scan', NEVER, () => scan.promise)
+    await Promise.all([1, 2, 3, 4, 5, 6].map((n) => lanes.within('decode', NEVER, work(n))))
+    expect(most).toBe(2)
+    expect(begun).toEqual([1, 2, 3, 4, 5, 6])
+    scan.resolve()
+    await scanning
+  })
+
+  it('is left by work that fails', async () => {
+    const lanes = new Lanes({ scan: 1, decode: 1 })
+    await expect(lanes.within('scan', NEVER, () => Promise.reject(new Error('no')))).rejects.toThrow('no')
+    expect(await lanes.within('scan', NEVER, async () => 'yes')).toBe('yes')
+  })
+
+  it('is not waited for by who is told to stop, and loses no place by it', async () => {
+    const lanes = new Lanes({ scan: 1, decode: 1 })
+    const first = Promise.withResolvers<void>()
+    const running = lanes.within('scan', NEVER, () => first.promise)
+    const stop = new AbortController()
+    const stopped = lanes.within('scan', stop.signal, async () => 'never')
+    const last = lanes.within('scan', NEVER, async () => 'last')
+    stop.abort(new Error('stopped'))
+    await expect(stopped).rejects.toThrow('stopped')
+    first.resolve()
+    await running
+    expect(await last).toBe('last')
+    await expect(lanes.within('scan', stop.signal, async () => 'never')).rejects.toThrow('stopped')
+    expect(await lanes.within('scan', NEVER, async () => 'again')).toBe('again')
+  })
+})

@@ -1,0 +1,15 @@
+import type { Webhook } from 'standardwebhooks'
+
+/** Of Standard Webhooks: one signature for each secret, so that a receiver may know the old one or the new. */
+export function signedHeaders(
+  signers: readonly Webhook[],
+  id: string,
+  payload: string,
+): Record<string, string> {
+  const now = new Date()
+  return {
+    'webhook-id': id,
+    'webhook-timestamp': String(Math.floor(now.getTime() / 1000)),
+    'webhook-signature': signers.map((signer) => signer.sign(id, now, payload)).join(' '),
+  }
+}

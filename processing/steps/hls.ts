@@ -1,0 +1,167 @@
+import { createWriteStream } from 'node:fs'
+import { open, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { dropRendition, findRenditions } from '../../ledger/media.ts'
+import { translateWriteError } from '../../storage/disk/disk-objects.ts'
+import { FORMATS } from '../../storage/formats.ts'
+import { HLS_NUMBERS, type RenditionKind } from '../../storage/keys.ts'
+import { ObjectTooLarge, StorageFull } from '../../storage/objects.ts'
+import { isRemote, UnreadableInput } from '../ffmpeg.ts'
+import { bytesName, playlistName } from '../hls-arguments.ts'
+import { type HlsRendition, planHls } from '../hls-plan.ts'
+import { codecsOf, masterPlaylist, readMediaPlaylist, secondsOf, type Variant } from '../hls-playlist.ts'
+import { isFruitless, storeRendition, storeRenditionFile } from '../rendition.ts'
+import { withScratch } from '../scratch.ts'
+import type { Step, StepContext, StepResult } from '../step.ts'
+
+const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
+const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
+const THERE = { detail: { skipped: 'it is there already' } }
+const NO_ROOM = /No space left on device|Disk quota exceeded/
+
+const bytesKind = ({ number }: HlsRendition) => `hls-${number}` as const
+const playlistKind = ({ number }: HlsRendition) => `hls-${number}-playlist` as const
+const KINDS: readonly RenditionKind[] = HLS_NUMBERS.flatMap(
+  (number) => [`hls-${number}`, `hls-${number}-playlist`] as const,
+)
+
+/**
+ * Renditions of a video for HLS, in heights up to its own. Each is one file, of which its playlist names the pieces;
+ * the playlist of these playlists is stored last, and says that the others are there.
+ */
+export const hls: Step = {
+  name: 'hls',
+  after: ['publish'],
+  job: 'transcoding',
+  kinds: ['video'],
+  needs: ['duration_seconds', 'width', 'height'],
+  skip: ({ hls }) => (hls ? undefined : 'it is switched off'),
+  produces: ['hls', ...KINDS],
+  async run(context) {
+    const plan = planHls(context.media, context.hls?.heights ?? [])
+    // Hours of work, done before by a worker that could not say so any more.
+    if (await isThere(context, plan)) return THERE
+    try {
+      return await withScratch(context.scratch, context.media.id, async (folder) => {
+        const variants = await encode(context, plan, folder)
+        return (await isThere(context, plan)) ? THERE : await store(context, variants, folder)
+      })
+    } catch (error) {
+      if (!isFruitless(error, context.signal) && !(error instanceof ObjectTooLarge)) throw error
+      if (NO_ROOM.test(error.message)) throw new StorageFull({ cause: error })
+      return { detail: { skipped: error.message } }
+    }
+  },
+}
+
+/** Whether exactly these renditions are stored, and nothing of them was lost. */
+async function isThere({ db, media, objects }: StepContext, plan: readonly HlsRendition[]): Promise<boolean> {
+  const rows = (await findRenditions(db, media.id)).filter(({ kind }) => /^hls/.test(kind))
+  if (rows.length !== 1 + 2 * plan.length || !rows.some(({ kind }) => kind === 'hls')) return false
+  const areThese = plan.every((one) =>
+    rows.some((row) => row.kind === bytesKind(one) && row.width === one.width && row.height === one.height),
+  )
+  if (!areThese) return false
+  for (const { storage_key, size } of rows) if ((await objects.sizeOf(storage_key)) !== size) return false
+  return true
+}
+
+type EncodedRendition = HlsRendition & Variant
+
+/** Encodes the media into the folder. Fails with `UnreadableInput` where that gives nothing to play. */
+async function encode(
+  context: StepContext,
+  renditions: readonly HlsRendition[],
+  folder: string,
+): Promise<EncodedRendition[]> {
+  const { media, ffmpeg, signal } = context
+  const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
+  await ffmpeg.hls({
+    input: await localInput(context, folder),
+    size: media.size,
+    demuxers,
+    signal,
+    renditions,
+    hasAudio: media.has_audio === true,
+    seconds: media.duration_seconds ?? 0,
+    fps: media.fps,
+    folder,
+  })
+  return await Promise.all(
+    renditions.map(async (one) => {
+      const playlist = readMediaPlaylist(await readFile(join(folder, playlistName(one)), 'utf8'))
+      const codecs = playlist && codecsOf(await firstBytes(join(folder, bytesName(one)), playlist.initBytes))
+      if (!playlist || codecs === undefined) throw new UnreadableInput('nothing to play came of it')
+      return { ...one, name: playlistName(one), codecs, playlist }
+    }),
+  )
+}
+
+/** The file of the media on this machine. An address works for minutes, and encoding takes hours. */
+async function localInput({ media, objects, signal }: StepContext, folder: string): Promise<string> {
+  const input = await objects.toolInput(media.storage_key)
+  if (!isRemote(input)) return input
+  const copy = join(folder, 'source')
+  const source = await objects.read(media.storage_key, { etag: media.etag })
+  await pipeline(source, createWriteStream(copy), { signal }).catch((error: unknown) => {
+    throw translateWriteError(error)
+  })
+  const { size } = await stat(copy)
+  if (size !== media.size) throw new Error(`the storage gave ${size} bytes of ${media.size}`)
+  return copy
+}
+
+async function firstBytes(path: string, count: number): Promise<Buffer> {
+  const file = await open(path)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(count), 0, count, 0)
+    return buffer.subarray(0, bytesRead)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Stores the renditions, and the playlist that names them when all are there. */
+async function store(
+  context: StepContext,
+  variants: readonly EncodedRendition[],
+  folder: string,
+): Promise<StepResult> {
+  const { db, media, objects, announce } = context
+  // One of other renditions, or of lost ones: who plays meanwhile must not get pieces of both.
+  await dropRendition(db, media.id, 'hls')
+  // The largest first: where that is too large for the storage, nothing else is stored in vain.
+  for (const one of variants) {
+    const { width, height } = one
+    const bytes = { kind: bytesKind(one), contentType: 'video/mp4', path: join(folder, bytesName(one)) }
+    const playlist = { kind: playlistKind(one), contentType: PLAYLIST_TYPE, path: join(folder, one.name) }
+    const isStored =
+      (await storeRenditionFile(context, { ...bytes, width, height })) &&
+      (await storeRenditionFile(context, { ...playlist, width, height }))
+    if (!isStored) return ENDED
+  }
+  const kept = new Set<string>(variants.flatMap((one) => [bytesKind(one), playlistKind(one)]))
+  for (const { kind, storage_key } of await findRenditions(db, media.id)) {
+    if (kept.has(kind) || !KINDS.some((known) => known === kind)) continue
+    await dropRendition(db, media.id, kind)
+    await objects.remove(storage_key)
+  }
+  const isStored = await storeRendition(context, {
+    kind: 'hls',
+    contentType: PLAYLIST_TYPE,
+    data: Buffer.from(masterPlaylist(variants)),
+    width: null,
+    height: null,
+    event: 'hls.finished',
+  })
+  if (!isStored) return ENDED
+  announce(media.upload_id)
+  const [largest] = variants
+  return {
+    detail: {
+      renditions: variants.map(({ width, height }) => `${width}x${height}`),
+      seconds: secondsOf(largest?.playlist.segments ?? []),
+    },
+  }
+}

@@ -1,0 +1,114 @@
+import { type Request, type RequestHandler, type Response, Router, raw } from 'express'
+import { Webhook } from 'standardwebhooks'
+import { z } from 'zod'
+import { recordAnalysis } from '../../ledger/analyses.ts'
+import { AnalysisReport } from '../../ledger/analysis-report.ts'
+import type { Bus } from '../../ledger/bus.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import { parseMediaId } from '../../ledger/ids.ts'
+import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import { notFound, Problem } from '../errors.ts'
+import { readInput } from './query.ts'
+
+export type AnalysisApiOptions = {
+  db: Ledger
+  bus: Bus
+  /** Sign the results of the engine; none where it has to bring a token. */
+  secrets: readonly string[]
+  /** Whether files wait for their analysis. */
+  isGate: boolean
+  enqueueProcessing: Enqueue<readonly DueMedia[]>
+  authenticate: RequestHandler
+}
+
+const MAX_BODY_BYTES = 256 * 1024
+
+/** A signature covers the body alone, so the body has to say which media it is about. */
+const SignedReport = AnalysisReport.extend({ mediaId: z.string() })
+
+/** `POST /api/v1/media/:id/analysis`: what the engine that analyses files has found out. */
+export function analysisApi(options: AnalysisApiOptions): Router {
+  const { db, bus, enqueueProcessing, authenticate } = options
+  const signers = options.secrets.map((secret) => new Webhook(secret))
+  const resume = options.isGate ? enqueueProcessing : undefined
+  const router = Router()
+
+  const service: RequestHandler<{ id: string }> = async (request, response, next) => {
+    if (isSigned(request)) return next()
+    await authenticate(request, response, (error?: unknown) => next(error ?? unlessService(response)))
+  }
+
+  router.post(
+    '/:id/analysis',
+    service,
+    raw({ type: () => true, limit: MAX_BODY_BYTES }),
+    async (request, response) => {
+      const id = parseMediaId(request.params.id)
+      const body: unknown = request.body
+      const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0)
+      const report = isSigned(request)
+        ? readSigned(bytes, request, signers)
+        : readInput(AnalysisReport, parseJson(bytes))
+      if (!id) throw notFound()
+      const result = await recordAnalysis(db, id, report, { resume })
+      if (result.kind === 'absent') throw notFound()
+      if (result.kind === 'contradiction')
+        throw new Problem(
+          'analysis-conflict',
+          'This analysis has another id, or has ended with another result.',
+        )
+      if (result.kind === 'recorded') void bus.publish({ t: 'event', id: result.uploadId })
+      response.json(result.analysis)
+    },
+  )
+
+  return router
+}
+
+const isSigned = ({ headers }: Request<{ id: string }>): boolean => headers['webhook-signature'] !== undefined
+
+function unlessService(response: Response): Problem | undefined {
+  return principalOf(response).scopes.has('service')
+    ? undefined
+    : new Problem('forbidden', 'This takes a token with the scope "service".')
+}
+
+function readSigned(
+  bytes: Buffer,
+  { headers, params }: Request<{ id: string }>,
+  signers: readonly Webhook[],
+): AnalysisReport {
+  const signature = Object.fromEntries(
+    ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => [
+      name,
+      String(headers[name] ?? ''),
+    ]),
+  )
+  if (!signers.some((signer) => isSignedBy(signer, bytes, signature)))
+    throw new Problem('token-invalid', 'The signature is wrong or older than five minutes.', {
+      headers: { 'WWW-Authenticate': 'Bearer' },
+    })
+  const report = readInput(SignedReport, parseJson(bytes))
+  if (report.mediaId !== params.id)
+    throw new Problem('invalid-request', 'mediaId: not the media of this address')
+  return report
+}
+
+function isSignedBy(signer: Webhook, bytes: Buffer, signature: Record<string, string>): boolean {
+  try {
+    signer.verify(bytes, signature, { jsonParse: false })
+    return true
+  } catch {
+    // It says which of the many ways to be wrong this was; whoever tries is not told.
+    return false
+  }
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch (error) {
+    throw new Problem('invalid-request', 'The body is not JSON.', { cause: error })
+  }
+}

@@ -1,0 +1,140 @@
+import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Ledger } from '../../ledger/database.ts'
+import { SETTLED_AFTER_MS } from '../../ledger/events.ts'
+import {
+  countEvents,
+  countOpenUploads,
+  lastEventBefore,
+  processingBacklog,
+  readBriefly,
+  type StepTimes,
+  stepTimes,
+  webhookBacklog,
+} from '../../ledger/operating-figures.ts'
+import type { EventType } from '../../ledger/schema.ts'
+import { COLLECT_MS, type Collector } from './collector.ts'
+
+/** Events that one scrape goes through; what is left is for the next ones. */
+const MOST_EVENTS = 100_000
+const STEP_WINDOW_MS = 5 * 60_000
+
+/** The counters that events are counted in, each with its label. */
+const COUNTED: Partial<Record<EventType, { of: 'uploads' | 'media'; outcome: string }>> = {
+  'upload.received': { of: 'uploads', outcome: 'received' },
+  'upload.terminated': { of: 'uploads', outcome: 'terminated' },
+  'upload.expired': { of: 'uploads', outcome: 'expired' },
+  'upload.rejected': { of: 'uploads', outcome: 'rejected' },
+  'media.ready': { of: 'media', outcome: 'ready' },
+  'media.rejected': { of: 'media', outcome: 'rejected' },
+  'media.failed': { of: 'media', outcome: 'failed' },
+}
+
+/** Whatever process did it, the ledger knows: these figures are the same on every server. */
+export function ledgerCollectors(db: Ledger): Collector[] {
+  return [
+    {
+      name: 'uploads',
+      async collect(register) {
+        const open = await readBriefly(db, COLLECT_MS, countOpenUploads)
+        addGauge(register, 'landfall_uploads_open', 'Uploads that are open.', open)
+      },
+    },
+    outcomesCollector(db),
+    {
+      name: 'processing',
+      async collect(register) {
+        const { processing, oldestSeconds, failed } = await readBriefly(db, COLLECT_MS, processingBacklog)
+        addGauge(
+          register,
+          'landfall_media_processing',
+          'Media that wait for processing or are in it.',
+          processing,
+        )
+        addGauge(
+          register,
+          'landfall_media_oldest_processing_seconds',
+          'Since the oldest of them was received.',
+          oldestSeconds,
+        )
+        addGauge(register, 'landfall_media_failed', 'Media that failed and can be processed again.', failed)
+      },
+    },
+    {
+      name: 'steps',
+      async collect(register) {
+        addSteps(register, await readBriefly(db, COLLECT_MS, (trx) => stepTimes(trx, STEP_WINDOW_MS)))
+      },
+    },
+    {
+      name: 'webhooks',
+      async collect(register) {
+        const { pending, oldestDueSeconds } = await readBriefly(db, COLLECT_MS, webhookBacklog)
+        addGauge(register, 'landfall_webhook_deliveries_pending', 'Deliveries that are not over.', pending)
+        addGauge(
+          register,
+          'landfall_webhook_oldest_due_seconds',
+          'For how long the delivery that waits the longest for a worker has been due.',
+          oldestDueSeconds,
+        )
+      },
+    },
+  ]
+}
+
+/**
+ * Outcomes, counted from the first scrape of this process on, as counters may be. Each event is read once, by its
+ * id: a total would have to be counted anew in every scrape, or kept in a row that all transactions wait for. They are
+ * counted half a minute late, when no event with a lower id can appear any more.
+ */
+function outcomesCollector(db: Ledger): Collector {
+  const counts = new Map<EventType, number>()
+  let after: number | undefined
+  return {
+    name: 'outcomes',
+    async collect(register) {
+      const from = after
+      const { upTo, events } = await readBriefly(db, COLLECT_MS, async (trx) => {
+        const last = await lastEventBefore(trx, SETTLED_AFTER_MS)
+        if (from === undefined) return { upTo: last, events: [] }
+        const range = { after: from, upTo: Math.min(Math.max(last, from), from + MOST_EVENTS) }
+        return { upTo: range.upTo, events: await countEvents(trx, range) }
+      })
+      after = upTo
+      for (const { type, count } of events) counts.set(type, (counts.get(type) ?? 0) + count)
+      addOutcomes(register, counts)
+    },
+  }
+}
+
+function addOutcomes(register: Registry, counts: ReadonlyMap<EventType, number>): void {
+  const counter = (name: string, help: string) =>
+    new Counter({ name, help, labelNames: ['outcome'], registers: [register] })
+  const counters = {
+    uploads: counter('landfall_uploads_total', 'Uploads that came to an end, or whose file did.'),
+    media: counter('landfall_media_total', 'Media that came to the end of their processing.'),
+  }
+  for (const [type, { of, outcome }] of Object.entries(COUNTED)) {
+    counters[of].inc({ outcome }, counts.get(type as EventType) ?? 0)
+  }
+}
+
+/**
+ * Workers have no address to be scraped at, and a histogram could not be made of what they leave in the ledger: its
+ * counters would need a total, or would count what another scraper has not seen. A window says what it is.
+ */
+function addSteps(register: Registry, steps: readonly StepTimes[]): void {
+  const gauge = (name: string, help: string) =>
+    new Gauge({ name, help, labelNames: ['step', 'outcome'], registers: [register] })
+  const attempts = gauge('landfall_step_attempts', 'Steps of processing that ended in the last five minutes.')
+  const mean = gauge('landfall_step_mean_seconds', 'How long they took in the mean.')
+  const max = gauge('landfall_step_max_seconds', 'How long the longest took.')
+  for (const { step, outcome, ...times } of steps) {
+    attempts.set({ step, outcome }, times.attempts)
+    mean.set({ step, outcome }, times.meanSeconds)
+    max.set({ step, outcome }, times.maxSeconds)
+  }
+}
+
+function addGauge(register: Registry, name: string, help: string, value: number): void {
+  new Gauge({ name, help, registers: [register] }).set(value)
+}

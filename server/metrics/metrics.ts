@@ -1,0 +1,59 @@
+import { Counter, Registry } from 'prom-client'
+import type { Log } from '../log.ts'
+import { type Collector, KeptFigures } from './collector.ts'
+import { watchProcess } from './process-figures.ts'
+
+export type Metrics = {
+  /** Of what this process counts itself. */
+  register: Registry
+  /** Counts bytes of files that have arrived from clients. */
+  countBytes(bytes: number): void
+  /** Everything there is to know at the moment, in the text format of Prometheus. Never fails; takes two seconds at most. */
+  text(): Promise<string>
+  close(): void
+}
+
+/** Watches this process, and asks the collectors when somebody wants to know. The caller closes it. */
+export function openMetrics(options: { collectors: readonly Collector[]; log: Log }): Metrics {
+  const register = new Registry()
+  const stopWatching = watchProcess(register)
+  const received = new Counter({
+    name: 'landfall_received_bytes_total',
+    help: 'Bytes of files that have arrived from clients, kept or not.',
+    registers: [register],
+  })
+  const errors = new Counter({
+    name: 'landfall_scrape_errors_total',
+    help: 'How often the figures of a collector could not be had.',
+    labelNames: ['collector'],
+    registers: [register],
+  })
+  for (const { name } of options.collectors) errors.inc({ collector: name }, 0)
+  const kept = options.collectors.map(
+    (collector) =>
+      new KeptFigures(collector, (name, error) => {
+        errors.inc({ collector: name })
+        options.log.warn({ collector: name, err: error }, 'figures for /metrics could not be had')
+      }),
+  )
+
+  async function scrape(): Promise<string> {
+    const collected = await Promise.all(kept.map((figures) => figures.text()))
+    // Last, as it counts what failed.
+    const own = await register.metrics()
+    return [own, ...collected.filter((text) => text !== '')].join('\n')
+  }
+
+  let running: Promise<string> | undefined
+  return {
+    register,
+    countBytes: (bytes) => received.inc(bytes),
+    text() {
+      running ??= scrape().finally(() => {
+        running = undefined
+      })
+      return running
+    },
+    close: stopWatching,
+  }
+}

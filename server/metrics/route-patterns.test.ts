@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { openApiDocument } from '../api/openapi.ts'
+import { routeFinder } from './route-patterns.ts'
+
+const ID = 'AbCdEfGhIjKlMnOpQrStUv'
+const { paths } = openApiDocument({ hasDevTokens: true, hasMetrics: true })
+const routeOf = routeFinder(paths)
+
+describe('the route of an address', () => {
+  it.each([
+    ['/files', '/files'],
+    ['/files/', '/files'],
+    ['/files?x=/files/y', '/files'],
+    [`/files/${ID}`, '/files/:id'],
+    [`/files/${ID}/`, '/files/:id'],
+    ['/files/..%2f..%2fetc', '/files/:id'],
+    [`/files/${ID}/more`, 'other'],
+    ['/api/v1/media', '/api/v1/media'],
+    [`/api/v1/media/${ID}/storyboard.vtt?token=x`, '/api/v1/media/:id/storyboard.vtt'],
+    [`/api/v1/media/${ID}/storyboardXvtt`, 'other'],
+    [`/api/v1/webhooks/deliveries/msg_${ID}/replay`, '/api/v1/webhooks/deliveries/:id/replay'],
+    ['/metrics', '/metrics'],
+    ['/', 'other'],
+    ['/assets/index.js', 'other'],
+    ['', 'other'],
+    ['*', 'other'],
+    ['http://example.test/files', 'other'],
+  ])('%j is %s', (url, pattern) => {
+    expect(routeOf(url).pattern).toBe(pattern)
+  })
+
+  it('is found for every path that is documented', () => {
+    for (const path of Object.keys(paths)) {
+      const address = path.replaceAll(/\{\w+\}/g, ID)
+      expect(routeOf(address).pattern).toBe(path.replaceAll(/\{(\w+)\}/g, ':$1'))
+    }
+  })
+
+  it('has the methods that are documented, and those that come with them', () => {
+    expect([...routeOf(`/files/${ID}`).methods].sort()).toEqual(
+      expect.arrayContaining(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH']),
+    )
+    expect(routeOf('/healthz').methods).toEqual(new Set(['GET', 'HEAD', 'OPTIONS']))
+  })
+})

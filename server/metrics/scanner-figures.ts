@@ -1,0 +1,30 @@
+import { Gauge } from 'prom-client'
+import { clamdVersion, signaturesOf } from '../clamd-link.ts'
+import type { ClamdAddress } from '../config.ts'
+import { COLLECT_MS, type Collector } from './collector.ts'
+
+/** Whether clamd answers, and what it knows. A test database has neither version nor age. */
+export function scannerCollector(clamd: ClamdAddress): Collector {
+  return {
+    name: 'scanner',
+    async collect(register) {
+      const registers = [register]
+      const up = new Gauge({ name: 'landfall_scanner_up', help: 'Whether clamd answers.', registers })
+      // That it does not is a figure, and nothing that keeps figures from being had.
+      const version = await clamdVersion(clamd, COLLECT_MS - 100).catch(() => undefined)
+      up.set(version === undefined ? 0 : 1)
+      const signatures = version === undefined ? undefined : signaturesOf(version)
+      if (!signatures) return
+      new Gauge({
+        name: 'landfall_scanner_signature_version',
+        help: 'The number of the official database of signatures.',
+        registers,
+      }).set(signatures.version)
+      new Gauge({
+        name: 'landfall_scanner_signature_age_seconds',
+        help: 'Since it was published.',
+        registers,
+      }).set(Math.max(0, Date.now() - signatures.publishedAt.getTime()) / 1000)
+    },
+  }
+}
