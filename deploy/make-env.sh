@@ -13,6 +13,9 @@ fi
 # random BYTES: as many random bytes, in hexadecimal digits.
 random() { od -An -N "$1" -v -tx1 /dev/urandom | tr -d ' \n'; }
 
+# base64_of BYTES: the same in base64.
+base64_of() { head -c "$1" /dev/urandom | base64 | tr -d '\n'; }
+
 cat >.env <<SETTINGS
 # Secrets and settings of docker-compose.yml. Keep it out of git, and keep a copy beside your backups.
 
@@ -36,5 +39,17 @@ AUTH_JWT_SECRET=$(random 32)
 # TRUST_PROXY=1
 # CORS_ORIGINS=https://app.example
 # UPLOAD_MAX_SIZE=500MB
+
+# Who is told of events: docs/api.md, Webhooks.
+# WEBHOOK_URL=https://app.example/hooks/landfall
+WEBHOOK_SECRET=whsec_$(base64_of 32)
+
+# An engine that analyses every file: docs/api.md, Analysis. It needs PUBLIC_URL.
+# ANALYSIS=advisory
+# ANALYSIS_URL=http://engine.internal/analyse
+ANALYSIS_SECRET=whsec_$(base64_of 32)
+
+# Renditions of videos for streaming.
+# HLS=on
 SETTINGS
 echo 'wrote .env' >&2

@@ -21,7 +21,7 @@ const MAX_FPS = 60
 const USUAL_FPS = 30
 /**
  * For every decoder and encoder, whatever the machine has: six renditions of 4K then take 2.8 GB of address space, and
- * the encoder makes the same of the same file everywhere.
+ * two workers make the same of a file.
  */
 export const HLS_THREADS = 2
 

@@ -13,6 +13,7 @@ import { analysis } from './steps/analysis.ts'
 import { assemble } from './steps/assemble.ts'
 import { audio } from './steps/audio.ts'
 import { deepCheck } from './steps/deep-check.ts'
+import { hls } from './steps/hls.ts'
 import { identify } from './steps/identify.ts'
 import { image } from './steps/image.ts'
 import { notify } from './steps/notify.ts'
@@ -37,6 +38,7 @@ export const STEPS: readonly Step[] = [
   image,
   publish,
   notify,
+  hls,
 ]
 
 export type PipelineOptions = {

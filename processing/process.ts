@@ -9,6 +9,7 @@ import type { AnalysisOptions } from './analysis/engine.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
+import { clearOldScratch } from './scratch.ts'
 import type { HlsOptions, ThumbnailOptions, Tools } from './step.ts'
 import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
 import { type Concurrency, startWorker, type Worker, type WorkerOptions } from './worker.ts'
@@ -42,6 +43,9 @@ export type WorkerProcessOptions = {
   log: WorkerOptions['log']
 }
 
+/** Longer than a step takes: what nobody has touched since then belongs to nobody. */
+const OLD_SCRATCH_MS = 24 * 3_600_000
+
 /** Opens everything that a worker needs and starts it; closing it closes all of that. */
 export async function runWorker(options: WorkerProcessOptions): Promise<Worker> {
   const { connectionString, log } = options
@@ -64,6 +68,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
     undo.push(() => storage.close())
     const bus = await Bus.open({ connectionString, db, onError })
     undo.push(() => bus.close())
+    await clearOldScratch(options.scratch, OLD_SCRATCH_MS)
     const boss = await openQueues({ db, supervise: true, onError })
     const worker = await startWorker({
       boss,
