@@ -72,7 +72,8 @@ export async function createQueues(boss: PgBoss): Promise<void> {
     { name: QUEUES.processing, ...steps, expireInSeconds: 4 * 3600 },
     // One of a media waits at a time.
     { name: QUEUES.analysis, policy: 'short', ...steps },
-    { name: QUEUES.transcoding, policy: 'short', ...steps, expireInSeconds: 12 * 3600 },
+    // And one is worked on: two would be in each other's scratch.
+    { name: QUEUES.transcoding, policy: 'stately', ...steps, expireInSeconds: 12 * 3600 },
     {
       name: QUEUES.removal,
       retryLimit: 1000,
@@ -100,7 +101,7 @@ const ALIVE = new Set(['created', 'retry', 'active'])
 
 /** Whether a worker is at this media or will be. */
 export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<boolean> {
-  for (const queue of [QUEUES.processing, QUEUES.dead]) {
+  for (const queue of [QUEUES.processing, QUEUES.transcoding, QUEUES.dead]) {
     const jobs = await boss.findJobs(queue, { data: { mediaId } })
     if (jobs.some(({ state }) => ALIVE.has(state))) return true
   }

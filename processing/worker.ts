@@ -130,8 +130,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     for (const key of keys) await objects.remove(key)
     if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
     if (isWhole) await bytes.discard(data.uploadId)
-    if (publishedKey !== undefined && media && (await isBeingProcessed(boss, media.id))) {
-      // A worker may be making the public copy at this moment, and not live to take it back.
+    if (media && (isWhole || publishedKey !== undefined) && (await isBeingProcessed(boss, media.id))) {
+      // A worker may be storing a rendition or the public copy at this moment, and not live to take it back.
       await boss.send(QUEUES.removal, data, { startAfter: AGAIN_SECONDS })
       return
     }

@@ -28,7 +28,15 @@ export function isInvalidPart(error: unknown): boolean {
   return error instanceof Error && (error.name === 'InvalidPart' || error.name === 'EntityTooSmall')
 }
 
-const NEVER_PASSING = ['AbortError', 'CredentialsProviderError', 'LeaseLost']
+/** What was to be stored could not be read: no matter of the bucket. */
+export class BodyUnreadable extends Error {
+  constructor(options?: ErrorOptions) {
+    super('what was to be stored could not be read', options)
+    this.name = 'BodyUnreadable'
+  }
+}
+
+const NEVER_PASSING = ['AbortError', 'CredentialsProviderError', 'LeaseLost', 'BodyUnreadable']
 
 /** Whether the same call may succeed a moment later: anything but a clear answer that it never will. */
 export function isPassing(error: unknown): boolean {

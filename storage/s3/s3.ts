@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { type ByteRange, ObjectMissing, type ReadOptions, type ServedAs } from '../objects.ts'
-import { isGone, isMissing, translateS3Error } from './errors.ts'
+import { BodyUnreadable, isGone, isMissing, translateS3Error } from './errors.ts'
 import { leastFor } from './part-size.ts'
 import { type Patience, retrying } from './retrying.ts'
 
@@ -81,15 +81,11 @@ export class S3 {
     let attempts = 0
     const { ETag } = await retrying(async (signal) => {
       attempts += 1
-      return await this.client.putObject(
-        {
-          Bucket: this.bucket,
-          Key: key,
-          Body: new SentBody(body),
-          ContentLength: body.size,
-          ...headersOf(servedAs),
-        },
-        { abortSignal: signal },
+      return await sending(body, signal, (Body, abortSignal) =>
+        this.client.putObject(
+          { Bucket: this.bucket, Key: key, Body, ContentLength: body.size, ...headersOf(servedAs) },
+          { abortSignal },
+        ),
       )
     }, patience)
     return { etag: requireEtag(ETag), isSure: attempts === 1 }
@@ -123,16 +119,18 @@ export class S3 {
   ): Promise<string> {
     const { ETag } = await retrying(
       (signal) =>
-        this.client.uploadPart(
-          {
-            Bucket: this.bucket,
-            Key: key,
-            UploadId: multipartId,
-            PartNumber: partNumber,
-            Body: new SentBody(body),
-            ContentLength: body.size,
-          },
-          { abortSignal: signal },
+        sending(body, signal, (Body, abortSignal) =>
+          this.client.uploadPart(
+            {
+              Bucket: this.bucket,
+              Key: key,
+              UploadId: multipartId,
+              PartNumber: partNumber,
+              Body,
+              ContentLength: body.size,
+            },
+            { abortSignal },
+          ),
         ),
       patience,
     )
@@ -418,6 +416,26 @@ const QUIET = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error:
 
 function headersOf({ contentType, disposition }: ServedAs) {
   return { ContentType: contentType, ContentDisposition: disposition }
+}
+
+/**
+ * Makes a call with a body. Fails with `BodyUnreadable` when that cannot be read to its end: the SDK would wait for the
+ * rest of it, and the error, which nobody listens to, would end the process.
+ */
+async function sending<Result>(
+  body: S3Body,
+  signal: AbortSignal | undefined,
+  call: (body: SentBody, signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const sent = new SentBody(body)
+  const unreadable = new AbortController()
+  sent.once('error', (error) => unreadable.abort(new BodyUnreadable({ cause: error })))
+  const signals = signal ? [signal, unreadable.signal] : [unreadable.signal]
+  try {
+    return await call(sent, AbortSignal.any(signals))
+  } catch (error) {
+    throw unreadable.signal.aborted && !signal?.aborted ? unreadable.signal.reason : error
+  }
 }
 
 /** A body on its way, with the hash that it is to be signed with. */
