@@ -39,9 +39,24 @@ export async function beginAnalysis(
   return rows[0]?.analysis
 }
 
+/**
+ * Notes that nothing more can be done for a media before its analysis is over; whoever ends that has it processed on.
+ * Returns false, and notes nothing, when it is over by now.
+ */
+export async function parkMedia(db: Ledger, id: MediaId): Promise<boolean> {
+  const { rows } = await sql`
+    update landfall.media set is_parked = true
+     where id = ${id} and status = 'processing'
+       and coalesce(analysis ->> 'status', '') not in ('finished', 'failed')
+    returning id`.execute(db)
+  return rows.length > 0
+}
+
 export type RecordOptions = {
-  /** What is waiting for the outcome is processed on: for files that are not ready without it. */
-  resume: Enqueue<readonly DueMedia[]> | undefined
+  /** Has a media processed on that waits for the outcome. */
+  resume: Enqueue<readonly DueMedia[]>
+  /** When the question was asked that this answers, as the analysis says; undefined where that is not known. */
+  requestedAt?: string | undefined
 }
 
 export type RecordResult =
@@ -58,19 +73,21 @@ export async function recordAnalysis(
   db: Ledger,
   id: MediaId,
   report: AnalysisReport,
-  { resume }: RecordOptions,
+  { resume, requestedAt }: RecordOptions,
 ): Promise<RecordResult> {
   return await db.transaction().execute(async (trx): Promise<RecordResult> => {
     const media = await trx
       .selectFrom('media')
-      .select(['analysis', 'status', 'upload_id', 'owner_id', 'size'])
+      .select(['analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked', 'created_at'])
       .where('id', '=', id)
-      .where('status', 'in', ['processing', 'ready'])
+      // One that failed can be processed again.
+      .where('status', 'in', ['processing', 'ready', 'failed'])
       .forUpdate()
       .executeTakeFirst()
     const known = media?.analysis
     if (!media || !known) return { kind: 'absent' }
-    if (known.id !== null && known.id !== report.analysisId) return { kind: 'contradiction' }
+    const isOfAnother = requestedAt !== undefined && Date.parse(requestedAt) !== Date.parse(known.requestedAt)
+    if (isOfAnother || (known.id !== null && known.id !== report.analysisId)) return { kind: 'contradiction' }
     const said = merged(known, report)
     if (isOver(known))
       return isDeepStrictEqual({ ...said, finishedAt: null }, { ...known, finishedAt: null })
@@ -78,13 +95,17 @@ export async function recordAnalysis(
         : { kind: 'contradiction' }
     await trx
       .updateTable('media')
-      .set({ analysis: JSON.stringify(said), ...(isOver(said) ? { analysis_due_at: null } : {}) })
+      .set({
+        analysis: JSON.stringify(said),
+        ...(isOver(said) ? { analysis_due_at: null, is_parked: false } : {}),
+      })
       .where('id', '=', id)
       .execute()
     const { upload_id, owner_id } = media
     if (isOver(said)) {
       await logOutcome(trx, { id, upload_id, owner_id }, said)
-      if (media.status === 'processing' && resume) await resume(trx, [{ id, size: media.size }])
+      if (media.status === 'processing' && media.is_parked)
+        await resume(trx, [{ id, size: media.size, since: media.created_at }])
     }
     return { kind: 'recorded', uploadId: upload_id as UploadId, analysis: said }
   })
@@ -117,7 +138,7 @@ export async function endOverdueAnalyses(
   return await db.transaction().execute(async (trx) => {
     const overdue = await trx
       .selectFrom('media')
-      .select(['id', 'analysis', 'status', 'upload_id', 'owner_id', 'size'])
+      .select(['id', 'analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked', 'created_at'])
       .where('analysis_due_at', '<', sql<Date>`now()`)
       .orderBy('analysis_due_at')
       .limit(limit)
@@ -125,21 +146,25 @@ export async function endOverdueAnalyses(
       .skipLocked()
       .execute()
     for (const { analysis, ...media } of overdue) {
-      const isWanted = media.status === 'processing' || media.status === 'ready'
+      const isWanted = media.status !== 'deleted' && media.status !== 'rejected'
       const ended =
         analysis && ({ ...analysis, status: 'failed', finishedAt: new Date().toISOString() } as const)
       await trx
         .updateTable('media')
-        .set({ analysis_due_at: null, ...(ended && isWanted ? { analysis: JSON.stringify(ended) } : {}) })
+        .set({
+          analysis_due_at: null,
+          is_parked: false,
+          ...(ended && isWanted ? { analysis: JSON.stringify(ended) } : {}),
+        })
         .where('id', '=', media.id)
         .execute()
       if (ended && isWanted) await logOutcome(trx, media, ended)
     }
-    const waiting = overdue.filter(({ status }) => status === 'processing')
+    const waiting = overdue.filter(({ status, is_parked }) => status === 'processing' && is_parked)
     if (waiting.length > 0)
       await resume(
         trx,
-        waiting.map(({ id, size }) => ({ id: id as MediaId, size })),
+        waiting.map(({ id, size, created_at }) => ({ id: id as MediaId, size, since: created_at })),
       )
     return overdue.map((media) => media.upload_id as UploadId)
   })

@@ -3,10 +3,12 @@ import { z } from 'zod'
 const MAX_DEPTH = 32
 const MAX_ESTIMATE_SECONDS = 30 * 86_400
 
-/** Whether Postgres takes a value as jsonb: it knows no NUL, no half characters, and no end of brackets. */
+/** Whether Postgres takes a value as jsonb: it knows no NUL and no half characters, and brackets and digits have to end. */
 function isStorable(value: unknown, depth = 0): boolean {
   if (depth > MAX_DEPTH) return false
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
+  // Postgres writes numbers out in full.
+  if (typeof value === 'number') return value === 0 || (Math.abs(value) < 1e21 && Math.abs(value) > 1e-21)
   if (typeof value !== 'object' || value === null) return true
   return Object.entries(value).every(([key, item]) => isStorable(key) && isStorable(item, depth + 1))
 }
@@ -16,10 +18,12 @@ export const AnalysisReport = z
   .object({
     analysisId: z.string().min(1).max(200).refine(isStorable),
     status: z.enum(['pending', 'finished', 'failed']),
-    estimatedSeconds: z.number().min(0).max(MAX_ESTIMATE_SECONDS).optional(),
+    estimatedSeconds: z.number().min(0).max(MAX_ESTIMATE_SECONDS).nullish(),
     result: z
       .unknown()
-      .refine((value) => isStorable(value), { error: 'takes at most 32 levels and no NUL' })
+      .refine((value) => isStorable(value), {
+        error: 'takes at most 32 levels, no NUL, and numbers between 1e-21 and 1e21',
+      })
       .optional(),
     confidence: z.number().min(0).max(1).nullish(),
     verdict: z.enum(['accept', 'reject']).nullish(),

@@ -176,9 +176,14 @@ export type MediaFacts = Partial<
   >
 >
 
-/** Writes facts found by a step. Writing them again changes nothing. */
+/** Writes facts found by a step, for as long as the media has not ended. Writing them again changes nothing. */
 export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): Promise<void> {
-  await db.updateTable('media').set(facts).where('id', '=', id).where('status', '=', 'processing').execute()
+  await db
+    .updateTable('media')
+    .set(facts)
+    .where('id', '=', id)
+    .where('status', 'in', ['processing', 'ready'])
+    .execute()
 }
 
 /**

@@ -117,6 +117,8 @@ export async function mediaLongInProcessing(
     .where('id', '>', page.after ?? '')
     .where('status', '=', 'processing')
     .where('created_at', '<', sql<Date>`now() - make_interval(secs => ${ageMs / 1000})`)
+    // Those that wait for their analysis need no job until it is over, or its time is.
+    .where((is) => is.or([is('is_parked', '=', false), is('analysis_due_at', 'is', null)]))
     .orderBy('id')
     .limit(page.limit)
     .execute()

@@ -59,15 +59,18 @@ export async function retryMedia(
   })
 }
 
-/** An analysis that came to nothing is asked for anew. */
+/**
+ * The engine is asked for anew, unless it has come to a verdict or is still at it. That it is at it, the step finds
+ * out itself.
+ */
 async function askAgain(trx: LedgerTransaction, id: MediaId): Promise<void> {
   await sql`
-    with failed as (
-      update landfall.media set analysis = null where id = ${id} and analysis ->> 'status' = 'failed' returning id
-    )
-    delete from landfall.processing_steps s using failed f where s.media_id = f.id and s.step = 'analysis'`.execute(
-    trx,
-  )
+    update landfall.media
+       set is_parked = false,
+           analysis = case when analysis ->> 'verdict' is not null or analysis_due_at > now() then analysis end,
+           analysis_due_at = case when analysis_due_at > now() then analysis_due_at end
+     where id = ${id}`.execute(trx)
+  await trx.deleteFrom('processing_steps').where('media_id', '=', id).where('step', '=', 'analysis').execute()
 }
 
 /** Media that failed for reasons of ours, oldest first. */

@@ -162,6 +162,8 @@ export interface MediaTable {
   /** Of the object, once all of its bytes were checked to be there; null where the storage has none. */
   etag: string | null
   analysis: JSONColumnType<Analysis> | null
+  /** All is done that can be before the engine has come to an end: then it has to be processed on. */
+  is_parked: Generated<boolean>
   /** When the engine's time is over; null where nothing is waited for. */
   analysis_due_at: ColumnType<Date | null, never, Date | null>
   /** A tiny placeholder for its picture, base64. */

@@ -134,7 +134,12 @@ export async function appendAndRelease(db: Ledger, append: Append): Promise<Appe
 }
 
 /** A media whose processing is due, and its bytes. */
-export type DueMedia = { id: MediaId; size: number }
+export type DueMedia = {
+  id: MediaId
+  size: number
+  /** Since when it waits; now where it is not said. */
+  since?: Date
+}
 
 /** Puts work into the queue inside the transaction that makes it due. */
 export type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Promise<void>

@@ -78,13 +78,27 @@ export async function untilNextDelivery(db: Ledger, endpointId: string): Promise
   return ms ?? undefined
 }
 
+/**
+ * Keeps what is about to be sent, for whoever sends this delivery again. Returns what an earlier attempt has kept where
+ * there is such; undefined when the lease was lost.
+ */
+export async function keepPayload(
+  db: Ledger,
+  { id, lease }: Pick<TakenDelivery, 'id' | 'lease'>,
+  payload: string,
+): Promise<string | undefined> {
+  const { rows } = await sql<{ payload: string }>`
+    update landfall.webhook_deliveries set payload = coalesce(payload, ${payload})
+     where id = ${id} and lease = ${lease}::uuid and status = 'pending' returning payload`.execute(db)
+  return rows[0]?.payload
+}
+
 export type AttemptRecord = {
   /** Of the answer; null where none came. */
   status: number | null
   /** What was wrong; null where nothing was. */
   error: string | null
   durationMs: number
-  payload: string
   outcome: { kind: 'delivered' } | { kind: 'failed' } | { kind: 'retry'; delayMs: number }
 }
 
@@ -106,7 +120,6 @@ export async function recordAttempt(
          set status = ${status}, lease = null, attempts = attempts + 1,
              failures = failures + ${outcome.kind === 'delivered' ? 0 : 1}::integer,
              next_attempt_at = now() + make_interval(secs => ${delayMs / 1000}),
-             payload = coalesce(payload, ${attempt.payload}),
              last_status = ${attempt.status}::integer, last_error = ${attempt.error}::text,
              delivered_at = case when ${status} = 'delivered' then now() end
        where id = ${id} and lease = ${lease}::uuid and status = 'pending'

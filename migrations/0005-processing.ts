@@ -86,6 +86,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       add column audio_streams integer,
       add column captions text[],
       add column scan_status text check (scan_status in ('clean', 'unscanned', 'off')),
+      add column is_parked boolean not null default false,
       -- While an answer of the engine that analyses it is waited for.
       add column analysis_due_at timestamptz`,
     `create index media_awaiting_analysis on landfall.media (analysis_due_at) where analysis_due_at is not null`,

@@ -1,3 +1,4 @@
+import { parkMedia } from '../ledger/analyses.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { failMedia, type MediaRow, mediaForJob, recordFacts, rejectMedia } from '../ledger/media.ts'
 import type { Reason } from '../ledger/schema.ts'
@@ -8,7 +9,7 @@ import { Undelivered } from './ffmpeg.ts'
 import type { Lanes } from './lanes.ts'
 import { BYTES_LOST, isLoss } from './loss.ts'
 import type { JobKind } from './queues.ts'
-import { type Step, type StepResult, type Tools, whyNot } from './step.ts'
+import { type Step, type StepResult, SWITCHED_OFF, type Tools, whyNot } from './step.ts'
 import { analysis } from './steps/analysis.ts'
 import { assemble } from './steps/assemble.ts'
 import { audio } from './steps/audio.ts'
@@ -60,8 +61,14 @@ export type ProcessingTask = { id: MediaId; kind: JobKind; signal: AbortSignal }
  * errors are thrown, for the queue to try again, when all that can be done without the failed step is done.
  */
 export async function processMedia(options: PipelineOptions, task: ProcessingTask): Promise<void> {
-  const done = new Set((await stepsDone(options.tools.db, task.id)).keys())
-  await new Run(options, task, done).finish()
+  const { tools } = options
+  const behind = await stepsDone(tools.db, task.id)
+  const done = STEPS.filter(({ name, skip }) => {
+    const detail = behind.get(name)
+    const isWantedByNow = detail?.skipped === SWITCHED_OFF && skip?.(tools) === undefined
+    return detail !== undefined && !isWantedByNow
+  })
+  await new Run(options, task, new Set(done.map(({ name }) => name))).finish()
 }
 
 /** One job at one media. */
@@ -114,19 +121,30 @@ class Run {
 
   async #take(step: Step): Promise<void> {
     const { tools, lanes, handOver } = this.#options
-    const { id, kind } = this.#task
-    // Read anew each time: a step sees what the ones before it found, and a media may have ended.
-    const media = await mediaForJob(tools.db, id)
-    if (!media || (media.status !== 'processing' && media.status !== 'ready')) {
-      this.#isOver = true
-      return
-    }
-    if (step.isDue?.(tools, media) === false) return
+    const media = await this.#media()
+    if (!media) return
+    if (step.isDue?.(tools, media) === false && (await parkMedia(tools.db, media.id))) return
     const skipped = whyNot(step, tools, media)
     if (skipped !== undefined) return await this.#record(step, media, async () => ({ detail: { skipped } }))
-    if ((step.job ?? 'processing') !== kind) return await handOver(step.job ?? 'processing', media)
-    const run = () => this.#record(step, media, () => step.run({ ...tools, media, signal: this.#signal }))
-    await (step.lane === undefined ? run() : lanes.within(step.lane, this.#signal, run))
+    const kind = step.job ?? 'processing'
+    if (kind !== this.#task.kind) return await handOver(kind, media)
+    if (step.lane === undefined) return await this.#run(step)
+    await lanes.within(step.lane, this.#signal, () => this.#run(step))
+  }
+
+  async #run(step: Step): Promise<void> {
+    const media = await this.#media()
+    if (!media) return
+    const { tools } = this.#options
+    await this.#record(step, media, () => step.run({ ...tools, media, signal: this.#signal }))
+  }
+
+  /** As it is now: with what the steps before have found. Undefined when it has ended. */
+  async #media(): Promise<MediaRow | undefined> {
+    const media = await mediaForJob(this.#options.tools.db, this.#task.id)
+    if (media?.status === 'processing' || media?.status === 'ready') return media
+    this.#isOver = true
+    return undefined
   }
 
   /** Runs a step and writes down how that ended. */
@@ -148,14 +166,16 @@ class Run {
       }
       await endStep(db, attempt, { status: 'failed', detail: describe(error) })
       // What was ended by the verdict of another says nothing.
-      if (!this.#isOver) await this.#failIfHopeless(media, error)
+      if (this.#verdict.signal.aborted) throw error
+      await this.#failIfHopeless(media, error)
     }
   }
 
   async #reject(media: MediaRow, reason: Reason): Promise<void> {
     const { tools, enqueueRemoval } = this.#options
-    this.#end()
+    this.#verdict.abort()
     await rejectMedia(tools.db, media.id, reason, enqueueRemoval)
+    this.#isOver = true
     tools.announce(media.upload_id)
   }
 
@@ -163,14 +183,10 @@ class Run {
   async #failIfHopeless(media: MediaRow, error: unknown): Promise<void> {
     const { tools, enqueueRemoval } = this.#options
     const reason = error instanceof GivenUp ? error.reason : await lossOr(error, tools.objects, media)
-    this.#end()
-    await failMedia(tools.db, media.id, reason, enqueueRemoval)
-    tools.announce(media.upload_id)
-  }
-
-  #end(): void {
-    this.#isOver = true
     this.#verdict.abort()
+    await failMedia(tools.db, media.id, reason, enqueueRemoval)
+    this.#isOver = true
+    tools.announce(media.upload_id)
   }
 }
 

@@ -28,6 +28,9 @@ export type ProcessingJob = {
   mediaId: MediaId
   /** Bytes. */
   size?: number
+  /** When it began to wait, in milliseconds since 1970. */
+  since?: number
+  kind?: JobKind
   waits?: number
 }
 export type RemovalJob = { uploadId: UploadId }
@@ -58,7 +61,7 @@ const NO_JOB = '00000000-0000-0000-0000-000000000000'
 /** Creates the queues, or brings their options up to date. */
 export async function createQueues(boss: PgBoss): Promise<void> {
   // A job waits for a worker however long it takes one to come back.
-  const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 86_400, retentionSeconds: 10 * 365 * 86_400 }
+  const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 3600, retentionSeconds: 10 * 365 * 86_400 }
   const steps = {
     deadLetter: QUEUES.dead,
     retryLimit: 5,
@@ -70,9 +73,8 @@ export async function createQueues(boss: PgBoss): Promise<void> {
   const queues: Queue[] = [
     { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
     { name: QUEUES.processing, ...steps, expireInSeconds: 4 * 3600 },
-    // One of a media waits at a time.
-    { name: QUEUES.analysis, policy: 'short', ...steps },
-    // And one is worked on: two would be in each other's scratch.
+    // One of a media waits at a time, and one is worked on: two transcodings would be in each other's scratch.
+    { name: QUEUES.analysis, policy: 'stately', ...steps },
     { name: QUEUES.transcoding, policy: 'stately', ...steps, expireInSeconds: 12 * 3600 },
     {
       name: QUEUES.removal,
@@ -121,15 +123,15 @@ export function priorityOf(size: number, nowMs = Date.now()): number {
   return -Math.round(nowMs / 1000 - EPOCH_SECONDS + waitSeconds)
 }
 
-/** Enqueues a job of this kind for a media, or a part of one that was done; priority as if it came now. */
+/** Enqueues a job of this kind for a media. */
 export async function enqueueSteps(
   boss: PgBoss,
   kind: JobKind,
   job: ProcessingJob,
   { startAfterMs }: { startAfterMs?: number } = {},
 ): Promise<void> {
-  await boss.send(QUEUES[kind], job, {
-    priority: priorityOf(job.size ?? 0),
+  await boss.send(QUEUES[kind], { ...job, kind } satisfies ProcessingJob, {
+    priority: priorityOf(job.size ?? 0, job.since),
     // In seconds it is the clock of the database that counts.
     ...(startAfterMs === undefined ? {} : { startAfter: startAfterMs / 1000 }),
     ...(kind === 'processing' ? {} : { singletonKey: job.mediaId }),
@@ -139,9 +141,9 @@ export async function enqueueSteps(
 /** Enqueues the processing of media in the transaction that receives them. */
 export function processingEnqueuer(boss: PgBoss) {
   return async (trx: LedgerTransaction, due: readonly DueMedia[]): Promise<void> => {
-    const jobs = due.map(({ id: mediaId, size }) => ({
-      data: { mediaId, size } satisfies ProcessingJob,
-      priority: priorityOf(size),
+    const jobs = due.map(({ id: mediaId, size, since = new Date() }) => ({
+      data: { mediaId, size, since: since.getTime() } satisfies ProcessingJob,
+      priority: priorityOf(size, since.getTime()),
     }))
     await boss.insert(QUEUES.processing, jobs, { db: fromKysely(trx) })
   }

@@ -12,11 +12,10 @@ import {
 } from '../ledger/reaping.ts'
 import { clearExpiredTickets } from '../ledger/stream-tickets.ts'
 import {
+  enqueueSteps,
   enqueueSweep,
   isBeingProcessed,
-  type ProcessingJob,
   processingEnqueuer,
-  QUEUES,
   removalEnqueuer,
 } from './queues.ts'
 
@@ -117,7 +116,7 @@ async function requeue({ db, boss }: ReaperOptions): Promise<number> {
     const page = await mediaLongInProcessing(db, LONG_IN_PROCESSING_MS, { limit: BATCH, after })
     for (const mediaId of page) {
       if (await isBeingProcessed(boss, mediaId)) continue
-      await boss.send(QUEUES.processing, { mediaId } satisfies ProcessingJob)
+      await enqueueSteps(boss, 'processing', { mediaId })
       requeued += 1
     }
     after = page.at(-1)

@@ -94,6 +94,9 @@ export type Step = {
   run: (context: StepContext) => Promise<StepResult>
 }
 
+/** What a step says that nobody wants at the moment: when somebody does, it is not behind a media for that. */
+export const SWITCHED_OFF = 'switched off'
+
 /** Why a step has nothing to do with a media; undefined when it has. */
 export function whyNot({ kinds, needs = [], skip }: Step, tools: Tools, media: MediaRow): string | undefined {
   if (kinds && !kinds.some((kind) => kind === media.kind)) return `not for ${media.kind ?? 'an unknown kind'}`

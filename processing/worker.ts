@@ -74,8 +74,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     lanes: new Lanes(options.concurrency),
     onStep: (id: string, step: string) => void bus.publish({ t: 'step', id, step }),
     enqueueRemoval: removalEnqueuer(boss),
-    async handOver(kind: JobKind, { id, size, upload_id }: MediaRow) {
-      await enqueueSteps(boss, kind, { mediaId: id, size })
+    async handOver(kind: JobKind, { id, size, upload_id, created_at }: MediaRow) {
+      await enqueueSteps(boss, kind, { mediaId: id, size, since: created_at.getTime() })
       // Nobody waits at the queue all the time.
       tools.announce(upload_id)
     },
@@ -103,15 +103,20 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
   }
 
-  async function giveUp({ data: { mediaId } }: Job<ProcessingJob>): Promise<void> {
+  async function giveUp({ data: { mediaId, kind = 'processing' } }: Job<ProcessingJob>): Promise<void> {
     const last = await lastAttempt(tools.db, mediaId)
+    if (kind !== 'processing') {
+      // Its file is ready without it, or waits for the engine's time to be over.
+      log.error({ mediaId, kind, last }, 'a job beside processing was given up')
+      return
+    }
     const reason = {
       code: 'processing-failed',
       detail: `The file could not be processed, for reasons that lie with this server${last ? ` (in the step ${last.step})` : ''}.`,
     }
     const uploadId = await failMedia(tools.db, mediaId, reason, pipeline.enqueueRemoval)
     // One that is still "running" ended its worker every time.
-    log.error({ mediaId, last }, uploadId ? 'processing was given up' : 'a job for a file was given up')
+    log.error({ mediaId, last }, 'processing was given up')
     if (uploadId) tools.announce(uploadId)
   }
 

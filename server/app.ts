@@ -128,7 +128,6 @@ export function createApp(options: AppOptions): Express {
       db,
       bus,
       secrets: config.ANALYSIS_SECRET ?? [],
-      isGate: config.ANALYSIS === 'gate',
       enqueueProcessing: options.enqueueProcessing,
       authenticate: requireToken,
     }),

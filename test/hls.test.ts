@@ -349,9 +349,11 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video whose worker', (storage) =>
     await purge(landfall, id)
     await expect.poll(() => statesOf(landfall, QUEUES.transcoding), PATIENTLY).toEqual(['completed'])
     await expect.poll(() => landfall.stored.keys(), PATIENTLY).toEqual([])
+    // The removal comes again when nobody is at the media any more.
+    const recorded = () => landfall.db.selectFrom('renditions').select('kind').execute()
+    await expect.poll(recorded, PATIENTLY).toEqual([])
     await worker.close()
     expect(await readdir(scratch)).toEqual([])
-    expect(await landfall.db.selectFrom('renditions').select('kind').execute()).toEqual([])
   })
 
   it('makes it is told of by webhooks, and goes with its media', async () => {
@@ -395,7 +397,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video whose worker', (storage) =>
     const { landfall, scratch, work, mediaOf } = await open()
     const worker = await work({ HLS: 'off' })
     const { id } = await process(landfall, 'alice', await shortVideo())
-    await expect.poll(() => detailOf(landfall, id), PATIENTLY).toEqual({ skipped: 'it is switched off' })
+    await expect.poll(() => detailOf(landfall, id), PATIENTLY).toEqual({ skipped: 'switched off' })
     expect((await mediaOf(id)).hlsUrl).toBeNull()
     expect((await landfall.as('alice')(`/api/v1/media/${id}/hls.m3u8`)).status).toBe(404)
     expect(await hlsKeysOf(landfall, id)).toEqual([])

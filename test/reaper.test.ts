@@ -20,7 +20,7 @@ import { outcome, process } from './support/uploads.ts'
 const SIZE = 20_000
 const BYTES = asJpeg(new Uint8Array(SIZE).fill(7))
 const DAY_MS = 86_400_000
-const NOTHING = { expired: 0, purged: 0, requeued: 0, swept: 0, leases: 0 }
+const NOTHING = { expired: 0, purged: 0, overdue: 0, requeued: 0, swept: 0, leases: 0 }
 
 const clamd = requires('clamd')
 const undo: (() => Promise<void>)[] = []
@@ -145,6 +145,7 @@ describe('the reaper', () => {
     expect(stdout.split('\n')).toEqual([
       'expired uploads: 1',
       'purged media: 0',
+      'overdue analyses: 0',
       'queued again: 0',
       'to sweep again: 0',
       'old leases: 0',

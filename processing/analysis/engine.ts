@@ -23,7 +23,7 @@ export type AnalysisOptions = {
 }
 
 const REQUEST_MS = 15_000
-const MAX_ANSWER_BYTES = 256 * 1024
+const MAX_ANSWER_BYTES = 64 * 1024
 /** How long the engine can read the file after a request. */
 const LINK_SECONDS = 3600
 
@@ -38,7 +38,7 @@ export async function ask(
   signal: AbortSignal,
 ): Promise<AnalysisReport> {
   const signers = options.secrets.map((secret) => new Webhook(secret))
-  const body = JSON.stringify(requestOf(options, media))
+  const body = JSON.stringify(requestOf(options, media, requestedAt))
   const id = `analysis_${media.id}_${Date.parse(requestedAt)}`
   const answer = await send(
     { url: new URL(options.url), headers: signedHeaders(signers, id, body), body },
@@ -58,7 +58,7 @@ export async function ask(
   return understand(answer.body)
 }
 
-function requestOf({ publicUrl, linkKey }: AnalysisOptions, media: MediaRow) {
+function requestOf({ publicUrl, linkKey }: AnalysisOptions, media: MediaRow, requestedAt: string) {
   const expires = Math.floor(Date.now() / 1000) + LINK_SECONDS
   const { analysis: _, ...facts } = mediaFacts(media)
   return {
@@ -68,7 +68,7 @@ function requestOf({ publicUrl, linkKey }: AnalysisOptions, media: MediaRow) {
       media: facts,
       sourceUrl: publicUrl + signedPath(linkKey, media.id, 'source', expires),
       sourceUrlExpiresAt: new Date(expires * 1000).toISOString(),
-      callbackUrl: `${publicUrl}/api/v1/media/${media.id}/analysis`,
+      callbackUrl: `${publicUrl}/api/v1/media/${media.id}/analysis?requestedAt=${requestedAt}`,
     },
   }
 }

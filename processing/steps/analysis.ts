@@ -1,6 +1,6 @@
 import { beginAnalysis, recordAnalysis } from '../../ledger/analyses.ts'
 import { ask } from '../analysis/engine.ts'
-import type { Step } from '../step.ts'
+import { type Step, SWITCHED_OFF } from '../step.ts'
 
 /**
  * Has an outside engine analyse the file. It is done when the engine has taken the file or its time is over; what
@@ -10,7 +10,7 @@ export const analysis: Step = {
   name: 'analysis',
   after: ['probe'],
   job: 'analysis',
-  skip: (tools) => (tools.analysis ? undefined : 'switched off'),
+  skip: (tools) => (tools.analysis ? undefined : SWITCHED_OFF),
   async run({ media, db, analysis: options, announce, enqueueProcessing, signal }) {
     if (!options) throw new Error('there is no engine to ask')
     const begun = await beginAnalysis(db, media.id, options.timeoutMs)
@@ -18,9 +18,11 @@ export const analysis: Step = {
     // Asked before, and it has answered or has no time left.
     if (begun.status !== 'requested') return { detail: { id: begun.id, status: begun.status } }
     const report = await ask(options, media, begun, signal)
-    const resume = options.mode === 'gate' ? enqueueProcessing : undefined
-    await recordAnalysis(db, media.id, report, { resume })
+    const { requestedAt } = begun
+    const { kind } = await recordAnalysis(db, media.id, report, { resume: enqueueProcessing, requestedAt })
     announce(media.upload_id)
-    return { detail: { id: report.analysisId, status: report.status } }
+    return {
+      detail: { id: report.analysisId, status: report.status, ...(kind === 'recorded' ? {} : { kind }) },
+    }
   },
 }

@@ -2,7 +2,7 @@ import { FORMATS } from '../../storage/formats.ts'
 import { confirmed, damageOr } from '../damage.ts'
 import { damageIn } from '../decode-report.ts'
 import { isRemote, ToolFailed, Undelivered, UnreadableInput } from '../ffmpeg.ts'
-import type { Step, StepContext } from '../step.ts'
+import { type Step, type StepContext, SWITCHED_OFF } from '../step.ts'
 import { Rejected } from '../verdict.ts'
 
 /**
@@ -15,7 +15,7 @@ export const deepCheck: Step = {
   lane: 'decode',
   // An image is decoded for its thumbnail.
   kinds: ['video', 'audio'],
-  skip: ({ deepCheck: depth }) => (depth === 'off' ? 'switched off' : undefined),
+  skip: ({ deepCheck: depth }) => (depth === 'off' ? SWITCHED_OFF : undefined),
   async run(context) {
     const depth = context.deepCheck === 'full' ? 'full' : 'quick'
     try {

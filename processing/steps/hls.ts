@@ -13,7 +13,7 @@ import { type HlsRendition, planHls } from '../hls-plan.ts'
 import { codecsOf, masterPlaylist, readMediaPlaylist, secondsOf, type Variant } from '../hls-playlist.ts'
 import { isFruitless, storeRendition, storeRenditionFile } from '../rendition.ts'
 import { withScratch } from '../scratch.ts'
-import type { Step, StepContext, StepResult } from '../step.ts'
+import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
@@ -36,7 +36,7 @@ export const hls: Step = {
   job: 'transcoding',
   kinds: ['video'],
   needs: ['duration_seconds', 'width', 'height'],
-  skip: ({ hls }) => (hls ? undefined : 'it is switched off'),
+  skip: ({ hls }) => (hls ? undefined : SWITCHED_OFF),
   produces: ['hls', ...KINDS],
   async run(context) {
     const plan = planHls(context.media, context.hls?.heights ?? [])

@@ -1,7 +1,7 @@
 import type { Webhook } from 'standardwebhooks'
 import type { Ledger } from '../../ledger/database.ts'
 import { disableEndpoint } from '../../ledger/webhook-endpoints.ts'
-import { type AttemptRecord, recordAttempt, type TakenDelivery } from '../../ledger/webhooks.ts'
+import { type AttemptRecord, keepPayload, recordAttempt, type TakenDelivery } from '../../ledger/webhooks.ts'
 import { type Answer, send } from '../outgoing/sender.ts'
 import { signedHeaders } from '../outgoing/signature.ts'
 import type { WorkerOptions } from '../worker.ts'
@@ -24,7 +24,9 @@ export type DeliveryOptions = {
 /** Makes one attempt at a delivery and writes down how it ended. Throws when `signal` is aborted or the ledger is away. */
 export async function attemptDelivery(options: DeliveryOptions, delivery: TakenDelivery): Promise<void> {
   const { db, endpointId, log } = options
-  const payload = delivery.payload ?? (await payloadOf(db, delivery))
+  const payload = delivery.payload ?? (await keepPayload(db, delivery, await payloadOf(db, delivery)))
+  // Somebody else sends it by now.
+  if (payload === undefined) return
   const begun = performance.now()
   const answer = await send(
     { url: options.url, headers: signedHeaders(options.signers, delivery.id, payload), body: payload },
@@ -33,7 +35,7 @@ export async function attemptDelivery(options: DeliveryOptions, delivery: TakenD
   const { status, error } = answer
   const outcome = outcomeOf(answer, delivery, options.schedule)
   const durationMs = performance.now() - begun
-  const isRecorded = await recordAttempt(db, delivery, { status, error, durationMs, payload, outcome })
+  const isRecorded = await recordAttempt(db, delivery, { status, error, durationMs, outcome })
   const { id, type } = delivery
   if (!isRecorded) log.warn({ id, type }, 'a webhook took longer than its lease and is sent again')
   else if (outcome.kind === 'retry')

@@ -16,13 +16,14 @@ export type AnalysisApiOptions = {
   bus: Bus
   /** Sign the results of the engine; none where it has to bring a token. */
   secrets: readonly string[]
-  /** Whether files wait for their analysis. */
-  isGate: boolean
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   authenticate: RequestHandler
 }
 
-const MAX_BODY_BYTES = 256 * 1024
+const MAX_BODY_BYTES = 64 * 1024
+
+/** As the `callbackUrl` has it: which question is answered, where there were several. */
+const AnalysisQuery = z.object({ requestedAt: z.iso.datetime().optional() })
 
 /** A signature covers the body alone, so the body has to say which media it is about. */
 const SignedReport = AnalysisReport.extend({ mediaId: z.string() })
@@ -31,7 +32,6 @@ const SignedReport = AnalysisReport.extend({ mediaId: z.string() })
 export function analysisApi(options: AnalysisApiOptions): Router {
   const { db, bus, enqueueProcessing, authenticate } = options
   const signers = options.secrets.map((secret) => new Webhook(secret))
-  const resume = options.isGate ? enqueueProcessing : undefined
   const router = Router()
 
   const service: RequestHandler<{ id: string }> = async (request, response, next) => {
@@ -51,12 +51,13 @@ export function analysisApi(options: AnalysisApiOptions): Router {
         ? readSigned(bytes, request, signers)
         : readInput(AnalysisReport, parseJson(bytes))
       if (!id) throw notFound()
-      const result = await recordAnalysis(db, id, report, { resume })
+      const { requestedAt } = readInput(AnalysisQuery, request.query)
+      const result = await recordAnalysis(db, id, report, { resume: enqueueProcessing, requestedAt })
       if (result.kind === 'absent') throw notFound()
       if (result.kind === 'contradiction')
         throw new Problem(
           'analysis-conflict',
-          'This analysis has another id, or has ended with another result.',
+          'This is about another analysis, or about one that has ended with another result.',
         )
       if (result.kind === 'recorded') void bus.publish({ t: 'event', id: result.uploadId })
       response.json(result.analysis)
@@ -66,7 +67,8 @@ export function analysisApi(options: AnalysisApiOptions): Router {
   return router
 }
 
-const isSigned = ({ headers }: Request<{ id: string }>): boolean => headers['webhook-signature'] !== undefined
+const isSigned = ({ headers }: Request<{ id: string }>): boolean =>
+  headers['webhook-signature'] !== undefined && headers.authorization === undefined
 
 function unlessService(response: Response): Problem | undefined {
   return principalOf(response).scopes.has('service')
