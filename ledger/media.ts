@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely'
-import type { Ledger } from './database.ts'
+import { LAZILY, type Ledger } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { EventType, MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
@@ -196,12 +196,15 @@ export async function recordRendition(
   rendition: RenditionRow,
   event?: EventType,
 ): Promise<boolean> {
+  // Of a public copy the record comes first, and has to be there whatever happens.
+  const isPublic = rendition.kind === 'published'
   const { rows } = await sql`
     with recorded as (
       insert into landfall.renditions (media_id, kind, storage_key, content_type, width, height, size)
       select id, ${rendition.kind}, ${rendition.storage_key}, ${rendition.content_type},
              ${rendition.width}::integer, ${rendition.height}::integer, ${rendition.size}::bigint
-        from landfall.media where id = ${rendition.media_id} and status in ('processing', 'ready') for update
+        from landfall.media cross join (select ${isPublic ? sql`null` : LAZILY}) lazily
+       where id = ${rendition.media_id} and status in ('processing', 'ready') for update of media
       on conflict (media_id, kind) do update set
         storage_key = excluded.storage_key, content_type = excluded.content_type,
         width = excluded.width, height = excluded.height, size = excluded.size

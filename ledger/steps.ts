@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
-import type { Ledger } from './database.ts'
+import { LAZILY, type Ledger } from './database.ts'
 import type { MediaId } from './ids.ts'
+import { type MediaFacts, recordFacts } from './media.ts'
 import type { StepStatus } from './schema.ts'
 
 export type StepDetail = Record<string, unknown>
@@ -40,7 +41,8 @@ export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Pro
     const { rows } = await sql<{ attempt: number }>`
       insert into landfall.processing_steps (media_id, step, attempt, status)
       select ${mediaId}, ${step}, coalesce(max(attempt), 0) + 1, 'running'
-        from landfall.processing_steps where media_id = ${mediaId} and step = ${step}
+        from (select ${LAZILY}) lazily
+        left join landfall.processing_steps on media_id = ${mediaId} and step = ${step}
       on conflict do nothing
       returning attempt`.execute(db)
     if (rows[0]) return rows[0].attempt
@@ -48,19 +50,20 @@ export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Pro
 }
 
 /**
- * Records how an attempt ended. A step is done once: where another worker has it done already, this
+ * Records how an attempt ended, and the facts that it found. A step is done once: where another worker has it done already, this
  * attempt changed nothing and leaves no record.
  */
 export async function endStep(
   db: Ledger,
   attempt: { mediaId: MediaId; step: string; attempt: number },
-  outcome: { status: Exclude<StepStatus, 'running'>; detail: StepDetail },
+  outcome: { status: Exclude<StepStatus, 'running'>; detail: StepDetail; facts?: MediaFacts | undefined },
 ): Promise<void> {
   const { mediaId, step } = attempt
   const row = { media_id: mediaId, step, attempt: attempt.attempt }
   await db.transaction().execute(async (trx) => {
     // One at a time for a media, or neither of two workers would see that the other is done.
-    await trx.selectFrom('media').select('id').where('id', '=', mediaId).forUpdate().execute()
+    await trx.selectFrom('media').select(LAZILY.as('lazily')).where('id', '=', mediaId).forUpdate().execute()
+    if (outcome.facts) await recordFacts(trx, mediaId, outcome.facts)
     if (outcome.status === 'done' && (await stepsDone(trx, mediaId)).has(step)) {
       await trx
         .deleteFrom('processing_steps')

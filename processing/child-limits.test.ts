@@ -34,6 +34,9 @@ describe.skipIf(process.platform !== 'linux' || !requires('ffmpeg').met)('a tool
       const stat = await readFile(`/proc/${own}/stat`, 'utf8')
       // The nineteenth field of proc(5).
       expect(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]).toBe('19')
+      // Beside other sessions as well, where these have shares of their own.
+      const group = () => readFile(`/proc/${own}/autogroup`, 'utf8').catch(() => 'nice 19')
+      await expect.poll(group, { timeout: 5_000 }).toMatch(/nice 19/)
       const limits = () => readFile(`/proc/${own}/limits`, 'utf8')
       await expect.poll(limits, { timeout: 5_000 }).toMatch(/Max address space +4294967296 /)
       expect(await limits()).toMatch(/Max cpu time +\d+ /)

@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile } from 'node:child_process'
-import { availableParallelism, constants, setPriority } from 'node:os'
+import { availableParallelism } from 'node:os'
+import { lowerPriority } from './low-priority.ts'
 
 /** Address space of a tool. A decoder of a large picture with its threads takes a quarter of it. */
 const MAX_ADDRESS_BYTES = 4 * 1024 ** 3
@@ -34,11 +35,7 @@ export class ChildGroups {
 }
 
 function restrain(pid: number, timeoutMs: number): void {
-  try {
-    setPriority(pid, constants.priority.PRIORITY_LOW)
-  } catch {
-    // It has ended already.
-  }
+  lowerPriority(pid)
   if (process.platform !== 'linux') return
   const cpuSeconds = Math.ceil(timeoutMs / 1000) * availableParallelism()
   const args = ['--pid', String(pid), `--as=${MAX_ADDRESS_BYTES}`, `--cpu=${cpuSeconds}`]

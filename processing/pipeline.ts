@@ -1,6 +1,6 @@
 import { parkMedia } from '../ledger/analyses.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
-import { failMedia, type MediaRow, mediaForJob, recordFacts, rejectMedia } from '../ledger/media.ts'
+import { failMedia, type MediaRow, mediaForJob, rejectMedia } from '../ledger/media.ts'
 import type { Reason } from '../ledger/schema.ts'
 import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
@@ -155,8 +155,7 @@ class Run {
     const attempt = { mediaId: media.id, step: step.name, attempt: await beginStep(db, media.id, step.name) }
     try {
       const { facts, detail = {} } = await run()
-      if (facts) await recordFacts(db, media.id, facts)
-      await endStep(db, attempt, { status: 'done', detail })
+      await endStep(db, attempt, { status: 'done', detail, facts })
       this.#done.add(step.name)
     } catch (error) {
       if (error instanceof Rejected) {

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { constants, setPriority } from 'node:os'
+import { lowerPriority } from '../../processing/low-priority.ts'
 import type { Log } from '../log.ts'
 
 const FIRST_RESTART_MS = 500
@@ -17,15 +17,6 @@ export type SupervisedOptions = {
   log: Log
 }
 
-/** Whoever sends bytes goes before what is done with them afterwards: the child gets what the server leaves. */
-function lowerPriority({ pid }: ChildProcess): void {
-  try {
-    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
-  } catch {
-    // It has ended already, as its exit tells.
-  }
-}
-
 /** Keeps a child process running: started again when it ends, after a pause that grows while it keeps ending. */
 export function supervise({ name, start, stopMs, log }: SupervisedOptions): { stop(): Promise<void> } {
   let child: ChildProcess | undefined
@@ -37,7 +28,8 @@ export function supervise({ name, start, stopMs, log }: SupervisedOptions): { st
     const startedAt = performance.now()
     const current = start()
     child = current
-    lowerPriority(current)
+    // Whoever sends bytes goes before what is done with them afterwards.
+    if (current.pid !== undefined) lowerPriority(current.pid)
     let hasEnded = false
     const onEnd = (details: object) => {
       if (hasEnded || isStopping) return
