@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { z } from 'zod'
 import { Batches } from './batches.ts'
-import { type Ledger, PREPARED } from './database.ts'
+import { LAZILY, type Ledger, PREPARED } from './database.ts'
 
 /** Upload, bytes received, size (null while deferred), and where the request that received them began. */
 const Tick = z.tuple([z.string(), z.number(), z.number().nullable(), z.number()])
@@ -96,7 +96,7 @@ export class Bus {
 
   async #notify(payloads: readonly string[]): Promise<null[]> {
     await sql`
-      ${PREPARED} select pg_notify(${CHANNEL}, payload) from unnest(${payloads}::text[]) as payload`.execute(
+      ${PREPARED} select pg_notify(${CHANNEL}, payload), ${LAZILY} from unnest(${payloads}::text[]) as payload`.execute(
       this.#options.db,
     )
     return payloads.map(() => null)

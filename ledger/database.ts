@@ -25,9 +25,10 @@ const MARK = '/* prepared */'
 export const PREPARED = sql.raw(MARK)
 
 /**
- * For what is done again when it is lost, such as that a step was done: the transaction that runs it is not forced to the
- * disk by itself, but with the next one that is, such as the one that makes a file ready. Only together, and in order, can
- * they be lost; requests that are forced to the disk meanwhile do not wait for them.
+ * For what nobody misses, such as a notification, and what is done again when it is lost, such as that a step was done:
+ * the transaction that runs it is not forced to the disk by itself, but with the next one that is, such as the one that
+ * makes a file ready. Only together, and in order, can they be lost; requests that are forced to the disk meanwhile do
+ * not wait for them.
  */
 export const LAZILY = sql`set_config('synchronous_commit', 'off', true)`
 

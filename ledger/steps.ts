@@ -50,8 +50,8 @@ export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Pro
 }
 
 /**
- * Records how an attempt ended, and the facts that it found. A step is done once: where another worker has it done already, this
- * attempt changed nothing and leaves no record.
+ * Records how an attempt ended, and the facts that it found. A step is done once: where another worker has it done
+ * already, this attempt changed nothing and leaves no record.
  */
 export async function endStep(
   db: Ledger,

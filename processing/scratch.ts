@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MediaId } from '../ledger/ids.ts'
+import { isCode } from '../storage/error-code.ts'
 
 // Files of a step while it runs lie below root/<media>/<random>, and nowhere else.
 
@@ -87,6 +88,3 @@ async function removeIfEmpty(directory: string): Promise<void> {
     if (!isCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) throw error
   }
 }
-
-const isCode = (error: unknown, ...codes: string[]): boolean =>
-  error instanceof Error && 'code' in error && codes.includes(String(error.code))

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ConfigError, type Environment, parseConfig } from './config.ts'
+import { problemsOf } from '../test/support/config-problems.ts'
+import { type Environment, parseConfig } from './config.ts'
 
 const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`
 const SETTINGS = {
@@ -10,16 +11,6 @@ const SETTINGS = {
 }
 
 const read = (env: Environment) => parseConfig(env, { auth: false })
-
-function problemsOf(env: Environment): readonly string[] {
-  try {
-    read(env)
-    return []
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems
-    throw error
-  }
-}
 
 describe('the settings of an analysis', () => {
   it('are off, and complete where they are not', () => {

@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { ConfigError, type Environment, parseConfig } from './config.ts'
+import { problemsOf as problemsIn } from '../test/support/config-problems.ts'
+import { type Environment, parseConfig } from './config.ts'
 
 const SECRET = 'x'.repeat(32)
 const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -8,15 +9,7 @@ const PEM = String(publicKey.export({ type: 'spki', format: 'pem' }))
 const JWKS = 'https://issuer.test/keys.json'
 const HS = { AUTH_JWT_SECRET: SECRET }
 
-function problemsOf(env: Environment): readonly string[] {
-  try {
-    parseConfig(env, { auth: true })
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems
-    throw error
-  }
-  return []
-}
+const problemsOf = (env: Environment) => problemsIn(env, { auth: true })
 
 describe('the key for tokens', () => {
   const names = 'AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY, AUTH_JWKS_URL'

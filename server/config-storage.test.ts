@@ -1,18 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { ConfigError, type Environment, parseConfig } from './config.ts'
+import { problemsOf } from '../test/support/config-problems.ts'
+import { type Environment, parseConfig } from './config.ts'
 import { storageOptionsOf } from './storage-options.ts'
 
 const parse = (env: Environment) => parseConfig(env, { auth: false })
-
-function problemsOf(env: Environment): readonly string[] {
-  try {
-    parse(env)
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems
-    throw error
-  }
-  return []
-}
 
 const S3 = { STORAGE: 's3', S3_BUCKET: 'media' }
 

@@ -1,20 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { ConfigError, parseConfig } from './config.ts'
+import { problemsOf } from '../test/support/config-problems.ts'
+import { parseConfig } from './config.ts'
 
 const secretOf = (bytes: number) => `whsec_${Buffer.alloc(bytes, 7).toString('base64')}`
 const URL = 'https://hooks.example/landfall?token=hidden'
 
 const parse = (env: Record<string, string>) => parseConfig(env, { auth: false })
-
-function problemsOf(env: Record<string, string>): readonly string[] {
-  try {
-    parse(env)
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems
-    throw error
-  }
-  return []
-}
 
 describe('WEBHOOK_SECRET', () => {
   it.each([' ', ',', ', ', '\n'])('takes several, separated by %j', (separator) => {

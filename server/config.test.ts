@@ -1,25 +1,18 @@
 import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { FORMATS } from '../storage/formats.ts'
-import { type Config, ConfigError, type Environment, parseConfig } from './config.ts'
+import { problemsOf as problemsIn } from '../test/support/config-problems.ts'
+import { type Config, type Environment, parseConfig } from './config.ts'
 
 const SECRET = 'x'.repeat(32)
 const HS = { AUTH_JWT_SECRET: SECRET }
 
 const parse = (env: Environment, needs = { auth: true }): Config => parseConfig(env, needs)
 
-function problemsOf(env: Environment, needs = { auth: true }): readonly string[] {
-  try {
-    parse(env, needs)
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems
-    throw error
-  }
-  return []
-}
-
 const types = FORMATS.map((format) => format.contentType).join(', ')
 const ALGORITHMS = 'HS256, HS384, HS512, RS256, RS384, RS512, PS256, ES256, ES384, ES512'
+
+const problemsOf = (env: Environment, needs = { auth: true }) => problemsIn(env, needs)
 
 describe('a bad value', () => {
   const size = 'a size such as 500MB or 5GiB'

@@ -175,9 +175,6 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
     expect(cues).toHaveLength(30)
     expect(sheet.info).toMatchObject({ width: 1600, height: 270 })
     expect(await detailOf(media, 'storyboard')).toMatchObject({ way: 'key-frames' })
-    if (process.env.TEST_TIMES) {
-      for (const { name } of STEPS) console.log(storage, name, (await detailOf(media, name)).ms)
-    }
   })
 
   it('shows a video that has only one key frame all the same', async () => {
@@ -243,7 +240,6 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
     expect(cues).toHaveLength(100)
     for (const cue of cues) expect(average(tileOf(sheet, cue))).toBeCloseTo(254 / 3, -1)
     const detail = await detailOf(media, 'storyboard')
-    if (process.env.TEST_TIMES) console.log(storage, 'storyboard of two hours', detail)
     expect(detail).toMatchObject({ way: 'seek' })
     expect(detail.ms).toBeLessThan(60_000)
   }, 180_000)

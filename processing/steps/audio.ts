@@ -1,7 +1,7 @@
-import { FORMATS } from '../../storage/formats.ts'
 import { PeakMeter } from '../peaks.ts'
 import { isFruitless, storeRendition } from '../rendition.ts'
 import type { Step } from '../step.ts'
+import { toolRun } from '../tool-run.ts'
 
 /** Samples a second: what is higher than half of it is not heard of. */
 const RATE = 8_000
@@ -18,13 +18,11 @@ export const audio: Step = {
   needs: ['has_audio'],
   produces: ['waveform'],
   async run(context) {
-    const { media, objects, ffmpeg, signal } = context
-    const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
-    const input = await objects.toolInput(media.storage_key)
+    const { media, ffmpeg, signal } = context
     const meter = new PeakMeter({ most: PAIRS, expected: (media.duration_seconds ?? 0) * RATE * MARGIN })
     const onSamples = (samples: Int8Array) => meter.add(samples)
     try {
-      await ffmpeg.samples({ input, size: media.size, demuxers, signal, rate: RATE, onSamples })
+      await ffmpeg.samples({ ...(await toolRun(context)), rate: RATE, onSamples })
     } catch (error) {
       if (!isFruitless(error, signal)) throw error
       return { detail: { skipped: error.message } }

@@ -1,8 +1,8 @@
-import { FORMATS } from '../../storage/formats.ts'
 import { confirmed, damageOr } from '../damage.ts'
 import { damageIn } from '../decode-report.ts'
 import { isRemote, ToolFailed, Undelivered, UnreadableInput } from '../ffmpeg.ts'
 import { type Step, type StepContext, SWITCHED_OFF } from '../step.ts'
+import { toolRun } from '../tool-run.ts'
 import { Rejected } from '../verdict.ts'
 
 /**
@@ -41,15 +41,10 @@ async function check(context: StepContext, depth: 'quick' | 'full'): Promise<voi
   }
 }
 
-async function decode({ media, objects, ffmpeg, signal }: StepContext, depth: 'quick' | 'full') {
-  const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
-  // Anew for each look: an address works for some minutes only.
-  const input = await objects.toolInput(media.storage_key)
+async function decode(context: StepContext, depth: 'quick' | 'full') {
+  const { media, ffmpeg } = context
   const looked = ffmpeg.decode({
-    input,
-    size: media.size,
-    demuxers,
-    signal,
+    ...(await toolRun(context)),
     depth,
     videoCodec: media.kind === 'video' ? (media.video_codec ?? '') : null,
     seconds: media.duration_seconds ?? 0,

@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { dropRendition, findRenditions } from '../../ledger/media.ts'
 import { translateWriteError } from '../../storage/disk/disk-objects.ts'
-import { FORMATS } from '../../storage/formats.ts'
 import { HLS_NUMBERS, type RenditionKind } from '../../storage/keys.ts'
 import { ObjectTooLarge, StorageFull } from '../../storage/objects.ts'
-import { isRemote, UnreadableInput } from '../ffmpeg.ts'
+import { isRemote, type ToolRun, UnreadableInput } from '../ffmpeg.ts'
 import { bytesName, playlistName } from '../hls-arguments.ts'
 import { type HlsRendition, planHls } from '../hls-plan.ts'
 import { codecsOf, masterPlaylist, readMediaPlaylist, secondsOf, type Variant } from '../hls-playlist.ts'
 import { isFruitless, storeRendition, storeRenditionFile } from '../rendition.ts'
 import { withScratch } from '../scratch.ts'
 import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step.ts'
+import { toolRun } from '../tool-run.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
@@ -75,13 +75,9 @@ async function encode(
   renditions: readonly HlsRendition[],
   folder: string,
 ): Promise<EncodedRendition[]> {
-  const { media, ffmpeg, signal } = context
-  const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
+  const { media, ffmpeg } = context
   await ffmpeg.hls({
-    input: await localInput(context, folder),
-    size: media.size,
-    demuxers,
-    signal,
+    ...(await localRun(context, folder)),
     renditions,
     hasAudio: media.has_audio === true,
     seconds: media.duration_seconds ?? 0,
@@ -98,10 +94,11 @@ async function encode(
   )
 }
 
-/** The file of the media on this machine. An address works for minutes, and encoding takes hours. */
-async function localInput({ media, objects, signal }: StepContext, folder: string): Promise<string> {
-  const input = await objects.toolInput(media.storage_key)
-  if (!isRemote(input)) return input
+/** On a file of this machine. An address works for minutes, and encoding takes hours. */
+async function localRun(context: StepContext, folder: string): Promise<ToolRun> {
+  const { media, objects, signal } = context
+  const run = await toolRun(context)
+  if (!isRemote(run.input)) return run
   const copy = join(folder, 'source')
   const source = await objects.read(media.storage_key, { etag: media.etag })
   await pipeline(source, createWriteStream(copy), { signal }).catch((error: unknown) => {
@@ -109,7 +106,7 @@ async function localInput({ media, objects, signal }: StepContext, folder: strin
   })
   const { size } = await stat(copy)
   if (size !== media.size) throw new Error(`the storage gave ${size} bytes of ${media.size}`)
-  return copy
+  return { ...run, input: copy }
 }
 
 async function firstBytes(path: string, count: number): Promise<Buffer> {

@@ -1,6 +1,5 @@
 import sharp from 'sharp'
 import type { MediaFacts } from '../../ledger/media.ts'
-import { FORMATS } from '../../storage/formats.ts'
 import { judgeDimensions, judgeDuration } from '../../storage/media-limits.ts'
 import type { Verdict } from '../../storage/verdict.ts'
 import { confirmed, damageOr } from '../damage.ts'
@@ -9,6 +8,7 @@ import { lookAtHeader } from '../image-input.ts'
 import { readProbe, sizeRead } from '../probe-report.ts'
 import { qualityOf } from '../quality.ts'
 import type { Step, StepContext } from '../step.ts'
+import { toolRun } from '../tool-run.ts'
 import { Rejected } from '../verdict.ts'
 
 /** Degrees clockwise by EXIF's number for it; every other one is mirrored as well. */
@@ -43,11 +43,9 @@ async function probeStreams(context: StepContext): Promise<MediaFacts> {
       })
 }
 
-async function readStreams({ media, objects, ffmpeg, signal }: StepContext): Promise<MediaFacts> {
-  const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
-  // Anew for each look: an address works for some minutes only.
-  const input = await objects.toolInput(media.storage_key)
-  const { json, complaints, delivery } = await ffmpeg.probe({ input, size: media.size, demuxers, signal })
+async function readStreams(context: StepContext): Promise<MediaFacts> {
+  const { media, ffmpeg } = context
+  const { json, complaints, delivery } = await ffmpeg.probe(await toolRun(context))
   const size = sizeRead(json)
   if (size !== undefined && size !== media.size)
     throw new Error(`ffprobe was given ${size} bytes of ${media.size}`)

@@ -1,5 +1,4 @@
 import sharp from 'sharp'
-import { FORMATS } from '../../storage/formats.ts'
 import type { Tile } from '../ffmpeg.ts'
 import { isFruitless, storeRendition } from '../rendition.ts'
 import type { Step, StepContext } from '../step.ts'
@@ -10,6 +9,7 @@ import {
   type StoryboardWay,
   wayOf,
 } from '../storyboard-plan.ts'
+import { toolRun } from '../tool-run.ts'
 
 const CHANNELS = 3
 /** Key frames that do not come up to here in a video are too few for it. */
@@ -90,17 +90,11 @@ async function seek(
   const end = Date.now() + SEEKING_MS
   for (let n = 0; n < count && Date.now() < end; n++) {
     const atSeconds = ((n + 0.5) * intervalMs) / 1000
-    // Anew for each: an address works for some minutes only.
     const found = await context.ffmpeg.tileAt({ ...(await toolRun(context)), ...tile, atSeconds })
     const next = found ?? tiles.at(-1)
     if (next) tiles.push(next)
   }
   return tiles
-}
-
-async function toolRun({ media, objects, signal }: StepContext) {
-  const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
-  return { input: await objects.toolInput(media.storage_key), size: media.size, demuxers, signal }
 }
 
 /** The tiles in rows, black where the last row is not full. */

@@ -1,11 +1,11 @@
 import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
-import { FORMATS } from '../../storage/formats.ts'
 import { RENDITIONS, type RenditionKind } from '../../storage/keys.ts'
 import { UnreadableInput } from '../ffmpeg.ts'
 import { lookAtWhole } from '../image-input.ts'
 import { storeRendition } from '../rendition.ts'
 import type { Step, StepContext } from '../step.ts'
+import { toolRun } from '../tool-run.ts'
 
 /** In a video that is no longer than the chosen moment. */
 const AT_FRACTION = 0.1
@@ -57,11 +57,10 @@ export const thumbnail: Step = {
 }
 
 /** Undefined when no frame can be had of a file that is otherwise sound: it goes without. */
-async function ofVideo({ media, objects, ffmpeg, signal, thumbnails }: StepContext) {
-  const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
-  const input = await objects.toolInput(media.storage_key)
+async function ofVideo(context: StepContext) {
+  const { media, ffmpeg, thumbnails } = context
   const width = Math.max(...thumbnails.widths)
-  const run = { input, size: media.size, demuxers, signal, width }
+  const run = { ...(await toolRun(context)), width }
   const duration = media.duration_seconds ?? 0
   const at = thumbnails.atSeconds < duration ? thumbnails.atSeconds : duration * AT_FRACTION
   try {

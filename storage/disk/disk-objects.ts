@@ -3,10 +3,8 @@ import { constants, createReadStream } from 'node:fs'
 import { access, copyFile, link, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
+import { isCode } from '../error-code.ts'
 import { ObjectMissing, type Objects, type ReadOptions, StorageFull } from '../objects.ts'
-
-const isCode = (error: unknown, ...codes: string[]): boolean =>
-  error instanceof Error && 'code' in error && codes.includes(String(error.code))
 
 /** A write error as the rest of the house knows it. */
 export function translateWriteError(error: unknown): unknown {
