@@ -3,6 +3,7 @@ import { type CreateResult, createUpload, PARTIALS_PER_UPLOAD } from '../ledger/
 import type { Ledger } from '../ledger/database.ts'
 import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
+import { expireIdleUploads, secondsUntilRoom } from '../ledger/reaping.ts'
 import type { DueMedia, Enqueue, UploadRow } from '../ledger/uploads.ts'
 import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
 import { fillPrefix, uploadKey } from '../storage/keys.ts'
@@ -24,6 +25,9 @@ export type PreCreateOptions = {
   storageBackend: string
   /** Template of what storage keys begin with. */
   keyPrefix: string
+  enqueueRemoval: Enqueue<UploadId>
+  /** Tells listeners that the ledger has news of an upload. */
+  announce: (id: UploadId) => void
 }
 
 export type CreateRequest = {
@@ -64,7 +68,26 @@ export async function preCreate(options: PreCreateOptions, request: CreateReques
   checkSize(request.isPartial ? { ...policy, minSize: 0 } : policy, request.size)
   const reservedBytes = request.size ?? policy.maxSize
   const upload = { ...request, ...describe(options, request), reservedBytes }
-  return createdOr(await createUpload(db, upload, policy.quota))
+  return await createWithRoom(options, request.ownerId, () => createUpload(db, upload, policy.quota))
+}
+
+/**
+ * Creates; where there is no room, once more after the owner's idle empty uploads have ended: creations whose answer
+ * was lost must not lock their owner out until they expire. Fails with a `Refusal`.
+ */
+async function createWithRoom(
+  { db, enqueueRemoval, announce }: PreCreateOptions,
+  ownerId: OwnerId,
+  create: () => Promise<CreateResult>,
+): Promise<UploadRow> {
+  let result = await create()
+  if (result.kind !== 'created') {
+    const ended = await expireIdleUploads(db, ownerId, enqueueRemoval)
+    for (const id of ended) announce(id)
+    if (ended.length > 0) result = await create()
+  }
+  if (result.kind === 'created') return result.upload
+  throw refusalOf(result, await secondsUntilRoom(db, ownerId))
 }
 
 /**
@@ -79,21 +102,23 @@ export async function preCreateFinal(
   const { db, policy } = options
   const final = { ...request, ...describe(options, request), digests: null, wantedDigest: null }
   const isAllowed = (size: number) => size <= policy.maxSize && size >= policy.minSize
-  const result = await createFinal(db, final, isAllowed, policy.quota, enqueueProcessing)
-  switch (result.kind) {
-    case 'no-such-partial':
-      throw new Refusal(
-        'invalid-concat',
-        'Upload-Concat names an upload that is not there, or no partial one.',
-      )
-    case 'unknown-length':
-      throw new Refusal('invalid-concat', 'Upload-Concat names an upload whose length is not declared yet.')
-    case 'wrong-size':
-      checkSize(policy, result.size)
-      throw new Error('the size is neither right nor wrong')
-    default:
-      return createdOr(result)
-  }
+  return await createWithRoom(options, request.ownerId, async () => {
+    const result = await createFinal(db, final, isAllowed, policy.quota, enqueueProcessing)
+    switch (result.kind) {
+      case 'no-such-partial':
+        throw new Refusal(
+          'invalid-concat',
+          'Upload-Concat names an upload that is not there, or no partial one.',
+        )
+      case 'unknown-length':
+        throw new Refusal('invalid-concat', 'Upload-Concat names an upload whose length is not declared yet.')
+      case 'wrong-size':
+        checkSize(policy, result.size)
+        throw new Error('the size is neither right nor wrong')
+      default:
+        return result
+    }
+  })
 }
 
 /** What an upload is called and where it is to live. Fails with a `Refusal`. */
@@ -115,36 +140,45 @@ function describe(
   }
 }
 
-function createdOr(result: CreateResult): UploadRow {
-  switch (result.kind) {
-    case 'created':
-      return result.upload
+/** `secondsUntilRoom`: until the owner's next open upload ends by itself; undefined where none is open. */
+function refusalOf(
+  { kind, quota }: Exclude<CreateResult, { kind: 'created' }>,
+  secondsUntilRoom: number | undefined,
+): Refusal {
+  const { bytes, uploads } = quota
+  switch (kind) {
     case 'too-many-partials':
-      throw new Refusal(
+      return new Refusal(
         'too-many-open-uploads',
         'Too many partial uploads wait for their concatenation. Concatenate or cancel some first.',
-        { open: result.quota.uploads.partials, limit: result.quota.uploads.maxOpen * PARTIALS_PER_UPLOAD },
+        { open: uploads.partials, limit: uploads.maxOpen * PARTIALS_PER_UPLOAD },
+        secondsUntilRoom ?? 1,
       )
     case 'too-many-open':
-      throw new Refusal(
+      return new Refusal(
         'too-many-open-uploads',
-        `At most ${result.quota.uploads.maxOpen} uploads can be open at a time. Finish or cancel one first.`,
-        { open: result.quota.uploads.open, limit: result.quota.uploads.maxOpen },
+        `At most ${uploads.maxOpen} uploads can be open at a time. Finish or cancel one first.`,
+        { open: uploads.open, limit: uploads.maxOpen },
+        // None is open any more: one has ended since.
+        secondsUntilRoom ?? 1,
       )
     case 'quota-bytes': {
-      const { limit, used, reserved } = result.quota.bytes
-      throw new Refusal('quota-bytes-exceeded', 'The file does not fit into the remaining storage quota.', {
-        limit,
-        used,
-        reserved,
-      })
+      const { limit, used, reserved } = bytes
+      const detail = 'The file does not fit into the remaining storage quota.'
+      return new Refusal('quota-bytes-exceeded', detail, { limit, used, reserved })
     }
     case 'quota-uploads':
-      throw new Refusal('quota-uploads-exceeded', 'The number of uploads allowed is used up.', {
-        limit: result.quota.uploads.limit,
-      })
+      return new Refusal(
+        'quota-uploads-exceeded',
+        'The number of uploads allowed is used up.',
+        { limit: uploads.limit },
+        secondsUntilRoom ?? FULL_SECONDS,
+      )
   }
 }
+
+/** Room comes when files are deleted, which nobody can foresee: an hour is no promise, but keeps clients from asking all the time. */
+const FULL_SECONDS = 3600
 
 /** The size limits, for a length declared at creation or later. Fails with a `Refusal`. */
 export function checkSize(policy: Pick<UploadPolicy, 'minSize' | 'maxSize'>, size: number | null): void {

@@ -14,11 +14,19 @@ export class Refusal extends Error {
   readonly code: RefusalCode
   /** Members added to the problem document, such as the limit that was hit. */
   readonly members: Readonly<Record<string, unknown>>
+  /** When it may be worth trying again; undefined where nobody knows. */
+  readonly retryAfterSeconds: number | undefined
 
-  constructor(code: RefusalCode, detail: string, members: Readonly<Record<string, unknown>> = {}) {
+  constructor(
+    code: RefusalCode,
+    detail: string,
+    members: Readonly<Record<string, unknown>> = {},
+    retryAfterSeconds?: number,
+  ) {
     super(detail)
     this.name = 'Refusal'
     this.code = code
     this.members = members
+    this.retryAfterSeconds = retryAfterSeconds
   }
 }

@@ -1,6 +1,6 @@
-import { sql } from 'kysely'
-import type { Ledger } from './database.ts'
-import type { MediaId, UploadId } from './ids.ts'
+import { type RawBuilder, sql } from 'kysely'
+import type { Ledger, LedgerTransaction } from './database.ts'
+import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import type { Enqueue } from './uploads.ts'
 
 // What time ends. Everything starts from rows of the ledger, a batch at a time, so that no transaction
@@ -16,11 +16,62 @@ export async function expireUploads(
   limit: number,
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId[]> {
-  return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ id: UploadId }>`
+  return await db
+    .transaction()
+    .execute((trx) => expireThose(trx, sql`expires_at <= now()`, limit, enqueueRemoval))
+}
+
+/** Nobody has touched an empty upload for this long: it makes room for another of its owner. */
+const IDLE_SECONDS = 300
+
+const isIdle = sql<boolean>`(
+  "offset" = 0 and (concat is null or is_partial) and updated_at <= now() - make_interval(secs => ${IDLE_SECONDS})
+)`
+
+/**
+ * Ends an owner's uploads that hold room for nothing: empty ones that nobody has touched for some minutes, such as
+ * those whose creation was never answered. Called when a new one finds no room. Returns those it ended.
+ */
+export async function expireIdleUploads(
+  db: Ledger,
+  ownerId: OwnerId,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<UploadId[]> {
+  return await db
+    .transaction()
+    .execute((trx) => expireThose(trx, sql`owner_id = ${ownerId} and ${isIdle}`, MOST_IDLE, enqueueRemoval))
+}
+
+/** Of one owner at a time. */
+const MOST_IDLE = 100
+
+/**
+ * Seconds until an open upload of the owner makes room at the latest: an empty one when it has been idle for long
+ * enough, any other when it expires. Undefined where none is open.
+ */
+export async function secondsUntilRoom(db: Ledger, ownerId: OwnerId): Promise<number | undefined> {
+  const { rows } = await sql<{ seconds: number | null }>`
+    select ceil(extract(epoch from min(least(
+             expires_at,
+             case when "offset" = 0 and (concat is null or is_partial)
+                  then updated_at + make_interval(secs => ${IDLE_SECONDS}) end
+           )) - now()))::float8 as seconds
+      from landfall.uploads where owner_id = ${ownerId} and state = 'open'`.execute(db)
+  const seconds = rows[0]?.seconds ?? undefined
+  return seconds === undefined ? undefined : Math.max(1, seconds)
+}
+
+/** Ends the open uploads of which `isDue` is true, unless a request writes to them; the oldest first. */
+async function expireThose(
+  trx: LedgerTransaction,
+  isDue: RawBuilder<unknown>,
+  limit: number,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<UploadId[]> {
+  const { rows } = await sql<{ id: UploadId }>`
       with due as (
         select id from landfall.uploads u
-         where state = 'open' and expires_at <= now()
+         where state = 'open' and ${isDue}
            and not exists (
              select 1 from landfall.upload_locks l where l.upload_id = u.id and l.expires_at > now()
            )
@@ -42,9 +93,8 @@ export async function expireUploads(
         select 'upload.expired', id, owner_id from ended
       )
       select id from ended`.execute(trx)
-    for (const { id } of rows) await enqueueRemoval(trx, id)
-    return rows.map(({ id }) => id)
-  })
+  for (const { id } of rows) await enqueueRemoval(trx, id)
+  return rows.map(({ id }) => id)
 }
 
 /**

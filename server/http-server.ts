@@ -132,7 +132,14 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   const metrics = config.METRICS === 'on' ? openMetrics({ collectors, log }) : undefined
   releasers.add('metrics', () => metrics?.close())
   const keyPrefix = storage.kind === 's3' ? config.S3_PREFIX : ''
-  const preCreate = { db, policy, storageBackend: objects.backend, keyPrefix }
+  const preCreate = {
+    db,
+    policy,
+    storageBackend: objects.backend,
+    keyPrefix,
+    enqueueRemoval: removalEnqueuer(boss),
+    announce: (id: string) => void bus.publish({ t: 'event', id }),
+  }
   const links = new ContentLinks(await linkKey(db))
   const tus = createTusEndpoint({
     store,

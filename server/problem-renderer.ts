@@ -1,19 +1,21 @@
 import type { Response } from 'express'
 import { Problem } from './errors.ts'
 import type { Log } from './log.ts'
+import { statusFor } from './tus/head-answers.ts'
 
 /**
  * Answers with any error as `application/problem+json` (RFC 9457). Only a `Problem` speaks for itself;
  * anything else is told to the log, and to the client in general words.
  */
 export function renderProblem(error: unknown, requestId: string, response: Response, log: Log): void {
-  const problem = toProblem(error)
+  const problem = problemOf(error)
   if (problem.status >= 500) log.error({ err: error, requestId }, problem.message)
   if (response.headersSent) return void response.destroy()
   const body = JSON.stringify(problem.toDocument(requestId))
+  const { status, headers } = statusFor(problem, response.req)
   response
-    .status(problem.status)
-    .set(problem.headers)
+    .status(status)
+    .set(headers)
     .set({ 'Cache-Control': 'no-store', 'Content-Type': 'application/problem+json' })
     .set('Content-Length', String(Buffer.byteLength(body)))
   const { untilHeard }: { untilHeard?: () => Promise<void> } = response.locals
@@ -22,7 +24,8 @@ export function renderProblem(error: unknown, requestId: string, response: Respo
   void untilHeard().then(() => response.end())
 }
 
-function toProblem(error: unknown): Problem {
+/** What a client may see of any error. */
+export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (isOutage(error)) {
     return new Problem('unavailable', 'A service this server needs does not answer.', {

@@ -287,7 +287,11 @@ describeStorages.skipIf(!clamd.met)('concatenated uploads', (storage) => {
     const landfall = await start({ withoutWorker: true, env: { UPLOAD_MAX_OPEN: '1' } })
     for (let i = 0; i < 16; i++) await partial(landfall, 10)
     const answer = await create(landfall, 'alice', { size: 10, headers: { 'Upload-Concat': 'partial' } })
-    expect([answer.status, answer.headers.get('Retry-After')]).toEqual([429, '10'])
+    expect(answer.status).toBe(429)
+    // An empty partial makes room when it has been idle for five minutes.
+    const waitSeconds = Number(answer.headers.get('Retry-After'))
+    expect(waitSeconds).toBeGreaterThan(200)
+    expect(waitSeconds).toBeLessThanOrEqual(300)
     // Whole uploads have their own number.
     await createId(landfall, 'alice', { size: 2000 })
     await usageIsRight(landfall)

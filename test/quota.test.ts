@@ -1,15 +1,32 @@
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { openAppend } from './support/open-append.ts'
 import { tusHeaders } from './support/raw-http.ts'
 import { asJpeg, asPng } from './support/sample-bytes.ts'
 import { NOTHING_USED, quotaOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
-import { create, createId, idOf, patch, terminate } from './support/tus.ts'
+import { create, createId, head, idOf, patch, terminate } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
 
 type Refused = { code: string; limit?: number; used?: number; reserved?: number; open?: number }
 
 const refusalOf = async (response: Response) => (await response.json()) as Refused
+
+/** As if the upload had been left alone for so long. */
+async function touchedAgo(landfall: Landfall, id: string, seconds: number): Promise<void> {
+  const then = sql<Date>`now() - make_interval(secs => ${seconds})`
+  await landfall.db.updateTable('uploads').set({ updated_at: then }).where('id', '=', id).execute()
+}
+
+async function isLeased(landfall: Landfall, id: string): Promise<boolean> {
+  const leases = await landfall.db
+    .selectFrom('upload_locks')
+    .selectAll()
+    .where('upload_id', '=', id)
+    .execute()
+  return leases.length > 0
+}
 
 /** Creates an upload whose length is not known yet. */
 async function createDeferred(landfall: Landfall, sub: string): Promise<Response> {
@@ -176,6 +193,44 @@ describe('a limit on open uploads', () => {
   it('is one owner’s own', async () => {
     for (let i = 0; i < 5; i++) await createId(landfall, 'busy', { size: 2000 })
     expect((await create(landfall, 'idle', { size: 2000 })).status).toBe(201)
+  })
+
+  it('makes room for a new one where an empty one was not touched for five minutes, and not a moment before', async () => {
+    const ids: string[] = []
+    for (let i = 0; i < 5; i++) ids.push(await createId(landfall, 'orphans', { size: 2000 }))
+    const [idle = '', begun = '', fresh = ''] = ids
+    const part = { offset: 0, body: asJpeg(Buffer.alloc(2000)).subarray(0, 1000) }
+    await patch(landfall, 'orphans', begun, part)
+    for (const id of [idle, begun]) await touchedAgo(landfall, id, 301)
+    await touchedAgo(landfall, fresh, 200)
+
+    expect((await create(landfall, 'orphans', { size: 2000 })).status).toBe(201)
+    expect((await head(landfall, 'orphans', idle)).status).toBe(410)
+    expect((await head(landfall, 'orphans', begun)).status).toBe(200)
+    expect(await quotaOf(landfall, 'orphans')).toMatchObject({ uploads: { open: 5 } })
+
+    const refused = await create(landfall, 'orphans', { size: 2000 })
+    expect(refused.status).toBe(429)
+    const waitSeconds = Number(refused.headers.get('Retry-After'))
+    expect(waitSeconds).toBeGreaterThan(85)
+    expect(waitSeconds).toBeLessThanOrEqual(100)
+    // The time it told is the true one.
+    await touchedAgo(landfall, fresh, 200 + waitSeconds)
+    expect((await create(landfall, 'orphans', { size: 2000 })).status).toBe(201)
+  })
+
+  it('leaves an empty upload alone while a request is at it', async () => {
+    const ids: string[] = []
+    for (let i = 0; i < 5; i++) ids.push(await createId(landfall, 'writing', { size: 2000 }))
+    const [first = ''] = ids
+    const append = { offset: 0, bytes: 2000, isLast: true }
+    const slow = await openAppend('tus 1.0', landfall, 'writing', first, append)
+    await expect.poll(() => isLeased(landfall, first)).toBe(true)
+    await touchedAgo(landfall, first, 400)
+    expect((await create(landfall, 'writing', { size: 2000 })).status).toBe(429)
+    slow.destroy()
+    await expect.poll(() => isLeased(landfall, first)).toBe(false)
+    expect((await create(landfall, 'writing', { size: 2000 })).status).toBe(201)
   })
 
   it('holds for parallel creations', async () => {

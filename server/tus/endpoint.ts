@@ -8,10 +8,12 @@ import { draftRequests } from '../draft/draft-requests.ts'
 import { speaksDraft } from '../draft/fields.ts'
 import { limitsOf } from '../draft/limits.ts'
 import { notFound, Problem } from '../errors.ts'
+import { problemOf } from '../problem-renderer.ts'
 import { TUS_ALGORITHMS } from './checksum.ts'
 import { parseConcat } from './concat-header.ts'
 import { dropSome } from './drain.ts'
 import { createFinalUpload } from './final-uploads.ts'
+import { answerWhenBack } from './head-answers.ts'
 import {
   applyMethodOverride,
   byteCountHeader,
@@ -95,7 +97,12 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
       }
       case 'HEAD':
       case 'GET':
-        return await (isDraft ? draft.offset : tus)(request, response, uploadId)
+        if (isDraft) return await draft.offset(request, response, uploadId)
+        return await answerWhenBack(request, response, {
+          answer: () => tus(request, response, uploadId),
+          isAway,
+          look: () => findUpload(db, principalOf(response).ownerId, uploadId),
+        })
       case 'DELETE':
         await (isDraft ? draft.cancel : tus)(request, response, uploadId)
         return postTerminate(options.bus, uploadId)
@@ -147,6 +154,9 @@ function idOf(request: Request<{ id: string }>): UploadId {
   if (!uploadId) throw notFound()
   return uploadId
 }
+
+const isAway = (error: unknown): boolean =>
+  problemOf(translateTusError(error, undefined)).code === 'unavailable'
 
 const isVerdict = (error: unknown): boolean =>
   error instanceof Problem && (error.code === 'type-not-allowed' || error.code === 'content-rejected')

@@ -8,22 +8,16 @@ import { notFound, Problem } from '../errors.ts'
 import { DigestMismatch } from './body-digests.ts'
 import { Interrupted } from './request-body.ts'
 
-/** Seconds after which a refused creation may be tried again. */
-const RETRY_AFTER: Partial<Record<Refusal['code'], string>> = {
-  'too-many-open-uploads': '10',
-  'quota-uploads-exceeded': '3600',
-}
-
 /**
  * Whatever was thrown while a tus request was handled, as the problem its client may see. `upload` is
  * the upload as the request last saw it. Errors unknown here are passed through for the renderer.
  */
 export function translateTusError(error: unknown, upload: UploadRow | undefined): unknown {
   if (error instanceof Refusal) {
-    const retryAfter = RETRY_AFTER[error.code]
+    const { retryAfterSeconds } = error
     return new Problem(error.code, error.message, {
       members: error.members,
-      headers: retryAfter === undefined ? {} : { 'Retry-After': retryAfter },
+      headers: retryAfterSeconds === undefined ? {} : { 'Retry-After': String(retryAfterSeconds) },
     })
   }
   if (error instanceof UploadNotFound) return notFound()
