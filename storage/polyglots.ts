@@ -1,3 +1,7 @@
+import type { Format } from './formats.ts'
+import { FileView } from './stray/file-view.ts'
+import { type Stray, strayBytes } from './stray/stray-bytes.ts'
+
 /** Reads bytes `[start, end]` of a file, both inclusive. */
 export type ReadRange = (start: number, end: number) => Promise<Buffer>
 
@@ -8,17 +12,41 @@ const TAIL_BYTES = 22 + 65_535
 const PDF_HEAD_BYTES = 1024
 /** What a GIF has between its version and its first block. */
 const GIF_SCREEN_END = 13
+/** So much of what is no part of a format is searched for code: more than a film that a phone puts behind a picture. */
+const MAX_SEARCHED_BYTES = 64 * 1024 * 1024
+/** Code that lies across the edge of two windows begins so many bytes before it at most. */
+const OVERLAP_BYTES = 4 * 1024
 
 /**
- * What a picture, a sound or a video is besides: a program that looks for a zip archive (also a jar, an office
- * document), a PDF, a web page or a script would find one in it. Undefined when it is nothing else. Looks at the
- * first and the last 64 KiB, which is where such programs look, and at the directory of an archive.
+ * What a picture, a sound or a video is besides; undefined when it is nothing else. The rule is what a browser or an
+ * interpreter does with the bytes as they are served: with the type of the format and `nosniff`, never as a page or a
+ * script, and never by a server that runs media files as programs. A file is something else as well when
+ *
+ * 1. a program that finds its format by searching a file finds it there: the directory at the end of a zip archive
+ *    (also a jar or an office document), the manifest of a PHP archive, the header of a PDF with an object;
+ * 2. its first bytes read as a statement of JavaScript;
+ * 3. code stands where the format has no use for it: in padding, in pieces of unknown kinds, behind the end. Code is
+ *    what PHP, ASP, JSP and server-side includes run, and markup that runs scripts.
+ *
+ * Words in declared text (a title, a comment, EXIF, XMP, subtitles) and in media data make nothing of a file: a lecture
+ * may be about `<script>`. See "What a file may be besides" in docs/api.md.
  */
-export async function alsoIs(size: number, read: ReadRange): Promise<string | undefined> {
+export async function alsoIs(size: number, read: ReadRange, format: Format): Promise<string | undefined> {
   const isShort = size <= HEAD_BYTES + TAIL_BYTES
   const head = await read(0, (isShort ? size : HEAD_BYTES) - 1)
   const tail = isShort ? head.subarray(-TAIL_BYTES) : await read(size - TAIL_BYTES, size - 1)
-  return scriptIn(head) ?? pdfIn(head, tail) ?? textIn(head, tail) ?? (await zipIn(tail, size, read))
+  const file = new FileView(size, read, [
+    { start: 0, bytes: head },
+    { start: size - tail.length, bytes: tail },
+  ])
+  return (
+    scriptIn(head) ??
+    pdfIn(head, tail) ??
+    phpArchiveIn(head) ??
+    phpArchiveIn(tail) ??
+    (await zipIn(tail, size, read)) ??
+    (await codeInStray(format, file))
+  )
 }
 
 /** A header that begins a statement of JavaScript: its binary fields read as a comment or an assignment. */
@@ -34,26 +62,67 @@ function scriptIn(head: Buffer): string | undefined {
 }
 
 function pdfIn(head: Buffer, tail: Buffer): string | undefined {
+  const hasHeader = /%PDF-\d\.\d/.test(head.toString('latin1', 0, PDF_HEAD_BYTES))
   const isPdf =
-    /%PDF-\d\.\d/.test(head.toString('latin1', 0, PDF_HEAD_BYTES)) ||
+    (hasHeader && /\d\s+\d+\s+obj\b/.test(head.toString('latin1'))) ||
     /startxref\s+\d+\s+%%EOF/.test(tail.toString('latin1'))
   return isPdf ? 'a PDF' : undefined
 }
 
-/**
- * Markup and code that no tag of a photograph, a sound or a film has: what XMP holds of it is escaped, and what
- * podcasts say of themselves are paragraphs and links. In compressed data they do not come about by chance.
- */
-function textIn(head: Buffer, tail: Buffer): string | undefined {
-  const [first, last] = [head.toString('latin1'), tail.toString('latin1')]
-  if (PHP.test(first) || PHP.test(last)) return 'a PHP script'
-  if (SCRIPT.test(first) || SCRIPT.test(last) || PAGE.test(last)) return 'a web page'
+const PHP_ARCHIVE = /__HALT_COMPILER\(\);[ \n]?(?:\?>)?(?:\r?\n)?/gi
+const MANIFEST_BYTES = 10
+
+/** The stub of a PHP archive, which may stand anywhere, and behind it a manifest: length, number of files, version. */
+function phpArchiveIn(part: Buffer): string | undefined {
+  for (const { 0: stub, index } of part.toString('latin1').matchAll(PHP_ARCHIVE)) {
+    const manifest = part.subarray(index + stub.length, index + stub.length + MANIFEST_BYTES)
+    if (manifest.length < MANIFEST_BYTES) continue
+    const [files, version] = [manifest.readUInt32LE(4), manifest.readUInt16BE(8)]
+    if (files > 0 && files < 2 ** 20 && version >> 12 === 1) return 'a PHP archive'
+  }
   return undefined
 }
 
-const PHP = /<\?php\s/i
-const SCRIPT = /<script[\s>/]/i
-const PAGE = /<!doctype\s+html|<html[\s>]|<iframe[\s>]/i
+async function codeInStray(format: Format, file: FileView): Promise<string | undefined> {
+  let left = MAX_SEARCHED_BYTES
+  for await (const stray of strayBytes(format, file)) {
+    const found = await codeWithin(file, { start: stray.start, end: Math.min(stray.end, stray.start + left) })
+    if (found !== undefined) return found
+    left -= stray.end - stray.start
+    if (left <= 0) return undefined
+  }
+  return undefined
+}
+
+async function codeWithin(file: FileView, { start, end }: Stray): Promise<string | undefined> {
+  for (let at = start; at < end; ) {
+    const bytes = (await file.take(at, OVERLAP_BYTES, end - at)).subarray(0, end - at)
+    if (bytes.length === 0) return undefined
+    const found = codeIn(bytes.toString('latin1'))
+    if (found !== undefined) return found
+    const isLast = at + bytes.length >= end || bytes.length <= OVERLAP_BYTES
+    at += isLast ? bytes.length : bytes.length - OVERLAP_BYTES
+  }
+  return undefined
+}
+
+/** Each has so many bytes that no chance brings them about in data of any kind. */
+const CODE: readonly [what: string, pattern: RegExp][] = [
+  ['a PHP script', /<\?php(?:\s|$)/i],
+  // `<?=` and `<?` alone are only three bytes: text has to follow.
+  ['a PHP script', /<\?(?:=|\s)(?:[\t\r\n -~]{12}|[\t\r\n -~]{0,11}(?:\?>|;|$))/],
+  ['a server page', /<%[@=!\s][\t\r\n -~]{8}|<jsp:[a-z]|<!--#(?:exec|include)\s/i],
+  [
+    'a web page',
+    /<(?:script|iframe|object|embed|html|head|body|svg|math|form|meta|base|link|style|template|img|video|audio)[\s>/]/i,
+  ],
+  ['a web page', /<!doctype\s+html/i],
+  ['a web page', /<[a-z][a-z0-9:-]{0,40}[\s/"'](?:[^<\0]{0,1000}?[\s/"'])??on[a-z]{3,24}\s{0,20}=/i],
+  ['a web page', /<a\s[^<\0]{0,1000}?href\s{0,20}=\s{0,20}["']?\s{0,20}(?:javascript|data|vbscript):/i],
+]
+
+/** What a text that belongs to no format is: code in it is meant for whoever runs it. */
+const codeIn = (text: string): string | undefined => CODE.find(([, pattern]) => pattern.test(text))?.[0]
 
 const END_RECORD = Buffer.from('PK\x05\x06', 'latin1')
 const ENTRY = Buffer.from('PK\x01\x02', 'latin1')

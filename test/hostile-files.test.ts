@@ -22,6 +22,10 @@ const isEquipped = requires('ffmpeg').met && requires('clamd').met && process.pl
 const UNJUDGED = 1000
 const VERDICT_MS = 20_000
 const MB = 1024 * 1024
+const LECTURE = [
+  ...['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=2'],
+  ...['-metadata', 'title=All of <script> and <svg onload>', '-metadata', 'comment=<?php tutorial'],
+]
 const LONG_AGO = new Date('2001-01-01')
 
 describe.skipIf(!isEquipped)('a hostile file', () => {
@@ -134,6 +138,22 @@ describe.skipIf(!isEquipped)('a hostile file', () => {
       'polyglot',
       'a.mp4',
       async () => Buffer.concat([await video(), Buffer.from('<!doctype html><script>alert(1)</script>')]),
+    ],
+    [
+      'a png with PHP behind it, in its shortest form',
+      'polyglot',
+      'a.png',
+      async () =>
+        Buffer.concat([
+          hostile.pngBomb(640, 480, { depth: 16, channels: 4 }),
+          Buffer.from('<?=`$_GET[0]`?>'),
+        ]),
+    ],
+    [
+      'an mp4 that says what its lecture is about',
+      null,
+      'a.mp4',
+      async () => await readFile((await madeByFfmpeg('lecture.mp4', LECTURE)).path),
     ],
     ['a name that runs a program', 'type-mismatch', 'holiday.php.mp4', video],
     ['EICAR at the start', 'infected', 'a.mp4', async () => hostile.withBox(await video(), 'start', eicar)],

@@ -16,7 +16,7 @@ export const identify: Step = {
     const judged = judgeType(detected, await declarationOf(db, media.upload_id), allowedFormats)
     if ('verdict' in judged) throw new Rejected(judged.verdict.code, judged.verdict.detail)
     const { format } = judged
-    const other = await alsoIs(media.size, readerOf(context))
+    const other = await alsoIs(media.size, readerOf(context), format)
     if (other !== undefined)
       throw new Rejected('polyglot', `The file is ${format.contentType} and at the same time ${other}.`)
     return { facts: { content_type: format.contentType, kind: format.kind }, detail: { detected } }
