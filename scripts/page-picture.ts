@@ -1,7 +1,7 @@
 /**
- * Makes docs/page.png, the picture of the web page in the README: `node scripts/page-picture.ts http://127.0.0.1:1080`.
- * The server must be a fresh one with development tokens, such as `DATA_DIR=/tmp/empty npm start`; ffmpeg and Chromium
- * must be there. `--all` adds a dark one, a phone's and the player's as page-*.png in the temporary directory.
+ * Makes docs/page.png, the picture of the web page in the README: `node scripts/page-picture.ts ADDRESS`, where ADDRESS is
+ * that of the page as a fresh server with development tokens has printed it, with its code: such as
+ * `DATA_DIR=/tmp/empty npm start`. ffmpeg and Chromium must be there. `--all` adds a dark one, a phone's and the player's as page-*.png in the temporary directory.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,7 +11,9 @@ import { execa } from 'execa'
 import { type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { all: { type: 'boolean' } } })
-const url = positionals[0] ?? 'http://127.0.0.1:1080'
+const url = positionals[0] ?? ''
+if (!url.includes('?code='))
+  throw new Error('give the address of the page that the server has printed, with ?code=')
 const docs = path.resolve(import.meta.dirname, '..', 'docs')
 
 /** Red, green and blue of each pixel at (X, Y), as ffmpeg's `geq` computes them. */

@@ -52,6 +52,8 @@ export type AppOptions = {
   tus: RequestHandler
   /** Where content is redirected to; undefined where it comes from here. */
   contentOrigin: string | undefined
+  /** What this start printed for who wants development tokens; undefined where there are none. */
+  devCode: string | undefined
   /** The directory of the built web page; undefined where there is none. */
   pageDirectory: string | undefined
 }
@@ -83,7 +85,7 @@ const EXPOSED_HEADERS = [
 
 /** The HTTP face: every route, in front of it what all routes share, behind it the one error renderer. */
 export function createApp(options: AppOptions): Express {
-  const { config, log, db, bus, objects, links, metrics } = options
+  const { config, log, db, bus, objects, links, metrics, devCode } = options
   const requireToken = authenticate(options.verify)
   const app = express()
   app.disable('x-powered-by')
@@ -91,7 +93,7 @@ export function createApp(options: AppOptions): Express {
   app.set('etag', false)
 
   const description = openApiDocument({
-    hasDevTokens: config.AUTH_DEV_TOKENS,
+    hasDevTokens: devCode !== undefined,
     hasMetrics: metrics !== undefined,
   })
   if (metrics) app.use(countRequests(metrics.register, description.paths))
@@ -100,7 +102,7 @@ export function createApp(options: AppOptions): Express {
   app.use(healthApi(options.readiness))
   if (metrics) app.use(metricsApi(metrics))
   app.get('/openapi.json', (_request, response) => void response.json(description))
-  if (config.AUTH_DEV_TOKENS) app.use('/dev', devApi(config))
+  if (devCode !== undefined) app.use('/dev', devApi(config, devCode))
 
   app.use(
     ['/files', '/api'],

@@ -200,6 +200,18 @@ function isNetwork(text: string): boolean {
   )
 }
 
+/** As they are in a token: RFC 6749 § 3.3, but for what separates them here. */
+export const scopes = () =>
+  parsed(
+    'scopes such as admin,service, separated by blanks or commas',
+    (value): readonly string[] | undefined => {
+      const names = value.split(/[\s,]+/).filter((name) => name !== '')
+      return names.length > 0 && names.every((name) => /^[A-Za-z0-9._:/-]{1,100}$/.test(name))
+        ? names
+        : undefined
+    },
+  )
+
 export const algorithms = () =>
   parsed(`a comma-separated list of ${ALGORITHMS.join(', ')}`, (value) => {
     const names = value.split(',').map((name) => name.trim())

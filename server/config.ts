@@ -18,6 +18,7 @@ import {
   origins,
   pem,
   proxies,
+  scopes,
   seconds,
   secret,
   size,
@@ -110,8 +111,11 @@ export const variables = z.object({
   AUTH_DEV_TOKENS: flag()
     .prefault('false')
     .describe(
-      '`POST /dev/token` gives a token to anyone who asks. `npm start` sets it on a loopback address.',
+      '`POST /dev/token` gives a token to who has the code that the start prints. `npm start` sets it on a loopback address, unless another `AUTH_…` variable, `PUBLIC_URL` or `TRUST_PROXY` is set: see [operations](operations.md#development-tokens).',
     ),
+  AUTH_DEV_SCOPES: scopes()
+    .optional()
+    .describe('Scopes that development tokens may have beside those of an owner, such as `admin,service`.'),
   UPLOAD_MAX_SIZE: size().prefault('500MB').describe('Largest file.'),
   UPLOAD_MIN_SIZE: size().prefault('1KB').describe('Smallest file.'),
   UPLOAD_ALLOWED_TYPES: formats()

@@ -3,23 +3,38 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Environment } from './config.ts'
 
-/** Whether only this machine can reach a server that listens there. */
+/** Whether a server that listens there is reached from this machine only: which a proxy on it passes on, too. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 /**
- * What `npm start` adds to the environment so that Landfall can be tried at once: a secret for tokens,
- * kept in `DATA_DIR`, and `POST /dev/token`. Only on a loopback address, and never over what is set.
+ * What `npm start` adds to the environment so that Landfall can be tried at once: a secret for tokens, kept in
+ * `DATA_DIR`, and `POST /dev/token`. Only on a loopback address, never over what is set, and the latter only where
+ * nothing says that this server is more than a trial.
  */
 export async function developmentEnvironment(env: Environment): Promise<Environment> {
   if (!isLoopback(env.HOST || '127.0.0.1') || env.NODE_ENV === 'production') return env
   const hasKey = env.AUTH_JWT_SECRET || env.AUTH_JWT_PUBLIC_KEY || env.AUTH_JWKS_URL
   const secret = hasKey
-    ? env.AUTH_JWT_SECRET
-    : await keptSecret(join(env.DATA_DIR || './data', 'development-secret'))
-  if (!secret) return env
-  return { ...env, AUTH_JWT_SECRET: secret, AUTH_DEV_TOKENS: env.AUTH_DEV_TOKENS || 'true' }
+    ? {}
+    : { AUTH_JWT_SECRET: await keptSecret(join(env.DATA_DIR || './data', 'development-secret')) }
+  const tokens = env.AUTH_DEV_TOKENS || saysForOthers(env) !== undefined ? {} : { AUTH_DEV_TOKENS: 'true' }
+  return { ...env, ...secret, ...tokens }
+}
+
+/**
+ * The variable, if there is one, that says that others than the person at this terminal use the server: who issues its
+ * tokens, or what stands in front of it. Any `AUTH_…` counts, also a misspelt one.
+ */
+export function saysForOthers(env: Environment): string | undefined {
+  return Object.keys(env).find(
+    (name) =>
+      env[name] &&
+      (name === 'PUBLIC_URL' ||
+        name === 'TRUST_PROXY' ||
+        (name.startsWith('AUTH_') && !name.startsWith('AUTH_DEV_'))),
+  )
 }
 
 async function keptSecret(path: string): Promise<string> {

@@ -45,6 +45,8 @@ export type HttpServerOptions = {
   connectionString: string
   /** Nobody else serves this database, so leases found in it belong to nobody. */
   isOnlyServer: boolean
+  /** What the start prints for who wants development tokens; undefined where there are none. */
+  devCode: string | undefined
   /** The directory of the built web page; undefined where there is none. */
   pageDirectory: string | undefined
 }

@@ -37,7 +37,7 @@ describe.skipIf(!chromium.met || !ffmpeg.met)('the page', () => {
     const page = await context.newPage()
     const requested: string[] = []
     page.on('request', (request) => void requested.push(new URL(request.url()).pathname))
-    await page.goto(landfall.url)
+    await page.goto(landfall.pageUrl)
     return { page, requested, complaints }
   }
   const playerOf = (page: Page) => page.locator('video[data-testid="player"]')

@@ -62,7 +62,7 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
     complaints = await complaintsOf(context)
     const page = await context.newPage()
     const sights = await watchRows(page)
-    await page.goto(proxy.url)
+    await page.goto(new URL(new URL(landfall.pageUrl).search, proxy.url).href)
     return { page, proxy, landfall, sights }
   }
 
@@ -227,8 +227,29 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
     expect(await open.evaluate((button) => button === document.activeElement)).toBe(true)
   })
 
+  it('takes the code out of its address, and remembers it for reloads and other tabs', async () => {
+    const { page, proxy } = await openPage()
+    await page.getByText(`Signed in as ${USER}`).waitFor()
+    expect(page.url()).toBe(`${proxy.url}/`)
+    const forgetToken = () => localStorage.removeItem('landfall.token')
+    await page.evaluate(forgetToken)
+    await page.reload()
+    await page.getByText(`Signed in as ${USER}`).waitFor()
+    await page.evaluate(forgetToken)
+    const tab = await page.context().newPage()
+    await tab.goto(proxy.url)
+    await tab.getByText(`Signed in as ${USER}`).waitFor()
+  })
+
+  it('asks for a token where its address has the code of another start', async () => {
+    expected = /status of 404/ // of /dev/token: this is how the page learns that the code is none of this start
+    const { page, proxy } = await openPage()
+    await page.evaluate(() => localStorage.clear())
+    await page.goto(`${proxy.url}/?code=of-another-start`)
+    await page.getByLabel('Token (JWT)').waitFor()
+  })
+
   it('asks for a token where the server gives out none, and then goes on', async () => {
-    expected = /status of 404/ // of /dev/token: this is how the page learns that there is none
     const { page, landfall } = await openPage({ page: true, env: { AUTH_DEV_TOKENS: 'false' } })
     await page.getByLabel('Token (JWT)').fill(landfall.token('alice'))
     await page.getByRole('button', { name: 'Continue' }).click()

@@ -69,6 +69,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('serve --dev', () => {
     const run = start(join(parent, 'data'), { args: ['--dev'], env: { AUTH_JWT_SECRET: '' } })
     const url = await run.address
     expect(run.stdout().split('\n', 1)[0]).toBe(`Landfall is at ${url}`)
+    await expectCodeOf(run.stdout(), url)
     const example = run.stdout().match(/^ {2}\S.*$/gm) ?? []
     expect(example).toHaveLength(3)
 
@@ -87,6 +88,20 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('serve --dev', () => {
     const uploadId = uploadUrl.split('/').at(-1) ?? ''
     const media = await outcome({ url, token: () => token, as }, 'developer', uploadId)
     expect(media).toMatchObject({ status: 'ready', filename: 'movie.jpg', sha256: file.sha256 })
+  })
+
+  it('gives out no development tokens where something says that others use it, and says why', async () => {
+    const env = { AUTH_JWT_SECRET: '', TRUST_PROXY: 'loopback' }
+    const run = start(join(await freshDirectory(), 'data'), { args: ['--dev'], env })
+    const url = await run.address
+    expect(run.stdout()).not.toContain('?code=')
+    const answer = await fetch(`${url}/dev/token`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: '{"sub":"alice"}',
+    })
+    expect(answer.status).toBe(404)
+    await expect.poll(run.stdout).toContain('as TRUST_PROXY is set')
   })
 
   it('is stopped by Ctrl-C with everything it started: worker, PostgreSQL and clamd', async () => {
@@ -235,6 +250,21 @@ describe('a server that cannot start', () => {
     },
   )
 })
+
+/** The page's address, as printed, has the code that `POST /dev/token` wants, and there are no tokens without. */
+async function expectCodeOf(output: string, url: string): Promise<void> {
+  const code = new RegExp(`${url}/\\?code=([\\w-]{32})\\b`).exec(output)?.[1] ?? ''
+  const ask = async (headers: Record<string, string>) => {
+    const answer = await fetch(`${url}/dev/token`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', ...headers },
+      body: '{"sub":"alice"}',
+    })
+    await answer.body?.cancel()
+    return answer.status
+  }
+  expect([await ask({ 'X-Dev-Code': code }), await ask({})]).toEqual([200, 404])
+}
 
 async function video() {
   const fixture = await shortVideo()

@@ -160,7 +160,14 @@ describe('a ticket for streams', () => {
     const { connectionString, dataDirectory } = here
     const env = { AUTH_JWT_SECRET: SECRET, PORT: '0', SCAN: 'off', DATA_DIR: dataDirectory }
     const config = parseConfig({ ...env, DATABASE_URL: connectionString }, { auth: true })
-    const options = { config, log, connectionString, isOnlyServer: false, pageDirectory: undefined }
+    const options = {
+      config,
+      log,
+      connectionString,
+      isOnlyServer: false,
+      devCode: undefined,
+      pageDirectory: undefined,
+    }
     const server = await startHttpServer(options)
     const node = { ...here, url: `http://127.0.0.1:${server.port}` }
     const ticket = await ticketOf('alice')

@@ -2,13 +2,14 @@ import { ApiError, parseProblem } from './problem.ts'
 
 const storageKey = 'landfall.token'
 const pastedKey = 'landfall.token-pasted'
+const codeKey = 'landfall.dev-code'
 /** A token that ends within this time is renewed first: a request must not run into its expiry. */
 const expiryMarginMs = 30_000
 
 export type SessionState =
   | { readonly kind: 'starting' }
   | { readonly kind: 'signed-in'; readonly subject: string; readonly pasted: boolean }
-  /** The server gives out no dev tokens: a person must paste one. */
+  /** The server gives out no dev tokens to this page: a person must paste one. */
   | { readonly kind: 'token-wanted'; readonly refused: boolean }
 
 export interface Session {
@@ -28,6 +29,7 @@ export interface Session {
 
 /** Holds who is signed in, in localStorage, so that a reload and a second tab go on as the same user. */
 export function createSession(subject = 'demo'): Session {
+  keepDevCode()
   let current: string | null = localStorage.getItem(storageKey)
   let pasted = localStorage.getItem(pastedKey) !== null
   let state: SessionState = { kind: 'starting' }
@@ -100,19 +102,39 @@ export function createSession(subject = 'demo'): Session {
   }
 }
 
-/** A token of `POST /dev/token`, or null where the server has no such route. */
+/**
+ * The address that the server prints at its start has a code, which it takes as a proof that one has seen it. It is kept
+ * for reloads and other tabs, and taken out of the address, which people copy to others.
+ */
+function keepDevCode(): void {
+  const address = new URL(location.href)
+  const code = address.searchParams.get('code')
+  if (code === null) return
+  if (code !== '') localStorage.setItem(codeKey, code)
+  address.searchParams.delete('code')
+  history.replaceState(history.state, '', address)
+}
+
+/** A token of `POST /dev/token`, or null where the server gives none, at least not to who has this code. */
 async function fetchDevToken(sub: string): Promise<string | null> {
+  const code = localStorage.getItem(codeKey)
+  // Without one the server would answer 404, which browsers show as an error.
+  if (code === null) return null
   let response: Response
   try {
     response = await fetch('/dev/token', {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: { 'Content-Type': 'application/json', 'X-Dev-Code': code },
       body: JSON.stringify({ sub }),
     })
   } catch (cause) {
     throw new ApiError({ code: 'network', detail: '' }, 0, { cause })
   }
-  if (response.status === 404) return null
+  if (response.status === 404) {
+    // Of an earlier start: the server has another now. One from another tab may have come meanwhile.
+    if (localStorage.getItem(codeKey) === code) localStorage.removeItem(codeKey)
+    return null
+  }
   if (!response.ok) throw new ApiError(parseProblem(await response.text(), response.status), response.status)
   const body = (await response.json()) as { token: string }
   return body.token

@@ -7,7 +7,7 @@ interface Props {
   readonly onToken: (token: string) => void
 }
 
-/** For servers that give out no dev tokens. Everything that waits for a token goes on when one is here. */
+/** For whom the server gives no dev tokens. Everything that waits for a token goes on when one is here. */
 export function TokenForm({ refused, onToken }: Props) {
   const [token, setToken] = useState('')
   const shape = /^[\w-]+\.[\w-]+\.[\w-]+$/
@@ -26,7 +26,7 @@ export function TokenForm({ refused, onToken }: Props) {
       <p id="token-hint">
         {refused
           ? 'The server did not accept the token, or it has expired. Paste a new one.'
-          : 'This server gives out no demo tokens. Paste a JWT that it accepts, for example one from its own backend.'}
+          : 'Paste a JWT that this server accepts, for example one from your backend. If you started the server yourself, open the address of the page that it printed instead: its code signs you in.'}
       </p>
       <div className="token-line">
         <input

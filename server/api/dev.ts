@@ -1,23 +1,34 @@
 import express, { Router } from 'express'
+import { isDevCode } from '../auth/dev-code.ts'
 import { signToken } from '../auth/dev-token.ts'
+import { isDirectRequest } from '../auth/direct-request.ts'
+import { scopesIn } from '../auth/verifier.ts'
 import type { Config } from '../config.ts'
-import { notFound } from '../errors.ts'
+import { notFound, Problem } from '../errors.ts'
 import { readInput } from './query.ts'
 import { TokenRequest } from './schemas.ts'
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
-
 /**
- * `POST /dev/token`: a token for anyone who asks. Only mounted with `AUTH_DEV_TOKENS=true`, and only
- * answered under a loopback name, so that no web page elsewhere can ask under a name of its own.
+ * `POST /dev/token`: a token for who has seen the output of this start, and so has its code. Only mounted with
+ * `AUTH_DEV_TOKENS=true`; to everybody else, and through any proxy, it is not there.
  */
-export function devApi(config: Config): Router {
+export function devApi(config: Config, code: string): Router {
   const router = Router()
+  // For every method: an answer to OPTIONS would tell that there is something.
+  router.use((request, _response, next) => {
+    if (!isDirectRequest(request) || !isDevCode(request.get('X-Dev-Code'), code)) throw notFound()
+    next()
+  })
   router.post('/token', express.json({ limit: '4kb' }), (request, response) => {
-    if (!LOOPBACK.test(request.get('Host') ?? '')) throw notFound()
-    response
-      .set('Cache-Control', 'no-store')
-      .json({ token: signToken(config, readInput(TokenRequest, request.body ?? {})) })
+    const wanted = readInput(TokenRequest, request.body ?? {})
+    for (const scope of scopesIn(wanted.scope)) {
+      if (config.AUTH_DEV_SCOPES?.includes(scope)) continue
+      throw new Problem(
+        'forbidden',
+        `Development tokens have no scope ${JSON.stringify(scope)} here: AUTH_DEV_SCOPES does not name it.`,
+      )
+    }
+    response.set('Cache-Control', 'no-store').json({ token: signToken(config, wanted) })
   })
   return router
 }

@@ -63,8 +63,13 @@ function principalOf(claims: string | jwt.JwtPayload): Principal {
   return {
     ownerId: sub as OwnerId,
     tenantId: tenant ?? null,
-    scopes: new Set(typeof scope === 'string' ? scope.split(' ').filter((s) => s !== '') : []),
+    scopes: new Set(typeof scope === 'string' ? scopesIn(scope) : []),
   }
+}
+
+/** The scopes of a `scope` claim, which has them separated by blanks (RFC 8693 § 4.2). */
+export function scopesIn(claim: string | undefined): string[] {
+  return (claim ?? '').split(' ').filter((scope) => scope !== '')
 }
 
 /** Anything printable that Postgres keeps as it is: half a surrogate pair would become the same as any other. */

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { newDevCode } from '../auth/dev-code.ts'
 import { signToken } from '../auth/dev-token.ts'
 import { type Config, type Environment, parseConfig } from '../config.ts'
-import { developmentEnvironment, isLoopback } from '../development.ts'
+import { developmentEnvironment, isLoopback, saysForOthers } from '../development.ts'
 import { type EmbeddedClamd, ensureClamd } from '../embedded/clamd.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../embedded/postgres.ts'
 import { superviseWorker } from '../embedded/worker-process.ts'
@@ -29,11 +30,13 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
     if (config.SCAN === 'required') releasers.add('clamd', (await startClamd(config, env, log)).stop)
     stop.check()
     const pageDirectory = join(ROOT, 'client-demo', 'dist')
+    const devCode = config.AUTH_DEV_TOKENS ? newDevCode() : undefined
     const server = await startHttpServer({
       config,
       log,
       connectionString,
       isOnlyServer: config.DATABASE_URL === undefined,
+      devCode,
       pageDirectory: existsSync(pageDirectory) ? pageDirectory : undefined,
     })
     let worker: { stop(): Promise<void> } | undefined
@@ -42,7 +45,8 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
     })
     stop.check()
     if (config.WORKER === 'child') worker = superviseWorker({ ...env, DATABASE_URL: connectionString }, log)
-    greet(config, server.port)
+    greet(config, server.port, devCode)
+    if (options.isDevelopment) sayWhyNoTokens(config, given)
     warnSoon(server, log)
     const lost = await Promise.race([stop.asked, database.lost])
     if (lost) throw lost
@@ -90,11 +94,18 @@ function warnSoon(server: HttpServer, log: Log): void {
   }, 1_000).unref()
 }
 
-function greet(config: Config, port: number): void {
-  const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST
-  const address = config.PUBLIC_URL ?? `http://${host}:${port}`
+function greet(config: Config, port: number, devCode: string | undefined): void {
+  const local = `http://${config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST}:${port}`
+  const address = config.PUBLIC_URL ?? local
   const lines = [`Landfall is at ${address}`]
-  if (config.AUTH_DEV_TOKENS && isLoopback(config.HOST)) {
+  if (devCode !== undefined) {
+    // Only asked under a loopback name does it give out tokens.
+    const page = isLoopback(config.HOST) ? local : `http://127.0.0.1:${port}`
+    lines.push(
+      `Its page is at ${page}/?code=${devCode} (whoever has this code gets tokens until the server stops)`,
+    )
+  }
+  if (devCode !== undefined && isLoopback(config.HOST)) {
     lines.push(
       '',
       'A token for development, good for a day, and an upload with it:',
@@ -103,8 +114,17 @@ function greet(config: Config, port: number): void {
       `  URL=$(curl -si -X POST ${address}/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H "Upload-Length: $(wc -c < "$FILE" | tr -d ' ')" -H "Upload-Metadata: filename $(printf %s "$FILE" | base64 | tr -d '\\n')" | tr -d '\\r' | sed -n 's#^[Ll]ocation: /#${address}/#p;s/^[Ll]ocation: http/http/p')`,
       `  curl -i -X PATCH "$URL" -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' --data-binary @"$FILE"`,
       '',
-      'Or open the address in a browser. Ctrl-C stops everything.',
+      'Or open the address of the page in a browser. Ctrl-C stops everything.',
     )
   }
   process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+/** Who is used to development tokens misses them otherwise. */
+function sayWhyNoTokens(config: Config, given: Environment): void {
+  const reason = saysForOthers(given)
+  if (config.AUTH_DEV_TOKENS || reason === undefined) return
+  process.stdout.write(
+    `It gives out no development tokens, as ${reason} is set. "npm run landfall -- token --sub NAME" prints one, with the same settings.\n`,
+  )
 }

@@ -58,7 +58,7 @@ describeStorages.skipIf(!chromium.met || !clamd.met)('Uppy', (storage) => {
         ...{ offline: false, latency: 0, downloadThroughput: -1 },
         uploadThroughput,
       })
-      await page.goto(landfall.url)
+      await page.goto(landfall.pageUrl)
       const path = join(directory, 'notes.mp4')
       await writeFile(path, Buffer.alloc(SIZE, 'This is no video, whatever its name says.\n'))
       await chooseFile(page, path)

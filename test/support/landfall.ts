@@ -6,6 +6,7 @@ import pg from 'pg'
 import { inject } from 'vitest'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
 import { runWorker } from '../../processing/process.ts'
+import { newDevCode } from '../../server/auth/dev-code.ts'
 import { workerOptions } from '../../server/commands/worker.ts'
 import { parseConfig } from '../../server/config.ts'
 import { startHttpServer } from '../../server/http-server.ts'
@@ -22,6 +23,10 @@ export type StorageKind = 'disk' | 's3'
 
 export type Landfall = {
   url: string
+  /** The address of the page, with the code for development tokens where there are any. */
+  pageUrl: string
+  /** What a start prints for who wants development tokens; undefined where there are none. */
+  devCode: string | undefined
   dataDirectory: string
   connectionString: string
   /** Environment variables that say where bytes are stored, for processes beside this one. */
@@ -84,11 +89,13 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
       },
       { auth: true },
     )
+    const devCode = config.AUTH_DEV_TOKENS ? newDevCode() : undefined
     const server = await startHttpServer({
       config,
       log,
       connectionString,
       isOnlyServer: false,
+      devCode,
       pageDirectory: options.page ? PAGE_DIRECTORY : undefined,
     })
     releasers.add('server', () => server.close())
@@ -108,6 +115,8 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
       jwt.sign(claims, SECRET, { subject: sub, expiresIn: '1h' })
     return {
       url,
+      pageUrl: devCode === undefined ? url : `${url}/?code=${devCode}`,
+      devCode,
       dataDirectory,
       connectionString,
       storageEnv,
