@@ -1,8 +1,8 @@
-import { createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { FORMATS } from '../storage/formats.ts'
 import { HLS_NUMBERS, MAX_THUMBNAILS, unknownPlaceholders } from '../storage/keys.ts'
+import { MIN_RSA_BITS, publicKeysIn } from './public-keys.ts'
 import { parseDuration, parseSize } from './units.ts'
 
 export const ALGORITHMS = [
@@ -142,8 +142,25 @@ export const clamd = () =>
     return { host: tcp.hostname.replace(/^\[|\]$/g, ''), port: Number(tcp.port) }
   })
 
-export const secret = () =>
-  parsed('a secret of at least 32 characters', (value) => (value.length >= 32 ? value : undefined))
+const MIN_SECRET_CHARACTERS = 32
+/** Each token is tried with each of them. */
+const MAX_KEYS = 8
+
+/**
+ * Secrets for tokens, the first to sign with; several for as long as there are tokens of either. Where a piece is too short to be a
+ * secret, the blanks and commas belong to a single one. As a whole it counts in any case, as it always did.
+ */
+export const secrets = () =>
+  parsed(
+    `a secret of at least ${MIN_SECRET_CHARACTERS} characters, or up to ${MAX_KEYS} of them, separated by blanks or commas`,
+    (value): readonly string[] | undefined => {
+      if (value.length < MIN_SECRET_CHARACTERS) return undefined
+      const pieces = value.split(/[\s,]+/).filter((piece) => piece !== '')
+      const areSecrets = pieces.every((piece) => piece.length >= MIN_SECRET_CHARACTERS)
+      if (pieces.length < 2 || !areSecrets) return [value]
+      return pieces.length <= MAX_KEYS ? [...new Set([...pieces, value])] : undefined
+    },
+  )
 
 /** Of Standard Webhooks: 24 to 64 random bytes. Several, for as long as a receiver may know either. */
 export const webhookSecrets = () =>
@@ -163,23 +180,14 @@ function isWebhookSecret(text: string): boolean {
 }
 
 /** Line breaks may be written as \\n, as some hosts require. */
-export const pem = () =>
-  parsed('a public key in PEM format', (value) => {
-    const key = value.replaceAll('\\n', '\n')
-    return /-----BEGIN ((RSA |EC )?PUBLIC KEY|CERTIFICATE)-----/.test(key) && isReadable(key)
-      ? key
-      : undefined
-  })
-
-function isReadable(key: string): boolean {
-  try {
-    createPublicKey(key)
-    return true
-  } catch {
-    // A header with something else behind it.
-    return false
-  }
-}
+export const publicKeys = () =>
+  parsed(
+    `one to ${MAX_KEYS} public keys in PEM format (EC, or RSA of at least ${MIN_RSA_BITS} bits)`,
+    (value): readonly string[] | undefined => {
+      const keys = publicKeysIn(value.replaceAll('\\n', '\n'))
+      return keys && keys.length <= MAX_KEYS ? keys : undefined
+    },
+  )
 
 /** Whose `X-Forwarded-*` headers count, as Express takes it: everybody's, nobody's, so many hops, these networks. */
 export const proxies = () =>

@@ -5,6 +5,7 @@ import { problemsOf as problemsIn } from '../test/support/config-problems.ts'
 import { type Config, type Environment, parseConfig } from './config.ts'
 
 const SECRET = 'x'.repeat(32)
+const PUBLIC_KEYS = 'one to 8 public keys in PEM format (EC, or RSA of at least 2048 bits)'
 const HS = { AUTH_JWT_SECRET: SECRET }
 
 const parse = (env: Environment, needs = { auth: true }): Config => parseConfig(env, needs)
@@ -80,14 +81,14 @@ describe('a bad value', () => {
   })
 
   it.each([
-    ['AUTH_JWT_SECRET', 'too-short-to-tell', 'a secret of at least 32 characters'],
-    ['DATABASE_URL', 'mysql://user:pass-word@host/db', 'a URL that begins with postgres:// or postgresql://'],
-    ['AUTH_JWT_PUBLIC_KEY', 'not a key at all', 'a public key in PEM format'],
     [
-      'AUTH_JWT_PUBLIC_KEY',
-      '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----',
-      'a public key in PEM format',
+      'AUTH_JWT_SECRET',
+      'too-short-to-tell',
+      'a secret of at least 32 characters, or up to 8 of them, separated by blanks or commas',
     ],
+    ['DATABASE_URL', 'mysql://user:pass-word@host/db', 'a URL that begins with postgres:// or postgresql://'],
+    ['AUTH_JWT_PUBLIC_KEY', 'not a key at all', PUBLIC_KEYS],
+    ['AUTH_JWT_PUBLIC_KEY', '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----', PUBLIC_KEYS],
   ])('of %s is not repeated: it may be a secret', (name, value, accepts) => {
     expect(problemsOf({ [name]: value }, { auth: false })).toEqual([
       `${name}: its value is not accepted; it takes ${accepts}`,

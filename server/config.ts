@@ -16,11 +16,11 @@ import {
   limits,
   oneOf,
   origins,
-  pem,
   proxies,
+  publicKeys,
   scopes,
   seconds,
-  secret,
+  secrets,
   size,
   text,
   url,
@@ -97,8 +97,14 @@ export const variables = z.object({
   DOWNLOADS: oneOf('stream', 'redirect')
     .prefault('stream')
     .describe('Whether content comes through the server or by a redirect to a signed address of the bucket.'),
-  AUTH_JWT_SECRET: secret().optional().describe('Shared secret of HS256 tokens.'),
-  AUTH_JWT_PUBLIC_KEY: pem().optional().describe('Public key of RS256 or ES256 tokens, PEM.'),
+  AUTH_JWT_SECRET: secrets()
+    .optional()
+    .describe(
+      'Shared secret of HS256 tokens. Several can be changed one after the other: see [operations](operations.md#changing-keys).',
+    ),
+  AUTH_JWT_PUBLIC_KEY: publicKeys()
+    .optional()
+    .describe('Public key of RS256 or ES256 tokens, PEM; several one behind the other.'),
   AUTH_JWKS_URL: url('https:', 'http:').optional().describe('Where the issuer publishes its keys.'),
   AUTH_ALGORITHMS: algorithms()
     .optional()
@@ -108,6 +114,11 @@ export const variables = z.object({
   AUTH_CLOCK_TOLERANCE: duration()
     .prefault('30s')
     .describe('Clock difference to the issuer that is put up with.'),
+  AUTH_TENANT: oneOf('off', 'optional', 'required')
+    .prefault('off')
+    .describe(
+      'Whether tokens may, or have to, name a `tenant`. It keeps nothing apart yet but the prefixes of storage keys: see [operations](operations.md#tenants).',
+    ),
   AUTH_DEV_TOKENS: flag()
     .prefault('false')
     .describe(
@@ -231,8 +242,9 @@ const SECRET = new Set([
 type Variables = z.output<typeof variables>
 
 export type AuthKey =
-  | { kind: 'secret'; secret: string }
-  | { kind: 'public-key'; pem: string }
+  /** The first signs. */
+  | { kind: 'secret'; secrets: readonly string[] }
+  | { kind: 'public-key'; pems: readonly string[] }
   | { kind: 'jwks'; url: string }
 
 export type Config = Readonly<
@@ -339,8 +351,8 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
 
 function readAuth(values: Variables, isNeeded: boolean, problems: string[]): Config['auth'] {
   const keys: AuthKey[] = []
-  if (values.AUTH_JWT_SECRET) keys.push({ kind: 'secret', secret: values.AUTH_JWT_SECRET })
-  if (values.AUTH_JWT_PUBLIC_KEY) keys.push({ kind: 'public-key', pem: values.AUTH_JWT_PUBLIC_KEY })
+  if (values.AUTH_JWT_SECRET) keys.push({ kind: 'secret', secrets: values.AUTH_JWT_SECRET })
+  if (values.AUTH_JWT_PUBLIC_KEY) keys.push({ kind: 'public-key', pems: values.AUTH_JWT_PUBLIC_KEY })
   if (values.AUTH_JWKS_URL) keys.push({ kind: 'jwks', url: values.AUTH_JWKS_URL })
   const [key, second] = keys
   if (!key || second) {
@@ -350,7 +362,7 @@ function readAuth(values: Variables, isNeeded: boolean, problems: string[]): Con
       )
     }
     // No algorithm is accepted, so no token is.
-    return { key: { kind: 'secret', secret: '' }, algorithms: [] }
+    return { key: { kind: 'secret', secrets: [] }, algorithms: [] }
   }
   const algorithms = values.AUTH_ALGORITHMS ?? (key.kind === 'secret' ? ['HS256'] : ['RS256', 'ES256'])
   // A public key used as an HMAC secret would let anyone sign: the kinds never mix.

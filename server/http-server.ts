@@ -162,7 +162,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     },
     path: FILES,
   })
-  const verify = createVerifier(config)
+  const verify = createVerifier(config, (about, message) => log.warn(about, message))
   const app = createApp({
     ...options,
     db,

@@ -1,6 +1,6 @@
 import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import jwt, { type Algorithm } from 'jsonwebtoken'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -60,6 +60,21 @@ describe('a token under a public key', () => {
       }
     },
   )
+
+  it('is accepted under each of several keys, as long as both are there', async () => {
+    const [before, after, stranger] = [rsa(), ec(), rsa()]
+    for (const separator of ['', '\n', ', ']) {
+      const verify = verifierWith({ AUTH_JWT_PUBLIC_KEY: `${pemOf(after)}${separator}${pemOf(before)}` })
+      expect(await refusalOf(verify, sign(before.privateKey, 'RS256'))).toBe('accepted')
+      expect(await refusalOf(verify, sign(after.privateKey, 'ES256'))).toBe('accepted')
+      expect(await refusalOf(verify, sign(stranger.privateKey, 'RS256'))).toBe('token-invalid')
+      const claims = { sub: 'alice', exp: 1 }
+      const expired = jwt.sign(claims, before.privateKey, { algorithm: 'RS256' })
+      expect(await refusalOf(verify, expired)).toBe('token-expired')
+    }
+    const alone = verifierWith({ AUTH_JWT_PUBLIC_KEY: pemOf(after) })
+    expect(await refusalOf(alone, sign(before.privateKey, 'RS256'))).toBe('token-invalid')
+  })
 
   it('is refused when signed by another key, or with an algorithm that was not chosen', async () => {
     const pair = rsa()
@@ -154,6 +169,27 @@ describe('a token whose issuer publishes its keys', () => {
     expect(await statusWith(sign(first.privateKey, 'RS256', 'first'))).toBe(200)
   })
 
+  it('is refused under a key that is too short, while the others go on, and nobody asks for it again', async () => {
+    const weak = generateKeyPairSync('rsa', { modulusLength: 1024 })
+    issuer.publish(weak, 'weak')
+    issuer.keys.push(
+      null as unknown as object,
+      { kty: 'RSA', kid: 'broken' },
+      'nonsense' as unknown as object,
+    )
+    const warnings: unknown[] = []
+    const config = parseConfig({ AUTH_JWKS_URL: issuer.url }, { auth: true })
+    const verify = createVerifier(config, ({ kid }) => void warnings.push(kid))
+    const { privateKey } = weak
+    const forged = jwt.sign({ sub: 'alice' }, privateKey, {
+      ...{ algorithm: 'RS256', keyid: 'weak', expiresIn: '1h' },
+      allowInsecureKeySizes: true,
+    } as jwt.SignOptions)
+    expect(await refusalOf(verify, forged)).toBe('token-invalid')
+    expect(await refusalOf(verify, sign(first.privateKey, 'RS256', 'first'))).toBe('accepted')
+    expect(new Set(warnings)).toEqual(new Set(['weak']))
+  })
+
   it('is refused when signed by another key than it names', async () => {
     const answer = await ask(landfall, quota, `Bearer ${sign(rsa().privateKey, 'RS256', 'first')}`)
     expect([answer.status, answer.problem?.code]).toEqual([401, 'token-invalid'])
@@ -213,6 +249,41 @@ describe('the keys of an issuer', () => {
     issuer.publish(ec(), 'another')
     vi.advanceTimersByTime(3_600_000)
     expect(await refusalOf(verify, known())).toBe('token-invalid')
+  })
+})
+
+describe('the keys of an issuer that answers, but never to the end', () => {
+  it.each<[string, (response: ServerResponse) => void]>([
+    [
+      'a byte at a time',
+      (response) => {
+        const timer = setInterval(() => response.write(' '), 200)
+        response.once('close', () => clearInterval(timer))
+      },
+    ],
+    [
+      'more and more',
+      (response) => {
+        const filler = Buffer.alloc(64 * 1024, ' ')
+        const more = () => {
+          while (!response.destroyed && response.write(filler));
+        }
+        response.on('drain', more)
+        more()
+      },
+    ],
+  ])('are an outage: %s', async (_how, answer) => {
+    const server = createServer((_request, response) => answer(response.writeHead(200)))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    try {
+      const { port } = server.address() as AddressInfo
+      const verify = verifierWith({ AUTH_JWKS_URL: `http://127.0.0.1:${port}/keys` })
+      expect(await refusalOf(verify, sign(rsa().privateKey, 'RS256', 'any'))).toBe('unavailable')
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
   })
 })
 

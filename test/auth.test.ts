@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createHmac, generateKeyPairSync } from 'node:crypto'
 import jwt, { type SignOptions } from 'jsonwebtoken'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, SECRET, startLandfall } from './support/landfall.ts'
@@ -30,6 +30,12 @@ function tampered(): string {
   )
 }
 
+/** Right in its signature, whatever it says. */
+function crafted(header: string, payload: string): string {
+  const content = [header, payload].map((text) => Buffer.from(text).toString('base64url')).join('.')
+  return `${content}.${createHmac('sha256', SECRET).update(content).digest('base64url')}`
+}
+
 function signedByRsa(): string {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' })
@@ -51,6 +57,19 @@ const refused: Refused[] = [
   ['a token without a scheme', sign, 'token-invalid', MALFORMED],
   ['something that is no token', () => bearer('abc'), 'token-invalid', INVALID],
   ['a token of noise', () => bearer('e30.e30.e30'), 'token-invalid', INVALID],
+  [
+    'a payload that is no JSON',
+    () => bearer(crafted('{"alg":"HS256","typ":"JWT"}', 'sub=alice')),
+    'token-invalid',
+    INVALID,
+  ],
+  [
+    'a header that asks for something unknown (crit)',
+    () => bearer(crafted('{"alg":"HS256","crit":["exp"]}', JSON.stringify(jwt.decode(sign())))),
+    'token-invalid',
+    INVALID,
+  ],
+  ['a tenant', () => bearer(sign({ claims: { tenant: 'acme' } })), 'token-invalid', INVALID],
   ['an expired token', () => bearer(sign({ claims: { exp: now() - 60 } })), 'token-expired', INVALID],
   [
     'a token that is not valid yet',

@@ -25,9 +25,11 @@ function bearerToken(request: Request): string {
       headers: { 'WWW-Authenticate': 'Bearer' },
     })
   }
-  const token = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(header)?.[1]
+  // Where there are several, a proxy may have looked at another one.
+  const isSingle = request.headersDistinct.authorization?.length === 1
+  const token = isSingle ? /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(header)?.[1] : undefined
   if (token === undefined) {
-    throw new Problem('token-invalid', 'The Authorization header holds no bearer token.', {
+    throw new Problem('token-invalid', 'There is not one Authorization header with a bearer token.', {
       headers: { 'WWW-Authenticate': 'Bearer error="invalid_request"' },
     })
   }

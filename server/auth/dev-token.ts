@@ -5,15 +5,16 @@ export type TokenRequest = { sub: string; scope?: string; expiresInSeconds?: num
 
 const DAY_SECONDS = 86_400
 
-/** Signs a token that this server accepts. Only where it holds the secret: tokens are not its business otherwise. */
+/** Signs a token that this server accepts, with the first of its secrets. Only where it holds one: tokens are not its business otherwise. */
 export function signToken(
   config: Pick<Config, 'auth' | 'AUTH_ISSUER' | 'AUTH_AUDIENCE'>,
   request: TokenRequest,
 ): string {
   const { key, algorithms } = config.auth
   const algorithm = algorithms[0]
-  if (key.kind !== 'secret' || !algorithm) throw new Error('tokens can be signed with AUTH_JWT_SECRET only')
-  return jwt.sign(request.scope === undefined ? {} : { scope: request.scope }, key.secret, {
+  const secret = key.kind === 'secret' ? key.secrets[0] : undefined
+  if (secret === undefined || !algorithm) throw new Error('tokens can be signed with AUTH_JWT_SECRET only')
+  return jwt.sign(request.scope === undefined ? {} : { scope: request.scope }, secret, {
     algorithm,
     subject: request.sub,
     expiresIn: request.expiresInSeconds ?? DAY_SECONDS,

@@ -1,13 +1,17 @@
+import { createPublicKey } from 'node:crypto'
 import jwks from 'jwks-rsa'
 import { Problem } from '../errors.ts'
+import { isStrongEnough } from '../public-keys.ts'
+import { fetchKeySet, WEAK_KEY } from './jwks-document.ts'
 
-const FETCH_TIMEOUT_MS = 5_000
 /** Keys are asked for anew after this long, so that a revoked one goes. */
 const FRESH_MS = 10 * 60_000
 /** How long known keys count while the issuer cannot be reached. */
 const STALE_MS = 60 * 60_000
 /** Between two fetches that nobody but a token asked for: an unknown key id is free to invent. */
 const PAUSE_MS = 30_000
+
+export type WarnOfKey = (about: { kid: string | undefined }, message: string) => void
 
 /**
  * The keys an issuer publishes. A key id that is not among them is looked up once more, for that is how
@@ -23,8 +27,12 @@ export class JwksKeys {
   #askedAt = Number.NEGATIVE_INFINITY
   #running: Promise<void> | undefined
 
-  constructor(url: string) {
-    this.#client = jwks({ jwksUri: url, cache: false, rateLimit: false, timeout: FETCH_TIMEOUT_MS })
+  readonly #warn: WarnOfKey
+
+  /** `warn` is told of keys that are not used because they are too weak, at each fetch. */
+  constructor(url: string, warn: WarnOfKey = () => {}) {
+    this.#warn = warn
+    this.#client = jwks({ jwksUri: url, cache: false, rateLimit: false, fetcher: fetchKeySet })
   }
 
   /** The key of this id, as PEM; without an id the only key there is. Fails with `unavailable`. */
@@ -66,7 +74,12 @@ export class JwksKeys {
   async #load(): Promise<void> {
     this.#triedAt = performance.now()
     const keys = await this.#client.getSigningKeys()
-    this.#keys = new Map(keys.map((key) => [key.kid, key.getPublicKey()]))
+    this.#keys = new Map()
+    for (const { kid, getPublicKey } of keys) {
+      const pem = getPublicKey()
+      if (isStrongEnough(createPublicKey(pem))) this.#keys.set(kid, pem)
+      else this.#warn({ kid }, WEAK_KEY)
+    }
     this.#fetchedAt = performance.now()
   }
 }

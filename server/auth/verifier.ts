@@ -3,13 +3,14 @@ import jwt from 'jsonwebtoken'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { AuthKey, Config } from '../config.ts'
 import { Problem } from '../errors.ts'
-import { JwksKeys } from './jwks-keys.ts'
+import { JwksKeys, type WarnOfKey } from './jwks-keys.ts'
+import { readTokenHeader } from './token-header.ts'
 
 /** Who is asking, as the token says. */
 export type Principal = {
   /** `sub` */
   ownerId: OwnerId
-  /** `tenant`, where the issuer sets it. */
+  /** `tenant`, where the issuer sets it and `AUTH_TENANT` accepts it. It only fills in prefixes of storage keys. */
   tenantId: string | null
   /** `scope`, split at spaces. */
   scopes: ReadonlySet<string>
@@ -17,16 +18,20 @@ export type Principal = {
 
 export type Verify = (token: string) => Promise<Principal>
 
-type VerifierOptions = Pick<Config, 'auth' | 'AUTH_ISSUER' | 'AUTH_AUDIENCE' | 'AUTH_CLOCK_TOLERANCE'>
+type VerifierOptions = Pick<
+  Config,
+  'auth' | 'AUTH_ISSUER' | 'AUTH_AUDIENCE' | 'AUTH_CLOCK_TOLERANCE' | 'AUTH_TENANT'
+>
 
 const MAX_ID_CHARACTERS = 255
 
 /**
  * Makes the function that turns a bearer token into a principal. It fails with `token-expired` or
- * `token-invalid` for a bad token, and with `unavailable` when the issuer's keys cannot be fetched.
+ * `token-invalid` for a bad token, and with `unavailable` when the issuer's keys cannot be fetched. `warn` is told of
+ * keys that an issuer publishes and that are not used.
  */
-export function createVerifier(options: VerifierOptions): Verify {
-  const keyFor = createKeySource(options.auth.key)
+export function createVerifier(options: VerifierOptions, warn?: WarnOfKey): Verify {
+  const keysFor = createKeySource(options.auth.key, warn)
   const verification: jwt.VerifyOptions & { complete: false } = {
     algorithms: [...options.auth.algorithms],
     clockTolerance: options.AUTH_CLOCK_TOLERANCE / 1000,
@@ -35,36 +40,62 @@ export function createVerifier(options: VerifierOptions): Verify {
     ...(options.AUTH_AUDIENCE === undefined ? {} : { audience: options.AUTH_AUDIENCE }),
   }
   return async function verify(token) {
-    const header = jwt.decode(token, { complete: true })?.header
+    const header = readTokenHeader(token)
     if (!header || !options.auth.algorithms.some((name) => name === header.alg)) {
       throw invalid('The token is not signed in a way that is accepted here.')
     }
-    const key = await keyFor(header.kid)
-    let claims: string | jwt.JwtPayload
-    try {
-      claims = jwt.verify(token, key, verification)
-    } catch (error) {
-      if (error instanceof jwt.TokenExpiredError) {
-        throw tokenProblem('token-expired', 'The token has expired.', error)
-      }
-      throw invalid('The token was not issued for this server.', error)
-    }
-    return principalOf(claims)
+    return principalOf(claimsOf(token, await keysFor(header.kid), verification), options.AUTH_TENANT)
   }
 }
 
-function principalOf(claims: string | jwt.JwtPayload): Principal {
-  if (typeof claims === 'string') throw invalid('The token has no claims.')
+/** The claims of a token that one of the keys has signed. Each is tried, as a secret has no name: there are few. */
+function claimsOf(
+  token: string,
+  keys: readonly (string | KeyObject)[],
+  verification: jwt.VerifyOptions & { complete: false },
+): unknown {
+  let failure: unknown
+  for (const key of keys) {
+    try {
+      return jwt.verify(token, key, verification)
+    } catch (error) {
+      // The library looks at the time only behind the signature: this was the key.
+      if (error instanceof jwt.TokenExpiredError) {
+        throw tokenProblem('token-expired', 'The token has expired.', error)
+      }
+      failure = error
+    }
+  }
+  throw invalid('The token was not issued for this server.', failure)
+}
+
+function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal {
+  if (typeof claims !== 'object' || claims === null) throw invalid('The token has no claims.')
+  const { sub, tenant, scope, exp }: jwt.JwtPayload = claims
   // The library checks `exp` only where it is present.
-  if (typeof claims.exp !== 'number') throw invalid('The token has no expiry.')
-  const { sub, tenant, scope } = claims
+  if (typeof exp !== 'number') throw invalid('The token has no expiry.')
   if (!isId(sub)) throw invalid('The token names no subject.')
-  if (tenant !== undefined && !isId(tenant)) throw invalid('The token names a malformed tenant.')
+  checkTenant(tenant, tenants)
   return {
     ownerId: sub as OwnerId,
     tenantId: tenant ?? null,
     scopes: new Set(typeof scope === 'string' ? scopesIn(scope) : []),
   }
+}
+
+/** Tenants are not kept apart yet: who issues tokens with that claim must not rely on it without having said so. */
+function checkTenant(tenant: unknown, tenants: Config['AUTH_TENANT']): asserts tenant is string | undefined {
+  if (tenant === undefined) {
+    if (tenants === 'required')
+      throw invalid('The token names no tenant, which AUTH_TENANT=required asks for.')
+    return
+  }
+  if (tenants === 'off') {
+    throw invalid(
+      'The token has a "tenant" claim, but tenants are not kept apart here. AUTH_TENANT=optional accepts it all the same.',
+    )
+  }
+  if (!isId(tenant)) throw invalid('The token names a malformed tenant.')
 }
 
 /** The scopes of a `scope` claim, which has them separated by blanks (RFC 8693 § 4.2). */
@@ -83,23 +114,25 @@ function isId(value: unknown): value is string {
   )
 }
 
-function createKeySource(key: AuthKey): (kid: string | undefined) => Promise<string | KeyObject> {
+type KeySource = (kid: string | undefined) => Promise<readonly (string | KeyObject)[]>
+
+function createKeySource(key: AuthKey, warn: WarnOfKey | undefined): KeySource {
   switch (key.kind) {
     case 'secret': {
       // Given as text it would be tried as a public key first, with every token.
-      const secret = createSecretKey(Buffer.from(key.secret))
-      return async () => secret
+      const secrets = key.secrets.map((secret) => createSecretKey(Buffer.from(secret)))
+      return async () => secrets
     }
     case 'public-key': {
-      const publicKey = createPublicKey(key.pem)
-      return async () => publicKey
+      const publicKeys = key.pems.map((pem) => createPublicKey(pem))
+      return async () => publicKeys
     }
     case 'jwks': {
-      const keys = new JwksKeys(key.url)
+      const keys = new JwksKeys(key.url, warn)
       return async (kid) => {
         const found = await keys.find(kid)
         if (!found) throw invalid('The token is signed by an unknown key.')
-        return found
+        return [found]
       }
     }
   }
