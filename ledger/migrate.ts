@@ -27,6 +27,12 @@ export async function pendingMigrations(db: Ledger): Promise<string[]> {
   return all.filter((m) => m.executedAt === undefined).map((m) => m.name)
 }
 
+/** What is in a database: whether it is a ledger at all, and the migrations it lacks. Creates nothing. */
+export async function schemaState(db: Ledger): Promise<{ isLedger: boolean; pending: string[] }> {
+  const pending = await pendingMigrations(db)
+  return { isLedger: pending.length < Object.keys(migrations).length, pending }
+}
+
 /** One round trip to the database; throws when it does not answer. */
 export async function pingDatabase(db: Ledger): Promise<void> {
   await sql`select 1`.execute(db)

@@ -39,6 +39,8 @@ export type QueueOptions = {
   db: Ledger
   /** Whether this process looks after the queues: expired jobs, retries, clean-up, schedules. */
   supervise: boolean
+  /** Whether the queue's tables are created where they are missing; fails otherwise. By default they are. */
+  migrate?: boolean
   onError: (error: unknown) => void
 }
 
@@ -49,6 +51,7 @@ export async function openQueues(options: QueueOptions): Promise<PgBoss> {
     schema: 'pgboss',
     supervise: options.supervise,
     schedule: options.supervise,
+    migrate: options.migrate ?? true,
     ...(options.supervise ? { superviseIntervalSeconds: 5, monitorIntervalSeconds: 5 } : {}),
   })
   boss.on('error', options.onError)

@@ -46,3 +46,14 @@ async function keptSecret(path: string): Promise<string> {
   }
   return await readFile(path, 'utf8')
 }
+
+/** For commands beside such a server: the secret that it has kept, where no key is set. Makes up none. */
+export async function withKeptSecret(env: Environment): Promise<Environment> {
+  if (env.AUTH_JWT_SECRET || env.AUTH_JWT_PUBLIC_KEY || env.AUTH_JWKS_URL) return env
+  const path = join(env.DATA_DIR || './data', 'development-secret')
+  const secret = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    throw error
+  })
+  return secret === '' ? env : { ...env, AUTH_JWT_SECRET: secret }
+}

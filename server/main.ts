@@ -1,87 +1,41 @@
 import { parseArgs } from 'node:util'
-import { doctor } from './commands/doctor.ts'
-import { migrate } from './commands/migrate.ts'
-import { reapNow } from './commands/reap.ts'
-import { retry } from './commands/retry.ts'
-import { serve } from './commands/serve.ts'
-import { token } from './commands/token.ts'
-import { webhooks } from './commands/webhooks.ts'
-import { work } from './commands/worker.ts'
+import { COMMANDS } from './commands/all.ts'
+import { CommandFailure, type Outcome, UsageError } from './commands/command.ts'
+import { helpOf, overview } from './commands/help.ts'
 import { ConfigError } from './config.ts'
 import { DataDirectoryInUse } from './embedded/server-lock.ts'
 import { Stopped } from './signals.ts'
 
-const HELP = `landfall: a resumable upload server that finishes the job
-
-Usage: landfall <command> [options]
-
-Commands:
-  serve      Serve uploads, the API and the page; without DATABASE_URL also run a
-             PostgreSQL, a clamd and a worker.    --dev  make up what is needed to try it
-  worker     Process received files (needs DATABASE_URL).
-  migrate    Bring the database up to date and exit (needs DATABASE_URL).
-  reap       End expired uploads and purge deleted media now (needs DATABASE_URL);
-             workers do it every minute.
-  retry      Process again what failed for reasons of the server (needs DATABASE_URL).
-             ID…  or  --all
-  webhooks   See to webhooks (needs DATABASE_URL).  list: the last hundred deliveries;
-             replay ID: send one again, now;  enable: use an endpoint again that
-             has answered 410.
-  token      Print a token signed with AUTH_JWT_SECRET.
-             --sub NAME  --scope "a b"  --expires SECONDS
-  doctor     Check configuration, programs, database and clamd, and say what is wrong.
-
-Settings come from environment variables: see docs/configuration.md.
-`
-
-/** Exit codes: 0 done, 1 failed, 2 called or configured wrongly. */
-async function main(args: readonly string[]): Promise<number> {
-  const [command, ...rest] = args
-  const env = process.env
-  const options = {
-    serve: { dev: { type: 'boolean' } },
-    retry: { all: { type: 'boolean' } },
-    token: { sub: { type: 'string' }, scope: { type: 'string' }, expires: { type: 'string' } },
-  } as const
-  const read = <T extends NonNullable<Parameters<typeof parseArgs>[0]>['options']>(accepted: T) =>
-    parseArgs({ args: rest, options: { ...accepted, help: { type: 'boolean', short: 'h' } } })
-  if (command === undefined || command === 'help' || args.includes('--help') || args.includes('-h')) {
-    process.stdout.write(HELP)
-    return command === undefined ? 2 : 0
+/** Exit codes: 0 done, 1 failed or something is wrong, 2 called or configured wrongly. */
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(overview(COMMANDS))
+    return name === undefined ? 2 : 0
   }
-  switch (command) {
-    case 'serve':
-      return await serve(env, { isDevelopment: read(options.serve).values.dev === true })
-    case 'worker':
-      read({})
-      return await work(env)
-    case 'migrate':
-      read({})
-      return await migrate(env)
-    case 'token':
-      return token(env, read(options.token).values)
-    case 'reap':
-      read({})
-      return await reapNow(env)
-    case 'retry': {
-      const { values, positionals } = parseArgs({
-        args: rest,
-        options: options.retry,
-        allowPositionals: true,
-      })
-      return await retry(env, positionals, values.all === true)
-    }
-    case 'webhooks':
-      return await webhooks(env, parseArgs({ args: rest, allowPositionals: true }).positionals)
-    case 'doctor':
-      read({})
-      return await doctor(env)
-    default:
-      process.stderr.write(`landfall: there is no command "${command}"; see landfall --help\n`)
-      return 2
+  const command = COMMANDS.find((one) => one.name === name)
+  if (!command) throw new UsageError(`there is no command "${name}"; see landfall --help`)
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(helpOf(command))
+    return 0
   }
+  const { values, positionals } = parseArgs({
+    args,
+    options: { ...command.options, ...(command.isLongRunning ? {} : { json: { type: 'boolean' } }) },
+    allowPositionals: command.takesPositionals === true,
+  })
+  const outcome = await command.run({ env: process.env, values, positionals })
+  if (outcome) print(outcome, 'json' in values && values.json === true)
+  return outcome?.code ?? 0
 }
 
+function print({ lines, json }: Outcome, asJson: boolean): void {
+  process.stdout.write(asJson ? `${JSON.stringify(json)}\n` : lines.map((line) => `${line}\n`).join(''))
+}
+
+// Whoever reads the lines has enough of them, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
@@ -100,9 +54,13 @@ function explain(error: unknown): number {
     return 2
   }
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (code.startsWith('ERR_PARSE_ARGS')) {
+  if (error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS')) {
     process.stderr.write(`landfall: ${(error as Error).message}\n`)
     return 2
+  }
+  if (error instanceof CommandFailure) {
+    process.stderr.write(`landfall: ${error.message}\n`)
+    return 1
   }
   if (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL') {
     process.stderr.write(`landfall: ${(error as Error).message}; choose another HOST or PORT\n`)

@@ -70,14 +70,6 @@ describe('a command called or configured wrongly ends with code 2 and says why, 
       {},
       ['landfall: DATABASE_URL: "" is not accepted; a worker takes the database of the server it works for'],
     ],
-    [
-      'nothing to migrate',
-      ['migrate'],
-      {},
-      [
-        'landfall: DATABASE_URL: "" is not accepted; it takes the database to migrate (serve migrates its own)',
-      ],
-    ],
     ['a token for nobody', ['token'], { AUTH_JWT_SECRET: SECRET }, [expect.stringContaining('--sub NAME')]],
     [
       'a token for no time',
@@ -102,16 +94,21 @@ describe('a command called or configured wrongly ends with code 2 and says why, 
 })
 
 describe('help', () => {
-  it.each([[['--help']], [['help']], [['serve', '--help']], [['-h']]])(
-    '%j names every command',
-    async (args) => {
-      const { exitCode, stdout, stderr } = await landfall(args)
-      expect(exitCode).toBe(0)
-      expect(stderr).toBe('')
-      for (const command of ['serve', 'worker', 'migrate', 'token', 'doctor'])
-        expect(stdout).toContain(`\n  ${command}`)
-    },
-  )
+  const COMMANDS = ['serve', 'worker', 'migrate', 'reap', 'retry', 'webhooks', 'token', 'doctor']
+
+  it.each([[['--help']], [['help']], [['-h']]])('%j names every command and the exit codes', async (args) => {
+    const { exitCode, stdout, stderr } = await landfall(args)
+    expect([exitCode, stderr]).toEqual([0, ''])
+    for (const command of COMMANDS) expect(stdout).toContain(`\n  ${command}`)
+    expect(stdout).toContain('Exit codes: 0 ')
+  })
+
+  it.each(COMMANDS)('of %s is about that command', async (command) => {
+    const { exitCode, stdout, stderr } = await landfall([command, '--help'])
+    expect([exitCode, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(new RegExp(`^Usage: landfall ${command}\\b`, 'm'))
+    expect(stdout.includes('--json')).toBe(command !== 'serve' && command !== 'worker')
+  })
 
   it('is also given to who calls nothing, as a mistake', async () => {
     const { exitCode, stdout } = await landfall([])

@@ -102,8 +102,9 @@ describe('what belongs in one place', () => {
     expect(written.filter((path) => !/^(ledger|migrations)\//.test(path))).toEqual([])
   })
 
-  it('only the ledger talks to the database, but for the one that sets it up', () => {
+  it('only the ledger talks to the database, but for what sets it up and finds it', () => {
     expect(holding(/from 'pg'/).filter((path) => !path.startsWith('ledger/'))).toEqual([
+      'server/embedded/command-database.ts',
       'server/embedded/postgres.ts',
       'server/embedded/server-lock.ts',
     ])

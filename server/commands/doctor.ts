@@ -9,11 +9,20 @@ import { clamdVersion, hasOfficialSignatures } from '../clamd-link.ts'
 import { type Config, type Environment, parseConfig } from '../config.ts'
 import { TEST_SIGNATURES_WARNING } from '../readiness.ts'
 import { storageOptionsOf } from '../storage-options.ts'
+import type { Command, Outcome } from './command.ts'
 
 type Finding = { level: 'ok' | 'warning' | 'error'; text: string }
 
-/** Checks what can be checked without serving, prints a line each, and exits 1 when something is wrong. */
-export async function doctor(env: Environment): Promise<number> {
+/** Checks what can be checked without serving, a line each; ends with 1 when something is wrong. */
+export const doctor: Command = {
+  name: 'doctor',
+  summary: 'Check the configuration and what it leads to, and say what is wrong.',
+  usage: '',
+  details: [],
+  run: ({ env }) => examine(env),
+}
+
+async function examine(env: Environment): Promise<Outcome> {
   const config = parseConfig(env, { auth: false })
   const findings = [
     { level: 'ok', text: `configuration: well-formed; data in ${config.DATA_DIR}` } satisfies Finding,
@@ -23,8 +32,11 @@ export async function doctor(env: Environment): Promise<number> {
     ...(await checkBucket(config)),
     ...(await checkClamd(config)),
   ]
-  for (const { level, text } of findings) process.stdout.write(`${level.padEnd(8)}${text}\n`)
-  return findings.some((finding) => finding.level === 'error') ? 1 : 0
+  return {
+    code: findings.some((finding) => finding.level === 'error') ? 1 : 0,
+    lines: findings.map(({ level, text }) => `${level.padEnd(8)}${text}`),
+    json: { findings },
+  }
 }
 
 async function checkProgram(name: string, path: string): Promise<Finding> {

@@ -1,27 +1,34 @@
 import { signToken } from '../auth/dev-token.ts'
-import { ConfigError, type Environment, parseConfig } from '../config.ts'
+import { ConfigError, parseConfig } from '../config.ts'
+import { withKeptSecret } from '../development.ts'
+import { type Command, done, textOption, UsageError } from './command.ts'
 
-/** Prints a token that a server with the same AUTH_ settings accepts. */
-export function token(
-  env: Environment,
-  values: { sub?: string | undefined; scope?: string | undefined; expires?: string | undefined },
-): number {
-  const config = parseConfig(env, { auth: true })
-  if (config.auth.key.kind !== 'secret') {
-    throw new ConfigError([
-      'AUTH_JWT_SECRET: "" is not accepted; tokens are signed with it, other keys are the issuer\'s',
-    ])
-  }
-  const expiresInSeconds = Number(values.expires ?? 86_400)
-  if (!values.sub || !Number.isSafeInteger(expiresInSeconds) || expiresInSeconds <= 0) {
-    process.stderr.write('landfall: token takes --sub NAME, and --expires a whole number of seconds\n')
-    return 2
-  }
-  const signed = signToken(config, {
-    sub: values.sub,
-    expiresInSeconds,
-    ...(values.scope === undefined ? {} : { scope: values.scope }),
-  })
-  process.stdout.write(`${signed}\n`)
-  return 0
+/** Prints a token that a server with the same AUTH_ settings, or on the same DATA_DIR, accepts. */
+export const token: Command = {
+  name: 'token',
+  summary: 'Print a token signed with AUTH_JWT_SECRET, or as npm start signs them.',
+  usage: '--sub NAME [--scope "a b"] [--expires SECONDS]',
+  details: [
+    '  --sub NAME         the owner',
+    '  --scope "a b"      scopes, separated by blanks',
+    '  --expires SECONDS  how long it is good; a day without it',
+    'Without an AUTH_ key it is signed with the development secret below DATA_DIR.',
+  ],
+  options: { sub: { type: 'string' }, scope: { type: 'string' }, expires: { type: 'string' } },
+  async run(call) {
+    const config = parseConfig(await withKeptSecret(call.env), { auth: true })
+    if (config.auth.key.kind !== 'secret') {
+      throw new ConfigError([
+        'AUTH_JWT_SECRET: "" is not accepted; tokens are signed with it, other keys are the issuer\'s',
+      ])
+    }
+    const sub = textOption(call, 'sub')
+    const scope = textOption(call, 'scope')
+    const expiresInSeconds = Number(textOption(call, 'expires') ?? 86_400)
+    if (!sub || !Number.isSafeInteger(expiresInSeconds) || expiresInSeconds <= 0) {
+      throw new UsageError('token takes --sub NAME, and --expires a whole number of seconds')
+    }
+    const signed = signToken(config, { sub, expiresInSeconds, ...(scope === undefined ? {} : { scope }) })
+    return done([signed], { token: signed, sub, expiresInSeconds })
+  },
 }

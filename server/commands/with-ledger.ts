@@ -1,42 +1,115 @@
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
+import { pingDatabase, schemaState } from '../../ledger/migrate.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
-import { createLog } from '../log.ts'
+import { NoEmbeddedDatabase, openCommandDatabase } from '../embedded/command-database.ts'
+import { createLog, type Log } from '../log.ts'
 import { Releasers } from '../releasers.ts'
+import { CommandFailure } from './command.ts'
 
 export type LedgerCommand = {
   config: Config
   db: Ledger
   connectionString: string
+  log: Log
   onError: (error: unknown) => void
   /** For what the command opens besides; closed in the reverse order, before the database. */
   releasers: Releasers
 }
 
+/** How long a database may take to answer the first question. */
+const ANSWER_MS = 15_000
+
 /**
- * Does the work of a command on the ledger of the server it works for, and closes whatever was opened. Gives the
- * exit code. Fails with `ConfigError`, also without a database.
+ * Does the work of a command on the database of the server it works for: that of `DATABASE_URL`, or the embedded one
+ * below `DATA_DIR`, which is started for as long where no server runs. Closes whatever was opened. Nothing is created
+ * in a database that is not Landfall's, or not up to date: fails with `CommandFailure`, and with `ConfigError` where
+ * there is no database.
  */
-export async function withLedger(
+export async function withLedger<T>(
   env: Environment,
   name: string,
-  work: (command: LedgerCommand) => Promise<number>,
-): Promise<number> {
+  work: (command: LedgerCommand) => Promise<T>,
+): Promise<T> {
+  return await withDatabase(env, name, async (command) => {
+    await checkSchema(command.db)
+    return await work(command)
+  })
+}
+
+/** As `withLedger`, whatever is in the database: for commands that bring it up to date or judge it. */
+export async function withDatabase<T>(
+  env: Environment,
+  name: string,
+  work: (command: LedgerCommand) => Promise<T>,
+): Promise<T> {
   const config = parseConfig(env, { auth: false })
-  const { DATABASE_URL: connectionString } = config
-  if (connectionString === undefined) {
-    throw new ConfigError([
-      `DATABASE_URL: "" is not accepted; ${name} takes the database of the server it works for`,
-    ])
-  }
   const applicationName = `landfall-${name}`
-  const log = createLog({ level: config.LOG_LEVEL, name: applicationName })
+  // What a command does is what it prints; only trouble is logged, unless somebody asks for more.
+  const log = createLog({ level: env.LOG_LEVEL ? config.LOG_LEVEL : 'warn', name: applicationName })
   const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
   const releasers = new Releasers()
   try {
+    const connectionString = config.DATABASE_URL ?? (await embeddedDatabase(config, name, log, releasers))
     const db = openDatabase({ connectionString, maxConnections: 3, applicationName, onPoolError: onError })
     releasers.add('database', () => db.destroy())
-    return await work({ config, db, connectionString, onError, releasers })
+    await firstAnswer(pingDatabase(db))
+    return await work({ config, db, connectionString, log, onError, releasers })
   } finally {
     await releasers.releaseAll(log)
   }
+}
+
+async function embeddedDatabase(
+  config: Config,
+  name: string,
+  log: Log,
+  releasers: Releasers,
+): Promise<string> {
+  const database = await openCommandDatabase(config.DATA_DIR, log).catch((error: unknown) => {
+    if (!(error instanceof NoEmbeddedDatabase)) throw error
+    throw new ConfigError([
+      `DATABASE_URL: "" is not accepted; ${name} takes the database of the server it works for, and ${error.message}`,
+    ])
+  })
+  releasers.add('embedded database', () => database.stop())
+  if (!database.wasRunning) releasers.add('signals', stopOnSignals(releasers, log))
+  return database.connectionString
+}
+
+/** A command that is interrupted does not leave behind the PostgreSQL that it started. Returns what ends that. */
+function stopOnSignals(releasers: Releasers, log: Log): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const stop = () => void releasers.releaseAll(log).finally(() => process.exit(130))
+  for (const signal of signals) process.once(signal, stop)
+  return () => {
+    for (const signal of signals) process.off(signal, stop)
+  }
+}
+
+async function checkSchema(db: Ledger): Promise<void> {
+  const { isLedger, pending } = await schemaState(db)
+  if (pending.length === 0) return
+  throw new CommandFailure(
+    isLedger
+      ? `the database is not up to date (${pending.join(', ')}): nothing was changed; run landfall migrate, or start a server of this release`
+      : "the database is not Landfall's: nothing was changed; is DATABASE_URL right? (landfall migrate makes an empty one ready)",
+  )
+}
+
+async function firstAnswer(work: Promise<void>): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS / 1000} s`)), ANSWER_MS)
+  try {
+    await Promise.race([work, promise])
+  } catch (error) {
+    throw new CommandFailure(`the database does not answer (${messageOf(error)})`, { cause: error })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Of a connection that was refused on several addresses the message is empty: the causes say it. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ')
+  return error instanceof Error ? error.message : String(error)
 }

@@ -1,0 +1,45 @@
+import type { Command } from './command.ts'
+import { doctor } from './doctor.ts'
+import { migrate } from './migrate.ts'
+import { reap } from './reap.ts'
+import { retry } from './retry.ts'
+import { serve } from './serve.ts'
+import { token } from './token.ts'
+import { webhooks } from './webhooks.ts'
+import { work } from './worker.ts'
+
+/** Every command of `landfall`, in the order of its overview. */
+export const COMMANDS: readonly Command[] = [
+  {
+    name: 'serve',
+    summary: 'Serve uploads, the API and the page.',
+    usage: '[--dev]',
+    details: [
+      '  --dev  make up what is needed to try it',
+      'Without DATABASE_URL it also runs a PostgreSQL, a clamd and a worker. Runs until it is stopped.',
+    ],
+    options: { dev: { type: 'boolean' } },
+    isLongRunning: true,
+    async run({ env, values }) {
+      await serve(env, { isDevelopment: values.dev === true })
+      return undefined
+    },
+  },
+  {
+    name: 'worker',
+    summary: 'Process received files (needs DATABASE_URL).',
+    usage: '',
+    details: ['Runs until it is stopped.'],
+    isLongRunning: true,
+    async run({ env }) {
+      await work(env)
+      return undefined
+    },
+  },
+  migrate,
+  reap,
+  retry,
+  webhooks,
+  token,
+  doctor,
+]
