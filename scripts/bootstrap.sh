@@ -186,6 +186,8 @@ missing_ceph() {
 # What the tests of bad networks and of curl as a client call. A network of one's own is a matter of Linux.
 missing_network() {
   if ! find_program curl >/dev/null; then echo curl; fi
+  if ! find_program nginx >/dev/null; then echo nginx-light; fi
+  if ! find_program haproxy >/dev/null; then echo haproxy; fi
   if [ "$(uname -s)" = Darwin ]; then return 0; fi
   if ! find_program nft >/dev/null; then echo nftables; fi
   if ! find_program ip >/dev/null; then echo iproute2; fi
@@ -222,6 +224,8 @@ install_by_apt() {
     case "$1" in
       *clamav-freshclam*) systemctl disable --now clamav-freshclam.service >/dev/null 2>&1 || true ;;
     esac
+    case "$1" in *nginx*) systemctl disable --now nginx.service >/dev/null 2>&1 || true ;; esac
+    case "$1" in *haproxy*) systemctl disable --now haproxy.service >/dev/null 2>&1 || true ;; esac
     # A unit the machine does not have must not keep the others.
     if [ -z "$had_ceph" ] && grep -q ceph <<<"$1"; then
       for unit in ceph-crash.service ceph-mon.service ceph-mon.target ceph-osd.target ceph-radosgw.target ceph.target; do
@@ -235,7 +239,7 @@ install_by_brew() {
   local wanted
   say "installing with Homebrew: $(names "$1")"
   # Homebrew has one package for clamd and freshclam, and no Ceph.
-  wanted=$(printf '%s\n' "$1" | sed 's/^clamav-.*/clamav/' | grep -vxE 'ceph-.*|radosgw|nftables|iproute2' | sort -u || true)
+  wanted=$(printf '%s\n' "$1" | sed 's/^clamav-.*/clamav/; s/^nginx-light/nginx/' | grep -vxE 'ceph-.*|radosgw|nftables|iproute2' | sort -u || true)
   if grep -qx chromium <<<"$wanted"; then brew install --cask chromium </dev/null >&2 || true; fi
   wanted=$(grep -vx chromium <<<"$wanted" || true)
   # shellcheck disable=SC2086 # one word a package
@@ -250,6 +254,7 @@ name_by_hand() {
   case "$1" in *chromium*) lacks="$lacks; without Chromium the browser tests are skipped" ;; esac
   case "$1" in *ceph* | *radosgw*) lacks="$lacks; without Ceph's gateway the S3 tests are skipped" ;; esac
   case "$1" in *nftables* | *iproute2*) lacks="$lacks; without nft and ip the test of a network that loses packets is skipped" ;; esac
+  case "$1" in *nginx* | *haproxy*) lacks="$lacks; without nginx and HAProxy the tests of them are skipped" ;; esac
   case "$1" in *curl*) lacks="$lacks; without curl the tests of it as a client are skipped" ;; esac
   say "install by hand: $(names "$1")${lacks}"
 }

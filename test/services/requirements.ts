@@ -12,7 +12,7 @@ declare module 'vitest' {
 }
 
 /** A system program that some tests cannot do without. `scripts/bootstrap.sh test` installs them where it can. */
-type Program = 'ffmpeg' | 'clamd' | 'chromium' | 'ceph' | 'curl'
+type Program = 'ffmpeg' | 'clamd' | 'chromium' | 'ceph' | 'curl' | 'nginx' | 'haproxy'
 
 /** A program, leave to mount a small file system in memory, or a network of one's own that loses packets. */
 export type Requirement = Program | 'tmpfs' | 'lossy-network'
@@ -50,6 +50,8 @@ export type ProgramName =
   | 'clamd'
   | 'chromium'
   | 'curl'
+  | 'nginx'
+  | 'haproxy'
   | 'ceph-mon'
   | 'ceph-osd'
   | 'monmaptool'
@@ -61,6 +63,8 @@ const programsOf = {
   clamd: ['clamd'],
   chromium: ['chromium'],
   curl: ['curl'],
+  nginx: ['nginx'],
+  haproxy: ['haproxy'],
   ceph: ['ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'radosgw-admin'],
 } satisfies Record<Program, ProgramName[]>
 

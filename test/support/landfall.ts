@@ -60,6 +60,10 @@ export type LandfallOptions = {
 
 let databases = 0
 
+/** A bearer token of this user, for every server of the tests. */
+export const tokenOf = (sub: string, claims: object = {}): string =>
+  jwt.sign(claims, SECRET, { subject: sub, expiresIn: '1h' })
+
 /** A database of its own, copied from the migrated template. */
 export async function freshDatabase(): Promise<string> {
   const name = `test_${process.pid}_${Date.now()}_${databases++}`
@@ -111,8 +115,6 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
     })
     releasers.add('ledger', () => db.destroy())
     const url = `http://127.0.0.1:${server.port}`
-    const token = (sub: string, claims: object = {}) =>
-      jwt.sign(claims, SECRET, { subject: sub, expiresIn: '1h' })
     return {
       url,
       pageUrl: devCode === undefined ? url : `${url}/?code=${devCode}`,
@@ -122,12 +124,12 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
       storageEnv,
       stored,
       db,
-      token,
+      token: tokenOf,
       as:
         (sub) =>
         async (path, init = {}) => {
           const headers = new Headers(init.headers)
-          headers.set('Authorization', `Bearer ${token(sub)}`)
+          headers.set('Authorization', `Bearer ${tokenOf(sub)}`)
           return await fetch(new URL(path, url), { ...init, headers })
         },
       close: () => releasers.releaseAll(log),
