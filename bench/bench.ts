@@ -7,8 +7,9 @@ import { describeMachine, readVersions } from './machine.ts'
 import type { BenchOptions } from './options.ts'
 import type { CaseResult, Results } from './results.ts'
 import { type RunCaseOptions, runCase } from './run-case.ts'
-import { type Database, startDatabase } from './services/database.ts'
-import { diskStore, lackForS3, type Store, startS3Store } from './services/store.ts'
+import { startDatabase } from './services/database.ts'
+import { diskStore, lackForS3, startS3Store } from './services/store.ts'
+import type { Checkout } from './subjects/start.ts'
 
 /** Who hears how it goes. */
 export type Audience = {
@@ -34,6 +35,8 @@ export async function bench(
   try {
     const database = await startDatabase(join(directory, 'postgres'))
     releasers.add('database', () => database.stop())
+    const before = options.before === null ? undefined : await checkoutIn(options.before, directory)
+    if (before) releasers.add('former database', () => before.database.stop())
     const results: Results = {
       date: new Date().toISOString(),
       machine: await describeMachine(directory),
@@ -52,7 +55,7 @@ export async function bench(
       const store = storage === 's3' ? await startS3Store(join(directory, 'ceph'), signal) : diskStore
       releasers.add('store', () => store.stop())
       results.cases.push(
-        ...(await runCases(options, storage, { directory, store, database, signal }, audience)),
+        ...(await runCases(options, storage, { directory, store, database, before, signal }, audience)),
       )
     }
     return results
@@ -64,7 +67,7 @@ export async function bench(
 async function runCases(
   { cases, isQuick, rounds, settings }: BenchOptions,
   storage: StorageKind,
-  place: { directory: string; store: Store; database: Database; signal: AbortSignal },
+  place: Pick<RunCaseOptions, 'directory' | 'store' | 'database' | 'before' | 'signal'>,
   audience: Audience,
 ): Promise<CaseResult[]> {
   const results: CaseResult[] = []
@@ -88,6 +91,11 @@ async function runCases(
     results.push(result)
   }
   return results
+}
+
+/** Another checkout of Landfall, on a database of its own: their migrations may differ. */
+async function checkoutIn(root: string, directory: string): Promise<Checkout> {
+  return { name: 'before', root, database: await startDatabase(join(directory, 'postgres-before')) }
 }
 
 const QUICK_ROUNDS = 2

@@ -8,7 +8,7 @@ import type { CallCount } from './results.ts'
 import type { Bucket } from './services/bucket.ts'
 import type { Database } from './services/database.ts'
 import type { Store } from './services/store.ts'
-import { type SubjectPlace, startLandfall, startStock } from './subjects/start.ts'
+import { type SubjectPlace, startLandfall, startStock, thisCheckout } from './subjects/start.ts'
 import type { Subject, SubjectName } from './subjects/subject.ts'
 
 type CountOptions = {
@@ -38,7 +38,7 @@ export async function countCalls(options: CountOptions): Promise<Partial<Record<
   const stock = await countOf(options, { name: 'stock', start: startStock, afterwards: async () => {} })
   const landfall = await countOf(options, {
     name: 'landfall',
-    start: (place) => startLandfall(place, database.url, settings),
+    start: (place) => startLandfall(place, thisCheckout(database), settings),
     afterwards: (bucket, uploadIds) => assembleAll(bucket, database.url, uploadIds),
   })
   return { stock, landfall }

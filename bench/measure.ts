@@ -4,27 +4,26 @@ import { runClient } from './client/client.ts'
 import type { UploadPlan } from './client/plan.ts'
 import type { Reading } from './figures.ts'
 import { cpuSeconds, treeCpuSeconds, watchPeakRss } from './proc.ts'
-import type { Database } from './services/database.ts'
 import type { Store } from './services/store.ts'
 import type { Subject } from './subjects/subject.ts'
 
 /** What a server still does about the last run is over by then. */
 const SETTLE_MS = 300
 
-export type Surroundings = { store: Store; database: Database; signal: AbortSignal }
+export type Surroundings = { store: Store; signal: AbortSignal }
 
 /** One run of a plan against a subject, from an empty store. */
 export async function measure(
   subject: Subject,
   plan: UploadPlan,
-  { store, database, signal }: Surroundings,
+  { store, signal }: Surroundings,
 ): Promise<Reading> {
   await subject.removeFiles()
   await store.renew()
   // Writes that an earlier run left to the kernel must not fall into this one.
   if (process.platform !== 'win32') await execa('sync', { cancelSignal: signal })
   await sleep(SETTLE_MS, undefined, { signal })
-  const databasePid = subject.name === 'landfall' ? database.pid : undefined
+  const { databasePid } = subject
   const memory = watchPeakRss(subject.pid)
   const before = [cpuSeconds(subject.pid), databasePid ? treeCpuSeconds(databasePid) : null] as const
   try {

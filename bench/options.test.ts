@@ -14,10 +14,13 @@ describe('the options of the bench', () => {
     expect(options?.cases).not.toContain('long')
   })
   it('add the long case when asked', () => expect(parseOptions(['--long'])?.cases).toContain('long'))
-  it.each([[['--quick']], [['--only', 'paced']], [['--storage', 'disk']], [['--set', 'DISK_SYNC=never']]])(
-    '%j makes no report',
-    (args) => expect(parseOptions(args)?.isComplete).toBe(false),
-  )
+  it.each([
+    [['--quick']],
+    [['--only', 'paced']],
+    [['--storage', 'disk']],
+    [['--before', 'x']],
+    [['--set', 'DISK_SYNC=never']],
+  ])('%j makes no report', (args) => expect(parseOptions(args)?.isComplete).toBe(false))
   it('take settings of Landfall', () => {
     const { settings } = parseOptions(['--set', 'DISK_SYNC=never', '--set', 'S3_PREFIX=a=b/']) ?? {}
     expect(settings).toEqual({ DISK_SYNC: 'never', S3_PREFIX: 'a=b/' })

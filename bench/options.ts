@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CASES, STORAGES, type StorageKind } from './cases.ts'
 
@@ -9,6 +10,7 @@ export const HELP = `npm run bench -- [options]: measures Landfall beside the st
   --quick            small uploads and two rounds, to see that it works
   --long             also Landfall alone with a few uploads of 5 GB
   --set NAME=VALUE   a setting of Landfall, such as DISK_SYNC=never; any number of these
+  --before DIR       beside another checkout of Landfall, with its packages installed, in place of the stock server
   --directory DIR    where files are written; the system's directory for such without it
   --help
 
@@ -23,6 +25,8 @@ export type BenchOptions = {
   rounds: number | null
   isQuick: boolean
   directory: string | null
+  /** Another checkout of Landfall to compare with; null for the stock server. */
+  before: string | null
   /** Settings of Landfall besides those that the bench needs. */
   settings: Record<string, string>
   /** Nothing is left out that a report needs. */
@@ -34,7 +38,7 @@ export class UsageError extends Error {}
 
 /** Reads the arguments; undefined when help is asked for. Fails with `UsageError`. */
 export function parseOptions(args: readonly string[]): BenchOptions | undefined {
-  const { help, only, storage, rounds, quick, long, directory, set = [] } = valuesOf(args)
+  const { help, only, storage, rounds, quick, long, directory, before, set = [] } = valuesOf(args)
   if (help) return undefined
   const known = CASES.map(({ name }) => name)
   const cases = only?.split(',') ?? CASES.filter(({ isLong }) => long || !isLong).map(({ name }) => name)
@@ -54,8 +58,10 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
     rounds: rounds === undefined ? null : Number(rounds),
     isQuick: quick === true,
     directory: directory ?? null,
+    before: before === undefined ? null : resolve(before),
     settings: settingsOf(set),
-    isComplete: !quick && only === undefined && storage === undefined && set.length === 0,
+    isComplete:
+      !quick && only === undefined && storage === undefined && before === undefined && set.length === 0,
   }
 }
 
@@ -80,6 +86,7 @@ function valuesOf(args: readonly string[]) {
         quick: { type: 'boolean' },
         long: { type: 'boolean' },
         directory: { type: 'string' },
+        before: { type: 'string' },
         set: { type: 'string', multiple: true },
         help: { type: 'boolean', short: 'h' },
       },

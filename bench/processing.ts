@@ -16,7 +16,7 @@ import { createId, patch, type Target } from '../test/support/tus.ts'
 import { sendFile } from '../test/support/uploads.ts'
 import { startDatabase } from './services/database.ts'
 import { median, percentile } from './statistics.ts'
-import { startLandfall } from './subjects/start.ts'
+import { startLandfall, thisCheckout } from './subjects/start.ts'
 
 const VIDEOS = 7
 const FILES = 200
@@ -33,7 +33,7 @@ const directory = await mkdtemp(join(tmpdir(), 'landfall-bench-'))
 await chmod(directory, 0o755)
 const database = await startDatabase(join(directory, 'postgres'))
 const place = { directory: join(directory, 'data'), bucket: null }
-const landfall = await startLandfall(place, database.url, {
+const landfall = await startLandfall(place, thisCheckout(database), {
   WORKER: 'child',
   WORKER_CONCURRENCY: '2',
   SCAN: 'required',

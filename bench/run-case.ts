@@ -9,7 +9,7 @@ import { measure } from './measure.ts'
 import type { CaseResult, Figures } from './results.ts'
 import type { Database } from './services/database.ts'
 import type { Store } from './services/store.ts'
-import { startLandfall, startStock } from './subjects/start.ts'
+import { type Checkout, startLandfall, startStock, thisCheckout } from './subjects/start.ts'
 import type { Subject, SubjectName } from './subjects/subject.ts'
 
 export type RunCaseOptions = {
@@ -21,6 +21,8 @@ export type RunCaseOptions = {
   directory: string
   store: Store
   database: Database
+  /** Another checkout of Landfall in place of the stock server; undefined for that. */
+  before: Checkout | undefined
   /** Settings of Landfall besides those that the bench needs. */
   settings: Record<string, string>
   signal: AbortSignal
@@ -37,15 +39,16 @@ export async function runCase(options: RunCaseOptions): Promise<CaseResult> {
   const { name, per, operation, awayMs } = which
   const plan = isQuick ? which.quick : which.full[storage]
   const { figures, failures } = await withSubjects(options, (subjects) => runRounds(options, plan, subjects))
-  const isCounted = storage === 's3' && !which.isLong && Object.keys(failures).length === 0
+  const isCounted = storage === 's3' && !which.isLong && !options.before && Object.keys(failures).length === 0
   const calls = isCounted ? await countCalls(options) : {}
   const subjects: CaseResult['subjects'] = {}
-  for (const subject of ['stock', 'landfall'] as const) {
+  for (const subject of ['stock', 'before', 'landfall'] as const) {
     const rounds = figures[subject]
     if (rounds) subjects[subject] = { rounds, median: medianFigures(rounds), calls: calls[subject] ?? null }
   }
-  const { stock, landfall } = subjects
-  const ratios = stock && landfall ? ratiosOf(landfall.rounds, stock.rounds) : null
+  const { stock, before, landfall } = subjects
+  const peer = before ?? stock
+  const ratios = peer && landfall ? ratiosOf(landfall.rounds, peer.rounds) : null
   return {
     name,
     title: planInWords(plan) + (awayMs > 0 ? `, the bucket ${awayMs} ms away` : ''),
@@ -91,7 +94,7 @@ async function runRounds(
 
 /** Starts the subjects of a case, each on a place of its own, and stops them whatever happens. */
 async function withSubjects<Result>(
-  { case: which, directory, store, database, settings }: RunCaseOptions,
+  { case: which, directory, store, database, before, settings }: RunCaseOptions,
   use: (subjects: Subject[]) => Promise<Result>,
 ): Promise<Result> {
   const subjects: Subject[] = []
@@ -105,8 +108,9 @@ async function withSubjects<Result>(
     return { ...own, bucket: { ...own.bucket, endpoint: proxy.url } }
   }
   try {
-    if (!which.isLong) subjects.push(await startStock(await place('stock')))
-    subjects.push(await startLandfall(await place('landfall'), database.url, settings))
+    if (before) subjects.push(await startLandfall(await place('before'), before, settings))
+    else if (!which.isLong) subjects.push(await startStock(await place('stock')))
+    subjects.push(await startLandfall(await place('landfall'), thisCheckout(database), settings))
     return await use(subjects)
   } finally {
     await Promise.all(subjects.map((subject) => subject.stop()))

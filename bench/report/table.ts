@@ -1,7 +1,7 @@
 import type { CaseResult, Figures, Latency, Ratios, SubjectResult } from '../results.ts'
 import type { SubjectName } from '../subjects/subject.ts'
 
-const NAMES: Record<SubjectName, string> = { stock: 'stock', landfall: 'Landfall' }
+const NAMES: Record<SubjectName, string> = { stock: 'stock', before: 'before', landfall: 'Landfall' }
 const NOTHING = '–'
 
 /** The heads of the columns of a case. */
@@ -71,7 +71,8 @@ function figureCells({ rate, cpu, databaseCpu, peakRss, post, patch }: Figures):
 function ratioRow({ subjects, storage }: CaseResult, { rate, cpu, peakRss }: Ratios): string[] {
   const cell = (ratio: number | null) => (ratio === null ? NOTHING : `${ratio.toFixed(2)}×`)
   const ours = subjects.landfall?.calls?.perOperation
-  const peers = subjects.stock?.calls?.perOperation
+  const peer = subjects.before ? 'before' : 'stock'
+  const peers = subjects[peer]?.calls?.perOperation
   const calls = storage === 's3' ? [cell(ours && peers ? ours / peers : null)] : []
-  return ['Landfall / stock', cell(rate), cell(cpu), '', cell(peakRss), '', '', '', '', ...calls]
+  return [`Landfall / ${NAMES[peer]}`, cell(rate), cell(cpu), '', cell(peakRss), '', '', '', '', ...calls]
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
 import { NODE_FLAGS } from '../../server/node-flags.ts'
 import type { Bucket } from '../services/bucket.ts'
+import type { Database } from '../services/database.ts'
 import { type Subject, startProgram } from './subject.ts'
 
 /** Where a subject stores: a directory of its own, and a bucket of its own where it stores there. */
@@ -21,19 +22,31 @@ export async function startStock({ directory, bucket }: SubjectPlace): Promise<S
     TMPDIR: directory,
     ...(bucket ? s3Environment(bucket) : {}),
   })
-  return { name: 'stock', headers: {}, removeFiles: () => emptyDirectory(directory), ...running }
+  return {
+    name: 'stock',
+    headers: {},
+    databasePid: undefined,
+    removeFiles: () => emptyDirectory(directory),
+    ...running,
+  }
 }
+
+/** A checkout of Landfall, and the database that it alone uses. */
+export type Checkout = { name: 'landfall' | 'before'; root: string; database: Database }
+
+/** The checkout that this file belongs to. */
+export const thisCheckout = (database: Database): Checkout => ({ name: 'landfall', root: ROOT, database })
 
 /** Starts Landfall without its worker, on a database that runs already; `settings` go before ours. */
 export async function startLandfall(
   place: SubjectPlace,
-  databaseUrl: string,
+  { name, root, database }: Checkout,
   settings: Record<string, string>,
 ): Promise<Subject> {
   const { directory, bucket } = place
   const env = {
     DATA_DIR: directory,
-    DATABASE_URL: databaseUrl,
+    DATABASE_URL: database.url,
     PORT: '0',
     WORKER: 'off',
     SCAN: 'off',
@@ -48,10 +61,11 @@ export async function startLandfall(
     ...settings,
   }
   // As its own scripts start it.
-  const running = await startProgram(join(ROOT, 'server', 'main.ts'), ['serve'], env, NODE_FLAGS)
+  const running = await startProgram(join(root, 'server', 'main.ts'), ['serve'], env, NODE_FLAGS)
   const token = jwt.sign({}, SECRET, { subject: 'bench', expiresIn: '1d' })
   return {
-    name: 'landfall',
+    name,
+    databasePid: database.pid,
     headers: { Authorization: `Bearer ${token}` },
     removeFiles: () => emptyDirectory(join(directory, 'objects', 'uploads')),
     ...running,

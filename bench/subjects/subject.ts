@@ -2,13 +2,16 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-export type SubjectName = 'stock' | 'landfall'
+/** `before` is another checkout of Landfall. */
+export type SubjectName = 'stock' | 'before' | 'landfall'
 
 /** A server under measurement, running as a process of its own. */
 export type Subject = {
   name: SubjectName
   pid: number
   url: string
+  /** The first process of the database that it alone uses; undefined where it needs none. */
+  databasePid: number | undefined
   /** What its requests carry besides what tus asks for. */
   headers: Record<string, string>
   /** Removes the files that it has stored, those in a bucket aside. */
