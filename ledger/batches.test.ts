@@ -16,6 +16,7 @@ describe('batches', () => {
     const together: number[][] = []
     const alone: number[] = []
     const batches = new Batches<number, string>({
+      ownerOf: () => 'alice',
       together: async (items) => {
         together.push([...items])
         fail()
@@ -92,6 +93,30 @@ describe('batches', () => {
     expect(await batches.add(4)).toBe('4 together')
   })
 
+  it('go with others of other owners, however many of one owner wait', async () => {
+    const batches: string[][] = []
+    const open = Promise.withResolvers<void>()
+    const work = new Batches<string, string>({
+      ownerOf: (item) => item.slice(0, 1),
+      together: async (items) => {
+        batches.push([...items])
+        await open.promise
+        return items
+      },
+      alone: async (item) => item,
+    })
+    const all = Array.from({ length: 500 }, (_, n) => work.add(`a${n}`))
+    const last = work.add('b')
+    open.resolve()
+    await last
+    expect(batches.at(-1)).toContain('b')
+    expect(batches.length).toBeLessThanOrEqual(2)
+    expect(await Promise.all(all)).toHaveLength(500)
+    expect(batches.flat().filter((item) => item.startsWith('a'))).toEqual(
+      Array.from({ length: 500 }, (_, n) => `a${n}`),
+    )
+  })
+
   it('go one after another in a lane, unless one hangs', async () => {
     vi.useFakeTimers()
     const lane = new Lane()
@@ -100,6 +125,7 @@ describe('batches', () => {
     const alone = async () => ''
     const hangs = new Batches<string, string>(
       {
+        ownerOf: () => 'alice',
         together: (items) => {
           begun.push(...items)
           return never
@@ -108,7 +134,10 @@ describe('batches', () => {
       },
       lane,
     )
-    const works = new Batches<string, string>({ together: async (items) => items, alone }, lane)
+    const works = new Batches<string, string>(
+      { ownerOf: () => 'alice', together: async (items) => items, alone },
+      lane,
+    )
     void hangs.add('hangs')
     const later = works.add('later')
     void later.then((item) => begun.push(item))

@@ -17,6 +17,8 @@ export class Lane {
 }
 
 export type BatchWork<Item, Result> = {
+  /** Whose an item is: where more wait than fit into a batch, owners take turns. */
+  ownerOf: (item: Item) => string
   /**
    * Does in one transaction what can be done without waiting for anybody's locks: a neighbour must not stand
    * still because of one item. Says undefined of each item that it left as it was.
@@ -47,8 +49,25 @@ export class Batches<Item, Result> {
     return promise
   }
 
+  /** The next batch: of each owner in turn the one that has waited longest, in the order in which they came. */
+  #takeFairly(): Waiting<Item, Result>[] {
+    if (this.#waiting.length <= MOST_AT_ONCE) return this.#waiting.splice(0)
+    const turns = new Map<string, number>()
+    const inTurn = this.#waiting.map((waiting, place) => {
+      const owner = this.#work.ownerOf(waiting.item)
+      const turn = turns.get(owner) ?? 0
+      turns.set(owner, turn + 1)
+      return { waiting, turn, place }
+    })
+    inTurn.sort((a, b) => a.turn - b.turn || a.place - b.place)
+    const batch = inTurn.splice(0, MOST_AT_ONCE).map(({ waiting }) => waiting)
+    const taken = new Set(batch)
+    this.#waiting.splice(0, this.#waiting.length, ...this.#waiting.filter((one) => !taken.has(one)))
+    return batch
+  }
+
   async #next(): Promise<void> {
-    const batch = this.#waiting.splice(0, MOST_AT_ONCE)
+    const batch = this.#takeFairly()
     if (this.#waiting.length > 0) this.#lane.enter(() => this.#next())
     let results: readonly (Result | undefined)[] = []
     try {

@@ -50,6 +50,7 @@ export class Bus {
   private constructor(options: BusOptions) {
     this.#options = options
     this.#outgoing = new Batches<string, null>({
+      ownerOf: () => '',
       together: (payloads) => this.#notify(payloads),
       alone: async (payload) => {
         await this.#notify([payload])

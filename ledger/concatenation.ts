@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { CreateResult, NewUpload } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
+import { inTurn } from './owner-share.ts'
 import { recordPieces } from './pieces.ts'
 import { type QuotaDefaults, readQuota } from './quotas.ts'
 import type { Append, AppendResult, DueMedia, Enqueue, UploadRow } from './uploads.ts'
@@ -15,7 +16,7 @@ import type { Append, AppendResult, DueMedia, Enqueue, UploadRow } from './uploa
 const USED_PARTIALS_KEPT_MS = 15 * 60_000
 
 export type NewFinal = Omit<NewUpload, 'size' | 'reservedBytes' | 'isPartial'> & {
-  /** In the order of the file; the same one may be there several times. */
+  /** In the order of the file; each is there once. */
   partials: readonly UploadId[]
 }
 
@@ -28,7 +29,10 @@ export type CreateFinalResult =
   /** Bytes of all of them together. */
   | { kind: 'wrong-size'; size: number }
 
-/** Whatever concerns several uploads of an owner takes turns: they lock rows of each other in any order. */
+/**
+ * Whatever concerns several uploads of an owner takes turns: they lock rows of each other in any order. On this node
+ * `inTurn` has seen to it before there was a connection; this is for the other nodes.
+ */
 const takeTurns = (trx: LedgerTransaction, ownerId: OwnerId) =>
   sql`select pg_advisory_xact_lock(hashtextextended('landfall.concat ' || ${ownerId}, 0))`.execute(trx)
 
@@ -43,10 +47,10 @@ export async function createFinal(
   defaults: QuotaDefaults,
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<CreateFinalResult> {
-  return await db.transaction().execute(async (trx): Promise<CreateFinalResult> => {
+  return await inTurn(db, final.ownerId, async (trx): Promise<CreateFinalResult> => {
     await takeTurns(trx, final.ownerId)
     const partials = await lockPartials(trx, final)
-    if (partials.size < new Set(final.partials).size) return { kind: 'no-such-partial' }
+    if (partials.size < final.partials.length) return { kind: 'no-such-partial' }
     let size = 0
     for (const id of final.partials) {
       const partSize = partials.get(id)?.size ?? null
@@ -136,12 +140,12 @@ async function insertFinal(
     )
     insert into landfall.events (type, upload_id, owner_id)
     select 'upload.created', id, owner_id from created`.execute(trx)
-  const seen = new Set<UploadId>()
-  const rows = final.partials.map((id, position) => {
-    const takesReservation = takes.has(id) && !seen.has(id)
-    seen.add(id)
-    return { final_id: final.id, position, partial_id: id, takes_reservation: takesReservation }
-  })
+  const rows = final.partials.map((id, position) => ({
+    final_id: final.id,
+    position,
+    partial_id: id,
+    takes_reservation: takes.has(id),
+  }))
   await trx.insertInto('upload_concat').values(rows).execute()
 }
 
@@ -197,11 +201,10 @@ async function completeFinal(
 export async function finishPartial(
   db: Ledger,
   append: Append,
-  ownerId: OwnerId,
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<AppendResult & { completed: readonly UploadId[] }> {
-  return await db.transaction().execute(async (trx) => {
-    await takeTurns(trx, ownerId)
+  return await inTurn(db, append.ownerId, async (trx) => {
+    await takeTurns(trx, append.ownerId)
     const { rows } = await sql<{ contended: boolean }>`
       with lease as (
         delete from landfall.upload_locks

@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import { Batches, perLedger, usageLane } from './batches.ts'
-import { type Ledger, PREPARED } from './database.ts'
+import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
+import { inTurn } from './owner-share.ts'
 import { type Quota, type QuotaDefaults, readQuota } from './quotas.ts'
 import { UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
@@ -56,6 +57,7 @@ const creations = perLedger(
   (db) =>
     new Batches<Creation, CreateResult>(
       {
+        ownerOf: ({ upload }) => upload.ownerId,
         together: (items) => createTogether(db, items),
         alone: ({ upload, defaults }) => createAlone(db, upload, defaults),
       },
@@ -131,6 +133,14 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
 }
 
 async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefaults): Promise<CreateResult> {
+  return await inTurn(db, upload.ownerId, (trx) => createIn(trx, upload, defaults))
+}
+
+async function createIn(
+  trx: LedgerTransaction,
+  upload: NewUpload,
+  defaults: QuotaDefaults,
+): Promise<CreateResult> {
   const bytesLimit = sql`coalesce((select bytes_limit from landfall.quotas where owner_id = ${upload.ownerId}), ${defaults.bytes}::bigint)`
   const uploadsLimit = sql`coalesce((select uploads_limit from landfall.quotas where owner_id = ${upload.ownerId}), ${defaults.uploads}::bigint)`
   const counts = upload.isPartial ? { uploads: 0, partials: 1 } : { uploads: 1, partials: 0 }
@@ -167,11 +177,11 @@ async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefault
       insert into landfall.events (type, upload_id, owner_id)
       select 'upload.created', id, owner_id from created
     )
-    select * from created`.execute(db)
+    select * from created`.execute(trx)
   const row = rows[0]
   if (row) return { kind: 'created', upload: row }
 
-  const quota = await readQuota(db, upload.ownerId, defaults)
+  const quota = await readQuota(trx, upload.ownerId, defaults)
   const { bytes, uploads } = quota
   if (!upload.isPartial && uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
   if (uploads.partials + counts.partials > maxPartials) return { kind: 'too-many-partials', quota }

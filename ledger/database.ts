@@ -59,6 +59,11 @@ export type DatabaseOptions = {
   onPoolError: (error: Error) => void
 }
 
+const pools = new WeakMap<Ledger, pg.Pool>()
+
+/** The connections behind a ledger that `openDatabase` has opened; undefined for a transaction. */
+export const poolOf = (db: Ledger): pg.Pool | undefined => pools.get(db)
+
 /**
  * Opens the pool behind the ledger. Connections are made on first use, so this never fails;
  * the caller closes it with `db.destroy()`.
@@ -77,5 +82,7 @@ export function openDatabase(options: DatabaseOptions): Ledger {
   // While a connection is lent out the pool does not listen to it, and its query may be over: a
   // database that restarts between two statements of a transaction would end the process.
   pool.on('connect', (client) => client.on('error', options.onPoolError))
-  return new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) }).withSchema('landfall')
+  const db = new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) }).withSchema('landfall')
+  pools.set(db, pool)
+  return db
 }

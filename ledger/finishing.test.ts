@@ -14,7 +14,7 @@ import { countedUsage, impliedUsage } from '../test/support/quota.ts'
 import { createUpload } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { finishUpload } from './finishing.ts'
-import { type MediaId, newMediaId } from './ids.ts'
+import { type MediaId, newMediaId, type OwnerId } from './ids.ts'
 import type { Append, DueMedia } from './uploads.ts'
 
 const FENCED_OFF = { kind: 'fenced-off' }
@@ -44,7 +44,8 @@ describe('uploads that are finished at the same time', () => {
   /** An upload of `owner` with nothing stored yet, and the append that would finish it. */
   async function begin(owner: string): Promise<Append> {
     const id = created(await createUpload(db, newUpload(owner), UNLIMITED))
-    return { id, fence: await leaseOf(db, owner, id), from: 0, to: SIZE }
+    const ownerId = owner as OwnerId
+    return { id, ownerId, fence: await leaseOf(db, owner, id), from: 0, to: SIZE }
   }
   const beginAll = async (...owners: string[]) => {
     const appends: Append[] = []

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { Batches, perLedger, usageLane } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { MediaId, UploadId } from './ids.ts'
+import { inTurn } from './owner-share.ts'
 import { recordPieces } from './pieces.ts'
 import type { Append, AppendResult, DueMedia, Enqueue } from './uploads.ts'
 
@@ -25,7 +26,11 @@ type Finish = { append: Append; mediaId: MediaId; enqueue: Enqueue<readonly DueM
 const finishes = perLedger(
   (db) =>
     new Batches<Finish, AppendResult>(
-      { together: (items) => finishTogether(db, items), alone: (item) => finishAlone(db, item) },
+      {
+        ownerOf: ({ append }) => append.ownerId,
+        together: (items) => finishTogether(db, items),
+        alone: (item) => finishAlone(db, item),
+      },
       usageLane(db),
     ),
 )
@@ -98,7 +103,7 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
 }
 
 async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Promise<AppendResult> {
-  return await db.transaction().execute(async (trx) => {
+  return await inTurn(db, append.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean }>`
       with lease as (
         delete from landfall.upload_locks

@@ -3,6 +3,7 @@ import type { Bus } from './bus.ts'
 import type { Ledger } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 import { releaseLease, renewLeases, takeLease } from './leases.ts'
+import { ofOwner } from './owner-share.ts'
 
 export type LeaseKeeperOptions = {
   db: Ledger
@@ -51,7 +52,7 @@ export class Lease {
   }
 }
 
-type Held = { lease: Lease; wanted: () => void }
+type Held = { lease: Lease; ownerId: OwnerId; wanted: () => void }
 
 /**
  * The leases of one process: takes them, renews all of them with one statement, passes on the wish
@@ -99,7 +100,7 @@ export class LeaseKeeper {
         if (result.kind === 'absent') return 'absent'
         if (result.kind === 'taken') {
           const lease = new Lease(uploadId, fence, askedAt + ttlMs)
-          this.#held.set(fence, { lease, wanted: options.onWanted })
+          this.#held.set(fence, { lease, ownerId, wanted: options.onWanted })
           return lease
         }
         const leftMs = deadline - performance.now()
@@ -117,7 +118,10 @@ export class LeaseKeeper {
   async release(lease: Lease): Promise<void> {
     if (lease.released) return
     try {
-      this.releasedWithAppend(lease, await releaseLease(this.#options.db, lease.uploadId, lease.fence))
+      const { db } = this.#options
+      const ownerId = this.#held.get(lease.fence)?.ownerId
+      const own = ownerId === undefined ? db : ofOwner(db, ownerId)
+      this.releasedWithAppend(lease, await releaseLease(own, lease.uploadId, lease.fence))
     } catch (error) {
       // It runs out by itself.
       this.releasedWithAppend(lease, false)

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
+import { ofOwner } from './owner-share.ts'
 
 export type TakeResult =
   | { kind: 'taken' }
@@ -26,6 +27,7 @@ export async function takeLease(db: Ledger, lease: WantedLease): Promise<TakeRes
 const takes = perLedger(
   (db) =>
     new Batches<WantedLease, TakeResult>({
+      ownerOf: ({ ownerId }) => ownerId,
       together: (leases) => takeTogether(db, leases),
       alone: (lease) => takeAlone(db, lease),
     }),
@@ -70,7 +72,9 @@ async function takeAlone(db: Ledger, lease: WantedLease): Promise<TakeResult> {
       contended  = held.expires_at > now(),
       expires_at = case when held.expires_at <= now() then excluded.expires_at else held.expires_at end
     returning fence = ${lease.fence}::uuid as taken,
-      (extract(epoch from expires_at - now()) * 1000)::float8 as expires_in_ms`.execute(db)
+      (extract(epoch from expires_at - now()) * 1000)::float8 as expires_in_ms`.execute(
+    ofOwner(db, lease.ownerId),
+  )
   const row = rows[0]
   if (!row) return { kind: 'absent' }
   return row.taken ? { kind: 'taken' } : { kind: 'held', expiresInMs: Math.max(0, row.expires_in_ms) }

@@ -1,6 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import { LAZILY, type Ledger } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { inTurn, ofOwner } from './owner-share.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { EventType, MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
 import type { Enqueue, UploadRow } from './uploads.ts'
@@ -24,7 +25,7 @@ const publishedKey = sql<string | null>`(
 
 /** The owner's media; deleted ones and other people's are as if they did not exist. */
 export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<OwnMediaRow | undefined> {
-  const row = await db
+  const row = await ofOwner(db, ownerId)
     .selectFrom('media')
     .selectAll()
     .select([renditionKinds, publishedKey])
@@ -37,7 +38,7 @@ export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Prom
 
 /** The media that a link signed by us leads to: whoever got the link was allowed to see it. */
 export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
-  const row = await db
+  const row = await ofOwner(db, id)
     .selectFrom('media')
     .selectAll()
     .where('id', '=', id)
@@ -60,7 +61,7 @@ export async function listMedia(
   db: Ledger,
   page: MediaPage,
 ): Promise<(OwnMediaRow & { createdAtMicros: string })[]> {
-  let query = db
+  let query = ofOwner(db, page.ownerId)
     .selectFrom('media')
     .selectAll()
     .select([renditionKinds, publishedKey])
@@ -85,7 +86,7 @@ export async function findRendition(
   mediaId: MediaId,
   kind: string,
 ): Promise<RenditionRow | undefined> {
-  return await db
+  return await ofOwner(db, mediaId)
     .selectFrom('renditions')
     .selectAll()
     .where('media_id', '=', mediaId)
@@ -95,7 +96,7 @@ export async function findRendition(
 
 /** All renditions of a media that its caller was already allowed to see. */
 export async function findRenditions(db: Ledger, mediaId: MediaId): Promise<RenditionRow[]> {
-  return await db
+  return await ofOwner(db, mediaId)
     .selectFrom('renditions')
     .selectAll()
     .where('media_id', '=', mediaId)
@@ -113,7 +114,7 @@ export async function deleteMedia(
   id: MediaId,
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId | undefined> {
-  return await db.transaction().execute(async (trx) => {
+  return await inTurn(db, ownerId, async (trx) => {
     const { rows } = await sql<{ upload_id: UploadId }>`
       with gone as (
         update landfall.media set status = 'deleted', deleted_at = now()

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { OwnerId } from './ids.ts'
+import { ofOwner } from './owner-share.ts'
 
 /** Limits that hold where an owner has no row in `quotas`; null means unlimited. */
 export type QuotaDefaults = { bytes: number | null; uploads: number | null; openUploads: number }
@@ -27,7 +28,7 @@ export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDef
            coalesce(u.open_partials, 0) as open_partials
       from (select ${ownerId}::text as owner_id) as owner
       left join landfall.quotas q using (owner_id)
-      left join landfall.quota_usage u using (owner_id)`.execute(db)
+      left join landfall.quota_usage u using (owner_id)`.execute(ofOwner(db, ownerId))
   const row = rows[0]
   if (!row) throw new Error('quota query gave no row')
   return {

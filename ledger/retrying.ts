@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { inTurn } from './owner-share.ts'
 import type { MediaStatus } from './schema.ts'
 import type { DueMedia, Enqueue } from './uploads.ts'
 
@@ -24,7 +25,7 @@ export async function retryMedia(
   media: { id: MediaId; ownerId: OwnerId | undefined },
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<RetryResult> {
-  return await db.transaction().execute(async (trx): Promise<RetryResult> => {
+  return await inTurn(db, media.ownerId ?? media.id, async (trx): Promise<RetryResult> => {
     const row = await trx
       .selectFrom('media')
       .select(['status', 'upload_id', 'size'])

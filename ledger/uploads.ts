@@ -2,6 +2,7 @@ import { type Selectable, sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
 import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { inTurn, ofOwner } from './owner-share.ts'
 import { type Pieces, recordPieces } from './pieces.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
@@ -58,8 +59,9 @@ type Lookup = { ownerId: OwnerId; id: UploadId }
 const lookups = perLedger(
   (db) =>
     new Batches<Lookup, UploadRow | null>({
+      ownerOf: ({ ownerId }) => ownerId,
       together: (items) => findTogether(db, items),
-      alone: async (item) => (await findTogether(db, [item]))[0] ?? null,
+      alone: async (item) => (await findTogether(ofOwner(db, item.ownerId), [item]))[0] ?? null,
     }),
 )
 
@@ -77,7 +79,7 @@ async function findTogether(db: Ledger, items: readonly Lookup[]): Promise<(Uplo
 
 /** The owner's open, unexpired uploads, newest first. */
 export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: number): Promise<UploadRow[]> {
-  const rows = await db
+  const rows = await ofOwner(db, ownerId)
     .selectFrom('uploads')
     .selectAll()
     .where('owner_id', '=', ownerId)
@@ -91,7 +93,17 @@ export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: numbe
 }
 
 /** Bytes `[from, to)` of an upload, written under a lease, and the pieces they are stored in, where there are several. */
-export type Append = { id: UploadId; fence: string; from: number; to: number; pieces?: Pieces }
+export type Append = {
+  id: UploadId
+  ownerId: OwnerId
+  fence: string
+  from: number
+  to: number
+  pieces?: Pieces
+}
+
+/** An upload of this owner, under the lease that its request holds. */
+export type HeldUpload = { id: UploadId; ownerId: OwnerId; fence: string }
 
 export type AppendResult =
   | { kind: 'appended'; contended: boolean }
@@ -113,7 +125,7 @@ export async function appendBytes(db: Ledger, append: Append): Promise<AppendRes
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
       returning id, lease.contended
     )${recordPieces(append.pieces)}
-    select contended from appended`.execute(db)
+    select contended from appended`.execute(ofOwner(db, append.ownerId))
   return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
 }
 
@@ -129,7 +141,7 @@ export async function appendAndRelease(db: Ledger, append: Append): Promise<Appe
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
       returning id, lease.contended
     )${recordPieces(append.pieces)}
-    select contended from appended`.execute(db)
+    select contended from appended`.execute(ofOwner(db, append.ownerId))
   return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
 }
 
@@ -148,11 +160,9 @@ export type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Pro
  * Declares a deferred length (tus 1.0 § creation-defer-length) and shrinks the reservation to it.
  * Returns false when the lease was lost or the length is already known.
  */
-export async function declareLength(
-  db: Ledger,
-  upload: { id: UploadId; fence: string; size: number },
-): Promise<boolean> {
-  const { rows } = await sql`
+export async function declareLength(db: Ledger, upload: HeldUpload & { size: number }): Promise<boolean> {
+  return await inTurn(db, upload.ownerId, async (trx) => {
+    const { rows } = await sql`
     with lease as (
       select 1 from landfall.upload_locks
        where upload_id = ${upload.id} and fence = ${upload.fence}::uuid for update
@@ -167,8 +177,9 @@ export async function declareLength(
     update landfall.quota_usage u
        set reserved_bytes = u.reserved_bytes - before.reserved_bytes + ${upload.size}::bigint
       from before where u.owner_id = before.owner_id
-    returning u.owner_id`.execute(db)
-  return rows.length > 0
+    returning u.owner_id`.execute(trx)
+    return rows.length > 0
+  })
 }
 
 /**
@@ -177,10 +188,10 @@ export async function declareLength(
  */
 export async function terminateUpload(
   db: Ledger,
-  upload: { id: UploadId; fence: string },
+  upload: HeldUpload,
   enqueue: Enqueue<UploadId>,
 ): Promise<AppendResult> {
-  return await db.transaction().execute(async (trx) => {
+  return await inTurn(db, upload.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean }>`
       with lease as (
         delete from landfall.upload_locks
@@ -213,10 +224,10 @@ export async function terminateUpload(
  */
 export async function terminateReceived(
   db: Ledger,
-  upload: { id: UploadId; fence: string },
+  upload: HeldUpload,
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<AppendResult> {
-  return await db.transaction().execute(async (trx) => {
+  return await inTurn(db, upload.ownerId, async (trx) => {
     // The media first, as everybody locks them who ends both: or two of them would wait for each other.
     await trx.selectFrom('media').select('id').where('upload_id', '=', upload.id).forUpdate().execute()
     const { rows } = await sql<{ contended: boolean }>`
@@ -251,12 +262,12 @@ export async function terminateReceived(
  */
 export async function rejectUpload(
   db: Ledger,
-  upload: { id: UploadId; fence: string },
+  upload: HeldUpload,
   reason: Reason,
   enqueue: Enqueue<UploadId>,
 ): Promise<AppendResult> {
   const json = JSON.stringify(reason)
-  return await db.transaction().execute(async (trx) => {
+  return await inTurn(db, upload.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean }>`
       with lease as (
         delete from landfall.upload_locks

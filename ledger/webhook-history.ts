@@ -1,6 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
+import { inTurn, ofOwner } from './owner-share.ts'
 import type { WebhookAttemptsTable, WebhookDeliveriesTable } from './schema.ts'
 
 // What became of deliveries, for those who may ask.
@@ -20,6 +21,9 @@ export type DeliveryPage = {
   /** Continue after the delivery at this position. */
   before?: number | undefined
 }
+
+/** Those who may see everybody's deliveries share what one owner has. */
+const keyOf = (whose: Whose): string => (whose === EVERYBODY ? '' : whose)
 
 const COLUMNS = [
   'id',
@@ -42,7 +46,7 @@ const COLUMNS = [
 
 /** A page of deliveries, the newest or the last replayed first. */
 export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<DeliveryRow[]> {
-  let query = db.selectFrom('webhook_deliveries').select(COLUMNS)
+  let query = ofOwner(db, keyOf(page.whose)).selectFrom('webhook_deliveries').select(COLUMNS)
   if (page.whose !== EVERYBODY) query = query.where('owner_id', '=', page.whose)
   if (page.status) query = query.where('status', '=', page.status)
   if (page.before !== undefined) query = query.where('position', '<', page.before)
@@ -55,11 +59,12 @@ export async function findDelivery(
   whose: Whose,
   id: string,
 ): Promise<{ delivery: DeliveryRow; attempts: DeliveryAttemptRow[] } | undefined> {
-  let query = db.selectFrom('webhook_deliveries').select(COLUMNS).where('id', '=', id)
+  const own = ofOwner(db, keyOf(whose))
+  let query = own.selectFrom('webhook_deliveries').select(COLUMNS).where('id', '=', id)
   if (whose !== EVERYBODY) query = query.where('owner_id', '=', whose)
   const delivery = await query.executeTakeFirst()
   if (!delivery) return undefined
-  const attempts = await db
+  const attempts = await own
     .selectFrom('webhook_attempts')
     .select(['attempt', 'at', 'status', 'error', 'duration_ms'])
     .where('delivery_id', '=', id)
@@ -80,7 +85,7 @@ export type ReplayResult =
  * comes behind what its upload has waiting; one that is in flight stays as it is.
  */
 export async function replayDelivery(db: Ledger, whose: Whose, id: string): Promise<ReplayResult> {
-  return await db.transaction().execute(async (trx) => {
+  return await inTurn(db, keyOf(whose), async (trx): Promise<ReplayResult> => {
     let query = trx.selectFrom('webhook_deliveries').where('id', '=', id)
     if (whose !== EVERYBODY) query = query.where('owner_id', '=', whose)
     const delivery = await query

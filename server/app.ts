@@ -9,6 +9,7 @@ import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import type { DueMedia, Enqueue } from '../ledger/uploads.ts'
 import type { Objects } from '../storage/objects.ts'
+import { OwnerTurns } from './admission/owner-turns.ts'
 import { analysisApi } from './api/analysis.ts'
 import { devApi } from './api/dev.ts'
 import { eventsApi } from './api/events.ts'
@@ -86,7 +87,7 @@ const EXPOSED_HEADERS = [
 /** The HTTP face: every route, in front of it what all routes share, behind it the one error renderer. */
 export function createApp(options: AppOptions): Express {
   const { config, log, db, bus, objects, links, metrics, devCode } = options
-  const requireToken = authenticate(options.verify)
+  const requireToken = new OwnerTurns().after(authenticate(options.verify))
   const app = express()
   app.disable('x-powered-by')
   app.set('trust proxy', config.TRUST_PROXY)

@@ -35,6 +35,8 @@ export const CATALOGUE = {
   'content-rejected': { status: 422, title: 'The file was rejected' },
   locked: { status: 423, title: 'Another request is writing to this upload' },
   'too-many-open-uploads': { status: 429, title: 'Too many unfinished uploads' },
+  'rate-limited': { status: 429, title: 'Too many requests at a time' },
+  'too-many-streams': { status: 429, title: 'Too many event streams' },
   'quota-uploads-exceeded': { status: 429, title: 'The number of uploads allowed is used up' },
   'upgrade-required': { status: 426, title: 'This address speaks WebSocket only' },
   'headers-too-large': { status: 431, title: 'The headers are too large' },

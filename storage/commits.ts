@@ -65,7 +65,7 @@ export class Commits {
     if (!endsUpload(upload, to)) {
       this.#settle(lease, await appendAndRelease(db, append))
     } else if (upload.is_partial) {
-      const result = await finishPartial(db, append, upload.owner_id, enqueueProcessing)
+      const result = await finishPartial(db, append, enqueueProcessing)
       this.#settle(lease, result)
       upload.is_finished = true
       for (const id of result.completed) announce(id)
@@ -81,7 +81,7 @@ export class Commits {
   /** Ends an upload: an open one's bytes are removed by a job that this commit enqueues, a received one's with its media. */
   async terminate(upload: UploadRow, lease: Lease): Promise<void> {
     const { db, enqueueRemoval } = this.#options
-    const ended = { id: upload.id, fence: lease.fence }
+    const ended = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence }
     this.#settle(
       lease,
       upload.state === 'received' && !upload.is_partial
@@ -105,7 +105,7 @@ export class Commits {
 
   async #reject(upload: UploadRow, lease: Lease, reason: Reason): Promise<void> {
     const { announce, db, enqueueRemoval } = this.#options
-    const ended = { id: upload.id, fence: lease.fence }
+    const ended = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence }
     this.#settle(lease, await rejectUpload(db, ended, reason, enqueueRemoval))
     announce(upload.id)
   }
@@ -126,6 +126,6 @@ export const endsUpload = (upload: UploadRow, to: number): boolean =>
 export const isComplete = (upload: UploadRow): boolean => upload.state === 'received' || upload.is_finished
 
 function appendOf(upload: UploadRow, lease: Lease, to: number, pieces: Pieces | undefined): Append {
-  const append = { id: upload.id, fence: lease.fence, from: upload.offset, to }
+  const append = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence, from: upload.offset, to }
   return pieces ? { ...append, pieces } : append
 }

@@ -61,7 +61,10 @@ export class UploadBooks {
   async declareLength(size: number): Promise<void> {
     const { upload } = appendContext()
     const { fence } = requireLease()
-    if (!upload || !(await declareLength(this.#options.db, { id: upload.id, fence, size }))) {
+    if (
+      !upload ||
+      !(await declareLength(this.#options.db, { id: upload.id, ownerId: upload.owner_id, fence, size }))
+    ) {
       throw new LeaseLost()
     }
     upload.size = size

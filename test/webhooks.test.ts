@@ -11,7 +11,7 @@ import { finishUpload } from '../ledger/finishing.ts'
 import { type MediaId, newMediaId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import { deleteMedia, failMedia, publishMedia, rejectMedia } from '../ledger/media.ts'
 import { expireUploads } from '../ledger/reaping.ts'
-import { rejectUpload, terminateUpload } from '../ledger/uploads.ts'
+import { type HeldUpload, rejectUpload, terminateUpload } from '../ledger/uploads.ts'
 import { configureEndpoint, disableEndpoint, enableEndpoint } from '../ledger/webhook-endpoints.ts'
 import { replayDelivery } from '../ledger/webhook-history.ts'
 import type { Timing } from '../processing/webhooks/dispatcher.ts'
@@ -54,16 +54,17 @@ async function startWorker(changes: { url?: string; allowPrivate?: boolean } = {
   return worker
 }
 
-async function open(owner = 'alice'): Promise<{ id: UploadId; fence: string }> {
+async function open(owner = 'alice'): Promise<HeldUpload> {
   const id = created(await createUpload(db, newUpload(owner), UNLIMITED))
-  return { id, fence: await leaseOf(db, owner, id) }
+  return { id, ownerId: owner as OwnerId, fence: await leaseOf(db, owner, id) }
 }
 
 /** An upload of the owner's that is received: the first event that webhooks tell of. */
 async function receive(owner = 'alice'): Promise<{ id: UploadId; mediaId: MediaId }> {
-  const { id, fence } = await open(owner)
+  const held = await open(owner)
+  const { id } = held
   const mediaId = newMediaId()
-  await finishUpload(db, { id, fence, from: 0, to: SIZE }, mediaId, nothing)
+  await finishUpload(db, { ...held, from: 0, to: SIZE }, mediaId, nothing)
   return { id, mediaId }
 }
 

@@ -5,6 +5,7 @@ import type { Request, Response } from 'express'
 import type { RenditionRow } from '../../ledger/media.ts'
 import { type ByteRange, ObjectMissing, type Objects, StorageAway } from '../../storage/objects.ts'
 import { servedAs } from '../../storage/served-as.ts'
+import { endTurn } from '../admission/owner-turns.ts'
 import { Problem } from '../errors.ts'
 
 export type ServedObject = {
@@ -62,6 +63,7 @@ export async function sendObject(
 
   const range = requestedRange(request, object.size, etag)
   // Before anything is said of the content: what goes wrong here is answered with something else.
+  endTurn(response)
   const source = request.method === 'HEAD' ? undefined : await open(objects, object, range)
   response.set(headers)
   if (range) response.status(206).set('Content-Range', `bytes ${range.start}-${range.end}/${object.size}`)

@@ -3,6 +3,7 @@ import { inspectContent } from '../../hooks/pre-append.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { type AppendContext, appendContext } from '../../storage/append-context.ts'
 import { ContentRefused } from '../../storage/verdict.ts'
+import { endTurn } from '../admission/owner-turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
 import { continueNow } from '../expect-continue.ts'
@@ -76,6 +77,7 @@ export function receivedBody(
 ): AsyncIterable<Uint8Array> {
   const request = runningRequest()
   const { incoming, response, upload } = request
+  endTurn(response)
   continueNow(response)
   const bytes = requestBody(incoming, limits, countBytes)
   const whole = request.bodyChecks.length > 0 || request.onWhole ? checked(bytes, request, limits) : bytes

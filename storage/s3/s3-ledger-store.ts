@@ -2,6 +2,7 @@ import { S3Store } from '@tus/s3-store'
 import { ERRORS, MemoryKvStore, type Upload } from '@tus/utils'
 import type { Ledger } from '../../ledger/database.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
+import { ofOwner } from '../../ledger/owner-share.ts'
 import { countingTails, dropTails, giveUpTails, type TailRow } from '../../ledger/pieces.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { appendContext, requireLease } from '../append-context.ts'
@@ -113,6 +114,7 @@ export class S3LedgerStore extends S3Store {
       const append = new S3Append(
         {
           ...this.#options,
+          db: ofOwner(this.#options.db, upload.owner_id),
           pool: this.#pool,
           dropTails: (row, keys) => this.#dropTails(row, keys),
           giveUpTails: (row, held, keys) => this.#giveUpTails(row, held, keys),
@@ -151,7 +153,7 @@ export class S3LedgerStore extends S3Store {
     const tails: TailRow[] = []
     if (upload.offset === from) return tails
     let at = from
-    for (const tail of await countingTails(this.#options.db, upload.id, from)) {
+    for (const tail of await countingTails(ofOwner(this.#options.db, upload.owner_id), upload.id, from)) {
       // Of several from one offset the longest is first: it was joined from the others.
       if (tail.offset !== at) continue
       tails.push(tail)

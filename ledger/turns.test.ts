@@ -1,0 +1,58 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { NoTurn, Turns } from './turns.ts'
+
+describe('turns', () => {
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  const open = (changes: Partial<ConstructorParameters<typeof Turns>[0]> = {}) =>
+    new Turns({ atOnce: 2, maxWaiting: 2, patienceMs: 1000, ...changes })
+
+  it('are so many of each key at a time, in the order in which they were asked for', async () => {
+    const turns = open()
+    const leave = [await turns.enter('a'), await turns.enter('a')]
+    const entered: string[] = []
+    const third = turns.enter('a').then((done) => [entered.push('third'), done] as const)
+    const fourth = turns.enter('a').then((done) => [entered.push('fourth'), done] as const)
+    // Another key waits for nobody.
+    const other = await turns.enter('b')
+    expect(entered).toEqual([])
+    leave[0]?.()
+    // Given back twice it is given back once.
+    leave[0]?.()
+    await third
+    expect(entered).toEqual(['third'])
+    leave[1]?.()
+    await fourth
+    expect(entered).toEqual(['third', 'fourth'])
+    for (const done of [(await third)[1], (await fourth)[1], other]) done()
+    expect(turns.size).toBe(0)
+  })
+
+  it('are refused where too many wait, and where one has waited for too long', async () => {
+    vi.useFakeTimers()
+    const turns = open({ atOnce: 1, maxWaiting: 1 })
+    const leave = await turns.enter('a')
+    const late = turns.enter('a')
+    await expect(turns.enter('a')).rejects.toThrow(NoTurn)
+    const refused = expect(late).rejects.toThrow(NoTurn)
+    await vi.advanceTimersByTimeAsync(1000)
+    await refused
+    leave()
+    expect(turns.size).toBe(0)
+  })
+
+  it('are not waited for by who has left', async () => {
+    const turns = open({ atOnce: 1, maxWaiting: 1 })
+    const leave = await turns.enter('a')
+    const left = new AbortController()
+    const waiting = turns.enter('a', left.signal)
+    left.abort(new Error('left'))
+    await expect(waiting).rejects.toThrow('left')
+    const next = turns.enter('a')
+    leave()
+    ;(await next)()
+    expect(turns.size).toBe(0)
+  })
+})

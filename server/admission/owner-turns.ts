@@ -1,0 +1,65 @@
+import type { Request, RequestHandler, Response } from 'express'
+import { NoTurn, Turns } from '../../ledger/turns.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import { Problem } from '../errors.ts'
+
+/** Requests of one owner that a node works on at a time: more than a browser has on its way. */
+const AT_ONCE = 16
+/** Requests of one owner that wait for that, at most. */
+const MAX_WAITING = 1000
+const PATIENCE_MS = 10_000
+
+/**
+ * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
+ * node as if there were sixteen. A request has its turn while it works on an answer. It waits for no client in it: the
+ * turn ends before a body is read, or an answer sent, that may take its time (`endTurn`).
+ */
+export class OwnerTurns {
+  readonly #turns = new Turns({ atOnce: AT_ONCE, maxWaiting: MAX_WAITING, patienceMs: PATIENCE_MS })
+
+  /**
+   * `authenticate`, and then the turn of the owner it found. Where too many wait, fails with `rate-limited`, or with
+   * `locked` for an upload that is there: that is the only 4xx after which every tus client comes back to it.
+   */
+  after(authenticate: RequestHandler): RequestHandler {
+    const enter = (request: Request, response: Response) => this.#enter(request, response)
+    return async function authenticateInTurn(request, response, next) {
+      let refused: unknown
+      await authenticate(request, response, (error?: unknown) => {
+        refused = error
+      })
+      if (refused !== undefined) return next(refused)
+      await enter(request, response)
+      next()
+    }
+  }
+
+  async #enter(request: Request, response: Response): Promise<void> {
+    if (response.locals.endTurn) return
+    const left = new AbortController()
+    response.once('close', () => left.abort())
+    const { ownerId } = principalOf(response)
+    const end = await this.#turns.enter(ownerId, left.signal).catch((error: unknown) => {
+      throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
+    })
+    response.locals.endTurn = end
+    response.once('finish', end).once('close', end)
+    if (response.destroyed) end()
+  }
+}
+
+/** From here on the request waits for its client: the next of its owner may begin. May be called more than once. */
+export function endTurn(response: Response): void {
+  const { endTurn: end }: { endTurn?: () => void } = response.locals
+  end?.()
+}
+
+function tooMany({ baseUrl, path }: Request, waitedMs: number): Problem {
+  const isOfUpload = baseUrl === '/files' && path !== '/'
+  return new Problem(
+    isOfUpload ? 'locked' : 'rate-limited',
+    'Too many requests of yours are waiting here already.',
+    // So long has the next one waited: those that wait now are through after about that time.
+    { headers: { 'Retry-After': String(Math.max(1, Math.ceil(waitedMs / 1000))) } },
+  )
+}
