@@ -1,4 +1,5 @@
 import type { Response } from 'express'
+import { NoTurn } from '../ledger/turns.ts'
 import { Problem } from './errors.ts'
 import type { Log } from './log.ts'
 import { statusFor } from './tus/head-answers.ts'
@@ -57,6 +58,7 @@ function isClientError(error: unknown): error is { status: number } {
 /** Postgres unreachable, shutting down or out of connections: codes of the network and of SQL classes 08, 53, 57P. */
 function isOutage(error: unknown): boolean {
   if (!(error instanceof Error)) return false
+  if (error instanceof NoTurn) return true
   const code = 'code' in error ? String(error.code) : ''
   return (
     /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|08\w{3}|53\w{3}|57P\d\d)$/.test(code) ||

@@ -102,7 +102,7 @@ describe('one owner', () => {
       'one media item': () => as('/api/v1/media/AAAAAAAAAAAAAAAAAAAAAA'),
       deletion: () => as('/api/v1/media/AAAAAAAAAAAAAAAAAAAAAA', { method: 'DELETE' }),
       processing: () => as('/api/v1/media/AAAAAAAAAAAAAAAAAAAAAA/process', { method: 'POST' }),
-      HEAD: () => as(`/files/${id}`, { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' } }),
+      offset: () => as(`/files/${id}`, { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' } }),
       tickets: () => as('/api/v1/events/tickets', { method: 'POST' }),
     }
     for (const [name, ask] of Object.entries(floods)) {
