@@ -32,6 +32,7 @@ import { countRequests } from './metrics/http-requests.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { renderProblem } from './problem-renderer.ts'
 import type { Readiness } from './readiness.ts'
+import { checkTarget } from './routing.ts'
 import { drainAfterwards } from './tus/drain.ts'
 
 export type AppOptions = {
@@ -90,6 +91,8 @@ export function createApp(options: AppOptions): Express {
   const requireToken = new OwnerTurns().after(authenticate(options.verify))
   const app = express()
   app.disable('x-powered-by')
+  app.enable('case sensitive routing')
+  app.enable('strict routing')
   app.set('trust proxy', config.TRUST_PROXY)
   app.set('etag', false)
 
@@ -100,6 +103,7 @@ export function createApp(options: AppOptions): Express {
   if (metrics) app.use(countRequests(metrics.register, description.paths))
   app.use(requestLog(log))
   app.use(securityHeaders(options.contentOrigin))
+  app.use(checkTarget)
   app.use(healthApi(options.readiness))
   if (metrics) app.use(metricsApi(metrics))
   app.get('/openapi.json', (_request, response) => void response.json(description))
@@ -155,13 +159,16 @@ export function createApp(options: AppOptions): Express {
   app.use('/api/v1', infoApi({ db, policy: options.preCreate.policy, config }))
 
   if (options.pageDirectory !== undefined)
-    app.use(express.static(options.pageDirectory, { index: 'index.html' }))
+    app.use(express.static(options.pageDirectory, { index: 'index.html', redirect: false }))
   app.use(() => {
     throw notFound()
   })
   app.use(errorHandler(log))
   return app
 }
+
+/** What balancers ask for. Their answers of 503 are no failures of requests. */
+const PROBES = new Set(['/healthz', '/readyz'])
 
 function requestLog(log: Log): RequestHandler {
   return pinoHttp({
@@ -172,8 +179,11 @@ function requestLog(log: Log): RequestHandler {
       response.setHeader('X-Request-Id', id)
       return id
     },
-    customLogLevel: (_request, response, error) =>
-      response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug',
+    customLogLevel: (request, response, error) => {
+      // Whoever asks does so every few seconds: what changes is logged where it is found out.
+      if (PROBES.has(String(request.url).split('?', 1)[0] ?? '')) return 'debug'
+      return response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug'
+    },
     serializers: {
       // Without headers and query: both carry secrets.
       req: (request) => ({

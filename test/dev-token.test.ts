@@ -1,7 +1,7 @@
-import { connect } from 'node:net'
 import jwt from 'jsonwebtoken'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { exchange } from './support/raw-connection.ts'
 import { problemOf, rawRequest } from './support/raw-http.ts'
 
 const alice = '{"sub":"alice"}'
@@ -245,13 +245,9 @@ describe('POST /dev/token', () => {
 
 /** What the server says to a POST with this target and these lines for a host. */
 async function rawPost(landfall: Landfall, target: string, host: string): Promise<string> {
-  const { hostname, port } = new URL(landfall.url)
-  const socket = connect(Number(port), hostname)
-  socket.write(
+  return await exchange(
+    landfall,
     `POST ${target} HTTP/1.1\r\n${host}\r\nX-Dev-Code: ${landfall.devCode}\r\nConnection: close\r\n` +
       `Content-Type: application/json\r\nContent-Length: ${alice.length}\r\n\r\n${alice}`,
   )
-  let answer = ''
-  for await (const chunk of socket.setEncoding('utf8')) answer += chunk
-  return answer
 }

@@ -102,6 +102,10 @@ describe('what belongs in one place', () => {
     expect(written.filter((path) => !/^(ledger|migrations)\//.test(path))).toEqual([])
   })
 
+  it('every router is a strict one, made in one place', () => {
+    expect(holding(/(?<!type )\bRouter\(/)).toEqual(['server/routing.ts'])
+  })
+
   it('only the ledger talks to the database, but for what sets it up and finds it', () => {
     expect(holding(/from 'pg'/).filter((path) => !path.startsWith('ledger/'))).toEqual([
       'server/embedded/command-database.ts',

@@ -1,4 +1,4 @@
-import { type Request, type RequestHandler, type Response, Router, raw } from 'express'
+import { type Request, type RequestHandler, type Response, type Router, raw } from 'express'
 import { Webhook } from 'standardwebhooks'
 import { z } from 'zod'
 import { recordAnalysis } from '../../ledger/analyses.ts'
@@ -9,6 +9,7 @@ import { parseMediaId } from '../../ledger/ids.ts'
 import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { notFound, Problem } from '../errors.ts'
+import { strictRouter } from '../routing.ts'
 import { readInput } from './query.ts'
 
 export type AnalysisApiOptions = {
@@ -32,7 +33,7 @@ const SignedReport = AnalysisReport.extend({ mediaId: z.string() })
 export function analysisApi(options: AnalysisApiOptions): Router {
   const { db, bus, enqueueProcessing, authenticate } = options
   const signers = options.secrets.map((secret) => new Webhook(secret))
-  const router = Router()
+  const router = strictRouter()
 
   const service: RequestHandler<{ id: string }> = async (request, response, next) => {
     if (isSigned(request)) return next()

@@ -1,10 +1,11 @@
-import express, { Router } from 'express'
+import express, { type Router } from 'express'
 import { isDevCode } from '../auth/dev-code.ts'
 import { signToken } from '../auth/dev-token.ts'
 import { isDirectRequest } from '../auth/direct-request.ts'
 import { scopesIn } from '../auth/verifier.ts'
 import type { Config } from '../config.ts'
 import { notFound, Problem } from '../errors.ts'
+import { strictRouter } from '../routing.ts'
 import { readInput } from './query.ts'
 import { TokenRequest } from './schemas.ts'
 
@@ -13,7 +14,7 @@ import { TokenRequest } from './schemas.ts'
  * `AUTH_DEV_TOKENS=true`; to everybody else, and through any proxy, it is not there.
  */
 export function devApi(config: Config, code: string): Router {
-  const router = Router()
+  const router = strictRouter()
   // For every method: an answer to OPTIONS would tell that there is something.
   router.use((request, _response, next) => {
     if (!isDirectRequest(request) || !isDevCode(request.get('X-Dev-Code'), code)) throw notFound()

@@ -1,4 +1,4 @@
-import { type Request, type RequestHandler, type Response, Router } from 'express'
+import type { Request, RequestHandler, Response, Router } from 'express'
 import type { z } from 'zod'
 import type { Ledger } from '../../ledger/database.ts'
 import { parseUploadId } from '../../ledger/ids.ts'
@@ -10,6 +10,7 @@ import { notFound, Problem } from '../errors.ts'
 import type { Connect, EventStreams } from '../events/event-streams.ts'
 import { SseTransport } from '../events/sse-transport.ts'
 import { WebSocketTransport } from '../events/websocket-transport.ts'
+import { strictRouter } from '../routing.ts'
 import { acceptWebSocket } from '../upgrades.ts'
 import type { StreamTicket } from './schemas.ts'
 
@@ -23,7 +24,7 @@ export type EventsApiOptions = {
 
 /** The event streams of `/api/v1`, each as server-sent events and as a WebSocket, and the tickets that start them. */
 export function eventsApi({ db, streams, config, authenticate }: EventsApiOptions): Router {
-  const router = Router()
+  const router = strictRouter()
   const tickets = new StreamTickets(db)
   const authenticated = authenticateStream(authenticate, tickets)
 

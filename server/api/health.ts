@@ -1,11 +1,12 @@
-import { Router } from 'express'
+import type { Router } from 'express'
 import type { z } from 'zod'
 import type { Readiness } from '../readiness.ts'
+import { strictRouter } from '../routing.ts'
 import type { Readiness as ReadinessSchema } from './schemas.ts'
 
 /** `/healthz`: the process answers. `/readyz`: 503 unless everything an upload needs answers too. */
 export function healthApi(readiness: Readiness): Router {
-  const router = Router()
+  const router = strictRouter()
   router.get('/healthz', (_request, response) => {
     response.json({ status: 'ok' })
   })

@@ -1,17 +1,18 @@
-import { Router } from 'express'
+import type { Router } from 'express'
 import type { z } from 'zod'
 import type { UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { readQuota } from '../../ledger/quotas.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Config } from '../config.ts'
+import { strictRouter } from '../routing.ts'
 import type { Formats, Quota } from './schemas.ts'
 
 export type InfoApiOptions = { db: Ledger; policy: UploadPolicy; config: Config }
 
 /** What is accepted here, and how much of it the asker has left. */
 export function infoApi({ db, policy, config }: InfoApiOptions): Router {
-  const router = Router()
+  const router = strictRouter()
 
   router.get('/formats', (_request, response) => {
     response.json({

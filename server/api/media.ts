@@ -1,4 +1,4 @@
-import { type Request, type RequestHandler, type Response, Router } from 'express'
+import type { Request, RequestHandler, Response, Router } from 'express'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { type MediaId, parseMediaId, type UploadId } from '../../ledger/ids.ts'
@@ -16,6 +16,7 @@ import type { Objects } from '../../storage/objects.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { notFound, Problem } from '../errors.ts'
+import { strictRouter } from '../routing.ts'
 import { redirectToObject, type ServedObject, sendObject } from './content.ts'
 import { readCursor, readInput, writeCursor } from './query.ts'
 import { addRenditionRoutes } from './renditions.ts'
@@ -37,7 +38,7 @@ export type MediaApiOptions = MediaViewOptions & {
 /** `/api/v1/media`: what became of one's uploads. */
 export function mediaApi(options: MediaApiOptions): Router {
   const { db, bus, objects, downloads, links, enqueueRemoval, enqueueProcessing, authenticate } = options
-  const router = Router()
+  const router = strictRouter()
 
   const idOf = (request: Request<{ id: string }>): MediaId => {
     const id = parseMediaId(request.params.id)

@@ -1,10 +1,11 @@
-import { Router } from 'express'
+import type { Router } from 'express'
 import type { Ledger } from '../../ledger/database.ts'
 import { type OwnerId, parseUploadId } from '../../ledger/ids.ts'
 import { findUpload, listOpenUploads, type UploadRow } from '../../ledger/uploads.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { notFound } from '../errors.ts'
 import type { ProgressBoard } from '../events/progress-board.ts'
+import { strictRouter } from '../routing.ts'
 import { readInput } from './query.ts'
 import { UploadListQuery } from './schemas.ts'
 import { uploadView } from './views.ts'
@@ -15,7 +16,7 @@ const MAX_LISTED = 100
 
 /** `/api/v1/uploads`: status of one's own uploads. */
 export function uploadsApi({ db, board }: UploadsApiOptions): Router {
-  const router = Router()
+  const router = strictRouter()
 
   async function find(ownerId: OwnerId, idText: string): Promise<UploadRow> {
     const id = parseUploadId(idText)

@@ -1,4 +1,4 @@
-import { type Request, Router } from 'express'
+import type { Request, Router } from 'express'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import {
@@ -11,6 +11,7 @@ import {
 import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
 import { notFound, Problem } from '../errors.ts'
+import { strictRouter } from '../routing.ts'
 import { readInput, readPosition, writePosition } from './query.ts'
 import { WebhookDeliveryListQuery } from './schemas.ts'
 import { deliveryView, deliveryWithAttemptsView } from './webhook-views.ts'
@@ -21,7 +22,7 @@ const DELIVERY_ID = /^msg_[0-9a-f]{32}$/
 
 /** `/api/v1/webhooks`: what was told of one's uploads, or of everybody's with the scope `admin`. */
 export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
-  const router = Router()
+  const router = strictRouter()
 
   router.get('/deliveries', async (request, response) => {
     const query = readInput(WebhookDeliveryListQuery, request.query)

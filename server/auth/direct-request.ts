@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { isOriginForm } from '../routing.ts'
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
 
@@ -21,9 +22,9 @@ const ADDED_BY_PROXIES = [
  * Whether a request came to this server by itself, under a loopback name, as far as a request can tell: a header that a
  * client writes proves nothing, so this only keeps out what says that it came another way.
  */
-export function isDirectRequest(request: IncomingMessage & { originalUrl?: string }): boolean {
+export function isDirectRequest(request: IncomingMessage & { originalUrl: string }): boolean {
   // The absolute form (RFC 9112 § 3.2.2) is for proxies, and names a host beside the header.
-  if (!(request.originalUrl ?? request.url ?? '').startsWith('/')) return false
+  if (!isOriginForm(request)) return false
   const hosts = request.headersDistinct.host ?? []
   if (hosts.length !== 1 || !LOOPBACK.test(hosts[0] ?? '')) return false
   return !Object.keys(request.headers).some((name) => {

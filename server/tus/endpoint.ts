@@ -1,4 +1,4 @@
-import { type NextFunction, type Request, type Response, Router } from 'express'
+import type { NextFunction, Request, Response, Router } from 'express'
 import { postTerminate } from '../../hooks/post-terminate.ts'
 import { checkSize, nameUpload } from '../../hooks/pre-create.ts'
 import { type MediaId, parseUploadId, type UploadId } from '../../ledger/ids.ts'
@@ -9,6 +9,7 @@ import { speaksDraft } from '../draft/fields.ts'
 import { limitsOf } from '../draft/limits.ts'
 import { notFound, Problem } from '../errors.ts'
 import { problemOf } from '../problem-renderer.ts'
+import { strictRouter } from '../routing.ts'
 import { TUS_ALGORITHMS } from './checksum.ts'
 import { parseConcat } from './concat-header.ts'
 import { dropSome } from './drain.ts'
@@ -47,7 +48,7 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
   const { db, policy } = options.preCreate
   const tus = tusRequests(options)
   const draft = draftRequests(options)
-  const router = Router()
+  const router = strictRouter()
 
   router.options(['/', '/:id'], (_request, response) => {
     response
