@@ -7,7 +7,7 @@ import type { UploadRow } from '../ledger/uploads.ts'
  * tell the client which media its upload has become.
  */
 export function postFinish(bus: Bus, upload: UploadRow): Record<string, string> {
-  void bus.publish({ t: 'event', id: upload.id })
+  void bus.publish({ t: 'event', id: upload.id, queue: 'processing' })
   if (upload.media_id === null) return {}
   return {
     'Upload-Media-Id': upload.media_id,

@@ -3,5 +3,5 @@ import type { UploadId } from '../ledger/ids.ts'
 
 /** After the commit that ended an upload: wakes whoever listens, the worker that removes its bytes among them. */
 export function postTerminate(bus: Bus, uploadId: UploadId): void {
-  void bus.publish({ t: 'event', id: uploadId })
+  void bus.publish({ t: 'event', id: uploadId, queue: 'removal' })
 }

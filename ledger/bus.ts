@@ -13,8 +13,11 @@ const Message = z.discriminatedUnion('t', [
   /** Somebody wants the lease on this upload: its holder should finish what it has and let go. */
   z.object({ t: z.literal('lease-wanted'), id: z.string() }),
   z.object({ t: z.literal('lease-released'), id: z.string() }),
-  /** Rows were added to `events` for this upload. */
-  z.object({ t: z.literal('event'), id: z.string() }),
+  /**
+   * Rows were added to `events` for this upload. `queue` says which kind of jobs there is one more of; null where
+   * there is none. A release before this field leaves it out: then it may be any.
+   */
+  z.object({ t: z.literal('event'), id: z.string(), queue: z.string().nullish() }),
   z.object({ t: z.literal('step'), id: z.string(), step: z.string() }),
   z.object({ t: z.literal('progress'), ticks: z.array(Tick) }),
 ])

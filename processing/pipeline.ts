@@ -175,7 +175,7 @@ class Run {
     this.#verdict.abort()
     await rejectMedia(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
-    tools.announce(media.upload_id)
+    tools.announce(media.upload_id, 'removal')
   }
 
   /** Ends a media that no attempt would help. Throws every other error. */
@@ -185,7 +185,7 @@ class Run {
     this.#verdict.abort()
     await failMedia(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
-    tools.announce(media.upload_id)
+    tools.announce(media.upload_id, 'removal')
   }
 }
 

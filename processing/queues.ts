@@ -21,6 +21,11 @@ export const QUEUES = {
   reaping: 'reap',
 } as const
 
+export type QueueKey = keyof typeof QUEUES
+
+export const isQueueKey = (name: string | undefined): name is QueueKey =>
+  name !== undefined && Object.hasOwn(QUEUES, name)
+
 /** Kinds of jobs that do steps of a media. */
 export type JobKind = 'processing' | 'analysis' | 'transcoding'
 
@@ -50,14 +55,21 @@ export async function openQueues(options: QueueOptions): Promise<PgBoss> {
     db: fromKysely(options.db),
     schema: 'pgboss',
     supervise: options.supervise,
-    schedule: options.supervise,
     migrate: options.migrate ?? true,
-    ...(options.supervise ? { superviseIntervalSeconds: 5, monitorIntervalSeconds: 5 } : {}),
+    // The reaper's jobs are asked for by the workers' own clocks, at a statement a minute.
+    schedule: false,
+    ...(options.supervise ? SUPERVISION : {}),
   })
   boss.on('error', options.onError)
   await boss.start()
   return boss
 }
+
+/**
+ * One worker of all looks so often for jobs whose worker is gone, and counts; the others find that it was done. Flows
+ * (jobs that wait for jobs) we have none of, but pg-boss looks for them.
+ */
+const SUPERVISION = { superviseIntervalSeconds: 10, monitorIntervalSeconds: 10, flowIntervalSeconds: 3600 }
 
 const NO_JOB = '00000000-0000-0000-0000-000000000000'
 

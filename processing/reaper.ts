@@ -16,6 +16,7 @@ import {
   enqueueSweep,
   isBeingProcessed,
   processingEnqueuer,
+  type QueueKey,
   removalEnqueuer,
 } from './queues.ts'
 
@@ -24,8 +25,8 @@ export type ReaperOptions = {
   boss: PgBoss
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
-  /** Tells listeners that the ledger has news of an upload. */
-  announce: (uploadId: UploadId) => void
+  /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
+  announce: (uploadId: UploadId, queue: QueueKey) => void
 }
 
 export type Reaped = {
@@ -75,7 +76,7 @@ async function expire({ db, boss, announce }: ReaperOptions): Promise<number> {
   const enqueueRemoval = removalEnqueuer(boss)
   for (let expired = 0; ; ) {
     const batch: UploadId[] = await expireUploads(db, BATCH, enqueueRemoval)
-    for (const id of batch) announce(id)
+    for (const id of batch) announce(id, 'removal')
     expired += batch.length
     if (batch.length < BATCH) return expired
   }
@@ -104,7 +105,7 @@ async function endOverdue({ db, boss, announce }: ReaperOptions): Promise<number
   const resume = processingEnqueuer(boss)
   for (let overdue = 0; ; ) {
     const batch = await endOverdueAnalyses(db, BATCH, resume)
-    for (const id of batch) announce(id)
+    for (const id of batch) announce(id, 'processing')
     overdue += batch.length
     if (batch.length < BATCH) return overdue
   }

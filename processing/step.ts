@@ -11,7 +11,7 @@ import type { UploadBytes } from '../storage/storage.ts'
 import type { AnalysisOptions } from './analysis/engine.ts'
 import type { Ffmpeg } from './ffmpeg.ts'
 import type { Lane } from './lanes.ts'
-import type { JobKind } from './queues.ts'
+import type { JobKind, QueueKey } from './queues.ts'
 import type { Scanner } from './scanner.ts'
 
 export type ThumbnailOptions = {
@@ -49,8 +49,8 @@ export type Tools = {
   analysis: AnalysisOptions | undefined
   /** The directory of scratch folders; nothing is written elsewhere. */
   scratch: string
-  /** Tells listeners that the ledger has news of an upload. */
-  announce: (uploadId: string) => void
+  /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
+  announce: (uploadId: string, queue?: QueueKey) => void
   enqueueProcessing: Enqueue<readonly DueMedia[]>
 }
 

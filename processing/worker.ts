@@ -1,16 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Job, PgBoss } from 'pg-boss'
+import type { PgBoss } from 'pg-boss'
 import type { Bus } from '../ledger/bus.ts'
-import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { failMedia, type MediaRow } from '../ledger/media.ts'
-import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
 import { lastAttempt } from '../ledger/steps.ts'
-import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { processMedia } from './pipeline.ts'
+import { Poller, type PollerOptions, type PutBack, type TakenJob } from './poller.ts'
 import {
   enqueueSteps,
-  isBeingProcessed,
+  isQueueKey,
   type JobKind,
   type ProcessingJob,
   processingEnqueuer,
@@ -19,6 +16,7 @@ import {
   removalEnqueuer,
 } from './queues.ts'
 import { reap } from './reaper.ts'
+import { remover } from './removal.ts'
 import type { Tools } from './step.ts'
 import { Waiting } from './verdict.ts'
 
@@ -41,8 +39,6 @@ export type WorkerOptions = {
 
 export type Worker = { close(): Promise<void> }
 
-/** How often the queue is asked without being told of a job: the floor under lost notifications. */
-const POLL_SECONDS = 2
 /**
  * A file that waits for something that is away is looked at again after this long, doubling up to the second. By as
  * much as the fraction it may be longer, so that what waited together does not come back together.
@@ -52,21 +48,21 @@ const MAX_WAIT_MS = 30_000
 const WAIT_JITTER = 0.25
 /** What is away may ask for longer waits, up to this. */
 const MAX_ASKED_WAIT_MS = 5 * 60_000
-/** When a public copy is removed again that may have been made meanwhile. */
-const AGAIN_SECONDS = 5
-/** When the bytes of a partial upload are looked at again that a concatenation needs; the end of that removes them. */
-const NEEDED_SECONDS = 15 * 60
+/** Uploads whose bytes are removed at a time. */
+const REMOVALS_AT_ONCE = 4
 const STOP_MS = 10_000
-/** Every minute; one worker of all gets the job. */
-const REAP_CRON = '* * * * *'
+const REAP_MS = 60_000
 
-/** Works off the queues until it is closed. Notifications of the ledger wake it; nothing depends on them. */
+/**
+ * Works off the queues until it is closed. Messages that name a queue wake who takes its jobs; nothing depends on
+ * them: every queue is looked at now and then by itself.
+ */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { boss, bus, log } = options
+  const { boss, bus, concurrency, log } = options
   const stopping = new AbortController()
   const tools: Tools = {
     ...options.tools,
-    announce: (id) => void bus.publish({ t: 'event', id }),
+    announce: (id, queue) => void bus.publish({ t: 'event', id, queue: queue ?? null }),
     enqueueProcessing: processingEnqueuer(boss),
   }
   const pipeline = {
@@ -76,21 +72,21 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     enqueueRemoval: removalEnqueuer(boss),
     async handOver(kind: JobKind, { id, size, upload_id, created_at }: MediaRow) {
       await enqueueSteps(boss, kind, { mediaId: id, size, since: created_at.getTime() })
-      // Nobody waits at the queue all the time.
-      tools.announce(upload_id)
+      tools.announce(upload_id, kind)
     },
   }
 
-  async function process(kind: JobKind, { data, signal }: Job<ProcessingJob>): Promise<void> {
+  async function process(
+    kind: JobKind,
+    { data, signal }: TakenJob<ProcessingJob>,
+  ): Promise<PutBack<ProcessingJob> | undefined> {
     const { mediaId: id, waits = 0 } = data
     try {
       await processMedia(pipeline, { id, kind, signal: AbortSignal.any([signal, stopping.signal]) })
+      return undefined
     } catch (error) {
-      if (stopping.signal.aborted) {
-        // Handed back, not failed: the next worker goes on at once.
-        await enqueueSteps(boss, kind, data)
-        return
-      }
+      // Handed back, not failed: the next worker goes on at once.
+      if (stopping.signal.aborted) return { data, afterMs: 0 }
       if (!(error instanceof Waiting)) {
         log.error({ err: error, mediaId: id }, 'processing failed and will be tried again')
         throw error
@@ -99,11 +95,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       const askedMs = Math.min(error.afterMs ?? 0, MAX_ASKED_WAIT_MS)
       const waitMs = Math.max(backoffMs, askedMs) * (1 + WAIT_JITTER * Math.random())
       log.warn({ mediaId: id, waitMs: Math.round(waitMs), err: error.cause }, error.message)
-      await enqueueSteps(boss, kind, { ...data, waits: Math.min(waits + 1, 16) }, { startAfterMs: waitMs })
+      return { data: { ...data, waits: Math.min(waits + 1, 16) }, afterMs: waitMs }
     }
   }
 
-  async function giveUp({ data: { mediaId, kind = 'processing' } }: Job<ProcessingJob>): Promise<void> {
+  async function giveUp({
+    data: { mediaId, kind = 'processing' },
+  }: TakenJob<ProcessingJob>): Promise<undefined> {
     const last = await lastAttempt(tools.db, mediaId)
     if (kind !== 'processing') {
       // Its file is ready without it, or waits for the engine's time to be over.
@@ -117,86 +115,101 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const uploadId = await failMedia(tools.db, mediaId, reason, pipeline.enqueueRemoval)
     // One that is still "running" ended its worker every time.
     log.error({ mediaId, last }, 'processing was given up')
-    if (uploadId) tools.announce(uploadId)
+    if (uploadId) tools.announce(uploadId, 'removal')
   }
 
-  async function remove({ data }: Job<RemovalJob>): Promise<void> {
-    const { db, objects, bytes } = tools
-    const removal = await findRemoval(db, data.uploadId)
-    if (!removal) return
-    const { isWhole, media, publishedKey } = removal
-    if (isWhole && (await isNeededByFinal(db, data.uploadId))) {
-      await boss.send(QUEUES.removal, data, { startAfter: NEEDED_SECONDS })
-      return
-    }
-    const keys = new Set(removal.renditionKeys)
-    // What was stored and never recorded goes as well.
-    if (isWhole && media) for (const name of RENDITION_NAMES) keys.add(renditionKey(media, name))
-    for (const key of keys) await objects.remove(key)
-    if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
-    if (isWhole) await bytes.discard(data.uploadId)
-    if (media && (isWhole || publishedKey !== undefined) && (await isBeingProcessed(boss, media.id))) {
-      // A worker may be storing a rendition or the public copy at this moment, and not live to take it back.
-      await boss.send(QUEUES.removal, data, { startAfter: AGAIN_SECONDS })
-      return
-    }
-    await forgetRenditions(db, data.uploadId)
-  }
-
-  async function sweep({ data }: Job<RemovalJob>): Promise<void> {
+  async function sweep({ data }: TakenJob<RemovalJob>): Promise<undefined> {
     await tools.bytes.sweep(data.uploadId)
   }
 
-  async function reapAll(): Promise<void> {
+  async function reapAll(): Promise<undefined> {
     const { announce, db } = tools
     const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce }).catch((error) => {
       log.error({ err: error }, 'the reaper could not do all of its work')
       throw error
     })
     if (Object.values(reaped).some((count) => count > 0)) log.info(reaped, 'reaped')
+    // Its sweeps, and what is left of kinds that are switched off.
+    for (const poller of pollers) poller.wake()
   }
 
-  const workers: string[] = []
-  async function work<Data extends object>(
-    queue: string,
-    handle: (job: Job<Data>) => Promise<void>,
-  ): Promise<void> {
-    const id: string = await boss.work<Data>(
-      queue,
-      { pollingIntervalSeconds: POLL_SECONDS },
-      async ([job]) => {
-        try {
-          if (job) await handle(job)
-        } finally {
-          // There may be more: look at once instead of at the next poll.
-          boss.notifyWorker(id)
-        }
-      },
-    )
-    workers.push(id)
+  /** Asks for the reaper, which one worker of all becomes. */
+  async function askForReaper(): Promise<void> {
+    try {
+      if (await boss.send(QUEUES.reaping, {}, { singletonSeconds: REAP_MS / 1000 })) reaping.wake()
+    } catch (error) {
+      log.error({ err: error }, 'the reaper could not be asked for')
+    }
   }
 
-  for (const kind of ['processing', 'analysis', 'transcoding'] as const) {
-    for (let i = 0; i < options.concurrency[kind]; i++)
-      await work<ProcessingJob>(QUEUES[kind], (job) => process(kind, job))
-  }
-  await work<ProcessingJob>(QUEUES.dead, giveUp)
-  await work<RemovalJob>(QUEUES.removal, remove)
-  await work<RemovalJob>(QUEUES.sweeping, sweep)
-  await work(QUEUES.reaping, reapAll)
-  await boss.schedule(QUEUES.reaping, REAP_CRON)
+  const poll = <Data extends object>(
+    options: Omit<PollerOptions<Data>, 'db' | 'boss' | 'onError'>,
+  ): Poller<Data> =>
+    new Poller({
+      ...options,
+      db: tools.db,
+      boss,
+      onError: (error) =>
+        log.error({ err: error, queue: options.queues[0]?.name }, 'a queue could not be asked or told'),
+    })
+  const reaping = poll({ queues: [{ name: QUEUES.reaping }], slots: 1, pollMs: 30_000, handle: reapAll })
+  const dead = poll({ queues: [{ name: QUEUES.dead }], slots: 1, pollMs: 15_000, handle: giveUp })
+  const onFailed = () => dead.wake()
+  const pollers: readonly Pick<Poller<object>, 'wake' | 'close'>[] = [
+    poll<ProcessingJob>({
+      queues: [{ name: QUEUES.processing }],
+      slots: concurrency.processing,
+      pollMs: 5_000,
+      handle: (job) => process('processing', job),
+      onFailed,
+    }),
+    // A kind that is switched off may have jobs left, which end at once. They are looked for at the start and when the
+    // reaper has run.
+    poll<ProcessingJob>({
+      queues: [{ name: QUEUES.analysis }],
+      slots: concurrency.analysis,
+      pollMs: tools.analysis && 5_000,
+      handle: (job) => process('analysis', job),
+      onFailed,
+    }),
+    poll<ProcessingJob>({
+      queues: [{ name: QUEUES.transcoding }],
+      slots: concurrency.transcoding,
+      pollMs: tools.hls && 10_000,
+      handle: (job) => process('transcoding', job),
+      onFailed,
+    }),
+    dead,
+    poll({
+      queues: [{ name: QUEUES.removal }],
+      slots: REMOVALS_AT_ONCE,
+      pollMs: 5_000,
+      handle: remover(boss, tools),
+    }),
+    poll({ queues: [{ name: QUEUES.sweeping }], slots: REMOVALS_AT_ONCE, pollMs: 60_000, handle: sweep }),
+    reaping,
+  ]
 
-  const unsubscribe = bus.onMessage((message) => {
-    if (message.t === 'event') for (const id of workers) boss.notifyWorker(id)
-  })
+  const unsubscribes = [
+    bus.onMessage((message) => {
+      if (message.t !== 'event' || message.queue === null) return
+      const queue = isQueueKey(message.queue) ? QUEUES[message.queue] : undefined
+      for (const poller of pollers) poller.wake(queue)
+    }),
+    bus.onReconnected(() => {
+      for (const poller of pollers) poller.wake()
+    }),
+  ]
+  const reaper = setInterval(askForReaper, REAP_MS)
+  void askForReaper()
 
   return {
     async close() {
-      unsubscribe()
+      clearInterval(reaper)
+      for (const unsubscribe of unsubscribes) unsubscribe()
       stopping.abort()
-      // The handlers hand back what they are at, which takes no time; pg-boss would look only every half second.
-      const idle = Promise.all(Object.values(QUEUES).map((queue) => boss.offWork(queue)))
-      await Promise.race([idle, sleep(STOP_MS, undefined, { ref: false })])
+      // The handlers hand back what they are at, which takes no time.
+      await Promise.all(pollers.map((poller) => poller.close(STOP_MS)))
       await boss.stop({ close: false, graceful: false })
     },
   }

@@ -115,7 +115,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       leases,
       enqueueProcessing: processingEnqueuer(boss),
       enqueueRemoval: removalEnqueuer(boss),
-      announce: (id) => void bus.publish({ t: 'event', id }),
+      announce: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
     }),
   })
   releasers.add('store', closeStore)

@@ -26,8 +26,8 @@ export type CommitsOptions = {
   leases: LeaseKeeper
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   enqueueRemoval: Enqueue<UploadId>
-  /** Tells listeners that the ledger has news of an upload that its request does not tell of. */
-  announce: (uploadId: UploadId) => void
+  /** Tells listeners that the ledger has news of an upload that its request does not tell of, and of a job of this kind. */
+  announce: (uploadId: UploadId, job: 'processing' | 'removal') => void
 }
 
 const BYTES_LOST = {
@@ -68,7 +68,7 @@ export class Commits {
       const result = await finishPartial(db, append, enqueueProcessing)
       this.#settle(lease, result)
       upload.is_finished = true
-      for (const id of result.completed) announce(id)
+      for (const id of result.completed) announce(id, 'processing')
     } else {
       const mediaId = newMediaId()
       this.#settle(lease, await finishUpload(db, append, mediaId, enqueueProcessing))
@@ -107,7 +107,7 @@ export class Commits {
     const { announce, db, enqueueRemoval } = this.#options
     const ended = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence }
     this.#settle(lease, await rejectUpload(db, ended, reason, enqueueRemoval))
-    announce(upload.id)
+    announce(upload.id, 'removal')
   }
 
   #settle(lease: Lease, result: AppendResult): void {

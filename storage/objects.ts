@@ -34,6 +34,8 @@ export interface Objects {
   copy(from: string, to: string, servedAs: ServedAs, etag?: string | null): Promise<void>
   /** Removes an object; one that is not there is no error. */
   remove(key: string): Promise<void>
+  /** Removes several side by side or by one call. Fails when one of them could not be removed; then others may be. */
+  removeMany(keys: readonly string[]): Promise<void>
   /** Removes what a copy to this key has made, be it whole or only begun. */
   removeCopy(key: string): Promise<void>
   /** What ffmpeg and other tools open to read the object: a path, or an address that works for some minutes. */

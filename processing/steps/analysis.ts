@@ -20,7 +20,7 @@ export const analysis: Step = {
     const report = await ask(options, media, begun, signal)
     const { requestedAt } = begun
     const { kind } = await recordAnalysis(db, media.id, report, { resume: enqueueProcessing, requestedAt })
-    announce(media.upload_id)
+    announce(media.upload_id, 'processing')
     return {
       detail: { id: report.analysisId, status: report.status, ...(kind === 'recorded' ? {} : { kind }) },
     }

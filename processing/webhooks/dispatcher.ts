@@ -9,6 +9,7 @@ import {
   takeDueDeliveries,
   untilNextDelivery,
 } from '../../ledger/webhooks.ts'
+import { Alarm } from '../alarm.ts'
 import type { WorkerOptions } from '../worker.ts'
 import { attemptDelivery, type DeliveryOptions } from './delivery.ts'
 import { SCHEDULE_MS } from './schedule.ts'
@@ -151,22 +152,5 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
       sending.abort()
       await ended
     },
-  }
-}
-
-/** Wakes one sleeper; a ring while nobody sleeps is heard by the next to come. */
-class Alarm {
-  #rung = Promise.withResolvers<void>()
-
-  ring(): void {
-    this.#rung.resolve()
-  }
-
-  /** Resolves when it rings, after `ms` at the latest. */
-  async within(ms: number): Promise<void> {
-    const timer = setTimeout(() => this.ring(), ms)
-    await this.#rung.promise
-    clearTimeout(timer)
-    this.#rung = Promise.withResolvers<void>()
   }
 }

@@ -60,7 +60,8 @@ export function analysisApi(options: AnalysisApiOptions): Router {
           'analysis-conflict',
           'This is about another analysis, or about one that has ended with another result.',
         )
-      if (result.kind === 'recorded') void bus.publish({ t: 'event', id: result.uploadId })
+      if (result.kind === 'recorded')
+        void bus.publish({ t: 'event', id: result.uploadId, queue: 'processing' })
       response.json(result.analysis)
     },
   )

@@ -129,14 +129,14 @@ export function mediaApi(options: MediaApiOptions): Router {
         members: { status: result.status },
       })
     }
-    void bus.publish({ t: 'event', id: result.uploadId })
+    void bus.publish({ t: 'event', id: result.uploadId, queue: 'processing' })
     response.status(202).json(mediaView(await own(request, response), options))
   })
 
   router.delete('/:id', async (request, response) => {
     const uploadId = await deleteMedia(db, principalOf(response).ownerId, idOf(request), enqueueRemoval)
     if (!uploadId) throw notFound()
-    void bus.publish({ t: 'event', id: uploadId })
+    void bus.publish({ t: 'event', id: uploadId, queue: 'removal' })
     response.status(204).end()
   })
 

@@ -54,7 +54,7 @@ export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
       throw new Problem('webhooks-off', 'There is no webhook endpoint in use at the moment.')
     const found = result.kind === 'replayed' ? await findDelivery(db, whose, id) : undefined
     if (result.kind === 'unknown' || !found) throw notFound()
-    void bus.publish({ t: 'event', id: result.uploadId })
+    void bus.publish({ t: 'event', id: result.uploadId, queue: null })
     response.status(202).json(deliveryView(found.delivery))
   })
 

@@ -1,5 +1,5 @@
 import { Bus } from '../../ledger/bus.ts'
-import { openQueues } from '../../processing/queues.ts'
+import { openQueues, type QueueKey } from '../../processing/queues.ts'
 import { reap as reapAll } from '../../processing/reaper.ts'
 import { type Command, done } from './command.ts'
 import { withLedger } from './with-ledger.ts'
@@ -17,7 +17,8 @@ export const reap: Command = {
       const bus = await Bus.open({ connectionString, db, onError })
       releasers.add('bus', () => bus.close())
       const announced: Promise<void>[] = []
-      const announce = (id: string) => void announced.push(bus.publish({ t: 'event', id }))
+      const announce = (id: string, queue: QueueKey) =>
+        void announced.push(bus.publish({ t: 'event', id, queue }))
       const reaped = await reapAll({ db, boss, retentionMs: config.MEDIA_RETENTION, announce })
       await Promise.all(announced)
       const { expired, purged, overdue, requeued, swept, leases } = reaped

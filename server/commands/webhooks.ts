@@ -59,7 +59,7 @@ async function replay(db: Ledger, bus: Bus, id: string): Promise<Outcome> {
     case 'no-endpoint':
       throw new CommandFailure('there is no webhook endpoint in use; see landfall webhooks enable')
     case 'replayed':
-      await bus.publish({ t: 'event', id: result.uploadId })
+      await bus.publish({ t: 'event', id: result.uploadId, queue: null })
       return done([`${id} is due now`], { id, uploadId: result.uploadId })
   }
 }

@@ -33,7 +33,7 @@ export async function createFinalUpload(
     response.set(postFinish(options.bus, upload))
   } else {
     // No bytes will tell of it.
-    void options.bus.publish({ t: 'event', id: upload.id })
+    void options.bus.publish({ t: 'event', id: upload.id, queue: null })
     response.set('Upload-Expires', upload.expires_at.toUTCString())
   }
   response.end()

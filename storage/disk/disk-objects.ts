@@ -4,6 +4,7 @@ import { access, copyFile, link, mkdir, open, readdir, rename, rm, rmdir, stat }
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import { isCode } from '../error-code.ts'
+import { inParallel } from '../in-parallel.ts'
 import { ObjectMissing, type Objects, type ReadOptions, StorageFull } from '../objects.ts'
 
 /** A write error as the rest of the house knows it. */
@@ -26,6 +27,7 @@ export async function syncDirectory(directory: string): Promise<void> {
  * takes longer to come to another; one that lives writes on, and where it does not, its attempt fails and comes again.
  */
 const ABANDONED_MS = 5_000
+const REMOVED_SIDE_BY_SIDE = 16
 
 /** Objects as files below one directory. */
 export class DiskObjects implements Objects {
@@ -143,14 +145,23 @@ export class DiskObjects implements Objects {
   }
 
   async remove(key: string): Promise<void> {
-    const path = this.pathOf(key)
-    await rm(path, { force: true })
-    const parent = dirname(path)
-    if (dirname(parent) !== join(this.directory, 'renditions')) return
+    await this.removeMany([key])
+  }
+
+  async removeMany(keys: readonly string[]): Promise<void> {
+    const paths = keys.map((key) => this.pathOf(key))
+    await inParallel(paths, REMOVED_SIDE_BY_SIDE, (path) => rm(path, { force: true }))
     // A media's renditions have a directory of their own: the last one out removes it, and with it what
     // a worker that was killed in mid-write has left.
-    await removeTemporaries(path)
-    await removeIfEmpty(parent)
+    const renditions = join(this.directory, 'renditions')
+    const parents = new Set(
+      paths.map((path) => dirname(path)).filter((parent) => dirname(parent) === renditions),
+    )
+    for (const parent of parents) {
+      const names = paths.filter((path) => dirname(path) === parent).map((path) => basename(path))
+      await removeTemporaries(parent, new Set(names))
+      await removeIfEmpty(parent)
+    }
   }
 
   async removeCopy(key: string): Promise<void> {
@@ -176,7 +187,7 @@ export class DiskObjects implements Objects {
     try {
       await makeDirectory(dirname(path))
       // Whoever was killed while making it does not come back, and has no other heir.
-      await removeTemporaries(path, ABANDONED_MS)
+      await removeTemporaries(dirname(path), new Set([basename(path)]), ABANDONED_MS)
       await write(temporary)
       await rename(temporary, path)
       await syncDirectory(dirname(path))
@@ -216,17 +227,16 @@ async function makeDirectory(directory: string): Promise<void> {
   }
 }
 
-/** Those of one file that nobody has touched for so long. */
-async function removeTemporaries(path: string, untouchedMs = 0): Promise<void> {
-  const directory = dirname(path)
-  const prefix = `${basename(path)}.`
+/** Those of files of these names that nobody has touched for so long. */
+async function removeTemporaries(directory: string, of: ReadonlySet<string>, untouchedMs = 0): Promise<void> {
   const names = await readdir(directory).catch((error: unknown) => {
     if (isCode(error, 'ENOENT')) return []
     throw error
   })
   const before = Date.now() - untouchedMs
   for (const name of names) {
-    if (!name.startsWith(prefix) || !/^[^.]+\.tmp$/.test(name.slice(prefix.length))) continue
+    const [, final] = /^(.+)\.[^.]+\.tmp$/.exec(name) ?? []
+    if (final === undefined || !of.has(final)) continue
     const temporary = join(directory, name)
     if (untouchedMs === 0 || (await touchedAt(temporary)) < before) await rm(temporary, { force: true })
   }

@@ -36,6 +36,12 @@ export class BodyUnreadable extends Error {
   }
 }
 
+/** The server has no such call, however well it is. */
+export function lacksCall(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return statusOf(error) === 501 || error.name === 'NotImplemented' || error.name === 'MethodNotAllowed'
+}
+
 const NEVER_PASSING = ['AbortError', 'CredentialsProviderError', 'LeaseLost', 'BodyUnreadable']
 
 /** Whether the same call may succeed a moment later: anything but a clear answer that it never will. */

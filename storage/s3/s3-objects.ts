@@ -57,6 +57,10 @@ export class S3Objects implements Objects {
     await this.#s3.remove([key])
   }
 
+  async removeMany(keys: readonly string[]): Promise<void> {
+    await this.#s3.remove(keys)
+  }
+
   async removeCopy(key: string): Promise<void> {
     for (const id of await this.#s3.openMultiparts(key)) await this.#s3.abortMultipart(key, id)
     await this.remove(key)

@@ -7,8 +7,9 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { inParallel } from '../in-parallel.ts'
 import { type ByteRange, ObjectMissing, type ReadOptions, type ServedAs } from '../objects.ts'
-import { BodyUnreadable, isGone, isMissing, translateS3Error } from './errors.ts'
+import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from './errors.ts'
 import { leastFor } from './part-size.ts'
 import { type Patience, retrying } from './retrying.ts'
 
@@ -43,6 +44,8 @@ const MAX_SOCKETS = 256
 /** How long an address for ffmpeg or a browser works. */
 const LINK_SECONDS = 15 * 60
 const MAX_DELETED_AT_ONCE = 1000
+/** Where a server cannot do it by one call. */
+const DELETED_SIDE_BY_SIDE = 8
 /**
  * Larger objects are copied by parts of this size, or of what 10,000 parts need. S3 itself demands it only above
  * 5 GiB, but a server that really copies may be silent for longer than we wait.
@@ -280,27 +283,45 @@ export class S3 {
     return reply
   }
 
-  /** Removes objects; those that are not there are no error. */
+  /**
+   * Removes objects, a thousand a call; those that are not there are no error. Fails when one could not be removed:
+   * then others may be.
+   */
   async remove(keys: readonly string[]): Promise<void> {
     const [first] = keys
     if (first === undefined) return
-    if (keys.length === 1) {
-      await retrying(
-        (abortSignal) => this.client.deleteObject({ Bucket: this.bucket, Key: first }, { abortSignal }),
-        {},
-      )
-      return
-    }
+    if (keys.length === 1) return await this.#removeOne(first)
     for (let from = 0; from < keys.length; from += MAX_DELETED_AT_ONCE) {
-      const Objects = keys.slice(from, from + MAX_DELETED_AT_ONCE).map((Key) => ({ Key }))
-      await retrying(async (abortSignal) => {
+      const batch = keys.slice(from, from + MAX_DELETED_AT_ONCE)
+      if (!(await this.#removeBatch(batch)))
+        await inParallel(batch, DELETED_SIDE_BY_SIDE, (key) => this.#removeOne(key))
+    }
+  }
+
+  async #removeOne(Key: string): Promise<void> {
+    await retrying(
+      (abortSignal) => this.client.deleteObject({ Bucket: this.bucket, Key }, { abortSignal }),
+      {},
+    )
+  }
+
+  /** Returns false, and removes nothing, where the server has no such call. */
+  async #removeBatch(keys: readonly string[]): Promise<boolean> {
+    const Objects = keys.map((Key) => ({ Key }))
+    return await retrying(async (abortSignal) => {
+      try {
         const { Errors = [] } = await this.client.deleteObjects(
           { Bucket: this.bucket, Delete: { Objects, Quiet: true } },
           { abortSignal },
         )
-        if (Errors[0]) throw new Error(`S3 did not delete ${Errors[0].Key}: ${Errors[0].Code}`)
-      }, {})
-    }
+        const failed = Errors.find(({ Code }) => Code !== 'NoSuchKey')
+        if (failed) throw new Error(`S3 did not delete ${failed.Key}: ${failed.Code}`)
+        return true
+      } catch (error) {
+        if (lacksCall(error)) return false
+        throw error
+      }
+    }, {})
   }
 
   /** Copies an object inside the bucket, whatever its size. Fails with `ObjectMissing`, also for another etag. */

@@ -1,0 +1,34 @@
+import type { PgBoss } from 'pg-boss'
+import { isNeededByFinal } from '../ledger/concatenation.ts'
+import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
+import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
+import type { PutBack, TakenJob } from './poller.ts'
+import { isBeingProcessed, type RemovalJob } from './queues.ts'
+import type { Tools } from './step.ts'
+
+/** When a public copy is removed again that may have been made meanwhile. */
+const AGAIN_MS = 5_000
+/** When the bytes of a partial upload are looked at again that a concatenation needs; the end of that removes them. */
+const NEEDED_MS = 15 * 60_000
+
+/** Removes what an ended upload has to leave behind no longer. Done twice, it changes nothing. */
+export function remover(boss: PgBoss, { db, objects, bytes }: Pick<Tools, 'db' | 'objects' | 'bytes'>) {
+  return async function remove({ data }: TakenJob<RemovalJob>): Promise<PutBack<RemovalJob> | undefined> {
+    const removal = await findRemoval(db, data.uploadId)
+    if (!removal) return undefined
+    const { isWhole, media, publishedKey } = removal
+    if (isWhole && (await isNeededByFinal(db, data.uploadId))) return { data, afterMs: NEEDED_MS }
+    const keys = new Set(removal.renditionKeys)
+    // What was stored and never recorded goes as well.
+    if (isWhole && media) for (const name of RENDITION_NAMES) keys.add(renditionKey(media, name))
+    await objects.removeMany([...keys])
+    if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
+    if (isWhole) await bytes.discard(data.uploadId)
+    if (media && (isWhole || publishedKey !== undefined) && (await isBeingProcessed(boss, media.id))) {
+      // A worker may be storing a rendition or the public copy at this moment, and not live to take it back.
+      return { data, afterMs: AGAIN_MS }
+    }
+    await forgetRenditions(db, data.uploadId)
+    return undefined
+  }
+}
