@@ -1,5 +1,6 @@
 import pg from 'pg'
 import type { Ledger } from './database.ts'
+import { databaseOutage } from './outages.ts'
 
 /** How long one batch may keep the next one waiting. Far more than it takes, unless its connection hangs. */
 const PATIENCE_MS = 1000
@@ -74,7 +75,7 @@ export class Batches<Item, Result> {
       results = await this.#work.together(batch.map(({ item }) => item))
     } catch (error) {
       // Doing again what may have been committed would do it twice.
-      if (!isRolledBack(error)) {
+      if (!isWorthDoingAlone(error)) {
         for (const { reject } of batch) reject(error)
         return
       }
@@ -106,12 +107,19 @@ export function perLedger<Kept>(make: (db: Ledger) => Kept): (db: Ledger) => Kep
 /** Creations and finishes change the same row, that of their owner's usage, so they take turns. */
 export const usageLane = perLedger(() => new Lane())
 
+/** Two transactions were in each other's way, or one waited for a lock for too long: one item may well pass. */
+const CONTENTION = /^(40001|40P01|55P03)$/
+
 /**
- * Whether the database has refused a statement, and with it all of the batch. Where a connection broke or the
- * server went down or failed itself, a commit may have gone through before.
+ * Whether the database has refused a statement, and with it all of the batch, because of one of its items. During an
+ * outage they all fail alike: a hundred of them would only hang one by one. And where a connection broke or the server
+ * went down or failed itself, a commit may have gone through before.
  */
-function isRolledBack(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && !/^(08|57P|58|XX)/.test(error.code ?? 'XX')
+function isWorthDoingAlone(error: unknown): boolean {
+  if (!(error instanceof pg.DatabaseError)) return false
+  return databaseOutage(error) === undefined
+    ? !/^XX/.test(error.code ?? 'XX')
+    : CONTENTION.test(error.code ?? '')
 }
 
 async function withPatience(work: Promise<void>): Promise<void> {

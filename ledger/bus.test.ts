@@ -22,7 +22,7 @@ describe('the bus', () => {
       applicationName: 'test',
       onPoolError: () => {},
     })
-    bus = await Bus.open({ connectionString, db, onError: (error) => errors.push(error) })
+    bus = await Bus.open({ connectionString, onError: (error) => errors.push(error) })
     bus.onMessage((message) => messages.push(message))
   })
   afterEach(async () => {

@@ -1,10 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sql } from 'kysely'
-import pg from 'pg'
 import { z } from 'zod'
 import { Batches } from './batches.ts'
-import { LAZILY, type Ledger, PREPARED } from './database.ts'
+import { type LedgerClient, MARK, openConnection } from './connection.ts'
+import { BUS_DEADLINES } from './deadlines.ts'
 
 /** Upload, bytes received, size (null while deferred), and where the request that received them began. */
 const Tick = z.tuple([z.string(), z.number(), z.number().nullable(), z.number()])
@@ -28,27 +28,50 @@ export type ProgressTick = z.output<typeof Tick>
 
 export type BusOptions = {
   connectionString: string
-  db: Ledger
   onError: (error: unknown) => void
 }
 
 const CHANNEL = 'landfall'
-const RECONNECT_MS = 500
+/** Between two tries to connect: doubling from the first to the last, and up to half of it shorter, so that not all nodes come at once. */
+const FIRST_RECONNECT_MS = 250
+const LAST_RECONNECT_MS = 5_000
+/** How often the bus sends to itself, and how long that may be under way before it is taken to be deaf. */
+const BEAT_MS = 5_000
+const HEARD_WITHIN_MS = 5_000
 /** Postgres takes payloads below 8000 bytes. */
 const MAX_PAYLOAD_BYTES = 7900
 
+/** Together with this a notification is not forced to the disk: nobody misses it after a crash. */
+const NOTIFY = `${MARK} select pg_notify($1, payload), set_config('synchronous_commit', 'off', true)
+  from unnest($2::text[]) as payload`
+
+/** The bus has no connection at the moment. */
+class BusAway extends Error {
+  constructor() {
+    super('the bus is not connected')
+    this.name = 'BusAway'
+  }
+}
+
 /**
- * Messages between the nodes of one database, over LISTEN/NOTIFY: one listening connection a node;
- * sending uses the pool. Delivery is at most once. What must not be missed is in a table, and
- * listeners read it again on `reconnected`.
+ * Messages between the nodes of one database, over LISTEN/NOTIFY, on one connection a node, for both directions.
+ * Delivery is at most once. What must not be missed is in a table, and listeners read it again on `reconnected`.
+ *
+ * The bus hears itself every few seconds, on a channel of its own: a connection that died silently, and a pooler that
+ * does not keep sessions, are noticed by that. Then it connects anew.
  */
 export class Bus {
   readonly #options: BusOptions
   readonly #emitter = new EventEmitter().setMaxListeners(0)
   /** One statement for all that is waiting: Postgres lets only one transaction at a time commit notifications. */
   readonly #outgoing: Batches<string, null>
-  #client: pg.Client | undefined
-  #closed = false
+  readonly #closing = new AbortController()
+  readonly #ownChannel = `landfall_${randomBytes(8).toString('hex')}`
+  #client: LedgerClient | undefined
+  #last: Promise<unknown> = Promise.resolve()
+  #beats: NodeJS.Timeout | undefined
+  /** Called when the beat that is under way is heard. */
+  #onBeat = () => {}
 
   private constructor(options: BusOptions) {
     this.#options = options
@@ -67,6 +90,11 @@ export class Bus {
     const bus = new Bus(options)
     await bus.#connect()
     return bus
+  }
+
+  /** Whether this node hears the others: false from a few seconds after it does not, until it is connected again. */
+  get isConnected(): boolean {
+    return this.#client !== undefined
   }
 
   /** Calls `listener` for every message; returns the function that stops it. */
@@ -88,38 +116,88 @@ export class Bus {
     try {
       await this.#outgoing.add(payload)
     } catch (error) {
-      this.#options.onError(error)
+      // That it is away was reported once, when it went.
+      if (!(error instanceof BusAway)) this.#options.onError(error)
     }
   }
 
+  /** Takes some seconds at most. */
   async close(): Promise<void> {
-    this.#closed = true
+    this.#closing.abort()
     this.#emitter.removeAllListeners()
-    await this.#client?.end().catch(this.#options.onError)
+    clearTimeout(this.#beats)
+    const client = this.#client
+    this.#client = undefined
+    await client?.end().catch(this.#options.onError)
   }
 
   async #notify(payloads: readonly string[]): Promise<null[]> {
-    await sql`
-      ${PREPARED} select pg_notify(${CHANNEL}, payload), ${LAZILY} from unnest(${payloads}::text[]) as payload`.execute(
-      this.#options.db,
-    )
+    if (!this.#client) throw new BusAway()
+    await this.#say(this.#client, CHANNEL, payloads)
     return payloads.map(() => null)
   }
 
+  /** One statement after the other. */
+  async #say(client: LedgerClient, channel: string, payloads: readonly string[]): Promise<void> {
+    const said = this.#last.then(() => client.query(NOTIFY, [channel, payloads]))
+    this.#last = said.catch(() => {})
+    await said
+  }
+
   async #connect(): Promise<void> {
-    const client = new pg.Client({
+    const client = await openConnection({
       connectionString: this.#options.connectionString,
-      application_name: 'landfall-bus',
-      keepAlive: true,
+      applicationName: 'landfall-bus',
+      deadlines: BUS_DEADLINES,
     })
-    client.on('notification', ({ payload = '' }) => this.#receive(payload))
     client.on('error', this.#options.onError)
-    client.once('end', () => {
-      if (!this.#closed && this.#client === client) void this.#reconnect()
+    client.on('notification', ({ channel, payload = '' }) => {
+      if (channel === this.#ownChannel) this.#onBeat()
+      else this.#receive(payload)
     })
-    await client.connect()
-    await client.query(`listen ${CHANNEL}`)
+    const ended = new Promise<void>((resolve) => client.once('end', resolve))
+    try {
+      await client.query(`listen ${CHANNEL}; listen ${this.#ownChannel}`)
+      await this.#beat(client)
+      this.#closing.signal.throwIfAborted()
+    } catch (error) {
+      client.abandon()
+      throw error
+    }
     this.#client = client
+    this.#beatAgain(client)
+    void ended.then(() => {
+      if (this.#client !== client) return
+      this.#client = undefined
+      clearTimeout(this.#beats)
+      void this.#reconnect()
+    })
+  }
+
+  #beatAgain(client: LedgerClient): void {
+    this.#beats = setTimeout(() => {
+      this.#beat(client).then(
+        () => {
+          if (this.#client === client) this.#beatAgain(client)
+        },
+        (error) => client.abandon(error),
+      )
+    }, BEAT_MS).unref()
+  }
+
+  /** Sends to itself. Fails when that does not arrive. */
+  async #beat(client: LedgerClient): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#onBeat = resolve
+    const timer = setTimeout(
+      () => reject(new Error('the bus does not hear itself: is there a pooler that does not keep sessions?')),
+      HEARD_WITHIN_MS,
+    )
+    try {
+      await Promise.all([this.#say(client, this.#ownChannel, ['']), promise])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   #receive(payload: string): void {
@@ -132,14 +210,16 @@ export class Bus {
   }
 
   async #reconnect(): Promise<void> {
-    while (!this.#closed) {
+    const { signal } = this.#closing
+    for (let waitMs = FIRST_RECONNECT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, LAST_RECONNECT_MS)) {
       try {
         await this.#connect()
         this.#emitter.emit('reconnected')
         return
       } catch (error) {
+        if (signal.aborted) return
         this.#options.onError(error)
-        await sleep(RECONNECT_MS)
+        await sleep(waitMs * (0.5 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {})
       }
     }
   }

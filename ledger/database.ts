@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto'
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely'
 import pg from 'pg'
+import { LedgerClient, MARK } from './connection.ts'
+import { type Deadlines, ORDINARY_DEADLINES } from './deadlines.ts'
 import type { LedgerSchema } from './schema.ts'
 
 export type Ledger = Kysely<LedgerSchema>
@@ -14,8 +15,6 @@ const types: pg.CustomTypesConfig = {
     return oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)
   },
 }
-
-const MARK = '/* prepared */'
 
 /**
  * At the start of a statement of every small request: each connection prepares it once, as planning it costs more
@@ -32,24 +31,6 @@ export const PREPARED = sql.raw(MARK)
  */
 export const LAZILY = sql`set_config('synchronous_commit', 'off', true)`
 
-const names = new Map<string, string>()
-
-/** A connection that prepares the statements that ask for it. */
-class PreparingClient extends pg.Client {
-  override query = ((...args: unknown[]) => {
-    const [text, values] = args
-    const isPrepared = typeof text === 'string' && text.trimStart().startsWith(MARK)
-    const query: (...args: unknown[]) => unknown = super.query.bind(this)
-    return isPrepared ? query({ name: nameOf(text), text, values }) : query(...args)
-  }) as pg.Client['query']
-}
-
-function nameOf(text: string): string {
-  const name = names.get(text) ?? createHash('sha256').update(text).digest('base64url')
-  names.set(text, name)
-  return name
-}
-
 export type DatabaseOptions = {
   connectionString: string
   /** Upper bound of pooled connections. */
@@ -57,32 +38,93 @@ export type DatabaseOptions = {
   /** Shown in `pg_stat_activity`. */
   applicationName: string
   onPoolError: (error: Error) => void
+  /** `ORDINARY_DEADLINES` where nothing else is said. */
+  deadlines?: Deadlines
 }
 
-const pools = new WeakMap<Ledger, pg.Pool>()
+/** A connection that nobody uses is closed after this long: the network may have forgotten it by then. */
+const IDLE_MS = 10_000
+/** And every one after this long, in use or not, so that an address that leads elsewhere by now is followed. */
+const MAX_LIFETIME_SECONDS = 30 * 60
+/** What is still asked when a pool is closed has so long to be answered. */
+const CLOSE_MS = 5_000
+/** A pool in which no connection changes hands for this long while somebody waits for one stands still. */
+const STANDSTILL_MS = 5_000
+
+/**
+ * Opens the pool behind the ledger. Connections are made on first use, so this never fails;
+ * the caller closes it with `db.destroy()`, which takes some seconds at most.
+ */
+export function openDatabase(options: DatabaseOptions): Ledger {
+  const pool = new LedgerPool(options)
+  const db = new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) }).withSchema('landfall')
+  pools.set(db, pool)
+  return db
+}
 
 /** The connections behind a ledger that `openDatabase` has opened; undefined for a transaction. */
 export const poolOf = (db: Ledger): pg.Pool | undefined => pools.get(db)
 
-/**
- * Opens the pool behind the ledger. Connections are made on first use, so this never fails;
- * the caller closes it with `db.destroy()`.
- */
-export function openDatabase(options: DatabaseOptions): Ledger {
-  const pool = new pg.Pool({
-    Client: PreparingClient,
-    connectionString: options.connectionString,
-    max: options.maxConnections,
-    application_name: options.applicationName,
-    connectionTimeoutMillis: 10_000,
-    types,
-  })
-  // An idle connection that the server drops would otherwise end the process.
-  pool.on('error', options.onPoolError)
-  // While a connection is lent out the pool does not listen to it, and its query may be over: a
-  // database that restarts between two statements of a transaction would end the process.
-  pool.on('connect', (client) => client.on('error', options.onPoolError))
-  const db = new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) }).withSchema('landfall')
-  pools.set(db, pool)
-  return db
+/** Whether requests wait for a connection of this pool and none comes free: all of them hang. */
+export function standsStill(db: Ledger): boolean {
+  return pools.get(db)?.standsStill ?? false
+}
+
+const pools = new WeakMap<Ledger, LedgerPool>()
+
+class LedgerPool extends pg.Pool {
+  readonly #clients = new Set<LedgerClient>()
+  /** When a connection last changed hands, or, after that, somebody began to wait for one. */
+  #movedAt = performance.now()
+
+  constructor({ deadlines = ORDINARY_DEADLINES, ...options }: DatabaseOptions) {
+    super({
+      Client: class extends LedgerClient {
+        constructor(config: pg.ClientConfig = {}) {
+          super(config, deadlines)
+        }
+      },
+      connectionString: options.connectionString,
+      max: options.maxConnections,
+      application_name: options.applicationName,
+      connectionTimeoutMillis: deadlines.connectMs,
+      idleTimeoutMillis: IDLE_MS,
+      maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
+      types,
+    })
+    // An idle connection that the server drops would otherwise end the process.
+    this.on('error', options.onPoolError)
+    this.on('connect', (client) => {
+      // While a connection is lent out the pool does not listen to it, and its query may be over: a
+      // database that restarts between two statements of a transaction would end the process.
+      client.on('error', options.onPoolError)
+      if (client instanceof LedgerClient) this.#clients.add(client)
+    })
+    this.on('remove', (client) => {
+      if (client instanceof LedgerClient) this.#clients.delete(client)
+    })
+    this.on('acquire', () => this.#move()).on('release', () => this.#move())
+  }
+
+  override connect = ((...args: []) => {
+    if (this.waitingCount === 0) this.#move()
+    const connect: (...args: []) => Promise<pg.PoolClient> = super.connect.bind(this)
+    return connect(...args)
+  }) as pg.Pool['connect']
+
+  get standsStill(): boolean {
+    return this.waitingCount > 0 && performance.now() - this.#movedAt > STANDSTILL_MS
+  }
+
+  override end = (async () => {
+    const end: () => Promise<void> = super.end.bind(this)
+    const timer = setTimeout(() => {
+      for (const client of this.#clients) client.abandon(new Error('Connection terminated: the pool closes'))
+    }, CLOSE_MS)
+    await end().finally(() => clearTimeout(timer))
+  }) as pg.Pool['end']
+
+  #move(): void {
+    this.#movedAt = performance.now()
+  }
 }

@@ -7,9 +7,15 @@ export type EventRow = Selectable<EventsTable>
 
 /**
  * How long an event may become visible after one with a higher id. Ids are given out before the commit, and the
- * commits of different uploads overtake each other: half of this is more than any transaction of ours takes.
+ * commits of different uploads overtake each other, so a reader looks back this far.
+ *
+ * That is a bound, not a guess. We send no statement of a transaction later than `transactionMs` after its begin, as we
+ * end its connection then. What is under way by then the network may bring up to `idleInTransactionMs` later, or else
+ * the database has ended the transaction, and it runs for `statementMs` at most: 55 s in all with
+ * `ORDINARY_DEADLINES`. From PostgreSQL 17 on the database itself ends a transaction after `transactionMs`. Whoever
+ * changes a deadline is told by `deadlines.test.ts`.
  */
-export const SETTLED_AFTER_MS = 30_000
+export const SETTLED_AFTER_MS = 60_000
 
 /**
  * The first `limit` events of an owner's upload after `afterId`, oldest first. The changes of one upload follow

@@ -7,13 +7,23 @@ import { ofOwner } from './owner-share.ts'
 
 export type LeaseKeeperOptions = {
   db: Ledger
+  /**
+   * Renews on connections of its own, which fail soon when there is no answer (`PROMPT_DEADLINES`): whatever the pool is
+   * busy with, a lease that is held stays held.
+   */
+  renewals: Ledger
   bus: Bus
   /** Names this process in the lease rows. */
   holder: string
   /** How long a lease lives without renewal. */
   ttlMs: number
+  /** How long a request may keep a lease after its client has left; half a minute where nothing is said. */
+  lingerMs?: number
   onError: (error: unknown) => void
 }
+
+/** What has arrived of a body is stored without its client. A bucket that is slow gets some tries in this time. */
+const LINGER_MS = 30_000
 
 export type TakeOptions = {
   uploadId: UploadId
@@ -22,6 +32,8 @@ export type TakeOptions = {
   waitMs: number
   /** Gives up when the request that wants the lease is over. */
   signal: AbortSignal
+  /** Aborted when the request is answered or its client has left: then the lease ends too, in a bounded time. */
+  over: AbortSignal
   /** Called once, when another request asks for the lease or the lease is lost. */
   onWanted: () => void
 }
@@ -65,6 +77,8 @@ export class LeaseKeeper {
   readonly #waiters = new Map<UploadId, Set<() => void>>()
   readonly #timer: NodeJS.Timeout
   readonly #unsubscribe: (() => void)[]
+  #isRenewing = false
+  #isDue = false
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options
@@ -101,6 +115,7 @@ export class LeaseKeeper {
         if (result.kind === 'taken') {
           const lease = new Lease(uploadId, fence, askedAt + ttlMs)
           this.#held.set(fence, { lease, ownerId, wanted: options.onWanted })
+          this.#endAfter(options.over, lease)
           return lease
         }
         const leftMs = deadline - performance.now()
@@ -117,14 +132,16 @@ export class LeaseKeeper {
   /** Gives the lease back, unless an append already did. Never throws. */
   async release(lease: Lease): Promise<void> {
     if (lease.released) return
+    // Not renewed from here on: should the database not answer, it runs out by itself.
+    lease.released = true
+    const { db } = this.#options
+    const ownerId = this.#held.get(lease.fence)?.ownerId
+    this.#held.delete(lease.fence)
     try {
-      const { db } = this.#options
-      const ownerId = this.#held.get(lease.fence)?.ownerId
       const own = ownerId === undefined ? db : ofOwner(db, ownerId)
-      this.releasedWithAppend(lease, await releaseLease(own, lease.uploadId, lease.fence))
+      const contended = await releaseLease(own, lease.uploadId, lease.fence)
+      this.releasedWithAppend(lease, contended)
     } catch (error) {
-      // It runs out by itself.
-      this.releasedWithAppend(lease, false)
       this.#options.onError(error)
     }
   }
@@ -144,6 +161,27 @@ export class LeaseKeeper {
   close(): void {
     clearInterval(this.#timer)
     for (const stop of this.#unsubscribe) stop()
+  }
+
+  /**
+   * No request should hang, whatever it waits for. One that does, and whose client has left, must not keep others from
+   * the upload for ever: its lease is given back, and with that nothing it may still do counts.
+   */
+  #endAfter(over: AbortSignal, lease: Lease): void {
+    const { lingerMs = LINGER_MS, onError } = this.#options
+    const wait = () => {
+      if (lease.released) return
+      setTimeout(() => {
+        if (lease.released) return
+        onError(
+          new Error(`a request to ${lease.uploadId} hangs after its client has left: its lease was ended`),
+        )
+        this.#held.get(lease.fence)?.wanted()
+        void this.release(lease)
+      }, lingerMs).unref()
+    }
+    if (over.aborted) wait()
+    else over.addEventListener('abort', wait, { once: true })
   }
 
   #passOn(uploadId: string): void {
@@ -175,22 +213,39 @@ export class LeaseKeeper {
     }
   }
 
+  /** Renews, unless that is under way; and at once again where that took until the next time, and failed. */
   async #renew(): Promise<void> {
+    if (this.#isRenewing) {
+      this.#isDue = true
+      return
+    }
+    this.#isRenewing = true
+    try {
+      do this.#isDue = false
+      while (!(await this.#renewAll()) && this.#isDue)
+    } finally {
+      this.#isRenewing = false
+    }
+  }
+
+  async #renewAll(): Promise<boolean> {
     const held = [...this.#held.values()]
-    if (held.length === 0) return
+    if (held.length === 0) return true
     const askedAt = performance.now()
     try {
       const fences = held.map(({ lease }) => lease.fence)
-      const current = await renewLeases(this.#options.db, fences, this.#options.ttlMs)
+      const current = await renewLeases(this.#options.renewals, fences, this.#options.ttlMs)
       for (const { lease, wanted } of held) {
         const row = current.get(lease.fence)
         lease.validUntil = row ? askedAt + this.#options.ttlMs : 0
         // Also the second way for a wish to arrive, should its notification have been lost.
         if (!lease.released && (!row || row.contended)) wanted()
       }
+      return true
     } catch (error) {
       // Each lease stops by itself when its time is over.
       this.#options.onError(error)
+      return false
     }
   }
 }

@@ -1,4 +1,3 @@
-import { sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { migrations } from '../migrations/index.ts'
 import type { Ledger } from './database.ts'
@@ -31,9 +30,4 @@ export async function pendingMigrations(db: Ledger): Promise<string[]> {
 export async function schemaState(db: Ledger): Promise<{ isLedger: boolean; pending: string[] }> {
   const pending = await pendingMigrations(db)
   return { isLedger: pending.length < Object.keys(migrations).length, pending }
-}
-
-/** One round trip to the database; throws when it does not answer. */
-export async function pingDatabase(db: Ledger): Promise<void> {
-  await sql`select 1`.execute(db)
 }

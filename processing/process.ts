@@ -66,7 +66,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
       throw new Error(`the database lacks migrations: run "landfall migrate" (${pending.join(', ')})`)
     const storage = await openStorage(options.storage, db)
     undo.push(() => storage.close())
-    const bus = await Bus.open({ connectionString, db, onError })
+    const bus = await Bus.open({ connectionString, onError })
     undo.push(() => bus.close())
     await clearOldScratch(options.scratch, OLD_SCRATCH_MS)
     const boss = await openQueues({ db, supervise: true, onError })

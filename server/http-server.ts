@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { UploadPolicy } from '../hooks/pre-create.ts'
 import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
+import { MAINTENANCE_DEADLINES, PROMPT_DEADLINES } from '../ledger/deadlines.ts'
 import { LeaseKeeper } from '../ledger/lease-keeper.ts'
 import { clearLeases } from '../ledger/leases.ts'
 import { findMedia } from '../ledger/media.ts'
@@ -89,17 +90,25 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     onPoolError: onError,
   })
   releasers.add('database', () => db.destroy())
-  const applied = await migrateToLatest(db)
+  const applied = await migrated(connectionString, onError)
   if (applied.length > 0) log.info({ applied }, 'migrated the database')
   if (options.isOnlyServer) await clearLeases(db)
 
   const boss = await openQueues({ db, supervise: false, onError })
   releasers.add('queues', () => boss.stop({ close: false, graceful: false }))
   await createQueues(boss)
-  const bus = await Bus.open({ connectionString, db, onError })
+  const bus = await Bus.open({ connectionString, onError })
   releasers.add('bus', () => bus.close())
 
-  const leases = new LeaseKeeper({ db, bus, holder: randomUUID(), ttlMs: LEASE_TTL_MS, onError })
+  const renewals = openDatabase({
+    connectionString,
+    maxConnections: 1,
+    applicationName: 'landfall-leases',
+    onPoolError: onError,
+    deadlines: PROMPT_DEADLINES,
+  })
+  releasers.add('lease renewal', () => renewals.destroy())
+  const leases = new LeaseKeeper({ db, renewals, bus, holder: randomUUID(), ttlMs: LEASE_TTL_MS, onError })
   releasers.add('leases', () => leases.close())
   const storage = await openStorage(storageOptionsOf(config), db)
   releasers.add('storage', () => storage.close())
@@ -214,6 +223,22 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       clearTimeout(deadline)
       await releasers.releaseAll(log)
     },
+  }
+}
+
+/** Migrates with the patience that takes. Returns what was applied. */
+async function migrated(connectionString: string, onPoolError: (error: Error) => void): Promise<string[]> {
+  const db = openDatabase({
+    connectionString,
+    maxConnections: 2,
+    applicationName: 'landfall-migrate',
+    onPoolError,
+    deadlines: MAINTENANCE_DEADLINES,
+  })
+  try {
+    return await migrateToLatest(db)
+  } finally {
+    await db.destroy()
   }
 }
 

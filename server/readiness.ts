@@ -1,5 +1,5 @@
 import type { Ledger } from '../ledger/database.ts'
-import { pingDatabase } from '../ledger/migrate.ts'
+import { pingDatabase } from '../ledger/ping.ts'
 import type { Objects } from '../storage/objects.ts'
 import { clamdVersion, hasOfficialSignatures, signaturesOf } from './clamd-link.ts'
 import type { ClamdAddress } from './config.ts'

@@ -9,6 +9,8 @@ import type { UploadRow } from '../ledger/uploads.ts'
  */
 export type AppendContext = {
   readonly ownerId: OwnerId
+  /** Aborted when the request is answered or its client has left. */
+  readonly over: AbortSignal
   /** Bytes the request says its body has (Content-Length); undefined when it comes in chunks. */
   readonly bodyLength: number | undefined
   /** Whether it brings bytes to an upload that is there. */

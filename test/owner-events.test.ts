@@ -145,7 +145,7 @@ describe('the events of an owner', () => {
       applicationName: 'test',
       onPoolError: () => {},
     })
-    const bus = await Bus.open({ connectionString: here.connectionString, db: slow, onError: () => {} })
+    const bus = await Bus.open({ connectionString: here.connectionString, onError: () => {} })
     const event = (upload_id: string) => ({ type: 'upload.created' as const, upload_id, owner_id: ownerId })
     const listener = await listen(there, ownerId)
     const trx = await slow.startTransaction().execute()

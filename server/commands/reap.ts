@@ -14,7 +14,7 @@ export const reap: Command = {
     withLedger(env, 'reap', async ({ config, db, connectionString, onError, releasers }) => {
       const boss = await openQueues({ db, supervise: false, migrate: false, onError })
       releasers.add('queues', () => boss.stop({ close: false, graceful: false }))
-      const bus = await Bus.open({ connectionString, db, onError })
+      const bus = await Bus.open({ connectionString, onError })
       releasers.add('bus', () => bus.close())
       const announced: Promise<void>[] = []
       const announce = (id: string, queue: QueueKey) =>

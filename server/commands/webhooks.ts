@@ -27,7 +27,7 @@ export const webhooks: Command = {
     return await withLedger(env, 'webhooks', async ({ config, db, connectionString, onError, releasers }) => {
       if (action === 'enable') return await enable(db, config)
       if (id === undefined) return await list(db)
-      const bus = await Bus.open({ connectionString, db, onError })
+      const bus = await Bus.open({ connectionString, onError })
       releasers.add('bus', () => bus.close())
       return await replay(db, bus, id)
     })

@@ -1,5 +1,7 @@
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
-import { pingDatabase, schemaState } from '../../ledger/migrate.ts'
+import { type Deadlines, ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
+import { schemaState } from '../../ledger/migrate.ts'
+import { pingDatabase } from '../../ledger/ping.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { NoEmbeddedDatabase, openCommandDatabase } from '../embedded/command-database.ts'
 import { createLog, type Log } from '../log.ts'
@@ -41,6 +43,7 @@ export async function withDatabase<T>(
   env: Environment,
   name: string,
   work: (command: LedgerCommand) => Promise<T>,
+  deadlines: Deadlines = ORDINARY_DEADLINES,
 ): Promise<T> {
   const config = parseConfig(env, { auth: false })
   const applicationName = `landfall-${name}`
@@ -50,7 +53,13 @@ export async function withDatabase<T>(
   const releasers = new Releasers()
   try {
     const connectionString = config.DATABASE_URL ?? (await embeddedDatabase(config, name, log, releasers))
-    const db = openDatabase({ connectionString, maxConnections: 3, applicationName, onPoolError: onError })
+    const db = openDatabase({
+      connectionString,
+      maxConnections: 3,
+      applicationName,
+      onPoolError: onError,
+      deadlines,
+    })
     releasers.add('database', () => db.destroy())
     await firstAnswer(pingDatabase(db))
     return await work({ config, db, connectionString, log, onError, releasers })

@@ -1,7 +1,8 @@
 import { access, readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import { LedgerClient } from '../../ledger/connection.ts'
+import { MAINTENANCE_DEADLINES, ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
 import type { Log } from '../log.ts'
 import { startEmbeddedPostgres } from './postgres.ts'
 
@@ -30,12 +31,7 @@ const ATTEMPTS = 3
 const NOT_YET = new Set(['57P03', '3D000'])
 /** Any number: held shared it means "a command uses this database", held alone "it is about to stop". */
 const GUESTS = 7_263_492
-const GUEST = {
-  application_name: 'landfall-command',
-  connectionTimeoutMillis: 5_000,
-  query_timeout: 5_000,
-  keepAlive: true,
-}
+const GUEST = { application_name: 'landfall-command' }
 
 /**
  * The embedded database below a `DATA_DIR`, for as long as a command takes. It is the running one where a server
@@ -67,7 +63,7 @@ async function joinRunning(directory: string): Promise<CommandDatabase | undefin
     const noted = await notedServer(cluster)
     if (noted === undefined) return undefined
     const connectionString = `postgres://landfall:${password}@127.0.0.1:${noted.port}/landfall`
-    const client = new pg.Client({ connectionString, ...GUEST })
+    const client = new LedgerClient({ connectionString, ...GUEST }, ORDINARY_DEADLINES)
     // It may end while it is used.
     client.on('error', () => {})
     const state = await ask(client, cluster)
@@ -82,7 +78,10 @@ async function joinRunning(directory: string): Promise<CommandDatabase | undefin
 }
 
 /** What answers may serve another directory: this one may be a copy, pid file and password included. */
-async function ask(client: pg.Client, cluster: string): Promise<'joined' | 'other' | 'starting' | 'silent'> {
+async function ask(
+  client: LedgerClient,
+  cluster: string,
+): Promise<'joined' | 'other' | 'starting' | 'silent'> {
   try {
     await client.connect()
     const { rows } = await client.query<{ data_directory: string }>('show data_directory')
@@ -104,7 +103,7 @@ async function ask(client: pg.Client, cluster: string): Promise<'joined' | 'othe
  * lets nobody join any more.
  */
 async function stopUnused(connectionString: string, stop: () => Promise<void>): Promise<void> {
-  const client = new pg.Client({ connectionString, application_name: 'landfall-command' })
+  const client = new LedgerClient({ connectionString, ...GUEST }, MAINTENANCE_DEADLINES)
   // It ends with the database.
   client.on('error', () => {})
   try {

@@ -3,7 +3,8 @@ import { access, chown, link, mkdir, readFile, rename, rm, writeFile } from 'nod
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
-import pg from 'pg'
+import { type LedgerClient, openConnection } from '../../ledger/connection.ts'
+import { PROMPT_DEADLINES } from '../../ledger/deadlines.ts'
 import type { Log } from '../log.ts'
 import { freePort } from './free-port.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
@@ -207,15 +208,18 @@ async function answeringPort(
 }
 
 async function answers(connectionString: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000 })
   try {
-    await client.connect()
+    const client = await openConnection({
+      connectionString,
+      applicationName: 'landfall-start',
+      deadlines: PROMPT_DEADLINES,
+    })
+    await client.end()
+    return true
   } catch {
     // Refused, or "the database system is starting up".
     return false
   }
-  await client.end()
-  return true
 }
 
 /** The port a server of this cluster last listened on, from its pid file. */
@@ -230,7 +234,7 @@ async function isRunning(binaries: Binaries, cluster: string, runAs: RunAs): Pro
   return status.exitCode === 0
 }
 
-async function createDatabase(client: pg.Client): Promise<void> {
+async function createDatabase(client: LedgerClient): Promise<void> {
   const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [DATABASE])
   if (rowCount === 0) await client.query(`create database ${DATABASE}`)
 }

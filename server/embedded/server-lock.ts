@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import { type LedgerClient, openConnection } from '../../ledger/connection.ts'
+import { ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
 import type { Log } from '../log.ts'
 
 /** A second server was started on a data directory in use. */
@@ -27,7 +28,7 @@ export class ServerLock {
   readonly #directory: string
   readonly #log: Log
   readonly #lost = Promise.withResolvers<Error>()
-  #client: pg.Client | undefined
+  #client: LedgerClient | undefined
   #isReleased = false
 
   private constructor(connectionString: string, directory: string, log: Log) {
@@ -54,7 +55,7 @@ export class ServerLock {
   }
 
   /** The session that holds the lock, for statements of the owner. */
-  get session(): pg.Client {
+  get session(): LedgerClient {
     if (!this.#client) throw new Error('the lock on the embedded database is not held')
     return this.#client
   }
@@ -83,13 +84,12 @@ export class ServerLock {
   }
 
   async #tryOnce(): Promise<boolean> {
-    const client = new pg.Client({
+    const client = await openConnection({
       connectionString: this.#connectionString,
-      application_name: 'landfall-server-lock',
-      keepAlive: true,
+      applicationName: 'landfall-server-lock',
+      deadlines: ORDINARY_DEADLINES,
     })
     client.on('error', (error) => this.#log.warn({ err: error }, 'the embedded database broke a connection'))
-    await client.connect()
     const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [LOCK])
     if (!rows[0]?.held || this.#isReleased) {
       await client.end()

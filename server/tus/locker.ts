@@ -40,6 +40,7 @@ class LeaseLock implements Lock {
       ownerId: context.ownerId,
       waitMs: WAIT_MS,
       signal,
+      over: context.over,
       onWanted: cancel,
     })
     switch (taken) {

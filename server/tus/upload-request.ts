@@ -51,6 +51,7 @@ export function uploadRequest(
     bodyChecks,
     principal,
     ownerId: principal.ownerId,
+    over: overWith(response),
     bodyLength: declaredBodyLength(incoming),
     incoming,
     response,
@@ -58,6 +59,13 @@ export function uploadRequest(
     upload: undefined,
     failure: undefined,
   }
+}
+
+function overWith(response: Response): AbortSignal {
+  if (response.closed) return AbortSignal.abort()
+  const over = new AbortController()
+  response.once('close', () => over.abort())
+  return over.signal
 }
 
 /** The request that runs. Calling this outside of one is a bug. */

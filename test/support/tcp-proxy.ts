@@ -9,6 +9,11 @@ export type TcpProxy = {
   release(): void
   /** Breaks every connection and refuses new ones. */
   cut(): void
+  /** From now on nothing comes through, in either direction, on old and new connections, and nobody is told. */
+  swallow(): void
+  /** The connections that there are now are silent for good, as after a lost entry of a NAT; new ones work. */
+  swallowOld(): void
+  /** New connections work again. Those of which something was swallowed never do. */
   restore(): void
   close(): Promise<void>
 }
@@ -18,16 +23,22 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port } = new URL(target)
   const pairs = new Set<Pair>()
   let limit = Number.POSITIVE_INFINITY
-  let isCut = false
+  let state: 'open' | 'cut' | 'swallowing' = 'open'
 
-  const server = createServer((client) => {
-    if (isCut) {
+  // Or a connection that swallows everything would still answer a goodbye.
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    if (state === 'cut') {
       client.resetAndDestroy()
       return
     }
-    const pair = new Pair(client, connect(Number(port), hostname), () => limit)
+    const pair = new Pair(
+      client,
+      connect({ port: Number(port), host: hostname, allowHalfOpen: true }),
+      () => limit,
+    )
+    if (state === 'swallowing') pair.swallow()
     pairs.add(pair)
-    client.once('close', () => pairs.delete(pair))
+    pair.onOver(() => pairs.delete(pair))
   })
   server.listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
@@ -48,11 +59,18 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       for (const pair of pairs) pair.goOn()
     },
     cut() {
-      isCut = true
+      state = 'cut'
       breakAll()
     },
+    swallow() {
+      state = 'swallowing'
+      for (const pair of pairs) pair.swallow()
+    },
+    swallowOld() {
+      for (const pair of pairs) pair.swallow()
+    },
     restore() {
-      isCut = false
+      state = 'open'
     },
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
@@ -69,26 +87,35 @@ class Pair {
   readonly #limit: () => number
   #passed = 0
   #waiting: Buffer[] = []
+  #isSilent = false
 
   constructor(client: Socket, server: Socket, limit: () => number) {
     this.#client = client
     this.#server = server
     this.#limit = limit
     client.on('data', (bytes: Buffer) => this.#bring(bytes))
-    client.on('end', () => server.end())
+    server.on('data', (bytes: Buffer) => {
+      if (!this.#isSilent && !client.write(bytes)) server.pause()
+    })
+    client.on('drain', () => server.resume())
     server.on('drain', () => client.resume())
-    server.pipe(client)
     for (const [one, other] of [
       [client, server],
       [server, client],
     ] as const) {
+      one.on('end', () => {
+        if (!this.#isSilent) other.end()
+      })
       // A broken connection is what the test is about; the other side learns of it below.
       one.on('error', () => {})
-      one.once('close', () => other.destroy())
+      one.once('close', () => {
+        if (!this.#isSilent) other.destroy()
+      })
     }
   }
 
   #bring(bytes: Buffer): void {
+    if (this.#isSilent) return
     const allowed = Math.max(0, this.#limit() - this.#passed)
     const now = bytes.subarray(0, allowed)
     const later = bytes.subarray(now.length)
@@ -96,6 +123,23 @@ class Pair {
     const isFull = now.length > 0 && !this.#server.write(now)
     if (later.length > 0) this.#waiting.push(later)
     if (isFull || later.length > 0) this.#client.pause()
+  }
+
+  /** Nothing comes through any more, not even that a side has closed. */
+  swallow(): void {
+    this.#isSilent = true
+    this.#waiting = []
+    this.#client.resume()
+    this.#server.resume()
+  }
+
+  /** Calls `listener` when both sides have closed. */
+  onOver(listener: () => void): void {
+    const look = () => {
+      if (this.#client.closed && this.#server.closed) listener()
+    }
+    this.#client.once('close', look)
+    this.#server.once('close', look)
   }
 
   countAnew(): void {

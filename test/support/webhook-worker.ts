@@ -17,7 +17,7 @@ export async function startWebhookWorker({
 }: WebhookWorkerOptions): Promise<Dispatcher> {
   const db = openLedger(connectionString)
   const onError = () => {}
-  const bus = await Bus.open({ connectionString, db, onError })
+  const bus = await Bus.open({ connectionString, onError })
   const log = { info: onError, warn: onError, error: onError }
   const dispatcher = await startDispatcher({ db, bus, webhook, log, timing })
   return {

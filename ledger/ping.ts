@@ -1,0 +1,17 @@
+import { sql } from 'kysely'
+import type { Ledger } from './database.ts'
+
+/** The database answers, but takes no writes: a replica, or one that is being failed over. */
+export class DatabaseReadOnly extends Error {
+  constructor() {
+    super('the database is read-only')
+    this.name = 'DatabaseReadOnly'
+  }
+}
+
+/** One round trip to the database. Throws when it does not answer, and `DatabaseReadOnly` when it takes no writes. */
+export async function pingDatabase(db: Ledger): Promise<void> {
+  const { rows } = await sql<{ read_only: boolean }>`
+    select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only`.execute(db)
+  if (rows[0]?.read_only !== false) throw new DatabaseReadOnly()
+}
