@@ -31,3 +31,16 @@ export async function schemaState(db: Ledger): Promise<{ isLedger: boolean; pend
   const pending = await pendingMigrations(db)
   return { isLedger: pending.length < Object.keys(migrations).length, pending }
 }
+
+/**
+ * Brings an empty database to the schema that these migrations made, and no further. Returns those of them that this
+ * release does not know: then nothing was done.
+ */
+export async function migrateToSchemaOf(db: Ledger, names: readonly string[]): Promise<string[]> {
+  const unknown = names.filter((name) => !(name in migrations))
+  const last = names.at(-1)
+  if (unknown.length > 0 || last === undefined) return unknown
+  const { error } = await migratorFor(db).migrateTo(last)
+  if (error) throw error
+  return []
+}

@@ -175,3 +175,33 @@ export function removalEnqueuer(boss: PgBoss) {
 export async function enqueueSweep(boss: PgBoss, uploadId: UploadId): Promise<void> {
   await boss.send(QUEUES.sweeping, { uploadId } satisfies RemovalJob, { singletonKey: uploadId })
 }
+
+/** Enqueues again, in the transaction that restores what they are for, jobs that were in the queues. */
+export async function enqueueRestored(
+  boss: PgBoss,
+  trx: LedgerTransaction,
+  jobs: readonly { name: string; data: unknown }[],
+): Promise<void> {
+  const enqueueRemoval = removalEnqueuer(boss)
+  const enqueueProcessing = processingEnqueuer(boss)
+  for (const { name, data } of jobs) {
+    if (name === QUEUES.removal) await enqueueRemoval(trx, (data as RemovalJob).uploadId)
+    if (name === QUEUES.processing || name === QUEUES.dead) {
+      const { mediaId, size = 0, since } = data as ProcessingJob
+      const due = { id: mediaId, size, ...(since === undefined ? {} : { since: new Date(since) }) }
+      await enqueueProcessing(trx, [due])
+    }
+  }
+}
+
+/** The same for the kinds that are worked on beside: they are enqueued when the transaction is over. */
+export async function enqueueRestoredSteps(
+  boss: PgBoss,
+  jobs: readonly { name: string; data: unknown }[],
+): Promise<void> {
+  for (const kind of ['analysis', 'transcoding'] as const) {
+    for (const { name, data } of jobs) {
+      if (name === QUEUES[kind]) await enqueueSteps(boss, kind, data as ProcessingJob)
+    }
+  }
+}

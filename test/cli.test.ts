@@ -94,7 +94,18 @@ describe('a command called or configured wrongly ends with code 2 and says why, 
 })
 
 describe('help', () => {
-  const COMMANDS = ['serve', 'worker', 'migrate', 'reap', 'retry', 'webhooks', 'token', 'doctor']
+  const COMMANDS = [
+    'serve',
+    'worker',
+    'migrate',
+    'reap',
+    'retry',
+    'webhooks',
+    'token',
+    'backup',
+    'restore',
+    'doctor',
+  ]
 
   it.each([[['--help']], [['help']], [['-h']]])('%j names every command and the exit codes', async (args) => {
     const { exitCode, stdout, stderr } = await landfall(args)

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -66,6 +66,28 @@ describe('commands on the default installation', () => {
       await Promise.all(ON_THE_LEDGER.map(([args, expected]) => succeeds(args, expected)))
       await nothingRuns()
     })
+  })
+})
+
+describe('an embedded database of another major version of PostgreSQL', () => {
+  it('is left as it is, and server and commands say in one line what to do', async () => {
+    const parent = await enterableDirectory()
+    const cluster = join(parent, 'data', 'postgres', 'cluster')
+    await mkdir(cluster, { recursive: true })
+    await writeFile(join(cluster, 'PG_VERSION'), '9\n')
+    await writeFile(join(parent, 'data', 'postgres', 'password'), 'hush')
+    try {
+      const said =
+        /^landfall: the embedded database in \S+ is of PostgreSQL 9, and this release brings \d+: [^\n]*landfall backup[^\n]*landfall restore[^\n]*$/m
+      const command = await runCommand(join(parent, 'data'), ['reap'])
+      expect([command.exitCode, command.stderr]).toEqual([1, expect.stringMatching(said)])
+      const run = runServer(join(parent, 'data'))
+      expect(await run.exited).toEqual({ code: 1, signal: null })
+      expect(run.stderr()).toMatch(said)
+      expect(await readdir(cluster)).toEqual(['PG_VERSION'])
+    } finally {
+      await rm(parent, { recursive: true, force: true })
+    }
   })
 })
 

@@ -1,7 +1,9 @@
+import { backup } from './backup.ts'
 import type { Command } from './command.ts'
 import { doctor } from './doctor.ts'
 import { migrate } from './migrate.ts'
 import { reap } from './reap.ts'
+import { restore } from './restore.ts'
 import { retry } from './retry.ts'
 import { serve } from './serve.ts'
 import { token } from './token.ts'
@@ -41,5 +43,7 @@ export const COMMANDS: readonly Command[] = [
   retry,
   webhooks,
   token,
+  backup,
+  restore,
   doctor,
 ]

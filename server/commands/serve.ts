@@ -6,6 +6,7 @@ import { type Config, type Environment, parseConfig } from '../config.ts'
 import { developmentEnvironment, isLoopback, saysForOthers } from '../development.ts'
 import { type EmbeddedClamd, ensureClamd } from '../embedded/clamd.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../embedded/postgres.ts'
+import { refuseRestoring } from '../embedded/restoring.ts'
 import { superviseWorker } from '../embedded/worker-process.ts'
 import { type HttpServer, startHttpServer } from '../http-server.ts'
 import { createLog, type Log } from '../log.ts'
@@ -22,6 +23,7 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
   const stop = listenForStop(log)
   const releasers = new Releasers()
   try {
+    await refuseRestoring(config.DATA_DIR)
     const database =
       config.DATABASE_URL === undefined ? await embedded(config, log) : external(config.DATABASE_URL)
     releasers.add('embedded database', () => database.stop())

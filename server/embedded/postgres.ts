@@ -6,6 +6,7 @@ import { execa } from 'execa'
 import { type LedgerClient, openConnection } from '../../ledger/connection.ts'
 import { PROMPT_DEADLINES } from '../../ledger/deadlines.ts'
 import type { Log } from '../log.ts'
+import { refuseOtherMajor } from './cluster-version.ts'
 import { freePort } from './free-port.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
 
@@ -40,6 +41,7 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   const password = await readOrCreatePassword(directory)
   if (!(await exists(join(cluster, 'PG_VERSION'))))
     await initialise(binaries, directory, cluster, password, runAs)
+  await refuseOtherMajor(binaries.postgres, cluster, runAs)
 
   const url = (port: number, database: string) =>
     `postgres://${USER}:${password}@127.0.0.1:${port}/${database}`

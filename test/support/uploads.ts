@@ -57,7 +57,11 @@ export type MediaJson = {
 }
 
 /** Uploads a file and waits for what becomes of it. */
-export async function process(landfall: Landfall, sub: string, file: SourceFile): Promise<MediaJson> {
+export async function process(
+  landfall: Target & Pick<Landfall, 'as'>,
+  sub: string,
+  file: SourceFile,
+): Promise<MediaJson> {
   const { uploadId } = await sendFile(landfall, sub, file)
   return await outcome(landfall, sub, uploadId)
 }

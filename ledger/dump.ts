@@ -1,0 +1,163 @@
+import { sql } from 'kysely'
+import type { Ledger, LedgerTransaction } from './database.ts'
+
+/** A job that waits or runs: the name of its queue, and what it carries. */
+export type DumpedJob = { name: string; data: unknown }
+
+export type Dump = {
+  /** The database's clock at the moment that the dump shows. */
+  takenAt: Date
+  /** The migrations that the rows are in the shape of, in order. */
+  migrations: string[]
+  rows: Record<string, number>
+}
+
+/** Rows that are read at a time. */
+const BATCH = 500
+/** Leases are of requests that run, and die with them. The migrator writes its own tables. */
+const LEFT_OUT = ['upload_locks', 'kysely_migration', 'kysely_migration_lock']
+
+/**
+ * Reads the whole ledger as of one moment, a JSON object a row, as text: portable to another PostgreSQL, and exact, as
+ * no number goes through JavaScript. Writers are not kept waiting. `write` gets the rows of one table after the other.
+ */
+export async function dumpLedger(
+  db: Ledger,
+  write: {
+    rows(table: string, rows: readonly string[]): Promise<void>
+    jobs(jobs: readonly DumpedJob[]): Promise<void>
+  },
+): Promise<Dump> {
+  return await db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute(async (trx) => {
+      await withoutTimeouts(trx)
+      const { rows: clock } = await sql<{ now: Date }>`select now() as now`.execute(trx)
+      const counts: Record<string, number> = {}
+      for (const table of await tablesInOrder(trx)) {
+        counts[table] = await dumpTable(trx, table, write.rows)
+      }
+      const { rows: jobs } = await sql<DumpedJob>`
+        select name, data from pgboss.job where state in ('created', 'retry', 'active')
+         order by created_on`.execute(trx)
+      await write.jobs(jobs)
+      const { rows: applied } = await sql<{ name: string }>`
+        select name from landfall.kysely_migration order by name`.execute(trx)
+      return {
+        takenAt: clock[0]?.now ?? new Date(),
+        migrations: applied.map(({ name }) => name),
+        rows: counts,
+      }
+    })
+}
+
+async function dumpTable(
+  trx: LedgerTransaction,
+  table: string,
+  write: (table: string, rows: readonly string[]) => Promise<void>,
+): Promise<number> {
+  const id = sql.id('landfall', table)
+  await sql`declare dumped no scroll cursor for select to_jsonb(t)::text as row from ${id} t`.execute(trx)
+  let count = 0
+  for (;;) {
+    const { rows } = await sql<{ row: string }>`fetch ${sql.lit(BATCH)} from dumped`.execute(trx)
+    if (rows.length === 0) break
+    await write(
+      table,
+      rows.map(({ row }) => row),
+    )
+    count += rows.length
+  }
+  await sql`close dumped`.execute(trx)
+  return count
+}
+
+/** Whether nothing was ever uploaded to this ledger. */
+export async function isEmptyLedger(db: Ledger): Promise<boolean> {
+  const { rows } = await sql<{ is_empty: boolean }>`
+    select not exists (select 1 from landfall.uploads) and not exists (select 1 from landfall.events) as is_empty`.execute(
+    db,
+  )
+  return rows[0]?.is_empty ?? false
+}
+
+/**
+ * Fills a ledger, whose schema must be that of the dump, in one transaction: all of it, or nothing. What is in it goes.
+ * `read` gives the rows of a table in batches; `andThen` runs in the transaction when all are there.
+ */
+export async function loadLedger(
+  db: Ledger,
+  read: (table: string) => AsyncIterable<readonly string[]>,
+  andThen: (trx: LedgerTransaction) => Promise<void>,
+): Promise<Record<string, number>> {
+  return await db.transaction().execute(async (trx) => {
+    await withoutTimeouts(trx)
+    const tables = await tablesInOrder(trx)
+    const ids = tables.map((table) => sql.id('landfall', table))
+    await sql`truncate ${sql.join(ids)}, landfall.upload_locks`.execute(trx)
+    const counts: Record<string, number> = {}
+    for (const table of tables) counts[table] = await loadTable(trx, table, read(table))
+    await andThen(trx)
+    return counts
+  })
+}
+
+async function loadTable(
+  trx: LedgerTransaction,
+  table: string,
+  batches: AsyncIterable<readonly string[]>,
+): Promise<number> {
+  const id = sql.id('landfall', table)
+  const { rows: columns } = await sql<{ column_name: string; sequence: string | null }>`
+    select column_name, pg_get_serial_sequence('landfall.' || quote_ident(table_name), column_name) as sequence
+      from information_schema.columns
+     where table_schema = 'landfall' and table_name = ${table} and is_generated = 'NEVER'
+     order by ordinal_position`.execute(trx)
+  const names = sql.join(columns.map(({ column_name }) => sql.id(column_name)))
+  // What follows from these rows was dumped as well: webhook deliveries of events, for example.
+  await sql`alter table ${id} disable trigger user`.execute(trx)
+  let count = 0
+  for await (const rows of batches) {
+    await sql`insert into ${id} (${names}) overriding system value
+      select ${names} from jsonb_populate_recordset(null::${id}, ${`[${rows.join(',')}]`}::jsonb)`.execute(
+      trx,
+    )
+    count += rows.length
+  }
+  await sql`alter table ${id} enable trigger user`.execute(trx)
+  for (const { column_name, sequence } of columns) {
+    if (sequence === null) continue
+    await sql`select setval(${sequence}::regclass, coalesce(max(${sql.id(column_name)}), 0) + 1, false) from ${id}`.execute(
+      trx,
+    )
+  }
+  return count
+}
+
+/** Every table of the ledger, those that others refer to first. */
+async function tablesInOrder(trx: LedgerTransaction): Promise<string[]> {
+  const { rows: tables } = await sql<{ name: string }>`
+    select relname as name from pg_class
+     where relnamespace = 'landfall'::regnamespace and relkind in ('r', 'p') and not relispartition
+     order by relname`.execute(trx)
+  const { rows: references } = await sql<{ from: string; to: string }>`
+    select f.relname as "from", t.relname as "to" from pg_constraint c
+      join pg_class f on f.oid = c.conrelid join pg_class t on t.oid = c.confrelid
+     where c.contype = 'f' and f.oid <> t.oid and f.relnamespace = 'landfall'::regnamespace`.execute(trx)
+  const left = new Set(tables.map(({ name }) => name).filter((name) => !LEFT_OUT.includes(name)))
+  const ordered: string[] = []
+  while (left.size > 0) {
+    const free = [...left].filter((name) => !references.some(({ from, to }) => from === name && left.has(to)))
+    if (free.length === 0) throw new Error(`tables refer to each other: ${[...left].join(', ')}`)
+    for (const name of free) left.delete(name)
+    ordered.push(...free)
+  }
+  return ordered
+}
+
+async function withoutTimeouts(trx: LedgerTransaction): Promise<void> {
+  for (const name of ['statement_timeout', 'idle_in_transaction_session_timeout'])
+    await sql`select set_config(${name}, '0', true)`.execute(trx)
+}

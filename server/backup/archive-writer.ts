@@ -1,0 +1,97 @@
+import { mkdir, open, readdir, rename, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { CommandFailure } from '../commands/command.ts'
+import { openForReading, writeHashed } from './hashed-copy.ts'
+import { CHECKSUMS, MANIFEST, type Manifest } from './layout.ts'
+
+/**
+ * A backup that is being written, beside its place: it takes its name when it is whole and on the disk, so that what
+ * a killed one leaves is called `….partial`.
+ */
+export class ArchiveWriter {
+  readonly #directory: string
+  readonly #partial: string
+  readonly #sums: string[] = []
+  readonly #folders = new Set<string>()
+
+  private constructor(directory: string) {
+    this.#directory = directory
+    this.#partial = `${directory}.partial`
+  }
+
+  /** Fails with `CommandFailure` where something is in the way. */
+  static async create(directory: string): Promise<ArchiveWriter> {
+    const there = await readdir(directory).catch((error: unknown) => {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+      throw new CommandFailure(
+        `${directory} cannot be a backup: ${error instanceof Error ? error.message : error}`,
+      )
+    })
+    if (there.length > 0)
+      throw new CommandFailure(`${directory} is not empty: a backup takes a folder of its own`)
+    const writer = new ArchiveWriter(directory)
+    await mkdir(dirname(directory), { recursive: true })
+    await mkdir(writer.#partial, { mode: 0o700 }).catch((error: unknown) => {
+      const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+      throw new CommandFailure(
+        isThere
+          ? `${writer.#partial} is there: another backup runs, or was killed; remove it first`
+          : `${writer.#partial} cannot be made: ${error instanceof Error ? error.message : error}`,
+      )
+    })
+    return writer
+  }
+
+  /** Adds a file with these bytes. The path is relative, with forward slashes. */
+  async add(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
+    const target = join(this.#partial, path)
+    await this.#makeFolder(dirname(target))
+    const { sha256, bytes } = await writeHashed(target, source)
+    this.#sums.push(`${sha256}  ${path}\n`)
+    return bytes
+  }
+
+  /** Adds a copy of a file, and returns its bytes; undefined where it has gone. */
+  async copy(path: string, from: string): Promise<number | undefined> {
+    try {
+      return await this.add(path, await openForReading(from))
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  /** Makes it a whole backup. */
+  async finish(manifest: (checksumsSha256: string) => Manifest): Promise<void> {
+    const { sha256 } = await writeHashed(join(this.#partial, CHECKSUMS), chunks(this.#sums))
+    for (const folder of this.#folders) await syncFolder(folder)
+    const text = `${JSON.stringify(manifest(sha256), undefined, 2)}\n`
+    await writeHashed(join(this.#partial, MANIFEST), chunks([text]))
+    await syncFolder(this.#partial)
+    // An empty folder in its place may be a mount point's, or just have been made for it.
+    await rmdir(this.#directory).catch(() => {
+      // It is not there, which is usual; where it is in use, renaming says so.
+    })
+    await rename(this.#partial, this.#directory)
+    await syncFolder(dirname(this.#directory))
+  }
+
+  async #makeFolder(folder: string): Promise<void> {
+    if (this.#folders.has(folder)) return
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    this.#folders.add(folder)
+  }
+}
+
+async function* chunks(texts: Iterable<string>): AsyncGenerator<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text)
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,141 @@
+import { opendir } from 'node:fs/promises'
+import { join, relative, sep } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { createGzip } from 'node:zlib'
+import type { Ledger } from '../../ledger/database.ts'
+import { type DumpedJob, dumpLedger } from '../../ledger/dump.ts'
+import type { ArchiveWriter } from './archive-writer.ts'
+import { DEVELOPMENT_SECRET, JOBS, type Manifest, newManifest, OBJECTS, tableFile } from './layout.ts'
+import { eachOf, reportProgress } from './progress.ts'
+
+export type BackupOptions = {
+  db: Ledger
+  archive: ArchiveWriter
+  dataDirectory: string
+  storage: Manifest['storage']
+}
+
+const COPIES_AT_A_TIME = 4
+/** What a write makes before it is complete: nothing refers to it. */
+const UNFINISHED = /\.tmp$|\.joining$/
+
+/**
+ * Copies the database as of one moment, and then the objects. Objects never change once they are written, and an open
+ * upload's only grows: whatever the database of that moment knows is in its files. What is deleted while it runs
+ * may be missing.
+ */
+export async function writeBackup({ db, archive, dataDirectory, storage }: BackupOptions): Promise<Manifest> {
+  const progress = { what: 'database', count: 0, bytes: 0 }
+  const report = reportProgress(
+    () => `backup: ${progress.what}, ${progress.count}, ${Math.round(progress.bytes / 1e6)} MB`,
+  )
+  try {
+    const { dump, jobs } = await writeDatabase(db, archive, progress)
+    await archive.add(JOBS, textOf(JSON.stringify(jobs)))
+    await archive.copy(DEVELOPMENT_SECRET, join(dataDirectory, DEVELOPMENT_SECRET))
+    Object.assign(progress, { what: 'objects', count: 0, bytes: 0 })
+    const goneMeanwhile = await copyObjects(join(dataDirectory, OBJECTS), archive, progress)
+    let manifest: Manifest | undefined
+    await archive.finish((checksumsSha256) => {
+      manifest = newManifest({
+        takenAt: dump.takenAt.toISOString(),
+        migrations: dump.migrations,
+        rows: dump.rows,
+        storage,
+        objects: { count: progress.count, bytes: progress.bytes, goneMeanwhile },
+        checksumsSha256,
+      })
+      return manifest
+    })
+    if (!manifest) throw new Error('the backup was not finished')
+    return manifest
+  } finally {
+    report.stop()
+  }
+}
+
+async function writeDatabase(
+  db: Ledger,
+  archive: ArchiveWriter,
+  progress: { what: string; count: number; bytes: number },
+) {
+  let jobs: readonly DumpedJob[] = []
+  let file: TableFile | undefined
+  const dump = await dumpLedger(db, {
+    async rows(table, rows) {
+      if (file?.table !== table) {
+        await file?.end()
+        file = openTable(table, archive)
+        progress.what = table
+        progress.count = 0
+      }
+      progress.count += rows.length
+      await file.write(`${rows.join('\n')}\n`)
+    },
+    async jobs(found) {
+      jobs = found
+    },
+  })
+  await file?.end()
+  return { dump, jobs }
+}
+
+type TableFile = { table: string; write(text: string): Promise<void>; end(): Promise<void> }
+
+/** A file of rows, compressed, a row a line. */
+function openTable(table: string, archive: ArchiveWriter): TableFile {
+  const lines = new PassThrough()
+  const gzip = createGzip({ level: 3 })
+  const written = archive.add(tableFile(table), lines.pipe(gzip))
+  // Whoever writes next is told.
+  written.catch((error: Error) => lines.destroy(error))
+  return {
+    table,
+    async write(text) {
+      const isRoom = lines.write(text)
+      if (isRoom) return
+      await Promise.race([new Promise((resolve) => lines.once('drain', resolve)), written])
+    },
+    async end() {
+      lines.end()
+      await written
+    },
+  }
+}
+
+/** Returns how many had gone when their turn came. */
+async function copyObjects(
+  directory: string,
+  archive: ArchiveWriter,
+  progress: { count: number; bytes: number },
+): Promise<number> {
+  let gone = 0
+  await eachOf(filesBelow(directory), COPIES_AT_A_TIME, async (path) => {
+    const bytes = await archive.copy(`${OBJECTS}/${relative(directory, path).split(sep).join('/')}`, path)
+    if (bytes === undefined) gone += 1
+    else {
+      progress.count += 1
+      progress.bytes += bytes
+    }
+  })
+  return gone
+}
+
+/** Every file below a folder but unfinished ones; folders that are not there, or have gone, are empty. */
+async function* filesBelow(directory: string): AsyncGenerator<string> {
+  const entries = await opendir(directory).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  })
+  if (!entries) return
+  for await (const entry of entries) {
+    const path = join(directory, entry.name)
+    if (UNFINISHED.test(entry.name)) continue
+    if (entry.isDirectory()) yield* filesBelow(path)
+    else if (entry.isFile()) yield path
+  }
+}
+
+async function* textOf(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text)
+}

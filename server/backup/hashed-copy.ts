@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto'
+import { open } from 'node:fs/promises'
+
+/** What is copied at a time. */
+const CHUNK_BYTES = 1024 * 1024
+
+/** Writes a new file durably, for its owner's eyes only. Returns its SHA-256, as hex, and its bytes. */
+export async function writeHashed(
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash('sha256')
+  const handle = await open(path, 'wx', 0o600)
+  try {
+    let bytes = 0
+    for await (const chunk of source) {
+      hash.update(chunk)
+      await handle.writeFile(chunk)
+      bytes += chunk.byteLength
+    }
+    await handle.datasync()
+    return { sha256: hash.digest('hex'), bytes }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The bytes that a file has now; fails with ENOENT, before the first of them, where there is none. */
+export async function openForReading(path: string): Promise<AsyncIterable<Uint8Array>> {
+  const handle = await open(path, 'r')
+  return handle.createReadStream({ highWaterMark: CHUNK_BYTES })
+}

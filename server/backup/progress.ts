@@ -1,0 +1,31 @@
+const EVERY_MS = 5_000
+
+/** Tells the person who waits, on standard error, how far it is: a line every few seconds. */
+export function reportProgress(line: () => string): { stop(): void } {
+  const timer = setInterval(() => process.stderr.write(`landfall: ${line()}\n`), EVERY_MS)
+  return { stop: () => clearInterval(timer) }
+}
+
+/** Runs work on items, so many at a time. The first failure ends it. */
+export async function eachOf<Item>(
+  items: AsyncIterable<Item>,
+  atATime: number,
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  const iterator = items[Symbol.asyncIterator]()
+  let isOver = false
+  const run = async () => {
+    while (!isOver) {
+      const next = await iterator.next()
+      if (next.done) return
+      try {
+        await work(next.value)
+      } catch (error) {
+        isOver = true
+        throw error
+      }
+    }
+  }
+  const runs = await Promise.allSettled(Array.from({ length: atATime }, run))
+  for (const result of runs) if (result.status === 'rejected') throw result.reason
+}

@@ -1,0 +1,46 @@
+import { access } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { ArchiveWriter } from '../backup/archive-writer.ts'
+import { writeBackup } from '../backup/backup.ts'
+import { storageOptionsOf } from '../storage-options.ts'
+import { type Command, CommandFailure, done, UsageError } from './command.ts'
+import { withLedger } from './with-ledger.ts'
+
+/** Copies database and objects into a folder, while the server runs or not. */
+export const backup: Command = {
+  name: 'backup',
+  summary: 'Copy the database and the objects below DATA_DIR into a folder.',
+  usage: 'DIR',
+  details: [
+    'The server may run meanwhile: the copy is of one moment. DIR is made, or must be empty.',
+    'Objects in a bucket stay there. Landfall restore reads it, and sha256sum -c files.sha256 checks it.',
+  ],
+  takesPositionals: true,
+  async run({ env, positionals: [directory, ...rest] }) {
+    if (directory === undefined || rest.length > 0)
+      throw new UsageError('backup takes the folder to write to')
+    return await withLedger(env, 'backup', async ({ config, db }) => {
+      const options = storageOptionsOf(config)
+      if (options.kind === 'disk') {
+        await access(options.directory).catch(() => {
+          throw new CommandFailure(
+            `there are no objects below ${config.DATA_DIR}: is DATA_DIR that of the server?`,
+          )
+        })
+      }
+      const target = resolve(directory)
+      const { takenAt, objects } = await writeBackup({
+        db,
+        archive: await ArchiveWriter.create(target),
+        dataDirectory: config.DATA_DIR,
+        storage: { kind: options.kind, bucket: options.kind === 's3' ? options.bucket : null },
+      })
+      const lines = [
+        `backup of ${takenAt} in ${target}: database and ${objects.count} objects, ${objects.bytes} bytes`,
+        ...(objects.goneMeanwhile > 0 ? [`deleted while it ran: ${objects.goneMeanwhile} objects`] : []),
+        ...(options.kind === 's3' ? [`objects in bucket ${options.bucket} stay there`] : []),
+      ]
+      return done(lines, { directory: target, takenAt, objects })
+    })
+  },
+}

@@ -1,0 +1,18 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { execa } from 'execa'
+
+/**
+ * Refuses a cluster that another major version of PostgreSQL made: its files cannot be read by this one, and it would
+ * only fail, every time, with a line in its own log. Fails with an `Error` that says the way.
+ */
+export async function refuseOtherMajor(postgres: string, cluster: string, runAs: object): Promise<void> {
+  const made = (await readFile(join(cluster, 'PG_VERSION'), 'utf8')).trim()
+  // postgres (PostgreSQL) 18.4
+  const { stdout } = await execa(postgres, ['--version'], runAs)
+  const brought = /\b(\d+)(\.|[a-z]|$)/.exec(stdout.replace(/^[^)]*\)/, ''))?.[1]
+  if (brought === undefined || brought === made) return
+  throw new Error(
+    `the embedded database in ${cluster} is of PostgreSQL ${made}, and this release brings ${brought}: back it up with the release that made it, and restore the backup with this one into an empty DATA_DIR (landfall backup DIR, landfall restore DIR)`,
+  )
+}

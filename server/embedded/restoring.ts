@@ -1,0 +1,18 @@
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** The folder of a `DATA_DIR` in which a restore works until it is whole. */
+export const RESTORING = 'restoring'
+
+/** A restore into this directory runs, or was interrupted: what is there is not all of it. */
+export async function refuseRestoring(dataDirectory: string): Promise<void> {
+  const isThere = await access(join(dataDirectory, RESTORING)).then(
+    () => true,
+    () => false,
+  )
+  if (isThere) {
+    throw new Error(
+      `a restore to ${dataDirectory} is not over, or was interrupted: empty the directory and restore again`,
+    )
+  }
+}

@@ -1,0 +1,198 @@
+import { appendFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { execa } from 'execa'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openDatabase } from '../ledger/database.ts'
+import { jpeg } from './fixtures/media.ts'
+import { requires } from './services/requirements.ts'
+import { runCommand } from './support/command.ts'
+import { freshDatabase } from './support/landfall.ts'
+import {
+  enterableDirectory,
+  findPostgres,
+  runServer,
+  type ServerProcess,
+  startServerProcess,
+  stopRun,
+} from './support/server-process.ts'
+import { createId, head, patch } from './support/tus.ts'
+import { outcome, process as processed, sendFile } from './support/uploads.ts'
+
+const ffmpeg = requires('ffmpeg')
+const ENV = { SCAN: 'off', UPLOAD_MAX_OPEN: '1000' }
+
+describe.skipIf(!ffmpeg.met)('a backup', () => {
+  let parent: string
+  let target: ServerProcess
+  let file: Awaited<ReturnType<typeof jpeg>>
+  let bytes: Buffer
+
+  beforeAll(async () => {
+    parent = await enterableDirectory()
+    target = await startServerProcess(ENV)
+    file = await jpeg({ width: 1600, height: 900 })
+    bytes = await readFile(file.path)
+  })
+  afterAll(async () => {
+    await target?.stop()
+    await rm(parent, { recursive: true, force: true })
+  })
+
+  const content = async (server: Pick<ServerProcess, 'as'>, mediaId: string) => {
+    const answer = await server.as('alice')(`/api/v1/media/${mediaId}/content`)
+    expect(answer.status).toBe(200)
+    return Buffer.from(await answer.arrayBuffer())
+  }
+
+  it('taken while files arrive has all that was acknowledged before, and a server goes on from it', async () => {
+    const ready = await processed(target, 'alice', file)
+    const half = Math.floor(bytes.length / 2)
+    const open = await createId(target, 'alice', { size: bytes.length, metadata: { filename: 'half.jpg' } })
+    await patch(target, 'alice', open, { offset: 0, body: bytes.subarray(0, half) })
+    const waiting: string[] = []
+    const until = new AbortController()
+    const uploading = (async () => {
+      while (!until.signal.aborted) {
+        const { uploadId } = await sendFile(target, 'bob', file)
+        waiting.push(uploadId)
+        await sleep(20)
+      }
+    })()
+    while (waiting.length < 2) await sleep(20)
+    const before = [...waiting]
+
+    const archive = join(parent, 'backup')
+    const made = await runCommand(target.dataDirectory, ['backup', archive, '--json'])
+    until.abort()
+    await uploading
+    expect([made.exitCode, made.stderr]).toEqual([0, ''])
+    expect(JSON.parse(made.stdout)).toMatchObject({ directory: archive })
+    // It goes on after the backup: what is restored is an upload of that moment.
+    await patch(target, 'alice', open, { offset: half, body: bytes.subarray(half) })
+    await execa('sha256sum', ['--quiet', '-c', 'files.sha256'], { cwd: archive })
+    for (const name of await readdir(archive, { recursive: true })) {
+      expect((await stat(join(archive, name))).mode & 0o077).toBe(0)
+    }
+
+    const restoredDirectory = join(parent, 'restored', 'data')
+    const restored = await runCommand(restoredDirectory, ['restore', archive])
+    expect([restored.exitCode, restored.stderr]).toEqual([0, ''])
+    expect(await findPostgres(restoredDirectory)).toBeUndefined()
+    expect((await readdir(restoredDirectory)).toSorted()).toEqual(['objects', 'postgres'])
+
+    const run = runServer(restoredDirectory, { env: ENV })
+    try {
+      const url = await run.address
+      const second = { ...target, url, as: (sub: string) => fetchAs(target, url, sub) }
+      expect((await content(second, ready.id)).equals(bytes)).toBe(true)
+      for (const id of before) {
+        expect(await outcome(second, 'bob', id)).toMatchObject({
+          status: 'ready',
+          sha256: file.sha256,
+        })
+      }
+      expect((await head(second, 'alice', open)).headers.get('Upload-Offset')).toBe(String(half))
+      expect((await patch(second, 'alice', open, { offset: half, body: bytes.subarray(half) })).status).toBe(
+        204,
+      )
+      expect(await outcome(second, 'alice', open)).toMatchObject({ sha256: file.sha256 })
+      // New rows get numbers of their own.
+      expect(await processed(second, 'carol', file)).toMatchObject({ status: 'ready' })
+    } finally {
+      await stopRun(run, restoredDirectory)
+    }
+  })
+
+  it('is not written over anything, nor beside one that was killed', async () => {
+    const full = join(parent, 'full')
+    await writeFile(full, '')
+    const refused = await runCommand(target.dataDirectory, ['backup', full])
+    expect([refused.exitCode, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/^landfall: [^\n]*full[^\n]*$/),
+    ])
+    const again = await runCommand(target.dataDirectory, ['backup', join(parent, 'backup')])
+    expect(again.stderr).toMatch(/^landfall: \S+ is not empty: [^\n]*$/)
+    const archive = join(parent, 'again')
+    await execa('mkdir', [`${archive}.partial`])
+    const beside = await runCommand(target.dataDirectory, ['backup', archive])
+    expect([beside.exitCode, beside.stderr]).toEqual([
+      1,
+      expect.stringMatching(/\.partial is there: [^\n]*$/),
+    ])
+  })
+
+  describe('is restored', () => {
+    const archive = () => join(parent, 'backup')
+    const refusal = async (directory: string, from: string, env = {}) => {
+      const { exitCode, stdout, stderr } = await runCommand(directory, ['restore', from], env)
+      expect([exitCode, stdout]).toEqual([1, ''])
+      return stderr
+    }
+
+    it('into no directory that has something in it', async () => {
+      expect(await refusal(target.dataDirectory, archive())).toMatch(/^landfall: \S+ is not empty: [^\n]*$/)
+    })
+
+    it('only where it is whole', async () => {
+      const directory = join(parent, 'whole')
+      expect(await refusal(directory, parent)).toMatch(/is not a whole backup: it has no manifest.json$/)
+      const copy = join(parent, 'copy')
+      await execa('cp', ['-r', archive(), copy])
+      const [object = ''] = (await readdir(join(copy, 'objects'), { recursive: true })).filter((name) =>
+        name.startsWith('uploads/'),
+      )
+      await appendFile(join(copy, 'objects', object), 'x')
+      expect(await refusal(directory, copy)).toBe(
+        `landfall: the backup is damaged: objects/${object} is not what was written`,
+      )
+      await rm(join(copy, 'tables', 'media.jsonl.gz'))
+      expect(await refusal(directory, copy)).toMatch(/damaged: tables\/media.jsonl.gz/)
+      await appendFile(join(copy, 'files.sha256'), '\n')
+      expect(await refusal(directory, copy)).toMatch(/damaged: files.sha256/)
+      // Nothing is left of the attempts.
+      expect(await readdir(directory)).toEqual([])
+    })
+
+    it('by no release that is older, and says which migrations it lacks', async () => {
+      const copy = join(parent, 'newer')
+      await execa('cp', ['-r', archive(), copy])
+      const manifest = JSON.parse(await readFile(join(copy, 'manifest.json'), 'utf8'))
+      manifest.migrations.push('9999-later')
+      await writeFile(join(copy, 'manifest.json'), JSON.stringify(manifest))
+      expect(await refusal(join(parent, 'older'), copy)).toMatch(/newer release.*9999-later$/)
+    })
+
+    it('into a database of its own as well, if that is empty', async () => {
+      const connectionString = await freshDatabase()
+      const directory = join(parent, 'external')
+      const env = { DATABASE_URL: connectionString }
+      expect((await runCommand(directory, ['restore', archive()], env)).exitCode).toBe(0)
+      const db = openDatabase({
+        connectionString,
+        maxConnections: 1,
+        applicationName: 'test',
+        onPoolError: () => {},
+      })
+      const media = await db.selectFrom('media').select('id').execute()
+      await db.destroy()
+      expect(media.length).toBeGreaterThan(0)
+      expect(await refusal(join(parent, 'external-2'), archive(), env)).toMatch(/database .* is not empty/)
+    })
+
+    it('or says that it was not, when it is killed: no server starts on half of it', async () => {
+      const directory = join(parent, 'killed')
+      await execa('mkdir', ['-p', join(directory, 'restoring')])
+      const run = runServer(directory, { env: ENV })
+      expect(await run.exited).toEqual({ code: 1, signal: null })
+      expect(run.stderr()).toContain(`a restore to ${directory} is not over, or was interrupted`)
+      expect(await refusal(directory, archive())).toMatch(/is not empty/)
+    })
+  })
+})
+
+const fetchAs =
+  (target: ServerProcess, url: string, sub: string) =>
+  (path: string, init: RequestInit = {}): Promise<Response> =>
+    fetch(new URL(path, url), { ...init, headers: { Authorization: `Bearer ${target.token(sub)}` } })
