@@ -1,10 +1,11 @@
 import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { MAINTENANCE_DEADLINES } from '../../ledger/deadlines.ts'
 import { ArchiveWriter } from '../backup/archive-writer.ts'
 import { writeBackup } from '../backup/backup.ts'
 import { storageOptionsOf } from '../storage-options.ts'
 import { type Command, CommandFailure, done, UsageError } from './command.ts'
-import { withLedger } from './with-ledger.ts'
+import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
 /** Copies database and objects into a folder, while the server runs or not. */
 export const backup: Command = {
@@ -19,7 +20,7 @@ export const backup: Command = {
   async run({ env, positionals: [directory, ...rest] }) {
     if (directory === undefined || rest.length > 0)
       throw new UsageError('backup takes the folder to write to')
-    return await withLedger(env, 'backup', async ({ config, db }) => {
+    const write = async ({ config, db }: LedgerCommand) => {
       const options = storageOptionsOf(config)
       if (options.kind === 'disk') {
         await access(options.directory).catch(() => {
@@ -41,6 +42,7 @@ export const backup: Command = {
         ...(options.kind === 's3' ? [`objects in bucket ${options.bucket} stay there`] : []),
       ]
       return done(lines, { directory: target, takenAt, objects })
-    })
+    }
+    return await withLedger(env, 'backup', write, MAINTENANCE_DEADLINES)
   },
 }

@@ -1,6 +1,7 @@
 import { chmod, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
+import { MAINTENANCE_DEADLINES } from '../../ledger/deadlines.ts'
 import { isEmptyLedger } from '../../ledger/dump.ts'
 import { schemaState } from '../../ledger/migrate.ts'
 import { DEVELOPMENT_SECRET, OBJECTS } from '../backup/layout.ts'
@@ -68,6 +69,7 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
       connectionString: embedded?.connectionString ?? external ?? '',
       maxConnections: 3,
       applicationName: 'landfall-restore',
+      deadlines: MAINTENANCE_DEADLINES,
       onPoolError: onError,
     })
     releasers.add('database', () => db.destroy())

@@ -31,11 +31,13 @@ export async function withLedger<T>(
   env: Environment,
   name: string,
   work: (command: LedgerCommand) => Promise<T>,
+  deadlines: Deadlines = ORDINARY_DEADLINES,
 ): Promise<T> {
-  return await withDatabase(env, name, async (command) => {
+  const checked = async (command: LedgerCommand) => {
     await checkSchema(command.db)
     return await work(command)
-  })
+  }
+  return await withDatabase(env, name, checked, deadlines)
 }
 
 /** As `withLedger`, whatever is in the database: for commands that bring it up to date or judge it. */
