@@ -1,9 +1,10 @@
 import { createFinal } from '../ledger/concatenation.ts'
 import { type CreateResult, createUpload, PARTIALS_PER_UPLOAD } from '../ledger/creation.ts'
 import type { Ledger } from '../ledger/database.ts'
+import { type ExpiryPolicy, firstExpiry } from '../ledger/expiry.ts'
 import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
-import { expireIdleUploads, secondsUntilRoom } from '../ledger/reaping.ts'
+import { makeRoom, secondsUntilRoom } from '../ledger/reaping.ts'
 import type { DueMedia, Enqueue, UploadRow } from '../ledger/uploads.ts'
 import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
 import { fillPrefix, uploadKey } from '../storage/keys.ts'
@@ -15,8 +16,7 @@ export type UploadPolicy = {
   maxSize: number
   allowedFormats: readonly Format[]
   quota: QuotaDefaults
-  /** How long an upload may stay unfinished. */
-  expiresAfterMs: number
+  expiry: ExpiryPolicy
 }
 
 export type PreCreateOptions = {
@@ -72,8 +72,9 @@ export async function preCreate(options: PreCreateOptions, request: CreateReques
 }
 
 /**
- * Creates; where there is no room, once more after the owner's idle empty uploads have ended: creations whose answer
- * was lost must not lock their owner out until they expire. Fails with a `Refusal`.
+ * Creates; where there is no room, once more after those uploads of the owner have ended that hold it for nothing:
+ * what has expired counts no more, and creations whose answer was lost must not lock their owner out until they
+ * expire. Fails with a `Refusal`.
  */
 async function createWithRoom(
   { db, enqueueRemoval, announce }: PreCreateOptions,
@@ -82,7 +83,7 @@ async function createWithRoom(
 ): Promise<UploadRow> {
   let result = await create()
   if (result.kind !== 'created') {
-    const ended = await expireIdleUploads(db, ownerId, enqueueRemoval)
+    const ended = await makeRoom(db, ownerId, enqueueRemoval)
     for (const id of ended) announce(id)
     if (ended.length > 0) result = await create()
   }
@@ -136,7 +137,7 @@ function describe(
     ...declaration,
     storageBackend: options.storageBackend,
     storageKey: uploadKey(request.id, prefix),
-    expiresAfterMs: policy.expiresAfterMs,
+    expiresAfterMs: firstExpiry(policy.expiry),
   }
 }
 

@@ -115,7 +115,7 @@ const CONTENTION = /^(40001|40P01|55P03)$/
  * outage they all fail alike: a hundred of them would only hang one by one. And where a connection broke or the server
  * went down or failed itself, a commit may have gone through before.
  */
-function isWorthDoingAlone(error: unknown): boolean {
+export function isWorthDoingAlone(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return false
   return databaseOutage(error) === undefined
     ? !/^XX/.test(error.code ?? 'XX')

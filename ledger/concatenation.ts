@@ -1,11 +1,20 @@
 import { sql } from 'kysely'
 import type { CreateResult, NewUpload } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
-import { inTurn } from './owner-share.ts'
+import { inTurn, ofOwner } from './owner-share.ts'
 import { recordPieces } from './pieces.ts'
 import { type QuotaDefaults, readQuota } from './quotas.ts'
-import type { Append, AppendResult, DueMedia, Enqueue, UploadRow } from './uploads.ts'
+import {
+  type Append,
+  type Appended,
+  type DueMedia,
+  type Enqueue,
+  type Moved,
+  UPLOAD_COLUMNS,
+  type UploadRow,
+} from './uploads.ts'
 
 // tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be
 // used again until it expires. A final is `open` as long as one of its partials is incomplete; no bytes are ever
@@ -65,8 +74,11 @@ export async function createFinal(
     if (refusal) return refusal
     await insertFinal(trx, final, { size, reservedBytes, takes: new Set(taken.map(({ id }) => id)) })
     if (isComplete) await completeFinal(trx, final.id, enqueue)
-    const row = await trx.selectFrom('uploads').selectAll().where('id', '=', final.id).executeTakeFirst()
-    return { kind: 'created', upload: row as UploadRow }
+    const { rows } = await sql<UploadRow>`
+      select ${UPLOAD_COLUMNS} from landfall.uploads where id = ${final.id}`.execute(trx)
+    const [row] = rows
+    if (!row) throw new Error('the final upload that was inserted is not there')
+    return { kind: 'created', upload: row }
   })
 }
 
@@ -85,7 +97,7 @@ async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Ma
       select id, size, reserved_bytes, is_finished, state
         from landfall.uploads
        where id = any(${[...final.partials]}::text[]) and owner_id = ${final.ownerId} and is_partial
-         and state in ('open', 'received') and expires_at > now()
+         and ${stateNow} in ('open', 'received')
        order by id for update
     )
     select id, size, reserved_bytes, is_finished as is_complete,
@@ -131,10 +143,11 @@ async function insertFinal(
     with created as (
       insert into landfall.uploads
         (id, owner_id, tenant_id, protocol, state, size, metadata, metadata_header, filename, declared_type, concat,
-         storage_backend, storage_key, reserved_bytes, expires_at)
+         storage_backend, storage_key, reserved_bytes, expires_at, reap_after)
       values (${final.id}, ${final.ownerId}, ${final.tenantId}, ${final.protocol}, 'open', ${size}::bigint,
               ${JSON.stringify(final.metadata)}::jsonb, ${final.metadataHeader}, ${final.filename}, ${final.declaredType}, ${final.concat},
               ${final.storageBackend}, ${final.storageKey}, ${reservedBytes}::bigint,
+              now() + make_interval(secs => ${final.expiresAfterMs / 1000}),
               now() + make_interval(secs => ${final.expiresAfterMs / 1000}))
       returning id, owner_id
     )
@@ -201,23 +214,26 @@ async function completeFinal(
 export async function finishPartial(
   db: Ledger,
   append: Append,
+  expiry: ExpiryPolicy,
   enqueue: Enqueue<readonly DueMedia[]>,
-): Promise<AppendResult & { completed: readonly UploadId[] }> {
+): Promise<Appended & { completed: readonly UploadId[] }> {
   return await inTurn(db, append.ownerId, async (trx) => {
     await takeTurns(trx, append.ownerId)
-    const { rows } = await sql<{ contended: boolean }>`
+    const { rows } = await sql<{ contended: boolean } & Moved>`
       with lease as (
         delete from landfall.upload_locks
          where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
       ), appended as (
-        update landfall.uploads set "offset" = ${append.to}::bigint, is_finished = true, updated_at = now()
+        update landfall.uploads set "offset" = ${append.to}::bigint, is_finished = true, updated_at = now(),
+               expires_at = ${slidExpiry(expiry)}
           from lease
          where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open' and is_partial
            and size = ${append.to}::bigint
-        returning id, lease.contended
+        returning id, lease.contended, expires_at, now() as read_at
       )${recordPieces(append.pieces)}
-      select contended from appended`.execute(trx)
-    if (!rows[0]) return { kind: 'fenced-off', completed: [] }
+      select contended, expires_at, read_at from appended`.execute(trx)
+    const row = rows[0]
+    if (!row) return { kind: 'fenced-off', completed: [] }
     // Nobody may end one of them from here on. As everywhere the uploads come before what their owner uses.
     await sql`
       select 1 from landfall.uploads
@@ -240,9 +256,31 @@ export async function finishPartial(
        order by f.id`.execute(trx)
     const completed = waiting.rows.map(({ id }) => id)
     for (const id of completed) await completeFinal(trx, id, enqueue)
-    return { kind: 'appended', contended: rows[0].contended, completed }
+    return { kind: 'appended', ...row, completed }
   })
 }
+
+/**
+ * Bytes of a partial upload were acknowledged: what waits for it does not expire meanwhile. Those are the owner's
+ * finished partials, which need not be named by a final yet, and the finals that wait. Each no longer than its own
+ * largest age; and only where it makes a difference, so that not every append does it.
+ */
+export async function slideWaiting(db: Ledger, ownerId: OwnerId, expiry: ExpiryPolicy): Promise<void> {
+  const later = slidExpiry(expiry)
+  await sql`
+    with waiting as (
+      select id from landfall.uploads
+       where owner_id = ${ownerId} and ${isOpenNow}
+         and (is_finished or (concat is not null and not is_partial))
+         and ${later} > expires_at + make_interval(secs => ${expiry.afterMs / 1000 / SLIDES}::float8)
+       order by id for update skip locked
+    )
+    update landfall.uploads set expires_at = ${later}
+      from waiting where uploads.id = waiting.id`.execute(ofOwner(db, ownerId))
+}
+
+/** The expiry of what waits moves on in steps of this part of the period. */
+const SLIDES = 24
 
 /** One source of a final upload's bytes, in order. */
 export type ConcatSource = { id: UploadId; storageKey: string; size: number }

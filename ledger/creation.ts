@@ -115,9 +115,9 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
     ), created as (
       insert into landfall.uploads
         (id, owner_id, tenant_id, protocol, state, size, metadata, metadata_header, digests, wanted_digest, filename, declared_type,
-         storage_backend, storage_key, reserved_bytes, expires_at)
+         storage_backend, storage_key, reserved_bytes, expires_at, reap_after)
       select id, owner_id, tenant_id, protocol, 'open', size, metadata, metadata_header, digests, wanted_digest, filename, declared_type,
-             storage_backend, storage_key, reserved_bytes, now() + make_interval(secs => lives_for)
+             storage_backend, storage_key, reserved_bytes, now() + make_interval(secs => lives_for), now() + make_interval(secs => lives_for)
         from given join reserved using (owner_id)
       returning ${UPLOAD_COLUMNS}
     ), logged as (
@@ -165,14 +165,15 @@ async function createIn(
     ), created as (
       insert into landfall.uploads
         (id, owner_id, tenant_id, protocol, state, size, metadata, metadata_header, digests, wanted_digest, filename, declared_type,
-         concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at)
+         concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at, reap_after)
       select ${upload.id}, owner_id, ${upload.tenantId}::text, ${upload.protocol}, 'open', ${upload.size}::bigint,
              ${JSON.stringify(upload.metadata)}::jsonb, ${upload.metadataHeader}::text, ${upload.digests && JSON.stringify(upload.digests)}::jsonb, ${upload.wantedDigest}::text,
              ${upload.filename}::text, ${upload.declaredType}::text, ${upload.concat}::text, ${upload.isPartial},
              ${upload.storageBackend}, ${upload.storageKey}, ${upload.reservedBytes}::bigint,
+             now() + make_interval(secs => ${upload.expiresAfterMs / 1000}),
              now() + make_interval(secs => ${upload.expiresAfterMs / 1000})
         from reserved
-      returning *
+      returning ${UPLOAD_COLUMNS}
     ), logged as (
       insert into landfall.events (type, upload_id, owner_id)
       select 'upload.created', id, owner_id from created

@@ -233,8 +233,8 @@ export class LeaseKeeper {
     if (held.length === 0) return true
     const askedAt = performance.now()
     try {
-      const fences = held.map(({ lease }) => lease.fence)
-      const current = await renewLeases(this.#options.renewals, fences, this.#options.ttlMs)
+      const leases = held.map(({ lease }) => lease)
+      const current = await renewLeases(this.#options.renewals, leases, this.#options.ttlMs)
       for (const { lease, wanted } of held) {
         const row = current.get(lease.fence)
         lease.validUntil = row ? askedAt + this.#options.ttlMs : 0

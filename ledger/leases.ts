@@ -80,16 +80,22 @@ async function takeAlone(db: Ledger, lease: WantedLease): Promise<TakeResult> {
   return row.taken ? { kind: 'taken' } : { kind: 'held', expiresInMs: Math.max(0, row.expires_in_ms) }
 }
 
-/** Extends the leases of these fences. Returns those still current, each with whether it is wanted. */
+export type HeldLease = { uploadId: UploadId; fence: string }
+
+/**
+ * Extends these leases, each found by its upload: there is no index on fences. Returns those still current by fence,
+ * each with whether it is wanted.
+ */
 export async function renewLeases(
   db: Ledger,
-  fences: string[],
+  held: readonly HeldLease[],
   ttlMs: number,
 ): Promise<Map<string, { contended: boolean }>> {
   const { rows } = await sql<{ fence: string; contended: boolean }>`
     update landfall.upload_locks
        set expires_at = now() + make_interval(secs => ${ttlMs / 1000})
-     where fence = any(${fences}::uuid[])
+     where upload_id = any(${held.map(({ uploadId }) => uploadId)}::text[])
+       and fence = any(${held.map(({ fence }) => fence)}::uuid[])
     returning fence::text, contended`.execute(db)
   return new Map(rows.map((row) => [row.fence, row]))
 }

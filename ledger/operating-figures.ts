@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import { isOpenNow } from './expiry.ts'
 import type { EventType, StepStatus } from './schema.ts'
 
 // What operators watch. Each costs what waits, or what has just happened, by an index: never what a table holds.
@@ -22,7 +23,7 @@ export async function readBriefly<Figures>(
 /** How many uploads are open, partial ones among them. */
 export async function countOpenUploads(db: Ledger): Promise<number> {
   const { rows } = await sql<{ count: number }>`
-    select count(*) from landfall.uploads where state = 'open'`.execute(db)
+    select count(*) from landfall.uploads where ${isOpenNow}`.execute(db)
   return rows[0]?.count ?? 0
 }
 

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import { isExpired } from './expiry.ts'
 import type { OwnerId } from './ids.ts'
 import { ofOwner } from './owner-share.ts'
 
@@ -11,7 +12,10 @@ export type Quota = {
   uploads: { limit: number | null; finished: number; open: number; maxOpen: number; partials: number }
 }
 
-/** What an owner may store and what is taken of it. Owners without a row have used nothing. */
+/**
+ * What an owner may store and what is taken of it. Owners without a row have used nothing. What has expired counts no
+ * more, though the counters have it until it is marked so.
+ */
 export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDefaults): Promise<Quota> {
   const { rows } = await sql<{
     bytes_limit: number | null
@@ -23,12 +27,19 @@ export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDef
     open_partials: number
   }>`
     select q.bytes_limit, q.uploads_limit,
-           coalesce(u.used_bytes, 0) as used_bytes, coalesce(u.reserved_bytes, 0) as reserved_bytes,
-           coalesce(u.open_uploads, 0) as open_uploads, coalesce(u.finished_uploads, 0) as finished_uploads,
-           coalesce(u.open_partials, 0) as open_partials
+           coalesce(u.used_bytes, 0) as used_bytes,
+           greatest(coalesce(u.reserved_bytes, 0) - expired.bytes, 0) as reserved_bytes,
+           greatest(coalesce(u.open_uploads, 0) - expired.uploads, 0) as open_uploads,
+           coalesce(u.finished_uploads, 0) as finished_uploads,
+           greatest(coalesce(u.open_partials, 0) - expired.partials, 0) as open_partials
       from (select ${ownerId}::text as owner_id) as owner
       left join landfall.quotas q using (owner_id)
-      left join landfall.quota_usage u using (owner_id)`.execute(ofOwner(db, ownerId))
+      left join landfall.quota_usage u using (owner_id)
+      cross join (
+        select coalesce(sum(reserved_bytes), 0)::bigint as bytes, count(*) filter (where not is_partial) as uploads,
+               count(*) filter (where is_partial) as partials
+          from landfall.uploads where owner_id = ${ownerId} and state = 'open' and ${isExpired}
+      ) as expired`.execute(ofOwner(db, ownerId))
   const row = rows[0]
   if (!row) throw new Error('quota query gave no row')
   return {

@@ -79,7 +79,10 @@ export interface UploadsTable {
   multipart_unsure: Generated<boolean>
   created_at: Timestamp
   updated_at: Timestamp
+  /** Moves on with every append. Read by way of `ledger/expiry.ts` alone. */
   expires_at: ColumnType<Date, Date, Date>
+  /** When the reaper looks at it: never later than it expires. */
+  reap_after: Timestamp
   received_at: ColumnType<Date | null, never, Date>
 }
 
@@ -126,6 +129,8 @@ export interface QuotaUsageTable {
   finished_uploads: Generated<number>
   /** Partial uploads that no final upload has used yet. */
   open_partials: Generated<number>
+  /** A counter would have gone below zero: all of them have to be counted anew. */
+  inconsistent_since: ColumnType<Date | null, never, Date | null>
 }
 
 export interface UploadConcatTable {

@@ -1,13 +1,20 @@
-import { type Selectable, sql } from 'kysely'
+import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
 import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
+import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
 import { type Pieces, recordPieces } from './pieces.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 
-export type UploadRow = Selectable<UploadsTable> & { id: UploadId; owner_id: OwnerId }
+/** Its `state` is that of the moment `read_at`: one that has expired is `expired`, whoever has noticed. */
+export type UploadRow = Omit<Selectable<UploadsTable>, 'reap_after'> & {
+  id: UploadId
+  owner_id: OwnerId
+  /** By the clock of the database, as all of its times. */
+  read_at: Date
+}
 
 /**
  * The columns of an `UploadRow`, by name: the columns of a prepared statement must not change when a migration
@@ -41,12 +48,17 @@ export const UPLOAD_COLUMNS = columns<keyof UploadRow>({
   created_at: true,
   updated_at: true,
   expires_at: true,
+  read_at: true,
   received_at: true,
 })
 
 /** A list of columns that the compiler knows to be complete. */
 function columns<Name extends string>(names: Record<Name, true>) {
-  return sql.join(Object.keys(names).map((name) => sql.ref(name)))
+  const said: Record<string, RawBuilder<unknown>> = {
+    state: sql`${stateNow} as state`,
+    read_at: sql`now() as read_at`,
+  }
+  return sql.join(Object.keys(names).map((name) => said[name] ?? sql.ref(name)))
 }
 
 /** The owner's upload, whatever its state; undefined when unknown or somebody else's. */
@@ -79,17 +91,11 @@ async function findTogether(db: Ledger, items: readonly Lookup[]): Promise<(Uplo
 
 /** The owner's open, unexpired uploads, newest first. */
 export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: number): Promise<UploadRow[]> {
-  const rows = await ofOwner(db, ownerId)
-    .selectFrom('uploads')
-    .selectAll()
-    .where('owner_id', '=', ownerId)
-    .where('state', '=', 'open')
-    .where('is_partial', '=', false)
-    .where('expires_at', '>', sql<Date>`now()`)
-    .orderBy('created_at', 'desc')
-    .limit(limit)
-    .execute()
-  return rows as UploadRow[]
+  const { rows } = await sql<UploadRow>`
+    select ${UPLOAD_COLUMNS} from landfall.uploads
+     where owner_id = ${ownerId} and ${isOpenNow} and not is_partial
+     order by created_at desc limit ${limit}`.execute(ofOwner(db, ownerId))
+  return rows
 }
 
 /** Bytes `[from, to)` of an upload, written under a lease, and the pieces they are stored in, where there are several. */
@@ -105,45 +111,54 @@ export type Append = {
 /** An upload of this owner, under the lease that its request holds. */
 export type HeldUpload = { id: UploadId; ownerId: OwnerId; fence: string }
 
+/** What an append answers that leaves the upload open. */
+export type Appended = ({ kind: 'appended'; contended: boolean } & Moved) | { kind: 'fenced-off' }
+
+/** How its expiry has moved. */
+export type Moved = Pick<UploadRow, 'expires_at' | 'read_at'>
+
 export type AppendResult =
   | { kind: 'appended'; contended: boolean }
   /** The lease was lost or the row is not as expected: the upload was not changed. */
   | { kind: 'fenced-off' }
 
 /**
- * Moves the offset and keeps the lease: for commits while a long request runs. The lease row is
+ * Moves the offset, and the expiry with it, and keeps the lease: for commits while a long request runs. The lease row is
  * locked first, so a takeover is either before this (and it does nothing) or after it.
  */
-export async function appendBytes(db: Ledger, append: Append): Promise<AppendResult> {
-  const { rows } = await sql<{ contended: boolean }>`
+export async function appendBytes(db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> {
+  const { rows } = await sql<{ contended: boolean } & Moved>`
     with lease as (
       select contended from landfall.upload_locks
        where upload_id = ${append.id} and fence = ${append.fence}::uuid for update
     ), appended as (
-      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now()
+      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${slidExpiry(expiry)}
         from lease
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
-      returning id, lease.contended
+      returning id, lease.contended, expires_at, now() as read_at
     )${recordPieces(append.pieces)}
-    select contended from appended`.execute(ofOwner(db, append.ownerId))
-  return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
+    select contended, expires_at, read_at from appended`.execute(ofOwner(db, append.ownerId))
+  return appended(rows[0])
 }
 
-/** Moves the offset and gives the lease back: the last append of a request. */
-export async function appendAndRelease(db: Ledger, append: Append): Promise<AppendResult> {
-  const { rows } = await sql<{ contended: boolean }>`
+/** Moves the offset, and the expiry with it, and gives the lease back: the last append of a request. */
+export async function appendAndRelease(db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> {
+  const { rows } = await sql<{ contended: boolean } & Moved>`
     with lease as (
       delete from landfall.upload_locks
        where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
     ), appended as (
-      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now()
+      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${slidExpiry(expiry)}
         from lease
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
-      returning id, lease.contended
+      returning id, lease.contended, expires_at, now() as read_at
     )${recordPieces(append.pieces)}
-    select contended from appended`.execute(ofOwner(db, append.ownerId))
-  return rows[0] ? { kind: 'appended', contended: rows[0].contended } : { kind: 'fenced-off' }
+    select contended, expires_at, read_at from appended`.execute(ofOwner(db, append.ownerId))
+  return appended(rows[0])
 }
+
+const appended = (row: ({ contended: boolean } & Moved) | undefined): Appended =>
+  row ? { kind: 'appended', ...row } : { kind: 'fenced-off' }
 
 /** A media whose processing is due, and its bytes. */
 export type DueMedia = {
@@ -184,7 +199,8 @@ export async function declareLength(db: Ledger, upload: HeldUpload & { size: num
 
 /**
  * Ends an open upload, or a partial one that was used, at its owner's wish: state `terminated`, quota released,
- * event written, the removal of its bytes enqueued, the lease given back.
+ * event written, the removal of its bytes enqueued, the lease given back. The same of one that has expired: where the
+ * reaper was there before, its quota is released already and its end was told.
  */
 export async function terminateUpload(
   db: Ledger,
@@ -196,19 +212,23 @@ export async function terminateUpload(
       with lease as (
         delete from landfall.upload_locks
          where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
+      ), before as (
+        select id, state, contended from landfall.uploads, lease
+         where id = ${upload.id} and (state in ('open', 'expired') or (state = 'received' and is_partial))
+           for update of uploads
       ), ended as (
-        update landfall.uploads set state = 'terminated', updated_at = now()
-          from lease where id = ${upload.id} and (state = 'open' or (state = 'received' and is_partial))
-        returning uploads.*, lease.contended
+        update landfall.uploads u set state = 'terminated', updated_at = now()
+          from before where u.id = before.id
+        returning u.*, before.contended, before.state = 'expired' as was_over
       ), freed as (
         update landfall.quota_usage u
            set reserved_bytes = u.reserved_bytes - e.reserved_bytes,
                open_uploads = u.open_uploads - case when e.is_partial then 0 else 1 end,
                open_partials = u.open_partials - case when e.is_partial then 1 else 0 end
-          from ended e where u.owner_id = e.owner_id and e.received_at is null
+          from ended e where u.owner_id = e.owner_id and e.received_at is null and not e.was_over
       ), logged as (
         insert into landfall.events (type, upload_id, owner_id)
-        select 'upload.terminated', id, owner_id from ended
+        select 'upload.terminated', id, owner_id from ended where not was_over
       )
       select contended from ended`.execute(trx)
     const row = rows[0]

@@ -4,6 +4,7 @@ import * as purge from './0002-purge.ts'
 import * as s3 from './0003-s3.ts'
 import * as protocols from './0004-protocols.ts'
 import * as processing from './0005-processing.ts'
+import * as expiry from './0007-expiry.ts'
 
 /** Every migration by name, in order. Append only: a released migration is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -12,4 +13,5 @@ export const migrations: Record<string, Migration> = {
   '0003-s3': s3,
   '0004-protocols': protocols,
   '0005-processing': processing,
+  '0007-expiry': expiry,
 }

@@ -1,24 +1,22 @@
 import type { PgBoss } from 'pg-boss'
 import { endOverdueAnalyses } from '../ledger/analyses.ts'
+import { isWorthDoingAlone } from '../ledger/batches.ts'
 import type { Ledger } from '../ledger/database.ts'
-import type { MediaId, UploadId } from '../ledger/ids.ts'
+import type { UploadId } from '../ledger/ids.ts'
 import { LATE_MS, uploadsToSweep } from '../ledger/pieces.ts'
 import {
   clearExpiredLeases,
+  type DuePage,
+  expiredUploads,
   expireUploads,
-  expireUsedPartials,
-  mediaLongInProcessing,
+  mediaToPurge,
   purgeMedia,
+  putOffUploads,
+  requeueLostMedia,
 } from '../ledger/reaping.ts'
+import { inconsistentOwners, type Recount, recountOwner } from '../ledger/recounting.ts'
 import { clearExpiredTickets } from '../ledger/stream-tickets.ts'
-import {
-  enqueueSteps,
-  enqueueSweep,
-  isBeingProcessed,
-  processingEnqueuer,
-  type QueueKey,
-  removalEnqueuer,
-} from './queues.ts'
+import { enqueueSweep, processingEnqueuer, QUEUES, type QueueKey, removalEnqueuer } from './queues.ts'
 
 export type ReaperOptions = {
   db: Ledger
@@ -27,6 +25,7 @@ export type ReaperOptions = {
   retentionMs: number
   /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
   announce: (uploadId: UploadId, queue: QueueKey) => void
+  log: { error(details: object, message: string): void }
 }
 
 export type Reaped = {
@@ -39,6 +38,7 @@ export type Reaped = {
 }
 
 const BATCH = 100
+const LARGE_BATCH = 1000
 /** Younger media are surely still on their way. */
 const LONG_IN_PROCESSING_MS = 10 * 60_000
 const MAX_SWEPT = 1000
@@ -59,7 +59,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
     }
   }
   const reaped: Reaped = {
-    expired: (await turn(expire)) + (await turn(expirePartials)),
+    expired: await turn(expire),
     purged: await turn(purge),
     overdue: await turn(endOverdue),
     requeued: await turn(requeue),
@@ -67,36 +67,75 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
     leases: await turn(({ db }) => clearExpiredLeases(db)),
   }
   await turn(({ db }) => clearExpiredTickets(db))
+  await turn(recountInconsistent)
   if (failures.length > 1) throw new AggregateError(failures, 'the reaper could not do all of its work')
   if (failures.length === 1) throw failures[0]
   return reaped
 }
 
-async function expire({ db, boss, announce }: ReaperOptions): Promise<number> {
+async function expire(options: ReaperOptions): Promise<number> {
+  const { db, boss, announce } = options
   const enqueueRemoval = removalEnqueuer(boss)
-  for (let expired = 0; ; ) {
-    const batch: UploadId[] = await expireUploads(db, BATCH, enqueueRemoval)
-    for (const id of batch) announce(id, 'removal')
-    expired += batch.length
-    if (batch.length < BATCH) return expired
-  }
+  while ((await putOffUploads(db, LARGE_BATCH)) === LARGE_BATCH);
+  return await throughout(
+    (after) => expiredUploads(db, BATCH, after),
+    async (ids) => {
+      const expired = await expireUploads(db, ids, enqueueRemoval)
+      for (const id of expired) announce(id, 'removal')
+      return expired.length
+    },
+    (id, error) =>
+      options.log.error({ err: error, uploadId: id }, 'an upload that has expired cannot be ended'),
+  )
 }
 
-async function expirePartials({ db, boss }: ReaperOptions): Promise<number> {
+async function purge({ db, boss, log, retentionMs }: ReaperOptions): Promise<number> {
   const enqueueRemoval = removalEnqueuer(boss)
-  for (let expired = 0; ; ) {
-    const count = await expireUsedPartials(db, BATCH, enqueueRemoval)
-    expired += count
-    if (count < BATCH) return expired
-  }
+  return await throughout(
+    (after) => mediaToPurge(db, retentionMs, BATCH, after),
+    async (ids) => (await purgeMedia(db, ids, enqueueRemoval)).length,
+    (id, error) => log.error({ err: error, mediaId: id }, 'a deleted media item cannot be purged'),
+  )
 }
 
-async function purge({ db, boss, retentionMs }: ReaperOptions): Promise<number> {
-  const enqueueRemoval = removalEnqueuer(boss)
-  for (let purged = 0; ; ) {
-    const count = await purgeMedia(db, retentionMs, BATCH, enqueueRemoval)
-    purged += count
-    if (count < BATCH) return purged
+/** Does the work on all that is due, page by page. What the database refuses of one keeps none of the others. */
+async function throughout<Id>(
+  due: (after: DuePage<Id>['next']) => Promise<DuePage<Id>>,
+  work: (ids: readonly Id[]) => Promise<number>,
+  onRefused: (id: Id, error: unknown) => void,
+): Promise<number> {
+  let done = 0
+  let after: DuePage<Id>['next']
+  do {
+    const page = await due(after)
+    done += await isolated(page.ids, work, onRefused)
+    after = page.next
+  } while (after)
+  return done
+}
+
+/** Halves what the database refuses until it is known which. */
+async function isolated<Id>(
+  ids: readonly Id[],
+  work: (ids: readonly Id[]) => Promise<number>,
+  onRefused: (id: Id, error: unknown) => void,
+): Promise<number> {
+  const [first] = ids
+  if (first === undefined) return 0
+  try {
+    return await work(ids)
+  } catch (error) {
+    // Where the database is away it is so for all of them.
+    if (!isWorthDoingAlone(error)) throw error
+    if (ids.length === 1) {
+      onRefused(first, error)
+      return 0
+    }
+    const half = Math.ceil(ids.length / 2)
+    return (
+      (await isolated(ids.slice(0, half), work, onRefused)) +
+      (await isolated(ids.slice(half), work, onRefused))
+    )
   }
 }
 
@@ -112,17 +151,26 @@ async function endOverdue({ db, boss, announce }: ReaperOptions): Promise<number
 }
 
 async function requeue({ db, boss }: ReaperOptions): Promise<number> {
-  let requeued = 0
-  for (let after: MediaId | undefined; ; ) {
-    const page = await mediaLongInProcessing(db, LONG_IN_PROCESSING_MS, { limit: BATCH, after })
-    for (const mediaId of page) {
-      if (await isBeingProcessed(boss, mediaId)) continue
-      await enqueueSteps(boss, 'processing', { mediaId })
-      requeued += 1
-    }
-    after = page.at(-1)
-    if (page.length < BATCH) return requeued
+  const enqueue = processingEnqueuer(boss)
+  const lost = { ageMs: LONG_IN_PROCESSING_MS, queues: MEDIA_QUEUES, limit: LARGE_BATCH }
+  for (let requeued = 0; ; ) {
+    const count = await requeueLostMedia(db, lost, enqueue)
+    requeued += count
+    if (count < LARGE_BATCH) return requeued
   }
+}
+
+/** A media item that has a job in one of these is on its way. */
+const MEDIA_QUEUES = [QUEUES.processing, QUEUES.transcoding, QUEUES.dead]
+
+async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> {
+  let recounted = 0
+  for (const ownerId of await inconsistentOwners(db, BATCH)) {
+    const recount: Recount = await recountOwner(db, ownerId)
+    log.error(recount, 'the counters of an owner did not match his uploads: they were counted anew')
+    recounted += 1
+  }
+  return recounted
 }
 
 /** A batch: they are gone from the ledger when the worker is done with them, not before. */

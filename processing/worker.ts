@@ -124,10 +124,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   async function reapAll(): Promise<undefined> {
     const { announce, db } = tools
-    const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce }).catch((error) => {
-      log.error({ err: error }, 'the reaper could not do all of its work')
-      throw error
-    })
+    const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce, log }).catch(
+      (error) => {
+        log.error({ err: error }, 'the reaper could not do all of its work')
+        throw error
+      },
+    )
     if (Object.values(reaped).some((count) => count > 0)) log.info(reaped, 'reaped')
     // Its sweeps, and what is left of kinds that are switched off.
     for (const poller of pollers) poller.wake()

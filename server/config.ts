@@ -132,7 +132,12 @@ export const variables = z.object({
   UPLOAD_ALLOWED_TYPES: formats()
     .prefault('video/*,image/*,audio/*')
     .describe('Media types accepted, by name, by declaration and by content.'),
-  UPLOAD_EXPIRES_AFTER: duration().prefault('24h').describe('How long an upload may stay unfinished.'),
+  UPLOAD_EXPIRES_AFTER: duration()
+    .prefault('24h')
+    .describe('How long an upload may stay unfinished, since its last byte.'),
+  UPLOAD_MAX_AGE: duration()
+    .prefault('7d')
+    .describe('How long it may stay unfinished at most, since its creation.'),
   UPLOAD_IDLE_TIMEOUT: duration()
     .prefault('60s')
     .describe('A connection without a byte for this long is closed.'),

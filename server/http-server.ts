@@ -116,12 +116,12 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   const policy = policyOf(config)
   const { store, close: closeStore } = openDataStore(storage, {
     db,
-    expiresAfterMs: policy.expiresAfterMs,
     maxSize: policy.maxSize,
     onError,
     commits: new Commits({
       db,
       leases,
+      expiry: policy.expiry,
       enqueueProcessing: processingEnqueuer(boss),
       enqueueRemoval: removalEnqueuer(boss),
       announce: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
@@ -253,7 +253,7 @@ function policyOf(config: Config): UploadPolicy {
     minSize: config.UPLOAD_MIN_SIZE,
     maxSize: config.UPLOAD_MAX_SIZE,
     allowedFormats: config.formats,
-    expiresAfterMs: config.UPLOAD_EXPIRES_AFTER,
+    expiry: { afterMs: config.UPLOAD_EXPIRES_AFTER, maxAgeMs: config.UPLOAD_MAX_AGE },
     quota: {
       bytes: config.QUOTA_BYTES ?? null,
       uploads: config.QUOTA_UPLOADS ?? null,

@@ -1,5 +1,6 @@
-import { finishPartial } from '../ledger/concatenation.ts'
+import { finishPartial, slideWaiting } from '../ledger/concatenation.ts'
 import type { Ledger } from '../ledger/database.ts'
+import type { ExpiryPolicy } from '../ledger/expiry.ts'
 import { finishUpload } from '../ledger/finishing.ts'
 import { newMediaId, type UploadId } from '../ledger/ids.ts'
 import type { Lease, LeaseKeeper } from '../ledger/lease-keeper.ts'
@@ -7,6 +8,7 @@ import type { Pieces } from '../ledger/pieces.ts'
 import type { Reason } from '../ledger/schema.ts'
 import {
   type Append,
+  type Appended,
   type AppendResult,
   appendAndRelease,
   appendBytes,
@@ -24,6 +26,7 @@ import type { ContentRefused } from './verdict.ts'
 export type CommitsOptions = {
   db: Ledger
   leases: LeaseKeeper
+  expiry: ExpiryPolicy
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   enqueueRemoval: Enqueue<UploadId>
   /** Tells listeners that the ledger has news of an upload that its request does not tell of, and of a job of this kind. */
@@ -48,25 +51,30 @@ export class Commits {
 
   /** Bytes up to `to` are durable and the request goes on. */
   async checkpoint(upload: UploadRow, lease: Lease, to: number, pieces?: Pieces): Promise<void> {
-    const { db } = this.#options
-    const result = await appendBytes(db, appendOf(upload, lease, to, pieces))
+    const { db, expiry } = this.#options
+    const result = await appendBytes(db, appendOf(upload, lease, to, pieces), expiry)
     if (result.kind === 'fenced-off') {
       lease.validUntil = 0
       throw new LeaseLost()
     }
     upload.offset = to
+    moveExpiry(upload, result)
+    if (upload.is_partial) await slideWaiting(db, upload.owner_id, expiry)
     appendContext().onCommitted?.(to)
   }
 
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
   async lastAppend(upload: UploadRow, lease: Lease, to: number, pieces?: Pieces): Promise<void> {
-    const { announce, db, enqueueProcessing } = this.#options
+    const { announce, db, enqueueProcessing, expiry } = this.#options
     const append = appendOf(upload, lease, to, pieces)
     if (!endsUpload(upload, to)) {
-      this.#settle(lease, await appendAndRelease(db, append))
-    } else if (upload.is_partial) {
-      const result = await finishPartial(db, append, enqueueProcessing)
+      const result = await appendAndRelease(db, append, expiry)
       this.#settle(lease, result)
+      moveExpiry(upload, result)
+    } else if (upload.is_partial) {
+      const result = await finishPartial(db, append, expiry, enqueueProcessing)
+      this.#settle(lease, result)
+      moveExpiry(upload, result)
       upload.is_finished = true
       for (const id of result.completed) announce(id, 'processing')
     } else {
@@ -76,6 +84,7 @@ export class Commits {
       upload.media_id = mediaId
     }
     upload.offset = to
+    if (upload.is_partial) await slideWaiting(db, upload.owner_id, expiry)
   }
 
   /** Ends an upload: an open one's bytes are removed by a job that this commit enqueues, a received one's with its media. */
@@ -110,7 +119,7 @@ export class Commits {
     announce(upload.id, 'removal')
   }
 
-  #settle(lease: Lease, result: AppendResult): void {
+  #settle(lease: Lease, result: AppendResult | Appended): void {
     const isLost = result.kind === 'fenced-off'
     // Fenced off for another reason than a lost lease, the lease is free now too: wake who may wait.
     this.#options.leases.releasedWithAppend(lease, isLost || result.contended)
@@ -124,6 +133,12 @@ export const endsUpload = (upload: UploadRow, to: number): boolean =>
 
 /** Whether there is nothing to add to an upload any more, and nothing to finish. */
 export const isComplete = (upload: UploadRow): boolean => upload.state === 'received' || upload.is_finished
+
+function moveExpiry(upload: UploadRow, result: Appended): void {
+  if (result.kind === 'fenced-off') return
+  upload.expires_at = result.expires_at
+  upload.read_at = result.read_at
+}
 
 function appendOf(upload: UploadRow, lease: Lease, to: number, pieces: Pieces | undefined): Append {
   const append = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence, from: upload.offset, to }

@@ -9,8 +9,6 @@ import { UploadBooks } from './upload-books.ts'
 export type DataStoreOptions = {
   db: Ledger
   commits: Commits
-  /** How long an upload may stay open. */
-  expiresAfterMs: number
   /** Bytes of the largest upload. */
   maxSize: number
   onError: (error: unknown) => void

@@ -9,8 +9,6 @@ import { FinalUpload, LeaseLost, UploadGone, UploadNotFound } from './outcomes.t
 export type UploadBooksOptions = {
   db: Ledger
   commits: Commits
-  /** How long an upload may stay open, for the `Upload-Expires` header. */
-  expiresAfterMs: number
 }
 
 /** What both stores answer from the ledger alone, for the running request. */
@@ -25,36 +23,21 @@ export class UploadBooks {
   created(upload: Upload): UploadRow {
     const { upload: row } = appendContext()
     if (!row) throw new UploadNotFound()
-    // With a date the handler would read the upload once more, for a header that the endpoint knows as well.
-    upload.creation_date = undefined
+    undated(upload)
     return row
   }
 
   /** Reads the owner's upload into the request's context. Fails with `UploadNotFound` or `UploadGone`. */
   async find(id: string): Promise<UploadRow> {
-    const context = appendContext()
-    const uploadId = parseUploadId(id)
-    const row = uploadId && (await findUpload(this.#options.db, context.ownerId, uploadId))
-    if (!row) throw new UploadNotFound()
-    context.upload = row
+    const row = await this.#read(id)
     if (row.state !== 'open' && row.state !== 'received') throw new UploadGone(row)
-    if (context.isAppend && isFinal(row)) throw new FinalUpload()
-    if (row.state === 'open' && row.expires_at.getTime() <= Date.now()) {
-      throw new UploadGone({ ...row, state: 'expired' })
-    }
+    if (appendContext().isAppend && isFinal(row)) throw new FinalUpload()
     return row
   }
 
   /** The upload as the protocol's handlers want it. */
   describe(row: UploadRow, offset: number): Upload {
-    return new Upload({
-      id: row.id,
-      size: row.size ?? undefined,
-      offset,
-      metadata: row.metadata,
-      // Only an open upload expires; without a date the handlers do not look.
-      creation_date: row.state === 'open' ? this.#beganAt(row) : undefined,
-    })
+    return undated(new Upload({ id: row.id, size: row.size ?? undefined, offset, metadata: row.metadata }))
   }
 
   /** tus 1.0 § creation-defer-length. Fails with `LeaseLost`. */
@@ -70,15 +53,30 @@ export class UploadBooks {
     upload.size = size
   }
 
-  /** tus 1.0 § termination. The bytes go by the job that the ledger enqueues in the same commit. */
+  /**
+   * tus 1.0 § termination, also of an upload that has expired. The bytes go by the job that the ledger enqueues in the
+   * same commit.
+   */
   async terminate(id: string): Promise<void> {
-    await this.#options.commits.terminate(await this.find(id), requireLease())
+    const row = await this.#read(id)
+    if (row.state === 'terminated' || row.state === 'rejected') throw new UploadGone(row)
+    await this.#options.commits.terminate(row, requireLease())
   }
 
-  /** The handlers add the configured period to it, which must give what the ledger has decided. */
-  #beganAt(row: UploadRow): string {
-    return new Date(row.expires_at.getTime() - this.#options.expiresAfterMs).toISOString()
+  async #read(id: string): Promise<UploadRow> {
+    const context = appendContext()
+    const uploadId = parseUploadId(id)
+    const row = uploadId && (await findUpload(this.#options.db, context.ownerId, uploadId))
+    if (!row) throw new UploadNotFound()
+    context.upload = row
+    return row
   }
+}
+
+/** Without a date the package's handlers leave it to the ledger what has expired. */
+function undated(upload: Upload): Upload {
+  upload.creation_date = undefined
+  return upload
 }
 
 /** An upload that is made of others: no bytes are sent to it (tus 1.0 § concatenation). */

@@ -6,6 +6,7 @@ import { reap } from '../processing/reaper.ts'
 import { startVictim } from './kill/storage.ts'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { QUIET } from './support/quiet.ts'
 import { Random } from './support/random.ts'
 import { patterned, sha256Of, videoOfSize } from './support/s3-landfall.ts'
 import { asMp4 } from './support/sample-bytes.ts'
@@ -57,7 +58,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
     const untilNothingLeft = async (...ids: string[]) => {
       await expect.poll(() => leftOf(...ids), { timeout: GONE_MS }).toEqual([])
     }
-    const reapNow = () => reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {} })
+    const reapNow = () => reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {}, log: QUIET })
 
     /** An upload with its first part, and a PATCH of the rest of which some has arrived. */
     async function halfSent(): Promise<{ id: string; running: SlowPatch }> {

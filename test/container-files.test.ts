@@ -146,7 +146,7 @@ describe('bucket rules', () => {
     const days = Rules[0].AbortIncompleteMultipartUpload.DaysAfterInitiation
     const day = 24 * 60 * 60 * 1000
     // A week more: received files wait, in parts, while no worker runs.
-    expect(days * day).toBeGreaterThan(variables.parse({}).UPLOAD_EXPIRES_AFTER + 7 * day)
+    expect(days * day).toBeGreaterThan(variables.parse({}).UPLOAD_MAX_AGE + 7 * day)
     // A rule that ends objects would end media that the ledger calls ready.
     expect(JSON.stringify(Rules)).not.toMatch(/"Expiration"/)
   })

@@ -9,6 +9,7 @@ import { type Fixture, shortVideo, turned } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { filesBelow } from './support/leftovers.ts'
+import { QUIET } from './support/quiet.ts'
 import { describeStorages } from './support/storages.ts'
 import { type MediaJson, process, type SourceFile } from './support/uploads.ts'
 
@@ -451,5 +452,7 @@ async function transcodeAgain(landfall: Landfall, { id }: { id: string }): Promi
 
 async function purge(landfall: Landfall, id: string): Promise<void> {
   expect((await landfall.as('alice')(`/api/v1/media/${id}`, { method: 'DELETE' })).status).toBe(204)
-  await withQueues(landfall, (boss) => reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {} }))
+  await withQueues(landfall, (boss) =>
+    reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {}, log: QUIET }),
+  )
 }

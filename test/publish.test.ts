@@ -15,6 +15,7 @@ import { jpeg, shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { freshBucket } from './support/bucket.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
+import { QUIET } from './support/quiet.ts'
 import { statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { terminate } from './support/tus.ts'
@@ -86,7 +87,13 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     expect(await landfall.stored.keys()).toEqual(before.filter((key) => !key.startsWith('public/')))
     await expect.poll(() => recorded(landfall), { timeout: 20_000 }).toEqual([])
 
-    await reap({ db: landfall.db, boss: await queuesOf(landfall), retentionMs: 0, announce: () => {} })
+    await reap({
+      db: landfall.db,
+      boss: await queuesOf(landfall),
+      retentionMs: 0,
+      announce: () => {},
+      log: QUIET,
+    })
     await expect.poll(() => landfall.stored.keys(), { timeout: 20_000 }).toEqual([])
   })
 

@@ -9,6 +9,7 @@ import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { readEvents } from './support/event-reader.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
+import { QUIET } from './support/quiet.ts'
 import { openPatch } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
@@ -40,7 +41,7 @@ async function start(options: LandfallOptions = {}): Promise<{ landfall: Landfal
 }
 
 const reapNow = ({ landfall, boss }: { landfall: Landfall; boss: PgBoss }, retentionMs = DAY_MS) =>
-  reap({ db: landfall.db, boss, retentionMs, announce: () => {} })
+  reap({ db: landfall.db, boss, retentionMs, announce: () => {}, log: QUIET })
 
 const letExpire = ({ db }: Landfall, ids: string[]) =>
   db
@@ -117,7 +118,7 @@ describe('the reaper', () => {
     const announce = () => {
       throw new Error('nobody listens')
     }
-    const reaping = reap({ db: landfall.db, boss, retentionMs: DAY_MS, announce })
+    const reaping = reap({ db: landfall.db, boss, retentionMs: DAY_MS, announce, log: QUIET })
     await expect(reaping).rejects.toThrow('nobody listens')
     expect(await landfall.db.selectFrom('upload_locks').select('holder').execute()).toEqual([])
     expect(await reapNow(started)).toEqual(NOTHING)

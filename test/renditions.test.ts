@@ -12,6 +12,7 @@ import { RENDITIONS } from '../storage/keys.ts'
 import { jpeg, shortVideo, turned, video60s1080p } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { QUIET } from './support/quiet.ts'
 import { describeStorages } from './support/storages.ts'
 import { type MediaJson, outcome, type SourceFile, sendFile } from './support/uploads.ts'
 
@@ -407,7 +408,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
       expect((await landfall.as('alice')(`/api/v1/media/${id}`, { method: 'DELETE' })).status).toBe(204)
     const boss = await openQueues({ db: landfall.db, supervise: false, onError: () => {} })
     try {
-      await reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {} })
+      await reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {}, log: QUIET })
       await expect.poll(() => landfall.stored.keys(), { timeout: 60_000 }).toEqual([])
     } finally {
       await boss.stop({ close: false, graceful: false })

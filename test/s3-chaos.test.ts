@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { openQueues } from '../processing/queues.ts'
 import { reap } from '../processing/reaper.ts'
 import { requires } from './services/requirements.ts'
+import { QUIET } from './support/quiet.ts'
 import { Random } from './support/random.ts'
 import { type S3Landfall, sha256Of, startS3Landfall, videoOfSize } from './support/s3-landfall.ts'
 import { createId, head, patch, terminate } from './support/tus.ts'
@@ -157,7 +158,7 @@ async function sweepNow(landfall: S3Landfall): Promise<void> {
     supervise: false,
     onError: (error) => expect.unreachable(String(error)),
   })
-  await reap({ db, boss, retentionMs: 7 * 86_400_000, announce() {} })
+  await reap({ db, boss, retentionMs: 7 * 86_400_000, announce() {}, log: QUIET })
   await boss.stop({ close: false, graceful: false })
 }
 

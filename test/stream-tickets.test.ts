@@ -8,6 +8,7 @@ import { parseConfig } from '../server/config.ts'
 import { startHttpServer } from '../server/http-server.ts'
 import { readStream } from './support/event-reader.ts'
 import { type Landfall, SECRET, startLandfall } from './support/landfall.ts'
+import { QUIET } from './support/quiet.ts'
 import { createId, terminate } from './support/tus.ts'
 import { type EventSocket, openSocket, refusedUpgrade } from './support/websocket.ts'
 
@@ -140,7 +141,7 @@ describe('a ticket for streams', () => {
       throw error
     }
     const boss = await openQueues({ db: here.db, supervise: false, onError })
-    const reapNow = () => reap({ db: here.db, boss, retentionMs: 86_400_000, announce: () => {} })
+    const reapNow = () => reap({ db: here.db, boss, retentionMs: 86_400_000, announce: () => {}, log: QUIET })
     const kept = () => here.db.selectFrom('stream_tickets').select('owner_id').execute()
     await ticketOf('alice')
     await expire()

@@ -119,7 +119,7 @@ describe('a message', () => {
     const refused = await open()
     await rejectUpload(db, refused, REASON, nothing)
     const late = created(await createUpload(db, newUpload('alice', { expiresAfterMs: 1 }), UNLIMITED))
-    await expect.poll(() => expireUploads(db, 10, nothing), { interval: 10 }).toEqual([late])
+    await expect.poll(() => expireUploads(db, [late], nothing), { interval: 10 }).toEqual([late])
 
     await receiver.until(({ length }) => length >= 10)
     await sleep(3 * TIMING.pollMs)

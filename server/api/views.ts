@@ -10,10 +10,9 @@ import type * as schemas from './schemas.ts'
 // What the API says of a row. Column names, keys and internals stay inside.
 
 export function uploadView(upload: UploadRow, progress: Progress): z.output<typeof schemas.Upload> {
-  const isExpired = upload.state === 'open' && upload.expires_at.getTime() <= Date.now()
   return {
     id: upload.id,
-    state: isExpired ? 'expired' : upload.state,
+    state: upload.state,
     filename: upload.filename,
     ...progress,
     mediaId: upload.media_id,

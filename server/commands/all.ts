@@ -3,6 +3,7 @@ import type { Command } from './command.ts'
 import { doctor } from './doctor.ts'
 import { migrate } from './migrate.ts'
 import { reap } from './reap.ts'
+import { recount } from './recount.ts'
 import { restore } from './restore.ts'
 import { retry } from './retry.ts'
 import { serve } from './serve.ts'
@@ -40,6 +41,7 @@ export const COMMANDS: readonly Command[] = [
   },
   migrate,
   reap,
+  recount,
   retry,
   webhooks,
   token,

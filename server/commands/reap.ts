@@ -11,7 +11,7 @@ export const reap: Command = {
   usage: '',
   details: ['Workers do it every minute. They also remove the bytes, so one has to run for that.'],
   run: ({ env }) =>
-    withLedger(env, 'reap', async ({ config, db, connectionString, onError, releasers }) => {
+    withLedger(env, 'reap', async ({ config, db, connectionString, log, onError, releasers }) => {
       const boss = await openQueues({ db, supervise: false, migrate: false, onError })
       releasers.add('queues', () => boss.stop({ close: false, graceful: false }))
       const bus = await Bus.open({ connectionString, onError })
@@ -19,7 +19,7 @@ export const reap: Command = {
       const announced: Promise<void>[] = []
       const announce = (id: string, queue: QueueKey) =>
         void announced.push(bus.publish({ t: 'event', id, queue }))
-      const reaped = await reapAll({ db, boss, retentionMs: config.MEDIA_RETENTION, announce })
+      const reaped = await reapAll({ db, boss, retentionMs: config.MEDIA_RETENTION, announce, log })
       await Promise.all(announced)
       const { expired, purged, overdue, requeued, swept, leases } = reaped
       const lines = [

@@ -13,6 +13,6 @@ export function limitsOfUpload(
   version: InteropVersion | undefined,
 ): string {
   if (upload.state !== 'open') return limitsOf(policy)
-  const seconds = Math.max(0, Math.floor((upload.expires_at.getTime() - Date.now()) / 1000))
+  const seconds = Math.max(0, Math.floor((upload.expires_at.getTime() - upload.read_at.getTime()) / 1000))
   return `${limitsOf(policy)}, ${version === 6 ? 'expires' : 'max-age'}=${seconds}`
 }

@@ -16,8 +16,6 @@ export type DiskStoreOptions = {
   commits: Commits
   objects: DiskObjects
   sync: DiskSync
-  /** How long an upload may stay open, for the `Upload-Expires` header. */
-  expiresAfterMs: number
 }
 
 /** During a long request the ledger learns of new bytes after this much data and time, whichever is later. */
@@ -40,7 +38,6 @@ export class DiskStore extends FileStore {
   constructor(options: DiskStoreOptions) {
     super({
       directory: options.objects.directory,
-      expirationPeriodInMilliseconds: options.expiresAfterMs,
       configstore: { get: async () => undefined, set: async () => {}, delete: async () => {} },
     })
     this.#options = options

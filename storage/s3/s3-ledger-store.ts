@@ -22,8 +22,6 @@ export type S3LedgerStoreOptions = {
   db: Ledger
   books: UploadBooks
   commits: Commits
-  /** How long an upload may stay open, for the `Upload-Expires` header. */
-  expiresAfterMs: number
   /** Bytes of the largest upload. */
   maxSize: number
   onError: (error: unknown) => void
@@ -51,7 +49,6 @@ export class S3LedgerStore extends S3Store {
     super({
       s3ClientConfig: { ...clientConfig(options.s3.options), bucket: options.s3.bucket },
       cache: new MemoryKvStore(),
-      expirationPeriodInMilliseconds: options.expiresAfterMs,
     })
     // One client for one bucket.
     this.client.destroy()

@@ -4,6 +4,7 @@ import { expect } from 'vitest'
 import { openQueues } from '../../processing/queues.ts'
 import { reap } from '../../processing/reaper.ts'
 import { type Landfall, startLandfall } from '../support/landfall.ts'
+import { QUIET } from '../support/quiet.ts'
 import { countedUsage, impliedUsage } from '../support/quota.ts'
 import { rawRequest } from '../support/raw-http.ts'
 import { asMp4 } from '../support/sample-bytes.ts'
@@ -97,7 +98,7 @@ async function expectRemoved(landfall: Landfall): Promise<void> {
   const { db } = landfall
   const boss = await openQueues({ db, supervise: false, onError: () => {} })
   try {
-    await reap({ db, boss, retentionMs: 0, announce: () => {} })
+    await reap({ db, boss, retentionMs: 0, announce: () => {}, log: QUIET })
   } finally {
     await boss.stop({ close: false, graceful: false })
   }

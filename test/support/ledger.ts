@@ -6,8 +6,8 @@ import { takeLease } from '../../ledger/leases.ts'
 import type { QuotaDefaults } from '../../ledger/quotas.ts'
 
 /** A ledger without a server, with a pool of its own, as each server has one. The caller destroys it. */
-export const openLedger = (connectionString: string): Ledger =>
-  openDatabase({ connectionString, maxConnections: 10, applicationName: 'test', onPoolError: () => {} })
+export const openLedger = (connectionString: string, maxConnections = 10): Ledger =>
+  openDatabase({ connectionString, maxConnections, applicationName: 'test', onPoolError: () => {} })
 
 export const UNLIMITED: QuotaDefaults = { bytes: null, uploads: null, openUploads: 1_000_000 }
 export const SIZE = 1000

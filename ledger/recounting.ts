@@ -1,0 +1,106 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { Ledger, LedgerTransaction } from './database.ts'
+import type { OwnerId } from './ids.ts'
+import { inTurn } from './owner-share.ts'
+
+// What an owner uses is kept in counters, so that a creation does not have to add it up. These count it anew from the
+// rows, which are the truth, while servers run.
+
+export type Counters = {
+  reservedBytes: number
+  usedBytes: number
+  openUploads: number
+  finishedUploads: number
+  openPartials: number
+}
+
+/** What the counters of an owner said, and what they say now. */
+export type Recount = { ownerId: OwnerId; before: Counters; after: Counters }
+
+/** Owners whose counters would have gone below zero, at most `limit`, the first noticed first. */
+export async function inconsistentOwners(db: Ledger, limit: number): Promise<OwnerId[]> {
+  const { rows } = await sql<{ owner_id: OwnerId }>`
+    select owner_id from landfall.quota_usage where inconsistent_since is not null
+     order by inconsistent_since limit ${limit}`.execute(db)
+  return rows.map((row) => row.owner_id)
+}
+
+/**
+ * Owners whose counters do not match their rows, all in one statement and so of one moment. It reads the whole of
+ * `uploads` and `media`.
+ */
+export async function miscountedOwners(db: Ledger): Promise<OwnerId[]> {
+  const { rows } = await sql<{ owner_id: OwnerId }>`
+    select coalesce(u.owner_id, c.owner_id) as owner_id
+      from landfall.quota_usage u
+      full join (${countedBy(sql`true`)}) c on c.owner_id = u.owner_id
+     where (coalesce(u.reserved_bytes, 0), coalesce(u.used_bytes, 0), coalesce(u.open_uploads, 0),
+            coalesce(u.finished_uploads, 0), coalesce(u.open_partials, 0))
+           is distinct from (coalesce(c.reserved_bytes, 0), coalesce(c.used_bytes, 0), coalesce(c.open_uploads, 0),
+                             coalesce(c.finished_uploads, 0), coalesce(c.open_partials, 0))
+        or u.inconsistent_since is not null
+     order by 1`.execute(db)
+  return rows.map((row) => row.owner_id)
+}
+
+/**
+ * Sets an owner's counters to what the rows say. Whatever changes rows and counters of this owner meanwhile comes
+ * either before it or after: it holds the row that they all change.
+ */
+export async function recountOwner(db: Ledger, ownerId: OwnerId): Promise<Recount> {
+  return await inTurn(db, ownerId, async (trx) => {
+    await sql`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`.execute(
+      trx,
+    )
+    await sql`select 1 from landfall.quota_usage where owner_id = ${ownerId} for update`.execute(trx)
+    const before = await readCounters(trx, ownerId)
+    // A statement of its own, which sees whatever was committed before the row was had.
+    await sql`
+      with counted as (${countedBy(sql`owner_id = ${ownerId}`)})
+      update landfall.quota_usage u
+         set reserved_bytes = coalesce(c.reserved_bytes, 0), used_bytes = coalesce(c.used_bytes, 0),
+             open_uploads = coalesce(c.open_uploads, 0), finished_uploads = coalesce(c.finished_uploads, 0),
+             open_partials = coalesce(c.open_partials, 0), inconsistent_since = null
+        from (select 1) as one left join counted c on true
+       where u.owner_id = ${ownerId}`.execute(trx)
+    return { ownerId, before, after: await readCounters(trx, ownerId) }
+  })
+}
+
+async function readCounters(trx: LedgerTransaction, ownerId: OwnerId): Promise<Counters> {
+  const { rows } = await sql<Counters>`
+    select reserved_bytes as "reservedBytes", used_bytes as "usedBytes", open_uploads as "openUploads",
+           finished_uploads as "finishedUploads", open_partials as "openPartials"
+      from landfall.quota_usage where owner_id = ${ownerId}`.execute(trx)
+  const [row] = rows
+  if (!row) throw new Error('the counters that were locked are not there')
+  return row
+}
+
+/**
+ * A query of what the rows of owners come to: open uploads hold what they have reserved; the files of media count until
+ * they are purged, or their upload was rejected. `which` chooses rows of `uploads` and `media`.
+ */
+const countedBy = (which: RawBuilder<unknown>) => sql`
+  select owner_id, sum(reserved_bytes)::bigint as reserved_bytes, sum(used_bytes)::bigint as used_bytes,
+         sum(open_uploads)::bigint as open_uploads, sum(finished_uploads)::bigint as finished_uploads,
+         sum(open_partials)::bigint as open_partials
+    from (
+      select owner_id, sum(reserved_bytes) as reserved_bytes, 0 as used_bytes,
+             count(*) filter (where not is_partial) as open_uploads, 0 as finished_uploads,
+             count(*) filter (where is_partial) as open_partials
+        from landfall.uploads where state = 'open' and ${which} group by owner_id
+      union all
+      select owner_id, 0, sum(size), 0, count(*), 0
+        from landfall.media
+       where status <> 'deleted' and status <> 'rejected' and ${which} group by owner_id
+      union all
+      select m.owner_id, 0, sum(m.size), 0, count(*), 0
+        from (
+          select owner_id, size, upload_id from landfall.media
+           where status = 'deleted' and purged_at is null and ${which}
+        ) m
+        join landfall.uploads u on u.id = m.upload_id and u.state <> 'rejected'
+       group by m.owner_id
+    ) as parts
+   group by owner_id`

@@ -1,0 +1,24 @@
+import { miscountedOwners, type Recount, recountOwner } from '../../ledger/recounting.ts'
+import { type Command, done } from './command.ts'
+import { withLedger } from './with-ledger.ts'
+
+/** Sets the counters of what owners use to what the rows of the ledger say; safe while servers run. */
+export const recount: Command = {
+  name: 'recount',
+  summary: 'Set the counters of what owners use to what the rows say.',
+  usage: '',
+  details: ['Prints the owners whose counters were wrong. Servers may run meanwhile.'],
+  run: ({ env }) =>
+    withLedger(env, 'recount', async ({ db }) => {
+      const corrected: Recount[] = []
+      for (const ownerId of await miscountedOwners(db)) corrected.push(await recountOwner(db, ownerId))
+      return done([...corrected.map(sentence), `owners corrected: ${corrected.length}`], { corrected })
+    }),
+}
+
+function sentence({ ownerId, before, after }: Recount): string {
+  const changes = (Object.keys(after) as (keyof typeof after)[])
+    .filter((name) => before[name] !== after[name])
+    .map((name) => `${name} ${before[name]} -> ${after[name]}`)
+  return `${ownerId}: ${changes.join(', ') || 'nothing to correct any more'}`
+}

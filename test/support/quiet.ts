@@ -1,0 +1,2 @@
+/** A log for what a test looks at by other means. */
+export const QUIET = { error: () => {}, info: () => {}, warn: () => {} }
