@@ -1,9 +1,13 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
+import { ofOwner } from './owner-share.ts'
 import type { EventsTable } from './schema.ts'
 
-export type EventRow = Selectable<EventsTable>
+export type EventRow = Selectable<EventsTable> & {
+  /** Bytes of an upload that was received, in the event that says so. */
+  received_size: number | null
+}
 
 /**
  * How long an event may become visible after one with a higher id. Ids are given out before the commit, and the
@@ -17,6 +21,19 @@ export type EventRow = Selectable<EventsTable>
  */
 export const SETTLED_AFTER_MS = 60_000
 
+/** Events of an owner, or of one upload of theirs, in the order of their ids, and what a reader tells with them. */
+const eventsOf = (db: Ledger, ownerId: OwnerId, limit: number) =>
+  ofOwner(db, ownerId)
+    .selectFrom('events')
+    .leftJoin('uploads', (join) =>
+      join.onRef('uploads.id', '=', 'events.upload_id').on('events.type', '=', 'upload.received'),
+    )
+    .selectAll('events')
+    .select('uploads.size as received_size')
+    .where('events.owner_id', '=', ownerId)
+    .orderBy('events.id')
+    .limit(limit)
+
 /**
  * The first `limit` events of an owner's upload after `afterId`, oldest first. The changes of one upload follow
  * each other, so their ids rise in the order in which they became visible.
@@ -25,35 +42,51 @@ export async function eventsOfUpload(
   db: Ledger,
   query: { ownerId: OwnerId; uploadId: UploadId; afterId: number; limit: number },
 ): Promise<EventRow[]> {
-  return await db
-    .selectFrom('events')
-    .selectAll()
-    .where('upload_id', '=', query.uploadId)
-    .where('owner_id', '=', query.ownerId)
-    .where('id', '>', query.afterId)
-    .orderBy('id')
-    .limit(query.limit)
+  return await eventsOf(db, query.ownerId, query.limit)
+    .where('events.upload_id', '=', query.uploadId)
+    .where('events.id', '>', query.afterId)
+    .execute()
+}
+
+export type EventRange = {
+  ownerId: OwnerId
+  /** Of this upload alone; undefined for all of the owner's. */
+  uploadId: UploadId | undefined
+  /** Ids above this one, and up to that. */
+  after: number
+  upTo: number
+  limit: number
+}
+
+/** The first `limit` events of a range of ids: page by page each is read once. */
+export async function eventsBetween(db: Ledger, range: EventRange): Promise<EventRow[]> {
+  let query = eventsOf(db, range.ownerId, range.limit)
+    .where('events.id', '>', range.after)
+    .where('events.id', '<=', range.upTo)
+  if (range.uploadId !== undefined) query = query.where('events.upload_id', '=', range.uploadId)
+  return await query.execute()
+}
+
+/** The first `limit` events of an owner after `after` that are not among `known`. */
+export async function newEvents(
+  db: Ledger,
+  query: { ownerId: OwnerId; after: number; known: readonly number[]; limit: number },
+): Promise<EventRow[]> {
+  return await eventsOf(db, query.ownerId, query.limit)
+    .where('events.id', '>', query.after)
+    .where(sql<boolean>`events.id <> all(${query.known}::bigint[])`)
+    .execute()
+}
+
+/** These events of an owner, as far as they are there. */
+export async function eventsById(db: Ledger, ownerId: OwnerId, ids: readonly number[]): Promise<EventRow[]> {
+  return await eventsOf(db, ownerId, ids.length)
+    .where(sql<boolean>`events.id = any(${ids}::bigint[])`)
     .execute()
 }
 
 /** What a reader of an owner's events has had: everything up to `settled`, and those of `passed`. */
 export type OwnerPosition = { settled: number; passed: readonly number[] }
-
-/** The first `limit` events of an owner that a reader has not had, lowest id first. */
-export async function eventsOfOwner(
-  db: Ledger,
-  query: { ownerId: OwnerId; position: OwnerPosition; limit: number },
-): Promise<EventRow[]> {
-  return await db
-    .selectFrom('events')
-    .selectAll()
-    .where('owner_id', '=', query.ownerId)
-    .where('id', '>', query.position.settled)
-    .where(sql<boolean>`id <> all(${query.position.passed}::bigint[])`)
-    .orderBy('id')
-    .limit(query.limit)
-    .execute()
-}
 
 /**
  * The position of a reader who has seen `lastEventId` and left. What became visible with a lower id after it left is
@@ -64,7 +97,7 @@ export async function positionAfter(
   ownerId: OwnerId,
   lastEventId: number,
 ): Promise<OwnerPosition> {
-  const last = await db
+  const last = await ofOwner(db, ownerId)
     .selectFrom('events')
     .select(['id', 'created_at'])
     .where('owner_id', '=', ownerId)
@@ -77,26 +110,15 @@ export async function positionAfter(
   return { settled, passed: [last.id] }
 }
 
-/** The position of a reader who wants what happens from now on. */
-export async function positionNow(db: Ledger, ownerId: OwnerId): Promise<OwnerPosition> {
-  const settled = await lastBefore(db, ownerId, { id: Number.MAX_SAFE_INTEGER, at: await databaseTime(db) })
-  const passed = await db
-    .selectFrom('events')
-    .select('id')
-    .where('owner_id', '=', ownerId)
-    .where('id', '>', settled)
-    .execute()
-  return { settled, passed: passed.map(({ id }) => id) }
-}
-
-async function databaseTime(db: Ledger): Promise<Date> {
-  const { rows } = await sql<{ now: Date }>`select now()`.execute(db)
-  return rows[0]?.now ?? new Date()
+/** The owner's last event below which nothing can become visible any more; 0 for none. */
+export async function lastSettled(db: Ledger, ownerId: OwnerId): Promise<number> {
+  const { rows } = await sql<{ now: Date }>`select now()`.execute(ofOwner(db, ownerId))
+  return await lastBefore(db, ownerId, { id: Number.MAX_SAFE_INTEGER, at: rows[0]?.now ?? new Date() })
 }
 
 /** The owner's last event up to this id that is older than this moment by `SETTLED_AFTER_MS`; 0 for none. */
 async function lastBefore(db: Ledger, ownerId: OwnerId, limit: { id: number; at: Date }): Promise<number> {
-  const row = await db
+  const row = await ofOwner(db, ownerId)
     .selectFrom('events')
     .select('id')
     .where('owner_id', '=', ownerId)

@@ -17,7 +17,7 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   ['Database and storage', /^(DATA_DIR|DATABASE_\w+|STORAGE|DISK_\w+|S3_\w+|AWS_\w+)$/],
   ['Publishing', /^(PUBLISH|PUBLIC_PREFIX|CDN_URL|DOWNLOADS)$/],
   ['Uploads', /^UPLOAD_/],
-  ['Quotas', /^QUOTA_/],
+  ['Quotas', /^(QUOTA_|STREAMS_)/],
   ['Media', /^MEDIA_/],
   [
     'Processing',

@@ -144,6 +144,9 @@ export const variables = z.object({
   UPLOAD_MAX_OPEN: integer(1, 1_000_000)
     .prefault('5')
     .describe('Unfinished uploads an owner may have at a time.'),
+  STREAMS_PER_OWNER: integer(1, 10_000)
+    .prefault('20')
+    .describe('Event streams that an owner may follow at a time at one node, of uploads and of all.'),
   QUOTA_BYTES: size().optional().describe('Bytes an owner may store; unlimited without it.'),
   QUOTA_UPLOADS: integer(0, Number.MAX_SAFE_INTEGER)
     .optional()

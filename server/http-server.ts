@@ -135,7 +135,14 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('progress board', () => board.close())
   // Well within the time after which a silent connection is closed.
   const heartbeatMs = Math.min(MAX_HEARTBEAT_MS, config.UPLOAD_IDLE_TIMEOUT / 3)
-  const streams = new EventStreams({ db, bus, board, heartbeatMs, onError })
+  const streams = new EventStreams({
+    db,
+    bus,
+    board,
+    heartbeatMs,
+    streamsPerOwner: config.STREAMS_PER_OWNER,
+    onError,
+  })
   const clamd = config.SCAN === 'required' ? config.CLAMD_URL : undefined
   const readiness = createReadiness({ db, objects, clamd })
   const scanner = clamd ? [scannerCollector(clamd)] : []

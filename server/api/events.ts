@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import type { Ledger } from '../../ledger/database.ts'
 import { parseUploadId } from '../../ledger/ids.ts'
 import { findUpload, type UploadRow } from '../../ledger/uploads.ts'
+import { endTurn } from '../admission/owner-turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { authenticateStream, StreamTickets } from '../auth/stream-tickets.ts'
 import type { Config } from '../config.ts'
@@ -38,10 +39,11 @@ export function eventsApi({ db, streams, config, authenticate }: EventsApiOption
   /** The stream of a request for one of the two ways to it, in whatever way the other end wants it. */
   const ofUpload = async (request: Request, response: Response, connect: () => Connect) => {
     const upload = await uploadOf(request, response)
-    await streams.ofUpload(upload, lastEventId(request) ?? 0, connect())
+    await streams.ofUpload(upload, lastEventId(request) ?? 0, connect()).finally(() => endTurn(response))
   }
   const ofOwner = async (request: Request, response: Response, connect: () => Connect) => {
-    await streams.ofOwner(principalOf(response).ownerId, lastEventId(request), connect())
+    const { ownerId } = principalOf(response)
+    await streams.ofOwner(ownerId, lastEventId(request), connect()).finally(() => endTurn(response))
   }
 
   for (const [path, stream] of [

@@ -1,5 +1,4 @@
 import { describe, expect, it, vi } from 'vitest'
-import type { Ledger } from '../../ledger/database.ts'
 import type { EventRow } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
 import { EventReader } from './event-reader.ts'
@@ -70,18 +69,18 @@ const event = (id: number): EventRow => ({
   owner_id: 'alice',
   data: { padding: 'x'.repeat(300) },
   created_at: new Date(0),
+  received_size: null,
 })
 
 describe('a reader that is slow', () => {
   it('is told every state change and no progress meanwhile, and holds little of it here', async () => {
     const peer = new Peer()
     const reader = new EventReader({
-      // Nothing here leads to a row of an upload.
-      db: undefined as unknown as Ledger,
       board: { of: () => ({}) } as unknown as ProgressBoard,
       ownerId: 'alice' as OwnerId,
       upload: undefined,
       position: new Ready(),
+      look: () => {},
       transport: peer,
       heartbeatMs: 60_000,
       onError: (error) => {

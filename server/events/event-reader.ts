@@ -1,22 +1,22 @@
-import type { Ledger } from '../../ledger/database.ts'
 import type { EventRow } from '../../ledger/events.ts'
-import type { OwnerId, UploadId } from '../../ledger/ids.ts'
+import type { OwnerId } from '../../ledger/ids.ts'
 import type { EventType } from '../../ledger/schema.ts'
-import { findUpload, type UploadRow } from '../../ledger/uploads.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
 import { KnownUploads } from './known-uploads.ts'
 import type { Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
 import type { StreamEnd, Transport } from './transport.ts'
 
 export type EventReaderOptions = {
-  db: Ledger
   board: ProgressBoard
   ownerId: OwnerId
   /** The one upload that is followed; undefined for all of the owner's. */
   upload: UploadRow | undefined
   position: Position
+  /** Has the ledger looked at for what is new; the reader is then told to `catchUp`. */
+  look: () => void
   transport: Transport
-  /** Between signs of life; also how late a state change can be when its notification was lost. */
+  /** Between signs of life. */
   heartbeatMs: number
   onError: (error: unknown) => void
 }
@@ -43,7 +43,7 @@ const PAGE = 100
 
 /**
  * What one reader is told, however it is reached. State changes are rows of the ledger, sent with their id in the
- * order of its position; notifications only say when to look. Progress comes and goes: at most twice a second for an
+ * order of its position, which shares what it reads with the owner's other readers. Progress comes and goes: at most twice a second for an
  * upload, and once more before the state change that ends it.
  */
 export class EventReader {
@@ -77,7 +77,11 @@ export class EventReader {
     this.catchUp()
   }
 
-  /** Sends the state changes that the ledger has and this reader has not had. */
+  get ownerId(): OwnerId {
+    return this.#options.ownerId
+  }
+
+  /** Sends the state changes that are known and that this reader has not had. */
   catchUp(): void {
     this.#hasNews = true
     if (!this.#isReading) void this.#readAll()
@@ -95,7 +99,7 @@ export class EventReader {
     // The creation of an upload is not announced by itself.
     if (known === undefined) {
       this.#uploads.note(id, 'under-way')
-      this.catchUp()
+      this.#options.look()
     }
     this.#move({ id, offset: this.#options.upload?.offset ?? 0, size, state: 'open' })
   }
@@ -118,7 +122,7 @@ export class EventReader {
       while (this.#hasNews && this.#hasRoom()) {
         this.#hasNews = false
         const events = await this.#options.position.next(PAGE)
-        await this.#sendAll(events)
+        this.#sendAll(events)
         if (events.length === PAGE) this.#hasNews = true
       }
     } catch (error) {
@@ -129,33 +133,19 @@ export class EventReader {
     }
   }
 
-  async #sendAll(events: readonly EventRow[]): Promise<void> {
+  #sendAll(events: readonly EventRow[]): void {
     const { position, transport, upload } = this.#options
-    const received = await this.#received(events)
     for (const event of events) {
       if (this.#ended) return
-      const row = received.get(event.id)
-      if (row) this.#sendProgress(row)
+      const { received_size: size } = event
+      // All of it has arrived: said once more before the state change that ends it.
+      if (size !== null) this.#sendProgress({ id: event.upload_id, offset: size, size, state: 'received' })
       if (event.type !== 'upload.created') this.#moved.delete(event.upload_id)
       this.#uploads.note(event.upload_id, event.type === 'upload.created' ? 'under-way' : 'settled')
       position.passed(event.id)
       transport.send({ event: 'state', id: event.id, data: stateView(event) })
     }
     if (upload && events.some((event) => FINAL.has(event.type))) this.end('over')
-  }
-
-  /** The uploads that were received, by the id of the event that says so. */
-  async #received(events: readonly EventRow[]): Promise<Map<number, UploadRow>> {
-    const { db, ownerId } = this.#options
-    const rows = new Map<number, UploadRow>()
-    const received = events.filter(({ type }) => type === 'upload.received')
-    await Promise.all(
-      received.map(async (event) => {
-        const row = await findUpload(db, ownerId, event.upload_id as UploadId)
-        if (row) rows.set(event.id, row)
-      }),
-    )
-    return rows
   }
 
   /** Sends progress now, or when half a second has passed since the last time. */

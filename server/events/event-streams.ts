@@ -1,11 +1,12 @@
 import type { Bus, BusMessage } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import { eventsOfUpload, positionAfter, positionNow } from '../../ledger/events.ts'
+import { eventsOfUpload, positionAfter } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { Problem } from '../errors.ts'
 import { EventReader, FINAL } from './event-reader.ts'
-import { OwnersPosition, type Position, UploadPosition } from './positions.ts'
+import { OwnerFeed } from './owner-feed.ts'
+import { FeedPosition, type Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
 import { Readers } from './readers.ts'
 import type { Transport } from './transport.ts'
@@ -17,6 +18,8 @@ export type EventStreamsOptions = {
   board: ProgressBoard
   /** Between signs of life; also how late a state change can be when its notification was lost. */
   heartbeatMs: number
+  /** Streams of one owner at a time, on this node. */
+  streamsPerOwner: number
   onError: (error: unknown) => void
 }
 
@@ -26,11 +29,15 @@ export type Connect = (isOver: boolean) => Transport | undefined
 /** More than an upload has in its life. */
 const MAX_EVENTS = 1000
 
-/** The readers of this node, and what reaches them from the bus. */
+/** The streams of one owner, and what they share. */
+type OwnerStreams = { feed: OwnerFeed; readers: Set<EventReader>; streams: number; heartbeat: NodeJS.Timeout }
+
+/** The readers of this node, and what reaches them from the bus and the ledger. */
 export class EventStreams {
   readonly #options: EventStreamsOptions
   readonly #ofUploads = new Readers()
   readonly #ofOwners = new Readers()
+  readonly #streams = new Map<OwnerId, OwnerStreams>()
   readonly #owners: UploadOwners
   readonly #unsubscribe: (() => void)[]
   #closed = false
@@ -41,54 +48,116 @@ export class EventStreams {
     this.#unsubscribe = [
       options.bus.onMessage((message) => this.#deliver(message)),
       options.bus.onReconnected(() => {
-        for (const reader of this.#all()) reader.catchUp()
+        for (const ownerId of this.#streams.keys()) this.#look(ownerId)
       }),
     ]
   }
 
-  /** The stream of one upload, which is the asker's own: what follows `lastEventId`, 0 for all. */
+  /**
+   * The stream of one upload, which is the asker's own: what follows `lastEventId`, 0 for all. Fails with
+   * `too-many-streams`.
+   */
   async ofUpload(upload: UploadRow, lastEventId: number, connect: Connect): Promise<void> {
-    const isOver = lastEventId > 0 && (await this.#isOver(upload, lastEventId))
-    this.#begin(this.#ofUploads, upload.id, connect, isOver, {
-      ownerId: upload.owner_id,
-      upload,
-      position: new UploadPosition(this.#options.db, upload, lastEventId),
+    const { db } = this.#options
+    const { owner_id: ownerId } = upload
+    await this.#begin(ownerId, upload, async (feed) => {
+      if (lastEventId > 0 && (await this.#isOver(upload, lastEventId))) return void connect(true)
+      await feed.look()
+      const position = new FeedPosition(db, feed, { settled: lastEventId, passed: [] }, upload.id)
+      return { position, connect }
     })
   }
 
-  /** The stream of all uploads of an owner: what happens from now on, or what follows `lastEventId`. */
+  /**
+   * The stream of all uploads of an owner: what happens from now on, or what follows `lastEventId`. Fails with
+   * `too-many-streams`.
+   */
   async ofOwner(ownerId: OwnerId, lastEventId: number | undefined, connect: Connect): Promise<void> {
     const { db } = this.#options
-    const start =
-      lastEventId === undefined
-        ? await positionNow(db, ownerId)
-        : await positionAfter(db, ownerId, lastEventId)
-    const position = new OwnersPosition(db, ownerId, start)
-    this.#begin(this.#ofOwners, ownerId, connect, false, { ownerId, upload: undefined, position })
+    await this.#begin(ownerId, undefined, async (feed) => {
+      await feed.look()
+      const start =
+        lastEventId === undefined
+          ? { settled: feed.base, passed: feed.ids() }
+          : await positionAfter(db, ownerId, lastEventId)
+      return { position: new FeedPosition(db, feed, start, undefined), connect }
+    })
   }
 
   /** Ends every stream; clients reconnect, elsewhere or later, where they left off. */
   close(): void {
     this.#closed = true
     for (const stop of this.#unsubscribe) stop()
-    for (const reader of this.#all()) reader.end('draining')
+    for (const { readers } of this.#streams.values()) for (const reader of readers) reader.end('draining')
   }
 
-  #begin(
-    readers: Readers,
-    key: string,
-    connect: Connect,
-    isOver: boolean,
-    what: { ownerId: OwnerId; upload: UploadRow | undefined; position: Position },
-  ): void {
-    if (this.#closed) {
-      throw new Problem('unavailable', 'The server is about to stop.', { headers: { 'Retry-After': '1' } })
+  /** Takes the place of one stream, and gives it back when that is over, or did not begin. */
+  async #begin(
+    ownerId: OwnerId,
+    upload: UploadRow | undefined,
+    prepare: (feed: OwnerFeed) => Promise<{ position: Position; connect: Connect } | undefined>,
+  ): Promise<void> {
+    if (this.#closed) throw draining()
+    const streams = this.#streamsOf(ownerId)
+    const leave = this.#enter(ownerId, streams)
+    let transport: Transport | undefined
+    try {
+      const prepared = await prepare(streams.feed)
+      if (this.#closed) throw draining()
+      transport = prepared?.connect(false)
+      if (!prepared || !transport) return
+      const { position } = prepared
+      const look = () => this.#look(ownerId)
+      const reader = new EventReader({ ...this.#options, ownerId, upload, position, look, transport })
+      streams.readers.add(reader)
+      const forget = upload ? this.#ofUploads.add(upload.id, reader) : this.#ofOwners.add(ownerId, reader)
+      transport.onClosed(() => {
+        streams.readers.delete(reader)
+        forget()
+        leave()
+      })
+    } finally {
+      if (!transport) leave()
     }
-    const transport = connect(isOver)
-    if (!transport) return
-    const reader = new EventReader({ ...this.#options, ...what, transport })
-    const forget = readers.add(key, reader)
-    transport.onClosed(forget)
+  }
+
+  #streamsOf(ownerId: OwnerId): OwnerStreams {
+    const { db, heartbeatMs } = this.#options
+    const found = this.#streams.get(ownerId)
+    if (found) return found
+    const readers = new Set<EventReader>()
+    const feed = new OwnerFeed(db, ownerId, () => {
+      for (const reader of readers) reader.catchUp()
+    })
+    // For a notification that was lost.
+    const heartbeat = setInterval(() => this.#look(ownerId), heartbeatMs)
+    const streams = { feed, readers, streams: 0, heartbeat }
+    this.#streams.set(ownerId, streams)
+    return streams
+  }
+
+  #enter(ownerId: OwnerId, streams: OwnerStreams): () => void {
+    const { heartbeatMs, streamsPerOwner } = this.#options
+    if (streams.streams >= streamsPerOwner) {
+      throw new Problem(
+        'too-many-streams',
+        `At most ${streamsPerOwner} event streams can be open at a time. Close one first.`,
+        // After that a stream whose reader has gone without a word is gone as well.
+        { headers: { 'Retry-After': String(Math.max(1, Math.ceil((2 * heartbeatMs) / 1000))) } },
+      )
+    }
+    streams.streams += 1
+    return () => {
+      streams.streams -= 1
+      if (streams.streams > 0) return
+      clearInterval(streams.heartbeat)
+      this.#streams.delete(ownerId)
+    }
+  }
+
+  #look(ownerId: OwnerId): void {
+    // The next heartbeat looks again.
+    this.#streams.get(ownerId)?.feed.look().catch(this.#options.onError)
   }
 
   /** Whether nothing is left to be told to a reader who has had everything up to `lastEventId`. */
@@ -101,7 +170,7 @@ export class EventStreams {
 
   #deliver(message: BusMessage): void {
     const ids = uploadsOf(message)
-    for (const id of ids) for (const reader of this.#ofUploads.of(id)) tell(reader, message, id)
+    for (const id of ids) this.#tell(this.#ofUploads.of(id), message, id)
     if (this.#ofOwners.isEmpty) return
     const unknown = ids.filter((id) => this.#owners.of(id) === undefined)
     if (unknown.length === 0) this.#tellOwners(message, ids)
@@ -125,16 +194,23 @@ export class EventStreams {
   #tellOwners(message: BusMessage, ids: readonly string[]): void {
     for (const id of ids) {
       const ownerId = this.#owners.of(id)
-      if (ownerId === undefined) continue
-      for (const reader of this.#ofOwners.of(ownerId)) tell(reader, message, id)
+      if (ownerId !== undefined) this.#tell(this.#ofOwners.of(ownerId), message, id)
     }
   }
 
-  *#all(): Iterable<EventReader> {
-    yield* this.#ofUploads.all()
-    yield* this.#ofOwners.all()
+  #tell(readers: Iterable<EventReader>, message: BusMessage, id: string): void {
+    for (const reader of readers) {
+      // One look is for all of the owner's readers, which hear of what it finds.
+      if (message.t === 'event') return this.#look(reader.ownerId)
+      if (message.t === 'step') reader.step(id, message.step)
+      const tick = message.t === 'progress' ? message.ticks.find(([ticked]) => ticked === id) : undefined
+      if (tick) reader.tick(id, tick[2])
+    }
   }
 }
+
+const draining = (): Problem =>
+  new Problem('unavailable', 'The server is about to stop.', { headers: { 'Retry-After': '1' } })
 
 function uploadsOf(message: BusMessage): string[] {
   switch (message.t) {
@@ -145,20 +221,5 @@ function uploadsOf(message: BusMessage): string[] {
       return message.ticks.map(([id]) => id)
     default:
       return []
-  }
-}
-
-function tell(reader: EventReader, message: BusMessage, id: string): void {
-  switch (message.t) {
-    case 'event':
-      reader.catchUp()
-      break
-    case 'step':
-      reader.step(id, message.step)
-      break
-    case 'progress': {
-      const tick = message.ticks.find(([ticked]) => ticked === id)
-      if (tick) reader.tick(id, tick[2])
-    }
   }
 }

@@ -1,91 +1,114 @@
 import type { Ledger } from '../../ledger/database.ts'
-import {
-  type EventRow,
-  eventsOfOwner,
-  eventsOfUpload,
-  type OwnerPosition,
-  SETTLED_AFTER_MS,
-} from '../../ledger/events.ts'
-import type { OwnerId } from '../../ledger/ids.ts'
-import type { UploadRow } from '../../ledger/uploads.ts'
+import { type EventRow, eventsBetween, type OwnerPosition } from '../../ledger/events.ts'
+import type { UploadId } from '../../ledger/ids.ts'
+import { isFollowed, type OwnerFeed } from './owner-feed.ts'
 
 /** Where a reader is among the events it is to get. */
 export interface Position {
-  /** The next events, oldest first and at most `limit`; the same again until they are `passed`. */
+  /** The next events, at most `limit`; the same again until they are `passed`. None when it has had all that is known. */
   next(limit: number): Promise<EventRow[]>
   passed(id: number): void
 }
 
-/** Among the events of one upload, whose ids rise in the order in which they become visible. */
-export class UploadPosition implements Position {
-  readonly #db: Ledger
-  readonly #upload: UploadRow
-  #afterId: number
-
-  constructor(db: Ledger, upload: UploadRow, afterId: number) {
-    this.#db = db
-    this.#upload = upload
-    this.#afterId = afterId
-  }
-
-  async next(limit: number): Promise<EventRow[]> {
-    const { id: uploadId, owner_id: ownerId } = this.#upload
-    return await eventsOfUpload(this.#db, { ownerId, uploadId, afterId: this.#afterId, limit })
-  }
-
-  passed(id: number): void {
-    this.#afterId = id
-  }
-}
-
 /**
- * Among the events of all uploads of an owner, where one may become visible after another with a higher id. So each
- * look begins a little behind, and leaves out what was passed: the ids are remembered until nothing can appear
- * below them any more, which a look says that finds all there is, `SETTLED_AFTER_MS` after they were seen.
+ * A position among the events of an owner, or of one upload of theirs. A reader has had everything up to its floor, and
+ * some of what lies above. Below the feed's base it goes through the ledger by id, page by page, so that each event is
+ * read once; above it takes what the feed has found, and reads nothing. A reader that is so slow that what it has not
+ * had is settled meanwhile finds that in the ledger again: nothing is kept for it.
  */
-export class OwnersPosition implements Position {
+export class FeedPosition implements Position {
   readonly #db: Ledger
-  readonly #ownerId: OwnerId
-  readonly #passed: Set<number>
-  /** The highest id passed, and when: the oldest first, both rising. */
-  readonly #marks: { id: number; at: number }[] = []
-  #settled: number
+  readonly #feed: OwnerFeed
+  readonly #uploadId: UploadId | undefined
+  readonly #had: Set<number>
+  #floor: number
+  /** The last entry of the feed that it has had, with all before. */
+  #seq = 0
+  /** It has taken what the feed has found: before, what the feed has dropped says nothing of what it has had. */
+  #isLive = false
+  /** What was given, and what is true once all of it is passed. */
+  #given: { ids: readonly number[]; whenPassed: () => void } | undefined
 
-  constructor(db: Ledger, ownerId: OwnerId, { settled, passed }: OwnerPosition) {
+  constructor(
+    db: Ledger,
+    feed: OwnerFeed,
+    { settled, passed }: OwnerPosition,
+    uploadId: UploadId | undefined,
+  ) {
     this.#db = db
-    this.#ownerId = ownerId
-    this.#settled = settled
-    this.#passed = new Set(passed)
-    const highest = passed.reduce((a, b) => Math.max(a, b), settled)
-    this.#marks.push({ id: highest, at: performance.now() })
+    this.#feed = feed
+    this.#uploadId = uploadId
+    this.#floor = settled
+    this.#had = new Set(passed)
   }
 
   async next(limit: number): Promise<EventRow[]> {
-    const at = performance.now()
-    const position = { settled: this.#settled, passed: [...this.#passed] }
-    const events = await eventsOfOwner(this.#db, { ownerId: this.#ownerId, position, limit })
-    if (events.length < limit) this.#settle(at - SETTLED_AFTER_MS, events[0]?.id)
-    return events
+    for (;;) {
+      const given = this.#given
+      this.#given = undefined
+      if (given?.ids.every((id) => this.#had.has(id))) given.whenPassed()
+      const { base, droppedSeq } = this.#feed
+      // All that has settled meanwhile it had while it was new.
+      if (this.#floor < base && this.#seq >= droppedSeq && this.#isLive) this.#rise(base)
+      if (this.#floor >= base) return await this.#newEvents(limit)
+      const events = await this.#settledEvents(limit, base)
+      if (events.length > 0) return events
+    }
   }
 
   passed(id: number): void {
-    this.#passed.add(id)
-    if (id > (this.#marks.at(-1)?.id ?? this.#settled)) this.#marks.push({ id, at: performance.now() })
+    this.#had.add(id)
   }
 
   /** Ids that are kept in mind. */
   get remembered(): number {
-    return this.#passed.size
+    return this.#had.size
   }
 
-  /** A look, later than `SETTLED_AFTER_MS` after `before`, has found nothing that is new below the id `first`. */
-  #settle(before: number, first = Number.POSITIVE_INFINITY): void {
-    const settled = this.#settled
-    for (let mark = this.#marks[0]; mark && mark.at <= before && mark.id < first; mark = this.#marks[0]) {
-      this.#settled = Math.max(this.#settled, mark.id)
-      this.#marks.shift()
+  async #settledEvents(limit: number, base: number): Promise<EventRow[]> {
+    const page = await eventsBetween(this.#db, {
+      ownerId: this.#feed.ownerId,
+      uploadId: this.#uploadId,
+      after: this.#floor,
+      upTo: base,
+      limit,
+    })
+    const last = page.length < limit ? undefined : page.at(-1)
+    const events = page.filter(({ id }) => !this.#had.has(id))
+    this.#given = {
+      ids: events.map(({ id }) => id),
+      whenPassed: () => this.#rise(last?.id ?? base),
     }
-    if (this.#settled === settled) return
-    for (const id of this.#passed) if (id <= this.#settled) this.#passed.delete(id)
+    return events
+  }
+
+  async #newEvents(limit: number): Promise<EventRow[]> {
+    this.#isLive = true
+    const { lastSeq } = this.#feed
+    const entries = this.#feed.after(this.#seq)
+    const wanted = entries
+      .filter(
+        (entry) => isFollowed(entry, this.#uploadId) && entry.id > this.#floor && !this.#had.has(entry.id),
+      )
+      .slice(0, limit)
+    const seen = wanted.length < limit ? lastSeq : (wanted.at(-1)?.seq ?? 0)
+    const events = await this.#feed.read(wanted)
+    this.#given = {
+      ids: events.map(({ id }) => id),
+      whenPassed: () => {
+        this.#seq = Math.max(this.#seq, seen)
+      },
+    }
+    // What is not for this reader it has passed at once: nobody asks again for its sake.
+    if (events.length === 0) {
+      this.#given.whenPassed()
+      this.#given = undefined
+    }
+    return events
+  }
+
+  #rise(floor: number): void {
+    this.#floor = floor
+    for (const id of this.#had) if (id <= floor) this.#had.delete(id)
   }
 }

@@ -1,0 +1,135 @@
+import type { Ledger } from '../../ledger/database.ts'
+import { type EventRow, eventsById, lastSettled, newEvents, SETTLED_AFTER_MS } from '../../ledger/events.ts'
+import type { OwnerId, UploadId } from '../../ledger/ids.ts'
+
+/** One event that is not settled, in the order in which this node came to know them. */
+export type FeedEntry = { seq: number; id: number; uploadId: string; event: EventRow | undefined }
+
+const PAGE = 500
+/** Events kept with all they say; of older ones only the ids, and whoever needs them reads them again. */
+const MOST_KEPT = 1000
+
+/**
+ * What is new among the events of one owner, read once for all of the owner's streams on this node.
+ *
+ * An event may become visible after one with a higher id. So what was read last is kept in the order in which it was
+ * found, until nothing can appear below it any more: that says a look which began `SETTLED_AFTER_MS` after it was
+ * found. Everything up to `base` is settled, and read from the ledger page by page by those who have not had it.
+ */
+export class OwnerFeed {
+  readonly ownerId: OwnerId
+  readonly #db: Ledger
+  readonly #onNews: () => void
+  #entries: FeedEntry[] = []
+  /** The highest id found, and when: the oldest first, both rising. */
+  readonly #marks: { id: number; at: number }[] = []
+  #base: number | undefined
+  #seq = 0
+  #droppedSeq = 0
+  #looking: Promise<void> | undefined
+  #next: Promise<void> | undefined
+
+  /** Calls `onNews` when there are entries that were not there before. */
+  constructor(db: Ledger, ownerId: OwnerId, onNews: () => void) {
+    this.#db = db
+    this.ownerId = ownerId
+    this.#onNews = onNews
+  }
+
+  /** Nothing will become visible up to this id that is not visible by now. */
+  get base(): number {
+    return this.#base ?? 0
+  }
+
+  /** The last entry. */
+  get lastSeq(): number {
+    return this.#seq
+  }
+
+  /** The last of the entries that are settled, and so not here any more. */
+  get droppedSeq(): number {
+    return this.#droppedSeq
+  }
+
+  /** What was found after that entry. */
+  after(seq: number): readonly FeedEntry[] {
+    const first = this.#entries.findIndex((entry) => entry.seq > seq)
+    return first === -1 ? [] : this.#entries.slice(first)
+  }
+
+  /** Ids of all entries. */
+  ids(): number[] {
+    return this.#entries.map(({ id }) => id)
+  }
+
+  /** What entries say, in their order. One that was removed meanwhile is missing. */
+  async read(entries: readonly FeedEntry[]): Promise<EventRow[]> {
+    const missing = entries.filter(({ event }) => event === undefined).map(({ id }) => id)
+    const read = missing.length === 0 ? [] : await eventsById(this.#db, this.ownerId, missing)
+    const found = new Map(read.map((event) => [event.id, event]))
+    return entries.flatMap(({ id, event }) => event ?? found.get(id) ?? [])
+  }
+
+  /**
+   * Resolves when everything is known that was visible when it was called. However many ask, one look is under way and
+   * one more waits behind it. Fails where the ledger does.
+   */
+  look(): Promise<void> {
+    if (!this.#looking) {
+      this.#looking = this.#look().finally(() => {
+        this.#looking = undefined
+      })
+      return this.#looking
+    }
+    const again = () => {
+      this.#next = undefined
+      return this.look()
+    }
+    this.#next ??= this.#looking.then(again, again)
+    return this.#next
+  }
+
+  async #look(): Promise<void> {
+    this.#base ??= await lastSettled(this.#db, this.ownerId)
+    const at = performance.now()
+    const known = this.ids()
+    const before = this.#seq
+    for (let after = this.#base; ; ) {
+      const events = await newEvents(this.#db, { ownerId: this.ownerId, after, known, limit: PAGE })
+      for (const event of events) {
+        this.#seq += 1
+        this.#entries.push({ seq: this.#seq, id: event.id, uploadId: event.upload_id, event })
+      }
+      const last = events.at(-1)
+      if (last && last.id > (this.#marks.at(-1)?.id ?? this.#base))
+        this.#marks.push({ id: last.id, at: performance.now() })
+      if (!last || events.length < PAGE) break
+      after = last.id
+    }
+    this.#settle(at - SETTLED_AFTER_MS)
+    if (this.#seq > before) this.#onNews()
+  }
+
+  /** A look that began `SETTLED_AFTER_MS` after `before` has found all there is. */
+  #settle(before: number): void {
+    let base = this.base
+    for (let mark = this.#marks[0]; mark && mark.at <= before; mark = this.#marks[0]) {
+      base = mark.id
+      this.#marks.shift()
+    }
+    if (base > this.base) {
+      this.#base = base
+      const [settled, rest] = [
+        this.#entries.filter(({ id }) => id <= base),
+        this.#entries.filter(({ id }) => id > base),
+      ]
+      this.#entries = rest
+      this.#droppedSeq = Math.max(this.#droppedSeq, settled.at(-1)?.seq ?? 0)
+    }
+    for (const entry of this.#entries.slice(0, -MOST_KEPT)) entry.event = undefined
+  }
+}
+
+/** Whether an entry is one of those that a reader follows: of one upload, or of all. */
+export const isFollowed = (entry: FeedEntry, uploadId: UploadId | undefined): boolean =>
+  uploadId === undefined || entry.uploadId === uploadId
