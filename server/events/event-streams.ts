@@ -201,7 +201,10 @@ export class EventStreams {
   #tell(readers: Iterable<EventReader>, message: BusMessage, id: string): void {
     for (const reader of readers) {
       // One look is for all of the owner's readers, which hear of what it finds.
-      if (message.t === 'event') return this.#look(reader.ownerId)
+      if (message.t === 'event') {
+        this.#look(reader.ownerId)
+        return
+      }
       if (message.t === 'step') reader.step(id, message.step)
       const tick = message.t === 'progress' ? message.ticks.find(([ticked]) => ticked === id) : undefined
       if (tick) reader.tick(id, tick[2])
