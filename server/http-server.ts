@@ -16,6 +16,7 @@ import type { Objects } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
 import { linkKey } from '../storage/signed-path.ts'
 import { openStorage } from '../storage/storage.ts'
+import { Appends, mostAppends } from './admission/appends.ts'
 import { createApp } from './app.ts'
 import { principalOf } from './auth/authenticate.ts'
 import { ContentLinks } from './auth/content-links.ts'
@@ -29,6 +30,7 @@ import { answerExpectations } from './expect-continue.ts'
 import type { Log } from './log.ts'
 import { answerMalformed, watchResponses } from './malformed.ts'
 import { mediaLimitsOf } from './media-limits.ts'
+import { watchAppends } from './metrics/append-figures.ts'
 import { ledgerCollectors } from './metrics/ledger-figures.ts'
 import { openMetrics } from './metrics/metrics.ts'
 import { queueCollector } from './metrics/queue-figures.ts'
@@ -159,9 +161,12 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     announce: (id: string) => void bus.publish({ t: 'event', id }),
   }
   const links = new ContentLinks(await linkKey(db))
+  const appends = new Appends(mostAppends(config))
+  if (metrics) watchAppends(metrics.register, appends)
   const tus = createTusEndpoint({
     store,
     leases,
+    appends,
     bus,
     preCreate,
     progress,

@@ -15,23 +15,34 @@ export function parseConcat(header: string, path: string): Concat {
   if (header === 'partial') return { kind: 'partial' }
   const list = /^final;(.*)$/s.exec(header)?.[1]
   const addresses = list?.split(' ').filter((address) => address !== '') ?? []
-  const partials = addresses.map((address) => idOf(address, path))
-  if (partials.length === 0 || partials.includes(undefined)) {
-    throw new Problem(
-      'invalid-header',
-      'Upload-Concat takes "partial", or "final;" and the addresses of partial uploads separated by spaces.',
-    )
-  }
-  if (partials.length > MAX_PARTIALS)
+  if (addresses.length === 0) throw malformed()
+  if (addresses.length > MAX_PARTIALS)
     throw new Problem('invalid-concat', `A file is made of at most ${MAX_PARTIALS} partial uploads.`)
-  if (new Set(partials).size < partials.length)
-    throw new Problem('invalid-concat', 'Upload-Concat names a partial upload twice.')
-  return { kind: 'final', partials: partials.filter((id) => id !== undefined) }
+  const partials = new Set<UploadId>()
+  // It ends at the first that is wrong: whoever sends a thousand is not worth more work than whoever sends two.
+  for (const address of addresses) {
+    const id = idOf(address, path)
+    if (id === undefined) throw malformed()
+    if (partials.has(id)) throw new Problem('invalid-concat', 'Upload-Concat names a partial upload twice.')
+    partials.add(id)
+  }
+  return { kind: 'final', partials: [...partials] }
 }
+
+const malformed = (): Problem =>
+  new Problem(
+    'invalid-header',
+    'Upload-Concat takes "partial", or "final;" and the addresses of partial uploads separated by spaces.',
+  )
+
+/** The path of an address, absolute or not. Not by `URL`: that takes ten milliseconds for a thousand. */
+const PATH = /^(?:[a-z][a-z0-9+.-]*:)?(?:\/\/[^/?#]*)?([^?#]*)/i
 
 /** By its path alone: proxies give one server many names. */
 function idOf(address: string, path: string): UploadId | undefined {
-  const url = URL.parse(address, 'http://any')
-  const [, parent, id] = /^(.*)\/([^/]+)$/.exec(url?.pathname ?? '') ?? []
-  return parent?.endsWith(path) && id !== undefined ? parseUploadId(id) : undefined
+  const [, pathname = ''] = PATH.exec(address) ?? []
+  const end = pathname.lastIndexOf('/')
+  return pathname.slice(0, Math.max(0, end)).endsWith(path)
+    ? parseUploadId(pathname.slice(end + 1))
+    : undefined
 }

@@ -21,6 +21,7 @@ import {
   checkAppend,
   checkCreation,
   checkVersion,
+  hasBody,
   TUS_VERSION,
 } from './request-checks.ts'
 import { gone, translateTusError } from './translate.ts'
@@ -70,7 +71,8 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
   })
 
   router.post('/', async (request, response) => {
-    if (speaksDraft(request)) return await draft.create(request, response, nameUpload())
+    if (speaksDraft(request))
+      return await admitted(request, response, () => draft.create(request, response, nameUpload()))
     speakTus(request, response)
     const concat = request.get('upload-concat')
     const parsed = concat === undefined ? undefined : parseConcat(concat, options.path)
@@ -80,7 +82,7 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
     checkCreation(request)
     const minSize = parsed ? 0 : policy.minSize
     checkSize({ ...policy, minSize }, byteCountHeader(request, 'Upload-Length') ?? null)
-    await tus(request, response, nameUpload())
+    await admitted(request, response, () => tus(request, response, nameUpload()))
   })
 
   router.all('/', (request) => refuseMethod(request, ALLOWED.collection))
@@ -92,9 +94,9 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
     if (!isDraft) speakTus(request, response)
     switch (request.method) {
       case 'PATCH': {
-        if (isDraft) return await draft.append(request, response, uploadId)
-        checkAppend(request)
-        return await tus(request, response, uploadId)
+        if (!isDraft) checkAppend(request)
+        const append = isDraft ? draft.append : tus
+        return await admitted(request, response, () => append(request, response, uploadId))
       }
       case 'HEAD':
       case 'GET':
@@ -122,6 +124,12 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
     }
     next(problem)
   })
+
+  /** Requests that bring bytes are let in as far as the node can carry them, before they take or make anything. */
+  async function admitted(request: Request, response: Response, work: () => Promise<void>): Promise<void> {
+    if (!hasBody(request)) return await work()
+    await options.appends.run(principalOf(response).ownerId, work)
+  }
 
   /** The successor has requests without any header of its own: then the upload says which protocol it is of. */
   async function isOfDraft(request: Request, response: Response, uploadId: UploadId): Promise<boolean> {

@@ -5,6 +5,7 @@ import type { Bus } from '../../ledger/bus.ts'
 import type { MediaId } from '../../ledger/ids.ts'
 import type { LeaseKeeper } from '../../ledger/lease-keeper.ts'
 import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
+import type { Appends } from '../admission/appends.ts'
 import type { ProgressReporter } from '../events/progress-reporter.ts'
 import type { UploadStore } from './native-body.ts'
 
@@ -12,6 +13,8 @@ import type { UploadStore } from './native-body.ts'
 export type UploadEndpointOptions = {
   store: UploadStore
   leases: LeaseKeeper
+  /** Lets in requests that bring bytes. */
+  appends: Appends
   bus: Bus
   preCreate: PreCreateOptions
   content: ContentPolicy

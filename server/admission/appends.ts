@@ -1,0 +1,71 @@
+import { totalmem } from 'node:os'
+import type { Config } from '../config.ts'
+import { Problem } from '../errors.ts'
+
+/** What an append holds on disk storage while its client is slow: its request, its socket and what waits in them. */
+const APPEND_BYTES = 128 * 1024
+/** On S3 an append gathers in blocks of the memory budget, half of which is always lent: at least one block each. */
+const BLOCK_BYTES = 256 * 1024
+/**
+ * Appends for each pooled connection. One takes some four statements from its beginning to its end, however long that
+ * is, and all of them together one every three seconds that renews their leases.
+ */
+const APPENDS_A_CONNECTION = 1000
+const RETRY_AFTER_SECONDS = 5
+
+/** Appends that this process can carry at a time, by its memory and its database connections. */
+export function mostAppends(
+  config: Pick<Config, 'STORAGE' | 'S3_MEMORY_BUDGET' | 'DATABASE_POOL'>,
+  memoryBytes = Math.min(totalmem(), process.constrainedMemory() || totalmem()),
+): number {
+  const byMemory =
+    config.STORAGE === 's3' ? config.S3_MEMORY_BUDGET / 2 / BLOCK_BYTES : memoryBytes / 2 / APPEND_BYTES
+  return Math.max(2, Math.floor(Math.min(byMemory, config.DATABASE_POOL * APPENDS_A_CONNECTION)))
+}
+
+/**
+ * Lets in as many appends as the node can carry to their end, and of one owner half of them. What is more is refused
+ * before it holds anything, so that those let in finish, however many come.
+ */
+export class Appends {
+  readonly most: number
+  readonly #mostOfOwner: number
+  readonly #ofOwners = new Map<string, number>()
+  #running = 0
+  #refused = 0
+
+  constructor(most: number) {
+    this.most = most
+    this.#mostOfOwner = Math.max(1, Math.floor(most / 2))
+  }
+
+  get running(): number {
+    return this.#running
+  }
+
+  /** Since the process began. */
+  get refused(): number {
+    return this.#refused
+  }
+
+  /** Does the work of an append of this owner. Fails with `unavailable`, before it begins, where there is no room. */
+  async run<Result>(ownerId: string, work: () => Promise<Result>): Promise<Result> {
+    const ofOwner = this.#ofOwners.get(ownerId) ?? 0
+    if (this.#running >= this.most || ofOwner >= this.#mostOfOwner) {
+      this.#refused += 1
+      throw new Problem('unavailable', 'The server receives as many uploads as it can at the moment.', {
+        headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
+      })
+    }
+    this.#running += 1
+    this.#ofOwners.set(ownerId, ofOwner + 1)
+    try {
+      return await work()
+    } finally {
+      this.#running -= 1
+      const left = (this.#ofOwners.get(ownerId) ?? 1) - 1
+      if (left > 0) this.#ofOwners.set(ownerId, left)
+      else this.#ofOwners.delete(ownerId)
+    }
+  }
+}
