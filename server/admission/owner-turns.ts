@@ -37,14 +37,16 @@ export class OwnerTurns {
   async #enter(request: Request, response: Response): Promise<void> {
     if (response.locals.endTurn) return
     const left = new AbortController()
-    response.once('close', () => left.abort())
+    response.once('close', () => {
+      left.abort()
+      endTurn(response)
+    })
     const { ownerId } = principalOf(response)
     const end = await this.#turns.enter(ownerId, left.signal).catch((error: unknown) => {
       throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
     })
     response.locals.endTurn = end
-    response.once('finish', end).once('close', end)
-    if (response.destroyed) end()
+    response.once('finish', end)
   }
 }
 
