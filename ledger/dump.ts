@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import { appliedMigrations } from './schema-state.ts'
 
 /** A job that waits or runs: the name of its queue, and what it carries. */
 export type DumpedJob = { name: string; data: unknown }
@@ -15,7 +16,7 @@ export type Dump = {
 /** Rows that are read at a time. */
 const BATCH = 500
 /** Leases are of requests that run, and die with them. The migrator writes its own tables. */
-const LEFT_OUT = ['upload_locks', 'kysely_migration', 'kysely_migration_lock']
+const LEFT_OUT = ['upload_locks', 'kysely_migration', 'kysely_migration_lock', 'schema_migrations']
 
 /**
  * Reads the whole ledger as of one moment, a JSON object a row, as text: portable to another PostgreSQL, and exact, as
@@ -43,11 +44,10 @@ export async function dumpLedger(
         select name, data from pgboss.job where state in ('created', 'retry', 'active')
          order by created_on`.execute(trx)
       await write.jobs(jobs)
-      const { rows: applied } = await sql<{ name: string }>`
-        select name from landfall.kysely_migration order by name`.execute(trx)
+      const migrations = await appliedMigrations(trx)
       return {
         takenAt: clock[0]?.now ?? new Date(),
-        migrations: applied.map(({ name }) => name),
+        migrations,
         rows: counts,
       }
     })

@@ -1,35 +1,181 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
-import { migrations } from '../migrations/index.ts'
+import pg from 'pg'
+import type { Migration } from '../migrations/migration.ts'
+import { applyIndexChange } from './concurrent-indexes.ts'
 import type { Ledger } from './database.ts'
+import {
+  laterMigrations,
+  OLDEST_READER,
+  type Release,
+  schemaProblem,
+  schemaState,
+  thisRelease,
+} from './schema-state.ts'
 
-function migratorFor(db: Ledger): Migrator {
-  return new Migrator({
-    db,
-    provider: { getMigrations: async () => migrations },
-    migrationTableSchema: 'landfall',
+/** Any number: who holds this session lock is the one who migrates. */
+const LOCK = 7_263_492
+const LOCK_RETRY_MS = 300
+/** How long a change of a table may stand in the queue for its lock: requests that come later wait behind it. */
+const TABLE_LOCK_MS = 1_000
+const MIN_PAUSE_MS = 500
+const MAX_PAUSE_MS = 5_000
+/** How long the lock of a table is tried for. */
+const PATIENCE_MS = 10 * 60_000
+/** The lock was not free in time; a deadlock was broken. */
+const TRY_AGAIN = ['55P03', '40P01']
+
+export type MigrateOptions = {
+  /** Told before each migration and each index, and while another process migrates. */
+  onProgress?: (message: string) => void
+  release?: Release
+}
+
+/**
+ * Brings the schema up to date and returns the names of the migrations that it applied; throws the first failure. Safe
+ * to call from many nodes at once, beside servers that run: one migrates at a time, no table is locked for longer than
+ * a second at a time, and large indexes are built without locking it. Killed, it goes on where it was when it is called
+ * again. A schema that a newer release has migrated is left as it is. The connection should have
+ * `MAINTENANCE_DEADLINES`: an index may take hours.
+ */
+export async function migrateToLatest(
+  db: Ledger,
+  { onProgress = () => {}, release = thisRelease }: MigrateOptions = {},
+): Promise<string[]> {
+  return await db.connection().execute(async (session) => {
+    const { pending, unreadable } = await schemaState(session, release)
+    if (pending.length === 0 || unreadable.length > 0) return []
+    await takeLock(session, onProgress)
+    try {
+      return await applyAll(session, release, onProgress)
+    } finally {
+      // Where the connection is gone, so is its lock.
+      await sql`select pg_advisory_unlock(${LOCK})`.execute(session).catch(() => {})
+    }
   })
 }
 
 /**
- * Brings the schema up to date. Safe to run from many nodes at once: Kysely's migrator takes an
- * advisory lock. Returns the names of the migrations it applied; throws the first failure.
+ * Asks again and again instead of waiting in the database: a statement that waits there holds a snapshot, and an index
+ * that is built concurrently waits for every older snapshot.
  */
-export async function migrateToLatest(db: Ledger): Promise<string[]> {
-  const { error, results } = await migratorFor(db).migrateToLatest()
+async function takeLock(session: Ledger, onProgress: (message: string) => void): Promise<void> {
+  let isSaid = false
+  for (;;) {
+    const { rows } = await sql<{ taken: boolean }>`select pg_try_advisory_lock(${LOCK}) as taken`.execute(
+      session,
+    )
+    if (rows[0]?.taken) return
+    if (!isSaid) onProgress('waits for another process that migrates the database')
+    isSaid = true
+    await sleep(LOCK_RETRY_MS)
+  }
+}
+
+async function applyAll(
+  session: Ledger,
+  release: Release,
+  onProgress: (message: string) => void,
+): Promise<string[]> {
+  const applied: string[] = []
+  // Only then: Kysely's migrator refuses a table that names migrations which it was not given.
+  const due = new Set((await schemaState(session, release)).pending)
+  if (Object.keys(release.first).some((name) => due.has(name))) {
+    applied.push(...(await applyFirst(session, release)))
+  }
+  await sql`create table if not exists landfall.schema_migrations (
+    name text primary key,
+    minimum_reader integer not null,
+    applied_at timestamptz not null default now(),
+    -- Null while indexes of it are still to be built.
+    finished_at timestamptz
+  )`.execute(session)
+  const begun = new Set((await laterMigrations(session)).map(({ name }) => name))
+  for (const [name, migration] of Object.entries(release.later)) {
+    if (!due.has(name)) continue
+    onProgress(`applies migration ${name}`)
+    if (!begun.has(name)) await patiently(name, () => applyOne(session, name, migration))
+    for (const change of migration.indexes ?? []) {
+      await patiently(name, () => applyIndexChange(session, change, onProgress))
+    }
+    await sql`update landfall.schema_migrations set finished_at = now() where name = ${name}`.execute(session)
+    applied.push(name)
+  }
+  return applied
+}
+
+async function applyFirst(session: Ledger, release: Release): Promise<string[]> {
+  const migrator = new Migrator({
+    db: session,
+    provider: { getMigrations: async () => ({ ...release.first }) },
+    migrationTableSchema: 'landfall',
+  })
+  const { error, results } = await migrator.migrateToLatest()
   if (error) throw error
   return (results ?? []).filter((r) => r.status === 'Success').map((r) => r.migrationName)
 }
 
-/** The migrations this code needs and the database lacks. */
-export async function pendingMigrations(db: Ledger): Promise<string[]> {
-  const all = await migratorFor(db).getMigrations()
-  return all.filter((m) => m.executedAt === undefined).map((m) => m.name)
+async function applyOne(session: Ledger, name: string, migration: Migration): Promise<void> {
+  const minimumReader = migration.minimumReader ?? OLDEST_READER
+  await session.transaction().execute(async (trx) => {
+    await sql`select set_config('lock_timeout', ${`${TABLE_LOCK_MS}ms`}, true)`.execute(trx)
+    await migration.up(trx)
+    await sql`insert into landfall.schema_migrations (name, minimum_reader) values (${name}, ${minimumReader})`.execute(
+      trx,
+    )
+    // Releases that read only Kysely's table refuse to start when it names what they do not know.
+    if (minimumReader > OLDEST_READER) {
+      await sql`insert into landfall.kysely_migration (name, "timestamp") values (${name}, ${new Date().toISOString()})
+        on conflict do nothing`.execute(trx)
+    }
+  })
 }
 
-/** What is in a database: whether it is a ledger at all, and the migrations it lacks. Creates nothing. */
-export async function schemaState(db: Ledger): Promise<{ isLedger: boolean; pending: string[] }> {
-  const pending = await pendingMigrations(db)
-  return { isLedger: pending.length < Object.keys(migrations).length, pending }
+/** Tries again where only a lock was missing, ever more slowly. */
+async function patiently(name: string, work: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS
+  for (let pauseMs = MIN_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      const isLocked = error instanceof pg.DatabaseError && TRY_AGAIN.includes(error.code ?? '')
+      if (!isLocked) throw error
+      if (performance.now() > deadline) {
+        throw new Error(
+          `migration ${name} did not get the locks that it needs: end long transactions and try again`,
+          { cause: error },
+        )
+      }
+    }
+    await sleep(pauseMs * (0.5 + Math.random() / 2))
+  }
+}
+
+/**
+ * What every process does before it uses the ledger: brings it up to date where it may, and fails in a sentence where
+ * this release cannot run with what it finds.
+ */
+export async function prepareSchema(
+  db: Ledger,
+  options: {
+    /** Where this process migrates: the ledger with `MAINTENANCE_DEADLINES`. */
+    migrator: Ledger | undefined
+    onProgress: (message: string) => void
+    /** Told the migrations of a newer release, beside which this one can run. */
+    onNewer: (names: readonly string[]) => void
+  },
+): Promise<void> {
+  const { migrator, onProgress, onNewer } = options
+  if (migrator) {
+    const applied = await migrateToLatest(migrator, { onProgress })
+    if (applied.length > 0) onProgress(`migrated the database: ${applied.join(', ')}`)
+  }
+  const state = await schemaState(db)
+  const problem = schemaProblem(state)
+  if (problem !== undefined) throw new Error(problem)
+  if (state.newer.length > 0) onNewer(state.newer)
 }
 
 /**
@@ -37,10 +183,11 @@ export async function schemaState(db: Ledger): Promise<{ isLedger: boolean; pend
  * release does not know: then nothing was done.
  */
 export async function migrateToSchemaOf(db: Ledger, names: readonly string[]): Promise<string[]> {
-  const unknown = names.filter((name) => !(name in migrations))
-  const last = names.at(-1)
-  if (unknown.length > 0 || last === undefined) return unknown
-  const { error } = await migratorFor(db).migrateTo(last)
-  if (error) throw error
+  const { first, later } = thisRelease
+  const unknown = names.filter((name) => !(name in first || name in later))
+  if (unknown.length > 0) return unknown
+  const among = (all: Release['later']) =>
+    Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name)))
+  await migrateToLatest(db, { release: { first: among(first), later: among(later) } })
   return []
 }

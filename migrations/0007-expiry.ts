@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import type { IndexChange } from './migration.ts'
 
 /**
  * Expiry slides with every append, so the reaper finds what may have expired by a column that appends leave alone:
@@ -10,13 +11,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     // Never later than `expires_at`; the reaper moves it on. Of rows that the previous release writes it is the time
     // of their creation, which makes the reaper look at them.
     'alter table landfall.uploads add column reap_after timestamptz not null default now()',
-    `create index uploads_to_reap on landfall.uploads (reap_after)
-      where state = 'open' or (is_partial and state = 'received')`,
-    'drop index landfall.uploads_open_by_expiry',
-    'drop index landfall.uploads_used_partials',
-    // These are few: the time of their end needs no index.
-    `create index uploads_ended_unsure on landfall.uploads (id) where multipart_unsure and state <> 'open'`,
-    'drop index landfall.uploads_unsure',
     // Room for the new versions of a row beside the old ones.
     'alter table landfall.uploads set (fillfactor = 80)',
     'alter table landfall.quota_usage set (fillfactor = 50)',
@@ -50,3 +44,15 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   ]
   for (const statement of statements) await sql.raw(statement).execute(db)
 }
+
+export const indexes: readonly IndexChange[] = [
+  {
+    create: 'uploads_to_reap',
+    on: `landfall.uploads (reap_after) where state = 'open' or (is_partial and state = 'received')`,
+  },
+  { drop: 'uploads_open_by_expiry' },
+  { drop: 'uploads_used_partials' },
+  // These are few: the time of their end needs no index.
+  { create: 'uploads_ended_unsure', on: `landfall.uploads (id) where multipart_unsure and state <> 'open'` },
+  { drop: 'uploads_unsure' },
+]

@@ -1,6 +1,7 @@
 import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
-import { pendingMigrations } from '../ledger/migrate.ts'
+import { prepareSchema } from '../ledger/migrate.ts'
+import { NEWER_SCHEMA } from '../ledger/schema-state.ts'
 import type { Format } from '../storage/formats.ts'
 import type { MediaLimits } from '../storage/media-limits.ts'
 import { linkKey } from '../storage/signed-path.ts'
@@ -61,9 +62,11 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
     for (const release of undo.reverse()) await release()
   }
   try {
-    const pending = await pendingMigrations(db)
-    if (pending.length > 0)
-      throw new Error(`the database lacks migrations: run "landfall migrate" (${pending.join(', ')})`)
+    await prepareSchema(db, {
+      migrator: undefined,
+      onProgress: () => {},
+      onNewer: (migrations) => log.warn({ migrations }, NEWER_SCHEMA),
+    })
     const storage = await openStorage(options.storage, db)
     undo.push(() => storage.close())
     const bus = await Bus.open({ connectionString, onError })

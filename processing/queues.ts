@@ -65,6 +65,20 @@ export async function openQueues(options: QueueOptions): Promise<PgBoss> {
   return boss
 }
 
+/** Fails in a sentence when a queue is missing that only `landfall migrate` may create. */
+export async function requireQueues(boss: PgBoss): Promise<void> {
+  const missing = await missingQueues(boss)
+  if (missing.length > 0) {
+    throw new Error(`the database lacks queues (${missing.join(', ')}): run "landfall migrate"`)
+  }
+}
+
+/** The queues of this release that nobody has created yet. */
+export async function missingQueues(boss: PgBoss): Promise<string[]> {
+  const present = new Set((await boss.getQueues()).map(({ name }) => name))
+  return Object.values(QUEUES).filter((name) => !present.has(name))
+}
+
 /**
  * One worker of all looks so often for jobs whose worker is gone, and counts; the others find that it was done. Flows
  * (jobs that wait for jobs) we have none of, but pg-boss looks for them.

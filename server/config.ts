@@ -224,6 +224,11 @@ export const variables = z.object({
     .describe(
       'Whether `GET /metrics` tells Prometheus, or anyone who reaches it, how the server is doing: see [operations](operations.md#metrics).',
     ),
+  MIGRATE: oneOf('on', 'off')
+    .prefault('on')
+    .describe(
+      'Whether `serve` brings the database up to date when it starts; `off` leaves that to `landfall migrate`: see [upgrading](upgrading.md).',
+    ),
   LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent')
     .prefault('info')
     .describe('Least severe messages to log.'),

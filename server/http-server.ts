@@ -3,13 +3,20 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { UploadPolicy } from '../hooks/pre-create.ts'
 import { Bus } from '../ledger/bus.ts'
-import { openDatabase } from '../ledger/database.ts'
+import { type Ledger, openDatabase } from '../ledger/database.ts'
 import { MAINTENANCE_DEADLINES, PROMPT_DEADLINES } from '../ledger/deadlines.ts'
 import { LeaseKeeper } from '../ledger/lease-keeper.ts'
 import { clearLeases } from '../ledger/leases.ts'
 import { findMedia } from '../ledger/media.ts'
-import { migrateToLatest } from '../ledger/migrate.ts'
-import { createQueues, openQueues, processingEnqueuer, removalEnqueuer } from '../processing/queues.ts'
+import { prepareSchema } from '../ledger/migrate.ts'
+import { NEWER_SCHEMA } from '../ledger/schema-state.ts'
+import {
+  createQueues,
+  openQueues,
+  processingEnqueuer,
+  removalEnqueuer,
+  requireQueues,
+} from '../processing/queues.ts'
 import { Commits } from '../storage/commits.ts'
 import { openDataStore } from '../storage/data-store.ts'
 import type { Objects } from '../storage/objects.ts'
@@ -92,13 +99,13 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     onPoolError: onError,
   })
   releasers.add('database', () => db.destroy())
-  const applied = await migrated(connectionString, onError)
-  if (applied.length > 0) log.info({ applied }, 'migrated the database')
+  await prepare(options, db, onError)
   if (options.isOnlyServer) await clearLeases(db)
 
-  const boss = await openQueues({ db, supervise: false, onError })
+  const boss = await openQueues({ db, supervise: false, migrate: config.MIGRATE === 'on', onError })
   releasers.add('queues', () => boss.stop({ close: false, graceful: false }))
-  await createQueues(boss)
+  if (config.MIGRATE === 'on') await createQueues(boss)
+  else await requireQueues(boss)
   const bus = await Bus.open({ connectionString, onError })
   releasers.add('bus', () => bus.close())
 
@@ -238,19 +245,28 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   }
 }
 
-/** Migrates with the patience that takes. Returns what was applied. */
-async function migrated(connectionString: string, onPoolError: (error: Error) => void): Promise<string[]> {
-  const db = openDatabase({
+/** Migrates, where it may, with the patience that takes; fails where this release cannot run with the schema. */
+async function prepare(
+  options: HttpServerOptions,
+  db: Ledger,
+  onPoolError: (error: Error) => void,
+): Promise<void> {
+  const { config, log, connectionString } = options
+  const migrator = openDatabase({
     connectionString,
-    maxConnections: 2,
+    maxConnections: 1,
     applicationName: 'landfall-migrate',
     onPoolError,
     deadlines: MAINTENANCE_DEADLINES,
   })
   try {
-    return await migrateToLatest(db)
+    await prepareSchema(db, {
+      migrator: config.MIGRATE === 'on' ? migrator : undefined,
+      onProgress: (message) => log.info(message),
+      onNewer: (migrations) => log.warn({ migrations }, NEWER_SCHEMA),
+    })
   } finally {
-    await db.destroy()
+    await migrator.destroy()
   }
 }
 

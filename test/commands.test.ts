@@ -159,7 +159,9 @@ describe('commands on a database that is not a ledger, or not up to date', () =>
     await runCommand('/nowhere', ['migrate'], { DATABASE_URL: url() })
     await query(url(), "delete from landfall.kysely_migration where name >= '0005'")
     const { exitCode, stderr } = await runCommand('/nowhere', ['retry', '--all'], { DATABASE_URL: url() })
-    expect(stderr).toMatch(/^landfall: the database is not up to date \(0005-[^\n]*landfall migrate[^\n]*$/)
+    expect(stderr).toMatch(
+      /^landfall: nothing was changed: the database lacks migrations \(0005-[^\n]*landfall migrate[^\n]*$/,
+    )
     expect(exitCode).toBe(1)
   })
 })

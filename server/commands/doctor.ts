@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { execa } from 'execa'
 import { openDatabase } from '../../ledger/database.ts'
-import { pendingMigrations } from '../../ledger/migrate.ts'
+import { NEWER_SCHEMA, schemaProblem, schemaState } from '../../ledger/schema-state.ts'
 import { openS3 } from '../../storage/s3/s3.ts'
 import { S3Objects } from '../../storage/s3/s3-objects.ts'
 import { servedAs } from '../../storage/served-as.ts'
@@ -60,10 +60,14 @@ async function checkDatabase(config: Config): Promise<Finding> {
     onPoolError: () => {},
   })
   try {
-    const pending = await pendingMigrations(db)
-    return pending.length === 0
-      ? { level: 'ok', text: 'database: answers and is up to date' }
-      : { level: 'warning', text: `database: answers; to migrate: ${pending.join(', ')}` }
+    const state = await schemaState(db)
+    if (state.unreadable.length > 0) return { level: 'error', text: `database: ${schemaProblem(state)}` }
+    if (state.pending.length > 0) {
+      return { level: 'warning', text: `database: answers; to migrate: ${state.pending.join(', ')}` }
+    }
+    return state.newer.length > 0
+      ? { level: 'warning', text: `database: answers; ${NEWER_SCHEMA} (${state.newer.join(', ')})` }
+      : { level: 'ok', text: 'database: answers and is up to date' }
   } catch (error) {
     return {
       level: 'error',

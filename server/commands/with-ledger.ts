@@ -1,7 +1,7 @@
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
 import { type Deadlines, ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
-import { schemaState } from '../../ledger/migrate.ts'
 import { pingDatabase } from '../../ledger/ping.ts'
+import { schemaProblem, schemaState } from '../../ledger/schema-state.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { NoEmbeddedDatabase, openCommandDatabase } from '../embedded/command-database.ts'
 import { createLog, type Log } from '../log.ts'
@@ -98,11 +98,12 @@ function stopOnSignals(releasers: Releasers, log: Log): () => void {
 }
 
 async function checkSchema(db: Ledger): Promise<void> {
-  const { isLedger, pending } = await schemaState(db)
-  if (pending.length === 0) return
+  const state = await schemaState(db)
+  const problem = schemaProblem(state)
+  if (problem === undefined) return
   throw new CommandFailure(
-    isLedger
-      ? `the database is not up to date (${pending.join(', ')}): nothing was changed; run landfall migrate, or start a server of this release`
+    state.isLedger
+      ? `nothing was changed: ${problem}`
       : "the database is not Landfall's: nothing was changed; is DATABASE_URL right? (landfall migrate makes an empty one ready)",
   )
 }

@@ -1,0 +1,41 @@
+import { type QueryExecutorProvider, sql } from 'kysely'
+import type { IndexChange } from '../migrations/migration.ts'
+
+/**
+ * Builds or drops an index while its table is read and written; done again it changes nothing. An index that a killed
+ * process left half built is of no use to any query and costs every write: it is dropped and built anew. The session
+ * must be in no transaction.
+ */
+export async function applyIndexChange(
+  session: QueryExecutorProvider,
+  change: IndexChange,
+  onProgress: (message: string) => void,
+): Promise<void> {
+  const name = 'drop' in change ? change.drop : change.create
+  const found = await indexState(session, name)
+  if ('drop' in change) {
+    if (found !== 'absent') await drop(session, name)
+    return
+  }
+  if (found === 'valid') return
+  if (found === 'invalid') await drop(session, name)
+  onProgress(`builds index ${name}`)
+  const kind = change.isUnique ? 'unique index' : 'index'
+  await sql`create ${sql.raw(kind)} concurrently ${sql.id(name)} on ${sql.raw(change.on)}`.execute(session)
+}
+
+async function drop(session: QueryExecutorProvider, name: string): Promise<void> {
+  await sql`drop index concurrently if exists ${sql.id('landfall', name)}`.execute(session)
+}
+
+async function indexState(
+  session: QueryExecutorProvider,
+  name: string,
+): Promise<'absent' | 'invalid' | 'valid'> {
+  const { rows } = await sql<{ indisvalid: boolean }>`
+    select indisvalid from pg_index where indexrelid = to_regclass(${`landfall.${name}`})
+  `.execute(session)
+  const [index] = rows
+  if (!index) return 'absent'
+  return index.indisvalid ? 'valid' : 'invalid'
+}

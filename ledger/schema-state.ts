@@ -1,0 +1,94 @@
+import { type QueryExecutorProvider, sql } from 'kysely'
+import { firstMigrations, migrations } from '../migrations/index.ts'
+import type { Migration } from '../migrations/migration.ts'
+
+/** The number at the front of a migration's name. */
+export const numberOf = (name: string): number => Number.parseInt(name, 10)
+
+/** What a migration says of the oldest release that can run with it; see `Migration.minimumReader`. */
+export const OLDEST_READER = 5
+
+/** What a database holds, as seen by a release. */
+export type SchemaState = {
+  /** Whether it is a ledger at all. */
+  isLedger: boolean
+  /** The migrations that this release needs and the database lacks. */
+  pending: string[]
+  /** Those that a newer release has applied. */
+  newer: string[]
+  /** Those of `newer` that this release cannot run with. */
+  unreadable: string[]
+}
+
+/** A set of migrations, as one release has them. */
+export type Release = {
+  first: Readonly<Record<string, Migration>>
+  later: Readonly<Record<string, Migration>>
+}
+
+export const thisRelease: Release = { first: firstMigrations, later: migrations }
+
+/** Compares a database with what a release needs. Creates nothing, also in a database that is empty. */
+export async function schemaState(
+  db: QueryExecutorProvider,
+  release: Release = thisRelease,
+): Promise<SchemaState> {
+  const first = new Set(await firstMigrationsOf(db))
+  const later = await laterMigrations(db)
+  const finished = new Set(later.filter(({ finished_at }) => finished_at).map(({ name }) => name))
+  const reader = Math.max(...Object.keys({ ...release.first, ...release.later }).map(numberOf))
+  const newer = later.filter(({ name }) => !(name in release.later))
+  return {
+    isLedger: first.size > 0,
+    pending: [
+      ...Object.keys(release.first).filter((name) => !first.has(name)),
+      ...Object.keys(release.later).filter((name) => !finished.has(name)),
+    ],
+    newer: newer.map(({ name }) => name),
+    unreadable: newer.filter(({ minimum_reader }) => minimum_reader > reader).map(({ name }) => name),
+  }
+}
+
+/** The names of all migrations whose tables and columns are there, in order; their indexes may still be built. */
+export async function appliedMigrations(db: QueryExecutorProvider): Promise<string[]> {
+  const later = (await laterMigrations(db)).map(({ name }) => name)
+  return [...new Set([...(await firstMigrationsOf(db)), ...later])].sort()
+}
+
+async function firstMigrationsOf(db: QueryExecutorProvider): Promise<string[]> {
+  if (!(await hasTable(db, 'kysely_migration'))) return []
+  const { rows } = await sql<{ name: string }>`select name from landfall.kysely_migration`.execute(db)
+  return rows.map(({ name }) => name)
+}
+
+export type LaterMigration = { name: string; minimum_reader: number; finished_at: Date | null }
+
+/** The migrations that the ledger's own table records; none before it exists. */
+export async function laterMigrations(db: QueryExecutorProvider): Promise<LaterMigration[]> {
+  if (!(await hasTable(db, 'schema_migrations'))) return []
+  const { rows } = await sql<LaterMigration>`
+    select name, minimum_reader, finished_at from landfall.schema_migrations order by name
+  `.execute(db)
+  return rows
+}
+
+async function hasTable(db: QueryExecutorProvider, name: string): Promise<boolean> {
+  const { rows } = await sql<{ is_there: boolean }>`
+    select to_regclass(${`landfall.${name}`}) is not null as is_there
+  `.execute(db)
+  return rows[0]?.is_there === true
+}
+
+/** Says in a sentence why a release cannot run with this schema; undefined when it can. */
+export function schemaProblem(state: SchemaState): string | undefined {
+  if (state.unreadable.length > 0) {
+    return `a newer release has changed the database so that this one cannot run with it (${state.unreadable.join(', ')}): start that release, or restore the backup made before its migration`
+  }
+  if (state.pending.length > 0) {
+    return `the database lacks migrations (${state.pending.join(', ')}): run "landfall migrate"`
+  }
+  return undefined
+}
+
+/** What a start logs where a newer release has migrated the database. */
+export const NEWER_SCHEMA = 'a newer release has migrated the database; this one can run beside it'
