@@ -12,7 +12,10 @@ export const CONFIGURATION_DOCS = join(import.meta.dirname, '..', 'docs', 'confi
 
 /** Headings in order, each with the variables below it. A variable belongs to the first that fits. */
 const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
-  ['Server', /^(NODE_ENV|PORT|HOST|PUBLIC_URL|TRUST_PROXY|CORS_ORIGINS|LOG_\w+|MIGRATE|METRICS|RATE_\w+)$/],
+  [
+    'Server',
+    /^(NODE_ENV|PORT|HOST|PUBLIC_URL|TRUST_PROXY|CORS_ORIGINS|LOG_\w+|MIGRATE|METRICS|METRICS_\w+|MAX_CONNECTIONS|RATE_\w+)$/,
+  ],
   ['Who may use it', /^AUTH_/],
   ['Database and storage', /^(DATA_DIR|DATABASE_\w+|STORAGE|DISK_\w+|S3_\w+|AWS_\w+)$/],
   ['Publishing', /^(PUBLISH|PUBLIC_PREFIX|CDN_URL|DOWNLOADS)$/],

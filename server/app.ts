@@ -24,9 +24,11 @@ import { authenticate } from './auth/authenticate.ts'
 import type { ContentLinks } from './auth/content-links.ts'
 import type { Verify } from './auth/verifier.ts'
 import type { Config } from './config.ts'
+import { type AnswerError, type Deadlines, expectUpload, limitTime } from './deadlines.ts'
 import { notFound } from './errors.ts'
 import type { EventStreams } from './events/event-streams.ts'
 import type { ProgressBoard } from './events/progress-board.ts'
+import { limitHeaders } from './header-limit.ts'
 import type { Log } from './log.ts'
 import { countRequests } from './metrics/http-requests.ts'
 import type { Metrics } from './metrics/metrics.ts'
@@ -52,6 +54,7 @@ export type AppOptions = {
   enqueueRemoval: Enqueue<UploadId>
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   tus: RequestHandler
+  deadlines: Deadlines
   /** Where content is redirected to; undefined where it comes from here. */
   contentOrigin: string | undefined
   /** What this start printed for who wants development tokens; undefined where there are none. */
@@ -89,6 +92,7 @@ const EXPOSED_HEADERS = [
 export function createApp(options: AppOptions): Express {
   const { config, log, db, bus, objects, links, metrics, devCode } = options
   const requireToken = new OwnerTurns().after(authenticate(options.verify))
+  const answerError = problemAnswer(log)
   const app = express()
   app.disable('x-powered-by')
   app.enable('case sensitive routing')
@@ -96,16 +100,17 @@ export function createApp(options: AppOptions): Express {
   app.set('trust proxy', config.TRUST_PROXY)
   app.set('etag', false)
 
+  const servesMetrics = metrics !== undefined && config.METRICS_PORT === undefined
   const description = openApiDocument({
     hasDevTokens: devCode !== undefined,
-    hasMetrics: metrics !== undefined,
+    hasMetrics: servesMetrics,
   })
   if (metrics) app.use(countRequests(metrics.register, description.paths))
   app.use(requestLog(log))
   app.use(securityHeaders(options.contentOrigin))
-  app.use(checkTarget)
+  app.use(limitTime(options.deadlines, answerError), limitHeaders, checkTarget)
   app.use(healthApi(options.readiness))
-  if (metrics) app.use(metricsApi(metrics))
+  if (servesMetrics) app.use(metricsApi(metrics))
   app.get('/openapi.json', (_request, response) => void response.json(description))
   if (devCode !== undefined) app.use('/dev', devApi(config, devCode))
 
@@ -121,7 +126,7 @@ export function createApp(options: AppOptions): Express {
     }),
     varyByOrigin,
   )
-  app.use('/files', drainAfterwards)
+  app.use('/files', drainAfterwards, expectUpload)
   // A preflight carries no token, and capabilities are no secret.
   app.use('/files', (request, response, next) =>
     request.method === 'OPTIONS' ? next() : requireToken(request, response, next),
@@ -163,7 +168,9 @@ export function createApp(options: AppOptions): Express {
   app.use(() => {
     throw notFound()
   })
-  app.use(errorHandler(log))
+  const handleError: ErrorRequestHandler = (error, request, response, _next) =>
+    answerError(error, request, response)
+  app.use(handleError)
   return app
 }
 
@@ -222,8 +229,8 @@ const varyByOrigin: RequestHandler = (_request, response, next) => {
   next()
 }
 
-function errorHandler(log: Log): ErrorRequestHandler {
-  return function handleError(error, request, response, _next) {
+function problemAnswer(log: Log): AnswerError {
+  return function answerError(error, request, response) {
     renderProblem(error, String(request.id), response, log)
   }
 }

@@ -47,6 +47,11 @@ export const variables = z.object({
   PORT: integer(0, 65535).prefault('1080').describe('Port to listen on; 0 picks a free one.'),
   HOST: text('an address or host name').prefault('127.0.0.1').describe('Address to listen on.'),
   PUBLIC_URL: baseUrl().optional().describe('Address under which clients reach the server, when it differs.'),
+  MAX_CONNECTIONS: integer(1, 1_000_000)
+    .prefault('4096')
+    .describe(
+      'Connections that a server has at a time; more are closed at once. Each may take 64 KiB of memory before it has shown a token.',
+    ),
   TRUST_PROXY: proxies()
     .prefault('false')
     .describe('Whose `Forwarded` and `X-Forwarded-*` headers are believed (as in Express).'),
@@ -229,6 +234,11 @@ export const variables = z.object({
     .describe(
       'Whether `serve` brings the database up to date when it starts; `off` leaves that to `landfall migrate`: see [upgrading](upgrading.md).',
     ),
+  METRICS_PORT: integer(0, 65535)
+    .optional()
+    .describe(
+      'Port of `HOST` on which there is `/metrics` and nothing else; then it is not on `PORT`. 0 picks a free one.',
+    ),
   LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent')
     .prefault('info')
     .describe('Least severe messages to log.'),
@@ -351,6 +361,9 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
         `MEDIA_MIN_${side}: "${values[`MEDIA_MIN_${side}`]}" is not accepted; it takes at most MEDIA_MAX_${side}`,
       )
     }
+  }
+  if (values.METRICS_PORT !== undefined && values.METRICS_PORT !== 0 && values.METRICS_PORT === values.PORT) {
+    problems.push(`METRICS_PORT: "${values.METRICS_PORT}" is not accepted; it takes another port than PORT`)
   }
   if (values.AUTH_DEV_TOKENS && values.NODE_ENV === 'production') {
     problems.push('AUTH_DEV_TOKENS: "true" is not accepted; with NODE_ENV=production it takes false')

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
 import type { UploadPolicy } from '../hooks/pre-create.ts'
 import { Bus } from '../ledger/bus.ts'
 import { type Ledger, openDatabase } from '../ledger/database.ts'
@@ -29,25 +28,29 @@ import { principalOf } from './auth/authenticate.ts'
 import { ContentLinks } from './auth/content-links.ts'
 import { createVerifier } from './auth/verifier.ts'
 import type { Config } from './config.ts'
+import { DEADLINES, type Deadlines } from './deadlines.ts'
 import { notFound } from './errors.ts'
 import { EventStreams } from './events/event-streams.ts'
 import { ProgressBoard } from './events/progress-board.ts'
 import { ProgressReporter } from './events/progress-reporter.ts'
 import { answerExpectations } from './expect-continue.ts'
+import { MAX_HEADER_BYTES } from './header-limit.ts'
+import { createListener, listen } from './listener.ts'
 import type { Log } from './log.ts'
-import { answerMalformed, watchResponses } from './malformed.ts'
 import { mediaLimitsOf } from './media-limits.ts'
 import { watchAppends } from './metrics/append-figures.ts'
+import { connectionFigures } from './metrics/connections.ts'
 import { ledgerCollectors } from './metrics/ledger-figures.ts'
 import { openMetrics } from './metrics/metrics.ts'
 import { queueCollector } from './metrics/queue-figures.ts'
 import { scannerCollector } from './metrics/scanner-figures.ts'
+import { startMetricsServer } from './metrics-server.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { Releasers } from './releasers.ts'
 import { storageOptionsOf } from './storage-options.ts'
 import { createTusEndpoint } from './tus/endpoint.ts'
 import { forwardedBase } from './tus/forwarded.ts'
-import { answerUpgrades, isUpgrade } from './upgrades.ts'
+import { answerUpgrades } from './upgrades.ts'
 
 export type HttpServerOptions = {
   config: Config
@@ -55,6 +58,8 @@ export type HttpServerOptions = {
   connectionString: string
   /** Nobody else serves this database, so leases found in it belong to nobody. */
   isOnlyServer: boolean
+  /** Other deadlines than the usual ones, for tests that do not want to wait so long. */
+  deadlines?: Partial<Deadlines>
   /** What the start prints for who wants development tokens; undefined where there are none. */
   devCode: string | undefined
   /** The directory of the built web page; undefined where there is none. */
@@ -63,6 +68,8 @@ export type HttpServerOptions = {
 
 export type HttpServer = {
   port: number
+  /** Where it has a port of its own. */
+  metricsPort: number | undefined
   readiness: Readiness
   /** Lets requests finish what they have, then closes everything. */
   close(): Promise<void>
@@ -70,8 +77,6 @@ export type HttpServer = {
 
 /** Where uploads are sent. */
 const FILES = '/files'
-/** Room for the metadata of an upload and the addresses of many partial ones. */
-const MAX_HEADER_BYTES = 64 * 1024
 const LEASE_TTL_MS = 10_000
 const MAX_HEARTBEAT_MS = 15_000
 /** How long running requests may take to finish when the server stops. */
@@ -191,8 +196,10 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     path: FILES,
   })
   const verify = createVerifier(config, (about, message) => log.warn(about, message))
+  const deadlines = { ...DEADLINES, ...options.deadlines }
   const app = createApp({
     ...options,
+    deadlines,
     db,
     bus,
     objects,
@@ -209,25 +216,27 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(objects) : undefined,
   })
 
-  const server = createServer(
-    // A body may take hours; what may not happen is silence, which `timeout` ends.
-    {
-      requestTimeout: 0,
-      headersTimeout: 60_000,
-      keepAliveTimeout: 65_000,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      shouldUpgradeCallback: isUpgrade,
-    },
-    app,
-  )
+  const connections = metrics && connectionFigures(metrics.register)
+  const server = createListener(app, {
+    deadlines,
+    maxHeaderBytes: MAX_HEADER_BYTES,
+    maxConnections: config.MAX_CONNECTIONS,
+    silenceMs: config.UPLOAD_IDLE_TIMEOUT,
+    log,
+    onRefused: () => connections?.countRefused(),
+  })
+  connections?.watch(promisify(server.getConnections.bind(server)))
   answerExpectations(server, app, FILES)
   answerUpgrades(server, app)
-  watchResponses(server)
-  server.on('clientError', answerMalformed)
-  server.timeout = config.UPLOAD_IDLE_TIMEOUT
-  await listen(server, config)
+  const metricsServer =
+    metrics && config.METRICS_PORT !== undefined
+      ? await startMetricsServer({ metrics, host: config.HOST, port: config.METRICS_PORT, log })
+      : undefined
+  if (metricsServer) releasers.add('metrics server', () => metricsServer.close())
+  const port = await listen(server, config.PORT, config.HOST)
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
+    metricsPort: metricsServer?.port,
     readiness,
     async close() {
       readiness.drain()
@@ -288,12 +297,4 @@ function policyOf(config: Config): UploadPolicy {
       openUploads: config.UPLOAD_MAX_OPEN,
     },
   }
-}
-
-async function listen(server: Server, config: Config): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject)
-  server.listen(config.PORT, config.HOST, resolve)
-  await promise
-  server.off('error', reject)
 }

@@ -15,6 +15,7 @@ import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
 import type { Objects } from '../../storage/objects.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
+import { authenticated } from '../deadlines.ts'
 import { notFound, Problem } from '../errors.ts'
 import { strictRouter } from '../routing.ts'
 import { redirectToObject, type ServedObject, sendObject } from './content.ts'
@@ -58,6 +59,7 @@ export function mediaApi(options: MediaApiOptions): Router {
         // Handed back to Express: a refusal that nobody waits for would end the process.
         return await authenticate(request, response, next)
       response.locals.isLinked = true
+      authenticated(request)
       next()
     }
   const linkedOrOwn = async (request: Request<{ id: string }>, response: Response): Promise<MediaRow> => {

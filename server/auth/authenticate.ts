@@ -1,4 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express'
+import { authenticated } from '../deadlines.ts'
 import { Problem } from '../errors.ts'
 import type { Principal, Verify } from './verifier.ts'
 
@@ -6,6 +7,7 @@ import type { Principal, Verify } from './verifier.ts'
 export function authenticate(verify: Verify): RequestHandler {
   return async function authenticateRequest(request, response, next) {
     response.locals.principal = await verify(bearerToken(request))
+    authenticated(request)
     next()
   }
 }

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { RequestHandler } from 'express'
 import type { Ledger } from '../../ledger/database.ts'
 import { findTicket, keepTicket } from '../../ledger/stream-tickets.ts'
+import { authenticated } from '../deadlines.ts'
 import { Problem } from '../errors.ts'
 import type { Principal } from './verifier.ts'
 
@@ -49,6 +50,7 @@ export function authenticateStream(requireToken: RequestHandler, tickets: Stream
     }
     if (typeof ticket !== 'string') throw new Problem('token-invalid', 'This is no ticket.')
     response.locals.principal = await tickets.principalOf(ticket)
+    authenticated(request)
     next()
   }
 }

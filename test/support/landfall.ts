@@ -9,6 +9,7 @@ import { runWorker } from '../../processing/process.ts'
 import { newDevCode } from '../../server/auth/dev-code.ts'
 import { workerOptions } from '../../server/commands/worker.ts'
 import { parseConfig } from '../../server/config.ts'
+import type { Deadlines } from '../../server/deadlines.ts'
 import { startHttpServer } from '../../server/http-server.ts'
 import { createLog } from '../../server/log.ts'
 import { Releasers } from '../../server/releasers.ts'
@@ -23,6 +24,8 @@ export type StorageKind = 'disk' | 's3'
 
 export type Landfall = {
   url: string
+  /** Where metrics have a port of their own. */
+  metricsUrl: string | undefined
   /** The address of the page, with the code for development tokens where there are any. */
   pageUrl: string
   /** What a start prints for who wants development tokens; undefined where there are none. */
@@ -54,6 +57,8 @@ export type LandfallOptions = {
   /** Serves this database instead of a fresh one. */
   connectionString?: string
   dataDirectory?: string
+  /** Shorter deadlines of connections than the usual ones. */
+  deadlines?: Partial<Deadlines>
   /** Serves the built web page and gives it development tokens. */
   page?: boolean
 }
@@ -100,6 +105,7 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
       connectionString,
       isOnlyServer: false,
       devCode,
+      ...(options.deadlines ? { deadlines: options.deadlines } : {}),
       pageDirectory: options.page ? PAGE_DIRECTORY : undefined,
     })
     releasers.add('server', () => server.close())
@@ -117,6 +123,7 @@ export async function startLandfall(options: LandfallOptions = {}): Promise<Land
     const url = `http://127.0.0.1:${server.port}`
     return {
       url,
+      metricsUrl: server.metricsPort === undefined ? undefined : `http://127.0.0.1:${server.metricsPort}`,
       pageUrl: devCode === undefined ? url : `${url}/?code=${devCode}`,
       devCode,
       dataDirectory,

@@ -19,7 +19,9 @@ export async function openConnection(target: { url: string }): Promise<RawConnec
   // A connection that is reset is closed as well, and a write into it no failure of the test.
   socket.on('error', () => {})
   const openedAt = performance.now()
-  const closed = once(socket, 'close').then(() => performance.now() - openedAt)
+  // Not `once` of Node, for which an error is the end.
+  const { promise: closed, resolve } = Promise.withResolvers<number>()
+  socket.on('close', () => resolve(performance.now() - openedAt))
   await once(socket, 'connect')
   return { socket, received: () => text, closed }
 }

@@ -1,0 +1,99 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Request, RequestHandler, Response } from 'express'
+import { Problem } from './errors.ts'
+
+export type Deadlines = {
+  /** For the headers of a request, from its first byte or from the opening of its connection. */
+  headersMs: number
+  /** For all of a body that is no upload, from the end of the headers. */
+  bodyMs: number
+  /** For an answer to who has no token, from the end of the headers until all of it is sent. */
+  answerMs: number
+  /** For the first byte of the next request on a connection. */
+  idleMs: number
+}
+
+export const DEADLINES: Deadlines = { headersMs: 15_000, bodyMs: 10_000, answerMs: 60_000, idleMs: 65_000 }
+
+type Exchange = { body: NodeJS.Timeout | undefined; answer: NodeJS.Timeout; isUpload: boolean }
+type Connection = { underWay: number; idle: NodeJS.Timeout | undefined }
+
+/** Requests whose deadlines may be lifted. */
+const exchanges = new WeakMap<IncomingMessage, Exchange>()
+
+export type AnswerError = (error: unknown, request: Request, response: Response) => void
+
+/**
+ * Ends connections that somebody keeps by a byte now and then: a whole body, a whole answer and the time between two
+ * requests are limited, whatever the route and whether anybody reads the body. It stands in front of everything, so
+ * nothing is forgotten: only `expectUpload` and `authenticated` lift a deadline. `answerError` answers a body that is too slow.
+ */
+export function limitTime(deadlines: Deadlines, answerError: AnswerError): RequestHandler {
+  const connections = new WeakMap<Socket, Connection>()
+
+  /** The server's own timeouts start anew with every byte, even with line breaks that begin no request. */
+  function becomesIdle(socket: Socket, connection: Connection): void {
+    connection.underWay -= 1
+    if (connection.underWay > 0 || socket.destroyed) return
+    const forNextMs = deadlines.idleMs + deadlines.headersMs
+    connection.idle = setTimeout(() => socket.destroy(), forNextMs).unref()
+  }
+
+  return function limitTimeOfRequest(request, response, next) {
+    const { socket } = request
+    const connection = connections.get(socket) ?? { underWay: 0, idle: undefined }
+    connections.set(socket, connection)
+    connection.underWay += 1
+    clearTimeout(connection.idle)
+
+    const exchange: Exchange = {
+      body: hasBody(request)
+        ? setTimeout(() => endSlowBody(request, response, answerError), deadlines.bodyMs).unref()
+        : undefined,
+      answer: setTimeout(() => socket.destroy(), deadlines.answerMs).unref(),
+      isUpload: false,
+    }
+    exchanges.set(request, exchange)
+    let isOver = false
+    const end = () => {
+      if (isOver) return
+      isOver = true
+      clearTimeout(exchange.answer)
+      // Node reads and drops what is left of a body, for as long as it is told to wait for it.
+      if (request.complete || socket.destroyed) clearTimeout(exchange.body)
+      becomesIdle(socket, connection)
+    }
+    response.once('finish', end).once('close', end)
+    next()
+  }
+}
+
+/** Behind this the body of a POST or PATCH is an upload, and may take as long as it takes, once its sender is known. */
+export const expectUpload: RequestHandler = (request, _response, next) => {
+  const override = request.headers['x-http-method-override']
+  const method = (override === undefined ? request.method : String(override)).toUpperCase()
+  const exchange = exchanges.get(request)
+  if (exchange) exchange.isUpload = method === 'POST' || method === 'PATCH'
+  next()
+}
+
+/** Who has shown a token may read an answer for hours, and send an upload as well. */
+export function authenticated(request: IncomingMessage): void {
+  const exchange = exchanges.get(request)
+  if (!exchange) return
+  clearTimeout(exchange.answer)
+  if (exchange.isUpload) clearTimeout(exchange.body)
+}
+
+function endSlowBody(request: Request, response: Response, answerError: AnswerError): void {
+  if (request.complete || request.destroyed) return
+  if (hasBegun(response)) return void request.socket.destroy()
+  response.set('Connection', 'close')
+  answerError(new Problem('request-timeout', 'The body did not arrive in time.'), request, response)
+}
+
+const hasBegun = ({ headersSent, writableEnded }: ServerResponse): boolean => headersSent || writableEnded
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0

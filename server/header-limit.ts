@@ -1,0 +1,26 @@
+import type { IncomingMessage } from 'node:http'
+import type { RequestHandler } from 'express'
+import { Problem } from './errors.ts'
+
+/** Room for the metadata of an upload and the addresses of many partial ones. Node reads no more. */
+export const MAX_HEADER_BYTES = 64 * 1024
+/** Enough for everything but the creation of an upload. */
+const MAX_ORDINARY_HEADER_BYTES = 16 * 1024
+
+/** Refuses more than 16 KiB of headers, but for the creation of an upload, which may have 64. */
+export const limitHeaders: RequestHandler = (request, _response, next) => {
+  const isCreation = request.method === 'POST' && /^\/files\/?(\?|$)/.test(request.url)
+  if (!isCreation && headerBytes(request) > MAX_ORDINARY_HEADER_BYTES) {
+    throw new Problem('headers-too-large', 'At most 16 KiB of headers are accepted here.', {
+      headers: { Connection: 'close' },
+    })
+  }
+  next()
+}
+
+/** As they came: names and values, each with its colon, blank and line break. */
+function headerBytes({ method = '', url = '', rawHeaders }: IncomingMessage): number {
+  let bytes = method.length + url.length
+  for (const text of rawHeaders) bytes += text.length + 2
+  return bytes
+}

@@ -1,0 +1,32 @@
+import { Counter, Gauge, type Registry } from 'prom-client'
+
+export type ConnectionFigures = {
+  /** Says where connections are counted. */
+  watch(count: () => Promise<number>): void
+  countRefused(): void
+}
+
+/** Connections of clients: how many there are, and how many were refused as there were too many. */
+export function connectionFigures(register: Registry): ConnectionFigures {
+  const registers = [register]
+  let count = async () => 0
+  new Gauge({
+    name: 'landfall_connections',
+    help: 'Connections of clients that are open.',
+    registers,
+    async collect() {
+      this.set(await count())
+    },
+  })
+  const refused = new Counter({
+    name: 'landfall_connections_refused_total',
+    help: 'Connections that were refused, as there were MAX_CONNECTIONS of them.',
+    registers,
+  })
+  return {
+    watch(source) {
+      count = source
+    },
+    countRefused: () => refused.inc(),
+  }
+}
