@@ -1,6 +1,7 @@
 import { parkMedia } from '../ledger/analyses.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { failMedia, type MediaRow, mediaForJob, rejectMedia } from '../ledger/media.ts'
+import { databaseOutage, isNetworkError } from '../ledger/outages.ts'
 import type { Reason } from '../ledger/schema.ts'
 import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
@@ -202,6 +203,7 @@ async function withOutagesToldApart(error: unknown, objects: Objects): Promise<u
   if (error instanceof Waiting && !(error instanceof Undelivered)) return error
   if (error instanceof StorageFull) return new Waiting('the storage is full', { cause: error })
   if (error instanceof StorageAway) return new Waiting('the storage is away', { cause: error })
+  if (isOfDatabase(error)) return new Waiting('the database is away', { cause: error })
   try {
     await objects.checkWritable()
     return error
@@ -209,6 +211,10 @@ async function withOutagesToldApart(error: unknown, objects: Objects): Promise<u
     return new Waiting('the storage is away', { cause: error })
   }
 }
+
+/** Errors of the network alone may be those of a tool or an engine. */
+const isOfDatabase = (error: unknown): boolean =>
+  !isNetworkError(error) && databaseOutage(error) !== undefined
 
 function describe(error: unknown): StepDetail {
   return { error: error instanceof Error ? `${error.name}: ${error.message}` : String(error) }

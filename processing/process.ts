@@ -7,6 +7,7 @@ import type { MediaLimits } from '../storage/media-limits.ts'
 import { linkKey } from '../storage/signed-path.ts'
 import { openStorage, type StorageOptions } from '../storage/storage.ts'
 import type { AnalysisOptions } from './analysis/engine.ts'
+import { watchDatabase } from './database-watch.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
@@ -47,8 +48,11 @@ export type WorkerProcessOptions = {
 /** Longer than a step takes: what nobody has touched since then belongs to nobody. */
 const OLD_SCRATCH_MS = 24 * 3_600_000
 
+/** `lost` resolves with the reason when it has been without a database for a minute, and should be started anew. */
+export type WorkerProcess = Worker & { lost: Promise<Error> }
+
 /** Opens everything that a worker needs and starts it; closing it closes all of that. */
-export async function runWorker(options: WorkerProcessOptions): Promise<Worker> {
+export async function runWorker(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const { connectionString, log } = options
   const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
   const db = openDatabase({
@@ -61,6 +65,8 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
   const close = async () => {
     for (const release of undo.reverse()) await release()
   }
+  const watch = watchDatabase({ connectionString })
+  undo.push(() => watch.close())
   try {
     await prepareSchema(db, {
       migrator: undefined,
@@ -103,5 +109,5 @@ export async function runWorker(options: WorkerProcessOptions): Promise<Worker> 
     await close()
     throw error
   }
-  return { close }
+  return { close, lost: watch.lost }
 }

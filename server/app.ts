@@ -25,13 +25,14 @@ import type { ContentLinks } from './auth/content-links.ts'
 import type { Verify } from './auth/verifier.ts'
 import type { Config } from './config.ts'
 import { type AnswerError, type Deadlines, expectUpload, limitTime } from './deadlines.ts'
-import { notFound } from './errors.ts'
+import { notFound, Problem } from './errors.ts'
 import type { EventStreams } from './events/event-streams.ts'
 import type { ProgressBoard } from './events/progress-board.ts'
 import { limitHeaders } from './header-limit.ts'
 import type { Log } from './log.ts'
 import { countRequests } from './metrics/http-requests.ts'
 import type { Metrics } from './metrics/metrics.ts'
+import { outageOf } from './outages.ts'
 import { renderProblem } from './problem-renderer.ts'
 import type { Readiness } from './readiness.ts'
 import { checkTarget } from './routing.ts'
@@ -92,7 +93,7 @@ const EXPOSED_HEADERS = [
 export function createApp(options: AppOptions): Express {
   const { config, log, db, bus, objects, links, metrics, devCode } = options
   const requireToken = new OwnerTurns().after(authenticate(options.verify))
-  const answerError = problemAnswer(log)
+  const answerError = problemAnswer(log, options.readiness)
   const app = express()
   app.disable('x-powered-by')
   app.enable('case sensitive routing')
@@ -229,8 +230,10 @@ const varyByOrigin: RequestHandler = (_request, response, next) => {
   next()
 }
 
-function problemAnswer(log: Log): AnswerError {
+function problemAnswer(log: Log, readiness: Readiness): AnswerError {
   return function answerError(error, request, response) {
+    const outage = outageOf(error instanceof Problem ? error.cause : error)
+    if (outage) readiness.noteOutage(outage.dependency)
     renderProblem(error, String(request.id), response, log)
   }
 }

@@ -47,6 +47,9 @@ export const duration = () =>
     const ms = parseDuration(text)
     return ms !== undefined && ms > 0 ? ms : undefined
   })
+/** As `duration`, or `0` for none. */
+export const delay = () =>
+  parsed('a duration such as 5s, or 0', (text) => (text === '0' ? 0 : parseDuration(text)))
 export const seconds = () =>
   parsed('seconds, such as 0, 1 or 2.5', (text) =>
     /^\d{1,6}(\.\d{1,3})?$/.test(text) ? Number(text) : undefined,

@@ -7,6 +7,7 @@ import {
   algorithms,
   baseUrl,
   clamd,
+  delay,
   duration,
   flag,
   formats,
@@ -55,6 +56,11 @@ export const variables = z.object({
   TRUST_PROXY: proxies()
     .prefault('false')
     .describe('Whose `Forwarded` and `X-Forwarded-*` headers are believed (as in Express).'),
+  DRAIN_DELAY: delay()
+    .optional()
+    .describe(
+      'How long a server that stops is still there for balancers to hear of it: `/readyz` answers 503, and everything else as usual. By default 5s with `NODE_ENV=production`, and none without.',
+    ),
   CORS_ORIGINS: origins()
     .prefault('*')
     .describe(
@@ -273,9 +279,16 @@ export type AuthKey =
 export type Config = Readonly<
   Omit<
     Variables,
-    'AUTH_JWT_SECRET' | 'AUTH_JWT_PUBLIC_KEY' | 'AUTH_JWKS_URL' | 'AUTH_ALGORITHMS' | 'DATA_DIR'
+    | 'AUTH_JWT_SECRET'
+    | 'AUTH_JWT_PUBLIC_KEY'
+    | 'AUTH_JWKS_URL'
+    | 'AUTH_ALGORITHMS'
+    | 'DATA_DIR'
+    | 'DRAIN_DELAY'
   > & {
     DATA_DIR: string
+    /** Milliseconds. */
+    DRAIN_DELAY: number
     auth: { key: AuthKey; algorithms: readonly Algorithm[] }
     formats: readonly Format[]
   }
@@ -306,6 +319,7 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
   const config = {
     ...values,
     DATA_DIR: resolve(values.DATA_DIR),
+    DRAIN_DELAY: values.DRAIN_DELAY ?? (values.NODE_ENV === 'production' ? 5_000 : 0),
     auth: readAuth(result.data, needs.auth, problems),
     formats: values.UPLOAD_ALLOWED_TYPES,
   }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { UploadPolicy } from '../hooks/pre-create.ts'
 import { Bus } from '../ledger/bus.ts'
@@ -30,6 +31,7 @@ import { createVerifier } from './auth/verifier.ts'
 import type { Config } from './config.ts'
 import { DEADLINES, type Deadlines } from './deadlines.ts'
 import { notFound } from './errors.ts'
+import { EventLoopWatch } from './event-loop.ts'
 import { EventStreams } from './events/event-streams.ts'
 import { ProgressBoard } from './events/progress-board.ts'
 import { ProgressReporter } from './events/progress-reporter.ts'
@@ -40,6 +42,7 @@ import type { Log } from './log.ts'
 import { mediaLimitsOf } from './media-limits.ts'
 import { watchAppends } from './metrics/append-figures.ts'
 import { connectionFigures } from './metrics/connections.ts'
+import { dependencyCollector } from './metrics/dependency-figures.ts'
 import { ledgerCollectors } from './metrics/ledger-figures.ts'
 import { openMetrics } from './metrics/metrics.ts'
 import { queueCollector } from './metrics/queue-figures.ts'
@@ -158,9 +161,24 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     onError,
   })
   const clamd = config.SCAN === 'required' ? config.CLAMD_URL : undefined
-  const readiness = createReadiness({ db, objects, clamd })
+  const probe = openDatabase({
+    connectionString,
+    maxConnections: 1,
+    applicationName: 'landfall-readiness',
+    onPoolError: onError,
+    deadlines: PROMPT_DEADLINES,
+  })
+  releasers.add('readiness probe', () => probe.destroy())
+  const eventLoop = new EventLoopWatch()
+  releasers.add('event loop watch', () => eventLoop.close())
+  const readiness = createReadiness({ probe, db, bus, eventLoop, objects, clamd, log })
   const scanner = clamd ? [scannerCollector(clamd)] : []
-  const collectors = [...ledgerCollectors(db), queueCollector(boss), ...scanner]
+  const collectors = [
+    ...ledgerCollectors(db),
+    queueCollector(boss),
+    dependencyCollector(readiness),
+    ...scanner,
+  ]
   const metrics = config.METRICS === 'on' ? openMetrics({ collectors, log }) : undefined
   releasers.add('metrics', () => metrics?.close())
   const keyPrefix = storage.kind === 's3' ? config.S3_PREFIX : ''
@@ -240,6 +258,8 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     readiness,
     async close() {
       readiness.drain()
+      // The balancer has to hear of it before the listener is gone.
+      if (config.DRAIN_DELAY > 0) await sleep(config.DRAIN_DELAY)
       const closed = new Promise((resolve) => server.close(resolve))
       leases.letGoOfAll()
       streams.close()

@@ -1,7 +1,7 @@
 import type { Response } from 'express'
-import { NoTurn } from '../ledger/turns.ts'
 import { Problem } from './errors.ts'
 import type { Log } from './log.ts'
+import { unavailable } from './outages.ts'
 import { statusFor } from './tus/head-answers.ts'
 
 /**
@@ -28,12 +28,8 @@ export function renderProblem(error: unknown, requestId: string, response: Respo
 /** What a client may see of any error. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
-  if (isOutage(error)) {
-    return new Problem('unavailable', 'A service this server needs does not answer.', {
-      headers: { 'Retry-After': '5' },
-      cause: error,
-    })
-  }
+  const outage = unavailable(error)
+  if (outage) return outage
   if (isClientError(error)) {
     return error.status === 413
       ? new Problem('too-large', 'The body is too large.', { cause: error })
@@ -52,16 +48,5 @@ function isClientError(error: unknown): error is { status: number } {
     typeof error.status === 'number' &&
     error.status >= 400 &&
     error.status < 500
-  )
-}
-
-/** Postgres unreachable, shutting down or out of connections: codes of the network and of SQL classes 08, 53, 57P. */
-function isOutage(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  if (error instanceof NoTurn) return true
-  const code = 'code' in error ? String(error.code) : ''
-  return (
-    /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|08\w{3}|53\w{3}|57P\d\d)$/.test(code) ||
-    /Connection terminated|timeout exceeded when trying to connect|Cannot use a pool/.test(error.message)
   )
 }

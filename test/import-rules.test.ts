@@ -106,7 +106,12 @@ describe('what belongs in one place', () => {
     expect(holding(/(?<!type )\bRouter\(/)).toEqual(['server/routing.ts'])
   })
 
-  it('only the ledger talks to the database', () => {
+  it('only the ledger talks to the database, but for what sets it up and finds it', () => {
     expect(holding(/from 'pg'/).filter((path) => !path.startsWith('ledger/'))).toEqual([])
+    expect(holding(/ledger\/connection\.ts'/)).toEqual([
+      'server/embedded/command-database.ts',
+      'server/embedded/postgres.ts',
+      'server/embedded/server-lock.ts',
+    ])
   })
 })

@@ -3,7 +3,7 @@ import { open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { dropRendition, findRenditions } from '../../ledger/media.ts'
-import { translateWriteError } from '../../storage/disk/disk-objects.ts'
+import { translateDiskError } from '../../storage/disk/disk-objects.ts'
 import { HLS_NUMBERS, type RenditionKind } from '../../storage/keys.ts'
 import { ObjectTooLarge, StorageFull } from '../../storage/objects.ts'
 import { isRemote, type ToolRun, UnreadableInput } from '../ffmpeg.ts'
@@ -102,7 +102,7 @@ async function localRun(context: StepContext, folder: string): Promise<ToolRun> 
   const copy = join(folder, 'source')
   const source = await objects.read(media.storage_key, { etag: media.etag })
   await pipeline(source, createWriteStream(copy), { signal }).catch((error: unknown) => {
-    throw translateWriteError(error)
+    throw translateDiskError(error)
   })
   const { size } = await stat(copy)
   if (size !== media.size) throw new Error(`the storage gave ${size} bytes of ${media.size}`)

@@ -4,7 +4,7 @@ import type { Readiness } from '../readiness.ts'
 import { strictRouter } from '../routing.ts'
 import type { Readiness as ReadinessSchema } from './schemas.ts'
 
-/** `/healthz`: the process answers. `/readyz`: 503 unless everything an upload needs answers too. */
+/** `/healthz`: the process answers. `/readyz`: 503 where another node should be asked instead. */
 export function healthApi(readiness: Readiness): Router {
   const router = strictRouter()
   router.get('/healthz', (_request, response) => {
@@ -12,7 +12,8 @@ export function healthApi(readiness: Readiness): Router {
   })
   router.get('/readyz', async (_request, response) => {
     const report: z.output<typeof ReadinessSchema> = await readiness.check()
-    response.status(report.status === 'ready' ? 200 : 503).json(report)
+    const isReady = report.status === 'ready' || report.status === 'degraded'
+    response.status(isReady ? 200 : 503).json(report)
   })
   return router
 }

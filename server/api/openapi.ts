@@ -263,7 +263,11 @@ function publicPaths({ hasDevTokens, hasMetrics }: PublicRoutes): Record<string,
   return {
     '/healthz': { get: operation('Whether the process lives', body('application/json', 'It does'), open) },
     '/readyz': {
-      get: operation('Whether everything answers', { ...json(Readiness), 503: json(Readiness)[200] }, open),
+      get: operation(
+        'Whether to send requests to this server',
+        { ...json(Readiness), 503: json(Readiness)[200] },
+        open,
+      ),
     },
     ...(hasMetrics
       ? {

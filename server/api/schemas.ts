@@ -122,10 +122,14 @@ const Check = z.object({ status: z.enum(['ok', 'failing', 'off']), detail: z.str
 
 export const Readiness = z
   .object({
-    status: z.enum(['ready', 'not-ready', 'draining']),
+    status: z
+      .enum(['ready', 'degraded', 'not-ready', 'draining'])
+      .describe('`degraded`: something that all servers share is away; this one can be sent requests'),
     checks: z.object({
-      database: Check,
-      storage: Check,
+      database: Check.describe('of this server'),
+      bus: Check.describe('whether this server hears the others'),
+      eventLoop: Check.describe('of this server'),
+      storage: Check.describe('of all servers'),
       scanner: Check.extend({
         signatures: z
           .object({ version: z.number().int(), publishedAt: Time, ageDays: z.number().nonnegative() })

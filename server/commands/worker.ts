@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
@@ -6,7 +7,10 @@ import { mediaLimitsOf } from '../media-limits.ts'
 import { listenForStop } from '../signals.ts'
 import { storageOptionsOf } from '../storage-options.ts'
 
-/** Processes received files until a signal says stop. */
+/** Whatever does not let go, such as a database that is away, must not keep the process. */
+const CLOSE_MS = 20_000
+
+/** Processes received files until a signal says stop. Fails when the database was away for a minute. */
 export async function work(env: Environment): Promise<number> {
   const config = parseConfig(env, { auth: false })
   if (config.DATABASE_URL === undefined) {
@@ -18,8 +22,9 @@ export async function work(env: Environment): Promise<number> {
   const stop = listenForStop(log)
   const worker = await runWorker(workerOptions(config, config.DATABASE_URL, log))
   log.info('working')
-  await stop.asked
-  await worker.close()
+  const lost = await Promise.race([stop.asked, worker.lost])
+  await Promise.race([worker.close(), sleep(CLOSE_MS, undefined, { ref: false })])
+  if (lost) throw lost
   return 0
 }
 

@@ -1,10 +1,11 @@
 import { ERRORS } from '@tus/utils'
 import { Refusal } from '../../hooks/refusal.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import { StorageAway, StorageFull } from '../../storage/objects.ts'
+import { StorageFull } from '../../storage/objects.ts'
 import { FinalUpload, LeaseLost, UploadGone, UploadNotFound } from '../../storage/outcomes.ts'
 import { ContentRefused } from '../../storage/verdict.ts'
 import { notFound, Problem } from '../errors.ts'
+import { unavailable } from '../outages.ts'
 import { DigestMismatch } from './body-digests.ts'
 import { Interrupted } from './request-body.ts'
 
@@ -43,12 +44,8 @@ export function translateTusError(error: unknown, upload: UploadRow | undefined)
       cause: error,
     })
   }
-  if (error instanceof StorageAway) {
-    return new Problem('unavailable', 'The storage does not answer; what was acknowledged is kept.', {
-      headers: { 'Retry-After': '5' },
-      cause: error,
-    })
-  }
+  const outage = unavailable(error)
+  if (outage) return outage
   return fromPackage(error, upload)
 }
 

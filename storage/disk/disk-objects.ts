@@ -5,11 +5,29 @@ import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import { isCode } from '../error-code.ts'
 import { inParallel } from '../in-parallel.ts'
-import { ObjectMissing, type Objects, type ReadOptions, StorageFull } from '../objects.ts'
+import { ObjectMissing, type Objects, type ReadOptions, StorageAway, StorageFull } from '../objects.ts'
 
-/** A write error as the rest of the house knows it. */
-export function translateWriteError(error: unknown): unknown {
-  return isCode(error, 'ENOSPC', 'EDQUOT') ? new StorageFull({ cause: error }) : error
+/** Codes of a disk that is broken, read-only, unmounted, not ours, or away with its network; or no descriptors are left. */
+const AWAY = [
+  ...[
+    'EIO',
+    'EROFS',
+    'EACCES',
+    'EPERM',
+    'ENXIO',
+    'ENODEV',
+    'ESTALE',
+    'ENOTCONN',
+    'EHOSTDOWN',
+    'EHOSTUNREACH',
+  ],
+  ...['ETIMEDOUT', 'EREMOTEIO', 'EMFILE', 'ENFILE', 'ENOMEM'],
+]
+
+/** An error of the file system as the rest of the house knows it. */
+export function translateDiskError(error: unknown): unknown {
+  if (isCode(error, 'ENOSPC', 'EDQUOT')) return new StorageFull({ cause: error })
+  return isCode(error, ...AWAY) ? new StorageAway({ cause: error }) : error
 }
 
 /** Makes a new or renamed directory entry survive a crash. */
@@ -68,7 +86,7 @@ export class DiskObjects implements Objects {
       return (await stat(this.pathOf(key))).size
     } catch (error) {
       if (isCode(error, 'ENOENT')) return undefined
-      throw error
+      throw translateDiskError(error)
     }
   }
 
@@ -106,7 +124,7 @@ export class DiskObjects implements Objects {
       if (isCode(error, 'EEXIST')) await this.#replace(to, (temporary) => link(source, temporary))
       else if (isCode(error, 'EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'ENOSYS'))
         await this.#replace(to, (temporary) => copyDurably(source, temporary))
-      else throw translateWriteError(missingOr(error, from))
+      else throw translateDiskError(missingOr(error, from))
     }
   }
 
@@ -132,7 +150,7 @@ export class DiskObjects implements Objects {
       await rename(draft, this.pathOf(to))
       await syncDirectory(dirname(this.pathOf(to)))
     } catch (error) {
-      throw translateWriteError(error)
+      throw translateDiskError(error)
     } finally {
       // On a full disk it is what keeps it full.
       await rm(draft, { force: true })
@@ -192,7 +210,7 @@ export class DiskObjects implements Objects {
       await rename(temporary, path)
       await syncDirectory(dirname(path))
     } catch (error) {
-      throw translateWriteError(error)
+      throw translateDiskError(error)
     } finally {
       // Still there after a failure, and after renaming one link of a file to another of the same, which does nothing.
       await rm(temporary, { force: true })
@@ -204,7 +222,7 @@ export class DiskObjects implements Objects {
 const draftsOf = (path: string): string => `${path}.joining`
 
 function missingOr(error: unknown, key: string): unknown {
-  return isCode(error, 'ENOENT') ? new ObjectMissing(key, { cause: error }) : error
+  return isCode(error, 'ENOENT') ? new ObjectMissing(key, { cause: error }) : translateDiskError(error)
 }
 
 async function copyDurably(from: string, to: string): Promise<void> {

@@ -1,9 +1,11 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { isCode } from '../error-code.ts'
 import { freeChunk } from '../free-chunk.ts'
+import { StorageAway } from '../objects.ts'
 import { LeaseLost } from '../outcomes.ts'
-import { syncDirectory, translateWriteError } from './disk-objects.ts'
+import { syncDirectory, translateDiskError } from './disk-objects.ts'
 
 /**
  * Chunks are gathered up to this size, so that one system call writes several. Not more: what is twice as
@@ -42,7 +44,9 @@ export class FileWriter {
       }
       return new FileWriter(handle, offset)
     } catch (error) {
-      throw translateWriteError(error)
+      // Not the file is missing but its directory: the disk is not mounted.
+      if (offset === 0 && isCode(error, 'ENOENT')) throw new StorageAway({ cause: error })
+      throw translateDiskError(error)
     }
   }
 
@@ -81,7 +85,7 @@ export class FileWriter {
     try {
       await this.#handle.datasync()
     } catch (error) {
-      throw translateWriteError(error)
+      throw translateDiskError(error)
     }
   }
 
@@ -98,7 +102,7 @@ export class FileWriter {
         this.#written += bytesWritten
         pending = skipBytes(pending, bytesWritten)
       } catch (error) {
-        throw translateWriteError(error)
+        throw translateDiskError(error)
       }
     }
   }

@@ -5,9 +5,50 @@ type S3Error = Error & { $metadata?: { httpStatusCode?: number } }
 const statusOf = (error: unknown): number | undefined =>
   error instanceof Error ? (error as S3Error).$metadata?.httpStatusCode : undefined
 
+/**
+ * Codes by which a bucket refuses us, and not this request: credentials that are wrong, expired or without the right, a
+ * clock that is off, a bucket that is elsewhere or gone. An operator sees to it; what was asked is right, and stays so.
+ */
+const REFUSED: ReadonlySet<string> = new Set([
+  'AccessDenied',
+  'AccountProblem',
+  'AllAccessDisabled',
+  'AuthorizationHeaderMalformed',
+  'AuthorizationQueryParametersError',
+  'CredentialsProviderError',
+  'ExpiredToken',
+  'ExpiredTokenException',
+  'Forbidden',
+  'IncorrectEndpoint',
+  'InvalidAccessKeyId',
+  'InvalidSecurity',
+  'InvalidToken',
+  'NoSuchBucket',
+  'NotSignedUp',
+  'OperationAborted',
+  'PermanentRedirect',
+  'RequestExpired',
+  'RequestTimeTooSkewed',
+  'SignatureDoesNotMatch',
+  'TemporaryRedirect',
+  'TokenProviderError',
+  'TokenRefreshRequired',
+  'UnauthorizedAccess',
+])
+
+/** Whether the bucket refuses us, whatever we ask. Of a HEAD there is no code, only the status. */
+export function isRefused(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const status = statusOf(error)
+  // To a HEAD with credentials that have expired S3 says 400, and not why.
+  const isUnexplained = status === 400 && /^(Unknown|UnknownError|BadRequest)$/.test(error.name)
+  const isNamed = REFUSED.has(error.name) || error.name.startsWith('KMS.')
+  return status === 401 || status === 403 || isNamed || isUnexplained
+}
+
 /** No such object or multipart upload, or another object than the one asked for. */
 export function isMissing(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
+  if (!(error instanceof Error) || REFUSED.has(error.name)) return false
   return (
     statusOf(error) === 404 ||
     statusOf(error) === 412 ||
@@ -51,16 +92,18 @@ export function isPassing(error: unknown): boolean {
   }
   const status = statusOf(error)
   if (status === undefined || status < 400 || status >= 500) return true
-  return status === 408 || status === 429 || error.name === 'RequestTimeout' || error.name === 'SlowDown'
+  // Of a clock that is off the SDK learns by how much, and signs the next one right.
+  const isNamed = ['RequestTimeout', 'SlowDown', 'RequestTimeTooSkewed'].includes(error.name)
+  return status === 408 || status === 429 || isNamed
 }
 
-/** A full bucket, or one that is away, as the rest of the house knows it. */
+/** A full bucket, or one that is away or refuses us, as the rest of the house knows it. */
 export function translateS3Error(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const isFull =
     statusOf(error) === 507 || ['QuotaExceeded', 'StorageFull', 'XMinioStorageFull'].includes(error.name)
   if (isFull) return new StorageFull({ cause: error })
-  return isPassing(error) ? new StorageAway({ cause: error }) : error
+  return isPassing(error) || isRefused(error) ? new StorageAway({ cause: error }) : error
 }
 
 /** An answer that makes no sense where it came: for now the storage is away. */

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { StorageAway } from '../objects.ts'
 import { isPassing, translateS3Error } from './errors.ts'
 
 export type Patience = {
@@ -7,6 +8,11 @@ export type Patience = {
 }
 
 const ATTEMPTS = 5
+/**
+ * A call that is neither answered nor silent, such as a byte every ten seconds, is given up after this long; a part of
+ * 64 MiB needs some 220 kB/s for it. Of what is read it counts until the bytes begin.
+ */
+const CALL_MS = 5 * 60_000
 const FIRST_DELAY_MS = 100
 
 /**
@@ -21,11 +27,27 @@ export async function retrying<Result>(
   for (let attempt = 1; ; attempt++) {
     try {
       signal?.throwIfAborted()
-      return await call(signal)
+      return await withinTime(call, signal)
     } catch (error) {
+      if (error instanceof StorageAway) throw error
       if (attempt === ATTEMPTS || signal?.aborted || !isPassing(error)) throw translateS3Error(error)
       // Up to twice the delay, so that many that failed together do not come back together.
       await sleep(FIRST_DELAY_MS * 2 ** (attempt - 1) * (0.5 + Math.random()))
     }
+  }
+}
+
+async function withinTime<Result>(
+  call: (signal: AbortSignal) => Promise<Result>,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), CALL_MS)
+  try {
+    return await call(signal ? AbortSignal.any([signal, late.signal]) : late.signal)
+  } catch (error) {
+    throw late.signal.aborted ? new StorageAway({ cause: error }) : error
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { inParallel } from '../in-parallel.ts'
-import { type ByteRange, ObjectMissing, type ReadOptions, type ServedAs } from '../objects.ts'
+import { type ByteRange, ObjectMissing, type ReadOptions, type ServedAs, StorageAway } from '../objects.ts'
 import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from './errors.ts'
 import { leastFor } from './part-size.ts'
 import { type Patience, retrying } from './retrying.ts'
@@ -386,14 +386,16 @@ export class S3 {
         : {}),
     }
     const expiresIn = LINK_SECONDS
-    return method === 'HEAD'
-      ? await getSignedUrl(this.client, new HeadObjectCommand(input), { expiresIn })
-      : await getSignedUrl(this.client, new GetObjectCommand(input), { expiresIn })
+    const command = method === 'HEAD' ? new HeadObjectCommand(input) : new GetObjectCommand(input)
+    // Credentials may have to be fetched first.
+    return await getSignedUrl(this.client, command, { expiresIn }).catch(rethrowTranslated)
   }
 
   /** Throws when the bucket cannot be reached with our credentials. */
   async checkReachable(): Promise<void> {
-    await this.client.headBucket({ Bucket: this.bucket })
+    await this.client.headBucket({ Bucket: this.bucket }).catch((error: unknown) => {
+      throw new StorageAway({ cause: error })
+    })
   }
 
   close(): void {

@@ -1,0 +1,67 @@
+import { openDatabase } from '../ledger/database.ts'
+import { PROMPT_DEADLINES } from '../ledger/deadlines.ts'
+import { pingDatabase } from '../ledger/ping.ts'
+
+const LOOK_MS = 5_000
+const PATIENCE_MS = 60_000
+/** A process that was frozen has missed a minute, and not the database. */
+const FEWEST_FAILURES = 3
+
+export type DatabaseWatch = {
+  /** Resolves with the reason when the database was away for too long. */
+  lost: Promise<Error>
+  close(): Promise<void>
+}
+
+/**
+ * Looks every five seconds, on a connection of its own, whether the database answers and takes writes. A worker that
+ * has none for a minute is better started anew by whoever supervises it, who then also notices.
+ */
+export function watchDatabase(options: {
+  connectionString: string
+  patienceMs?: number
+  lookMs?: number
+}): DatabaseWatch {
+  const { connectionString, patienceMs = PATIENCE_MS, lookMs = LOOK_MS } = options
+  const { promise: lost, resolve } = Promise.withResolvers<Error>()
+  const db = openDatabase({
+    connectionString,
+    maxConnections: 1,
+    applicationName: 'landfall-watch',
+    // The next look says it.
+    onPoolError: () => {},
+    deadlines: PROMPT_DEADLINES,
+  })
+  let seenAt = performance.now()
+  let failures = 0
+  let timer: NodeJS.Timeout | undefined
+  let isClosed = false
+
+  async function look(): Promise<void> {
+    try {
+      await pingDatabase(db)
+      seenAt = performance.now()
+      failures = 0
+    } catch (error) {
+      failures += 1
+      const awayMs = performance.now() - seenAt
+      if (awayMs >= patienceMs && failures >= FEWEST_FAILURES) {
+        const seconds = Math.round(awayMs / 1000)
+        const why = error instanceof Error ? error.message : String(error)
+        resolve(new Error(`the worker ends, as the database has been away for ${seconds} s (${why})`))
+        return
+      }
+    }
+    if (!isClosed) timer = setTimeout(look, lookMs)
+  }
+  timer = setTimeout(look, lookMs)
+
+  return {
+    lost,
+    async close() {
+      isClosed = true
+      clearTimeout(timer)
+      await db.destroy()
+    },
+  }
+}
