@@ -47,6 +47,8 @@ export class OwnerTurns {
     })
     response.locals.endTurn = end
     response.once('finish', end)
+    // It may have gone in the moment in which its turn came.
+    if (response.destroyed) end()
   }
 }
 
