@@ -27,7 +27,7 @@ const shares = perLedger((db): Share | undefined => {
   const pool = poolOf(db)
   if (!pool) return undefined
   const turns = new Turns({
-    atOnce: shareOf(pool.options.max),
+    atOnce: () => shareOf(pool.options.max),
     // Bounded by what is admitted: requests by the server's own turns, appends by their number.
     maxWaiting: Number.POSITIVE_INFINITY,
     patienceMs: PATIENCE_MS,
@@ -82,7 +82,7 @@ function openHandle({ pool, turns }: Share, ownerId: string): Ledger {
 
 /** One at a time for each owner. */
 const usageTurns = perLedger(
-  () => new Turns({ atOnce: 1, maxWaiting: Number.POSITIVE_INFINITY, patienceMs: PATIENCE_MS }),
+  () => new Turns({ atOnce: () => 1, maxWaiting: Number.POSITIVE_INFINITY, patienceMs: PATIENCE_MS }),
 )
 
 /**

@@ -7,7 +7,7 @@ describe('turns', () => {
   })
 
   const open = (changes: Partial<ConstructorParameters<typeof Turns>[0]> = {}) =>
-    new Turns({ atOnce: 2, maxWaiting: 2, patienceMs: 1000, ...changes })
+    new Turns({ atOnce: () => 2, maxWaiting: 2, patienceMs: 1000, ...changes })
 
   it('are so many of each key at a time, in the order in which they were asked for', async () => {
     const turns = open()
@@ -32,7 +32,7 @@ describe('turns', () => {
 
   it('are refused where too many wait, and where one has waited for too long', async () => {
     vi.useFakeTimers()
-    const turns = open({ atOnce: 1, maxWaiting: 1 })
+    const turns = open({ atOnce: () => 1, maxWaiting: 1 })
     const leave = await turns.enter('a')
     const late = turns.enter('a')
     await expect(turns.enter('a')).rejects.toThrow(NoTurn)
@@ -43,8 +43,25 @@ describe('turns', () => {
     expect(turns.size).toBe(0)
   })
 
+  it('become fewer and more as things are', async () => {
+    let most = 2
+    const turns = open({ atOnce: () => most, maxWaiting: 10 })
+    const running = [await turns.enter('a'), await turns.enter('a')]
+    const entered: (() => void)[] = []
+    for (let n = 0; n < 3; n++) void turns.enter('a').then((leave) => entered.push(leave))
+    most = 1
+    running[0]?.()
+    await Promise.resolve()
+    expect(entered).toHaveLength(0)
+    most = 3
+    running[1]?.()
+    await expect.poll(() => entered.length).toBe(3)
+    for (const leave of entered) leave()
+    expect(turns.size).toBe(0)
+  })
+
   it('are not waited for by who has left', async () => {
-    const turns = open({ atOnce: 1, maxWaiting: 1 })
+    const turns = open({ atOnce: () => 1, maxWaiting: 1 })
     const leave = await turns.enter('a')
     const left = new AbortController()
     const waiting = turns.enter('a', left.signal)

@@ -1,6 +1,6 @@
 export type TurnsOptions = {
-  /** Turns that one key has at a time. */
-  atOnce: number
+  /** Turns that one key has at a time, as things are; one at least. */
+  atOnce: () => number
   /** How many of one key may wait for theirs. */
   maxWaiting: number
   /** How long one waits before it gives up. */
@@ -38,7 +38,7 @@ export class Turns {
     signal?.throwIfAborted()
     const queue = this.#queues.get(key) ?? { running: 0, waiting: new Set() }
     this.#queues.set(key, queue)
-    if (queue.running < this.#options.atOnce) queue.running += 1
+    if (queue.running < this.#options.atOnce()) queue.running += 1
     else await this.#wait(queue, signal)
     let isOver = false
     return () => {
@@ -80,14 +80,13 @@ export class Turns {
   }
 
   #leave(key: string, queue: Queue): void {
-    const [next] = queue.waiting
-    if (next) {
-      // The turn goes on to the next.
+    queue.running -= 1
+    for (const next of queue.waiting) {
+      if (queue.running >= this.#options.atOnce()) return
+      queue.running += 1
       queue.waiting.delete(next)
       next.start()
-      return
     }
-    queue.running -= 1
     if (queue.running === 0) this.#queues.delete(key)
   }
 }

@@ -3,19 +3,29 @@ import { NoTurn, Turns } from '../../ledger/turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { Problem } from '../errors.ts'
 
-/** Requests of one owner that a node works on at a time: more than a browser has on its way. */
-const AT_ONCE = 16
+/** Requests of one owner that a node works on at a time while nobody else asks for anything. */
+const ALONE = 16
+/** While others do: each of their requests then waits for so many of this owner's whenever it is its turn to go on. */
+const BESIDE_OTHERS = 4
+/** Who has asked for something within this time is somebody else. */
+const RECENT_MS = 1000
 /** Requests of one owner that wait for that, at most. */
 const MAX_WAITING = 1000
 const PATIENCE_MS = 10_000
 
 /**
  * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
- * node as if there were sixteen. A request has its turn while it works on an answer. It waits for no client in it: the
+ * node as if there were four. A request has its turn while it works on an answer. It waits for no client in it: the
  * turn ends before a body is read, or an answer sent, that may take its time (`endTurn`).
  */
 export class OwnerTurns {
-  readonly #turns = new Turns({ atOnce: AT_ONCE, maxWaiting: MAX_WAITING, patienceMs: PATIENCE_MS })
+  readonly #turns = new Turns({
+    atOnce: () => (this.#recent.size > 1 ? BESIDE_OTHERS : ALONE),
+    maxWaiting: MAX_WAITING,
+    patienceMs: PATIENCE_MS,
+  })
+  /** Who has asked for something lately, and when; the longest ago first. */
+  readonly #recent = new Map<string, number>()
 
   /**
    * `authenticate`, and then the turn of the owner it found. Where too many wait, fails with `rate-limited`, or with
@@ -42,6 +52,7 @@ export class OwnerTurns {
       endTurn(response)
     })
     const { ownerId } = principalOf(response)
+    this.#note(ownerId)
     const end = await this.#turns.enter(ownerId, left.signal).catch((error: unknown) => {
       throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
     })
@@ -49,6 +60,16 @@ export class OwnerTurns {
     response.once('finish', end)
     // It may have gone in the moment in which its turn came.
     if (response.destroyed) end()
+  }
+
+  #note(ownerId: string): void {
+    const now = performance.now()
+    this.#recent.delete(ownerId)
+    this.#recent.set(ownerId, now)
+    for (const [longestAgo, at] of this.#recent) {
+      if (at > now - RECENT_MS) return
+      this.#recent.delete(longestAgo)
+    }
   }
 }
 
