@@ -15,7 +15,7 @@ import {
 } from './schema-state.ts'
 
 /** Any number: who holds this session lock is the one who migrates. */
-const LOCK = 7_263_492
+const LOCK = 7_263_494
 const LOCK_RETRY_MS = 300
 /** How long a change of a table may stand in the queue for its lock: requests that come later wait behind it. */
 const TABLE_LOCK_MS = 1_000
