@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import type { AnalysisReport } from './analysis-report.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { AT_ONCE } from './processing-turns.ts'
 import type { Analysis } from './schema.ts'
 import type { DueMedia, Enqueue } from './uploads.ts'
 
@@ -78,7 +79,7 @@ export async function recordAnalysis(
   return await db.transaction().execute(async (trx): Promise<RecordResult> => {
     const media = await trx
       .selectFrom('media')
-      .select(['analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked', 'created_at'])
+      .select(['analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked'])
       .where('id', '=', id)
       // One that failed can be processed again.
       .where('status', 'in', ['processing', 'ready', 'failed'])
@@ -105,7 +106,7 @@ export async function recordAnalysis(
     if (isOver(said)) {
       await logOutcome(trx, { id, upload_id, owner_id }, said)
       if (media.status === 'processing' && media.is_parked)
-        await resume(trx, [{ id, size: media.size, since: media.created_at }])
+        await resume(trx, [{ id, size: media.size, turn: AT_ONCE }])
     }
     return { kind: 'recorded', uploadId: upload_id as UploadId, analysis: said }
   })
@@ -138,7 +139,7 @@ export async function endOverdueAnalyses(
   return await db.transaction().execute(async (trx) => {
     const overdue = await trx
       .selectFrom('media')
-      .select(['id', 'analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked', 'created_at'])
+      .select(['id', 'analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked'])
       .where('analysis_due_at', '<', sql<Date>`now()`)
       .orderBy('analysis_due_at')
       .limit(limit)
@@ -164,7 +165,7 @@ export async function endOverdueAnalyses(
     if (waiting.length > 0)
       await resume(
         trx,
-        waiting.map(({ id, size, created_at }) => ({ id: id as MediaId, size, since: created_at })),
+        waiting.map(({ id, size }) => ({ id: id as MediaId, size, turn: AT_ONCE })),
       )
     return overdue.map((media) => media.upload_id as UploadId)
   })

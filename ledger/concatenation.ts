@@ -5,6 +5,7 @@ import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
 import { recordPieces } from './pieces.ts'
+import { AT_ONCE, chargedTurn, chargeTurn, type Turn } from './processing-turns.ts'
 import { type QuotaDefaults, readQuota } from './quotas.ts'
 import {
   type Append,
@@ -170,7 +171,7 @@ async function completeFinal(
 ): Promise<void> {
   const mediaId = newMediaId()
   // Its partials are locked: what it reads of them is what it changes.
-  const { rows } = await sql<{ size: number }>`
+  const { rows } = await sql<{ size: number; turn: Turn }>`
     with used as (
       select u.id, u.owner_id, u.reserved_bytes
         from landfall.uploads u join landfall.upload_concat c on c.partial_id = u.id
@@ -186,13 +187,15 @@ async function completeFinal(
        where id = ${finalId}
       returning *
     ), charged as (
-      update landfall.quota_usage q
-         set reserved_bytes = q.reserved_bytes - f.reserved_bytes
+      update landfall.quota_usage u
+         set reserved_bytes = u.reserved_bytes - f.reserved_bytes
                - (select coalesce(sum(reserved_bytes), 0)::bigint from used),
-             open_partials = q.open_partials - (select count(*) from used),
-             used_bytes = q.used_bytes + f.size,
-             open_uploads = q.open_uploads - 1, finished_uploads = q.finished_uploads + 1
-        from finished f where q.owner_id = f.owner_id
+             open_partials = u.open_partials - (select count(*) from used),
+             used_bytes = u.used_bytes + f.size,
+             open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1,
+             ${chargeTurn(sql`f.size`)}
+        from finished f where u.owner_id = f.owner_id
+      returning ${chargedTurn(sql`f.size`)} as turn
     ), media as (
       insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
       select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from finished
@@ -200,10 +203,12 @@ async function completeFinal(
       insert into landfall.events (type, upload_id, media_id, owner_id)
       select 'upload.received', id, media_id, owner_id from finished
     )
-    select size from finished`.execute(trx)
+    select size, coalesce(turn, ${AT_ONCE}::bigint) as turn from finished left join charged on true`.execute(
+    trx,
+  )
   await enqueue(
     trx,
-    rows.map(({ size }) => ({ id: mediaId, size })),
+    rows.map(({ size, turn }) => ({ id: mediaId, size, turn })),
   )
 }
 

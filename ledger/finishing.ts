@@ -4,6 +4,15 @@ import { type Ledger, PREPARED } from './database.ts'
 import type { MediaId, UploadId } from './ids.ts'
 import { inTurn } from './owner-share.ts'
 import { recordPieces } from './pieces.ts'
+import {
+  AT_ONCE,
+  chargedTurn,
+  chargeTurn,
+  isShort,
+  type Turn,
+  turnClock,
+  turnCost,
+} from './processing-turns.ts'
 import type { Append, AppendResult, DueMedia, Enqueue } from './uploads.ts'
 
 /**
@@ -21,6 +30,7 @@ export async function finishUpload(
   return append.pieces ? await finishAlone(db, item) : await finishes(db).add(item)
 }
 
+type Finished = { id: UploadId; media_id: MediaId; size: number; contended: boolean; turn: Turn }
 type Finish = { append: Append; mediaId: MediaId; enqueue: Enqueue<readonly DueMedia[]> }
 
 const finishes = perLedger(
@@ -50,7 +60,7 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
     media_id: mediaId,
   }))
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ id: UploadId; media_id: MediaId; size: number; contended: boolean }>`
+    const { rows } = await sql<Finished>`
       ${PREPARED} with given as materialized (
         select * from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as g (
           id text, fence uuid, begins bigint, ends bigint, media_id text)
@@ -62,7 +72,9 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
           from lease l join landfall.uploads u on u.id = l.id
          where u."offset" = l.begins and u.size = l.ends and u.state = 'open' for update of u skip locked
       ), usage as materialized (
-        select owner_id from landfall.quota_usage
+        select owner_id, greatest(turn_until_ms, ${turnClock('processing')}) as turn,
+               greatest(short_turn_until_ms, ${turnClock('processing')}) as short_turn
+          from landfall.quota_usage
          where owner_id = any(select owner_id from whole) for update skip locked
       ), appended as (
         update landfall.uploads u
@@ -70,15 +82,29 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
           from whole w join usage using (owner_id)
          where u.id = w.id
         returning u.*, w.contended
+      ), placed as (
+        -- One after another where they are one owner's: short ones behind short ones, longer ones behind all.
+        select a.id, a.owner_id, c.cost, c.is_short,
+               case when c.is_short
+                 then u.short_turn + sum(c.cost) filter (where c.is_short) over before
+                 else u.turn + sum(c.cost) over before end as turn
+          from appended a join usage u using (owner_id),
+               lateral (select ${turnCost(sql`a.size`)} as cost, ${isShort(sql`a.size`)} as is_short) c
+        window before as (partition by a.owner_id order by a.size, a.id rows unbounded preceding)
       ), released as (
         delete from landfall.upload_locks l using appended a where l.upload_id = a.id
       ), charged as (
         update landfall.quota_usage u
            set reserved_bytes = u.reserved_bytes - r.reserved, used_bytes = u.used_bytes + r.bytes,
-               open_uploads = u.open_uploads - r.uploads, finished_uploads = u.finished_uploads + r.uploads
-          from (select owner_id, sum(reserved_bytes)::bigint as reserved, sum(size)::bigint as bytes,
-                       count(*) as uploads
-                  from appended group by owner_id) r
+               open_uploads = u.open_uploads - r.uploads, finished_uploads = u.finished_uploads + r.uploads,
+               turn_until_ms = t.turn + r.cost,
+               short_turn_until_ms = case when r.short_cost > 0 then t.short_turn + r.short_cost
+                                          else u.short_turn_until_ms end
+          from (select a.owner_id, sum(a.reserved_bytes)::bigint as reserved, sum(a.size)::bigint as bytes,
+                       count(*) as uploads, sum(p.cost)::bigint as cost,
+                       coalesce(sum(p.cost) filter (where p.is_short), 0)::bigint as short_cost
+                  from appended a join placed p using (id) group by a.owner_id) r
+          join usage t using (owner_id)
          where u.owner_id = r.owner_id
       ), media as (
         insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
@@ -87,11 +113,12 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
         insert into landfall.events (type, upload_id, media_id, owner_id)
         select 'upload.received', id, media_id, owner_id from appended
       )
-      select id, media_id, size, contended from appended`.execute(trx)
+      select a.id, a.media_id, a.size, a.contended, p.turn::bigint as turn
+        from appended a join placed p using (id)`.execute(trx)
     if (rows.length > 0) {
       await enqueue(
         trx,
-        rows.map((row) => ({ id: row.media_id, size: row.size })),
+        rows.map((row) => ({ id: row.media_id, size: row.size, turn: row.turn })),
       )
     }
     const finished = new Map(rows.map((row) => [row.id, row]))
@@ -104,7 +131,7 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
 
 async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Promise<AppendResult> {
   return await inTurn(db, append.ownerId, async (trx) => {
-    const { rows } = await sql<{ contended: boolean }>`
+    const { rows } = await sql<{ contended: boolean; turn: Turn }>`
       with lease as (
         delete from landfall.upload_locks
          where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
@@ -119,8 +146,10 @@ async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Pr
       ), charged as (
         update landfall.quota_usage u
            set reserved_bytes = u.reserved_bytes - r.reserved_bytes, used_bytes = u.used_bytes + r.size,
-               open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1
+               open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1,
+               ${chargeTurn(sql`r.size`)}
           from appended r where u.owner_id = r.owner_id
+        returning ${chargedTurn(sql`r.size`)} as turn
       ), media as (
         insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
         select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from appended
@@ -128,10 +157,12 @@ async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Pr
         insert into landfall.events (type, upload_id, media_id, owner_id)
         select 'upload.received', id, media_id, owner_id from appended
       )${recordPieces(append.pieces)}
-      select contended from appended`.execute(trx)
+      select contended, coalesce(turn, ${AT_ONCE}::bigint) as turn from appended left join charged on true`.execute(
+      trx,
+    )
     const row = rows[0]
     if (!row) return { kind: 'fenced-off' }
-    await enqueue(trx, [{ id: mediaId, size: append.to }])
+    await enqueue(trx, [{ id: mediaId, size: append.to, turn: row.turn }])
     return { kind: 'appended', contended: row.contended }
   })
 }

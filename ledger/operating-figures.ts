@@ -33,15 +33,23 @@ export type ProcessingBacklog = {
   oldestSeconds: number
   /** Those that wait for somebody to have them processed again. */
   failed: number
+  /** Since the oldest was received that no worker has begun; 0 where there is none. */
+  behindSeconds: number
 }
 
 export async function processingBacklog(db: Ledger): Promise<ProcessingBacklog> {
   const { rows } = await sql<ProcessingBacklog>`
     select count(*) as processing,
            coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as "oldestSeconds",
-           (select count(*) from landfall.media where status = 'failed') as failed
+           (select count(*) from landfall.media where status = 'failed') as failed,
+           coalesce((
+             select extract(epoch from now() - m.created_at) from landfall.media m
+              where m.status = 'processing'
+                and not exists (select 1 from landfall.processing_steps s where s.media_id = m.id)
+              order by m.created_at limit 1
+           ), 0)::float8 as "behindSeconds"
       from landfall.media where status = 'processing'`.execute(db)
-  return rows[0] ?? { processing: 0, oldestSeconds: 0, failed: 0 }
+  return rows[0] ?? { processing: 0, oldestSeconds: 0, failed: 0, behindSeconds: 0 }
 }
 
 export type StepTimes = {

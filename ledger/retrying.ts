@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn } from './owner-share.ts'
+import { takeTurn, turnClock } from './processing-turns.ts'
 import type { MediaStatus } from './schema.ts'
 import type { DueMedia, Enqueue } from './uploads.ts'
 
@@ -17,7 +18,8 @@ const LASTING_STEPS = ['assemble', 'identify', 'scan', 'publish', 'notify']
 
 /**
  * Has a media processed again: one that failed for reasons of ours becomes `processing` and goes on where it
- * stopped; one that is ready stays so, and its facts and renditions are made anew. `ownerId` undefined is for
+ * stopped; one that is ready stays so, and its facts and renditions are made anew, once however often it is asked for
+ * before a worker begins. `ownerId` undefined is for
  * operators: anybody's.
  */
 export async function retryMedia(
@@ -28,7 +30,7 @@ export async function retryMedia(
   return await inTurn(db, media.ownerId ?? media.id, async (trx): Promise<RetryResult> => {
     const row = await trx
       .selectFrom('media')
-      .select(['status', 'upload_id', 'size'])
+      .select(['status', 'upload_id', 'size', 'owner_id', 'is_asked_again'])
       .where('id', '=', media.id)
       .$if(media.ownerId !== undefined, (query) => query.where('owner_id', '=', media.ownerId ?? ''))
       .forUpdate()
@@ -45,6 +47,8 @@ export async function retryMedia(
         await askAgain(trx, media.id)
         break
       case 'ready':
+        // It waits for a worker already, which will find nothing done.
+        if (row.is_asked_again) return queued
         await trx
           .deleteFrom('processing_steps')
           .where('media_id', '=', media.id)
@@ -55,7 +59,8 @@ export async function retryMedia(
       default:
         return { kind: 'over', status: row.status }
     }
-    await enqueue(trx, [{ id: media.id, size: row.size }])
+    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id as OwnerId, size: row.size })
+    await enqueue(trx, [{ id: media.id, size: row.size, turn, again: true }])
     return queued
   })
 }
@@ -67,7 +72,7 @@ export async function retryMedia(
 async function askAgain(trx: LedgerTransaction, id: MediaId): Promise<void> {
   await sql`
     update landfall.media
-       set is_parked = false,
+       set is_parked = false, is_asked_again = true,
            analysis = case when analysis ->> 'verdict' is not null or analysis_due_at > now() then analysis end,
            analysis_due_at = case when analysis_due_at > now() then analysis_due_at end
      where id = ${id}`.execute(trx)
@@ -84,4 +89,83 @@ export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]>
     .limit(limit)
     .execute()
   return rows.map(({ id }) => id as MediaId)
+}
+
+/**
+ * A worker begins to process a media item once more: what is asked for from now on is one more time. Whoever asked
+ * before has his wish fulfilled by this.
+ */
+export async function beginAgain(db: Ledger, id: MediaId): Promise<void> {
+  await db
+    .updateTable('media')
+    .set({ is_asked_again: false })
+    .where('id', '=', id)
+    .where('is_asked_again', '=', true)
+    .execute()
+}
+
+/** Enqueues a media item once more that was asked for while a worker was at it; call it when that job is over. */
+export async function enqueueAskedAgain(
+  db: Ledger,
+  id: MediaId,
+  enqueue: Enqueue<readonly DueMedia[]>,
+): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    // Whoever asks at this moment has the row locked, and finds that the job is over, or is seen here.
+    const row = await trx
+      .selectFrom('media')
+      .select(['size', 'owner_id'])
+      .where('id', '=', id)
+      .where('is_asked_again', '=', true)
+      .forUpdate()
+      .executeTakeFirst()
+    if (!row) return
+    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id as OwnerId, size: row.size })
+    await enqueue(trx, [{ id, size: row.size, turn, again: true }])
+  })
+}
+
+/**
+ * Enqueues those that are to be processed once more and may have lost their job, at most `limit`; one that has its job
+ * keeps it. Returns how many were looked at.
+ */
+export async function enqueueLostAgain(
+  db: Ledger,
+  limit: number,
+  enqueue: Enqueue<readonly DueMedia[]>,
+): Promise<number> {
+  return await db.transaction().execute(async (trx) => {
+    const rows = await trx
+      .selectFrom('media')
+      .select(['id', 'size', turnClock('again').as('turn')])
+      .where('is_asked_again', '=', true)
+      .where('status', 'in', ['ready', 'processing'])
+      .limit(limit)
+      .forUpdate()
+      .skipLocked()
+      .execute()
+    if (rows.length > 0)
+      await enqueue(
+        trx,
+        rows.map(({ id, size, turn }) => ({ id: id as MediaId, size, turn, again: true })),
+      )
+    return rows.length
+  })
+}
+
+/** Notes that a media item that is ready is asked for once more, as a release before this one asks by a plain job. */
+export async function askOnceMore(
+  db: Ledger,
+  id: MediaId,
+  enqueue: Enqueue<readonly DueMedia[]>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('media')
+    .set({ is_asked_again: true })
+    .where('id', '=', id)
+    .where('status', '=', 'ready')
+    .executeTakeFirst()
+  if (numUpdatedRows === 0n) return false
+  await enqueueAskedAgain(db, id, enqueue)
+  return true
 }

@@ -131,6 +131,20 @@ export interface QuotaUsageTable {
   open_partials: Generated<number>
   /** A counter would have gone below zero: all of them have to be counted anew. */
   inconsistent_since: ColumnType<Date | null, never, Date | null>
+  /** Virtual time of the owner's last new file in the line for processing, and in that of short ones: `processing-turns.ts`. */
+  turn_until_ms: Generated<number>
+  short_turn_until_ms: Generated<number>
+}
+
+export interface TurnClocksTable {
+  kind: string
+  now_ms: number
+}
+
+export interface TurnsTable {
+  kind: string
+  owner_id: string
+  until_ms: number
 }
 
 export interface UploadConcatTable {
@@ -181,6 +195,8 @@ export interface MediaTable {
   /** Languages of the captions in the file. */
   captions: string[] | null
   scan_status: 'clean' | 'unscanned' | 'off' | null
+  /** Since it was processed for the last time, or began to be, somebody has asked for that once more. */
+  is_asked_again: Generated<boolean>
   created_at: Timestamp
   ready_at: ColumnType<Date | null, never, Date>
   deleted_at: ColumnType<Date | null, never, Date>
@@ -285,6 +301,8 @@ export interface LedgerSchema {
   upload_concat: UploadConcatTable
   quotas: QuotasTable
   quota_usage: QuotaUsageTable
+  turn_clocks: TurnClocksTable
+  turns: TurnsTable
   media: MediaTable
   renditions: RenditionsTable
   processing_steps: ProcessingStepsTable

@@ -5,6 +5,7 @@ import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
 import { type Pieces, recordPieces } from './pieces.ts'
+import type { Turn } from './processing-turns.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 
@@ -164,8 +165,10 @@ const appended = (row: ({ contended: boolean } & Moved) | undefined): Appended =
 export type DueMedia = {
   id: MediaId
   size: number
-  /** Since when it waits; now where it is not said. */
-  since?: Date
+  /** In the line of its owner. */
+  turn: Turn
+  /** It has been processed before: it waits behind all new files, once at most. */
+  again?: boolean
 }
 
 /** Puts work into the queue inside the transaction that makes it due. */

@@ -3,6 +3,7 @@ import * as purge from './0002-purge.ts'
 import * as s3 from './0003-s3.ts'
 import * as protocols from './0004-protocols.ts'
 import * as processing from './0005-processing.ts'
+import * as fairProcessing from './0006-fair-processing.ts'
 import * as expiry from './0007-expiry.ts'
 import type { Migration } from './migration.ts'
 
@@ -20,5 +21,6 @@ export const firstMigrations: Readonly<Record<string, Migration>> = {
 
 /** Every later migration by name, in order. Append only: a released migration is never edited. */
 export const migrations: Readonly<Record<string, Migration>> = {
+  '0006-fair-processing': fairProcessing,
   '0007-expiry': expiry,
 }

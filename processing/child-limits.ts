@@ -1,6 +1,5 @@
 import { type ChildProcess, execFile } from 'node:child_process'
 import { availableParallelism } from 'node:os'
-import { lowerPriority } from './low-priority.ts'
 
 /** Address space of a tool. A decoder of a large picture with its threads takes a quarter of it. */
 const MAX_ADDRESS_BYTES = 4 * 1024 ** 3
@@ -16,7 +15,7 @@ export class ChildGroups {
   }
 
   /**
-   * Takes in a process that was started as the leader of a group: lowest priority, bounded memory, and no more
+   * Takes in a process that was started as the leader of a group: as nice as we are, with bounded memory, and no more
    * processor time than `timeoutMs` has on all cores, for the case that nobody is left to end it.
    */
   add(child: Pick<ChildProcess, 'pid' | 'once'>, timeoutMs: number): void {
@@ -35,7 +34,6 @@ export class ChildGroups {
 }
 
 function restrain(pid: number, timeoutMs: number): void {
-  lowerPriority(pid)
   if (process.platform !== 'linux') return
   const cpuSeconds = Math.ceil(timeoutMs / 1000) * availableParallelism()
   const args = ['--pid', String(pid), `--as=${MAX_ADDRESS_BYTES}`, `--cpu=${cpuSeconds}`]

@@ -1,18 +1,13 @@
-import { writeFile } from 'node:fs'
-import { constants, setPriority } from 'node:os'
+import { setPriority } from 'node:os'
 
-/**
- * Has a process that was started a moment ago yield to all others. It must lead a session of its own: Linux gives every
- * session the same share of the processor as a rule (sched(7), "The autogroup feature"), and what is nice in one is
- * nice to that one only.
- */
-export function lowerPriority(pid: number): void {
-  const priority = constants.priority.PRIORITY_LOW
+/** Of a worker and its tools, where nothing else is configured. */
+export const DEFAULT_NICE = 10
+
+/** Has a process yield to others: by 0, not at all, to 19, which on a busy machine may leave it next to nothing. */
+export function lowerPriority(pid: number, nice: number): void {
   try {
-    setPriority(pid, priority)
+    setPriority(pid, nice)
   } catch {
-    // It has ended already.
+    // It has ended already, or yields more than that and may not take it back.
   }
-  // Where there is no such thing, the priority of the process is what counts.
-  if (process.platform === 'linux') writeFile(`/proc/${pid}/autogroup`, String(priority), () => {})
 }

@@ -12,6 +12,7 @@ import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
 import { clearOldScratch } from './scratch.ts'
+import { watchStarvation } from './starvation.ts'
 import type { HlsOptions, ThumbnailOptions, Tools } from './step.ts'
 import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
 import { type Concurrency, startWorker, type Worker, type WorkerOptions } from './worker.ts'
@@ -103,6 +104,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
       },
     })
     undo.push(() => worker.close())
+    undo.push(watchStarvation(log))
     const dispatcher = await startDispatcher({ db, bus, webhook: options.webhook, log })
     undo.push(() => dispatcher.close())
   } catch (error) {

@@ -1,17 +1,20 @@
 import { fromKysely, PgBoss, type Queue } from 'pg-boss'
 import type { Ledger, LedgerTransaction } from '../ledger/database.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
+import { AT_ONCE, type Turn } from '../ledger/processing-turns.ts'
 import type { DueMedia } from '../ledger/uploads.ts'
 
 /** Names of the queues, each with what its jobs carry. */
 export const QUEUES = {
   /** `{ mediaId }`: make a received file ready. */
   processing: 'process-media',
+  /** `{ mediaId }`: process once more what has been before. One of a media item, waiting or worked on. */
+  again: 'process-media-again',
   /** `{ mediaId }`: ask the engine that analyses files. */
   analysis: 'analyse-media',
   /** `{ mediaId }`: make renditions that take long, of a file that is ready. */
   transcoding: 'transcode-media',
-  /** Jobs of these three that failed every time. */
+  /** Jobs of these four that failed every time. */
   dead: 'process-media-dead',
   /** `{ uploadId }`: remove the bytes of an ended upload. */
   removal: 'remove-bytes',
@@ -33,7 +36,7 @@ export type ProcessingJob = {
   mediaId: MediaId
   /** Bytes. */
   size?: number
-  /** When it began to wait, in milliseconds since 1970. */
+  /** Only in jobs of the release before this one. */
   since?: number
   kind?: JobKind
   waits?: number
@@ -102,6 +105,7 @@ export async function createQueues(boss: PgBoss): Promise<void> {
   const queues: Queue[] = [
     { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
     { name: QUEUES.processing, ...steps, expireInSeconds: 4 * 3600 },
+    { name: QUEUES.again, policy: 'exclusive', ...steps, expireInSeconds: 4 * 3600 },
     // One of a media waits at a time, and one is worked on: two transcodings would be in each other's scratch.
     { name: QUEUES.analysis, policy: 'stately', ...steps },
     { name: QUEUES.transcoding, policy: 'stately', ...steps, expireInSeconds: 12 * 3600 },
@@ -132,49 +136,51 @@ const ALIVE = new Set(['created', 'retry', 'active'])
 
 /** Whether a worker is at this media or will be. */
 export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<boolean> {
-  for (const queue of [QUEUES.processing, QUEUES.transcoding, QUEUES.dead]) {
+  for (const queue of [QUEUES.processing, QUEUES.again, QUEUES.transcoding, QUEUES.dead]) {
     const jobs = await boss.findJobs(queue, { data: { mediaId } })
     if (jobs.some(({ state }) => ALIVE.has(state))) return true
   }
   return false
 }
 
-const LONGEST_WAIT_SECONDS = 3600
-/** Priorities are 32-bit numbers. */
-const EPOCH_SECONDS = Date.UTC(2026, 0) / 1000
+/** The queue takes what has the highest first; 32-bit numbers. */
+const LEAST_PRIORITY = -(2 ** 31)
 
 /**
- * The earliest deadline first: a file may be overtaken for a second for each of its megabytes. So a short one is
- * not stuck behind long ones, and no long one waits for ever.
+ * Of the earlier turn goes first, to the second; equals in the order in which they came. Were virtual time ever to
+ * reach 68 years of work, all would be equals.
  */
-export function priorityOf(size: number, nowMs = Date.now()): number {
-  const waitSeconds = Math.min(size / 1_000_000, LONGEST_WAIT_SECONDS)
-  return -Math.round(nowMs / 1000 - EPOCH_SECONDS + waitSeconds)
-}
+export const priorityOf = (turn: Turn): number => Math.max(LEAST_PRIORITY, -Math.floor(turn / 1000))
+
+/** The other way round. */
+export const turnOf = (priority: number): Turn => -priority * 1000
 
 /** Enqueues a job of this kind for a media. */
 export async function enqueueSteps(
   boss: PgBoss,
   kind: JobKind,
-  job: ProcessingJob,
-  { startAfterMs }: { startAfterMs?: number } = {},
+  { turn, ...job }: ProcessingJob & { turn: Turn },
 ): Promise<void> {
   await boss.send(QUEUES[kind], { ...job, kind } satisfies ProcessingJob, {
-    priority: priorityOf(job.size ?? 0, job.since),
-    // In seconds it is the clock of the database that counts.
-    ...(startAfterMs === undefined ? {} : { startAfter: startAfterMs / 1000 }),
+    priority: priorityOf(turn),
     ...(kind === 'processing' ? {} : { singletonKey: job.mediaId }),
   })
 }
 
-/** Enqueues the processing of media in the transaction that receives them. */
+/** Enqueues the processing of media in the transaction that makes it due. */
 export function processingEnqueuer(boss: PgBoss) {
   return async (trx: LedgerTransaction, due: readonly DueMedia[]): Promise<void> => {
-    const jobs = due.map(({ id: mediaId, size, since = new Date() }) => ({
-      data: { mediaId, size, since: since.getTime() } satisfies ProcessingJob,
-      priority: priorityOf(size, since.getTime()),
-    }))
-    await boss.insert(QUEUES.processing, jobs, { db: fromKysely(trx) })
+    for (const again of [false, true]) {
+      const jobs = due
+        .filter((media) => (media.again ?? false) === again)
+        .map(({ id: mediaId, size, turn }) => ({
+          data: { mediaId, size } satisfies ProcessingJob,
+          priority: priorityOf(turn),
+          ...(again ? { singletonKey: mediaId } : {}),
+        }))
+      if (jobs.length > 0)
+        await boss.insert(again ? QUEUES.again : QUEUES.processing, jobs, { db: fromKysely(trx) })
+    }
   }
 }
 
@@ -201,9 +207,8 @@ export async function enqueueRestored(
   for (const { name, data } of jobs) {
     if (name === QUEUES.removal) await enqueueRemoval(trx, (data as RemovalJob).uploadId)
     if (name === QUEUES.processing || name === QUEUES.dead) {
-      const { mediaId, size = 0, since } = data as ProcessingJob
-      const due = { id: mediaId, size, ...(since === undefined ? {} : { since: new Date(since) }) }
-      await enqueueProcessing(trx, [due])
+      const { mediaId, size = 0 } = data as ProcessingJob
+      await enqueueProcessing(trx, [{ id: mediaId, size, turn: AT_ONCE }])
     }
   }
 }
@@ -215,7 +220,7 @@ export async function enqueueRestoredSteps(
 ): Promise<void> {
   for (const kind of ['analysis', 'transcoding'] as const) {
     for (const { name, data } of jobs) {
-      if (name === QUEUES[kind]) await enqueueSteps(boss, kind, data as ProcessingJob)
+      if (name === QUEUES[kind]) await enqueueSteps(boss, kind, { ...(data as ProcessingJob), turn: AT_ONCE })
     }
   }
 }

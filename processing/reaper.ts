@@ -4,6 +4,7 @@ import { isWorthDoingAlone } from '../ledger/batches.ts'
 import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import { LATE_MS, uploadsToSweep } from '../ledger/pieces.ts'
+import { clearPastTurns } from '../ledger/processing-turns.ts'
 import {
   clearExpiredLeases,
   type DuePage,
@@ -15,6 +16,7 @@ import {
   requeueLostMedia,
 } from '../ledger/reaping.ts'
 import { inconsistentOwners, type Recount, recountOwner } from '../ledger/recounting.ts'
+import { enqueueLostAgain } from '../ledger/retrying.ts'
 import { clearExpiredTickets } from '../ledger/stream-tickets.ts'
 import { enqueueSweep, processingEnqueuer, QUEUES, type QueueKey, removalEnqueuer } from './queues.ts'
 
@@ -68,6 +70,8 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
   }
   await turn(({ db }) => clearExpiredTickets(db))
   await turn(recountInconsistent)
+  await turn(({ db, boss }) => enqueueLostAgain(db, LARGE_BATCH, processingEnqueuer(boss)))
+  await turn(({ db }) => clearPastTurns(db))
   if (failures.length > 1) throw new AggregateError(failures, 'the reaper could not do all of its work')
   if (failures.length === 1) throw failures[0]
   return reaped
@@ -161,7 +165,7 @@ async function requeue({ db, boss }: ReaperOptions): Promise<number> {
 }
 
 /** A media item that has a job in one of these is on its way. */
-const MEDIA_QUEUES = [QUEUES.processing, QUEUES.transcoding, QUEUES.dead]
+const MEDIA_QUEUES = [QUEUES.processing, QUEUES.again, QUEUES.transcoding, QUEUES.dead]
 
 async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> {
   let recounted = 0

@@ -1,6 +1,8 @@
 import type { PgBoss } from 'pg-boss'
 import type { Bus } from '../ledger/bus.ts'
 import { failMedia, type MediaRow } from '../ledger/media.ts'
+import { advanceClock, type Turn, type TurnKind, takeTurn } from '../ledger/processing-turns.ts'
+import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
 import { lastAttempt } from '../ledger/steps.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { processMedia } from './pipeline.ts'
@@ -14,6 +16,7 @@ import {
   QUEUES,
   type RemovalJob,
   removalEnqueuer,
+  turnOf,
 } from './queues.ts'
 import { reap } from './reaper.ts'
 import { remover } from './removal.ts'
@@ -70,8 +73,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     lanes: new Lanes(options.concurrency),
     onStep: (id: string, step: string) => void bus.publish({ t: 'step', id, step }),
     enqueueRemoval: removalEnqueuer(boss),
-    async handOver(kind: JobKind, { id, size, upload_id, created_at }: MediaRow) {
-      await enqueueSteps(boss, kind, { mediaId: id, size, since: created_at.getTime() })
+    async handOver(kind: JobKind, { id, size, upload_id, owner_id: ownerId }: MediaRow) {
+      const turn = await takeTurn(tools.db, { kind, ownerId, size })
+      await enqueueSteps(boss, kind, { mediaId: id, size, turn })
       tools.announce(upload_id, kind)
     },
   }
@@ -96,6 +100,33 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       const waitMs = Math.max(backoffMs, askedMs) * (1 + WAIT_JITTER * Math.random())
       log.warn({ mediaId: id, waitMs: Math.round(waitMs), err: error.cause }, error.message)
       return { data: { ...data, waits: Math.min(waits + 1, 16) }, afterMs: waitMs }
+    }
+  }
+
+  /** New files, and those to be processed once more. */
+  async function processNewOrAgain(
+    job: TakenJob<ProcessingJob>,
+  ): Promise<PutBack<ProcessingJob> | undefined> {
+    const { mediaId, since } = job.data
+    if (job.name === QUEUES.again) await beginAgain(tools.db, mediaId)
+    // The release before this one had one queue for both, and as many jobs as requests.
+    else if (since !== undefined && (await askOnceMore(tools.db, mediaId, tools.enqueueProcessing)))
+      return undefined
+    return await process('processing', job)
+  }
+
+  const clocks: Partial<Record<TurnKind, Turn>> = {}
+  /** Owners who come from now on are behind what was taken. */
+  function advance(jobs: readonly TakenJob<ProcessingJob>[]): void {
+    for (const kind of ['processing', 'again', 'analysis', 'transcoding'] as const) {
+      const turns = jobs.filter(({ name }) => name === QUEUES[kind]).map(({ priority }) => turnOf(priority))
+      const turn = Math.max(...turns)
+      if (turns.length === 0 || turn <= (clocks[kind] ?? 0)) continue
+      clocks[kind] = turn
+      advanceClock(tools.db, kind, turn).catch((error: unknown) => {
+        delete clocks[kind]
+        log.error({ err: error }, 'the clock of turns could not be advanced')
+      })
     }
   }
 
@@ -159,10 +190,19 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const onFailed = () => dead.wake()
   const pollers: readonly Pick<Poller<object>, 'wake' | 'close'>[] = [
     poll<ProcessingJob>({
-      queues: [{ name: QUEUES.processing }],
+      // What was processed before never takes all of the slots that new files need, where there are several.
+      queues: [
+        { name: QUEUES.processing },
+        { name: QUEUES.again, most: Math.max(1, Math.floor(concurrency.processing / 2)) },
+      ],
       slots: concurrency.processing,
       pollMs: 5_000,
-      handle: (job) => process('processing', job),
+      handle: processNewOrAgain,
+      onTaken: advance,
+      async onDone({ name, data: { mediaId } }) {
+        if (name !== QUEUES.again) return
+        await enqueueAskedAgain(tools.db, mediaId, tools.enqueueProcessing)
+      },
       onFailed,
     }),
     // A kind that is switched off may have jobs left, which end at once. They are looked for at the start and when the
@@ -172,6 +212,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       slots: concurrency.analysis,
       pollMs: tools.analysis && 5_000,
       handle: (job) => process('analysis', job),
+      onTaken: advance,
       onFailed,
     }),
     poll<ProcessingJob>({
@@ -179,6 +220,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       slots: concurrency.transcoding,
       pollMs: tools.hls && 10_000,
       handle: (job) => process('transcoding', job),
+      onTaken: advance,
       onFailed,
     }),
     dead,

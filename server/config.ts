@@ -201,6 +201,11 @@ export const variables = z.object({
       'Pixels of the shorter side. A video gets those that it has itself, or one in its own size where it has none.',
     ),
   WORKER: oneOf('child', 'off').prefault('child').describe('`child`: `serve` runs a worker of its own.'),
+  WORKER_NICE: integer(0, 19)
+    .prefault('10')
+    .describe(
+      'By how much a worker and its tools yield to other programs: 0 not at all; 19 may be next to nothing on a busy machine.',
+    ),
   WORKER_CONCURRENCY: integer(1, 64).prefault('2').describe('Files one worker processes at a time.'),
   WORKER_LIMITS: limits()
     .optional()

@@ -68,6 +68,7 @@ describe('/metrics', () => {
       'media_processing',
       'media_failed',
       'media_oldest_processing_seconds',
+      'processing_behind_seconds',
       'uploads_open',
     ])
       expect(samples.get(`landfall_${name}`)).toBe(0)

@@ -131,7 +131,7 @@ export function mediaApi(options: MediaApiOptions): Router {
         members: { status: result.status },
       })
     }
-    void bus.publish({ t: 'event', id: result.uploadId, queue: 'processing' })
+    void bus.publish({ t: 'event', id: result.uploadId, queue: 'again' })
     response.status(202).json(mediaView(await own(request, response), options))
   })
 

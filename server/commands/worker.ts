@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { lowerPriority } from '../../processing/low-priority.ts'
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
@@ -20,6 +21,7 @@ export async function work(env: Environment): Promise<number> {
   }
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
   const stop = listenForStop(log)
+  lowerPriority(process.pid, config.WORKER_NICE)
   const worker = await runWorker(workerOptions(config, config.DATABASE_URL, log))
   log.info('working')
   const lost = await Promise.race([stop.asked, worker.lost])

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { lowerPriority } from '../../processing/low-priority.ts'
+import { DEFAULT_NICE, lowerPriority } from '../../processing/low-priority.ts'
 import type { Log } from '../log.ts'
 
 const FIRST_RESTART_MS = 500
@@ -14,11 +14,15 @@ export type SupervisedOptions = {
   start: () => ChildProcess
   /** A child that does not end this long after SIGTERM is killed. */
   stopMs: number
+  /** By how much it yields to others, 0 to 19; 0 where it sees to that itself. */
+  nice?: number
   log: Log
 }
 
 /** Keeps a child process running: started again when it ends, after a pause that grows while it keeps ending. */
-export function supervise({ name, start, stopMs, log }: SupervisedOptions): { stop(): Promise<void> } {
+export function supervise({ name, start, stopMs, nice = DEFAULT_NICE, log }: SupervisedOptions): {
+  stop(): Promise<void>
+} {
   let child: ChildProcess | undefined
   let timer: NodeJS.Timeout | undefined
   let isStopping = false
@@ -29,7 +33,7 @@ export function supervise({ name, start, stopMs, log }: SupervisedOptions): { st
     const current = start()
     child = current
     // Whoever sends bytes goes before what is done with them afterwards.
-    if (current.pid !== undefined) lowerPriority(current.pid)
+    if (current.pid !== undefined) lowerPriority(current.pid, nice)
     let hasEnded = false
     const onEnd = (details: object) => {
       if (hasEnded || isStopping) return

@@ -13,6 +13,8 @@ export function superviseWorker(env: Environment, log: Log): { stop(): Promise<v
     name: 'the worker',
     // Over the channel it notices when we are gone.
     start: () => fork(program, ['worker'], { env, detached: true, stdio: ['ignore', 2, 2, 'ipc'] }),
+    // It is configured to be so or so nice.
+    nice: 0,
     stopMs: STOP_MS,
     log,
   })

@@ -43,7 +43,11 @@ export function ledgerCollectors(db: Ledger): Collector[] {
     {
       name: 'processing',
       async collect(register) {
-        const { processing, oldestSeconds, failed } = await readBriefly(db, COLLECT_MS, processingBacklog)
+        const { processing, oldestSeconds, failed, behindSeconds } = await readBriefly(
+          db,
+          COLLECT_MS,
+          processingBacklog,
+        )
         addGauge(
           register,
           'landfall_media_processing',
@@ -55,6 +59,12 @@ export function ledgerCollectors(db: Ledger): Collector[] {
           'landfall_media_oldest_processing_seconds',
           'Since the oldest of them was received.',
           oldestSeconds,
+        )
+        addGauge(
+          register,
+          'landfall_processing_behind_seconds',
+          'Since the oldest file was received that no worker has begun.',
+          behindSeconds,
         )
         addGauge(register, 'landfall_media_failed', 'Media that failed and can be processed again.', failed)
       },
