@@ -27,6 +27,25 @@ export async function countOpenUploads(db: Ledger): Promise<number> {
   return rows[0]?.count ?? 0
 }
 
+/** About how many rows the tables have that grow with use, as the database estimated when it last looked. */
+export async function tableRows(db: Ledger): Promise<{ table: string; rows: number }[]> {
+  const { rows } = await sql<{ table: string; rows: number }>`
+    select relname as "table", greatest(reltuples, 0)::float8 as rows
+      from pg_class where relnamespace = 'landfall'::regnamespace and relkind = 'r' and relname <> all(${NO_HISTORY}::text[])
+     order by relname`.execute(db)
+  return rows
+}
+
+/** Tables that do not grow with use. */
+const NO_HISTORY = [
+  'kysely_migration',
+  'kysely_migration_lock',
+  'schema_migrations',
+  'secrets',
+  'quotas',
+  'webhook_endpoints',
+]
+
 export type ProcessingBacklog = {
   processing: number
   /** Since the oldest of them was received; 0 where there is none. */

@@ -205,6 +205,15 @@ export async function recordAssembly(db: Ledger, id: UploadId, multipartId: stri
   await db.updateTable('uploads').set({ multipart_id: multipartId }).where('id', '=', id).execute()
 }
 
+/** Forgets the parts of an upload that has ended, whose bytes were removed. */
+export async function forgetPartsOfEnded(db: Ledger, id: UploadId): Promise<void> {
+  await sql`
+    delete from landfall.upload_parts p using landfall.uploads u
+     where p.upload_id = ${id} and u.id = p.upload_id and u.state in ('terminated', 'expired', 'rejected')`.execute(
+    db,
+  )
+}
+
 /** Forgets a multipart upload that was completed or given up. */
 export async function forgetMultipart(db: Ledger, id: UploadId): Promise<void> {
   await db.updateTable('uploads').set({ multipart_id: null }).where('id', '=', id).execute()

@@ -4,6 +4,7 @@ import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn } from './owner-share.ts'
 import { takeTurn, turnClock } from './processing-turns.ts'
 import type { MediaStatus } from './schema.ts'
+import { LASTING_STEPS } from './steps.ts'
 import type { DueMedia, Enqueue } from './uploads.ts'
 
 export type RetryResult =
@@ -12,9 +13,6 @@ export type RetryResult =
   | { kind: 'absent' }
   /** It has ended by a verdict. */
   | { kind: 'over'; status: MediaStatus }
-
-/** What a media is has been found out once and for all by these; all other steps are done again. */
-const LASTING_STEPS = ['assemble', 'identify', 'scan', 'publish', 'notify']
 
 /**
  * Has a media processed again: one that failed for reasons of ours becomes `processing` and goes on where it

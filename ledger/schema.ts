@@ -83,6 +83,10 @@ export interface UploadsTable {
   expires_at: ColumnType<Date, Date, Date>
   /** When the reaper looks at it: never later than it expires. */
   reap_after: Timestamp
+  /** When it was terminated or rejected, or marked as expired. */
+  ended_at: ColumnType<Date | null, never, Date | null>
+  /** Nothing of what its client said of it is left. */
+  is_bare: Generated<boolean>
   received_at: ColumnType<Date | null, never, Date>
 }
 
@@ -202,6 +206,8 @@ export interface MediaTable {
   deleted_at: ColumnType<Date | null, never, Date>
   /** When its bytes were given up, after a while as deleted. */
   purged_at: ColumnType<Date | null, never, Date>
+  /** Steps that are not done again, with what they found, where their records were pruned. */
+  steps_behind: JSONColumnType<Record<string, Record<string, unknown>>> | null
 }
 
 export interface RenditionsTable {

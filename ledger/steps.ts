@@ -1,19 +1,23 @@
 import { sql } from 'kysely'
-import { LAZILY, type Ledger } from './database.ts'
+import { LAZILY, type Ledger, type LedgerTransaction } from './database.ts'
 import type { MediaId } from './ids.ts'
 import { type MediaFacts, recordFacts } from './media.ts'
 import type { StepStatus } from './schema.ts'
 
 export type StepDetail = Record<string, unknown>
 
+/** What a media item is has been found out once and for all by these; all other steps can be done again. */
+export const LASTING_STEPS = ['assemble', 'identify', 'scan', 'publish', 'notify']
+
 /** The steps a media has behind it, with what each found. */
 export async function stepsDone(db: Ledger, mediaId: MediaId): Promise<Map<string, StepDetail>> {
-  const rows = await db
-    .selectFrom('processing_steps')
-    .select(['step', 'detail'])
-    .where('media_id', '=', mediaId)
-    .where('status', '=', 'done')
-    .execute()
+  const { rows } = await sql<{ step: string; detail: StepDetail | null }>`
+    select b.key as step, b.value as detail
+      from landfall.media m cross join jsonb_each(m.steps_behind) b where m.id = ${mediaId}
+    union all
+    select step, detail from landfall.processing_steps where media_id = ${mediaId} and status = 'done'`.execute(
+    db,
+  )
   return new Map(rows.map((row) => [row.step, row.detail ?? {}]))
 }
 
@@ -81,5 +85,13 @@ export async function endStep(
       })
       .where((is) => is.and(row))
       .execute()
+    if (step === 'assemble' && outcome.status === 'done') await forgetParts(trx, mediaId)
   })
+}
+
+/** The bytes of a file are one object: of what it was put together nobody asks again. */
+async function forgetParts(trx: LedgerTransaction, mediaId: MediaId): Promise<void> {
+  await sql`
+    delete from landfall.upload_parts p using landfall.media m
+     where m.id = ${mediaId} and p.upload_id = m.upload_id`.execute(trx)
 }

@@ -5,6 +5,7 @@ import * as protocols from './0004-protocols.ts'
 import * as processing from './0005-processing.ts'
 import * as fairProcessing from './0006-fair-processing.ts'
 import * as expiry from './0007-expiry.ts'
+import * as retention from './0008-retention.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -23,4 +24,5 @@ export const firstMigrations: Readonly<Record<string, Migration>> = {
 export const migrations: Readonly<Record<string, Migration>> = {
   '0006-fair-processing': fairProcessing,
   '0007-expiry': expiry,
+  '0008-retention': retention,
 }

@@ -1,6 +1,7 @@
 import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
 import { prepareSchema } from '../ledger/migrate.ts'
+import type { Retention } from '../ledger/retention.ts'
 import { NEWER_SCHEMA } from '../ledger/schema-state.ts'
 import type { Format } from '../storage/formats.ts'
 import type { MediaLimits } from '../storage/media-limits.ts'
@@ -23,6 +24,8 @@ export type WorkerProcessOptions = {
   concurrency: Concurrency
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
+  /** How long the ledger remembers what is over. */
+  retention: Retention
   databasePool: number
   /** Undefined when scanning is switched off. */
   clamd: ScannerOptions | undefined
@@ -85,6 +88,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
       bus,
       concurrency: options.concurrency,
       retentionMs: options.retentionMs,
+      retention: options.retention,
       log,
       tools: {
         db,

@@ -2,11 +2,13 @@ import type { PgBoss } from 'pg-boss'
 import type { Bus } from '../ledger/bus.ts'
 import { failMedia, type MediaRow } from '../ledger/media.ts'
 import { advanceClock, type Turn, type TurnKind, takeTurn } from '../ledger/processing-turns.ts'
+import type { Retention } from '../ledger/retention.ts'
 import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
 import { lastAttempt } from '../ledger/steps.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { processMedia } from './pipeline.ts'
 import { Poller, type PollerOptions, type PutBack, type TakenJob } from './poller.ts'
+import { prune } from './pruner.ts'
 import {
   enqueueSteps,
   isQueueKey,
@@ -33,6 +35,8 @@ export type WorkerOptions = {
   concurrency: Concurrency
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
+  /** How long the ledger remembers what is over. */
+  retention: Retention
   log: {
     info(details: object, message: string): void
     warn(details: object, message: string): void
@@ -162,6 +166,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       },
     )
     if (Object.values(reaped).some((count) => count > 0)) log.info(reaped, 'reaped')
+    const pruned = await prune(db, options.retention)
+    if (Object.values(pruned).some((count) => count > 0)) log.info(pruned, 'pruned')
     // Its sweeps, and what is left of kinds that are switched off.
     for (const poller of pollers) poller.wake()
   }

@@ -21,7 +21,8 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   ['Publishing', /^(PUBLISH|PUBLIC_PREFIX|CDN_URL|DOWNLOADS)$/],
   ['Uploads', /^UPLOAD_/],
   ['Quotas', /^(QUOTA_|STREAMS_)/],
-  ['Media', /^MEDIA_/],
+  ['Media', /^MEDIA_M/],
+  ['What is kept', /_RETENTION$/],
   [
     'Processing',
     /^(SCAN|SCAN_\w+|DEEP_\w+|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|THUMBNAIL_\w+|HLS|HLS_\w+|WORKER|WORKER_\w+)$/,

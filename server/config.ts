@@ -170,6 +170,12 @@ export const variables = z.object({
   MEDIA_RETENTION: duration()
     .prefault('7d')
     .describe('How long a deleted media keeps its bytes, and counts.'),
+  HISTORY_RETENTION: duration()
+    .prefault('30d')
+    .describe('How long events, webhook deliveries that are over and records of processing steps are kept.'),
+  RECORD_RETENTION: duration()
+    .prefault('1y')
+    .describe('How long the metadata of ended uploads and the rows of purged media are kept.'),
   SCAN: oneOf('required', 'off').prefault('required').describe('Whether files are scanned for viruses.'),
   SCAN_OVERSIZE: oneOf('reject', 'accept')
     .prefault('reject')

@@ -11,7 +11,14 @@ const SIZE_FACTORS: Record<string, number> = {
   tib: 1024 ** 4,
 }
 
-const DURATION_FACTORS: Record<string, number> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 }
+const DURATION_FACTORS: Record<string, number> = {
+  ms: 1,
+  s: 1e3,
+  m: 60e3,
+  h: 3600e3,
+  d: 86400e3,
+  y: 365 * 86400e3,
+}
 
 /** Bytes of "500MB", "1.5GiB" or "1048576"; undefined when it is no size. */
 export function parseSize(text: string): number | undefined {

@@ -1,4 +1,5 @@
 import { Bus } from '../../ledger/bus.ts'
+import { prune } from '../../processing/pruner.ts'
 import { openQueues, type QueueKey } from '../../processing/queues.ts'
 import { reap as reapAll } from '../../processing/reaper.ts'
 import { type Command, done } from './command.ts'
@@ -21,6 +22,8 @@ export const reap: Command = {
         void announced.push(bus.publish({ t: 'event', id, queue }))
       const reaped = await reapAll({ db, boss, retentionMs: config.MEDIA_RETENTION, announce, log })
       await Promise.all(announced)
+      const retention = { historyMs: config.HISTORY_RETENTION, recordMs: config.RECORD_RETENTION }
+      const pruned = await prune(db, retention)
       const { expired, purged, overdue, requeued, swept, leases } = reaped
       const lines = [
         `expired uploads: ${expired}`,
@@ -29,7 +32,8 @@ export const reap: Command = {
         `queued again: ${requeued}`,
         `to sweep again: ${swept}`,
         `old leases: ${leases}`,
+        ...Object.entries(pruned).flatMap(([what, count]) => (count > 0 ? [`pruned ${what}: ${count}`] : [])),
       ]
-      return done(lines, reaped)
+      return done(lines, { ...reaped, pruned })
     }),
 }

@@ -37,6 +37,7 @@ export function workerOptions(config: Config, connectionString: string, log: Log
     storage: storageOptionsOf(config),
     concurrency: concurrencyOf(config),
     retentionMs: config.MEDIA_RETENTION,
+    retention: { historyMs: config.HISTORY_RETENTION, recordMs: config.RECORD_RETENTION },
     databasePool: config.DATABASE_POOL,
     clamd: config.SCAN === 'required' ? config.CLAMD_URL : undefined,
     ffmpegPath: config.FFMPEG_PATH,

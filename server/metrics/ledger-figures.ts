@@ -9,6 +9,7 @@ import {
   readBriefly,
   type StepTimes,
   stepTimes,
+  tableRows,
   webhookBacklog,
 } from '../../ledger/operating-figures.ts'
 import type { EventType } from '../../ledger/schema.ts'
@@ -40,6 +41,18 @@ export function ledgerCollectors(db: Ledger): Collector[] {
       },
     },
     outcomesCollector(db),
+    {
+      name: 'tables',
+      async collect(register) {
+        const gauge = new Gauge({
+          name: 'landfall_table_rows',
+          help: 'About how many rows a table of the ledger has.',
+          labelNames: ['table'],
+          registers: [register],
+        })
+        for (const { table, rows } of await readBriefly(db, COLLECT_MS, tableRows)) gauge.set({ table }, rows)
+      },
+    },
     {
       name: 'processing',
       async collect(register) {

@@ -7,6 +7,7 @@ import {
   expectLate,
   forgetDropped,
   forgetMultipart,
+  forgetPartsOfEnded,
   type UploadInBucket,
   uploadInBucket,
 } from '../../ledger/pieces.ts'
@@ -55,6 +56,7 @@ export class S3UploadBytes implements UploadBytes {
     // Of a whole file that was stored without its request hearing so, nothing is known here.
     if (upload.offset !== upload.size) await expectLate(this.#db, uploadId, storageKey)
     await this.#forget(uploadId, upload)
+    await forgetPartsOfEnded(this.#db, uploadId)
     await this.#releasePartials(uploadId)
   }
 
@@ -119,6 +121,8 @@ export class S3UploadBytes implements UploadBytes {
 
   async #complete(upload: UploadInBucket, multipartId: string): Promise<Head> {
     const { storageKey, parts, size } = upload
+    // Put together meanwhile by somebody else, who has recorded it: the object is there.
+    if (parts.length === 0 && size !== 0) return await this.#whole(upload)
     const end = parts.reduce((at, part) => (part.offset === at ? at + part.size : Number.NaN), 0)
     if (end !== size) throw new BytesLost('the parts in the ledger are not the whole file')
     try {

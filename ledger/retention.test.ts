@@ -1,0 +1,165 @@
+import { sql } from 'kysely'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { prune } from '../processing/pruner.ts'
+import { openQueues } from '../processing/queues.ts'
+import { freshDatabase } from '../test/support/landfall.ts'
+import { created, leaseOf, newUpload, openLedger, SIZE, UNLIMITED } from '../test/support/ledger.ts'
+import { createUpload } from './creation.ts'
+import type { Ledger } from './database.ts'
+import { finishUpload } from './finishing.ts'
+import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
+import { deleteMedia, publishMedia, rejectMedia } from './media.ts'
+import { purgeMedia } from './reaping.ts'
+import { retryMedia } from './retrying.ts'
+import { beginStep, endStep, stepsDone } from './steps.ts'
+import { appendBytes, terminateUpload } from './uploads.ts'
+
+const nothing = async () => {}
+const alice = 'alice' as OwnerId
+const DAY = 86_400_000
+const RETENTION = { historyMs: 30 * DAY, recordMs: 365 * DAY }
+const NOTHING = { deliveries: 0, events: 0, steps: 0, stripped: 0, media: 0, uploads: 0 }
+const LARGE = { filename: 'ä.png', note: 'x'.repeat(100) + crypto.randomUUID().repeat(200) }
+let db: Ledger
+
+beforeEach(async () => {
+  db = openLedger(await freshDatabase())
+  const boss = await openQueues({ db, supervise: false, onError: () => {} })
+  await boss.stop({ close: false, graceful: false })
+})
+afterEach(() => db.destroy())
+
+async function receive() {
+  const id = created(await createUpload(db, newUpload('alice'), UNLIMITED))
+  const mediaId = newMediaId()
+  await finishUpload(
+    db,
+    { id, ownerId: alice, fence: await leaseOf(db, 'alice', id), from: 0, to: SIZE },
+    mediaId,
+    nothing,
+  )
+  return { id, mediaId }
+}
+
+async function terminated(bytes: number, metadata: Record<string, string>): Promise<UploadId> {
+  const id = created(
+    await createUpload(db, newUpload('alice', { metadata, metadataHeader: 'as it was' }), UNLIMITED),
+  )
+  const fence = await leaseOf(db, 'alice', id)
+  const expiry = { afterMs: DAY, maxAgeMs: DAY }
+  if (bytes > 0) await appendBytes(db, { id, ownerId: alice, fence, from: 0, to: bytes }, expiry)
+  await terminateUpload(db, { id, ownerId: alice, fence }, nothing)
+  return id
+}
+
+/** As if everything had happened so many days earlier. */
+async function letPass(days: number): Promise<void> {
+  const passed = sql`make_interval(days => ${days})`
+  await sql`update landfall.events set created_at = created_at - ${passed}`.execute(db)
+  await sql`update landfall.webhook_deliveries set created_at = created_at - ${passed}`.execute(db)
+  await sql`update landfall.processing_steps set started_at = started_at - ${passed}, finished_at = finished_at - ${passed}`.execute(
+    db,
+  )
+  await sql`update landfall.uploads set ended_at = ended_at - ${passed}`.execute(db)
+  await sql`update landfall.media set purged_at = purged_at - ${passed}`.execute(db)
+}
+
+const countOf = async (table: string): Promise<number> => {
+  const { rows } = await sql<{
+    count: number
+  }>`select count(*) from ${sql.table(`landfall.${table}`)}`.execute(db)
+  return rows[0]?.count ?? 0
+}
+
+const metadataOf = (id: UploadId) =>
+  db
+    .selectFrom('uploads')
+    .select(['metadata', 'metadata_header', 'filename', 'state'])
+    .where('id', '=', id)
+    .executeTakeFirst()
+
+it('keeps what is young', async () => {
+  await receive()
+  await terminated(5, { filename: 'ä.png' })
+  await letPass(29)
+  expect(await prune(db, RETENTION)).toEqual(NOTHING)
+})
+
+it('forgets events and deliveries that are over, and keeps what waits to be delivered', async () => {
+  await sql`insert into landfall.webhook_endpoints (id, url) values ('e', 'https://example.org')`.execute(db)
+  for (let i = 0; i < 3; i++) await receive()
+  await sql`update landfall.webhook_deliveries set status = 'delivered' where position > 1`.execute(db)
+  await sql`insert into landfall.webhook_attempts (delivery_id, attempt, duration_ms) select id, 1, 5 from landfall.webhook_deliveries`.execute(
+    db,
+  )
+  await letPass(31)
+  expect(await prune(db, RETENTION)).toMatchObject({ deliveries: 2, events: 5 })
+  expect(await countOf('webhook_attempts')).toBe(1)
+  // Nobody will take it any more.
+  await sql`update landfall.webhook_endpoints set disabled_at = now() - interval '31 days'`.execute(db)
+  expect(await prune(db, RETENTION)).toMatchObject({ deliveries: 1, events: 1 })
+})
+
+it('forgets records of steps, but not what is never done twice', async () => {
+  const { id, mediaId } = await receive()
+  await sql`insert into landfall.upload_parts (upload_id, part_number, "offset", size, etag) values (${id}, 1, 0, ${SIZE}, 'e')`.execute(
+    db,
+  )
+  for (const step of ['assemble', 'scan', 'thumbnail']) {
+    const attempt = await beginStep(db, mediaId, step)
+    await endStep(db, { mediaId, step, attempt }, { status: 'done', detail: { step } })
+    // With the record that the parts are one object they go.
+    expect(await countOf('upload_parts')).toBe(0)
+  }
+  await letPass(31)
+  expect(await prune(db, RETENTION)).toMatchObject({ steps: 0 })
+  await publishMedia(db, mediaId)
+  expect(await prune(db, RETENTION)).toMatchObject({ steps: 1 })
+  expect(await countOf('processing_steps')).toBe(0)
+  await retryMedia(db, { id: mediaId, ownerId: alice }, nothing)
+  expect(await stepsDone(db, mediaId)).toEqual(
+    new Map([
+      ['assemble', { step: 'assemble' }],
+      ['scan', { step: 'scan' }],
+    ]),
+  )
+})
+
+it('keeps next to nothing of an upload that ended, outside of any quota', async () => {
+  const nothingLeft = { metadata: {}, metadata_header: null, state: 'terminated' }
+  expect(await metadataOf(await terminated(0, { filename: 'ä.png' }))).toMatchObject(nothingLeft)
+  expect(await metadataOf(await terminated(1, LARGE))).toMatchObject(nothingLeft)
+  const small = await terminated(1, { filename: 'ä.png' })
+  expect(await metadataOf(small)).toMatchObject({ metadata: { filename: 'ä.png' } })
+  await letPass(366)
+  expect(await prune(db, RETENTION)).toMatchObject({ stripped: 3, uploads: 0 })
+  expect(await metadataOf(small)).toEqual({ ...nothingLeft, filename: null })
+  await letPass(365)
+  expect(await prune(db, RETENTION)).toMatchObject({ uploads: 3 })
+  expect(await countOf('uploads')).toBe(0)
+})
+
+it('forgets media that were purged or rejected, with their uploads, but not before their bytes are gone', async () => {
+  const purged = await receive()
+  await deleteMedia(db, alice, purged.mediaId, nothing)
+  await purgeMedia(db, [purged.mediaId], nothing)
+  const rejected = await receive()
+  await rejectMedia(db, rejected.mediaId, { code: 'bad', detail: 'bad' }, nothing)
+  const boss = await openQueues({ db, supervise: false, onError: () => {} })
+  await boss.createQueue('remove-bytes')
+  await boss.send('remove-bytes', { uploadId: purged.id })
+  await letPass(366)
+  expect(await prune(db, RETENTION)).toMatchObject({ stripped: 1, media: 1 })
+  await boss.deleteQueuedJobs('remove-bytes')
+  await boss.stop({ close: false, graceful: false })
+  expect(await prune(db, RETENTION)).toMatchObject({ media: 1 })
+  for (const table of ['media', 'uploads', 'processing_steps']) expect(await countOf(table)).toBe(0)
+})
+
+it('learns of ends that another release did not note', async () => {
+  const id = await terminated(0, {})
+  await sql`update landfall.uploads set ended_at = null, is_bare = false, updated_at = now() - interval '400 days' where id = ${id}`.execute(
+    db,
+  )
+  expect(await prune(db, RETENTION)).toMatchObject({ stripped: 1 })
+})

@@ -1,0 +1,170 @@
+import { sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import { LASTING_STEPS } from './steps.ts'
+
+// What is over is forgotten after a while, oldest first, in statements of at most `limit` rows. Nothing goes that
+// somebody may still need: what waits to be delivered, what a file that is processed has behind it, what has bytes.
+
+/** How long records are kept that nobody works with any more. */
+export type Retention = {
+  /** Events, deliveries of webhooks that are over, and records of processing steps. */
+  historyMs: number
+  /** What the client said of an upload, since its end; the rows of media and their uploads, since the purge. */
+  recordMs: number
+}
+
+const before = (ageMs: number) => sql`now() - make_interval(secs => ${ageMs / 1000}::float8)`
+
+/** Deliveries that are over, and those that wait at an endpoint that has been out of use for as long; attempts go along. */
+export async function pruneDeliveries(db: Ledger, ageMs: number, limit: number): Promise<number> {
+  const { numAffectedRows } = await sql`
+    with due as (
+      (select id from landfall.webhook_deliveries
+        where status <> 'pending' and created_at < ${before(ageMs)} order by created_at limit ${limit})
+      union all
+      (select d.id from landfall.webhook_endpoints e join landfall.webhook_deliveries d on d.endpoint_id = e.id
+        where e.disabled_at < ${before(ageMs)} and d.status = 'pending' and d.created_at < ${before(ageMs)}
+        limit ${limit})
+    )
+    delete from landfall.webhook_deliveries d using due
+     where d.id = due.id and (d.lease is null or d.next_attempt_at < now())`.execute(db)
+  return Number(numAffectedRows ?? 0)
+}
+
+/** A page of events from the oldest on. `next` is where it goes on; undefined at the first that is young enough. */
+export async function pruneEvents(
+  db: Ledger,
+  ageMs: number,
+  limit: number,
+  after: number,
+): Promise<{ pruned: number; next: number | undefined }> {
+  const { rows } = await sql<{ pruned: number; seen: number; last: number | null }>`
+    with oldest as materialized (
+      select id, created_at < ${before(ageMs)} as is_old from landfall.events
+       where id > ${after}::bigint order by id limit ${limit}
+    ), gone as (
+      delete from landfall.events e using oldest o
+       where e.id = o.id and o.is_old
+         -- What is not delivered yet tells of it.
+         and not exists (select 1 from landfall.webhook_deliveries d where d.event_id = e.id)
+      returning e.id
+    )
+    select (select count(*) from gone) as pruned, count(*) filter (where is_old) as seen,
+           max(id) filter (where is_old) as last from oldest`.execute(db)
+  const [row] = rows
+  return { pruned: row?.pruned ?? 0, next: row?.seen === limit ? (row.last ?? undefined) : undefined }
+}
+
+/**
+ * Records of steps of media that are not being processed. Of a file that can be processed again those are remembered
+ * with it that are never done twice: parts that were put together are not there any more. Returns the number of media.
+ */
+export async function pruneSteps(db: Ledger, ageMs: number, limit: number): Promise<number> {
+  const { rows } = await sql<{ media: number }>`
+    with due as materialized (
+      select m.id from landfall.media m
+       where m.status <> 'processing' and m.id in (
+         select s.media_id from landfall.processing_steps s join landfall.media o on o.id = s.media_id
+          where s.finished_at < ${before(ageMs)} and o.status <> 'processing' order by s.finished_at limit ${limit}
+       )
+       order by m.id for update skip locked
+    ), gone as (
+      delete from landfall.processing_steps s using due
+       where s.media_id = due.id and coalesce(s.finished_at, s.started_at) < ${before(ageMs)}
+      returning s.media_id, s.step, s.status, s.detail
+    ), lasting as (
+      select media_id, jsonb_object_agg(step, coalesce(detail, '{}')) as steps
+        from gone where status = 'done' and step = any(${LASTING_STEPS}::text[]) group by media_id
+    ), kept as (
+      update landfall.media m set steps_behind = coalesce(m.steps_behind, '{}') || l.steps
+        from lasting l where m.id = l.media_id
+    )
+    select count(distinct media_id) as media from gone`.execute(db)
+  return rows[0]?.media ?? 0
+}
+
+/** Notes when uploads ended that a release did not note it of: at their last change. Returns how many. */
+export async function noteEnds(db: Ledger, limit: number): Promise<number> {
+  const { numAffectedRows } = await sql`
+    with due as (
+      select id from landfall.uploads
+       where ended_at is null and state in ('terminated', 'expired', 'rejected') limit ${limit} for update skip locked
+    )
+    update landfall.uploads u set ended_at = u.updated_at from due where u.id = due.id`.execute(db)
+  return Number(numAffectedRows ?? 0)
+}
+
+/** Takes from ended uploads what their clients said of them. State, sizes and times stay, for the 410. */
+export async function stripUploads(db: Ledger, ageMs: number, limit: number): Promise<number> {
+  const { numAffectedRows } = await sql`
+    with due as (
+      select id from landfall.uploads
+       where not is_bare and ended_at < ${before(ageMs)} order by ended_at limit ${limit} for update skip locked
+    )
+    update landfall.uploads u
+       set metadata = '{}', metadata_header = null, filename = null, declared_type = null, digests = null,
+           wanted_digest = null, concat = null, is_bare = true
+      from due where u.id = due.id`.execute(db)
+  return Number(numAffectedRows ?? 0)
+}
+
+/** Bytes of the upload `u` may still have to be removed, or are needed: its row says where they are. */
+const isNeeded = (removalQueue: string) => sql<boolean>`(
+  u.multipart_unsure or u.multipart_id is not null
+  or exists (select 1 from landfall.upload_tails t where t.upload_id = u.id)
+  or exists (select 1 from landfall.upload_concat c where c.final_id = u.id or c.partial_id = u.id)
+  or exists (select 1 from landfall.media m join landfall.renditions r on r.media_id = m.id where m.upload_id = u.id)
+  or u.id in (select data ->> 'uploadId' from pgboss.job where name = ${removalQueue} and state < 'completed')
+)`
+
+/** Media that were purged, or rejected, so long ago, and their uploads: rows of every table. Returns how many. */
+export async function pruneMedia(
+  db: Ledger,
+  ageMs: number,
+  limit: number,
+  removalQueue: string,
+): Promise<number> {
+  const { rows } = await sql<{ pruned: number }>`
+    with due as materialized (
+      select m.id, m.upload_id from landfall.media m join landfall.uploads u on u.id = m.upload_id
+       where m.id in (
+         (select id from landfall.media where purged_at < ${before(ageMs)} order by purged_at limit ${limit})
+         union all
+         (select r.id from landfall.uploads e join landfall.media r on r.upload_id = e.id
+           where e.is_bare and e.ended_at < ${before(ageMs)} and r.status = 'rejected' limit ${limit})
+       ) and not ${isNeeded(removalQueue)}
+       for update of m skip locked
+    ), steps as (
+      delete from landfall.processing_steps s using due where s.media_id = due.id
+    ), gone as (
+      delete from landfall.media m using due where m.id = due.id
+    ), parts as (
+      delete from landfall.upload_parts p using due where p.upload_id = due.upload_id
+    ), uploads as (
+      delete from landfall.uploads u using due where u.id = due.upload_id
+    )
+    select count(*) as pruned from due`.execute(db)
+  return rows[0]?.pruned ?? 0
+}
+
+/** Bare rows of uploads that never became media and ended so long ago. From then on they are unknown. */
+export async function pruneUploads(
+  db: Ledger,
+  ageMs: number,
+  limit: number,
+  removalQueue: string,
+): Promise<number> {
+  const { rows } = await sql<{ pruned: number }>`
+    with due as materialized (
+      select u.id from landfall.uploads u
+       where u.is_bare and u.ended_at < ${before(ageMs)} and not ${isNeeded(removalQueue)}
+         and not exists (select 1 from landfall.media m where m.upload_id = u.id)
+       order by u.ended_at limit ${limit} for update skip locked
+    ), parts as (
+      delete from landfall.upload_parts p using due where p.upload_id = due.id
+    ), gone as (
+      delete from landfall.uploads u using due where u.id = due.id
+    )
+    select count(*) as pruned from due`.execute(db)
+  return rows[0]?.pruned ?? 0
+}

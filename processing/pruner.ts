@@ -1,0 +1,66 @@
+import type { Ledger } from '../ledger/database.ts'
+import {
+  noteEnds,
+  pruneDeliveries,
+  pruneEvents,
+  pruneMedia,
+  pruneSteps,
+  pruneUploads,
+  type Retention,
+  stripUploads,
+} from '../ledger/retention.ts'
+import { QUEUES } from './queues.ts'
+
+export type Pruned = Record<'deliveries' | 'events' | 'steps' | 'stripped' | 'media' | 'uploads', number>
+
+const BATCH = 1000
+/** Of one table in one run: what is left is for the next minute. */
+const MOST_BATCHES = 100
+
+/**
+ * Forgets what has been over for long enough. What one table fails of does not keep the others: the failures are
+ * thrown together when all had their turn.
+ */
+export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
+  const { historyMs } = retention
+  // An event may tell of an upload for as long as it is kept.
+  const recordMs = Math.max(retention.recordMs, historyMs)
+  const failures: unknown[] = []
+  const turn = async (batch: () => Promise<number>): Promise<number> => {
+    let pruned = 0
+    try {
+      for (let i = 0; i < MOST_BATCHES; i++) {
+        const count = await batch()
+        pruned += count
+        if (count < BATCH) break
+      }
+    } catch (error) {
+      failures.push(error)
+    }
+    return pruned
+  }
+  const deliveries = await turn(() => pruneDeliveries(db, historyMs, BATCH))
+  const events = await pruneAllEvents(db, historyMs).catch((error: unknown) => {
+    failures.push(error)
+    return 0
+  })
+  const steps = await turn(() => pruneSteps(db, historyMs, BATCH))
+  await turn(() => noteEnds(db, BATCH))
+  const stripped = await turn(() => stripUploads(db, recordMs, BATCH))
+  const media = await turn(() => pruneMedia(db, recordMs, BATCH, QUEUES.removal))
+  // For as long again its address answers that it was there.
+  const uploads = await turn(() => pruneUploads(db, 2 * recordMs, BATCH, QUEUES.removal))
+  if (failures.length > 0) throw new AggregateError(failures, 'not all that is over could be pruned')
+  return { deliveries, events, steps, stripped, media, uploads }
+}
+
+async function pruneAllEvents(db: Ledger, ageMs: number): Promise<number> {
+  let pruned = 0
+  let after: number | undefined = 0
+  for (let i = 0; i < MOST_BATCHES && after !== undefined; i++) {
+    const page: Awaited<ReturnType<typeof pruneEvents>> = await pruneEvents(db, ageMs, BATCH, after)
+    pruned += page.pruned
+    after = page.next
+  }
+  return pruned
+}
