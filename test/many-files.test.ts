@@ -6,8 +6,6 @@ import { sendFile } from './support/uploads.ts'
 
 const LONG = 4
 const SHORT = 196
-/** Deadlines are kept to the second, and two begin at a time. */
-const TOLERANCE_MS = 2_000
 
 // How long they take, and what they do to uploads meanwhile, is for `npm run bench:processing`.
 describe.skipIf(!requires('ffmpeg').met)('two hundred files for two slots', () => {
@@ -23,7 +21,7 @@ describe.skipIf(!requires('ffmpeg').met)('two hundred files for two slots', () =
     await landfall.close()
   })
 
-  it('are all processed in the order of their deadlines: short ones do not wait for long ones before them', async () => {
+  it('are all processed in turn: short ones do not wait for long ones of their owner before them', async () => {
     const [video, picture] = await Promise.all([video60s1080p(), jpeg({ width: 320, height: 240 })])
     const send = (file: typeof video, count: number) =>
       Promise.all(Array.from({ length: count }, () => sendFile(landfall, 'alice', file)))
@@ -37,19 +35,17 @@ describe.skipIf(!requires('ffmpeg').met)('two hundred files for two slots', () =
     const begun = await landfall.db
       .selectFrom('media')
       .innerJoin('processing_steps', 'processing_steps.media_id', 'media.id')
-      .select(['media.created_at', 'media.size', 'media.content_type'])
+      .select('media.content_type')
       .where('step', '=', 'assemble')
       .orderBy('started_at')
       .execute()
     expect(begun).toHaveLength(LONG + SHORT)
-    let latest = 0
-    for (const { created_at, size } of begun) {
-      // A second for each of its megabytes.
-      const deadline = created_at.getTime() + size / 1000
-      expect(deadline).toBeGreaterThan(latest - TOLERANCE_MS)
-      latest = Math.max(latest, deadline)
-    }
-    expect(begun.slice(-LONG).map(({ content_type }) => content_type)).toEqual(Array(LONG).fill('video/mp4'))
+    const isLong = begun.map(({ content_type }) => content_type === 'video/mp4')
+    // A long one costs as much as a dozen of the short ones, which have a line of their own before it.
+    expect(isLong.indexOf(true)).toBeGreaterThan(8)
+    // And no short ones that come all the time keep it for ever.
+    expect(isLong.lastIndexOf(true)).toBeLessThan(SHORT - LONG)
+    expect(isLong.filter(Boolean)).toHaveLength(LONG)
   }, 300_000)
 
   async function countOf(status: 'ready' | 'processing'): Promise<number> {
