@@ -3,6 +3,7 @@ import { COMMANDS } from './commands/all.ts'
 import { CommandFailure, type Outcome, UsageError } from './commands/command.ts'
 import { helpOf, overview } from './commands/help.ts'
 import { ConfigError } from './config.ts'
+import { CopiedDataDirectory } from './embedded/served-directory.ts'
 import { DataDirectoryInUse } from './embedded/server-lock.ts'
 import { Stopped } from './signals.ts'
 
@@ -67,7 +68,9 @@ function explain(error: unknown): number {
     return 1
   }
   const isKnown =
-    error instanceof DataDirectoryInUse || (error instanceof Error && error.constructor === Error)
+    error instanceof DataDirectoryInUse ||
+    error instanceof CopiedDataDirectory ||
+    (error instanceof Error && error.constructor === Error)
   process.stderr.write(
     `landfall: ${isKnown ? error.message : error instanceof Error ? error.stack : error}\n`,
   )

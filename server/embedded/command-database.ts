@@ -5,6 +5,7 @@ import { LedgerClient } from '../../ledger/connection.ts'
 import { MAINTENANCE_DEADLINES, ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
 import type { Log } from '../log.ts'
 import { startEmbeddedPostgres } from './postgres.ts'
+import { CopiedDataDirectory } from './served-directory.ts'
 
 /** There is no embedded database below this directory. */
 export class NoEmbeddedDatabase extends Error {
@@ -49,7 +50,7 @@ export async function openCommandDatabase(dataDirectory: string, log: Log): Prom
       return { connectionString, wasRunning: false, stop: () => stopUnused(connectionString, stop) }
     } catch (error) {
       // A server, or another command, was quicker: then it runs now.
-      if (attempt === ATTEMPTS) throw error
+      if (attempt === ATTEMPTS || error instanceof CopiedDataDirectory) throw error
     }
   }
 }

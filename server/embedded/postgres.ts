@@ -3,11 +3,11 @@ import { access, chown, link, mkdir, readFile, rename, rm, writeFile } from 'nod
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
-import { type LedgerClient, openConnection } from '../../ledger/connection.ts'
-import { PROMPT_DEADLINES } from '../../ledger/deadlines.ts'
+import type { LedgerClient } from '../../ledger/connection.ts'
 import type { Log } from '../log.ts'
 import { refuseOtherMajor } from './cluster-version.ts'
 import { freePort } from './free-port.ts'
+import { CopiedDataDirectory, servesCluster } from './served-directory.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
 
 export type EmbeddedPostgres = {
@@ -192,7 +192,8 @@ const quote = (text: string): string => `'${text}'`
 
 /**
  * The port of a server of this cluster that runs already; undefined when none does. One that does not
- * answer is waited for: it is just starting, or was killed and is not reaped yet, which looks the same.
+ * answer is waited for: it is just starting, or was killed and is not reaped yet, which looks the same. Fails with
+ * `CopiedDataDirectory` when the one that the pid file names serves another directory.
  */
 async function answeringPort(
   binaries: Binaries,
@@ -203,25 +204,12 @@ async function answeringPort(
   const deadline = performance.now() + ANSWER_MS
   while (performance.now() < deadline && (await isRunning(binaries, cluster, runAs))) {
     const port = await notedPort(cluster)
-    if (port !== undefined && (await answers(urlOf(port)))) return port
+    const served = port === undefined ? undefined : await servesCluster(urlOf(port), cluster, runAs)
+    if (served === true) return port
+    if (served !== undefined) throw new CopiedDataDirectory(cluster, served)
     await sleep(ANSWER_RETRY_MS)
   }
   return undefined
-}
-
-async function answers(connectionString: string): Promise<boolean> {
-  try {
-    const client = await openConnection({
-      connectionString,
-      applicationName: 'landfall-start',
-      deadlines: PROMPT_DEADLINES,
-    })
-    await client.end()
-    return true
-  } catch {
-    // Refused, or "the database system is starting up".
-    return false
-  }
 }
 
 /** The port a server of this cluster last listened on, from its pid file. */

@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto'
+import { chown, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { openConnection } from '../../ledger/connection.ts'
+import { PROMPT_DEADLINES } from '../../ledger/deadlines.ts'
+
+/** The directory is a copy of one whose database runs: its pid file names the original's process. */
+export class CopiedDataDirectory extends Error {
+  constructor(directory: string, served: string) {
+    super(
+      `${directory} is a copy of ${served}, made while its database ran: such a copy may be torn, so it is not used, and the original is left alone. Use landfall backup and restore, or stop the original before it is copied`,
+    )
+    this.name = 'CopiedDataDirectory'
+  }
+}
+
+/**
+ * Whether the PostgreSQL at this address serves this very cluster, wherever that has been moved to and by whatever name
+ * it is called: it finds a file that we have just put there. Undefined when nobody answers; else `true`, or the
+ * directory that it serves instead.
+ */
+export async function servesCluster(
+  connectionString: string,
+  cluster: string,
+  owner: { uid?: number; gid?: number },
+): Promise<true | string | undefined> {
+  const client = await openConnection({
+    connectionString,
+    applicationName: 'landfall-start',
+    deadlines: PROMPT_DEADLINES,
+    // Refused, or "the database system is starting up".
+  }).catch(() => undefined)
+  if (!client) return undefined
+  const name = `landfall-${randomBytes(8).toString('hex')}`
+  const path = join(cluster, name)
+  try {
+    await writeFile(path, name, { mode: 0o600 })
+    if (owner.uid !== undefined && owner.gid !== undefined) await chown(path, owner.uid, owner.gid)
+    const { rows } = await client.query<{ found: string | null; directory: string }>(
+      "select pg_read_file($1, true) as found, current_setting('data_directory') as directory",
+      [name],
+    )
+    return rows[0]?.found === name ? true : (rows[0]?.directory ?? 'another directory')
+  } finally {
+    await rm(path, { force: true })
+    await client.end().catch(() => {
+      // It has ended meanwhile, which the next attempt shows.
+    })
+  }
+}
