@@ -1,8 +1,17 @@
-import { type ChildProcess, execFile } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 
 /** Address space of a tool. A decoder of a large picture with its threads takes a quarter of it. */
 const MAX_ADDRESS_BYTES = 4 * 1024 ** 3
+
+/**
+ * Bounds of a tool that gets `timeoutMs`: no more processor time than that has on all cores, for the case that nobody
+ * is left to end it.
+ */
+export const toolLimits = (timeoutMs: number) => ({
+  addressBytes: MAX_ADDRESS_BYTES,
+  cpuSeconds: Math.ceil(timeoutMs / 1000) * availableParallelism(),
+})
 
 /**
  * The process groups of the tools that run now. A tool leads a group of its own, so that what it starts ends
@@ -14,11 +23,8 @@ export class ChildGroups {
     for (const pid of this.#pids) killGroup(pid)
   }
 
-  /**
-   * Takes in a process that was started as the leader of a group: as nice as we are, with bounded memory, and no more
-   * processor time than `timeoutMs` has on all cores, for the case that nobody is left to end it.
-   */
-  add(child: Pick<ChildProcess, 'pid' | 'once'>, timeoutMs: number): void {
+  /** Takes in a process that was started as the leader of a group. It is as nice as we are. */
+  add(child: Pick<ChildProcess, 'pid' | 'once'>): void {
     const { pid } = child
     // It could not be started, as its promise tells.
     if (pid === undefined) return
@@ -29,16 +35,8 @@ export class ChildGroups {
       this.#pids.delete(pid)
       if (this.#pids.size === 0) process.off('exit', this.#onExit)
     })
-    restrain(pid, timeoutMs)
+    lowerPriority(pid)
   }
-}
-
-function restrain(pid: number, timeoutMs: number): void {
-  if (process.platform !== 'linux') return
-  const cpuSeconds = Math.ceil(timeoutMs / 1000) * availableParallelism()
-  const args = ['--pid', String(pid), `--as=${MAX_ADDRESS_BYTES}`, `--cpu=${cpuSeconds}`]
-  // Where there is no prlimit, ffmpeg's own limit on an allocation has to do.
-  execFile('prlimit', args, () => {})
 }
 
 function killGroup(pid: number): void {

@@ -1,10 +1,16 @@
 import { ExecaError, execa } from 'execa'
-import { ChildGroups } from './child-limits.ts'
+import { ChildGroups, toolLimits } from './child-limits.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
 import { RECONNECT_SECONDS, readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
+import { noSandbox, type ToolSandbox } from './tool-sandbox.ts'
 import { Waiting } from './verdict.ts'
 
-export type FfmpegOptions = { ffmpegPath: string; ffprobePath: string }
+export type FfmpegOptions = {
+  ffmpegPath: string
+  ffprobePath: string
+  /** What the tools run in; without it, nothing holds them in but their limits. */
+  sandbox?: ToolSandbox
+}
 
 export type ToolRun = {
   /** A path or URL from the store, never a client's words. */
@@ -49,6 +55,9 @@ export class Undelivered extends Waiting {
   }
 }
 
+/** Where programs are on most systems. */
+export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/homebrew/bin'
+
 const PROBE_TIMEOUT_MS = 120_000
 /** Every packet is read, over the network too; an address works for little longer than this. */
 const SLOWEST_BYTES_PER_MS = 4_000
@@ -88,10 +97,12 @@ const RAW_PIXELS = ['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1']
  */
 export class Ffmpeg {
   readonly #options: FfmpegOptions
+  readonly #sandbox: ToolSandbox
   readonly #groups = new ChildGroups()
 
   constructor(options: FfmpegOptions) {
     this.#options = options
+    this.#sandbox = options.sandbox ?? noSandbox(SYSTEM_PATH)
   }
 
   /**
@@ -231,6 +242,7 @@ export class Ffmpeg {
         timeout: Math.min(HLS_MS + Math.ceil(run.seconds * 1000 * HLS_SLOWNESS), MAX_HLS_MS),
         maxBuffer: MAX_TALK_BYTES,
         env: FEW_ARENAS,
+        folder: run.folder,
       },
     )
   }
@@ -264,27 +276,33 @@ export class Ffmpeg {
     )
   }
 
-  async #run(
-    program: string,
-    args: string[],
-    { input, signal }: ToolRun,
-    limits: { timeout: number; maxBuffer: number; stdout?: Swallowed; env?: typeof FEW_ARENAS },
-  ) {
+  async #run(program: string, args: string[], { input, signal }: ToolRun, { folder, ...limits }: Limits) {
     const read = (stderr: unknown): ToolReport => {
       const said = stderr instanceof Uint8Array ? Buffer.from(stderr).toString('utf8') : ''
       return isRemote(input) ? readRemoteReport(said) : readLocalReport(said)
     }
     let result: { stdout: Uint8Array; stderr: Uint8Array }
     try {
-      const child = execa(program, ['-max_alloc', String(MAX_ALLOCATION_BYTES), ...args], {
+      const confined = await this.#sandbox.confine({
+        program,
+        args: ['-max_alloc', String(MAX_ALLOCATION_BYTES), ...args],
+        input: isRemote(input) ? undefined : input,
+        folder,
+        hasNetwork: isRemote(input),
+        limits: toolLimits(limits.timeout),
+      })
+      const child = execa(confined.program, confined.args, {
         encoding: 'buffer',
         stdin: 'ignore',
         cancelSignal: signal,
-        forceKillAfterDelay: 2_000,
+        // What holds a tool in passes on no other, and a tool has nothing to put in order.
+        killSignal: 'SIGKILL',
         detached: true,
+        extendEnv: false,
         ...limits,
+        env: { ...this.#sandbox.environment, ...limits.env },
       })
-      this.#groups.add(child.nodeChildProcess, limits.timeout)
+      this.#groups.add(child.nodeChildProcess)
       result = await child
     } catch (error) {
       if (!(error instanceof ExecaError)) throw error
@@ -312,7 +330,8 @@ export class Ffmpeg {
     if (delivery !== 'sound') return new Undelivered(program, { cause: failure })
     // Killed or out of time: not the file's fault, or not provably so.
     if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer) return failure
-    if (isOurs) return failure
+    if (isOurs || CRASHES.has(error.exitCode)) return failure
+    if (HOLDER_FAILED.test(complaints)) return new Waiting(`${program} cannot be run`, { cause: failure })
     return (await this.#isSound(program))
       ? new UnreadableInput(complaints)
       : new Waiting(`${program} does not work`, { cause: failure })
@@ -321,13 +340,33 @@ export class Ffmpeg {
   /** A tool that cannot even say its version says no to every file: that is no verdict on this one. */
   async #isSound(program: string): Promise<boolean> {
     try {
-      const { stdout } = await execa(program, ['-version'], { timeout: VERSION_TIMEOUT_MS })
+      const confined = await this.#sandbox.confine({
+        program,
+        args: ['-version'],
+        hasNetwork: false,
+        limits: toolLimits(VERSION_TIMEOUT_MS),
+      })
+      const { stdout } = await execa(confined.program, confined.args, {
+        timeout: VERSION_TIMEOUT_MS,
+        killSignal: 'SIGKILL',
+        extendEnv: false,
+        env: this.#sandbox.environment,
+      })
       return /^ff(mpeg|probe) version /.test(stdout)
     } catch {
       // The reason that matters is the first one.
       return false
     }
   }
+}
+
+type Limits = {
+  timeout: number
+  maxBuffer: number
+  stdout?: Swallowed
+  env?: typeof FEW_ARENAS
+  /** Where it may write. */
+  folder?: string
 }
 
 /** Output that is used as it comes and not kept. */
@@ -338,6 +377,12 @@ export const isRemote = (input: string): boolean => !input.startsWith('/')
 
 /** Options that this ffmpeg does not know, or a decoder it was built without. */
 const OUR_MISTAKE = /unrecognized option|option .* not found|decoder .* not found|no decoder|unknown decoder/i
+
+/** How bubblewrap and shells tell that a program was ended by a signal: ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM, XCPU, XFSZ, SYS. */
+const CRASHES = new Set([4, 5, 6, 7, 8, 9, 11, 15, 24, 25, 31].map((signal) => 128 + signal))
+
+/** What a tool is run by could not do so. */
+const HOLDER_FAILED = /^(?:bwrap|prlimit|unshare|setpriv|mount|sh): /
 
 function isAway(error: ExecaError): boolean {
   return error.code === 'ENOENT' || error.code === 'EACCES'

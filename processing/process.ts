@@ -15,6 +15,7 @@ import { Scanner, type ScannerOptions } from './scanner.ts'
 import { clearOldScratch } from './scratch.ts'
 import { watchStarvation } from './starvation.ts'
 import type { HlsOptions, ThumbnailOptions, Tools } from './step.ts'
+import { openSandbox, type SandboxOptions, type SandboxWish } from './tool-sandbox.ts'
 import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
 import { type Concurrency, startWorker, type Worker, type WorkerOptions } from './worker.ts'
 
@@ -31,6 +32,8 @@ export type WorkerProcessOptions = {
   clamd: ScannerOptions | undefined
   ffmpegPath: string
   ffprobePath: string
+  /** What ffmpeg and ffprobe are held in by. */
+  toolSandbox: SandboxOptions & { wish: SandboxWish }
   allowedFormats: readonly Format[]
   limits: MediaLimits
   deepCheck: Tools['deepCheck']
@@ -82,6 +85,10 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
     const bus = await Bus.open({ connectionString, onError })
     undo.push(() => bus.close())
     await clearOldScratch(options.scratch, OLD_SCRATCH_MS)
+    const { ffmpegPath, ffprobePath, toolSandbox } = options
+    const sandbox = await openSandbox({ ...toolSandbox, tools: [ffmpegPath, ffprobePath] })
+    if (sandbox.kind === 'none' && toolSandbox.wish !== 'off')
+      log.warn({}, 'ffmpeg runs without a sandbox: this system has neither bwrap nor unshare that works')
     const boss = await openQueues({ db, supervise: true, onError })
     const worker = await startWorker({
       boss,
@@ -94,7 +101,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
         db,
         objects: storage.objects,
         bytes: storage.bytes,
-        ffmpeg: new Ffmpeg(options),
+        ffmpeg: new Ffmpeg({ ...options, sandbox }),
         scanner: options.clamd === undefined ? undefined : new Scanner(options.clamd),
         allowedFormats: options.allowedFormats,
         limits: options.limits,

@@ -163,6 +163,8 @@ EOF
 missing_programs() {
   if { ! [ -x "${FFMPEG_PATH:-}" ] && ! find_program ffmpeg >/dev/null; } ||
     { ! [ -x "${FFPROBE_PATH:-}" ] && ! find_program ffprobe >/dev/null; }; then echo ffmpeg; fi
+  # What holds ffmpeg in; without it unshare does, or nothing.
+  if [ "$(uname -s)" = Linux ] && ! find_program bwrap >/dev/null; then echo bubblewrap; fi
   if scans_here; then
     if ! find_program clamd >/dev/null; then echo clamav-daemon; fi
     if ! find_program freshclam >/dev/null; then echo clamav-freshclam; fi
@@ -251,6 +253,7 @@ name_by_hand() {
   case "$1" in *ffmpeg*) lacks="$lacks; without ffmpeg and ffprobe no video is probed, thumbnailed or published" ;; esac
   case "$1" in *clamav-daemon*) lacks="$lacks; without clamd no file is scanned or published (SCAN=off turns scanning off)" ;; esac
   case "$1" in *clamav-freshclam*) lacks="$lacks; without freshclam virus signatures are not downloaded" ;; esac
+  case "$1" in *bubblewrap*) lacks="$lacks; without bwrap ffmpeg is held in by unshare, or not at all" ;; esac
   case "$1" in *chromium*) lacks="$lacks; without Chromium the browser tests are skipped" ;; esac
   case "$1" in *ceph* | *radosgw*) lacks="$lacks; without Ceph's gateway the S3 tests are skipped" ;; esac
   case "$1" in *nftables* | *iproute2*) lacks="$lacks; without nft and ip the test of a network that loses packets is skipped" ;; esac

@@ -25,7 +25,7 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   ['What is kept', /_RETENTION$/],
   [
     'Processing',
-    /^(SCAN|SCAN_\w+|DEEP_\w+|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|THUMBNAIL_\w+|HLS|HLS_\w+|WORKER|WORKER_\w+)$/,
+    /^(SCAN|SCAN_\w+|DEEP_\w+|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|TOOL_\w+|THUMBNAIL_\w+|HLS|HLS_\w+|WORKER|WORKER_\w+)$/,
   ],
   ['Analysis by an outside engine', /^ANALYSIS/],
   ['Webhooks', /^WEBHOOK_/],

@@ -190,6 +190,11 @@ export const variables = z.object({
     ),
   FFMPEG_PATH: text('a program').prefault('ffmpeg').describe('The ffmpeg to run.'),
   FFPROBE_PATH: text('a program').prefault('ffprobe').describe('The ffprobe to run.'),
+  TOOL_SANDBOX: oneOf('auto', 'required', 'off')
+    .prefault('auto')
+    .describe(
+      'Whether ffmpeg runs without network and with a read-only view (bwrap or unshare): where the system can, or else the worker does not start, or never.',
+    ),
   THUMBNAIL_AT: seconds()
     .prefault('1')
     .describe('Where in a video its picture is taken; in one that is shorter, after a tenth of it.'),

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { execa } from 'execa'
 import { openDatabase } from '../../ledger/database.ts'
 import { NEWER_SCHEMA, schemaProblem, schemaState } from '../../ledger/schema-state.ts'
+import { openSandbox } from '../../processing/tool-sandbox.ts'
+import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import { openS3 } from '../../storage/s3/s3.ts'
 import { S3Objects } from '../../storage/s3/s3-objects.ts'
 import { servedAs } from '../../storage/served-as.ts'
@@ -28,6 +30,7 @@ async function examine(env: Environment): Promise<Outcome> {
     { level: 'ok', text: `configuration: well-formed; data in ${config.DATA_DIR}` } satisfies Finding,
     await checkProgram('ffmpeg', config.FFMPEG_PATH),
     await checkProgram('ffprobe', config.FFPROBE_PATH),
+    await checkSandbox(config, env.PATH),
     await checkDatabase(config),
     ...(await checkBucket(config)),
     ...(await checkClamd(config)),
@@ -48,6 +51,27 @@ async function checkProgram(name: string, path: string): Promise<Finding> {
       level: 'error',
       text: `${name}: "${path}" cannot be run; install ffmpeg or set ${name.toUpperCase()}_PATH`,
     }
+  }
+}
+
+/** What ffmpeg would run in on this machine. */
+async function checkSandbox(config: Config, path: string = SYSTEM_PATH): Promise<Finding> {
+  const { TOOL_SANDBOX: wish, FFMPEG_PATH, FFPROBE_PATH, DATA_DIR: dataDirectory } = config
+  const tools = [FFMPEG_PATH, FFPROBE_PATH]
+  try {
+    const { kind } = await openSandbox({ path, dataDirectory, tools, wish })
+    if (kind === 'none') {
+      const why = wish === 'off' ? 'TOOL_SANDBOX=off' : 'neither bwrap nor unshare works here'
+      return {
+        level: 'warning',
+        text: `sandbox: none (${why}); ffmpeg has network and sees what the worker sees`,
+      }
+    }
+    const view =
+      kind === 'bwrap' ? 'sees nothing of DATA_DIR but its input' : 'can write to nothing but its folder'
+    return { level: 'ok', text: `sandbox: ${kind}; ffmpeg has no network for files on disk, and ${view}` }
+  } catch (error) {
+    return { level: 'error', text: `sandbox: ${error instanceof Error ? error.message : error}` }
   }
 }
 

@@ -1,7 +1,8 @@
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lowerPriority } from '../../processing/low-priority.ts'
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
+import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
 import { mediaLimitsOf } from '../media-limits.ts'
@@ -22,7 +23,7 @@ export async function work(env: Environment): Promise<number> {
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
   const stop = listenForStop(log)
   lowerPriority(process.pid, config.WORKER_NICE)
-  const worker = await runWorker(workerOptions(config, config.DATABASE_URL, log))
+  const worker = await runWorker(workerOptions(config, config.DATABASE_URL, log, env.PATH))
   log.info('working')
   const lost = await Promise.race([stop.asked, worker.lost])
   await Promise.race([worker.close(), sleep(CLOSE_MS, undefined, { ref: false })])
@@ -30,8 +31,13 @@ export async function work(env: Environment): Promise<number> {
   return 0
 }
 
-/** What the configuration means for a worker on this database. */
-export function workerOptions(config: Config, connectionString: string, log: Log): WorkerProcessOptions {
+/** What the configuration means for a worker on this database. Its tools are looked for in the directories of `path`. */
+export function workerOptions(
+  config: Config,
+  connectionString: string,
+  log: Log,
+  path: string = SYSTEM_PATH,
+): WorkerProcessOptions {
   return {
     connectionString,
     storage: storageOptionsOf(config),
@@ -42,6 +48,7 @@ export function workerOptions(config: Config, connectionString: string, log: Log
     clamd: config.SCAN === 'required' ? config.CLAMD_URL : undefined,
     ffmpegPath: config.FFMPEG_PATH,
     ffprobePath: config.FFPROBE_PATH,
+    toolSandbox: { wish: config.TOOL_SANDBOX, path, dataDirectory: config.DATA_DIR },
     allowedFormats: config.formats,
     limits: mediaLimitsOf(config),
     deepCheck: config.DEEP_CHECK,
@@ -50,7 +57,7 @@ export function workerOptions(config: Config, connectionString: string, log: Log
     thumbnails: { atSeconds: config.THUMBNAIL_AT, widths: config.THUMBNAIL_WIDTHS },
     hls: config.HLS === 'on' ? { heights: config.HLS_HEIGHTS } : undefined,
     analysis: analysisOf(config),
-    scratch: join(config.DATA_DIR, 'scratch'),
+    scratch: resolve(config.DATA_DIR, 'scratch'),
     webhook: webhookOf(config),
     log,
   }

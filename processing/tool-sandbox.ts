@@ -1,0 +1,219 @@
+import { constants } from 'node:fs'
+import { access, realpath } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { execa } from 'execa'
+import { isCode } from '../storage/error-code.ts'
+
+/** What holds a tool in: `bwrap` (bubblewrap), `unshare` (util-linux), or nothing. */
+export type SandboxKind = 'bwrap' | 'unshare' | 'none'
+
+/** What the configuration wants: the best there is, nothing less than one, or none. */
+export type SandboxWish = 'auto' | 'required' | 'off'
+
+export type SandboxOptions = {
+  /** Directories of programs, separated by colons. Tools know no other variable of this process. */
+  path: string
+  /** The data directory, of which a tool sees nothing but its input. */
+  dataDirectory: string
+}
+
+export type Confined = {
+  program: string
+  args: readonly string[]
+  /** The file that it reads; undefined where it reads none of this machine. */
+  input?: string | undefined
+  /** The folder that it may write to; none without it. */
+  folder?: string | undefined
+  /** Whether it reads from an address. */
+  hasNetwork: boolean
+  /** For each process: bytes of address space, seconds of processor time. */
+  limits: { addressBytes: number; cpuSeconds: number }
+}
+
+export type Command = { program: string; args: string[] }
+
+/** Directories with what is nobody's business: homes, sockets, files of others. */
+const HIDDEN = ['/tmp', '/var/tmp', '/run', '/root', '/home', '/mnt', '/media', '/srv']
+/** Where the resolver's configuration may really be. */
+const RESOLVER = ['/run/systemd/resolve', '/run/NetworkManager', '/run/resolvconf']
+const PROGRAMS = { bwrap: ['bwrap'], unshare: ['unshare', 'setpriv', 'mount', 'sh'] } as const
+const TRIAL_MS = 10_000
+const TRIAL_LIMITS = { addressBytes: 4 * 1024 ** 3, cpuSeconds: 60 }
+
+/**
+ * Runs a tool without network (unless its input is at an address), with a view of the file system that it cannot write
+ * to but for one folder, and without sight of other processes. All of it is made anew for each run, in some
+ * milliseconds. Which of it is in force depends on the system: see `openSandbox`.
+ */
+export class ToolSandbox {
+  readonly kind: SandboxKind
+  readonly #options: SandboxOptions
+
+  constructor(kind: SandboxKind, options: SandboxOptions) {
+    this.kind = kind
+    this.#options = options
+  }
+
+  /** Everything that a tool knows of the environment. */
+  get environment(): Record<string, string> {
+    return { PATH: this.#options.path, LC_ALL: 'C' }
+  }
+
+  /** What to run instead. A program that is not there stays as it is, for that to be found out. */
+  async confine(confined: Confined): Promise<Command> {
+    const program = await findProgram(confined.program, this.#options.path)
+    if (program === undefined) return { program: confined.program, args: [...confined.args] }
+    const [first = program, ...rest] = [
+      ...(await this.#limit(confined.limits)),
+      ...(await this.#hold(program, confined)),
+      program,
+      ...confined.args,
+    ]
+    return { program: first, args: rest }
+  }
+
+  /** Comes before everything else, so that all of a tool inherits it. Without prlimit, ffmpeg's own limits have to do. */
+  async #limit({ addressBytes, cpuSeconds }: Confined['limits']): Promise<string[]> {
+    if (process.platform !== 'linux') return []
+    const prlimit = await findProgram('prlimit', this.#options.path)
+    return prlimit === undefined ? [] : [prlimit, `--as=${addressBytes}`, `--cpu=${cpuSeconds}`, '--']
+  }
+
+  async #hold(program: string, confined: Confined): Promise<string[]> {
+    switch (this.kind) {
+      case 'bwrap':
+        return await this.#bwrap(program, confined)
+      case 'unshare':
+        return this.#unshare(confined)
+      case 'none':
+        return []
+    }
+  }
+
+  async #bwrap(program: string, { input, folder, hasNetwork }: Confined): Promise<string[]> {
+    const hidden = [...HIDDEN, this.#options.dataDirectory]
+    const there = await Promise.all(
+      hidden.map(async (path) => (await isThere(path)) && !(await isLink(path))),
+    )
+    const programs = new Set([dirname(program), dirname(await realpath(program))])
+    return [
+      ...['bwrap', '--die-with-parent', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
+      ...(hasNetwork ? [] : ['--unshare-net']),
+      // Files may belong to another user than root.
+      ...(isRoot() ? ['--cap-drop', 'ALL', '--cap-add', 'CAP_DAC_OVERRIDE'] : []),
+      ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
+      ...covered.flatMap((path) => ['--tmpfs', path]),
+      ...[...programs].filter(isHidden).flatMap((path) => ['--ro-bind-try', path, path]),
+      ...(hasNetwork ? RESOLVER.flatMap((path) => ['--ro-bind-try', path, path]) : []),
+      ...(folder === undefined ? [] : ['--bind', folder, folder]),
+      ...(input === undefined ? [] : ['--ro-bind-try', input, input]),
+      ...covered.flatMap((path) => ['--remount-ro', path]),
+      ...['--chdir', '/', '--'],
+    ]
+  }
+
+  #unshare({ folder = '', hasNetwork }: Confined): string[] {
+    return [
+      ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--ipc'],
+      ...(hasNetwork ? [] : ['--net']),
+      ...(isRoot() ? [] : ['--user', '--map-root-user']),
+      ...['--', 'sh', '-c', READ_ONLY, isRoot() ? '-all,+dac_override' : '-all'],
+      ...[this.#options.dataDirectory, folder],
+    ]
+  }
+}
+
+/**
+ * Makes the root and the data directory, which may be a file system of its own, read-only, but for the folder; then
+ * gives up the right to change that. Arguments: capabilities, data directory, folder, and what to run.
+ */
+const READ_ONLY = `set -e
+data=$1 folder=$2
+shift 2
+if [ -n "$folder" ]; then mount --bind "$folder" "$folder"; fi
+if [ -d "$data" ]; then mount --rbind "$data" "$data"; mount -o remount,bind,ro "$data"; fi
+mount -o remount,bind,ro /
+exec setpriv --no-new-privs --bounding-set="$0" -- "$@"`
+
+/** Runs nothing but the limits around a tool: for who uses tools outside of a worker. */
+export const noSandbox = (path: string): ToolSandbox =>
+  new ToolSandbox('none', { path, dataDirectory: '/nonexistent' })
+
+/**
+ * The best sandbox in which the tools run on this system, found out by running them. Containers often forbid what it
+ * takes. Fails where one is required and there is none.
+ */
+export async function openSandbox(
+  options: SandboxOptions & { wish: SandboxWish; tools: readonly string[] },
+): Promise<ToolSandbox> {
+  const { path, wish, tools } = options
+  const own = { path, dataDirectory: resolve(options.dataDirectory) }
+  const kinds = wish === 'off' || process.platform !== 'linux' ? [] : (['bwrap', 'unshare'] as const)
+  for (const kind of kinds) {
+    const sandbox = new ToolSandbox(kind, own)
+    const found = await Promise.all(PROGRAMS[kind].map((name) => findProgram(name, path)))
+    if (found.every((program) => program !== undefined) && (await holds(sandbox, own, tools))) return sandbox
+  }
+  if (wish === 'required')
+    throw new Error('TOOL_SANDBOX=required: neither bwrap nor unshare can hold ffmpeg in on this system')
+  return new ToolSandbox('none', own)
+}
+
+/** Whether a program runs in it, and every tool that runs at all. */
+async function holds(
+  sandbox: ToolSandbox,
+  { path }: SandboxOptions,
+  tools: readonly string[],
+): Promise<boolean> {
+  const bare = noSandbox(path)
+  const runs = await Promise.all([
+    runsWithin(sandbox, 'true', []),
+    ...tools.map(
+      async (tool) =>
+        (await runsWithin(sandbox, tool, ['-version'])) || !(await runsWithin(bare, tool, ['-version'])),
+    ),
+  ])
+  return runs.every((works) => works)
+}
+
+async function runsWithin(sandbox: ToolSandbox, name: string, args: readonly string[]): Promise<boolean> {
+  const { program, args: all } = await sandbox.confine({
+    program: name,
+    args,
+    hasNetwork: false,
+    limits: TRIAL_LIMITS,
+  })
+  const { exitCode } = await execa(program, all, {
+    ...{ env: sandbox.environment, extendEnv: false, reject: false, stdio: 'ignore' },
+    ...{ timeout: TRIAL_MS, killSignal: 'SIGKILL' },
+  })
+  return exitCode === 0
+}
+
+/** The path of a program as a shell would find it; undefined where there is none that may be run. */
+async function findProgram(name: string, path: string): Promise<string | undefined> {
+  const paths = name.includes('/')
+    ? [resolve(name)]
+    : path.split(':').map((directory) => join(directory, name))
+  for (const candidate of paths) if (await isThere(candidate, constants.X_OK)) return candidate
+  return undefined
+}
+
+const isRoot = (): boolean => process.getuid?.() === 0
+
+const isHidden = (path: string): boolean =>
+  HIDDEN.some((hidden) => path === hidden || path.startsWith(`${hidden}/`))
+
+async function isLink(path: string): Promise<boolean> {
+  return (await realpath(path)) !== path
+}
+
+async function isThere(path: string, mode = constants.F_OK): Promise<boolean> {
+  try {
+    await access(path, mode)
+    return true
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP')) return false
+    throw error
+  }
+}
