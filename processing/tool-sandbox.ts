@@ -91,10 +91,11 @@ export class ToolSandbox {
   }
 
   async #bwrap(program: string, { input, folder, hasNetwork }: Confined): Promise<string[]> {
-    const hidden = [...HIDDEN, this.#options.dataDirectory]
-    const there = await Promise.all(
-      hidden.map(async (path) => (await isThere(path)) && !(await isLink(path))),
+    const covered = await Promise.all(
+      [...HIDDEN, this.#options.dataDirectory].map(async (path) => ((await isPlain(path)) ? [path] : [])),
     )
+    const data = covered.pop() ?? []
+    const others = covered.flat()
     const programs = new Set([dirname(program), dirname(await realpath(program))])
     return [
       ...['bwrap', '--die-with-parent', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
@@ -102,12 +103,14 @@ export class ToolSandbox {
       // Files may belong to another user than root.
       ...(isRoot() ? ['--cap-drop', 'ALL', '--cap-add', 'CAP_DAC_OVERRIDE'] : []),
       ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
-      ...covered.flatMap((path) => ['--tmpfs', path]),
+      ...others.flatMap((path) => ['--tmpfs', path]),
       ...[...programs].filter(isHidden).flatMap((path) => ['--ro-bind-try', path, path]),
+      // Behind the programs, which may lie above it.
+      ...data.flatMap((path) => ['--tmpfs', path]),
       ...(hasNetwork ? RESOLVER.flatMap((path) => ['--ro-bind-try', path, path]) : []),
       ...(folder === undefined ? [] : ['--bind', folder, folder]),
       ...(input === undefined ? [] : ['--ro-bind-try', input, input]),
-      ...covered.flatMap((path) => ['--remount-ro', path]),
+      ...[...data, ...others].flatMap((path) => ['--remount-ro', path]),
       ...['--chdir', '/', '--'],
     ]
   }
@@ -125,7 +128,7 @@ export class ToolSandbox {
 
 /**
  * Makes the root and the data directory, which may be a file system of its own, read-only, but for the folder; then
- * gives up the right to change that. Arguments: capabilities, data directory, folder, and what to run.
+ * runs the tool without the right to change that. The shell stays: signals do nothing to the first process of its kind. Arguments: capabilities, data directory, folder, and what to run.
  */
 const READ_ONLY = `set -e
 data=$1 folder=$2
@@ -133,7 +136,7 @@ shift 2
 if [ -n "$folder" ]; then mount --bind "$folder" "$folder"; fi
 if [ -d "$data" ]; then mount --rbind "$data" "$data"; mount -o remount,bind,ro "$data"; fi
 mount -o remount,bind,ro /
-exec setpriv --no-new-privs --bounding-set="$0" -- "$@"`
+setpriv --no-new-privs --bounding-set="$0" -- "$@" || exit $?`
 
 /** Runs nothing but the limits around a tool: for who uses tools outside of a worker. */
 export const noSandbox = (path: string): ToolSandbox =>
@@ -204,8 +207,9 @@ const isRoot = (): boolean => process.getuid?.() === 0
 const isHidden = (path: string): boolean =>
   HIDDEN.some((hidden) => path === hidden || path.startsWith(`${hidden}/`))
 
-async function isLink(path: string): Promise<boolean> {
-  return (await realpath(path)) !== path
+/** Whether it is there, and no symbolic link leads to it. */
+async function isPlain(path: string): Promise<boolean> {
+  return (await isThere(path)) && (await realpath(path)) === path
 }
 
 async function isThere(path: string, mode = constants.F_OK): Promise<boolean> {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import type { LedgerClient } from '../../ledger/connection.ts'
+import { SYSTEM_PATH } from '../../processing/ffmpeg.ts'
 import type { Log } from '../log.ts'
 import { refuseOtherMajor } from './cluster-version.ts'
 import { freePort } from './free-port.ts'
@@ -18,7 +19,13 @@ export type EmbeddedPostgres = {
 }
 
 type Binaries = { initdb: string; pg_ctl: string; postgres: string }
-type RunAs = { uid?: number; gid?: number; detached?: boolean }
+type RunAs = {
+  uid?: number
+  gid?: number
+  detached?: boolean
+  extendEnv?: boolean
+  env?: Record<string, string>
+}
 
 const USER = 'landfall'
 const DATABASE = 'landfall'
@@ -36,7 +43,9 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   const cluster = join(directory, 'cluster')
   await mkdir(directory, { recursive: true })
   // In groups of their own: a Ctrl-C of the terminal is for us, not for a database half made.
-  const runAs = { ...(await unprivilegedUser(directory)), detached: true }
+  // Of our environment, which has secrets in it, they know nothing.
+  const env = { PATH: SYSTEM_PATH, LC_ALL: 'C' }
+  const runAs = { ...(await unprivilegedUser(directory)), detached: true, extendEnv: false, env }
   await checkExecutable(binaries, directory, runAs)
   const password = await readOrCreatePassword(directory)
   if (!(await exists(join(cluster, 'PG_VERSION'))))
@@ -149,7 +158,6 @@ async function initialise(
       [`--pgdata=${fresh}`, `--username=${USER}`, `--pwfile=${passwordFile}`, ...options],
       {
         ...runAs,
-        env: { LC_ALL: 'C' },
       },
     )
     await rename(fresh, cluster).catch(async (error: unknown) => {
@@ -180,11 +188,9 @@ async function startCluster(
   const log = join(directory, 'postgres.log')
   // pg_ctl puts the server into a session of its own: Ctrl-C reaches us first, and we stop it last.
   const start = ['start', '-D', cluster, '-w', '-t', '60', '-l', log, '-o', flags.join(' ')]
-  await execa(binaries.pg_ctl, start, { ...runAs, stdio: 'ignore', env: { LC_ALL: 'C' } }).catch(
-    (error: unknown) => {
-      throw new Error(`the embedded PostgreSQL did not start; ${log} says why`, { cause: error })
-    },
-  )
+  await execa(binaries.pg_ctl, start, { ...runAs, stdio: 'ignore' }).catch((error: unknown) => {
+    throw new Error(`the embedded PostgreSQL did not start; ${log} says why`, { cause: error })
+  })
 }
 
 /** pg_ctl hands its options to a shell. */
