@@ -1,4 +1,5 @@
 import { ExecaError, execa } from 'execa'
+import { SYSTEM_PATH } from '../storage/system-path.ts'
 import { ChildGroups, toolLimits } from './child-limits.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
 import { RECONNECT_SECONDS, readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
@@ -54,9 +55,6 @@ export class Undelivered extends Waiting {
     this.name = 'Undelivered'
   }
 }
-
-/** Where programs are on most systems. */
-export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/homebrew/bin'
 
 const PROBE_TIMEOUT_MS = 120_000
 /** Every packet is read, over the network too; an address works for little longer than this. */

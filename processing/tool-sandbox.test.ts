@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { SYSTEM_PATH } from '../storage/system-path.ts'
 import { shortVideo } from '../test/fixtures/media.ts'
 import { programPath, requires } from '../test/services/requirements.ts'
 import { listProcesses, untilGone } from '../test/support/processes.ts'
-import { Ffmpeg, SYSTEM_PATH, ToolFailed } from './ffmpeg.ts'
+import { Ffmpeg, ToolFailed } from './ffmpeg.ts'
 import { openSandbox, ToolSandbox } from './tool-sandbox.ts'
 
 const LIMITS = { addressBytes: 4 * 1024 ** 3, cpuSeconds: 20 }

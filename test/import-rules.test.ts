@@ -14,9 +14,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   conformance: [],
 }
 
-/** Where the server reaches into processing: the commands that run what a worker runs, and what starts one. */
+/** Where the server reaches into processing: the commands that run, or check, what a worker runs, and what starts one. */
 const EXCEPTIONS = [
   ['server/commands/worker.ts', 'processing/process.ts'],
+  ['server/commands/doctor.ts', 'processing/tool-sandbox.ts'],
   ['server/commands/reap.ts', 'processing/reaper.ts'],
   ['server/embedded/supervise.ts', 'processing/low-priority.ts'],
 ] as const
