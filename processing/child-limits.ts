@@ -35,7 +35,6 @@ export class ChildGroups {
       this.#pids.delete(pid)
       if (this.#pids.size === 0) process.off('exit', this.#onExit)
     })
-    lowerPriority(pid)
   }
 }
 
