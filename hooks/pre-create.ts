@@ -6,6 +6,7 @@ import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
 import { makeRoom, secondsUntilRoom } from '../ledger/reaping.ts'
 import type { DueMedia, Enqueue, UploadRow } from '../ledger/uploads.ts'
+import type { EndLog } from '../storage/end-log.ts'
 import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
 import { fillPrefix, uploadKey } from '../storage/keys.ts'
 import { checkMetadata, type Declaration, readDeclaration } from './declaration.ts'
@@ -28,6 +29,7 @@ export type PreCreateOptions = {
   enqueueRemoval: Enqueue<UploadId>
   /** Tells listeners that the ledger has news of an upload. */
   announce: (id: UploadId) => void
+  ends: EndLog
 }
 
 export type CreateRequest = {
@@ -77,7 +79,7 @@ export async function preCreate(options: PreCreateOptions, request: CreateReques
  * expire. Fails with a `Refusal`.
  */
 async function createWithRoom(
-  { db, enqueueRemoval, announce }: PreCreateOptions,
+  { db, enqueueRemoval, announce, ends }: PreCreateOptions,
   ownerId: OwnerId,
   create: () => Promise<CreateResult>,
 ): Promise<UploadRow> {
@@ -85,6 +87,7 @@ async function createWithRoom(
   if (result.kind !== 'created') {
     const ended = await makeRoom(db, ownerId, enqueueRemoval)
     for (const id of ended) announce(id)
+    await ends.byId(db, 'upload.expired', ended)
     if (ended.length > 0) result = await create()
   }
   if (result.kind === 'created') return result.upload

@@ -174,8 +174,9 @@ class Run {
   async #reject(media: MediaRow, reason: Reason): Promise<void> {
     const { tools, enqueueRemoval } = this.#options
     this.#verdict.abort()
-    await rejectMedia(tools.db, media.id, reason, enqueueRemoval)
+    const isRejected = await rejectMedia(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
+    if (isRejected) tools.ends.media('media.rejected', media, reason)
     tools.announce(media.upload_id, 'removal')
   }
 
@@ -184,8 +185,9 @@ class Run {
     const { tools, enqueueRemoval } = this.#options
     const reason = error instanceof GivenUp ? error.reason : await lossOr(error, tools.objects, media)
     this.#verdict.abort()
-    await failMedia(tools.db, media.id, reason, enqueueRemoval)
+    const hasFailed = await failMedia(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
+    if (hasFailed) tools.ends.media('media.failed', media, reason)
     tools.announce(media.upload_id, 'removal')
   }
 }

@@ -18,6 +18,7 @@ import {
 import { inconsistentOwners, type Recount, recountOwner } from '../ledger/recounting.ts'
 import { enqueueLostAgain } from '../ledger/retrying.ts'
 import { clearExpiredTickets } from '../ledger/stream-tickets.ts'
+import type { EndLog } from '../storage/end-log.ts'
 import { enqueueSweep, processingEnqueuer, QUEUES, type QueueKey, removalEnqueuer } from './queues.ts'
 
 export type ReaperOptions = {
@@ -28,6 +29,8 @@ export type ReaperOptions = {
   /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
   announce: (uploadId: UploadId, queue: QueueKey) => void
   log: { error(details: object, message: string): void }
+  /** Undefined where nobody is told what expired. */
+  ends?: EndLog
 }
 
 export type Reaped = {
@@ -78,7 +81,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
 }
 
 async function expire(options: ReaperOptions): Promise<number> {
-  const { db, boss, announce } = options
+  const { db, boss, announce, ends } = options
   const enqueueRemoval = removalEnqueuer(boss)
   while ((await putOffUploads(db, LARGE_BATCH)) === LARGE_BATCH);
   return await throughout(
@@ -86,6 +89,7 @@ async function expire(options: ReaperOptions): Promise<number> {
     async (ids) => {
       const expired = await expireUploads(db, ids, enqueueRemoval)
       for (const id of expired) announce(id, 'removal')
+      await ends?.byId(db, 'upload.expired', expired)
       return expired.length
     },
     (id, error) =>

@@ -3,6 +3,7 @@ import type { MediaFacts, MediaRow } from '../ledger/media.ts'
 import type { MediaKind } from '../ledger/schema.ts'
 import type { StepDetail } from '../ledger/steps.ts'
 import type { DueMedia, Enqueue } from '../ledger/uploads.ts'
+import type { EndLog } from '../storage/end-log.ts'
 import type { Format } from '../storage/formats.ts'
 import type { RenditionKind } from '../storage/keys.ts'
 import type { MediaLimits } from '../storage/media-limits.ts'
@@ -52,6 +53,7 @@ export type Tools = {
   /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
   announce: (uploadId: string, queue?: QueueKey) => void
   enqueueProcessing: Enqueue<readonly DueMedia[]>
+  ends: EndLog
 }
 
 export type StepContext = Tools & {

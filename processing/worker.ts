@@ -5,6 +5,7 @@ import { advanceClock, type Turn, type TurnKind, takeTurn } from '../ledger/proc
 import type { Retention } from '../ledger/retention.ts'
 import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
 import { lastAttempt } from '../ledger/steps.ts'
+import { EndLog } from '../storage/end-log.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { processMedia } from './pipeline.ts'
 import { Poller, type PollerOptions, type PutBack, type TakenJob } from './poller.ts'
@@ -31,7 +32,7 @@ export type Concurrency = Readonly<Record<JobKind | Lane, number>>
 export type WorkerOptions = {
   boss: PgBoss
   bus: Bus
-  tools: Omit<Tools, 'announce' | 'enqueueProcessing'>
+  tools: Omit<Tools, 'announce' | 'enqueueProcessing' | 'ends'>
   concurrency: Concurrency
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
@@ -71,6 +72,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     ...options.tools,
     announce: (id, queue) => void bus.publish({ t: 'event', id, queue: queue ?? null }),
     enqueueProcessing: processingEnqueuer(boss),
+    ends: new EndLog(log),
   }
   const pipeline = {
     tools,
@@ -148,9 +150,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       detail: `The file could not be processed, for reasons that lie with this server${last ? ` (in the step ${last.step})` : ''}.`,
     }
     const uploadId = await failMedia(tools.db, mediaId, reason, pipeline.enqueueRemoval)
-    // One that is still "running" ended its worker every time.
-    log.error({ mediaId, last }, 'processing was given up')
-    if (uploadId) tools.announce(uploadId, 'removal')
+    if (!uploadId) return
+    // A step that is still "running" ended its worker every time.
+    await tools.ends.byId(tools.db, 'media.failed', [uploadId], { last })
+    tools.announce(uploadId, 'removal')
   }
 
   async function sweep({ data }: TakenJob<RemovalJob>): Promise<undefined> {
@@ -158,8 +161,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   async function reapAll(): Promise<undefined> {
-    const { announce, db } = tools
-    const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce, log }).catch(
+    const { announce, db, ends } = tools
+    const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce, ends, log }).catch(
       (error) => {
         log.error({ err: error }, 'the reaper could not do all of its work')
         throw error

@@ -8,6 +8,7 @@ import type { Bus } from '../ledger/bus.ts'
 import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import type { DueMedia, Enqueue } from '../ledger/uploads.ts'
+import type { EndLog } from '../storage/end-log.ts'
 import type { Objects } from '../storage/objects.ts'
 import { OwnerTurns } from './admission/owner-turns.ts'
 import { analysisApi } from './api/analysis.ts'
@@ -53,6 +54,7 @@ export type AppOptions = {
   metrics: Metrics | undefined
   preCreate: PreCreateOptions
   enqueueRemoval: Enqueue<UploadId>
+  ends: EndLog
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   tus: RequestHandler
   deadlines: Deadlines
@@ -93,7 +95,7 @@ const EXPOSED_HEADERS = [
 export function createApp(options: AppOptions): Express {
   const { config, log, db, bus, objects, links, metrics, devCode } = options
   const requireToken = new OwnerTurns().after(authenticate(options.verify))
-  const answerError = problemAnswer(log, options.readiness)
+  const answerError = problemAnswer(options.readiness)
   const app = express()
   app.disable('x-powered-by')
   app.enable('case sensitive routing')
@@ -153,6 +155,7 @@ export function createApp(options: AppOptions): Express {
       publicUrl: config.PUBLIC_URL,
       cdn: config.CDN_URL === undefined ? undefined : { url: config.CDN_URL, prefix: config.PUBLIC_PREFIX },
       enqueueRemoval: options.enqueueRemoval,
+      ends: options.ends,
       enqueueProcessing: options.enqueueProcessing,
       authenticate: requireToken,
     }),
@@ -192,6 +195,7 @@ function requestLog(log: Log): RequestHandler {
       if (PROBES.has(String(request.url).split('?', 1)[0] ?? '')) return 'debug'
       return response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug'
     },
+    customProps: (request) => ({ requestId: request.id }),
     serializers: {
       // Without headers and query: both carry secrets.
       req: (request) => ({
@@ -230,10 +234,10 @@ const varyByOrigin: RequestHandler = (_request, response, next) => {
   next()
 }
 
-function problemAnswer(log: Log, readiness: Readiness): AnswerError {
+function problemAnswer(readiness: Readiness): AnswerError {
   return function answerError(error, request, response) {
     const outage = outageOf(error instanceof Problem ? error.cause : error)
     if (outage) readiness.noteOutage(outage.dependency)
-    renderProblem(error, String(request.id), response, log)
+    renderProblem(error, String(request.id), response)
   }
 }

@@ -19,6 +19,7 @@ import {
 } from '../processing/queues.ts'
 import { Commits } from '../storage/commits.ts'
 import { openDataStore } from '../storage/data-store.ts'
+import { EndLog } from '../storage/end-log.ts'
 import type { Objects } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
 import { linkKey } from '../storage/signed-path.ts'
@@ -131,6 +132,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('storage', () => storage.close())
   const { objects } = storage
   const policy = policyOf(config)
+  const ends = new EndLog(log)
   const { store, close: closeStore } = openDataStore(storage, {
     db,
     maxSize: policy.maxSize,
@@ -141,6 +143,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       expiry: policy.expiry,
       enqueueProcessing: processingEnqueuer(boss),
       enqueueRemoval: removalEnqueuer(boss),
+      ends,
       announce: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
     }),
   })
@@ -189,6 +192,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     keyPrefix,
     enqueueRemoval: removalEnqueuer(boss),
     announce: (id: string) => void bus.publish({ t: 'event', id }),
+    ends,
   }
   const links = new ContentLinks(await linkKey(db))
   const appends = new Appends(mostAppends(config))
@@ -228,6 +232,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     readiness,
     metrics,
     preCreate,
+    ends,
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),
     tus,

@@ -23,7 +23,11 @@ export async function startMetricsServer(options: {
   log: Log
 }): Promise<MetricsServer> {
   const { metrics, log } = options
-  const answerError = (error: unknown, response: express.Response) => renderProblem(error, '', response, log)
+  const answerError = (error: unknown, response: express.Response) => {
+    renderProblem(error, '', response)
+    // No line of a request tells it here.
+    if (response.err) log.error({ err: response.err }, 'metrics could not be given')
+  }
   const app = express()
   app.disable('x-powered-by')
   app.enable('case sensitive routing')

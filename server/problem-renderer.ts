@@ -1,6 +1,5 @@
 import type { Response } from 'express'
 import { Problem } from './errors.ts'
-import type { Log } from './log.ts'
 import { unavailable } from './outages.ts'
 import { statusFor } from './tus/head-answers.ts'
 
@@ -8,9 +7,10 @@ import { statusFor } from './tus/head-answers.ts'
  * Answers with any error as `application/problem+json` (RFC 9457). Only a `Problem` speaks for itself;
  * anything else is told to the log, and to the client in general words.
  */
-export function renderProblem(error: unknown, requestId: string, response: Response, log: Log): void {
+export function renderProblem(error: unknown, requestId: string, response: Response): void {
   const problem = problemOf(error)
-  if (problem.status >= 500) log.error({ err: error, requestId }, problem.message)
+  // The line of the request tells it: one is enough.
+  if (problem.status >= 500) response.err = error instanceof Error ? error : new Error(String(error))
   if (response.headersSent) return void response.destroy()
   const body = JSON.stringify(problem.toDocument(requestId))
   const { status, headers } = statusFor(problem, response.req)

@@ -9,6 +9,8 @@ import type { UploadRow } from '../ledger/uploads.ts'
  */
 export type AppendContext = {
   readonly ownerId: OwnerId
+  /** For the log. */
+  readonly requestId: string
   /** Aborted when the request is answered or its client has left. */
   readonly over: AbortSignal
   /** Bytes the request says its body has (Content-Length); undefined when it comes in chunks. */

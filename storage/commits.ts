@@ -20,6 +20,7 @@ import {
   type UploadRow,
 } from '../ledger/uploads.ts'
 import { appendContext } from './append-context.ts'
+import type { EndLog } from './end-log.ts'
 import { LeaseLost, UploadGone } from './outcomes.ts'
 import type { ContentRefused } from './verdict.ts'
 
@@ -31,6 +32,7 @@ export type CommitsOptions = {
   enqueueRemoval: Enqueue<UploadId>
   /** Tells listeners that the ledger has news of an upload that its request does not tell of, and of a job of this kind. */
   announce: (uploadId: UploadId, job: 'processing' | 'removal') => void
+  ends: EndLog
 }
 
 const BYTES_LOST = {
@@ -77,11 +79,13 @@ export class Commits {
       moveExpiry(upload, result)
       upload.is_finished = true
       for (const id of result.completed) announce(id, 'processing')
+      await this.#options.ends.byId(db, 'upload.received', result.completed, requestIdOf())
     } else {
       const mediaId = newMediaId()
       this.#settle(lease, await finishUpload(db, append, mediaId, enqueueProcessing))
       upload.state = 'received'
       upload.media_id = mediaId
+      this.#options.ends.upload('upload.received', { ...upload, offset: to }, null, requestIdOf())
     }
     upload.offset = to
     if (upload.is_partial) await slideWaiting(db, upload.owner_id, expiry)
@@ -98,6 +102,7 @@ export class Commits {
         : await terminateUpload(db, ended, enqueueRemoval),
     )
     upload.state = 'terminated'
+    this.#options.ends.upload('upload.terminated', upload, null, requestIdOf())
   }
 
   /** Ends an open upload whose acknowledged bytes the storage has lost: always throws, `UploadGone` unless the lease was lost. */
@@ -117,6 +122,7 @@ export class Commits {
     const ended = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence }
     this.#settle(lease, await rejectUpload(db, ended, reason, enqueueRemoval))
     announce(upload.id, 'removal')
+    this.#options.ends.upload('upload.rejected', upload, reason, requestIdOf())
   }
 
   #settle(lease: Lease, result: AppendResult | Appended): void {
@@ -126,6 +132,8 @@ export class Commits {
     if (isLost) throw new LeaseLost()
   }
 }
+
+const requestIdOf = () => ({ requestId: appendContext().requestId })
 
 /** Whether the running request completes the upload once it has its bytes up to `to`. */
 export const endsUpload = (upload: UploadRow, to: number): boolean =>

@@ -5,6 +5,7 @@ import { Lanes } from '../processing/lanes.ts'
 import { processMedia } from '../processing/pipeline.ts'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
+import { EndLog } from '../storage/end-log.ts'
 import { FORMATS } from '../storage/formats.ts'
 import { openStorage } from '../storage/storage.ts'
 import { type Fixture, jpeg, shortVideo } from './fixtures/media.ts'
@@ -79,6 +80,7 @@ async function processTwice(
     scratch: dataDirectory,
     announce: () => {},
     enqueueProcessing: async () => {},
+    ends: new EndLog({ info() {}, warn() {}, error() {} }),
   }
   const lanes = new Lanes({ scan: 4, decode: 4 })
   const nothing = async () => {}

@@ -16,7 +16,7 @@ export const publish: Step = {
   isDue: ({ analysis }, media) =>
     analysis?.mode !== 'gate' || (media.analysis !== null && isOver(media.analysis)),
   async run(context) {
-    const { media, db, objects, publicPrefix } = context
+    const { media, db, ends, objects, publicPrefix } = context
     checkAnalysis(context)
     const source = publicPrefix === undefined ? undefined : await sourceOf(context)
     const copy =
@@ -31,6 +31,7 @@ export const publish: Step = {
       if (copy) await objects.remove(copy.key)
       return ENDED
     }
+    if (published) ends.media('media.ready', media, null)
     if (copy) return { detail: { copy: copy.key } }
     return publicPrefix === undefined ? {} : { detail: { skipped: NOT_STRIPPED } }
   },

@@ -12,6 +12,7 @@ import {
 } from '../../ledger/media.ts'
 import { retryMedia } from '../../ledger/retrying.ts'
 import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
+import type { EndLog } from '../../storage/end-log.ts'
 import type { Objects } from '../../storage/objects.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
@@ -34,11 +35,13 @@ export type MediaApiOptions = MediaViewOptions & {
   enqueueRemoval: Enqueue<UploadId>
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   authenticate: RequestHandler
+  ends: EndLog
 }
 
 /** `/api/v1/media`: what became of one's uploads. */
 export function mediaApi(options: MediaApiOptions): Router {
-  const { db, bus, objects, downloads, links, enqueueRemoval, enqueueProcessing, authenticate } = options
+  const { db, bus, objects, downloads, links, enqueueRemoval, enqueueProcessing, authenticate, ends } =
+    options
   const router = strictRouter()
 
   const idOf = (request: Request<{ id: string }>): MediaId => {
@@ -139,6 +142,7 @@ export function mediaApi(options: MediaApiOptions): Router {
     const uploadId = await deleteMedia(db, principalOf(response).ownerId, idOf(request), enqueueRemoval)
     if (!uploadId) throw notFound()
     void bus.publish({ t: 'event', id: uploadId, queue: 'removal' })
+    await ends.byId(db, 'media.deleted', [uploadId], { requestId: request.id })
     response.status(204).end()
   })
 

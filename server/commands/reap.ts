@@ -2,6 +2,7 @@ import { Bus } from '../../ledger/bus.ts'
 import { prune } from '../../processing/pruner.ts'
 import { openQueues, type QueueKey } from '../../processing/queues.ts'
 import { reap as reapAll } from '../../processing/reaper.ts'
+import { EndLog } from '../../storage/end-log.ts'
 import { type Command, done } from './command.ts'
 import { withLedger } from './with-ledger.ts'
 
@@ -20,7 +21,14 @@ export const reap: Command = {
       const announced: Promise<void>[] = []
       const announce = (id: string, queue: QueueKey) =>
         void announced.push(bus.publish({ t: 'event', id, queue }))
-      const reaped = await reapAll({ db, boss, retentionMs: config.MEDIA_RETENTION, announce, log })
+      const reaped = await reapAll({
+        db,
+        boss,
+        retentionMs: config.MEDIA_RETENTION,
+        announce,
+        ends: new EndLog(log),
+        log,
+      })
       await Promise.all(announced)
       const retention = { historyMs: config.HISTORY_RETENTION, recordMs: config.RECORD_RETENTION }
       const pruned = await prune(db, retention)

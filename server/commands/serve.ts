@@ -89,9 +89,9 @@ function warnSoon(server: HttpServer, log: Log): void {
     if (checks.scanner.status === 'failing') return
     clearInterval(timer)
     for (const warning of warnings) {
-      const frame = '!'.repeat(78)
-      log.warn(`${warning}`)
-      process.stderr.write(`\n${frame}\n!! ${warning}\n${frame}\n\n`)
+      log.warn(warning)
+      // A person would not see it among the lines of the log; a collector of these takes nothing else.
+      if (process.stderr.isTTY) process.stderr.write(`\n!! ${warning}\n\n`)
     }
   }, 1_000).unref()
 }

@@ -31,7 +31,7 @@ const ATTEMPTS = 3
 /** It is starting, recovering or stopping, or has not made its database yet. */
 const NOT_YET = new Set(['57P03', '3D000'])
 /** Any number: held shared it means "a command uses this database", held alone "it is about to stop". */
-const GUESTS = 7_263_492
+const GUESTS = 7_263_493
 const GUEST = { application_name: 'landfall-command' }
 
 /**

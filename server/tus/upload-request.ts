@@ -51,6 +51,7 @@ export function uploadRequest(
     bodyChecks,
     principal,
     ownerId: principal.ownerId,
+    requestId: String(incoming.id),
     over: overWith(response),
     bodyLength: declaredBodyLength(incoming),
     incoming,

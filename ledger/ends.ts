@@ -1,0 +1,43 @@
+import { sql } from 'kysely'
+import type { Ledger } from './database.ts'
+
+/** What the log says of an upload or a media item that came to an end, whoever decided it. */
+export type End = {
+  event:
+    | 'upload.received'
+    | 'upload.terminated'
+    | 'upload.expired'
+    | 'upload.rejected'
+    | 'media.ready'
+    | 'media.rejected'
+    | 'media.failed'
+    | 'media.deleted'
+  uploadId: string
+  mediaId: string | null
+  ownerId: string
+  /** A code; null where there is nothing to explain. */
+  reason: string | null
+  /** Acknowledged ones of an upload, or those of the whole file. */
+  bytes: number
+  /** Since the upload was created, or since the media item was received. */
+  durationMs: number
+}
+
+/** The same of uploads, and of the media that they became, whose end was decided by a statement for many. */
+export async function describeEnds(
+  db: Ledger,
+  event: End['event'],
+  uploadIds: readonly string[],
+): Promise<End[]> {
+  if (uploadIds.length === 0) return []
+  const isMedia = event.startsWith('media.')
+  const { rows } = await sql<Omit<End, 'event'>>`
+    select u.id as "uploadId", m.id as "mediaId", u.owner_id as "ownerId",
+           case when ${isMedia} then m.reason ->> 'code' else u.reject ->> 'code' end as reason,
+           case when ${isMedia} then m.size else u."offset" end as bytes,
+           round(1000 * extract(epoch from
+             now() - case when ${isMedia} then m.created_at else u.created_at end))::bigint as "durationMs"
+      from landfall.uploads u left join landfall.media m on m.upload_id = u.id
+     where u.id = any(${uploadIds}::text[])`.execute(db)
+  return rows.map((row) => ({ event, ...row }))
+}
