@@ -66,6 +66,8 @@ export type AppOptions = {
   pageDirectory: string | undefined
 }
 
+const MOST_LISTENERS = 30
+
 const EXPOSED_HEADERS = [
   'Location',
   'Upload-Offset',
@@ -102,6 +104,11 @@ export function createApp(options: AppOptions): Express {
   app.enable('strict routing')
   app.set('trust proxy', config.TRUST_PROXY)
   app.set('etag', false)
+  app.use((_request, response, next) => {
+    // A dozen parts each wait once for the end of an answer; Node warns of a leak at eleven.
+    response.setMaxListeners(MOST_LISTENERS)
+    next()
+  })
 
   const servesMetrics = metrics !== undefined && config.METRICS_PORT === undefined
   const description = openApiDocument({
