@@ -17,7 +17,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Where the server reaches into processing: the commands that run what a worker runs, and what starts one. */
 const EXCEPTIONS = [
   ['server/commands/worker.ts', 'processing/process.ts'],
+  ['server/commands/worker.ts', 'processing/low-priority.ts'],
   ['server/commands/reap.ts', 'processing/reaper.ts'],
+  ['server/commands/reap.ts', 'processing/pruner.ts'],
   ['server/embedded/supervise.ts', 'processing/low-priority.ts'],
 ] as const
 
