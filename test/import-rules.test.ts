@@ -18,7 +18,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const EXCEPTIONS = [
   ['server/commands/worker.ts', 'processing/process.ts'],
   ['server/commands/doctor.ts', 'processing/tool-sandbox.ts'],
+  ['server/commands/worker.ts', 'processing/low-priority.ts'],
   ['server/commands/reap.ts', 'processing/reaper.ts'],
+  ['server/commands/reap.ts', 'processing/pruner.ts'],
   ['server/embedded/supervise.ts', 'processing/low-priority.ts'],
 ] as const
 
@@ -112,6 +114,7 @@ describe('what belongs in one place', () => {
     expect(holding(/ledger\/connection\.ts'/)).toEqual([
       'server/embedded/command-database.ts',
       'server/embedded/postgres.ts',
+      'server/embedded/served-directory.ts',
       'server/embedded/server-lock.ts',
     ])
   })
