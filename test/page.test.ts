@@ -244,6 +244,8 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
   it('asks for a token where its address has the code of another start', async () => {
     expected = /status of 404/ // of /dev/token: this is how the page learns that the code is none of this start
     const { page, proxy } = await openPage()
+    // Its token must not come after what is kept was cleared.
+    await page.getByText('Signed in as').waitFor()
     await page.evaluate(() => localStorage.clear())
     await page.goto(`${proxy.url}/?code=of-another-start`)
     await page.getByLabel('Token (JWT)').waitFor()
