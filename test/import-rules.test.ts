@@ -17,7 +17,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Where the server reaches into processing: the commands that run, or check, what a worker runs, and what starts one. */
 const EXCEPTIONS = [
   ['server/commands/worker.ts', 'processing/process.ts'],
-  ['server/commands/doctor.ts', 'processing/tool-sandbox.ts'],
+  ['server/doctor/tools.ts', 'processing/tool-sandbox.ts'],
   ['server/commands/worker.ts', 'processing/low-priority.ts'],
   ['server/commands/reap.ts', 'processing/reaper.ts'],
   ['server/commands/reap.ts', 'processing/pruner.ts'],

@@ -1,0 +1,38 @@
+import { execa } from 'execa'
+import { openSandbox } from '../../processing/tool-sandbox.ts'
+import { SYSTEM_PATH } from '../../storage/system-path.ts'
+import type { Config } from '../config.ts'
+import type { Finding } from './finding.ts'
+
+export async function checkProgram(name: string, path: string): Promise<Finding> {
+  try {
+    const { stdout } = await execa(path, ['-version'], { timeout: 10_000 })
+    return { level: 'ok', text: `${name}: ${stdout.split('\n', 1)[0]}` }
+  } catch {
+    return {
+      level: 'error',
+      text: `${name}: "${path}" cannot be run; install ffmpeg or set ${name.toUpperCase()}_PATH`,
+    }
+  }
+}
+
+/** What ffmpeg would run in on this machine. */
+export async function checkSandbox(config: Config, path: string = SYSTEM_PATH): Promise<Finding> {
+  const { TOOL_SANDBOX: wish, FFMPEG_PATH, FFPROBE_PATH, DATA_DIR: dataDirectory } = config
+  const tools = [FFMPEG_PATH, FFPROBE_PATH]
+  try {
+    const { kind } = await openSandbox({ path, dataDirectory, tools, wish })
+    if (kind === 'none') {
+      const why = wish === 'off' ? 'TOOL_SANDBOX=off' : 'neither bwrap nor unshare works here'
+      return {
+        level: 'warning',
+        text: `sandbox: none (${why}); ffmpeg has network and sees what the worker sees`,
+      }
+    }
+    const view =
+      kind === 'bwrap' ? 'sees nothing of DATA_DIR but its input' : 'can write to nothing but its folder'
+    return { level: 'ok', text: `sandbox: ${kind}; ffmpeg has no network for files on disk, and ${view}` }
+  } catch (error) {
+    return { level: 'error', text: `sandbox: ${error instanceof Error ? error.message : error}` }
+  }
+}
