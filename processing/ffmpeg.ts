@@ -1,4 +1,5 @@
-import { ExecaError, execa } from 'execa'
+import { ExecaError } from 'execa'
+import { runProgram } from '../storage/programs.ts'
 import { SYSTEM_PATH } from '../storage/system-path.ts'
 import { ChildGroups, toolLimits } from './child-limits.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
@@ -289,14 +290,13 @@ export class Ffmpeg {
         hasNetwork: isRemote(input),
         limits: toolLimits(limits.timeout),
       })
-      const child = execa(confined.program, confined.args, {
+      const child = runProgram(confined.program, confined.args, {
         encoding: 'buffer',
         stdin: 'ignore',
         cancelSignal: signal,
         // What holds a tool in passes on no other, and a tool has nothing to put in order.
         killSignal: 'SIGKILL',
         detached: true,
-        extendEnv: false,
         ...limits,
         env: { ...this.#sandbox.environment, ...limits.env },
       })
@@ -344,10 +344,9 @@ export class Ffmpeg {
         hasNetwork: false,
         limits: toolLimits(VERSION_TIMEOUT_MS),
       })
-      const { stdout } = await execa(confined.program, confined.args, {
+      const { stdout } = await runProgram(confined.program, confined.args, {
         timeout: VERSION_TIMEOUT_MS,
         killSignal: 'SIGKILL',
-        extendEnv: false,
         env: this.#sandbox.environment,
       })
       return /^ff(mpeg|probe) version /.test(stdout)

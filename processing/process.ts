@@ -28,8 +28,8 @@ export type WorkerProcessOptions = {
   /** How long the ledger remembers what is over. */
   retention: Retention
   databasePool: number
-  /** Undefined when scanning is switched off. */
-  clamd: ScannerOptions | undefined
+  /** Where clamd is, or how it is found for each scan; undefined when scanning is switched off. */
+  clamd: ScannerOptions | (() => Promise<ScannerOptions | undefined>) | undefined
   ffmpegPath: string
   ffprobePath: string
   /** What ffmpeg and ffprobe are held in by. */

@@ -20,10 +20,11 @@ const MAX_UNSENT_BYTES = 4 * 1024 * 1024
 
 /** Scans streams with clamd, through the package `clamscan`. */
 export class Scanner {
-  readonly #options: ScannerOptions
+  readonly #find: () => Promise<ScannerOptions | undefined>
 
-  constructor(options: ScannerOptions) {
-    this.#options = options
+  /** Takes an address, or what finds one for each scan. */
+  constructor(clamd: ScannerOptions | (() => Promise<ScannerOptions | undefined>)) {
+    this.#find = typeof clamd === 'function' ? clamd : async () => clamd
   }
 
   /**
@@ -36,6 +37,8 @@ export class Scanner {
     onChunk: (chunk: Uint8Array) => void,
     signal: AbortSignal,
   ): Promise<ScanVerdict> {
+    const address = await this.#find()
+    if (address === undefined) throw new Waiting('there is no clamd')
     const client = new PacedClient()
     const onAbort = () => client.hangUp()
     signal.addEventListener('abort', onAbort, { once: true })
@@ -55,7 +58,7 @@ export class Scanner {
     }
     const stream = Readable.from(paced(), { objectMode: false, highWaterMark: 0 })
     try {
-      return verdictOf(await client.scan(this.#settings(), stream))
+      return verdictOf(await client.scan(settingsFor(address), stream))
     } catch (error) {
       if (readError !== undefined) throw readError
       if (error instanceof Error && /size limit exceeded/i.test(error.message)) {
@@ -71,17 +74,15 @@ export class Scanner {
       client.hangUp()
     }
   }
+}
 
-  #settings(): NodeClam.Options {
-    const address =
-      'socketPath' in this.#options
-        ? { socket: this.#options.socketPath }
-        : { host: this.#options.host, port: this.#options.port }
-    return {
-      preference: 'clamdscan',
-      clamscan: { active: false },
-      clamdscan: { ...address, timeout: TIMEOUT_MS, localFallback: false, bypassTest: true },
-    }
+function settingsFor(address: ScannerOptions): NodeClam.Options {
+  const place =
+    'socketPath' in address ? { socket: address.socketPath } : { host: address.host, port: address.port }
+  return {
+    preference: 'clamdscan',
+    clamscan: { active: false },
+    clamdscan: { ...place, timeout: TIMEOUT_MS, localFallback: false, bypassTest: true },
   }
 }
 

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs'
 import { access, realpath } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { execa } from 'execa'
 import { isCode } from '../storage/error-code.ts'
+import { programEnvironment, runProgram } from '../storage/programs.ts'
 
 /** What holds a tool in: `bwrap` (bubblewrap), `unshare` (util-linux), or nothing. */
 export type SandboxKind = 'bwrap' | 'unshare' | 'none'
@@ -56,7 +56,7 @@ export class ToolSandbox {
 
   /** Everything that a tool knows of the environment. */
   get environment(): Record<string, string> {
-    return { PATH: this.#options.path, LC_ALL: 'C' }
+    return programEnvironment(this.#options.path)
   }
 
   /** What to run instead. A program that is not there stays as it is, for that to be found out. */
@@ -186,8 +186,8 @@ async function runsWithin(sandbox: ToolSandbox, name: string, args: readonly str
     hasNetwork: false,
     limits: TRIAL_LIMITS,
   })
-  const { exitCode } = await execa(program, all, {
-    ...{ env: sandbox.environment, extendEnv: false, reject: false, stdio: 'ignore' },
+  const { exitCode } = await runProgram(program, all, {
+    ...{ env: sandbox.environment, reject: false, stdio: 'ignore' },
     ...{ timeout: TRIAL_MS, killSignal: 'SIGKILL' },
   })
   return exitCode === 0

@@ -334,7 +334,10 @@ has_signatures() { compgen -G "$1/main.c[vl]d" >/dev/null && compgen -G "$1/dail
 # A machine without a way out loses 20 seconds at most; a slow line is waited for.
 run_freshclam() {
   local size last='' quiet_since=$SECONDS began=$SECONDS
-  "$1" --config-file="$SIGNATURES/freshclam.conf" --stdout </dev/null >"$LANDFALL_RUNTIME/freshclam.log" 2>&1 &
+  # Of our environment, which may have secrets in it, it gets what it takes to reach its mirror.
+  env -i PATH="$PATH" LC_ALL=C ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
+    ${HTTPS_PROXY:+"HTTPS_PROXY=$HTTPS_PROXY"} ${no_proxy:+"no_proxy=$no_proxy"} \
+    "$1" --config-file="$SIGNATURES/freshclam.conf" --stdout </dev/null >"$LANDFALL_RUNTIME/freshclam.log" 2>&1 &
   CHILD=$!
   while kill -0 "$CHILD" 2>/dev/null; do
     sleep 0.5

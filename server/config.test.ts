@@ -167,7 +167,6 @@ describe('without anything but a key', () => {
       MEDIA_MIN_WIDTH: 320,
       MEDIA_MIN_HEIGHT: 240,
       SCAN: 'required',
-      CLAMD_URL: { host: '127.0.0.1', port: 3310 },
       FFMPEG_PATH: 'ffmpeg',
       FFPROBE_PATH: 'ffprobe',
       HLS: 'off',
@@ -181,6 +180,7 @@ describe('without anything but a key', () => {
   it.each([
     'DATABASE_URL',
     'PUBLIC_URL',
+    'CLAMD_URL',
     'QUOTA_BYTES',
     'QUOTA_UPLOADS',
     'AUTH_ISSUER',

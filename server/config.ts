@@ -182,7 +182,11 @@ export const variables = z.object({
     .describe(
       'What becomes of files that are larger than clamd looks at: 2 GB, or what it was configured for.',
     ),
-  CLAMD_URL: clamd().prefault('tcp://127.0.0.1:3310').describe('The ClamAV daemon.'),
+  CLAMD_URL: clamd()
+    .optional()
+    .describe(
+      'A ClamAV daemon that somebody else runs. Without it `serve` runs one of its own, which listens on a socket below `DATA_DIR` and on no port; a worker uses that of the server on the same `DATA_DIR`.',
+    ),
   DEEP_CHECK: oneOf('off', 'quick', 'full')
     .prefault('quick')
     .describe(

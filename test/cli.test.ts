@@ -193,7 +193,7 @@ describe('doctor', () => {
       expect(exitCode).toBe(1)
       expect(stdout).toMatch(/^error +ffmpeg: "\/no\/such\/ffmpeg" cannot be run.*FFMPEG_PATH$/m)
       expect(stdout).toMatch(/^warning +database: answers; to migrate: 0001-ledger/m)
-      expect(stdout).toMatch(/^warning +clamd: does not answer/m)
+      expect(stdout).toMatch(/^warning +clamd: tcp:\/\/127.0.0.1:1 \(CLAMD_URL\): does not answer/m)
     } finally {
       await database.drop()
     }

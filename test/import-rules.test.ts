@@ -105,6 +105,16 @@ describe('what belongs in one place', () => {
     expect(written.filter((path) => !/^(ledger|migrations)\//.test(path))).toEqual([])
   })
 
+  it('programs are started with an environment that is not ours', () => {
+    expect(holding(/import \{[^}]*\bexeca\b[^}]*\} from 'execa'/)).toEqual(['storage/programs.ts'])
+    // A worker is Landfall itself.
+    expect(holding(/import \{(?! type \w+ \})[^}]*\} from 'node:child_process'/)).toEqual([
+      'server/embedded/worker-process.ts',
+      'storage/programs.ts',
+    ])
+    expect(holding(/\brequire\(|import\('(node:)?(child_process|execa)'\)/)).toEqual([])
+  })
+
   it('every router is a strict one, made in one place', () => {
     expect(holding(/(?<!type )\bRouter\(/)).toEqual(['server/routing.ts'])
   })

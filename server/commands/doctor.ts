@@ -19,12 +19,12 @@ async function examine(env: Environment): Promise<Outcome> {
   const config = parseConfig(env, { auth: false })
   const findings = [
     { level: 'ok', text: `configuration: well-formed; data in ${config.DATA_DIR}` } satisfies Finding,
-    await checkProgram('ffmpeg', config.FFMPEG_PATH),
-    await checkProgram('ffprobe', config.FFPROBE_PATH),
+    await checkProgram('ffmpeg', config.FFMPEG_PATH, env.PATH),
+    await checkProgram('ffprobe', config.FFPROBE_PATH, env.PATH),
     await checkSandbox(config, env.PATH),
     await checkDatabase(config),
     ...(await checkBucket(config)),
-    ...(await checkClamd(config)),
+    ...(await checkClamd(config, env.PATH)),
   ]
   return {
     code: findings.some((finding) => finding.level === 'error') ? 1 : 0,

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { newDevCode } from '../auth/dev-code.ts'
 import { signToken } from '../auth/dev-token.ts'
-import { type Config, type Environment, parseConfig } from '../config.ts'
+import { type ClamdAddress, type Config, type Environment, parseConfig } from '../config.ts'
+import { prepareDataDirectory } from '../data-directory.ts'
 import { developmentEnvironment, isLoopback, saysForOthers } from '../development.ts'
-import { type EmbeddedClamd, ensureClamd } from '../embedded/clamd.ts'
+import { startOwnClamd } from '../embedded/clamd.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../embedded/postgres.ts'
 import { refuseRestoring } from '../embedded/restoring.ts'
 import { superviseWorker } from '../embedded/worker-process.ts'
@@ -24,17 +25,19 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
   const releasers = new Releasers()
   try {
     await refuseRestoring(config.DATA_DIR)
+    for (const warning of await prepareDataDirectory(config.DATA_DIR)) log.warn(warning)
     const database =
       config.DATABASE_URL === undefined ? await embedded(config, log) : external(config.DATABASE_URL)
     releasers.add('embedded database', () => database.stop())
     const { connectionString } = database
     stop.check()
-    if (config.SCAN === 'required') releasers.add('clamd', (await startClamd(config, env, log)).stop)
+    const clamd = await clamdOf(config, env, log)
+    releasers.add('clamd', clamd.stop)
     stop.check()
     const pageDirectory = join(ROOT, 'client-demo', 'dist')
     const devCode = config.AUTH_DEV_TOKENS ? newDevCode() : undefined
     const server = await startHttpServer({
-      config,
+      config: { ...config, CLAMD_URL: clamd.address },
       log,
       connectionString,
       isOnlyServer: config.DATABASE_URL === undefined,
@@ -46,7 +49,8 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
       await Promise.all([server.close(), worker?.stop()])
     })
     stop.check()
-    if (config.WORKER === 'child') worker = superviseWorker({ ...env, DATABASE_URL: connectionString }, log)
+    if (config.WORKER === 'child')
+      worker = superviseWorker({ ...env, DATABASE_URL: connectionString, ...clamd.forWorker }, log)
     greet(config, server.port, devCode)
     if (options.isDevelopment) sayWhyNoTokens(config, given)
     warnSoon(server, log)
@@ -67,10 +71,21 @@ function external(connectionString: string): EmbeddedPostgres {
   return { connectionString, lost: new Promise(() => {}), async stop() {} }
 }
 
-async function startClamd(config: Config, env: Environment, log: Log): Promise<EmbeddedClamd> {
-  return await ensureClamd({
-    address: config.CLAMD_URL,
-    directory: join(config.DATA_DIR, 'clamd'),
+type UsedClamd = {
+  /** Undefined where nothing is scanned. */
+  address: ClamdAddress | undefined
+  /** What a worker of ours is told in its environment. */
+  forWorker: { CLAMD_URL?: string }
+  stop(): Promise<void>
+}
+
+/** One of our own, unless there is none to be or `CLAMD_URL` names somebody else's: that is never replaced by us. */
+async function clamdOf(config: Config, env: Environment, log: Log): Promise<UsedClamd> {
+  if (config.SCAN === 'off' || config.CLAMD_URL !== undefined) {
+    return { address: config.CLAMD_URL, forWorker: {}, async stop() {} }
+  }
+  const { address, stop } = await startOwnClamd({
+    dataDirectory: config.DATA_DIR,
     signatureDirectories: [
       join(ROOT, '.runtime', 'clamav'),
       '/var/lib/clamav',
@@ -80,6 +95,7 @@ async function startClamd(config: Config, env: Environment, log: Log): Promise<E
     searchPath: env.PATH ?? '',
     log,
   })
+  return { address, forWorker: { CLAMD_URL: `unix:${address.socketPath}` }, stop }
 }
 
 /** Signatures take a while to load, so what clamd has is asked a little later, and said so that nobody misses it. */

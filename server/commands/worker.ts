@@ -4,6 +4,8 @@ import { lowerPriority } from '../../processing/low-priority.ts'
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
 import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
+import { prepareDataDirectory } from '../data-directory.ts'
+import { findServersClamd } from '../embedded/clamd-records.ts'
 import { createLog, type Log } from '../log.ts'
 import { mediaLimitsOf } from '../media-limits.ts'
 import { listenForStop } from '../signals.ts'
@@ -20,7 +22,9 @@ export async function work(env: Environment): Promise<number> {
       'DATABASE_URL: "" is not accepted; a worker takes the database of the server it works for',
     ])
   }
+  await refuseWithoutClamd(config)
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
+  for (const warning of await prepareDataDirectory(config.DATA_DIR)) log.warn(warning)
   const stop = listenForStop(log)
   lowerPriority(process.pid, config.WORKER_NICE)
   const worker = await runWorker(workerOptions(config, config.DATABASE_URL, log, env.PATH))
@@ -29,6 +33,14 @@ export async function work(env: Environment): Promise<number> {
   await Promise.race([worker.close(), sleep(CLOSE_MS, undefined, { ref: false })])
   if (lost) throw lost
   return 0
+}
+
+/** Without `CLAMD_URL` it is the clamd of the server beside this worker, which files wait for when it is away later. */
+async function refuseWithoutClamd({ SCAN, CLAMD_URL, DATA_DIR }: Config): Promise<void> {
+  if (SCAN === 'off' || CLAMD_URL !== undefined || (await findServersClamd(DATA_DIR))) return
+  throw new ConfigError([
+    `CLAMD_URL: "" is not accepted; a worker takes tcp://HOST:PORT or unix:/PATH, or SCAN=off, where no server on ${DATA_DIR} runs a clamd`,
+  ])
 }
 
 /** What the configuration means for a worker on this database. Its tools are looked for in the directories of `path`. */
@@ -45,7 +57,10 @@ export function workerOptions(
     retentionMs: config.MEDIA_RETENTION,
     retention: { historyMs: config.HISTORY_RETENTION, recordMs: config.RECORD_RETENTION },
     databasePool: config.DATABASE_POOL,
-    clamd: config.SCAN === 'required' ? config.CLAMD_URL : undefined,
+    clamd:
+      config.SCAN === 'required'
+        ? (config.CLAMD_URL ?? (() => findServersClamd(config.DATA_DIR)))
+        : undefined,
     ffmpegPath: config.FFMPEG_PATH,
     ffprobePath: config.FFPROBE_PATH,
     toolSandbox: { wish: config.TOOL_SANDBOX, path, dataDirectory: config.DATA_DIR },

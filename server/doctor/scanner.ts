@@ -1,24 +1,41 @@
+import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import { clamdVersion, hasOfficialSignatures } from '../clamd-link.ts'
 import type { Config } from '../config.ts'
+import { findClamd } from '../embedded/clamd.ts'
+import { findServersClamd } from '../embedded/clamd-records.ts'
 import { TEST_SIGNATURES_WARNING } from '../readiness.ts'
 import type { Finding } from './finding.ts'
 
-export async function checkClamd(config: Config): Promise<Finding[]> {
+/** The one that `CLAMD_URL` names, or that of the server on this `DATA_DIR`. */
+export async function checkClamd(config: Config, path: string = SYSTEM_PATH): Promise<Finding[]> {
   if (config.SCAN === 'off') return [{ level: 'warning', text: 'clamd: SCAN=off, files are not scanned' }]
+  const address = config.CLAMD_URL ?? (await findServersClamd(config.DATA_DIR))
+  if (address === undefined) return [await checkOwnClamd(path)]
+  const place =
+    'socketPath' in address
+      ? `unix:${address.socketPath}`
+      : `tcp://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
+  const which = config.CLAMD_URL === undefined ? `the server's own, ${place}` : `${place} (CLAMD_URL)`
   try {
-    const version = await clamdVersion(config.CLAMD_URL, 3_000)
+    const version = await clamdVersion(address, 3_000)
     return [
-      { level: 'ok', text: `clamd: ${version}` },
+      { level: 'ok', text: `clamd: ${which}: ${version}` },
       ...(hasOfficialSignatures(version)
         ? []
         : [{ level: 'warning', text: `clamd: ${TEST_SIGNATURES_WARNING}` } as const]),
     ]
   } catch {
-    return [
-      {
-        level: 'warning',
-        text: 'clamd: does not answer now; serve starts one when the address is on this machine',
-      },
-    ]
+    return [{ level: 'warning', text: `clamd: ${which}: does not answer; files wait until it does` }]
   }
+}
+
+/** Without `CLAMD_URL`, and without a server that runs one. */
+async function checkOwnClamd(path: string): Promise<Finding> {
+  const program = await findClamd(path)
+  return program === undefined
+    ? {
+        level: 'error',
+        text: 'clamd: is not installed, and CLAMD_URL names no other: no file would be scanned or served (SCAN=off turns scanning off)',
+      }
+    : { level: 'ok', text: `clamd: none runs now; serve starts ${program} on a socket below DATA_DIR` }
 }

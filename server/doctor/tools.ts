@@ -1,12 +1,16 @@
-import { execa } from 'execa'
 import { openSandbox } from '../../processing/tool-sandbox.ts'
+import { programEnvironment, runProgram } from '../../storage/programs.ts'
 import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import type { Config } from '../config.ts'
 import type { Finding } from './finding.ts'
 
-export async function checkProgram(name: string, path: string): Promise<Finding> {
+/** Is looked for in the directories of `searchPath`, as by a worker. */
+export async function checkProgram(name: string, path: string, searchPath?: string): Promise<Finding> {
   try {
-    const { stdout } = await execa(path, ['-version'], { timeout: 10_000 })
+    const { stdout } = await runProgram(path, ['-version'], {
+      timeout: 10_000,
+      env: programEnvironment(searchPath),
+    })
     return { level: 'ok', text: `${name}: ${stdout.split('\n', 1)[0]}` }
   } catch {
     return {

@@ -1,56 +1,79 @@
-import { spawn } from 'node:child_process'
-import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { execa } from 'execa'
+import { randomBytes } from 'node:crypto'
+import { access, lchown, lstat, mkdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { startProgram } from '../../storage/programs.ts'
 import { clamdVersion } from '../clamd-link.ts'
-import type { ClamdAddress } from '../config.ts'
 import type { Log } from '../log.ts'
-import { supervise } from './supervise.ts'
+import {
+  clamdArguments,
+  configFileIn,
+  emptyFolder,
+  endLeftOvers,
+  recordPath,
+  removeFolder,
+  writeRecord,
+} from './clamd-records.ts'
+import { type Health, supervise } from './supervise.ts'
+import { may, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
 
-export type EmbeddedClamd = { stop(): Promise<void> }
+export type OwnClamd = {
+  /** Where it listens, from the start to `stop`, whichever process does so. */
+  address: { socketPath: string }
+  stop(): Promise<void>
+}
 
-export type EmbeddedClamdOptions = {
-  address: ClamdAddress
-  /** Where its configuration, pid and temporary files go. */
-  directory: string
+export type OwnClamdOptions = {
+  dataDirectory: string
   /** Signature directories in order of preference; the last one is the bundled test database. */
   signatureDirectories: readonly string[]
   /** Directories to find clamd in, separated by colons. */
   searchPath: string
   log: Log
+  /** Other times than the usual ones, for tests that do not want to wait so long. */
+  health?: Partial<Omit<Health, 'answers'>>
 }
 
+/** Whom Debian's package runs it as. */
+const USER = 'clamav'
 /** Daemons are often outside of a user's PATH. */
 const SYSTEM_DIRECTORIES = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin']
-const LOOPBACK = new Set(['127.0.0.1', 'localhost', '::1'])
+/** What `sun_path` holds where it is shortest (macOS), without the zero at its end. */
+const MAX_SOCKET_PATH_BYTES = 103
 const STOP_MS = 5_000
+/** Signatures take half a minute to load, on a busy machine minutes. Then a VERSION is answered at once, however much is scanned. */
+const HEALTH = { everyMs: 10_000, silentMs: 60_000, startMs: 10 * 60_000 }
+const ANSWER_MS = 5_000
 
 /**
- * Makes sure that a clamd answers at the address: uses the one that is there, or runs one when the address
- * is on this machine. Real signatures take half a minute to load; nothing here waits for them.
+ * Runs a clamd for this server alone, and keeps it running: started again when it ends or hangs. It listens on a
+ * socket in a folder that only its user can enter, on no port, and as root we run it as the user `clamav`. Nothing here
+ * waits for signatures to be loaded. Where clamd is not installed, nobody answers at the address.
  */
-export async function ensureClamd(options: EmbeddedClamdOptions): Promise<EmbeddedClamd> {
-  const { address, log, directory } = options
-  const files = { pid: join(directory, 'clamd.pid'), config: join(directory, 'clamd.conf') }
-  await endLeftOver(files, log)
-  if (await answers(address)) return { async stop() {} }
-  if ('host' in address && !LOOPBACK.has(address.host)) {
-    log.warn('clamd does not answer; files stay unscanned, and are not served, until it does')
-    return { async stop() {} }
-  }
-  const program = await findProgram(options.searchPath)
-  if (!program) {
+export async function startOwnClamd(options: OwnClamdOptions): Promise<OwnClamd> {
+  const { dataDirectory, log } = options
+  await endLeftOvers(dataDirectory, log)
+  const id = randomBytes(4).toString('hex')
+  const program = await findClamd(options.searchPath)
+  if (program === undefined) {
     log.error(
-      'clamd is not installed; files stay unscanned, and are not served, until one answers (or set SCAN=off)',
+      'clamd is not installed; files stay unscanned, and are not served, until it is and this server is started again (or set CLAMD_URL, or SCAN=off)',
     )
-    return { async stop() {} }
+    return { address: { socketPath: join(dataDirectory, `clamd-${id}`, 'clamd.sock') }, async stop() {} }
   }
-  await writeConfiguration(options, files)
+  const signatures = await firstWithSignatures(options.signatureDirectories)
+  const runAs = await userFor(signatures, log)
+  const folder = await folderFor(dataDirectory, id, runAs)
+  const socketPath = join(folder, 'clamd.sock')
+  const record = recordPath(dataDirectory, id)
+  await writeRecord(record, { folder, socketPath })
   const clamd = supervise({
     name: 'clamd',
-    start: () => {
-      const child = spawn(program, ['--config-file', files.config], {
+    async start() {
+      await prepareFolder(folder, runAs, configuration({ folder, socketPath, signatures, runAs }))
+      const child = startProgram(program, clamdArguments(folder), {
+        ...runAs,
+        cwd: '/',
         detached: true,
         stdio: ['ignore', 'ignore', 'pipe'],
       })
@@ -59,38 +82,94 @@ export async function ensureClamd(options: EmbeddedClamdOptions): Promise<Embedd
       })
       return child
     },
+    health: { ...HEALTH, ...options.health, answers: () => answers(socketPath) },
     stopMs: STOP_MS,
     log,
   })
   return {
+    address: { socketPath },
     async stop() {
       await clamd.stop()
-      await rm(files.pid, { force: true })
+      await removeFolder(folder)
+      await rm(record, { force: true })
     },
   }
 }
 
-type Files = { pid: string; config: string }
+/** The program; undefined where it is not installed. */
+export async function findClamd(searchPath: string): Promise<string | undefined> {
+  for (const directory of [...searchPath.split(':'), ...SYSTEM_DIRECTORIES]) {
+    if (await isThere(join(directory, 'clamd'))) return join(directory, 'clamd')
+  }
+  return undefined
+}
 
-async function writeConfiguration(options: EmbeddedClamdOptions, files: Files): Promise<void> {
-  const { directory, address } = options
-  const temporary = join(directory, 'tmp')
-  // What a killed daemon left in there is of no use to anyone.
-  await rm(temporary, { recursive: true, force: true })
-  await mkdir(temporary, { recursive: true })
-  const signatures = await firstWithSignatures(options.signatureDirectories)
-  const listen =
-    'socketPath' in address
-      ? [`LocalSocket ${address.socketPath}`]
-      : [`TCPAddr ${address.host}`, `TCPSocket ${address.port}`]
-  const user = process.getuid?.() === 0 ? ['User root'] : []
+async function answers(socketPath: string): Promise<boolean> {
+  return await clamdVersion({ socketPath }, ANSWER_MS).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** As root, the user `clamav`: unless there is none, or it cannot read the signatures. */
+async function userFor(signatures: Signatures, log: Log): Promise<RunAs> {
+  try {
+    const runAs = await unprivilegedUser(USER)
+    if (await may('read', signatures.file, runAs)) return runAs
+    log.warn({ signatures: signatures.directory }, `clamd runs as root: the user ${USER} cannot read these`)
+  } catch (error) {
+    log.warn({ err: error }, `clamd runs as root: there is no user ${USER}`)
+  }
+  return {}
+}
+
+/**
+ * Where its socket and its files are: below the data directory, or in the system's directory for temporary files where
+ * its user cannot get there, or where the path is too long for a socket.
+ */
+async function folderFor(dataDirectory: string, id: string, runAs: RunAs): Promise<string> {
+  const folders = [
+    join(dataDirectory, `clamd-${id}`),
+    ...[tmpdir(), '/tmp'].map((directory) => join(directory, `landfall-clamd-${id}`)),
+  ]
+  for (const folder of folders) {
+    const isShort = Buffer.byteLength(join(folder, 'clamd.sock')) <= MAX_SOCKET_PATH_BYTES
+    if (isShort && (await may('enter', dirname(folder), runAs))) return folder
+  }
+  throw new Error(`clamd finds no folder for its socket: ${folders.join(', ')}`)
+}
+
+/** Leaves nothing in it but the configuration: what a clamd that was killed has left is of no use to anyone. */
+async function prepareFolder(folder: string, { uid, gid }: RunAs, text: string): Promise<void> {
+  const chown = async (path: string) => {
+    if (uid !== undefined && gid !== undefined) await lchown(path, uid, gid)
+  }
+  await mkdir(folder, { mode: 0o700 }).then(
+    () => chown(folder),
+    () => {
+      // It is there from the start before, which is looked at below; or cannot be made, which that says.
+    },
+  )
+  const found = await lstat(folder)
+  const isOurs = found.isDirectory() && found.uid === (uid ?? process.getuid?.() ?? found.uid)
+  if (!isOurs || (found.mode & 0o077) !== 0) throw new Error(`${folder} is not clamd's own`)
+  await emptyFolder(folder)
+  // Its user may put links there: a file that is made anew follows none.
+  await writeFile(configFileIn(folder), text, { mode: 0o600, flag: 'wx' })
+  await chown(configFileIn(folder))
+}
+
+type Places = { folder: string; socketPath: string; signatures: Signatures; runAs: RunAs }
+
+function configuration({ folder, socketPath, signatures, runAs }: Places): string {
   const lines = [
     'Foreground yes',
-    `DatabaseDirectory ${signatures}`,
-    `TemporaryDirectory ${temporary}`,
-    `PidFile ${files.pid}`,
-    ...listen,
-    ...user,
+    `DatabaseDirectory ${signatures.directory}`,
+    `TemporaryDirectory ${folder}`,
+    `LocalSocket ${socketPath}`,
+    'LocalSocketMode 600',
+    // As root it changes to the user of its package, unless told otherwise; it has ours already.
+    ...(process.getuid?.() === 0 && runAs.uid === undefined ? ['User root'] : []),
     // Beyond its limits clamd answers OK unless told otherwise; the largest file it can scan is below 2 GiB.
     'StreamMaxLength 4000M',
     'MaxScanSize 4000M',
@@ -98,55 +177,21 @@ async function writeConfiguration(options: EmbeddedClamdOptions, files: Files): 
     'AlertExceedsMax yes',
     'MaxThreads 4',
   ]
-  await writeFile(files.config, `${lines.join('\n')}\n`)
+  return `${lines.join('\n')}\n`
 }
 
-/** Ends the clamd that a killed server on this data directory left running, if it is still the same process. */
-async function endLeftOver(files: Files, log: Log): Promise<void> {
-  const pid = Number(await readFile(files.pid, 'utf8').catch(() => ''))
-  if (!Number.isInteger(pid) || pid <= 0 || !(await commandLine(pid)).includes(files.config)) return
-  log.info({ pid }, 'ending the clamd of a server that was killed')
-  process.kill(pid, 'SIGTERM')
-  const isAlive = async () => (await commandLine(pid)).includes(files.config)
-  for (let waited = 0; (await isAlive()) && waited < STOP_MS; waited += 50) await sleep(50)
-  if (await isAlive()) process.kill(pid, 'SIGKILL')
-  await rm(files.pid, { force: true })
-}
+type Signatures = { directory: string /** One of its files. */; file: string }
 
-/** How a process was started; empty when there is none, or it has ended and waits to be reaped. */
-async function commandLine(pid: number): Promise<string> {
-  try {
-    return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ')
-  } catch {
-    // No such process, or a system without /proc.
-    const { stdout } = await execa('ps', ['-o', 'args=', '-p', String(pid)], { reject: false })
-    return stdout ?? ''
-  }
-}
-
-async function answers(address: ClamdAddress): Promise<boolean> {
-  return await clamdVersion(address, 1_000).then(
-    () => true,
-    () => false,
-  )
-}
-
-async function firstWithSignatures(directories: readonly string[]): Promise<string> {
+async function firstWithSignatures(directories: readonly string[]): Promise<Signatures> {
   for (const directory of directories.slice(0, -1)) {
     for (const name of ['main.cvd', 'main.cld', 'daily.cvd', 'daily.cld']) {
-      if (await isThere(join(directory, name))) return directory
+      const file = join(directory, name)
+      if (await isThere(file)) return { directory, file }
     }
   }
   const last = directories.at(-1)
   if (last === undefined) throw new Error('no signature directory given')
-  return last
-}
-
-async function findProgram(searchPath: string): Promise<string | undefined> {
-  for (const directory of [...searchPath.split(':'), ...SYSTEM_DIRECTORIES]) {
-    if (await isThere(join(directory, 'clamd'))) return join(directory, 'clamd')
-  }
-  return undefined
+  return { directory: last, file: join(last, 'eicar.ndb') }
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { execa } from 'execa'
+import { runProgram } from '../../storage/programs.ts'
 
 /**
  * Refuses a cluster that another major version of PostgreSQL made: its files cannot be read by this one, and it would
@@ -9,7 +9,7 @@ import { execa } from 'execa'
 export async function refuseOtherMajor(postgres: string, cluster: string, runAs: object): Promise<void> {
   const made = (await readFile(join(cluster, 'PG_VERSION'), 'utf8')).trim()
   // postgres (PostgreSQL) 18.4
-  const { stdout } = await execa(postgres, ['--version'], runAs)
+  const { stdout } = await runProgram(postgres, ['--version'], runAs)
   const brought = /\b(\d+)(\.|[a-z]|$)/.exec(stdout.replace(/^[^)]*\)/, ''))?.[1]
   if (brought === undefined || brought === made) return
   throw new Error(

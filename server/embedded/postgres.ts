@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { access, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { execa } from 'execa'
 import type { LedgerClient } from '../../ledger/connection.ts'
-import { SYSTEM_PATH } from '../../storage/system-path.ts'
+import { runProgram } from '../../storage/programs.ts'
 import type { Log } from '../log.ts'
 import { refuseOtherMajor } from './cluster-version.ts'
 import { freePort } from './free-port.ts'
 import { CopiedDataDirectory, servesCluster } from './served-directory.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
+import { may, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
 
 export type EmbeddedPostgres = {
   connectionString: string
@@ -19,13 +19,6 @@ export type EmbeddedPostgres = {
 }
 
 type Binaries = { initdb: string; pg_ctl: string; postgres: string }
-type RunAs = {
-  uid?: number
-  gid?: number
-  detached?: boolean
-  extendEnv?: boolean
-  env?: Record<string, string>
-}
 
 const USER = 'landfall'
 const DATABASE = 'landfall'
@@ -41,11 +34,11 @@ const ANSWER_RETRY_MS = 100
 export async function startEmbeddedPostgres(directory: string, log: Log): Promise<EmbeddedPostgres> {
   const binaries = await findBinaries()
   const cluster = join(directory, 'cluster')
-  await mkdir(directory, { recursive: true })
-  // In groups of their own: a Ctrl-C of the terminal is for us, not for a database half made.
-  // Of our environment, which has secrets in it, they know nothing.
-  const env = { PATH: SYSTEM_PATH, LC_ALL: 'C' }
-  const runAs = { ...(await unprivilegedUser(directory)), detached: true, extendEnv: false, env }
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  // PostgreSQL refuses to run as root. In groups of their own: a Ctrl-C of the terminal is for us, not for a database half made.
+  const user = await unprivilegedUser('postgres')
+  if (user.uid !== undefined && user.gid !== undefined) await chown(directory, user.uid, user.gid)
+  const runAs = { ...user, detached: true }
   await checkExecutable(binaries, directory, runAs)
   const password = await readOrCreatePassword(directory)
   if (!(await exists(join(cluster, 'PG_VERSION'))))
@@ -59,7 +52,7 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   if (portInUse === undefined) await startCluster(binaries, directory, cluster, port, runAs)
 
   const stopCluster = () =>
-    execa(binaries.pg_ctl, ['stop', '-D', cluster, '-m', 'fast', '-w', '-t', '60'], {
+    runProgram(binaries.pg_ctl, ['stop', '-D', cluster, '-m', 'fast', '-w', '-t', '60'], {
       ...runAs,
       stdio: 'ignore',
     })
@@ -95,33 +88,18 @@ async function findBinaries(): Promise<Binaries> {
   }
 }
 
-/** PostgreSQL refuses to run as root; then it runs as the user `postgres`, made when missing. */
-async function unprivilegedUser(directory: string): Promise<RunAs> {
-  if (process.getuid?.() !== 0) return {}
-  const idOf = async (flag: '-u' | '-g') => Number((await execa('id', [flag, 'postgres'])).stdout)
-  const found = await idOf('-u').then(
-    () => true,
-    () => false,
-  )
-  if (!found) await execa('useradd', ['--system', '--user-group', '--no-create-home', 'postgres'])
-  const ids = { uid: await idOf('-u'), gid: await idOf('-g') }
-  await chown(directory, ids.uid, ids.gid)
-  return ids
-}
-
 /** Root's own folders are closed to the user that PostgreSQL must run as: say so before it fails oddly. */
 async function checkExecutable(binaries: Binaries, directory: string, runAs: RunAs): Promise<void> {
   const who = runAs.uid === undefined ? '' : ' by the user postgres, which it needs because you are root'
-  await execa(binaries.postgres, ['--version'], runAs).catch((error: unknown) => {
+  await runProgram(binaries.postgres, ['--version'], runAs).catch((error: unknown) => {
     throw new Error(
       `the embedded PostgreSQL at ${binaries.postgres} cannot be run${who}: move Landfall elsewhere or set DATABASE_URL`,
       { cause: error },
     )
   })
   if (runAs.uid === undefined) return
-  await execa('test', ['-x', directory], runAs).catch(() => {
+  if (!(await may('enter', directory, runAs)))
     throw new Error(`${directory} cannot be entered${who}: choose another DATA_DIR or set DATABASE_URL`)
-  })
 }
 
 async function readOrCreatePassword(directory: string): Promise<string> {
@@ -153,7 +131,7 @@ async function initialise(
     await writeFile(passwordFile, password, { mode: 0o600 })
     if (runAs.uid !== undefined && runAs.gid !== undefined) await chown(passwordFile, runAs.uid, runAs.gid)
     const options = ['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--data-checksums']
-    await execa(
+    await runProgram(
       binaries.initdb,
       [`--pgdata=${fresh}`, `--username=${USER}`, `--pwfile=${passwordFile}`, ...options],
       {
@@ -188,7 +166,7 @@ async function startCluster(
   const log = join(directory, 'postgres.log')
   // pg_ctl puts the server into a session of its own: Ctrl-C reaches us first, and we stop it last.
   const start = ['start', '-D', cluster, '-w', '-t', '60', '-l', log, '-o', flags.join(' ')]
-  await execa(binaries.pg_ctl, start, { ...runAs, stdio: 'ignore' }).catch((error: unknown) => {
+  await runProgram(binaries.pg_ctl, start, { ...runAs, stdio: 'ignore' }).catch((error: unknown) => {
     throw new Error(`the embedded PostgreSQL did not start; ${log} says why`, { cause: error })
   })
 }
@@ -226,7 +204,7 @@ async function notedPort(cluster: string): Promise<number | undefined> {
 }
 
 async function isRunning(binaries: Binaries, cluster: string, runAs: RunAs): Promise<boolean> {
-  const status = await execa(binaries.pg_ctl, ['status', '-D', cluster], { ...runAs, reject: false })
+  const status = await runProgram(binaries.pg_ctl, ['status', '-D', cluster], { ...runAs, reject: false })
   return status.exitCode === 0
 }
 

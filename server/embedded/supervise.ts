@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { DEFAULT_NICE, lowerPriority } from '../../processing/low-priority.ts'
 import type { Log } from '../log.ts'
 
@@ -7,11 +8,24 @@ const MAX_RESTART_MS = 30_000
 /** A child that ran this long was well; its next fall starts the waiting anew. */
 const WELL_AFTER_MS = 60_000
 
+/** How a child is found to hang: it is there, and does not answer. */
+export type Health = {
+  answers: () => Promise<boolean>
+  /** It is asked again so long after an answer, or after it gave none. */
+  everyMs: number
+  /** One that has answered before is killed when it has not for so long. */
+  silentMs: number
+  /** One that has not answered yet may take so long for it. */
+  startMs: number
+}
+
 export type SupervisedOptions = {
   /** For the log. */
   name: string
   /** Starts the child, in a process group of its own: Ctrl-C reaches us first, and we stop it in turn. */
-  start: () => ChildProcess
+  start: () => ChildProcess | Promise<ChildProcess>
+  /** Where it is said how it is asked, a child that hangs is killed, and so started again. */
+  health?: Health
   /** A child that does not end this long after SIGTERM is killed. */
   stopMs: number
   /** By how much it yields to others, 0 to 19; 0 where it sees to that itself. */
@@ -20,46 +34,81 @@ export type SupervisedOptions = {
 }
 
 /** Keeps a child process running: started again when it ends, after a pause that grows while it keeps ending. */
-export function supervise({ name, start, stopMs, nice = DEFAULT_NICE, log }: SupervisedOptions): {
-  stop(): Promise<void>
-} {
+export function supervise(options: SupervisedOptions): { stop(): Promise<void> } {
+  const { name, log, health, nice = DEFAULT_NICE } = options
+  const stopping = new AbortController()
+  const { signal } = stopping
   let child: ChildProcess | undefined
-  let timer: NodeJS.Timeout | undefined
-  let isStopping = false
-  let delayMs = FIRST_RESTART_MS
 
-  function run(): void {
-    const startedAt = performance.now()
-    const current = start()
-    child = current
-    // Whoever sends bytes goes before what is done with them afterwards.
-    if (current.pid !== undefined) lowerPriority(current.pid, nice)
-    let hasEnded = false
-    const onEnd = (details: object) => {
-      if (hasEnded || isStopping) return
-      hasEnded = true
+  async function run(): Promise<void> {
+    let delayMs = FIRST_RESTART_MS
+    while (!signal.aborted) {
+      const startedAt = performance.now()
+      const details = await untilEnd()
+      if (signal.aborted) return
       if (performance.now() - startedAt > WELL_AFTER_MS) delayMs = FIRST_RESTART_MS
       log.error({ ...details, delayMs }, `${name} ended and will be started again`)
-      timer = setTimeout(run, delayMs)
+      await pause(delayMs, signal)
       delayMs = Math.min(delayMs * 2, MAX_RESTART_MS)
     }
-    current.once('exit', (code, signal) => onEnd({ code, signal }))
-    // It could not be started at all: no memory, no process left, no such program.
-    current.on('error', (error) => onEnd({ err: error }))
   }
 
-  run()
+  /** Starts it and resolves, when it has ended or could not be started, with what is known of why. */
+  async function untilEnd(): Promise<object> {
+    const ended = new AbortController()
+    try {
+      const starting = options.start()
+      // Not a moment later than it has to be: a child that could not be started says so at once.
+      const current = starting instanceof Promise ? await starting : starting
+      child = current
+      // Whoever sends bytes goes before what is done with them afterwards.
+      if (current.pid !== undefined) lowerPriority(current.pid, nice)
+      const { promise, resolve } = Promise.withResolvers<object>()
+      current.once('exit', (code, by) => resolve({ code, signal: by }))
+      // It could not be started at all: no memory, no process left, no such program.
+      current.on('error', (error) => resolve({ err: error }))
+      if (signal.aborted) current.kill('SIGTERM')
+      if (health) void killWhenHung(current, health, ended.signal)
+      return await promise
+    } catch (error) {
+      return { err: error }
+    } finally {
+      ended.abort()
+    }
+  }
+
+  async function killWhenHung(current: ChildProcess, { answers, ...times }: Health, ended: AbortSignal) {
+    let hasAnswered = false
+    let heardAt = performance.now()
+    for (;;) {
+      if (await answers()) {
+        hasAnswered = true
+        heardAt = performance.now()
+      }
+      if (ended.aborted || signal.aborted) return
+      const silentMs = performance.now() - heardAt
+      if (silentMs > (hasAnswered ? times.silentMs : times.startMs)) {
+        log.error({ silentMs: Math.round(silentMs) }, `${name} hangs and is killed`)
+        current.kill('SIGKILL')
+        return
+      }
+      await pause(times.everyMs, ended)
+    }
+  }
+
+  const running = run()
   return {
     async stop() {
-      isStopping = true
-      clearTimeout(timer)
-      const running = child
-      if (!running?.pid || running.exitCode !== null || running.signalCode !== null) return
-      const exited = new Promise((resolve) => running.once('exit', resolve))
-      running.kill('SIGTERM')
-      const deadline = setTimeout(() => running.kill('SIGKILL'), stopMs)
-      await exited
+      stopping.abort()
+      child?.kill('SIGTERM')
+      const deadline = setTimeout(() => child?.kill('SIGKILL'), options.stopMs)
+      await running
       clearTimeout(deadline)
     },
   }
+}
+
+/** Ends early, and without an error, when the signal is given. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {})
 }
