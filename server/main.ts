@@ -7,6 +7,9 @@ import { CopiedDataDirectory } from './embedded/served-directory.ts'
 import { DataDirectoryInUse } from './embedded/server-lock.ts'
 import { Stopped } from './signals.ts'
 
+// Whatever this process and its children make is for its owner alone: objects, renditions, backups, logs, sockets.
+process.umask(0o077)
+
 /** Exit codes: 0 done, 1 failed or something is wrong, 2 called or configured wrongly. */
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {

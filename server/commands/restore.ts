@@ -7,6 +7,7 @@ import { schemaState } from '../../ledger/schema-state.ts'
 import { DEVELOPMENT_SECRET, OBJECTS } from '../backup/layout.ts'
 import { type Archive, openArchive, restoreDatabase, restoreFiles } from '../backup/restore.ts'
 import { type Config, parseConfig } from '../config.ts'
+import { prepareDataDirectory } from '../data-directory.ts'
 import { startEmbeddedPostgres } from '../embedded/postgres.ts'
 import { RESTORING } from '../embedded/restoring.ts'
 import { createLog, type Log } from '../log.ts'
@@ -55,7 +56,7 @@ async function refuseFilled(dataDirectory: string): Promise<void> {
 /** All is made in a folder of `DATA_DIR` that says what it is, and moved to its place when it is whole. */
 async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
   const draft = join(config.DATA_DIR, RESTORING)
-  await mkdir(config.DATA_DIR, { recursive: true })
+  await prepareDataDirectory(config.DATA_DIR)
   await mkdir(draft)
   const releasers = new Releasers()
   const stop = () => void releasers.releaseAll(log).finally(() => process.exit(130))
@@ -92,8 +93,8 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
 }
 
 async function startIn(draft: string, log: Log) {
-  // The user that PostgreSQL may have to run as passes through; it is gone soon.
-  await chmod(draft, 0o711)
+  // The user that PostgreSQL has to run as where we are root passes through; it is gone soon.
+  if (process.getuid?.() === 0) await chmod(draft, 0o711)
   return await startEmbeddedPostgres(join(draft, 'postgres'), log)
 }
 

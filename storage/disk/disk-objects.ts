@@ -229,6 +229,8 @@ async function copyDurably(from: string, to: string): Promise<void> {
   await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
   const handle = await open(to, 'r+')
   try {
+    // It has the mode of what was copied: of a file of an earlier release, readable by its group.
+    await handle.chmod(0o600)
     await handle.datasync()
   } finally {
     await handle.close()

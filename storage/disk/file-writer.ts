@@ -34,7 +34,7 @@ export class FileWriter {
   static async open(path: string, offset: number): Promise<FileWriter> {
     try {
       const isNew = offset === 0
-      const handle = await open(path, constants.O_RDWR | (isNew ? CREATE_EMPTY : 0), 0o640)
+      const handle = await open(path, constants.O_RDWR | (isNew ? CREATE_EMPTY : 0), 0o600)
       try {
         if (isNew) await syncDirectory(dirname(path))
         else if ((await handle.stat()).size > offset) await handle.truncate(offset)
