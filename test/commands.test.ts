@@ -42,6 +42,12 @@ describe('commands on the default installation', () => {
     expect((await fetch(`${await run.address}/healthz`)).status).toBe(200)
   })
 
+  it('doctor looks at it, and at the development secret', async () => {
+    const { stdout } = await runCommand(dataDirectory, ['doctor'], { SCAN: 'off' })
+    expect(stdout).toMatch(/^ok +schema: up to date$/m)
+    expect(stdout).toMatch(/^ok +tokens: 1 secret; HS256$/m)
+  })
+
   it('token signs with the development secret, and the server accepts it', async () => {
     const { exitCode, stdout, stderr } = await runCommand(dataDirectory, ['token', '--sub', 'alice'])
     expect([exitCode, stderr]).toEqual([0, ''])
@@ -59,6 +65,12 @@ describe('commands on the default installation', () => {
 
     it.each(ON_THE_LEDGER)('%j starts the database and stops it afterwards', async (args, expected) => {
       await succeeds(args, expected)
+      await nothingRuns()
+    })
+
+    it('doctor starts the database and stops it afterwards', async () => {
+      const { stdout } = await runCommand(dataDirectory, ['doctor'], { SCAN: 'off' })
+      expect(stdout).toMatch(/^ok +schema: up to date$/m)
       await nothingRuns()
     })
 
@@ -102,6 +114,12 @@ describe('commands without their database', () => {
     const { exitCode, stdout, stderr } = await runCommand(join(directory, 'data'), args)
     expect(stderr).toMatch(/^landfall: DATABASE_URL: "" is not accepted; .* there is no database below \S+$/)
     expect([exitCode, stdout]).toEqual([2, ''])
+    expect(await readdir(directory)).toEqual([])
+  })
+
+  it('doctor says that there is none yet, and makes none', async () => {
+    const { stdout } = await runCommand(join(directory, 'data'), ['doctor'], { SCAN: 'off' })
+    expect(stdout).toMatch(/^ok +database: none yet; serve makes one below /m)
     expect(await readdir(directory)).toEqual([])
   })
 

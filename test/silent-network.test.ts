@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -5,7 +6,6 @@ import { type Ledger, openDatabase } from '../ledger/database.ts'
 import { jpeg } from './fixtures/media.ts'
 import { readStream, type StreamEvent } from './support/event-reader.ts'
 import { freshDatabase, type Landfall, startLandfall } from './support/landfall.ts'
-import { asJpeg } from './support/sample-bytes.ts'
 import { beginPatch, type SlowPatch } from './support/slow-patch.ts'
 import { startTcpProxy, type TcpProxy } from './support/tcp-proxy.ts'
 import { createId, head, patch } from './support/tus.ts'
@@ -15,8 +15,9 @@ import { outcome, sendFile } from './support/uploads.ts'
 const OUTAGE_MS = Number(process.env.LANDFALL_SILENCE_SECONDS ?? 12) * 1000
 /** After the network's return everything has to work again within this time. */
 const RECOVERY_MS = 60_000
-const SIZE = 200_000
-const BYTES = asJpeg(Buffer.alloc(SIZE, 'x'))
+/** Of a picture that becomes ready: an upload that was refused would be gone when its client comes back. */
+const BYTES = await readFile((await jpeg({ width: 1600, height: 1200 })).path)
+const SIZE = BYTES.byteLength
 
 describe('a network that swallows what is said to the database', () => {
   let proxy: TcpProxy

@@ -1,10 +1,17 @@
-import { type Environment, parseConfig } from '../config.ts'
+import { DatabaseReadOnly } from '../../ledger/ping.ts'
+import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
+import { withKeptSecret } from '../development.ts'
+import { checkAddresses } from '../doctor/addresses.ts'
 import { checkBucket } from '../doctor/bucket.ts'
+import { checkDataDirectory } from '../doctor/data-directory.ts'
 import { checkDatabase } from '../doctor/database.ts'
-import type { Finding } from '../doctor/finding.ts'
+import { error, type Finding, found, ok } from '../doctor/finding.ts'
 import { checkClamd } from '../doctor/scanner.ts'
+import { checkTokens } from '../doctor/tokens.ts'
 import { checkProgram, checkSandbox } from '../doctor/tools.ts'
-import type { Command, Outcome } from './command.ts'
+import { messageOf } from '../message-of.ts'
+import { type Command, CommandFailure, type Outcome } from './command.ts'
+import { withDatabase } from './with-ledger.ts'
 
 /** Checks what can be checked without serving, a line each; ends with 1 when something is wrong. */
 export const doctor: Command = {
@@ -16,18 +23,45 @@ export const doctor: Command = {
 }
 
 async function examine(env: Environment): Promise<Outcome> {
-  const config = parseConfig(env, { auth: false })
-  const findings = [
-    { level: 'ok', text: `configuration: well-formed; data in ${config.DATA_DIR}` } satisfies Finding,
-    await checkProgram('ffmpeg', config.FFMPEG_PATH, env.PATH),
-    await checkProgram('ffprobe', config.FFPROBE_PATH, env.PATH),
-    await checkSandbox(config, env.PATH),
-    await checkDatabase(config),
-    ...(await checkBucket(config)),
-    ...(await checkClamd(config, env.PATH)),
+  const config = parseConfig(await withKeptSecret(env), { auth: false })
+  const checks: [what: string, check: () => Promise<readonly Finding[]>][] = [
+    ['data', () => checkDataDirectory(config.DATA_DIR)],
+    ['tokens', () => checkTokens(config)],
+    ['ffmpeg', async () => [await checkProgram('ffmpeg', config.FFMPEG_PATH, env.PATH)]],
+    ['ffprobe', async () => [await checkProgram('ffprobe', config.FFPROBE_PATH, env.PATH)]],
+    ['sandbox', async () => [await checkSandbox(config, env.PATH)]],
+    ['database', () => examineDatabase(env, config)],
+    ['storage', () => checkBucket(config)],
+    ['clamd', () => checkClamd(config, env.PATH)],
+    ['addresses', () => checkAddresses(config)],
   ]
+  const findings = await Promise.all(checks.map(([what, check]) => found(what, check)))
+  return outcomeOf([ok(`configuration: well-formed; Node ${process.versions.node}`), ...findings.flat()])
+}
+
+/** That of the server: the embedded one is started where no server runs. */
+async function examineDatabase(env: Environment, config: Config): Promise<readonly Finding[]> {
+  try {
+    return await withDatabase(env, 'doctor', ({ db, connectionString }) =>
+      checkDatabase(db, connectionString),
+    )
+  } catch (failure) {
+    // The configuration is well-formed: it means that there is no database to look at.
+    if (failure instanceof ConfigError) {
+      return [ok(`database: none yet; serve makes one below ${config.DATA_DIR}`)]
+    }
+    if (!(failure instanceof CommandFailure)) throw failure
+    const why =
+      failure.cause instanceof DatabaseReadOnly
+        ? 'takes no writes: it is a replica, or one that is being failed over'
+        : `does not answer (${messageOf(failure.cause)})`
+    return [error(`database: ${why}`)]
+  }
+}
+
+function outcomeOf(findings: readonly Finding[]): Outcome {
   return {
-    code: findings.some((finding) => finding.level === 'error') ? 1 : 0,
+    code: findings.some(({ level }) => level === 'error') ? 1 : 0,
     lines: findings.map(({ level, text }) => `${level.padEnd(8)}${text}`),
     json: { findings },
   }

@@ -11,9 +11,9 @@ import { prepareDataDirectory } from '../data-directory.ts'
 import { startEmbeddedPostgres } from '../embedded/postgres.ts'
 import { RESTORING } from '../embedded/restoring.ts'
 import { createLog, type Log } from '../log.ts'
+import { messageOf } from '../message-of.ts'
 import { Releasers } from '../releasers.ts'
 import { type Command, CommandFailure, done, UsageError } from './command.ts'
-import { messageOf } from './with-ledger.ts'
 
 /** Fills an empty `DATA_DIR`, or an empty database and `DATA_DIR`, with a backup. */
 export const restore: Command = {

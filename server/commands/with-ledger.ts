@@ -5,6 +5,7 @@ import { schemaProblem, schemaState } from '../../ledger/schema-state.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { NoEmbeddedDatabase, openCommandDatabase } from '../embedded/command-database.ts'
 import { createLog, type Log } from '../log.ts'
+import { messageOf } from '../message-of.ts'
 import { Releasers } from '../releasers.ts'
 import { CommandFailure } from './command.ts'
 
@@ -118,10 +119,4 @@ async function firstAnswer(work: Promise<void>): Promise<void> {
   } finally {
     clearTimeout(timer)
   }
-}
-
-/** Of a connection that was refused on several addresses the message is empty: the causes say it. */
-export function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ')
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,32 +1,136 @@
-import { randomUUID } from 'node:crypto'
-import { openS3 } from '../../storage/s3/s3.ts'
-import { S3Objects } from '../../storage/s3/s3-objects.ts'
+import { createHash, randomUUID } from 'node:crypto'
+import type { OwnerId } from '../../ledger/ids.ts'
+import { fillPrefix } from '../../storage/keys.ts'
+import { openS3, type S3, type S3Body } from '../../storage/s3/s3.ts'
 import { servedAs } from '../../storage/served-as.ts'
 import type { Config } from '../config.ts'
+import { messageOf } from '../message-of.ts'
 import { storageOptionsOf } from '../storage-options.ts'
-import type { Finding } from './finding.ts'
+import { clockFindings } from './clock.ts'
+import { error, type Finding, ok } from './finding.ts'
 
-/** Stores a small object and removes it again. */
-export async function checkBucket(config: Config): Promise<Finding[]> {
+/** S3 refuses requests that are signed a quarter of an hour too early or too late. */
+const SKEW_LIMIT_MS = 15 * 60_000
+const BYTES = Buffer.from('written by landfall doctor')
+const BODY: S3Body = {
+  size: BYTES.byteLength,
+  sha256: createHash('sha256').update(BYTES).digest('hex'),
+  chunks: () => [BYTES],
+}
+
+/**
+ * Makes every kind of call that Landfall makes, on objects of its own that it removes again, and names the first that
+ * the bucket refuses.
+ */
+export async function checkBucket(config: Config): Promise<readonly Finding[]> {
   const options = storageOptionsOf(config)
   if (options.kind !== 's3') return []
   const s3 = openS3(options)
-  const objects = new S3Objects(s3)
-  const key = `landfall-doctor-${randomUUID()}`
+  const clockAheadMs = watchClock(s3)
+  const keys = keysOf(config)
+  const clock = () =>
+    clockFindings('the bucket', clockAheadMs(), SKEW_LIMIT_MS, 'it refuses what is signed so far off')
   try {
-    await objects.checkWritable()
-    await objects.put(key, Buffer.from('written by landfall doctor'), servedAs(null))
-    await objects.remove(key)
-    return [{ level: 'ok', text: `storage: bucket ${options.bucket} can be written` }]
-  } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-    return [
-      {
-        level: 'error',
-        text: `storage: bucket ${options.bucket} cannot be written (${cause instanceof Error ? `${cause.name}: ${cause.message}` : cause})`,
-      },
-    ]
+    for (const [call, make] of callsOn(s3, keys)) {
+      try {
+        await make()
+      } catch (failure) {
+        return [error(`storage: bucket ${options.bucket}: ${call} failed: ${explained(failure)}`), ...clock()]
+      }
+    }
+    return [ok(`storage: bucket ${options.bucket} takes every call that Landfall makes`), ...clock()]
   } finally {
+    await s3.remove(Object.values(keys)).catch(() => {
+      // Where that is refused, it has been said above.
+    })
     s3.close()
   }
+}
+
+type Keys = { original: string; copy: string }
+
+/** Where objects are that Landfall stores: a policy may allow it nothing else. */
+function keysOf(config: Config): Keys {
+  const name = `landfall-doctor-${randomUUID()}`
+  const owner = { owner: 'landfall-doctor' as OwnerId, tenant: null, at: new Date() }
+  const original = `${fillPrefix(config.S3_PREFIX, owner)}uploads/${name}`
+  const copy =
+    config.PUBLISH === 'copy' ? `${fillPrefix(config.PUBLIC_PREFIX, owner)}${name}` : `${original}-copy`
+  return { original, copy }
+}
+
+type NamedCall = readonly [call: string, make: () => Promise<unknown>]
+
+function callsOn(s3: S3, { original, copy }: Keys): readonly NamedCall[] {
+  const plain = servedAs(null)
+  let multipart = ''
+  let etag = ''
+  const begin = async () => {
+    multipart = (await s3.createMultipart(original, plain)).id
+  }
+  const sendPart = async () => {
+    etag = await s3.uploadPart(original, multipart, 1, BODY)
+  }
+  return [
+    // First the one whose answer says why, where a bucket refuses everything: that of a HEAD has no body.
+    ['PutObject', () => s3.put(original, BODY, plain)],
+    ['HeadBucket', () => s3.checkReachable()],
+    ['HeadObject', () => s3.head(original)],
+    ['GetObject', async () => (await s3.open(original, {})).body.destroy()],
+    ['CopyObject', () => s3.copy(original, copy, plain)],
+    ['DeleteObject', () => s3.remove([copy])],
+    ['CreateMultipartUpload', begin],
+    ['UploadPart', sendPart],
+    ['ListMultipartUploads', () => s3.openMultiparts(original)],
+    ['AbortMultipartUpload', () => s3.abortMultipart(original, multipart)],
+    ['CreateMultipartUpload', begin],
+    ['UploadPart', sendPart],
+    ['ListParts', () => s3.isMultipartOpen(original, multipart)],
+    ['CompleteMultipartUpload', () => s3.completeMultipart(original, multipart, [{ partNumber: 1, etag }])],
+    ['DeleteObjects', () => s3.remove([original, copy])],
+  ]
+}
+
+/** What an operator does about a refusal, by the code of S3. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  AccessDenied: 'the credentials lack the right to it: see "A bucket of your own" in docs/deployment.md',
+  AuthorizationHeaderMalformed: 'the bucket is in another region: set S3_REGION',
+  CredentialsProviderError:
+    'there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role',
+  ExpiredToken: 'the credentials have expired: get new ones, with their AWS_SESSION_TOKEN',
+  ExpiredTokenException: 'the credentials have expired: get new ones, with their AWS_SESSION_TOKEN',
+  InvalidAccessKeyId: 'nobody has this AWS_ACCESS_KEY_ID',
+  InvalidToken: 'AWS_SESSION_TOKEN does not belong to the other credentials',
+  NoSuchBucket: 'there is no such bucket: make it, or change S3_BUCKET',
+  PermanentRedirect: 'the bucket is in another region: set S3_REGION',
+  RequestExpired: "the clock of this machine, or the bucket's, is off: set both by NTP",
+  RequestTimeTooSkewed: "the clock of this machine, or the bucket's, is off: set both by NTP",
+  SignatureDoesNotMatch: 'AWS_SECRET_ACCESS_KEY is not that of AWS_ACCESS_KEY_ID',
+}
+
+/** The bucket's own code with what to do about it; the message of anything else. */
+export function explained(failure: unknown): string {
+  const cause = failure instanceof Error && failure.cause instanceof Error ? failure.cause : failure
+  if (!(cause instanceof Error)) return String(cause)
+  const remedy = REMEDIES[cause.name]
+  if (remedy !== undefined) return `${cause.name}; ${remedy}`
+  return cause.name === 'Error' || cause.name === 'AggregateError'
+    ? messageOf(cause)
+    : `${cause.name}: ${messageOf(cause)}`
+}
+
+/** Reads the bucket's clock from its answers. Returns how far the last was ahead of ours, in milliseconds. */
+function watchClock(s3: S3): () => number {
+  let aheadMs = 0
+  s3.client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      const { headers } = result.response as { headers?: Record<string, string> }
+      const date = Date.parse(headers?.date ?? '')
+      if (!Number.isNaN(date)) aheadMs = date - Date.now()
+      return result
+    },
+    { step: 'deserialize', name: 'landfallClock', priority: 'low' },
+  )
+  return () => aheadMs
 }

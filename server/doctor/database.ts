@@ -1,31 +1,52 @@
-import { openDatabase } from '../../ledger/database.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import { databaseFacts, hearsNotifications } from '../../ledger/examination.ts'
 import { NEWER_SCHEMA, schemaProblem, schemaState } from '../../ledger/schema-state.ts'
-import type { Config } from '../config.ts'
-import type { Finding } from './finding.ts'
+import { clockFindings } from './clock.ts'
+import { error, type Finding, ok, warning } from './finding.ts'
 
-export async function checkDatabase(config: Config): Promise<Finding> {
-  if (config.DATABASE_URL === undefined) return { level: 'ok', text: 'database: embedded, started by serve' }
-  const db = openDatabase({
-    connectionString: config.DATABASE_URL,
-    maxConnections: 1,
-    applicationName: 'landfall-doctor',
-    onPoolError: () => {},
-  })
-  try {
-    const state = await schemaState(db)
-    if (state.unreadable.length > 0) return { level: 'error', text: `database: ${schemaProblem(state)}` }
-    if (state.pending.length > 0) {
-      return { level: 'warning', text: `database: answers; to migrate: ${state.pending.join(', ')}` }
-    }
-    return state.newer.length > 0
-      ? { level: 'warning', text: `database: answers; ${NEWER_SCHEMA} (${state.newer.join(', ')})` }
-      : { level: 'ok', text: 'database: answers and is up to date' }
-  } catch (error) {
-    return {
-      level: 'error',
-      text: `database: does not answer (${error instanceof Error ? error.message : error})`,
-    }
-  } finally {
-    await db.destroy()
+const OLDEST_MAJOR = 15
+const NOTIFIED_MS = 3_000
+/** Ends of leases and uploads are by the database's clock, tokens and log lines by ours. */
+const CLOCK_LIMIT_MS = 30_000
+
+/** What keeps Landfall from using a database that answers, and what is known of it. */
+export async function checkDatabase(db: Ledger, connectionString: string): Promise<readonly Finding[]> {
+  const facts = await databaseFacts(db)
+  const major = Math.floor(facts.versionNumber / 10_000)
+  if (major < OLDEST_MAJOR) {
+    return [error(`database: PostgreSQL ${facts.version}; Landfall needs ${OLDEST_MAJOR} or newer`)]
   }
+  return [
+    ok(`database: answers (PostgreSQL ${facts.version})`),
+    ...(await checkSchema(db, facts.mayCreate)),
+    ...clockFindings(
+      'the database',
+      facts.clockAheadMs,
+      CLOCK_LIMIT_MS,
+      'tokens and uploads end at other times than they say',
+    ),
+    await checkNotifications(connectionString),
+  ]
+}
+
+async function checkSchema(db: Ledger, mayCreate: boolean): Promise<readonly Finding[]> {
+  const state = await schemaState(db)
+  if (state.unreadable.length > 0) return [error(`schema: ${schemaProblem(state)}`)]
+  if (state.newer.length > 0) return [warning(`schema: ${NEWER_SCHEMA} (${state.newer.join(', ')})`)]
+  if (state.pending.length === 0) return [ok('schema: up to date')]
+  return [
+    warning(`schema: to migrate: ${state.pending.join(', ')}`),
+    ...(mayCreate || state.isLedger
+      ? []
+      : [error('schema: the user of DATABASE_URL may make no schemas: GRANT CREATE ON DATABASE … TO …')]),
+  ]
+}
+
+/** Not so through a pooler that takes a connection away after each transaction. */
+async function checkNotifications(connectionString: string): Promise<Finding> {
+  return (await hearsNotifications(connectionString, NOTIFIED_MS))
+    ? ok('database: LISTEN hears what another connection tells')
+    : error(
+        'database: LISTEN does not hear what another connection tells; a pooler in between has to keep sessions (pool_mode = session)',
+      )
 }

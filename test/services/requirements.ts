@@ -12,7 +12,7 @@ declare module 'vitest' {
 }
 
 /** A system program that some tests cannot do without. `scripts/bootstrap.sh test` installs them where it can. */
-type Program = 'ffmpeg' | 'clamd' | 'chromium' | 'ceph' | 'curl' | 'nginx' | 'haproxy'
+type Program = 'ffmpeg' | 'clamd' | 'chromium' | 'ceph' | 'curl' | 'nginx' | 'haproxy' | 'pgbouncer'
 
 /** A program, leave to mount a small file system in memory, or a network of one's own that loses packets. */
 export type Requirement = Program | 'tmpfs' | 'lossy-network'
@@ -52,6 +52,7 @@ export type ProgramName =
   | 'curl'
   | 'nginx'
   | 'haproxy'
+  | 'pgbouncer'
   | 'ceph-mon'
   | 'ceph-osd'
   | 'monmaptool'
@@ -65,6 +66,7 @@ const programsOf = {
   curl: ['curl'],
   nginx: ['nginx'],
   haproxy: ['haproxy'],
+  pgbouncer: ['pgbouncer'],
   ceph: ['ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'radosgw-admin'],
 } satisfies Record<Program, ProgramName[]>
 

@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { openConnection } from './connection.ts'
+import type { Ledger } from './database.ts'
+import { BUS_DEADLINES } from './deadlines.ts'
+
+export type DatabaseFacts = {
+  /** Such as 170002. */
+  versionNumber: number
+  version: string
+  /** How far its clock is ahead of ours, in milliseconds: right to half a round trip. */
+  clockAheadMs: number
+  /** Whether our user may make schemas, which the first migration does. */
+  mayCreate: boolean
+}
+
+/** What `doctor` wants to know of the database that it is connected to. */
+export async function databaseFacts(db: Ledger): Promise<DatabaseFacts> {
+  const askedAt = Date.now()
+  const { rows } = await sql<{ number: number; version: string; now: number; may_create: boolean }>`
+    select current_setting('server_version_num')::int as number, current_setting('server_version') as version,
+           (extract(epoch from clock_timestamp()) * 1000)::float8 as now,
+           has_database_privilege(current_database(), 'CREATE') as may_create`.execute(db)
+  const answeredAt = Date.now()
+  const [row] = rows
+  if (!row) throw new Error('the database says nothing of itself')
+  return {
+    versionNumber: row.number,
+    version: row.version,
+    clockAheadMs: row.now - (askedAt + answeredAt) / 2,
+    mayCreate: row.may_create,
+  }
+}
+
+/**
+ * Whether what one connection tells with NOTIFY reaches another that listens, within `waitMs`. It does not through a
+ * pooler that takes a connection away after each transaction.
+ */
+export async function hearsNotifications(connectionString: string, waitMs: number): Promise<boolean> {
+  const channel = `landfall_${randomBytes(8).toString('hex')}`
+  const open = (applicationName: string) =>
+    openConnection({ connectionString, applicationName, deadlines: BUS_DEADLINES })
+  const listener = await open('landfall-doctor-listener')
+  try {
+    const teller = await open('landfall-doctor')
+    try {
+      const { promise, resolve } = Promise.withResolvers<boolean>()
+      listener.on('notification', () => resolve(true))
+      await listener.query(`listen ${channel}`)
+      await teller.query('select pg_notify($1, $2)', [channel, 'heard'])
+      const timer = setTimeout(() => resolve(false), waitMs)
+      return await promise.finally(() => clearTimeout(timer))
+    } finally {
+      await teller.end()
+    }
+  } finally {
+    await listener.end()
+  }
+}

@@ -1,0 +1,76 @@
+import { createPublicKey } from 'node:crypto'
+import jwks from 'jwks-rsa'
+import { fetchKeySet } from '../auth/jwks-document.ts'
+import type { Config } from '../config.ts'
+import { isLoopback } from '../development.ts'
+import { messageOf } from '../message-of.ts'
+import { isStrongEnough } from '../public-keys.ts'
+import { error, type Finding, ok, warning } from './finding.ts'
+
+/** What of the settings for tokens does not work, or lets in more than one may think. */
+export async function checkTokens(config: Config): Promise<readonly Finding[]> {
+  const { key, algorithms } = config.auth
+  const accepted = algorithms.join(', ')
+  const findings: Finding[] = []
+  if (key.kind === 'secret') findings.push(aboutSecrets(key.secrets.length, accepted))
+  if (key.kind === 'public-key')
+    findings.push(ok(`tokens: ${count(key.pems.length, 'public key')}; ${accepted}`))
+  if (key.kind === 'jwks') findings.push(...(await checkKeySet(key.url, algorithms)))
+  if (key.kind === 'jwks' && config.AUTH_AUDIENCE === undefined) {
+    findings.push(
+      warning(
+        'tokens: AUTH_AUDIENCE is not set, so tokens that the issuer makes for others are accepted as well',
+      ),
+    )
+  }
+  if (config.AUTH_DEV_TOKENS) {
+    findings.push(
+      warning('tokens: AUTH_DEV_TOKENS=true; who has the code that the start prints is anyone he likes'),
+    )
+  }
+  return findings
+}
+
+function aboutSecrets(secrets: number, accepted: string): Finding {
+  if (secrets === 0) {
+    return warning(
+      'tokens: no key is set; `serve` needs AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY or AUTH_JWKS_URL (`npm start` makes a secret for trials)',
+    )
+  }
+  // Of several, the whole value counts as one more: a secret may hold a blank.
+  const text = secrets === 1 ? '1 secret' : `${secrets - 1} secrets, of which the first signs`
+  return ok(`tokens: ${text}; ${accepted}`)
+}
+
+/** Fetches the keys as a server does. */
+async function checkKeySet(url: string, algorithms: readonly string[]): Promise<readonly Finding[]> {
+  const keys = await jwks({ jwksUri: url, cache: false, rateLimit: false, fetcher: fetchKeySet })
+    .getSigningKeys()
+    .catch((failure: unknown) => messageOf(failure))
+  if (typeof keys === 'string') return [error(`tokens: AUTH_JWKS_URL gives no keys (${keys})`)]
+  const strong = keys.filter((key) => isStrongEnough(createPublicKey(key.getPublicKey())))
+  const usable = strong.filter((key) => {
+    const isCurve = createPublicKey(key.getPublicKey()).asymmetricKeyType === 'ec'
+    return algorithms.some((algorithm) => algorithm.startsWith('ES') === isCurve)
+  })
+  const weak = keys.length - strong.length
+  return [
+    usable.length === 0
+      ? error(
+          `tokens: none of the ${count(keys.length, 'key')} of AUTH_JWKS_URL can be used for ${algorithms.join(', ')}`,
+        )
+      : ok(`tokens: AUTH_JWKS_URL gives ${count(usable.length, 'key')} for ${algorithms.join(', ')}`),
+    ...(weak > 0
+      ? [
+          warning(
+            `tokens: ${count(weak, 'key')} of AUTH_JWKS_URL ${weak === 1 ? 'is' : 'are'} too weak, and not used`,
+          ),
+        ]
+      : []),
+    ...(new URL(url).protocol === 'http:' && !isLoopback(new URL(url).hostname)
+      ? [warning('tokens: AUTH_JWKS_URL is not https: whoever is on the way can be anyone')]
+      : []),
+  ]
+}
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
