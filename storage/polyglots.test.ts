@@ -51,6 +51,8 @@ const CODE: [code: string, found: string][] = [
   ['<?php system($_GET[0]);', 'a PHP script'],
   ['<?=`$_GET[0]`?>', 'a PHP script'],
   ['<? eval($_POST["x"]) ?>', 'a PHP script'],
+  ['<?=`ls`;', 'a PHP script'],
+  ['<%= x %>', 'a server page'],
   ['<%= Runtime.getRuntime().exec(x) %>', 'a server page'],
   ['<!--#exec cmd="id" -->', 'a server page'],
   ['<script>alert(1)</script>', 'a web page'],
@@ -257,6 +259,16 @@ describe('a file that is one', () => {
     <x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>
     <rdf:Description><pdf:Producer>Adobe PDF library 15.0</pdf:Producer><dc:description>&lt;script&gt; and
     &lt;?php in &lt;html&gt;</dc:description></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end='w'?>`
+
+  it('has padding in which chance has put the beginning of a script', async () => {
+    const openings = ['<?=;', '<? x;', '<?=a+b;', '<? \x00`ls`', '<%@ ab', '<%=x', '<jsp:x']
+    const padding = openings.map((text) =>
+      Buffer.concat([noise(1000), Buffer.from(text), Buffer.alloc(100, 255)]),
+    )
+    expect(await look(Buffer.concat([MP4, box('free', Buffer.concat(padding))]))).toMatchObject({
+      found: undefined,
+    })
+  })
 
   const WORDS = [
     'About <script> and <svg onload=x>',

@@ -106,12 +106,17 @@ async function codeWithin(file: FileView, { start, end }: Stray): Promise<string
   return undefined
 }
 
-/** Each has so many bytes that no chance brings them about in data of any kind. */
+/**
+ * Each has so many bytes that chance brings none of them about, in data of any kind: less than once in fifty
+ * gigabytes of noise. An opening of two or three bytes therefore counts only with the text that makes code of it.
+ */
 const CODE: readonly [what: string, pattern: RegExp][] = [
   ['a PHP script', /<\?php(?:\s|$)/i],
-  // `<?=` and `<?` alone are only three bytes: text has to follow.
-  ['a PHP script', /<\?(?:=|\s)(?:[\t\r\n -~]{12}|[\t\r\n -~]{0,11}(?:\?>|;|$))/],
-  ['a server page', /<%[@=!\s][\t\r\n -~]{8}|<jsp:[a-z]|<!--#(?:exec|include)\s/i],
+  ['a PHP script', /<\?[=\t\r\n ](?:[\t\r\n -~]{16}|[\t\r\n -~]{1,15}\?>)/],
+  // A short statement that does something calls or runs it, or reads what it is sent.
+  ['a PHP script', /<\?[=\t\r\n ](?=[^;]{0,15}[(`$])[\t\r\n -~]{3,15}(?:;|$)/],
+  ['a server page', /<%[@=!\t\r\n ](?:[\t\r\n -~]{16}|[\t\r\n -~]{1,15}%>)/],
+  ['a server page', /<jsp:[a-z]{4}|<!--#(?:exec|include)\s/i],
   [
     'a web page',
     /<(?:script|iframe|object|embed|html|head|body|svg|math|form|meta|base|link|style|template|img|video|audio)[\s>/]/i,
