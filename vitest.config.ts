@@ -4,7 +4,11 @@ const rooms = 'server,hooks,processing,ledger,storage,migrations,client-demo,tes
 
 export default defineConfig({
   test: {
-    include: rooms.split(',').map((room) => `${room}/**/*.test.{ts,tsx}`),
+    include: [
+      ...rooms.split(',').map((room) => `${room}/**/*.test.{ts,tsx}`),
+      // Beside an earlier release, which `npm run test:upgrade` names.
+      ...(process.env.LANDFALL_EARLIER_CHECKOUT ? ['test/upgrade/upgrade.ts'] : []),
+    ],
     exclude: ['**/node_modules/**', 'client-demo/dist/**'],
     globalSetup: 'test/services/global-setup.ts',
     // Tests start servers and kill them: a process of their own each. Two, because the machines that run them have two

@@ -69,12 +69,13 @@ let databases = 0
 export const tokenOf = (sub: string, claims: object = {}): string =>
   jwt.sign(claims, SECRET, { subject: sub, expiresIn: '1h' })
 
-/** A database of its own, copied from the migrated template. */
-export async function freshDatabase(): Promise<string> {
+/** A database of its own, copied from the migrated template, or with nothing in it. */
+export async function freshDatabase({ isEmpty = false } = {}): Promise<string> {
   const name = `test_${process.pid}_${Date.now()}_${databases++}`
   const client = new pg.Client(inject('postgresUrl'))
   await client.connect()
-  await client.query(`create database ${name} template ${inject('postgresTemplate')}`)
+  const template = isEmpty ? 'template1' : inject('postgresTemplate')
+  await client.query(`create database ${name} template ${template}`)
   await client.end()
   return Object.assign(new URL(inject('postgresUrl')), { pathname: `/${name}` }).href
 }

@@ -42,7 +42,12 @@ export async function enterableDirectory(): Promise<string> {
  */
 export function runServer(
   dataDirectory: string,
-  options: { env?: Record<string, string>; args?: readonly string[] } = {},
+  options: {
+    env?: Record<string, string>
+    args?: readonly string[]
+    /** Of another release, with its packages, instead of this one. */
+    checkout?: string
+  } = {},
 ): Run {
   const env = {
     PATH: process.env.PATH,
@@ -53,7 +58,7 @@ export function runServer(
     LOG_LEVEL: 'info',
     ...options.env,
   }
-  const program = [...NODE_FLAGS, join(ROOT, 'server', 'main.ts')]
+  const program = [...NODE_FLAGS, join(options.checkout ?? ROOT, 'server', 'main.ts')]
   const child = spawn(process.execPath, [...program, 'serve', ...(options.args ?? [])], {
     env,
     detached: true,

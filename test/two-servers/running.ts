@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
-import { startLandfall } from '../support/landfall.ts'
+import { type Landfall, startLandfall } from '../support/landfall.ts'
 import type { Random } from '../support/random.ts'
 import { patch, terminate } from '../support/tus.ts'
 import type { Node, Pair } from './nodes.ts'
@@ -165,28 +165,30 @@ async function untilDeleted(node: Node, id: string): Promise<void> {
 
 /** Time runs out on uploads while PATCHes bring more of them to both nodes, and reapers end them. */
 export async function expired(pair: Pair, random: Random): Promise<void> {
-  const { a, b, db, env } = pair
-  // Whoever creates an upload says when it expires.
-  const creator = await startLandfall({
-    withoutWorker: true,
-    connectionString: env.DATABASE_URL ?? '',
-    dataDirectory: env.DATA_DIR ?? '',
-    env: { ...env, UPLOAD_EXPIRES_AFTER: '2s' },
-  })
+  const { db, env } = pair
+  // Those of the pair let uploads live for a day since their last byte.
+  const start = () =>
+    startLandfall({
+      withoutWorker: true,
+      connectionString: env.DATABASE_URL ?? '',
+      dataDirectory: env.DATA_DIR ?? '',
+      env: { ...env, UPLOAD_EXPIRES_AFTER: '2s', UPLOAD_MAX_AGE: '4s' },
+    })
+  const [creator, other] = await Promise.all([start(), start()])
   try {
     const bytes = await pictureOf(MIB)
     const size = 100 * MIB
     const slow = await begin(creator, size)
-    const running = steadyPatch(a, ALICE, slow, { offset: 0, length: 2 * MIB })
+    const running = steadyPatch(other, ALICE, slow, { offset: 0, length: 2 * MIB })
     await running.send(bytes)
-    await untilAt(a, slow, MIB)
+    await untilAt(other, slow, MIB)
 
     const ids = await Promise.all(Array.from({ length: 8 }, () => begin(creator, size)))
     let areAllOver = false
     const reaping = (async () => {
       while (!areAllOver) await reap(pair)
     })()
-    await Promise.all(ids.map((id) => patchUntilGone([a, b], id, bytes, random))).finally(() => {
+    await Promise.all(ids.map((id) => patchUntilGone([creator, other], id, bytes, random))).finally(() => {
       areAllOver = true
     })
     await reaping
@@ -206,12 +208,12 @@ export async function expired(pair: Pair, random: Random): Promise<void> {
     expect(await ledgerState(db, slow)).toBe('expired')
     await untilNothingLeft(pair, [slow])
   } finally {
-    await creator.close()
+    await Promise.all([creator.close(), other.close()])
   }
 }
 
 async function patchUntilGone(
-  nodes: readonly [Node, Node],
+  nodes: readonly [Landfall, Landfall],
   id: string,
   bytes: Buffer,
   random: Random,

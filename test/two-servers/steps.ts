@@ -65,7 +65,11 @@ export async function end(node: Target, id: string): Promise<void> {
 }
 
 /** Waits until a node has read so many bytes, acknowledged or not. */
-export async function untilAt(node: Node, id: string, offset: number): Promise<void> {
+export async function untilAt(
+  node: Pick<Node, 'url' | 'token' | 'as'>,
+  id: string,
+  offset: number,
+): Promise<void> {
   await vi.waitFor(
     async () => expect((await statusOf(node, ALICE, id)).offset).toBeGreaterThanOrEqual(offset),
     { timeout: 10_000, interval: 50 },
