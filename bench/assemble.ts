@@ -24,7 +24,11 @@ export async function assembleAll(
   const access = { endpoint, region, forcePathStyle: true, credentials: { accessKeyId, secretAccessKey } }
   try {
     const storage = await openStorage(
-      { kind: 's3', bucket: bucket.name, ...access, memoryBudget: MEMORY_BYTES },
+      {
+        primary: 's3',
+        disk: { directory: '', sync: 'always' },
+        s3: { bucket: bucket.name, ...access, memoryBudget: MEMORY_BYTES, markerPrefix: '' },
+      },
       db,
     )
     try {

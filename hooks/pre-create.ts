@@ -5,6 +5,7 @@ import { type ExpiryPolicy, firstExpiry } from '../ledger/expiry.ts'
 import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
 import { makeRoom, secondsUntilRoom } from '../ledger/reaping.ts'
+import type { Backend } from '../ledger/storage-places.ts'
 import type { DueMedia, Enqueue, UploadRow } from '../ledger/uploads.ts'
 import type { EndLog } from '../storage/end-log.ts'
 import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
@@ -23,9 +24,10 @@ export type UploadPolicy = {
 export type PreCreateOptions = {
   db: Ledger
   policy: UploadPolicy
-  storageBackend: string
-  /** Template of what storage keys begin with. */
-  keyPrefix: string
+  /** Where new uploads go. */
+  storageBackend: Backend
+  /** Template of what storage keys begin with, in each backend. */
+  keyPrefixes: Readonly<Record<Backend, string>>
   enqueueRemoval: Enqueue<UploadId>
   /** Tells listeners that the ledger has news of an upload. */
   announce: (id: UploadId) => void
@@ -135,11 +137,14 @@ function describe(
   const declaration = readDeclaration(request.metadata)
   checkType(policy, declaration)
   const { ownerId: owner, tenantId: tenant } = request
-  const prefix = fillPrefix(options.keyPrefix, { owner, tenant, at: new Date() })
+  const names = { owner, tenant, at: new Date() }
+  const storageKeyIn = (backend: Backend) =>
+    uploadKey(request.id, fillPrefix(options.keyPrefixes[backend], names))
   return {
     ...declaration,
     storageBackend: options.storageBackend,
-    storageKey: uploadKey(request.id, prefix),
+    storageKey: storageKeyIn(options.storageBackend),
+    storageKeyIn,
     expiresAfterMs: firstExpiry(policy.expiry),
   }
 }

@@ -7,6 +7,7 @@ import { inTurn, ofOwner } from './owner-share.ts'
 import { recordPieces } from './pieces.ts'
 import { AT_ONCE, chargedTurn, chargeTurn, type Turn } from './processing-turns.ts'
 import { type QuotaDefaults, readQuota } from './quotas.ts'
+import type { Backend } from './storage-places.ts'
 import {
   type Append,
   type Appended,
@@ -28,6 +29,8 @@ const USED_PARTIALS_KEPT_MS = 15 * 60_000
 export type NewFinal = Omit<NewUpload, 'size' | 'reservedBytes' | 'isPartial'> & {
   /** In the order of the file; each is there once. */
   partials: readonly UploadId[]
+  /** It is put together where its partials are. */
+  storageKeyIn: (backend: Backend) => string
 }
 
 export type CreateFinalResult =
@@ -73,7 +76,11 @@ export async function createFinal(
     const isComplete = [...partials.values()].every(({ is_complete }) => is_complete)
     const refusal = await reserve(trx, final.ownerId, { bytes: reservedBytes, isComplete }, defaults)
     if (refusal) return refusal
-    await insertFinal(trx, final, { size, reservedBytes, takes: new Set(taken.map(({ id }) => id)) })
+    await insertFinal(
+      trx,
+      { ...final, ...placeOf(final, partials) },
+      { size, reservedBytes, takes: new Set(taken.map(({ id }) => id)) },
+    )
     if (isComplete) await completeFinal(trx, final.id, enqueue)
     const { rows } = await sql<UploadRow>`
       select ${UPLOAD_COLUMNS} from landfall.uploads where id = ${final.id}`.execute(trx)
@@ -83,8 +90,20 @@ export async function createFinal(
   })
 }
 
+/** With all of its partials, or where new uploads go: then those that are elsewhere are brought there. */
+function placeOf(
+  { storageBackend, storageKey, storageKeyIn }: NewFinal,
+  partials: ReadonlyMap<UploadId, Partial>,
+): Pick<NewFinal, 'storageBackend' | 'storageKey'> {
+  const [backend, another] = new Set([...partials.values()].map((partial) => partial.storage_backend))
+  return backend === undefined || another !== undefined
+    ? { storageBackend, storageKey }
+    : { storageBackend: backend, storageKey: storageKeyIn(backend) }
+}
+
 type Partial = {
   id: UploadId
+  storage_backend: Backend
   size: number | null
   reserved_bytes: number
   is_complete: boolean
@@ -95,13 +114,13 @@ type Partial = {
 async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Map<UploadId, Partial>> {
   const { rows } = await sql<Partial>`
     with partials as materialized (
-      select id, size, reserved_bytes, is_finished, state
+      select id, size, reserved_bytes, is_finished, state, storage_backend
         from landfall.uploads
        where id = any(${[...final.partials]}::text[]) and owner_id = ${final.ownerId} and is_partial
          and ${stateNow} in ('open', 'received')
        order by id for update
     )
-    select id, size, reserved_bytes, is_finished as is_complete,
+    select id, size, reserved_bytes, storage_backend, is_finished as is_complete,
            state = 'open' and not exists (
              select 1 from landfall.upload_concat c join landfall.uploads f on f.id = c.final_id
               where c.partial_id = partials.id and c.takes_reservation and f.state = 'open'
@@ -197,8 +216,9 @@ async function completeFinal(
         from finished f where u.owner_id = f.owner_id
       returning ${chargedTurn(sql`f.size`)} as turn
     ), media as (
-      insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
-      select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from finished
+      insert into landfall.media
+          (id, upload_id, owner_id, tenant_id, filename, size, status, storage_backend, storage_key)
+      select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_backend, storage_key from finished
     ), logged as (
       insert into landfall.events (type, upload_id, media_id, owner_id)
       select 'upload.received', id, media_id, owner_id from finished

@@ -107,8 +107,9 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
           join usage t using (owner_id)
          where u.owner_id = r.owner_id
       ), media as (
-        insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
-        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from appended
+        insert into landfall.media
+          (id, upload_id, owner_id, tenant_id, filename, size, status, storage_backend, storage_key)
+        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_backend, storage_key from appended
       ), logged as (
         insert into landfall.events (type, upload_id, media_id, owner_id)
         select 'upload.received', id, media_id, owner_id from appended
@@ -151,8 +152,9 @@ async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Pr
           from appended r where u.owner_id = r.owner_id
         returning ${chargedTurn(sql`r.size`)} as turn
       ), media as (
-        insert into landfall.media (id, upload_id, owner_id, tenant_id, filename, size, status, storage_key)
-        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_key from appended
+        insert into landfall.media
+          (id, upload_id, owner_id, tenant_id, filename, size, status, storage_backend, storage_key)
+        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_backend, storage_key from appended
       ), logged as (
         insert into landfall.events (type, upload_id, media_id, owner_id)
         select 'upload.received', id, media_id, owner_id from appended

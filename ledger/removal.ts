@@ -19,6 +19,7 @@ const isToBeUnpublished = sql<boolean>`(
 )`
 
 export type Removal = {
+  storage_backend: string
   /** Everything of the upload goes; else only what `renditionKeys` names. */
   isWhole: boolean
   media: { id: MediaId; storage_key: string } | undefined
@@ -33,11 +34,12 @@ export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Remov
   const upload = await db
     .selectFrom('uploads')
     .leftJoin('media', 'media.upload_id', 'uploads.id')
-    .select(['media.id as media_id', 'media.storage_key', isToBeRemoved.as('is_whole')])
+    .select(['uploads.storage_backend', 'media.id as media_id', 'media.storage_key'])
+    .select(isToBeRemoved.as('is_whole'))
     .where('uploads.id', '=', uploadId)
     .executeTakeFirst()
   if (!upload) return undefined
-  const { is_whole: isWhole, media_id: id, storage_key } = upload
+  const { is_whole: isWhole, media_id: id, storage_backend, storage_key } = upload
   const renditions = await db
     .selectFrom('renditions')
     .innerJoin('media', 'media.id', 'renditions.media_id')
@@ -47,6 +49,7 @@ export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Remov
     .where((is) => is.or([isToBeRemoved, isToBeUnpublished]))
     .execute()
   return {
+    storage_backend,
     isWhole,
     media: id === null || storage_key === null ? undefined : { id: id as MediaId, storage_key },
     renditionKeys: renditions.map((rendition) => rendition.storage_key),

@@ -181,6 +181,8 @@ export interface MediaTable {
   quality: string | null
   attached_type: string | null
   attached_id: string | null
+  /** That of its upload, and of all that was made of it. */
+  storage_backend: Generated<string>
   storage_key: string
   /** Of the object, once all of its bytes were checked to be there; null where the storage has none. */
   etag: string | null
@@ -293,6 +295,12 @@ export interface StreamTicketsTable {
   expires_at: ColumnType<Date, Date, Date>
 }
 
+export interface StoragePlacesTable {
+  backend: string
+  marker_key: string
+  recorded_at: Timestamp
+}
+
 export interface SecretsTable {
   name: string
   value: Buffer
@@ -317,5 +325,6 @@ export interface LedgerSchema {
   webhook_deliveries: WebhookDeliveriesTable
   webhook_attempts: WebhookAttemptsTable
   stream_tickets: StreamTicketsTable
+  storage_places: StoragePlacesTable
   secrets: SecretsTable
 }

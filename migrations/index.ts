@@ -6,6 +6,7 @@ import * as processing from './0005-processing.ts'
 import * as fairProcessing from './0006-fair-processing.ts'
 import * as expiry from './0007-expiry.ts'
 import * as retention from './0008-retention.ts'
+import * as storagePlaces from './0009-storage-places.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -25,4 +26,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0006-fair-processing': fairProcessing,
   '0007-expiry': expiry,
   '0008-retention': retention,
+  '0009-storage-places': storagePlaces,
 }

@@ -5,7 +5,7 @@ import { databaseOutage, isNetworkError } from '../ledger/outages.ts'
 import type { Reason } from '../ledger/schema.ts'
 import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
-import { type Objects, StorageAway, StorageFull } from '../storage/objects.ts'
+import { StorageAway, StorageFull } from '../storage/objects.ts'
 import { Undelivered } from './ffmpeg.ts'
 import type { Lanes } from './lanes.ts'
 import { BYTES_LOST, isLoss } from './loss.ts'
@@ -137,7 +137,11 @@ class Run {
     const media = await this.#media()
     if (!media) return
     const { tools } = this.#options
-    await this.#record(step, media, () => step.run({ ...tools, media, signal: this.#signal }))
+    await this.#record(step, media, async () => {
+      const { storage } = tools
+      const stored = { objects: storage.objectsOf(media), bytes: storage.bytesOf(media) }
+      return await step.run({ ...tools, ...stored, media, signal: this.#signal })
+    })
   }
 
   /** As it is now: with what the steps before have found. Undefined when it has ended. */
@@ -183,7 +187,7 @@ class Run {
   /** Ends a media that no attempt would help. Throws every other error. */
   async #failIfHopeless(media: MediaRow, error: unknown): Promise<void> {
     const { tools, enqueueRemoval } = this.#options
-    const reason = error instanceof GivenUp ? error.reason : await lossOr(error, tools.objects, media)
+    const reason = error instanceof GivenUp ? error.reason : await lossOr(error, tools.storage, media)
     this.#verdict.abort()
     const hasFailed = await failMedia(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
@@ -193,21 +197,21 @@ class Run {
 }
 
 /** That the media's bytes are gone for good. Throws every other error. */
-async function lossOr(error: unknown, objects: Objects, media: MediaRow): Promise<Reason> {
-  const told = await withOutagesToldApart(error, objects)
+async function lossOr(error: unknown, storage: Tools['storage'], media: MediaRow): Promise<Reason> {
+  const told = await withOutagesToldApart(error, () => storage.objectsOf(media).checkWritable())
   const isOutage = told instanceof Waiting && !(told instanceof Undelivered)
-  if (isOutage || !(await isLoss(told, objects, media))) throw told
+  if (isOutage || !(await isLoss(told, storage.objectsOf(media), media))) throw told
   return BYTES_LOST
 }
 
 /** The storage being away or full is waited for; anything else counts as an attempt. */
-async function withOutagesToldApart(error: unknown, objects: Objects): Promise<unknown> {
+async function withOutagesToldApart(error: unknown, checkWritable: () => Promise<void>): Promise<unknown> {
   if (error instanceof Waiting && !(error instanceof Undelivered)) return error
   if (error instanceof StorageFull) return new Waiting('the storage is full', { cause: error })
   if (error instanceof StorageAway) return new Waiting('the storage is away', { cause: error })
   if (isOfDatabase(error)) return new Waiting('the database is away', { cause: error })
   try {
-    await objects.checkWritable()
+    await checkWritable()
     return error
   } catch {
     return new Waiting('the storage is away', { cause: error })

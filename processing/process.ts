@@ -80,7 +80,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
       onProgress: () => {},
       onNewer: (migrations) => log.warn({ migrations }, NEWER_SCHEMA),
     })
-    const storage = await openStorage(options.storage, db)
+    const storage = await openStorage(options.storage, db, { onError })
     undo.push(() => storage.close())
     const bus = await Bus.open({ connectionString, onError })
     undo.push(() => bus.close())
@@ -99,8 +99,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
       log,
       tools: {
         db,
-        objects: storage.objects,
-        bytes: storage.bytes,
+        storage,
         ffmpeg: new Ffmpeg({ ...options, sandbox }),
         scanner: options.clamd === undefined ? undefined : new Scanner(options.clamd),
         allowedFormats: options.allowedFormats,

@@ -8,7 +8,7 @@ import type { Format } from '../storage/formats.ts'
 import type { RenditionKind } from '../storage/keys.ts'
 import type { MediaLimits } from '../storage/media-limits.ts'
 import type { Objects } from '../storage/objects.ts'
-import type { UploadBytes } from '../storage/storage.ts'
+import type { Storage, UploadBytes } from '../storage/storage.ts'
 import type { AnalysisOptions } from './analysis/engine.ts'
 import type { Ffmpeg } from './ffmpeg.ts'
 import type { Lane } from './lanes.ts'
@@ -30,8 +30,8 @@ export type HlsOptions = {
 /** What every step may use. */
 export type Tools = {
   db: Ledger
-  objects: Objects
-  bytes: UploadBytes
+  /** Asked for the backend that the row of a media item names. */
+  storage: Pick<Storage, 'objectsOf' | 'bytesOf' | 'bytes'>
   ffmpeg: Ffmpeg
   /** Undefined when scanning is switched off. */
   scanner: Scanner | undefined
@@ -56,7 +56,10 @@ export type Tools = {
   ends: EndLog
 }
 
-export type StepContext = Tools & {
+export type StepContext = Omit<Tools, 'storage'> & {
+  /** Of the backend that the media item is stored by. */
+  objects: Objects
+  bytes: UploadBytes
   /** The media with the facts that earlier steps found. */
   media: MediaRow
   /** Aborted when the job is taken away or the worker stops. */

@@ -157,7 +157,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   async function sweep({ data }: TakenJob<RemovalJob>): Promise<undefined> {
-    await tools.bytes.sweep(data.uploadId)
+    await tools.storage.bytes.sweep(data.uploadId)
   }
 
   async function reapAll(): Promise<undefined> {

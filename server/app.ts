@@ -9,7 +9,7 @@ import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import type { DueMedia, Enqueue } from '../ledger/uploads.ts'
 import type { EndLog } from '../storage/end-log.ts'
-import type { Objects } from '../storage/objects.ts'
+import type { Storage } from '../storage/storage.ts'
 import { OwnerTurns } from './admission/owner-turns.ts'
 import { analysisApi } from './api/analysis.ts'
 import { devApi } from './api/dev.ts'
@@ -44,7 +44,7 @@ export type AppOptions = {
   log: Log
   db: Ledger
   bus: Bus
-  objects: Objects
+  storage: Storage
   verify: Verify
   links: ContentLinks
   board: ProgressBoard
@@ -95,7 +95,7 @@ const EXPOSED_HEADERS = [
 
 /** The HTTP face: every route, in front of it what all routes share, behind it the one error renderer. */
 export function createApp(options: AppOptions): Express {
-  const { config, log, db, bus, objects, links, metrics, devCode } = options
+  const { config, log, db, bus, storage, links, metrics, devCode } = options
   const requireToken = new OwnerTurns().after(authenticate(options.verify))
   const answerError = problemAnswer(options.readiness)
   const app = express()
@@ -156,7 +156,7 @@ export function createApp(options: AppOptions): Express {
     mediaApi({
       db,
       bus,
-      objects,
+      storage,
       downloads: config.DOWNLOADS,
       links,
       publicUrl: config.PUBLIC_URL,

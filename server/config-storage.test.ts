@@ -45,18 +45,25 @@ describe('the configuration of storage', () => {
 
   it('names the bucket in the path of servers that are not AWS, unless it is told otherwise', () => {
     const pathStyle = (env: Environment) => {
-      const options = storageOptionsOf(parse({ ...S3, ...env }))
-      return options.kind === 's3' && options.forcePathStyle
+      return storageOptionsOf(parse({ ...S3, ...env })).s3?.forcePathStyle
     }
     expect(pathStyle({})).toBe(false)
     expect(pathStyle({ S3_ENDPOINT: 'http://127.0.0.1:9000' })).toBe(true)
     expect(pathStyle({ S3_ENDPOINT: 'https://s3.example', S3_FORCE_PATH_STYLE: 'false' })).toBe(false)
   })
 
+  it('has a bucket beside the disk, for what is there already', () => {
+    expect(storageOptionsOf(parse({ S3_BUCKET: 'media', S3_PREFIX: 'a/b-{owner}' }))).toMatchObject({
+      primary: 'disk',
+      s3: { bucket: 'media', markerPrefix: 'a/' },
+    })
+    expect(storageOptionsOf(parse({})).s3).toBeUndefined()
+  })
+
   it('leaves credentials to the SDK where it has none, and repeats none in a complaint', () => {
-    expect(storageOptionsOf(parse(S3))).toMatchObject({ credentials: undefined })
+    expect(storageOptionsOf(parse(S3)).s3).toMatchObject({ credentials: undefined })
     const keys = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret', AWS_SESSION_TOKEN: 'token' }
-    expect(storageOptionsOf(parse({ ...S3, ...keys }))).toMatchObject({
+    expect(storageOptionsOf(parse({ ...S3, ...keys })).s3).toMatchObject({
       credentials: { accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: 'token' },
     })
   })

@@ -51,7 +51,7 @@ import { scannerCollector } from './metrics/scanner-figures.ts'
 import { startMetricsServer } from './metrics-server.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { Releasers } from './releasers.ts'
-import { storageOptionsOf } from './storage-options.ts'
+import { keyPrefixesOf, storageOptionsOf } from './storage-options.ts'
 import { createTusEndpoint } from './tus/endpoint.ts'
 import { forwardedBase } from './tus/forwarded.ts'
 import { answerUpgrades } from './upgrades.ts'
@@ -128,9 +128,8 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('lease renewal', () => renewals.destroy())
   const leases = new LeaseKeeper({ db, renewals, bus, holder: randomUUID(), ttlMs: LEASE_TTL_MS, onError })
   releasers.add('leases', () => leases.close())
-  const storage = await openStorage(storageOptionsOf(config), db)
+  const storage = await openStorage(storageOptionsOf(config), db, { onError })
   releasers.add('storage', () => storage.close())
-  const { objects } = storage
   const policy = policyOf(config)
   const ends = new EndLog(log)
   const { store, close: closeStore } = openDataStore(storage, {
@@ -174,7 +173,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('readiness probe', () => probe.destroy())
   const eventLoop = new EventLoopWatch()
   releasers.add('event loop watch', () => eventLoop.close())
-  const readiness = createReadiness({ probe, db, bus, eventLoop, objects, clamd, log })
+  const readiness = createReadiness({ probe, db, bus, eventLoop, storage, clamd, log })
   const scanner = clamd ? [scannerCollector(clamd)] : []
   const collectors = [
     ...ledgerCollectors(db),
@@ -184,12 +183,11 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   ]
   const metrics = config.METRICS === 'on' ? openMetrics({ collectors, log }) : undefined
   releasers.add('metrics', () => metrics?.close())
-  const keyPrefix = storage.kind === 's3' ? config.S3_PREFIX : ''
   const preCreate = {
     db,
     policy,
-    storageBackend: objects.backend,
-    keyPrefix,
+    storageBackend: storage.primary,
+    keyPrefixes: keyPrefixesOf(config),
     enqueueRemoval: removalEnqueuer(boss),
     announce: (id: string) => void bus.publish({ t: 'event', id }),
     ends,
@@ -224,7 +222,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     deadlines,
     db,
     bus,
-    objects,
+    storage,
     verify,
     links,
     board,
@@ -236,7 +234,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),
     tus,
-    contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(objects) : undefined,
+    contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(storage.s3?.objects) : undefined,
   })
 
   const connections = metrics && connectionFigures(metrics.register)
@@ -305,8 +303,8 @@ async function prepare(
 }
 
 /** Where the signed addresses of objects lead. */
-async function originOf(objects: Objects): Promise<string | undefined> {
-  const link = await objects.link('any', servedAs(null))
+async function originOf(objects: Objects | undefined): Promise<string | undefined> {
+  const link = await objects?.link('any', servedAs(null))
   return link === undefined ? undefined : new URL(link).origin
 }
 

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { StorageChanged } from '../storage/places.ts'
 import { COMMANDS } from './commands/all.ts'
 import { CommandFailure, type Outcome, UsageError } from './commands/command.ts'
 import { helpOf, overview } from './commands/help.ts'
@@ -60,6 +61,10 @@ function explain(error: unknown): number {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS')) {
     process.stderr.write(`landfall: ${(error as Error).message}\n`)
+    return 2
+  }
+  if (error instanceof StorageChanged) {
+    process.stderr.write(`landfall: ${error.message}\n`)
     return 2
   }
   if (error instanceof CommandFailure) {

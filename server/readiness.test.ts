@@ -27,7 +27,7 @@ async function report(version: string) {
       db,
       bus: { isConnected: true },
       eventLoop: { standstillMs: () => 0 },
-      objects: writable,
+      storage: writable,
       clamd: { host: '127.0.0.1', port: clamd.port },
       log: noLog,
     }).check()
@@ -66,7 +66,7 @@ describe('readiness', () => {
       db,
       bus,
       eventLoop: { standstillMs: () => loop.stoodMs },
-      objects: {
+      storage: {
         checkWritable: async () => {
           storage.asked += 1
           if (storage.isAway) throw new Error('away')

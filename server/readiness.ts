@@ -1,6 +1,6 @@
 import { type Ledger, standsStill } from '../ledger/database.ts'
 import { DatabaseReadOnly, pingDatabase } from '../ledger/ping.ts'
-import type { Objects } from '../storage/objects.ts'
+import type { Storage } from '../storage/storage.ts'
 import { clamdVersion, hasOfficialSignatures, signaturesOf } from './clamd-link.ts'
 import type { ClamdAddress } from './config.ts'
 import type { Dependency } from './outages.ts'
@@ -42,7 +42,7 @@ export type ReadinessOptions = {
   db: Ledger
   bus: { readonly isConnected: boolean }
   eventLoop: { standstillMs(withinMs: number): number }
-  objects: Objects
+  storage: Pick<Storage, 'checkWritable'>
   /** Undefined with `SCAN=off`. */
   clamd: ClamdAddress | undefined
   log: { info(details: object, message: string): void; warn(details: object, message: string): void }
@@ -73,7 +73,7 @@ export const oldSignaturesWarning = (days: number) =>
  * general: the address is public.
  */
 export function createReadiness(options: ReadinessOptions): Readiness {
-  const { probe, db, bus, eventLoop, objects, clamd, log } = options
+  const { probe, db, bus, eventLoop, storage: opened, clamd, log } = options
   let isDraining = false
   let kept: { report: Promise<ReadinessReport>; until: number } | undefined
   let known: string | undefined
@@ -82,7 +82,7 @@ export function createReadiness(options: ReadinessOptions): Readiness {
   async function look(): Promise<ReadinessReport> {
     const [database, storage, version] = await Promise.allSettled([
       withTimeout(pingDatabase(probe)),
-      withTimeout(objects.checkWritable()),
+      withTimeout(opened.checkWritable()),
       clamd ? clamdVersion(clamd, TIMEOUT_MS) : Promise.resolve(undefined),
     ])
     const said = version.status === 'fulfilled' ? version.value : undefined

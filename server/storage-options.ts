@@ -1,16 +1,23 @@
 import { join } from 'node:path'
+import { directoriesOf } from '../storage/keys.ts'
 import type { StorageOptions } from '../storage/storage.ts'
 import type { Config } from './config.ts'
 
 /** What the configuration says of where bytes live. */
 export function storageOptionsOf(config: Config): StorageOptions {
-  if (config.STORAGE === 'disk') {
-    return { kind: 'disk', directory: join(config.DATA_DIR, 'objects'), sync: config.DISK_SYNC }
+  return {
+    primary: config.STORAGE,
+    disk: { directory: join(config.DATA_DIR, 'objects'), sync: config.DISK_SYNC },
+    s3: bucketOf(config),
   }
+}
+
+/** The bucket that is configured, be it for new files or for those that are there. */
+function bucketOf(config: Config): StorageOptions['s3'] {
+  if (config.S3_BUCKET === undefined) return undefined
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = config
   return {
-    kind: 's3',
-    bucket: config.S3_BUCKET ?? '',
+    bucket: config.S3_BUCKET,
     endpoint: config.S3_ENDPOINT,
     region: config.S3_REGION,
     forcePathStyle: config.S3_FORCE_PATH_STYLE ?? config.S3_ENDPOINT !== undefined,
@@ -23,5 +30,10 @@ export function storageOptionsOf(config: Config): StorageOptions {
             ...(config.AWS_SESSION_TOKEN ? { sessionToken: config.AWS_SESSION_TOKEN } : {}),
           },
     memoryBudget: config.S3_MEMORY_BUDGET,
+    markerPrefix: directoriesOf(config.S3_PREFIX),
   }
 }
+
+/** Templates of what storage keys begin with. */
+export const keyPrefixesOf = (config: Pick<Config, 'S3_PREFIX'>) =>
+  ({ disk: '', s3: config.S3_PREFIX }) as const

@@ -1,7 +1,7 @@
-import type { DataStore } from '@tus/utils'
 import type { Ledger } from '../ledger/database.ts'
 import type { Commits } from './commits.ts'
 import { DiskStore } from './disk/disk-store.ts'
+import { RoutedStore } from './routed-store.ts'
 import { S3LedgerStore } from './s3/s3-ledger-store.ts'
 import type { Storage } from './storage.ts'
 import { UploadBooks } from './upload-books.ts'
@@ -18,13 +18,15 @@ export type DataStoreOptions = {
 export function openDataStore(
   storage: Storage,
   options: DataStoreOptions,
-): { store: DataStore; close(): Promise<void> } {
+): { store: RoutedStore; close(): Promise<void> } {
   const books = new UploadBooks(options)
-  if (storage.kind === 'disk') {
-    const { disk: objects, sync } = storage
-    return { store: new DiskStore({ ...options, books, objects, sync }), async close() {} }
+  const disk = storage.disk && new DiskStore({ ...options, ...storage.disk, books })
+  const s3 = storage.s3 && new S3LedgerStore({ ...options, ...storage.s3, books })
+  const store = new RoutedStore({ books, stores: { disk, s3 }, require: (row) => storage.require(row) })
+  return {
+    store,
+    async close() {
+      await s3?.close()
+    },
   }
-  const { objects, s3 } = storage
-  const store = new S3LedgerStore({ ...options, books, objects, s3 })
-  return { store, close: () => store.close() }
 }

@@ -1,8 +1,14 @@
+import { access } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
+import { type Backend, isHolding, markerOf } from '../ledger/storage-places.ts'
 import { DiskObjects } from './disk/disk-objects.ts'
 import { DiskUploadBytes } from './disk/disk-upload-bytes.ts'
-import type { Objects } from './objects.ts'
+import { type Objects, StorageAway } from './objects.ts'
+import { OpenPlace } from './open-place.ts'
+import { withoutBucket } from './places.ts'
+import { RoutedBytes } from './routed-bytes.ts'
 import { openS3, type S3, type S3Options } from './s3/s3.ts'
 import { S3Objects } from './s3/s3-objects.ts'
 import { S3UploadBytes } from './s3/s3-upload-bytes.ts'
@@ -11,9 +17,13 @@ import { S3UploadBytes } from './s3/s3-upload-bytes.ts'
 export type DiskSync = 'always' | 'finish' | 'never'
 
 /** Where bytes live, as configured. */
-export type StorageOptions =
-  | { kind: 'disk'; directory: string; sync: DiskSync }
-  | ({ kind: 's3' } & S3Options)
+export type StorageOptions = {
+  /** Where new uploads go. What was stored elsewhere is served from there. */
+  primary: Backend
+  disk: { directory: string; sync: DiskSync }
+  /** Undefined where no bucket is configured. `markerPrefix`: what the key of its marker begins with. */
+  s3: (S3Options & { markerPrefix: string }) | undefined
+}
 
 /** What becomes of an upload's bytes besides the requests that bring them. */
 export interface UploadBytes {
@@ -28,31 +38,138 @@ export interface UploadBytes {
   sweep(uploadId: UploadId): Promise<void>
 }
 
-/** One opened storage, as server and worker share it. */
-export type Storage = { objects: Objects; bytes: UploadBytes; close(): void } & (
-  | { kind: 'disk'; disk: DiskObjects; sync: DiskSync }
-  | { kind: 's3'; s3: S3 }
-)
+/** A row of the ledger that says by which backend its bytes are stored. */
+export type StoredRow = { storage_backend: string }
 
-/** Opens the configured storage. The caller closes it. */
-export async function openStorage(options: StorageOptions, db: Ledger): Promise<Storage> {
-  if (options.kind === 'disk') {
-    const disk = await DiskObjects.open(options.directory)
-    return {
-      kind: 'disk',
-      objects: disk,
-      bytes: new DiskUploadBytes(db, disk),
-      disk,
-      sync: options.sync,
-      close() {},
+type DiskPart = { place: OpenPlace; objects: DiskObjects; bytes: UploadBytes; sync: DiskSync }
+type S3Part = { place: OpenPlace; objects: Objects; bytes: UploadBytes; s3: S3 }
+
+export type OpenOptions = {
+  /** Told of what is found out about a place after the start. */
+  onError?: (error: unknown) => void
+  /** Opened though nothing is there yet. */
+  target?: Backend
+}
+
+/**
+ * Everything that this process can reach of what the ledger names, as server, worker and commands share it. Whoever
+ * reads or writes bytes asks for the backend that their row names.
+ */
+export class Storage {
+  readonly primary: Backend
+  readonly disk: DiskPart | undefined
+  readonly s3: S3Part | undefined
+  /** Of any upload, wherever it is stored. */
+  readonly bytes: UploadBytes
+
+  private constructor(
+    primary: Backend,
+    parts: { disk: DiskPart | undefined; s3: S3Part | undefined },
+    bytes: UploadBytes,
+  ) {
+    this.primary = primary
+    this.disk = parts.disk
+    this.s3 = parts.s3
+    this.bytes = bytes
+  }
+
+  /**
+   * Opens what the settings lead to. The caller closes it. Fails with `StorageChanged` when the ledger needs anything
+   * that they do not lead to. A bucket that does not answer is looked at again when it is used.
+   */
+  static async open(options: StorageOptions, db: Ledger, more: OpenOptions = {}): Promise<Storage> {
+    const onError = more.onError ?? (() => {})
+    const wanted = [options.primary, ...(more.target ? [more.target] : [])]
+    const bytes: UploadBytes = new RoutedBytes(db, (row) => storage.bytesOf(row))
+    const isDiskUsed = wanted.includes('disk') || (await isDiskNeeded(options, db))
+    const disk = isDiskUsed ? await openDisk(options, db, bytes, onError) : undefined
+    const s3 = options.s3 ? openBucket(options.s3, db, bytes, onError) : undefined
+    const storage: Storage = new Storage(options.primary, { disk, s3 }, bytes)
+    try {
+      if (!s3 && (await isHolding(db, 's3'))) throw await withoutBucket(db)
+      await disk?.place.verify()
+      const isBucketUsed =
+        wanted.includes('s3') || (await isHolding(db, 's3')) || (await markerOf(db, 's3')) !== undefined
+      if (isBucketUsed) await s3?.place.verifyIfItAnswers()
+    } catch (error) {
+      storage.close()
+      throw error
+    }
+    return storage
+  }
+
+  /** The objects of the backend that a row names. Fails with `StorageAway` where that cannot be used at the moment. */
+  objectsOf(row: StoredRow): Objects {
+    return this.#partOf(row).objects
+  }
+
+  /** The same of uploads. */
+  bytesOf(row: StoredRow): UploadBytes {
+    return this.#partOf(row).bytes
+  }
+
+  /** Fails with `StorageAway` where the backend that a row names cannot be used at the moment. */
+  require(row: StoredRow): void {
+    this.#partOf(row)
+  }
+
+  /** Throws when objects cannot be stored. */
+  async checkWritable(): Promise<void> {
+    for (const part of [this.disk, this.s3]) {
+      if (!part || (part !== this[this.primary] && !part.place.isVerified)) continue
+      await part.place.verify()
+      await part.objects.checkWritable()
     }
   }
-  const s3 = openS3(options)
-  return {
-    kind: 's3',
-    objects: new S3Objects(s3),
-    bytes: new S3UploadBytes(db, s3),
-    s3,
-    close: () => s3.close(),
+
+  close(): void {
+    this.s3?.s3.close()
   }
+
+  #partOf({ storage_backend: backend }: StoredRow): DiskPart | S3Part {
+    const part = backend === 'disk' ? this.disk : backend === 's3' ? this.s3 : undefined
+    if (!part) throw new StorageAway({ cause: new Error(`no settings lead to the storage "${backend}"`) })
+    part.place.require()
+    return part
+  }
+}
+
+/** Opens the configured storage: see `Storage.open`. */
+export const openStorage = Storage.open
+
+/** Whether the directory is that of the ledger's files, though new ones go into a bucket. */
+async function isDiskNeeded({ disk: { directory } }: StorageOptions, db: Ledger): Promise<boolean> {
+  if (await isHolding(db, 'disk')) return true
+  const marker = await markerOf(db, 'disk')
+  if (marker === undefined) return false
+  return await access(join(directory, marker)).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function openDisk(
+  { disk: { directory, sync } }: StorageOptions,
+  db: Ledger,
+  bytes: UploadBytes,
+  onError: (error: unknown) => void,
+): Promise<DiskPart> {
+  const objects = await DiskObjects.open(directory)
+  const name = { setting: 'DATA_DIR', value: dirname(directory), shown: directory } as const
+  const place = new OpenPlace(db, { backend: 'disk', objects, name, markerPrefix: '' }, onError)
+  return { place, objects, bytes: new DiskUploadBytes(db, objects, bytes), sync }
+}
+
+function openBucket(
+  options: S3Options & { markerPrefix: string },
+  db: Ledger,
+  bytes: UploadBytes,
+  onError: (error: unknown) => void,
+): S3Part {
+  const s3 = openS3(options)
+  const objects = new S3Objects(s3)
+  const name = { setting: 'S3_BUCKET', value: options.bucket, shown: `bucket ${options.bucket}` } as const
+  const { markerPrefix } = options
+  const place = new OpenPlace(db, { backend: 's3', objects, name, markerPrefix }, onError)
+  return { place, objects, bytes: new S3UploadBytes(db, s3, bytes), s3 }
 }

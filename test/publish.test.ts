@@ -114,10 +114,11 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     if (!media) throw new Error('the media is gone')
     // The object is complete in either storage once this has been done.
     const { etag } = await opened.bytes.assemble(media.upload_id)
+    const stored = opened.objectsOf(media)
     const run = (copy: Objects['copy'], facts: MediaFacts = {}) => {
-      const objects: Objects = Object.create(opened.objects, { copy: { value: copy } })
+      const objects: Objects = Object.create(stored, { copy: { value: copy } })
       for (const name of ['remove', 'sizeOf'] as const)
-        Object.defineProperty(objects, name, { value: opened.objects[name].bind(opened.objects) })
+        Object.defineProperty(objects, name, { value: stored[name].bind(stored) })
       const context = {
         media: { ...media, etag, ...facts },
         db: landfall.db,
@@ -126,7 +127,7 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
       }
       return publish.run(context as unknown as StepContext)
     }
-    return { id, boss, job, run, copy: opened.objects.copy.bind(opened.objects) }
+    return { id, boss, job, run, copy: stored.copy.bind(stored) }
   }
 
   it('is not made of an image that was not stripped of its metadata: never of the original', async () => {

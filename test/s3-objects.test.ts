@@ -51,8 +51,8 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
   })
 
   function open(env: Record<string, string>): S3 {
-    const options = storageOptionsOf(parseConfig(env, { auth: false }))
-    if (options.kind !== 's3') throw new Error('this is about S3')
+    const { s3: options } = storageOptionsOf(parseConfig(env, { auth: false }))
+    if (!options) throw new Error('this is about S3')
     return openS3(options)
   }
   const fail = (rule: Parameters<S3Proxy['fail']>[0]) => void faults.push(proxy.fail(rule))

@@ -65,8 +65,7 @@ async function processTwice(
   const storage = await openStorage(storageOptionsOf(config), db)
   const tools = {
     db,
-    objects: storage.objects,
-    bytes: storage.bytes,
+    storage,
     ffmpeg: new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }),
     scanner: undefined,
     allowedFormats: FORMATS,

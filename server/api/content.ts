@@ -3,12 +3,13 @@ import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { Request, Response } from 'express'
 import type { RenditionRow } from '../../ledger/media.ts'
-import { type ByteRange, ObjectMissing, type Objects, StorageAway } from '../../storage/objects.ts'
+import { type ByteRange, ObjectMissing, StorageAway } from '../../storage/objects.ts'
 import { servedAs } from '../../storage/served-as.ts'
+import type { Storage, StoredRow } from '../../storage/storage.ts'
 import { endTurn } from '../admission/owner-turns.ts'
 import { Problem } from '../errors.ts'
 
-export type ServedObject = {
+export type ServedObject = StoredRow & {
   key: string
   size: number
   /** As identified by us, never as declared by a client. */
@@ -26,15 +27,13 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-/** A rendition as it is sent. */
-export function servedRendition({
-  media_id,
-  kind,
-  storage_key,
-  size,
-  content_type,
-}: RenditionRow): ServedObject {
+/** A rendition of a media item as it is sent. */
+export function servedRendition(
+  { storage_backend }: StoredRow,
+  { media_id, kind, storage_key, size, content_type }: RenditionRow,
+): ServedObject {
   return {
+    storage_backend,
     key: storage_key,
     size,
     contentType: content_type,
@@ -45,7 +44,7 @@ export function servedRendition({
 
 /** Sends an object or the range of it that was asked for (RFC 9110 § 14), never to be run as a page. */
 export async function sendObject(
-  objects: Objects,
+  storage: Pick<Storage, 'objectsOf'>,
   request: Request,
   response: Response,
   object: ServedObject,
@@ -64,7 +63,7 @@ export async function sendObject(
   const range = requestedRange(request, object.size, etag)
   // Before anything is said of the content: what goes wrong here is answered with something else.
   endTurn(response)
-  const source = request.method === 'HEAD' ? undefined : await open(objects, object, range)
+  const source = request.method === 'HEAD' ? undefined : await open(storage, object, range)
   response.set(headers)
   if (range) response.status(206).set('Content-Range', `bytes ${range.start}-${range.end}/${object.size}`)
   response.set('Content-Length', String(range ? range.end - range.start + 1 : object.size))
@@ -85,13 +84,13 @@ export async function sendObject(
  * minutes. Returns false where the object has to come from here.
  */
 export async function redirectToObject(
-  objects: Objects,
+  storage: Pick<Storage, 'objectsOf'>,
   request: Request,
   response: Response,
   object: ServedObject,
 ): Promise<boolean> {
   const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
-  const address = await objects.link(object.key, servedAs(object.contentType), method)
+  const address = await storage.objectsOf(object).link(object.key, servedAs(object.contentType), method)
   if (address === undefined) return false
   response
     .status(307)
@@ -122,17 +121,15 @@ export function sendText(
 }
 
 /** A small object of ours as text. Fails with `unavailable`. */
-export async function readText(objects: Objects, key: string): Promise<string> {
-  return await text(await open(objects, { key, etag: null }, undefined))
+export async function readText(storage: Pick<Storage, 'objectsOf'>, object: ServedObject): Promise<string> {
+  return await text(await open(storage, object, undefined))
 }
 
-async function open(
-  objects: Objects,
-  object: Pick<ServedObject, 'key' | 'etag'>,
-  range: ByteRange | undefined,
-) {
+async function open(storage: Pick<Storage, 'objectsOf'>, object: ServedObject, range: ByteRange | undefined) {
   try {
-    return await objects.read(object.key, { etag: object.etag, ...(range ? { range } : {}) })
+    return await storage
+      .objectsOf(object)
+      .read(object.key, { etag: object.etag, ...(range ? { range } : {}) })
   } catch (error) {
     if (!(error instanceof ObjectMissing) && !(error instanceof StorageAway)) throw error
     // The row says ready and the bytes cannot be had: ours to look into, for the client it is an outage.

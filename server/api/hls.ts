@@ -18,7 +18,7 @@ const HOUR_SECONDS = 3600
  * token, so all that a playlist names are links.
  */
 export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
-  const { objects, links, linkOrToken, readyMedia, renditionOf } = options
+  const { storage, links, linkOrToken, readyMedia, renditionOf } = options
 
   /** A link relative to the playlist of the master, or to that of a rendition. */
   const relativeLink = (media: MediaRow, target: LinkTarget, base: '' | 'hls/'): string => {
@@ -30,10 +30,9 @@ export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
 
   router.get('/:id/hls.m3u8', linkOrToken('hls.m3u8'), async (request, response) => {
     const media = await readyMedia(request, response)
-    const { storage_key } = await renditionOf(media, 'hls')
-    const text = (await readText(objects, storage_key)).replaceAll(
-      /^hls-([1-6])\.m3u8$/gm,
-      (_, n: HlsNumber) => relativeLink(media, `hls/${n}.m3u8`, ''),
+    const object = servedRendition(media, await renditionOf(media, 'hls'))
+    const text = (await readText(storage, object)).replaceAll(/^hls-([1-6])\.m3u8$/gm, (_, n: HlsNumber) =>
+      relativeLink(media, `hls/${n}.m3u8`, ''),
     )
     sendText(request, response, { text, contentType: PLAYLIST_TYPE })
   })
@@ -44,16 +43,21 @@ export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
 
     router.get(`/:id/${playlist}`, linkOrToken(playlist), async (request, response) => {
       const media = await readyMedia(request, response)
-      const { storage_key } = await renditionOf(media, `hls-${number}-playlist`)
+      const object = servedRendition(media, await renditionOf(media, `hls-${number}-playlist`))
       const link = relativeLink(media, bytes, 'hls/')
-      const text = (await readText(objects, storage_key)).replaceAll(`hls-${number}.mp4`, link)
+      const text = (await readText(storage, object)).replaceAll(`hls-${number}.mp4`, link)
       sendText(request, response, { text, contentType: PLAYLIST_TYPE })
     })
 
     // From here always: the scripts of a page could follow a redirect to the storage only if that allowed them to.
     router.get(`/:id/${bytes}`, linkOrToken(bytes), async (request, response) => {
       const media = await readyMedia(request, response)
-      await sendObject(objects, request, response, servedRendition(await renditionOf(media, `hls-${number}`)))
+      await sendObject(
+        storage,
+        request,
+        response,
+        servedRendition(media, await renditionOf(media, `hls-${number}`)),
+      )
     })
   }
 }

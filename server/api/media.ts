@@ -13,7 +13,7 @@ import {
 import { retryMedia } from '../../ledger/retrying.ts'
 import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
 import type { EndLog } from '../../storage/end-log.ts'
-import type { Objects } from '../../storage/objects.ts'
+import type { Storage } from '../../storage/storage.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { authenticated } from '../deadlines.ts'
@@ -28,7 +28,7 @@ import { type MediaViewOptions, mediaView } from './views.ts'
 export type MediaApiOptions = MediaViewOptions & {
   db: Ledger
   bus: Bus
-  objects: Objects
+  storage: Pick<Storage, 'objectsOf'>
   /** Whether content comes through here or by a redirect to the storage, where that has addresses. */
   downloads: 'stream' | 'redirect'
   links: ContentLinks
@@ -40,7 +40,7 @@ export type MediaApiOptions = MediaViewOptions & {
 
 /** `/api/v1/media`: what became of one's uploads. */
 export function mediaApi(options: MediaApiOptions): Router {
-  const { db, bus, objects, downloads, links, enqueueRemoval, enqueueProcessing, authenticate, ends } =
+  const { db, bus, storage, downloads, links, enqueueRemoval, enqueueProcessing, authenticate, ends } =
     options
   const router = strictRouter()
 
@@ -73,14 +73,15 @@ export function mediaApi(options: MediaApiOptions): Router {
   }
 
   const send = async (request: Request, response: Response, object: ServedObject): Promise<void> => {
-    if (downloads === 'redirect' && (await redirectToObject(objects, request, response, object))) return
-    await sendObject(objects, request, response, object)
+    if (downloads === 'redirect' && (await redirectToObject(storage, request, response, object))) return
+    await sendObject(storage, request, response, object)
   }
 
   router.get('/:id/content', linkOrToken('content'), async (request, response) => {
     const media = await linkedOrOwn(request, response)
-    const { content_type: contentType, sha256, etag } = requireReady(media)
+    const { content_type: contentType, sha256, etag, storage_backend } = requireReady(media)
     await send(request, response, {
+      storage_backend,
       key: media.storage_key,
       size: media.size,
       contentType,
@@ -93,14 +94,14 @@ export function mediaApi(options: MediaApiOptions): Router {
     // A link of the analysis is the only way: for everybody else there is `content`.
     if (!response.locals.isLinked) throw notFound()
     const media = await linkedOrOwn(request, response)
-    const { content_type: contentType, storage_key: key, size, etag } = media
+    const { content_type: contentType, storage_backend, storage_key: key, size, etag } = media
     if (media.status !== 'processing') requireReady(media)
-    await send(request, response, { key, size, contentType, tag: media.id, etag })
+    await send(request, response, { storage_backend, key, size, contentType, tag: media.id, etag })
   })
 
   const readyMedia = async (request: Request<{ id: string }>, response: Response): Promise<MediaRow> =>
     requireReady(await linkedOrOwn(request, response))
-  addRenditionRoutes(router, { db, objects, links, linkOrToken, readyMedia, send })
+  addRenditionRoutes(router, { db, storage, links, linkOrToken, readyMedia, send })
 
   router.use(authenticate)
 

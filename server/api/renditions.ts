@@ -2,7 +2,7 @@ import type { Request, RequestHandler, Response, Router } from 'express'
 import type { Ledger } from '../../ledger/database.ts'
 import { findRendition, findRenditions, type MediaRow, type RenditionRow } from '../../ledger/media.ts'
 import type { RenditionKind } from '../../storage/keys.ts'
-import type { Objects } from '../../storage/objects.ts'
+import type { Storage } from '../../storage/storage.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { notFound } from '../errors.ts'
 import { readText, type ServedObject, sendText, servedRendition } from './content.ts'
@@ -12,7 +12,7 @@ import { ThumbnailQuery } from './schemas.ts'
 
 export type RenditionRouteOptions = {
   db: Ledger
-  objects: Objects
+  storage: Pick<Storage, 'objectsOf'>
   links: ContentLinks
   /** Lets in whoever has a link to this target, or a token. */
   linkOrToken: (target: LinkTarget) => RequestHandler<{ id: string }>
@@ -24,7 +24,7 @@ export type RenditionRouteOptions = {
 
 /** What was made of a media: pictures, storyboard, waveform, renditions to stream. */
 export function addRenditionRoutes(router: Router, options: RenditionRouteOptions): void {
-  const { db, objects, links, linkOrToken, readyMedia, send } = options
+  const { db, storage, links, linkOrToken, readyMedia, send } = options
 
   const renditionOf = async (media: MediaRow, kind: RenditionKind): Promise<RenditionRow> => {
     const rendition = await findRendition(db, media.id, kind)
@@ -41,28 +41,28 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
     const contentType = format === undefined ? accepted || 'image/webp' : `image/${format}`
     const rendition = nearestThumbnail(await findRenditions(db, media.id), { width, contentType })
     if (!rendition) throw notFound()
-    await send(request, response, servedRendition(rendition))
+    await send(request, response, servedRendition(media, rendition))
   })
 
   router.get('/:id/storyboard', linkOrToken('storyboard'), async (request, response) => {
     const media = await readyMedia(request, response)
-    await send(request, response, servedRendition(await renditionOf(media, 'storyboard')))
+    await send(request, response, servedRendition(media, await renditionOf(media, 'storyboard')))
   })
 
   router.get('/:id/storyboard.vtt', linkOrToken('storyboard.vtt'), async (request, response) => {
     const media = await readyMedia(request, response)
-    const { storage_key } = await renditionOf(media, 'storyboard-cues')
+    const object = servedRendition(media, await renditionOf(media, 'storyboard-cues'))
     // A player fetches the picture without a token, so its address has to be a link.
     const picture = links.sign(media.id, 'storyboard').split('/').at(-1)
-    const cues = (await readText(objects, storage_key)).replaceAll(/^storyboard#/gm, `${picture}#`)
+    const cues = (await readText(storage, object)).replaceAll(/^storyboard#/gm, `${picture}#`)
     sendText(request, response, { text: cues, contentType: 'text/vtt; charset=utf-8' })
   })
 
   router.get('/:id/waveform', linkOrToken('waveform'), async (request, response) => {
     const media = await readyMedia(request, response)
-    const { storage_key } = await renditionOf(media, 'waveform')
+    const object = servedRendition(media, await renditionOf(media, 'waveform'))
     sendText(request, response, {
-      text: await readText(objects, storage_key),
+      text: await readText(storage, object),
       contentType: 'application/json',
     })
   })

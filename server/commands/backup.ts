@@ -22,8 +22,8 @@ export const backup: Command = {
       throw new UsageError('backup takes the folder to write to')
     const write = async ({ config, db }: LedgerCommand) => {
       const options = storageOptionsOf(config)
-      if (options.kind === 'disk') {
-        await access(options.directory).catch(() => {
+      if (options.primary === 'disk') {
+        await access(options.disk.directory).catch(() => {
           throw new CommandFailure(
             `there are no objects below ${config.DATA_DIR}: is DATA_DIR that of the server?`,
           )
@@ -34,12 +34,12 @@ export const backup: Command = {
         db,
         archive: await ArchiveWriter.create(target),
         dataDirectory: config.DATA_DIR,
-        storage: { kind: options.kind, bucket: options.kind === 's3' ? options.bucket : null },
+        storage: { kind: options.primary, bucket: options.s3?.bucket ?? null },
       })
       const lines = [
         `backup of ${takenAt} in ${target}: database and ${objects.count} objects, ${objects.bytes} bytes`,
         ...(objects.goneMeanwhile > 0 ? [`deleted while it ran: ${objects.goneMeanwhile} objects`] : []),
-        ...(options.kind === 's3' ? [`objects in bucket ${options.bucket} stay there`] : []),
+        ...(options.s3 ? [`objects in bucket ${options.s3.bucket} stay there`] : []),
       ]
       return done(lines, { directory: target, takenAt, objects })
     }

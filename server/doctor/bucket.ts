@@ -23,8 +23,8 @@ const BODY: S3Body = {
  * the bucket refuses.
  */
 export async function checkBucket(config: Config): Promise<readonly Finding[]> {
-  const options = storageOptionsOf(config)
-  if (options.kind !== 's3') return []
+  const { s3: options } = storageOptionsOf(config)
+  if (!options) return []
   const s3 = openS3(options)
   const clockAheadMs = watchClock(s3)
   const keys = keysOf(config)

@@ -51,11 +51,16 @@ export class DiskStore extends FileStore {
   }
 
   override async getUpload(id: string): Promise<Upload> {
-    const { books, objects } = this.#options
+    const { books } = this.#options
     const row = await books.find(id)
+    return books.describe(row, await this.offsetOf(row))
+  }
+
+  /** What both ledger and file have. */
+  async offsetOf(row: UploadRow): Promise<number> {
     const isPartial = row.state === 'open' && row.offset > 0
-    const stored = isPartial ? ((await objects.sizeOf(row.storage_key)) ?? 0) : row.offset
-    return books.describe(row, Math.min(row.offset, stored))
+    if (!isPartial) return row.offset
+    return Math.min(row.offset, (await this.#options.objects.sizeOf(row.storage_key)) ?? 0)
   }
 
   override async declareUploadLength(_id: string, size: number): Promise<void> {

@@ -10,10 +10,13 @@ import type { DiskObjects } from './disk-objects.ts'
 export class DiskUploadBytes implements UploadBytes {
   readonly #db: Ledger
   readonly #objects: DiskObjects
+  /** Of uploads that may be stored elsewhere. */
+  readonly #anywhere: UploadBytes
 
-  constructor(db: Ledger, objects: DiskObjects) {
+  constructor(db: Ledger, objects: DiskObjects, anywhere: UploadBytes) {
     this.#db = db
     this.#objects = objects
+    this.#anywhere = anywhere
   }
 
   async assemble(uploadId: UploadId): Promise<{ size: number; etag: null }> {
@@ -59,7 +62,7 @@ export class DiskUploadBytes implements UploadBytes {
 
   /** A job that came too early for the bytes of an ended partial has left them to us. */
   async #releasePartials(finalId: UploadId): Promise<void> {
-    for (const id of await forgetConcat(this.#db, finalId)) await this.discard(id)
+    for (const id of await forgetConcat(this.#db, finalId)) await this.#anywhere.discard(id)
   }
 
   /** On disk nothing arrives late. */

@@ -67,7 +67,12 @@ export class S3LedgerStore extends S3Store {
   override async getUpload(id: string): Promise<Upload> {
     const { books } = this.#options
     const row = await books.find(id)
-    return books.describe(row, row.offset)
+    return books.describe(row, await this.offsetOf(row))
+  }
+
+  /** What is acknowledged is in the bucket. */
+  async offsetOf(row: UploadRow): Promise<number> {
+    return row.offset
   }
 
   override async declareUploadLength(_id: string, size: number): Promise<void> {

@@ -25,10 +25,13 @@ type Head = { size: number; etag: string }
 export class S3UploadBytes implements UploadBytes {
   readonly #db: Ledger
   readonly #s3: S3
+  /** Of uploads that may be stored elsewhere. */
+  readonly #anywhere: UploadBytes
 
-  constructor(db: Ledger, s3: S3) {
+  constructor(db: Ledger, s3: S3, anywhere: UploadBytes) {
     this.#db = db
     this.#s3 = s3
+    this.#anywhere = anywhere
   }
 
   async assemble(uploadId: UploadId): Promise<Head> {
@@ -158,7 +161,7 @@ export class S3UploadBytes implements UploadBytes {
 
   /** A job that came too early for the bytes of an ended partial has left them to us. */
   async #releasePartials(finalId: UploadId): Promise<void> {
-    for (const id of await forgetConcat(this.#db, finalId)) await this.discard(id)
+    for (const id of await forgetConcat(this.#db, finalId)) await this.#anywhere.discard(id)
   }
 
   async #forget(uploadId: UploadId, upload: UploadInBucket): Promise<void> {

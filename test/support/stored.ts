@@ -1,6 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { isMarkerKey } from '../../storage/places.ts'
 import type { Bucket } from './bucket.ts'
 import { filesBelow } from './leftovers.ts'
 
@@ -52,7 +53,7 @@ export const renditionsOfNarrowVideo = (mediaId: string): string[] =>
 export function storedOnDisk(dataDirectory: string): Stored {
   const directory = join(dataDirectory, 'objects')
   return {
-    keys: async () => (await filesBelow(directory)).toSorted(),
+    keys: async () => (await filesBelow(directory)).filter((key) => !isMarkerKey(key)).toSorted(),
     bytes: (key) => readFile(join(directory, key)),
     lose: (key) => rm(join(directory, key)),
     replace: (key, bytes) => writeFile(join(directory, key), bytes),

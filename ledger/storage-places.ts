@@ -1,0 +1,85 @@
+import { sql } from 'kysely'
+import type { Ledger } from './database.ts'
+import type { UploadId } from './ids.ts'
+
+/** Names where bytes are, in rows of uploads and media. */
+export type Backend = 'disk' | 's3'
+
+/** What somebody may still ask for, or what is still to be removed, in one backend. */
+export type Held = { mediaItems: number; openUploads: number; removals: number }
+
+/** Media items whose bytes were not given up. Those of rejected ones go by their removal. */
+const isHeldMedia = sql<boolean>`purged_at is null and status <> 'rejected'`
+/** Uploads that may go on, or be used by a concatenation. */
+const isHeldUpload = sql<boolean>`(state = 'open' or (is_partial and state = 'received'))`
+
+/** Whether the ledger needs anything of this backend. */
+export async function isHolding(db: Ledger, backend: Backend): Promise<boolean> {
+  const { rows } = await sql<{ is_holding: boolean }>`
+    select exists (select 1 from landfall.media where storage_backend = ${backend} and ${isHeldMedia})
+        or exists (select 1 from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload})
+        as is_holding`.execute(db)
+  return rows[0]?.is_holding === true || (await removalsOf(db, backend)) > 0
+}
+
+/** The same in numbers. */
+export async function countHeld(db: Ledger, backend: Backend): Promise<Held> {
+  const { rows } = await sql<{ media: number; uploads: number }>`
+    select (select count(*) from landfall.media where storage_backend = ${backend} and ${isHeldMedia}) as media,
+           (select count(*) from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload}) as uploads
+  `.execute(db)
+  const { media = 0, uploads = 0 } = rows[0] ?? {}
+  return { mediaItems: media, openUploads: uploads, removals: await removalsOf(db, backend) }
+}
+
+/** Ended uploads of which a job has still to remove the bytes. */
+async function removalsOf(db: Ledger, backend: Backend): Promise<number> {
+  // The queues are made by the first server.
+  const { rows: queues } = await sql<{ job: string | null }>`
+    select to_regclass('pgboss.job')::text as job`.execute(db)
+  if (queues[0]?.job == null) return 0
+  const { rows } = await sql<{ removals: number }>`
+    select count(distinct u.id) as removals
+      from pgboss.job j join landfall.uploads u on u.id = j.data ->> 'uploadId'
+     where j.name = 'remove-bytes' and j.state < 'completed' and u.storage_backend = ${backend}`.execute(db)
+  return rows[0]?.removals ?? 0
+}
+
+/** Keys of the newest files that this backend surely has: ready ones. */
+export async function sampleKeys(db: Ledger, backend: Backend, count: number): Promise<string[]> {
+  const { rows } = await sql<{ storage_key: string }>`
+    select storage_key from landfall.media
+     where storage_backend = ${backend} and purged_at is null and status = 'ready' limit ${count}`.execute(db)
+  return rows.map((row) => row.storage_key)
+}
+
+/** The key of the object by which the backend is recognised; undefined where none was recorded yet. */
+export async function markerOf(db: Ledger, backend: Backend): Promise<string | undefined> {
+  const { rows } = await sql<{ marker_key: string }>`
+    select marker_key from landfall.storage_places where backend = ${backend}`.execute(db)
+  return rows[0]?.marker_key
+}
+
+/** Records another marker than the one that was there, which is stored by now. Returns false when another was quicker. */
+export async function recordMarker(
+  db: Ledger,
+  backend: Backend,
+  markers: { former: string | undefined; key: string },
+): Promise<boolean> {
+  const { rows } = await sql`
+    insert into landfall.storage_places as p (backend, marker_key) values (${backend}, ${markers.key})
+    on conflict (backend) do update set marker_key = excluded.marker_key, recorded_at = now()
+      where p.marker_key = ${markers.former ?? null}::text
+    returning 1`.execute(db)
+  return rows.length > 0
+}
+
+/** The backend of an upload; undefined when there is no such upload. */
+export async function backendOf(db: Ledger, uploadId: UploadId): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('uploads')
+    .select('storage_backend')
+    .where('id', '=', uploadId)
+    .executeTakeFirst()
+  return row?.storage_backend
+}
