@@ -27,6 +27,7 @@ export async function assembleAll(
       {
         primary: 's3',
         disk: { directory: '', sync: 'always' },
+        keyPrefixes: { disk: '', s3: '' },
         s3: { bucket: bucket.name, ...access, memoryBudget: MEMORY_BYTES, markerPrefix: '' },
       },
       db,

@@ -308,18 +308,23 @@ export async function slideWaiting(db: Ledger, ownerId: OwnerId, expiry: ExpiryP
 const SLIDES = 24
 
 /** One source of a final upload's bytes, in order. */
-export type ConcatSource = { id: UploadId; storageKey: string; size: number }
+export type ConcatSource = { id: UploadId; backend: string; storageKey: string; size: number }
 
 /** What a final is made of; none where it is one object already, or no final upload. For the worker. */
 export async function concatSources(db: Ledger, finalId: UploadId): Promise<ConcatSource[]> {
   const rows = await db
     .selectFrom('upload_concat')
     .innerJoin('uploads', 'uploads.id', 'upload_concat.partial_id')
-    .select(['uploads.id', 'uploads.storage_key as storageKey', 'uploads.size'])
+    .select([
+      'uploads.id',
+      'uploads.storage_backend as backend',
+      'uploads.storage_key as storageKey',
+      'uploads.size',
+    ])
     .where('upload_concat.final_id', '=', finalId)
     .orderBy('upload_concat.position')
     .execute()
-  return rows.map(({ id, storageKey, size }) => ({ id: id as UploadId, storageKey, size: size ?? 0 }))
+  return rows.map(({ id, size, ...row }) => ({ ...row, id: id as UploadId, size: size ?? 0 }))
 }
 
 /**

@@ -190,11 +190,12 @@ export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): P
 /**
  * Records a rendition whose bytes are stored, unless the media has ended meanwhile: then the caller
  * has to remove the bytes again (returns false). A media that another worker has made ready has not
- * ended: the bytes under this key are the ones it serves. `event` is written where there was none of this kind.
+ * ended: the bytes under this key are the ones it serves. Fails with `MediaMoved` when the media item is stored by
+ * another backend by now than the one that has these bytes. `event` is written where there was none of this kind.
  */
 export async function recordRendition(
   db: Ledger,
-  rendition: RenditionRow,
+  rendition: RenditionRow & { storage_backend: string },
   event?: EventType,
 ): Promise<boolean> {
   // Of a public copy the record comes first, and has to be there whatever happens.
@@ -205,7 +206,8 @@ export async function recordRendition(
       select id, ${rendition.kind}, ${rendition.storage_key}, ${rendition.content_type},
              ${rendition.width}::integer, ${rendition.height}::integer, ${rendition.size}::bigint
         from landfall.media cross join (select ${isPublic ? sql`null` : LAZILY}) lazily
-       where id = ${rendition.media_id} and status in ('processing', 'ready') for update of media
+       where id = ${rendition.media_id} and status in ('processing', 'ready')
+         and storage_backend = ${rendition.storage_backend} for update of media
       on conflict (media_id, kind) do update set
         storage_key = excluded.storage_key, content_type = excluded.content_type,
         width = excluded.width, height = excluded.height, size = excluded.size
@@ -218,7 +220,18 @@ export async function recordRendition(
        where r.is_new and ${event ?? null}::text is not null
     )
     select media_id from recorded`.execute(db)
-  return rows.length > 0
+  if (rows.length > 0) return true
+  const now = await mediaForJob(db, rendition.media_id as MediaId)
+  if (now && now.storage_backend !== rendition.storage_backend) throw new MediaMoved()
+  return false
+}
+
+/** What was stored for a media item is in another backend than the item is by now. */
+export class MediaMoved extends Error {
+  constructor() {
+    super('the media item was moved to another storage meanwhile')
+    this.name = 'MediaMoved'
+  }
 }
 
 /** Forgets a rendition that is to be replaced or is one too many. */

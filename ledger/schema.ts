@@ -301,6 +301,17 @@ export interface StoragePlacesTable {
   recorded_at: Timestamp
 }
 
+export interface StrayCopiesTable {
+  upload_id: string
+  backend: string
+  storage_keys: string[]
+  is_begun: boolean
+  due_at: ColumnType<Date, Date, Date>
+  fence: string | null
+  fenced_until: ColumnType<Date | null, Date | null, Date | null>
+  is_removing: Generated<boolean>
+}
+
 export interface SecretsTable {
   name: string
   value: Buffer
@@ -326,5 +337,6 @@ export interface LedgerSchema {
   webhook_attempts: WebhookAttemptsTable
   stream_tickets: StreamTicketsTable
   storage_places: StoragePlacesTable
+  stray_copies: StrayCopiesTable
   secrets: SecretsTable
 }

@@ -7,6 +7,7 @@ import * as fairProcessing from './0006-fair-processing.ts'
 import * as expiry from './0007-expiry.ts'
 import * as retention from './0008-retention.ts'
 import * as storagePlaces from './0009-storage-places.ts'
+import * as strayCopies from './0010-stray-copies.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -27,4 +28,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0007-expiry': expiry,
   '0008-retention': retention,
   '0009-storage-places': storagePlaces,
+  '0010-stray-copies': strayCopies,
 }

@@ -4,6 +4,7 @@ import { failMedia, type MediaRow, mediaForJob, rejectMedia } from '../ledger/me
 import { databaseOutage, isNetworkError } from '../ledger/outages.ts'
 import type { Reason } from '../ledger/schema.ts'
 import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
+import { endCopying } from '../ledger/stray-copies.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
 import { StorageAway, StorageFull } from '../storage/objects.ts'
 import { Undelivered } from './ffmpeg.ts'
@@ -63,6 +64,7 @@ export type ProcessingTask = { id: MediaId; kind: JobKind; signal: AbortSignal }
  */
 export async function processMedia(options: PipelineOptions, task: ProcessingTask): Promise<void> {
   const { tools } = options
+  await endCopying(tools.db, task.id)
   const behind = await stepsDone(tools.db, task.id)
   const done = STEPS.filter(({ name, skip }) => {
     const detail = behind.get(name)
@@ -139,7 +141,7 @@ class Run {
     const { tools } = this.#options
     await this.#record(step, media, async () => {
       const { storage } = tools
-      const stored = { objects: storage.objectsOf(media), bytes: storage.bytesOf(media) }
+      const stored = { objects: await storage.objectsOf(media), bytes: await storage.bytesOf(media) }
       return await step.run({ ...tools, ...stored, media, signal: this.#signal })
     })
   }
@@ -198,9 +200,9 @@ class Run {
 
 /** That the media's bytes are gone for good. Throws every other error. */
 async function lossOr(error: unknown, storage: Tools['storage'], media: MediaRow): Promise<Reason> {
-  const told = await withOutagesToldApart(error, () => storage.objectsOf(media).checkWritable())
+  const told = await withOutagesToldApart(error, async () => (await storage.objectsOf(media)).checkWritable())
   const isOutage = told instanceof Waiting && !(told instanceof Undelivered)
-  if (isOutage || !(await isLoss(told, storage.objectsOf(media), media))) throw told
+  if (isOutage || !(await isLoss(told, await storage.objectsOf(media), media))) throw told
   return BYTES_LOST
 }
 

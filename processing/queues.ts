@@ -24,6 +24,14 @@ export const QUEUES = {
   reaping: 'reap',
 } as const
 
+/** A media item that has a job in one of these is on its way. */
+export const MEDIA_QUEUES: readonly string[] = [
+  QUEUES.processing,
+  QUEUES.again,
+  QUEUES.transcoding,
+  QUEUES.dead,
+]
+
 export type QueueKey = keyof typeof QUEUES
 
 export const isQueueKey = (name: string | undefined): name is QueueKey =>
@@ -136,7 +144,7 @@ const ALIVE = new Set(['created', 'retry', 'active'])
 
 /** Whether a worker is at this media or will be. */
 export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<boolean> {
-  for (const queue of [QUEUES.processing, QUEUES.again, QUEUES.transcoding, QUEUES.dead]) {
+  for (const queue of MEDIA_QUEUES) {
     const jobs = await boss.findJobs(queue, { data: { mediaId } })
     if (jobs.some(({ state }) => ALIVE.has(state))) return true
   }

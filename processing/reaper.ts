@@ -19,7 +19,7 @@ import { inconsistentOwners, type Recount, recountOwner } from '../ledger/recoun
 import { enqueueLostAgain } from '../ledger/retrying.ts'
 import { clearExpiredTickets } from '../ledger/stream-tickets.ts'
 import type { EndLog } from '../storage/end-log.ts'
-import { enqueueSweep, processingEnqueuer, QUEUES, type QueueKey, removalEnqueuer } from './queues.ts'
+import { enqueueSweep, MEDIA_QUEUES, processingEnqueuer, type QueueKey, removalEnqueuer } from './queues.ts'
 
 export type ReaperOptions = {
   db: Ledger
@@ -167,9 +167,6 @@ async function requeue({ db, boss }: ReaperOptions): Promise<number> {
     if (count < LARGE_BATCH) return requeued
   }
 }
-
-/** A media item that has a job in one of these is on its way. */
-const MEDIA_QUEUES = [QUEUES.processing, QUEUES.again, QUEUES.transcoding, QUEUES.dead]
 
 async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> {
   let recounted = 0

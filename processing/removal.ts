@@ -2,6 +2,7 @@ import type { PgBoss } from 'pg-boss'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
+import { removeStrays } from '../storage/moving/remove-strays.ts'
 import type { PutBack, TakenJob } from './poller.ts'
 import { isBeingProcessed, type RemovalJob } from './queues.ts'
 import type { Tools } from './step.ts'
@@ -12,19 +13,25 @@ const AGAIN_MS = 5_000
 const NEEDED_MS = 15 * 60_000
 
 /** Removes what an ended upload has to leave behind no longer. Done twice, it changes nothing. */
-export function remover(boss: PgBoss, { db, storage }: Pick<Tools, 'db' | 'storage'>) {
+export function remover(
+  boss: PgBoss,
+  { db, storage }: Pick<Tools, 'db' | 'storage'>,
+  onError: (error: unknown) => void,
+) {
   return async function remove({ data }: TakenJob<RemovalJob>): Promise<PutBack<RemovalJob> | undefined> {
     const removal = await findRemoval(db, data.uploadId)
     if (!removal) return undefined
     const { isWhole, media, publishedKey } = removal
     if (isWhole && (await isNeededByFinal(db, data.uploadId))) return { data, afterMs: NEEDED_MS }
-    const objects = storage.objectsOf(removal)
+    const objects = await storage.objectsOf(removal)
     const keys = new Set(removal.renditionKeys)
     // What was stored and never recorded goes as well.
     if (isWhole && media) for (const name of RENDITION_NAMES) keys.add(renditionKey(media, name))
     await objects.removeMany([...keys])
     if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
-    if (isWhole) await storage.bytesOf(removal).discard(data.uploadId)
+    // What is elsewhere of it is not for anybody any more either.
+    if (isWhole || publishedKey !== undefined) await removeStrays({ db, storage, onError }, data.uploadId)
+    if (isWhole) await (await storage.bytesOf(removal)).discard(data.uploadId)
     if (media && (isWhole || publishedKey !== undefined) && (await isBeingProcessed(boss, media.id))) {
       // A worker may be storing a rendition or the public copy at this moment, and not live to take it back.
       return { data, afterMs: AGAIN_MS }

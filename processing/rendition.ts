@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { findRendition, recordRendition } from '../ledger/media.ts'
+import { findRendition, MediaMoved, recordRendition } from '../ledger/media.ts'
 import type { EventType } from '../ledger/schema.ts'
 import { RENDITIONS, type RenditionKind, renditionKey } from '../storage/keys.ts'
 import { servedAs } from '../storage/served-as.ts'
@@ -49,8 +49,23 @@ async function store(
 ): Promise<boolean> {
   const key = renditionKey(media, RENDITIONS[kind])
   await put(key)
-  const row = { media_id: media.id, kind, storage_key: key, content_type: contentType, width, height, size }
-  if (await recordRendition(db, row, event)) return true
+  const { storage_backend } = media
+  const row = {
+    storage_backend,
+    media_id: media.id,
+    kind,
+    storage_key: key,
+    content_type: contentType,
+    width,
+    height,
+    size,
+  }
+  try {
+    if (await recordRendition(db, row, event)) return true
+  } catch (error) {
+    if (error instanceof MediaMoved) await objects.remove(key)
+    throw error
+  }
   // The media has ended meanwhile, so nobody will look at this; unless it is another worker's as well,
   // recorded before. Not done, it goes with the rest of the media.
   if (!(await findRendition(db, media.id, kind))) await objects.remove(key)

@@ -6,6 +6,7 @@ import type { Retention } from '../ledger/retention.ts'
 import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
 import { lastAttempt } from '../ledger/steps.ts'
 import { EndLog } from '../storage/end-log.ts'
+import { removeStrays } from '../storage/moving/remove-strays.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { processMedia } from './pipeline.ts'
 import { Poller, type PollerOptions, type PutBack, type TakenJob } from './poller.ts'
@@ -169,6 +170,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       },
     )
     if (Object.values(reaped).some((count) => count > 0)) log.info(reaped, 'reaped')
+    const onError = (error: unknown) => log.warn({ err: error }, 'a former copy could not be removed yet')
+    const copies = await removeStrays({ db, storage: tools.storage, onError })
+    if (copies > 0) log.info({ copies }, 'removed former copies')
     const pruned = await prune(db, options.retention)
     if (Object.values(pruned).some((count) => count > 0)) log.info(pruned, 'pruned')
     // Its sweeps, and what is left of kinds that are switched off.
@@ -237,7 +241,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       queues: [{ name: QUEUES.removal }],
       slots: REMOVALS_AT_ONCE,
       pollMs: 5_000,
-      handle: remover(boss, tools),
+      handle: remover(boss, tools, (error) =>
+        log.warn({ err: error }, 'a former copy could not be removed yet'),
+      ),
     }),
     poll({ queues: [{ name: QUEUES.sweeping }], slots: REMOVALS_AT_ONCE, pollMs: 60_000, handle: sweep }),
     reaping,

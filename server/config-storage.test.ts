@@ -17,6 +17,11 @@ describe('the configuration of storage', () => {
     ['a public place', { ...S3, PUBLISH: 'copy', PUBLIC_PREFIX: 'uploads' }, 'PUBLIC_PREFIX'],
     ['a public place of its own', { ...S3, PUBLISH: 'copy', S3_PREFIX: 'public/{owner}' }, 'PUBLIC_PREFIX'],
     [
+      'a public place apart from both',
+      { S3_BUCKET: 'media', PUBLISH: 'copy', S3_PREFIX: 'public/' },
+      'PUBLIC_PREFIX',
+    ],
+    [
       'a public place that says where',
       { ...S3, PUBLISH: 'copy', PUBLIC_PREFIX: '{tenant}' },
       'PUBLIC_PREFIX',

@@ -75,13 +75,15 @@ export const variables = z.object({
   DATABASE_POOL: integer(2, 500).prefault('10').describe('Pooled database connections of one process.'),
   STORAGE: oneOf('disk', 's3')
     .prefault('disk')
-    .describe('Where bytes live: below `DATA_DIR`, or in a bucket.'),
+    .describe('Where the bytes of new uploads go: below `DATA_DIR`, or into a bucket.'),
   DISK_SYNC: oneOf('always', 'finish', 'never')
     .prefault('always')
     .describe(
       'When written bytes are forced to the disk: before each acknowledgement, before the last, or never.',
     ),
-  S3_BUCKET: text('the name of a bucket').optional().describe('The bucket; required with `STORAGE=s3`.'),
+  S3_BUCKET: text('the name of a bucket')
+    .optional()
+    .describe('The bucket; required with `STORAGE=s3`, and as long as files are in it.'),
   AWS_ACCESS_KEY_ID: text('an access key')
     .optional()
     .describe('Credentials of the bucket; without them the AWS SDK looks where it always does.'),
@@ -361,7 +363,7 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
   // What is below the public prefix is public: nothing private may be put there.
   if (
     values.PUBLISH === 'copy' &&
-    !isApart(values.PUBLIC_PREFIX, values.STORAGE === 's3' ? values.S3_PREFIX : '')
+    !privatePrefixesOf(values).every((prefix) => isApart(values.PUBLIC_PREFIX, prefix))
   ) {
     problems.push(
       `PUBLIC_PREFIX: "${values.PUBLIC_PREFIX}" is not accepted; with PUBLISH=copy it takes a prefix that no private key begins with`,
@@ -434,6 +436,14 @@ function readAuth(values: Variables, isNeeded: boolean, problems: string[]): Con
     )
   }
   return { key, algorithms }
+}
+
+/** What private keys begin with, in each place that is configured. */
+function privatePrefixesOf(
+  values: Record<'STORAGE' | 'S3_PREFIX', string> & { S3_BUCKET?: string | undefined },
+) {
+  if (values.STORAGE === 's3') return [values.S3_PREFIX]
+  return values.S3_BUCKET === undefined ? [''] : ['', values.S3_PREFIX]
 }
 
 /** Private keys are uploads and renditions below `prefix`, which may begin with anything where it has placeholders. */

@@ -8,6 +8,7 @@ export function storageOptionsOf(config: Config): StorageOptions {
   return {
     primary: config.STORAGE,
     disk: { directory: join(config.DATA_DIR, 'objects'), sync: config.DISK_SYNC },
+    keyPrefixes: keyPrefixesOf(config),
     s3: bucketOf(config),
   }
 }

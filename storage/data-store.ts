@@ -20,7 +20,7 @@ export function openDataStore(
   options: DataStoreOptions,
 ): { store: RoutedStore; close(): Promise<void> } {
   const books = new UploadBooks(options)
-  const disk = storage.disk && new DiskStore({ ...options, ...storage.disk, books })
+  const disk = new DiskStore({ ...options, ...storage.disk, books })
   const s3 = storage.s3 && new S3LedgerStore({ ...options, ...storage.s3, books })
   const store = new RoutedStore({ books, stores: { disk, s3 }, require: (row) => storage.require(row) })
   return {

@@ -78,6 +78,8 @@ export const RENDITIONS = {
 } as const
 export type RenditionKind = keyof typeof RENDITIONS
 
+export const isRenditionKind = (kind: string): kind is RenditionKind => Object.hasOwn(RENDITIONS, kind)
+
 /**
  * Every name under which a step may have stored a rendition, recorded or not: with a media, the objects of all
  * of them are removed.

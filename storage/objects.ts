@@ -12,6 +12,9 @@ export type ReadOptions = {
 /** How an object is served to whoever fetches it: always what we identified, never what a client said. */
 export type ServedAs = { contentType: string; disposition: 'inline' | 'attachment' }
 
+/** Bytes that come by and by, of which it is known how many they are. */
+export type StreamedBody = { size: number; chunks: AsyncIterable<Uint8Array> }
+
 /** Stored objects by key, whatever they are stored in. */
 export interface Objects {
   /** Names the backend in the ledger. */
@@ -27,6 +30,11 @@ export interface Objects {
    * before anything is stored.
    */
   putFile(key: string, path: string, servedAs: ServedAs, signal?: AbortSignal): Promise<void>
+  /**
+   * The same with bytes that come by and by, however many, a part at a time in memory. Returns the etag, where objects
+   * have one. Fails, and stores nothing, when they are not as many as was said.
+   */
+  putStream(key: string, body: StreamedBody, servedAs: ServedAs, signal: AbortSignal): Promise<string | null>
   /**
    * Makes `to` the same object as `from`, without its bytes passing through here. Fails with `ObjectMissing`,
    * also when it is another object by now than the one with this etag.

@@ -4,7 +4,6 @@ import { type Place, StorageChanged, verifyPlace } from './places.ts'
 
 /** How long a start waits for the answer of a bucket. */
 const ANSWER_MS = 10_000
-const LOOK_AGAIN_MS = 1_000
 
 /**
  * A place of which it is found out whether it is the right one, before anything is read from it or written to it: what
@@ -14,15 +13,22 @@ export class OpenPlace {
   readonly #db: Ledger
   readonly #place: Place
   readonly #onError: (error: unknown) => void
+  readonly #prepare: () => Promise<void>
   #isVerified = false
   #verifying: Promise<void> | undefined
   #changed: StorageChanged | undefined
-  #lookAgainAt = 0
+  #isTold = false
 
-  constructor(db: Ledger, place: Place, onError: (error: unknown) => void) {
+  /** `prepare` is called when it is known to be the right one, before it is used. */
+  constructor(
+    db: Ledger,
+    place: Place,
+    { onError, prepare }: { onError: (error: unknown) => void; prepare: () => Promise<void> },
+  ) {
     this.#db = db
     this.#place = place
     this.#onError = onError
+    this.#prepare = prepare
   }
 
   get isVerified(): boolean {
@@ -53,21 +59,21 @@ export class OpenPlace {
     }
   }
 
-  /** Fails with `StorageAway` as long as it is not known to be the right one; then it is looked at now. */
-  require(): void {
+  /** As `verify`, for who wants to use it: fails with `StorageAway` where it is not the right one. */
+  async require(): Promise<void> {
     if (this.#isVerified) return
-    if (!this.#changed && performance.now() >= this.#lookAgainAt) {
-      this.#lookAgainAt = performance.now() + LOOK_AGAIN_MS
-      this.verify().catch((error: unknown) => {
-        if (error instanceof StorageChanged) this.#onError(error)
-      })
-    }
-    throw new StorageAway({ cause: this.#changed ?? new Error('the storage was not recognised yet') })
+    await this.verify().catch((error: unknown) => {
+      if (!(error instanceof StorageChanged)) throw error
+      if (!this.#isTold) this.#onError(error)
+      this.#isTold = true
+      throw new StorageAway({ cause: error })
+    })
   }
 
   async #verify(): Promise<void> {
     try {
       await verifyPlace(this.#db, this.#place)
+      await this.#prepare()
       this.#isVerified = true
     } catch (error) {
       if (error instanceof StorageChanged) this.#changed = error

@@ -1,17 +1,22 @@
 import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
-import { backendOf } from '../ledger/storage-places.ts'
-import { BytesLost } from './objects.ts'
-import type { StoredRow, UploadBytes } from './storage.ts'
+import { type Backend, backendOf } from '../ledger/storage-places.ts'
+import { moveUpload } from './moving/move-upload.ts'
+import { BytesLost, StorageAway } from './objects.ts'
+import type { BytesAnywhere, Storage, UploadBytes } from './storage.ts'
+
+type Backends = Pick<Storage, 'objectsOf' | 'bytesOf'>
 
 /** The bytes of every upload, each by the backend that its row names at the moment. */
-export class RoutedBytes implements UploadBytes {
+export class RoutedBytes implements BytesAnywhere {
   readonly #db: Ledger
-  readonly #bytesOf: (row: StoredRow) => UploadBytes
+  readonly #backends: () => Backends
+  readonly #keyPrefixes: Readonly<Record<Backend, string>>
 
-  constructor(db: Ledger, bytesOf: (row: StoredRow) => UploadBytes) {
+  constructor(db: Ledger, backends: () => Backends, keyPrefixes: Readonly<Record<Backend, string>>) {
     this.#db = db
-    this.#bytesOf = bytesOf
+    this.#backends = backends
+    this.#keyPrefixes = keyPrefixes
   }
 
   async assemble(uploadId: UploadId): Promise<{ size: number; etag: string | null }> {
@@ -28,8 +33,26 @@ export class RoutedBytes implements UploadBytes {
     await (await this.#of(uploadId))?.sweep(uploadId)
   }
 
+  async bring(uploadId: UploadId, to: Backend): Promise<void> {
+    const result = await moveUpload(
+      {
+        db: this.#db,
+        storage: this.#backends(),
+        keyPrefixes: this.#keyPrefixes,
+        // Nothing is made of a partial upload.
+        queues: [],
+        signal: new AbortController().signal,
+      },
+      { uploadId, to },
+    )
+    if (result.kind === 'damaged') throw new BytesLost(result.detail)
+    // Whoever is at it may bring it here, or somewhere else.
+    if ((await backendOf(this.#db, uploadId)) !== to)
+      throw new StorageAway({ cause: new Error('a partial upload cannot be brought here yet') })
+  }
+
   async #of(uploadId: UploadId): Promise<UploadBytes | undefined> {
     const backend = await backendOf(this.#db, uploadId)
-    return backend === undefined ? undefined : this.#bytesOf({ storage_backend: backend })
+    return backend === undefined ? undefined : await this.#backends().bytesOf({ storage_backend: backend })
   }
 }

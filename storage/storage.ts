@@ -1,8 +1,7 @@
-import { access } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
-import { type Backend, isHolding, markerOf } from '../ledger/storage-places.ts'
+import { type Backend, isHolding } from '../ledger/storage-places.ts'
 import { DiskObjects } from './disk/disk-objects.ts'
 import { DiskUploadBytes } from './disk/disk-upload-bytes.ts'
 import { type Objects, StorageAway } from './objects.ts'
@@ -21,6 +20,8 @@ export type StorageOptions = {
   /** Where new uploads go. What was stored elsewhere is served from there. */
   primary: Backend
   disk: { directory: string; sync: DiskSync }
+  /** Templates of what storage keys begin with. */
+  keyPrefixes: Readonly<Record<Backend, string>>
   /** Undefined where no bucket is configured. `markerPrefix`: what the key of its marker begins with. */
   s3: (S3Options & { markerPrefix: string }) | undefined
 }
@@ -38,6 +39,15 @@ export interface UploadBytes {
   sweep(uploadId: UploadId): Promise<void>
 }
 
+/** The same of uploads wherever they are. */
+export interface BytesAnywhere extends UploadBytes {
+  /**
+   * Moves a finished partial upload to where a concatenation needs it. Fails with `BytesLost` when it is not what was
+   * received, and with `StorageAway` while somebody else is at it.
+   */
+  bring(uploadId: UploadId, to: Backend): Promise<void>
+}
+
 /** A row of the ledger that says by which backend its bytes are stored. */
 export type StoredRow = { storage_backend: string }
 
@@ -47,7 +57,7 @@ type S3Part = { place: OpenPlace; objects: Objects; bytes: UploadBytes; s3: S3 }
 export type OpenOptions = {
   /** Told of what is found out about a place after the start. */
   onError?: (error: unknown) => void
-  /** Opened though nothing is there yet. */
+  /** Used though nothing is there yet. */
   target?: Backend
 }
 
@@ -57,14 +67,14 @@ export type OpenOptions = {
  */
 export class Storage {
   readonly primary: Backend
-  readonly disk: DiskPart | undefined
+  readonly disk: DiskPart
   readonly s3: S3Part | undefined
   /** Of any upload, wherever it is stored. */
   readonly bytes: UploadBytes
 
   private constructor(
     primary: Backend,
-    parts: { disk: DiskPart | undefined; s3: S3Part | undefined },
+    parts: { disk: DiskPart; s3: S3Part | undefined },
     bytes: UploadBytes,
   ) {
     this.primary = primary
@@ -79,18 +89,23 @@ export class Storage {
    */
   static async open(options: StorageOptions, db: Ledger, more: OpenOptions = {}): Promise<Storage> {
     const onError = more.onError ?? (() => {})
-    const wanted = [options.primary, ...(more.target ? [more.target] : [])]
-    const bytes: UploadBytes = new RoutedBytes(db, (row) => storage.bytesOf(row))
-    const isDiskUsed = wanted.includes('disk') || (await isDiskNeeded(options, db))
-    const disk = isDiskUsed ? await openDisk(options, db, bytes, onError) : undefined
-    const s3 = options.s3 ? openBucket(options.s3, db, bytes, onError) : undefined
-    const storage: Storage = new Storage(options.primary, { disk, s3 }, bytes)
+    const bytes: BytesAnywhere = new RoutedBytes(db, () => storage, options.keyPrefixes)
+    const storage: Storage = new Storage(
+      options.primary,
+      {
+        disk: openDisk(options.disk, db, bytes, onError),
+        s3: options.s3 && openBucket(options.s3, db, bytes, onError),
+      },
+      bytes,
+    )
     try {
-      if (!s3 && (await isHolding(db, 's3'))) throw await withoutBucket(db)
-      await disk?.place.verify()
-      const isBucketUsed =
-        wanted.includes('s3') || (await isHolding(db, 's3')) || (await markerOf(db, 's3')) !== undefined
-      if (isBucketUsed) await s3?.place.verifyIfItAnswers()
+      const isUsed = async (backend: Backend) =>
+        backend === options.primary || backend === more.target || (await isHolding(db, backend))
+      if (await isUsed('disk')) await storage.disk.place.verify()
+      if (await isUsed('s3')) {
+        if (!storage.s3) throw await withoutBucket(db)
+        await storage.s3.place.verifyIfItAnswers()
+      }
     } catch (error) {
       storage.close()
       throw error
@@ -99,25 +114,25 @@ export class Storage {
   }
 
   /** The objects of the backend that a row names. Fails with `StorageAway` where that cannot be used at the moment. */
-  objectsOf(row: StoredRow): Objects {
-    return this.#partOf(row).objects
+  async objectsOf(row: StoredRow): Promise<Objects> {
+    return (await this.#partOf(row)).objects
   }
 
   /** The same of uploads. */
-  bytesOf(row: StoredRow): UploadBytes {
-    return this.#partOf(row).bytes
+  async bytesOf(row: StoredRow): Promise<UploadBytes> {
+    return (await this.#partOf(row)).bytes
   }
 
   /** Fails with `StorageAway` where the backend that a row names cannot be used at the moment. */
-  require(row: StoredRow): void {
-    this.#partOf(row)
+  async require(row: StoredRow): Promise<void> {
+    await this.#partOf(row)
   }
 
-  /** Throws when objects cannot be stored. */
+  /** Throws when new objects cannot be stored, or what is elsewhere cannot be reached. */
   async checkWritable(): Promise<void> {
     for (const part of [this.disk, this.s3]) {
       if (!part || (part !== this[this.primary] && !part.place.isVerified)) continue
-      await part.place.verify()
+      await part.place.require()
       await part.objects.checkWritable()
     }
   }
@@ -126,10 +141,10 @@ export class Storage {
     this.s3?.s3.close()
   }
 
-  #partOf({ storage_backend: backend }: StoredRow): DiskPart | S3Part {
+  async #partOf({ storage_backend: backend }: StoredRow): Promise<DiskPart | S3Part> {
     const part = backend === 'disk' ? this.disk : backend === 's3' ? this.s3 : undefined
     if (!part) throw new StorageAway({ cause: new Error(`no settings lead to the storage "${backend}"`) })
-    part.place.require()
+    await part.place.require()
     return part
   }
 }
@@ -137,39 +152,33 @@ export class Storage {
 /** Opens the configured storage: see `Storage.open`. */
 export const openStorage = Storage.open
 
-/** Whether the directory is that of the ledger's files, though new ones go into a bucket. */
-async function isDiskNeeded({ disk: { directory } }: StorageOptions, db: Ledger): Promise<boolean> {
-  if (await isHolding(db, 'disk')) return true
-  const marker = await markerOf(db, 'disk')
-  if (marker === undefined) return false
-  return await access(join(directory, marker)).then(
-    () => true,
-    () => false,
-  )
-}
-
-async function openDisk(
-  { disk: { directory, sync } }: StorageOptions,
+function openDisk(
+  { directory, sync }: StorageOptions['disk'],
   db: Ledger,
-  bytes: UploadBytes,
+  bytes: BytesAnywhere,
   onError: (error: unknown) => void,
-): Promise<DiskPart> {
-  const objects = await DiskObjects.open(directory)
+): DiskPart {
+  const objects = new DiskObjects(directory)
   const name = { setting: 'DATA_DIR', value: dirname(directory), shown: directory } as const
-  const place = new OpenPlace(db, { backend: 'disk', objects, name, markerPrefix: '' }, onError)
+  const prepare = () => objects.prepare()
+  const place = new OpenPlace(db, { backend: 'disk', objects, name, markerPrefix: '' }, { onError, prepare })
   return { place, objects, bytes: new DiskUploadBytes(db, objects, bytes), sync }
 }
 
 function openBucket(
   options: S3Options & { markerPrefix: string },
   db: Ledger,
-  bytes: UploadBytes,
+  bytes: BytesAnywhere,
   onError: (error: unknown) => void,
 ): S3Part {
   const s3 = openS3(options)
   const objects = new S3Objects(s3)
   const name = { setting: 'S3_BUCKET', value: options.bucket, shown: `bucket ${options.bucket}` } as const
   const { markerPrefix } = options
-  const place = new OpenPlace(db, { backend: 's3', objects, name, markerPrefix }, onError)
+  const place = new OpenPlace(
+    db,
+    { backend: 's3', objects, name, markerPrefix },
+    { onError, prepare: async () => {} },
+  )
   return { place, objects, bytes: new S3UploadBytes(db, s3, bytes), s3 }
 }

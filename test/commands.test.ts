@@ -13,6 +13,7 @@ const ON_THE_LEDGER: [string[], object][] = [
   [['reap'], { expired: 0, purged: 0 }],
   [['webhooks', 'list'], { deliveries: [] }],
   [['migrate'], { applied: [] }],
+  [['move', '--to', 'disk'], { moved: 0, damaged: [], left: { atRest: 0, processing: 0, open: 0 } }],
 ]
 
 describe('commands on the default installation', () => {

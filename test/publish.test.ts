@@ -114,7 +114,7 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     if (!media) throw new Error('the media is gone')
     // The object is complete in either storage once this has been done.
     const { etag } = await opened.bytes.assemble(media.upload_id)
-    const stored = opened.objectsOf(media)
+    const stored = await opened.objectsOf(media)
     const run = (copy: Objects['copy'], facts: MediaFacts = {}) => {
       const objects: Objects = Object.create(stored, { copy: { value: copy } })
       for (const name of ['remove', 'sizeOf'] as const)

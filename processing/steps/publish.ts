@@ -68,6 +68,7 @@ async function recordCopy({ media, db }: StepContext, template: string, source: 
   const earlier = await findRendition(db, media.id, 'published')
   const key = earlier?.storage_key ?? publishedKey(template, media, extension)
   const isRecorded = await recordRendition(db, {
+    storage_backend: media.storage_backend,
     media_id: media.id,
     kind: 'published',
     storage_key: key,

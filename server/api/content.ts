@@ -90,7 +90,11 @@ export async function redirectToObject(
   object: ServedObject,
 ): Promise<boolean> {
   const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
-  const address = await storage.objectsOf(object).link(object.key, servedAs(object.contentType), method)
+  const address = await (await storage.objectsOf(object)).link(
+    object.key,
+    servedAs(object.contentType),
+    method,
+  )
   if (address === undefined) return false
   response
     .status(307)
@@ -127,9 +131,8 @@ export async function readText(storage: Pick<Storage, 'objectsOf'>, object: Serv
 
 async function open(storage: Pick<Storage, 'objectsOf'>, object: ServedObject, range: ByteRange | undefined) {
   try {
-    return await storage
-      .objectsOf(object)
-      .read(object.key, { etag: object.etag, ...(range ? { range } : {}) })
+    const objects = await storage.objectsOf(object)
+    return await objects.read(object.key, { etag: object.etag, ...(range ? { range } : {}) })
   } catch (error) {
     if (!(error instanceof ObjectMissing) && !(error instanceof StorageAway)) throw error
     // The row says ready and the bytes cannot be had: ours to look into, for the client it is an outage.

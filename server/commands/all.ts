@@ -2,6 +2,7 @@ import { backup } from './backup.ts'
 import type { Command } from './command.ts'
 import { doctor } from './doctor.ts'
 import { migrate } from './migrate.ts'
+import { move } from './move.ts'
 import { reap } from './reap.ts'
 import { recount } from './recount.ts'
 import { restore } from './restore.ts'
@@ -47,5 +48,6 @@ export const COMMANDS: readonly Command[] = [
   token,
   backup,
   restore,
+  move,
   doctor,
 ]

@@ -1,11 +1,31 @@
 import { randomUUID } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { access, copyFile, link, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
+import {
+  access,
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  stat,
+} from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import { isCode } from '../error-code.ts'
 import { inParallel } from '../in-parallel.ts'
-import { ObjectMissing, type Objects, type ReadOptions, StorageAway, StorageFull } from '../objects.ts'
+import {
+  ObjectMissing,
+  type Objects,
+  type ReadOptions,
+  type ServedAs,
+  StorageAway,
+  StorageFull,
+  type StreamedBody,
+} from '../objects.ts'
 
 /** Codes of a disk that is broken, read-only, unmounted, not ours, or away with its network; or no descriptors are left. */
 const AWAY = [
@@ -52,17 +72,22 @@ export class DiskObjects implements Objects {
   readonly backend = 'disk'
   readonly directory: string
 
-  private constructor(directory: string) {
-    this.directory = directory
+  /** Touches nothing yet. */
+  constructor(directory: string) {
+    this.directory = resolve(directory)
   }
 
   /** Opens the store, creating its directories. */
   static async open(directory: string): Promise<DiskObjects> {
-    const objects = new DiskObjects(resolve(directory))
-    for (const room of ['uploads', 'renditions'])
-      await mkdir(join(objects.directory, room), { recursive: true })
-    await syncDirectory(objects.directory)
+    const objects = new DiskObjects(directory)
+    await objects.prepare()
     return objects
+  }
+
+  /** Creates the directories of the store. */
+  async prepare(): Promise<void> {
+    for (const room of ['uploads', 'renditions']) await mkdir(join(this.directory, room), { recursive: true })
+    await syncDirectory(this.directory)
   }
 
   /** The file of a key. Keys are ours; one that would leave the directory is a bug. */
@@ -108,6 +133,26 @@ export class DiskObjects implements Objects {
     await this.#replace(key, (temporary) => copyDurably(path, temporary))
   }
 
+  async putStream(
+    key: string,
+    { size, chunks }: StreamedBody,
+    _servedAs: ServedAs,
+    signal: AbortSignal,
+  ): Promise<null> {
+    await this.#draft(key, async (handle) => {
+      let written = 0
+      for await (const chunk of chunks) {
+        signal.throwIfAborted()
+        written += chunk.byteLength
+        if (written > size) break
+        await handle.writeFile(chunk)
+      }
+      if (written !== size) throw new Error(`${written} bytes came where ${size} were said`)
+    })
+    await this.forgetJoins(key)
+    return null
+  }
+
   /** By a hard link, or by copying the bytes where the file system has none. */
   async copy(from: string, to: string): Promise<void> {
     const source = this.pathOf(from)
@@ -133,16 +178,23 @@ export class DiskObjects implements Objects {
    * `ObjectMissing`.
    */
   async join(from: readonly { key: string; size: number }[], to: string): Promise<void> {
+    await this.#draft(to, async (handle) => {
+      for (const { key, size } of from) {
+        const range = { start: 0, end: size - 1 }
+        for await (const chunk of await this.read(key, { range })) await handle.writeFile(chunk)
+      }
+    })
+  }
+
+  /** Lets `write` fill a file in a folder of drafts, and puts it durably in its place. */
+  async #draft(to: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
     const drafts = draftsOf(this.pathOf(to))
     const draft = join(drafts, randomUUID())
     try {
       await makeDirectory(drafts)
       const handle = await open(draft, 'wx')
       try {
-        for (const { key, size } of from) {
-          const range = { start: 0, end: size - 1 }
-          for await (const chunk of await this.read(key, { range })) await handle.writeFile(chunk)
-        }
+        await write(handle)
         await handle.datasync()
       } finally {
         await handle.close()
@@ -183,6 +235,7 @@ export class DiskObjects implements Objects {
   }
 
   async removeCopy(key: string): Promise<void> {
+    await this.forgetJoins(key)
     await this.remove(key)
   }
 

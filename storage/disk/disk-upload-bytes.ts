@@ -3,7 +3,8 @@ import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { uploadInBucket } from '../../ledger/pieces.ts'
 import { BytesLost } from '../objects.ts'
-import type { UploadBytes } from '../storage.ts'
+import { partialsIn } from '../partials.ts'
+import type { BytesAnywhere, UploadBytes } from '../storage.ts'
 import type { DiskObjects } from './disk-objects.ts'
 
 /** On disk an upload is one file from its first byte on. */
@@ -11,9 +12,9 @@ export class DiskUploadBytes implements UploadBytes {
   readonly #db: Ledger
   readonly #objects: DiskObjects
   /** Of uploads that may be stored elsewhere. */
-  readonly #anywhere: UploadBytes
+  readonly #anywhere: BytesAnywhere
 
-  constructor(db: Ledger, objects: DiskObjects, anywhere: UploadBytes) {
+  constructor(db: Ledger, objects: DiskObjects, anywhere: BytesAnywhere) {
     this.#db = db
     this.#objects = objects
     this.#anywhere = anywhere
@@ -45,7 +46,9 @@ export class DiskUploadBytes implements UploadBytes {
   /** A final upload (tus 1.0 § concatenation): its partials one behind the other in a file of its own. */
   async #join(uploadId: UploadId, sources: readonly ConcatSource[], storageKey: string): Promise<void> {
     try {
-      const parts = sources.filter(({ size }) => size > 0)
+      const places = { db: this.#db, anywhere: this.#anywhere, finalId: uploadId }
+      const here = await partialsIn('disk', sources, places)
+      const parts = here.filter(({ size }) => size > 0)
       for (const { size, storageKey: key } of parts) {
         if (((await this.#objects.sizeOf(key)) ?? 0) < size)
           throw new BytesLost('a partial upload is not all there')

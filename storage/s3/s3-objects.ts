@@ -3,10 +3,18 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { ObjectMissing, type Objects, ObjectTooLarge, type ReadOptions, type ServedAs } from '../objects.ts'
+import {
+  ObjectMissing,
+  type Objects,
+  ObjectTooLarge,
+  type ReadOptions,
+  type ServedAs,
+  type StreamedBody,
+} from '../objects.ts'
 import { isMissing } from './errors.ts'
 import { ObjectRead } from './object-read.ts'
 import type { S3 } from './s3.ts'
+import { putStream } from './stream-put.ts'
 
 /** What S3 takes in one PutObject. */
 const MAX_PUT_BYTES = 5 * 1024 ** 3
@@ -42,6 +50,10 @@ export class S3Objects implements Objects {
     await pipeline(readFile(path), sha256, { signal })
     const body = { size, sha256: sha256.digest('hex'), chunks: () => readFile(path) }
     await this.#s3.put(key, body, servedAs, signal ? { signal } : {})
+  }
+
+  async putStream(key: string, body: StreamedBody, servedAs: ServedAs, signal: AbortSignal): Promise<string> {
+    return await putStream(this.#s3, key, body, servedAs, signal)
   }
 
   async copy(from: string, to: string, servedAs: ServedAs, etag: string | null = null): Promise<void> {

@@ -12,7 +12,8 @@ import {
   uploadInBucket,
 } from '../../ledger/pieces.ts'
 import { BytesLost } from '../objects.ts'
-import type { UploadBytes } from '../storage.ts'
+import { partialsIn } from '../partials.ts'
+import type { BytesAnywhere, UploadBytes } from '../storage.ts'
 import { isGone, isInvalidPart } from './errors.ts'
 import type { S3 } from './s3.ts'
 import { concatenate, type WholePartial } from './s3-concat.ts'
@@ -26,9 +27,9 @@ export class S3UploadBytes implements UploadBytes {
   readonly #db: Ledger
   readonly #s3: S3
   /** Of uploads that may be stored elsewhere. */
-  readonly #anywhere: UploadBytes
+  readonly #anywhere: BytesAnywhere
 
-  constructor(db: Ledger, s3: S3, anywhere: UploadBytes) {
+  constructor(db: Ledger, s3: S3, anywhere: BytesAnywhere) {
     this.#db = db
     this.#s3 = s3
     this.#anywhere = anywhere
@@ -102,11 +103,13 @@ export class S3UploadBytes implements UploadBytes {
     sources: readonly ConcatSource[],
   ): Promise<void> {
     const partials = new Map<UploadId, WholePartial>()
-    for (const { id, size, storageKey: key } of sources) {
+    const places = { db: this.#db, anywhere: this.#anywhere, finalId }
+    const here = await partialsIn('s3', sources, places)
+    for (const { id, size, storageKey: key } of here) {
       if (partials.has(id)) continue
       partials.set(id, { key, size, etag: size === 0 ? '' : (await this.assemble(id)).etag })
     }
-    const inOrder = sources.flatMap((source) => partials.get(source.id) ?? [])
+    const inOrder = here.flatMap((source) => partials.get(source.id) ?? [])
     await concatenate(this.#s3, this.#db, { id: finalId, ...final }, inOrder)
   }
 

@@ -1,0 +1,178 @@
+import { sql } from 'kysely'
+import type { Ledger, LedgerTransaction } from './database.ts'
+import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import type { Backend } from './storage-places.ts'
+import { type HeldCopy, leaveCopy, takeCopy } from './stray-copies.ts'
+
+/** One object of a media item, and the version of the row that says so. */
+export type MovableRendition = {
+  kind: string
+  storageKey: string
+  contentType: string
+  size: number
+  version: string
+}
+
+/** A finished file in its backend, with all that was made of it; a partial upload has no media item. */
+export type Movable = {
+  uploadId: UploadId
+  ownerId: OwnerId
+  tenantId: string | null
+  createdAt: Date
+  backend: Backend
+  storageKey: string
+  size: number
+  /** It is one object, and no call is on its way that makes another. */
+  isWhole: boolean
+  /** As it was received; null where nobody has counted yet. */
+  sha256: string | null
+  media: { id: MediaId; etag: string | null; contentType: string | null } | undefined
+  renditions: MovableRendition[]
+}
+
+/** Media items that rest: nobody makes anything of them. What is only deleted keeps its bytes until it is purged. */
+const isAtRest = sql<boolean>`m.purged_at is null and m.status in ('ready', 'failed', 'deleted')`
+
+/** A public copy of what is not to be had any more is about to be removed. */
+const isUnpublished = sql<boolean>`(m.status = 'ready' or not exists (
+  select 1 from landfall.renditions r where r.media_id = m.id and r.kind = 'published'
+))`
+
+/** Bytes may be in pieces, or calls on their way that make some. */
+const isWhole = sql<boolean>`(u.multipart_id is null and not u.multipart_unsure
+  and not exists (select 1 from landfall.upload_tails t where t.upload_id = u.id)
+  and not exists (select 1 from landfall.upload_concat c where c.final_id = u.id))`
+
+/** A partial upload that some concatenation still needs. */
+const isWanted = sql<boolean>`(u.is_partial and u.is_finished and exists (
+  select 1 from landfall.upload_concat c where c.partial_id = u.id
+))`
+
+/** A page of the media items of a backend that could be moved, by id. */
+export async function mediaToMove(
+  db: Ledger,
+  from: Backend,
+  after: string,
+  limit: number,
+): Promise<{ id: MediaId; uploadId: UploadId }[]> {
+  const { rows } = await sql<{ id: MediaId; uploadId: UploadId }>`
+    select m.id, m.upload_id as "uploadId" from landfall.media m
+     where m.storage_backend = ${from} and m.id > ${after} and ${isAtRest} order by m.id limit ${limit}`.execute(
+    db,
+  )
+  return rows
+}
+
+/** What is left in a backend: media items at rest, those in processing, and open uploads. */
+export async function leftToMove(
+  db: Ledger,
+  from: Backend,
+): Promise<{ atRest: number; processing: number; open: number }> {
+  const { rows } = await sql<{ atRest: number; processing: number; open: number }>`
+    select count(*) filter (where ${isAtRest}) as "atRest",
+           count(*) filter (where m.status = 'processing') as processing,
+           (select count(*) from landfall.uploads
+             where storage_backend = ${from} and (state = 'open' or (is_partial and state = 'received'))) as open
+      from landfall.media m where m.storage_backend = ${from} and m.purged_at is null`.execute(db)
+  return rows[0] ?? { atRest: 0, processing: 0, open: 0 }
+}
+
+/** Whether a job of these queues is at work on a media item now. */
+export async function isAtWork(db: Ledger, mediaId: MediaId, queues: readonly string[]): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from pgboss.job
+     where name = any(${[...queues]}::text[]) and state = 'active' and data ->> 'mediaId' = ${mediaId} limit 1`.execute(
+    db,
+  )
+  return rows.length > 0
+}
+
+type Row = Omit<Movable, 'media' | 'renditions'> & {
+  mediaId: MediaId | null
+  etag: string | null
+  contentType: string | null
+}
+
+/** A finished file as it is stored now; undefined where it cannot be moved at the moment, or not any more. */
+export async function findMovable(db: Ledger, uploadId: UploadId): Promise<Movable | undefined> {
+  return await movable(db, uploadId, false)
+}
+
+async function movable(db: Ledger, uploadId: UploadId, isLocking: boolean): Promise<Movable | undefined> {
+  // The media item first, as everybody locks them who ends both.
+  if (isLocking) await sql`select 1 from landfall.media where upload_id = ${uploadId} for update`.execute(db)
+  const { rows } = await sql<Row>`
+    select u.id as "uploadId", u.owner_id as "ownerId", u.tenant_id as "tenantId", u.created_at as "createdAt",
+           ${isWhole} as "isWhole", u.storage_backend as backend, u.storage_key as "storageKey", u.size, m.sha256,
+           m.id as "mediaId", m.etag, m.content_type as "contentType"
+      from landfall.uploads u left join landfall.media m on m.upload_id = u.id
+     where u.id = ${uploadId} and u.size is not null
+       and case when m.id is null then ${isWanted} else ${isAtRest} and ${isUnpublished} end
+     ${isLocking ? sql`for update of u` : sql``}`.execute(db)
+  const [row] = rows
+  if (!row) return undefined
+  const { mediaId: id, etag, contentType, ...upload } = row
+  if (id === null) return { ...upload, media: undefined, renditions: [] }
+  const { rows: renditions } = await sql<MovableRendition>`
+    select kind, storage_key as "storageKey", content_type as "contentType", size, xmin::text as version
+      from landfall.renditions where media_id = ${id} order by kind`.execute(db)
+  return { ...upload, media: { id, etag, contentType }, renditions }
+}
+
+/** Where a file and all that was made of it is from now on. */
+export type Moved = {
+  storageKey: string
+  etag: string | null
+  renditions: readonly { kind: string; storageKey: string }[]
+}
+
+/**
+ * Serves a file from its copy from now on, if nothing has happened to it since it was read, and the copy is still held.
+ * What was served before is removed after a while, under `formerKeys`. Returns false where nothing was changed.
+ */
+export async function serveCopy(
+  db: Ledger,
+  change: { from: Movable; copy: HeldCopy; to: Moved; formerKeys: readonly string[] },
+): Promise<boolean> {
+  const { from, copy, to, formerKeys } = change
+  return await db
+    .transaction()
+    .execute(async (trx) => {
+      if (!(await takeCopy(trx, copy))) return false
+      const now = await movable(trx, from.uploadId, true)
+      if (JSON.stringify(now) !== JSON.stringify(from)) {
+        // Undone with the transaction: the copy stays a stray one.
+        throw new Changed()
+      }
+      await write(trx, from, copy.backend, to)
+      await leaveCopy(trx, { uploadId: from.uploadId, backend: from.backend }, formerKeys)
+      return true
+    })
+    .catch((error: unknown) => {
+      if (error instanceof Changed) return false
+      throw error
+    })
+}
+
+/** The file is not what was copied. */
+class Changed extends Error {}
+
+async function write(
+  trx: LedgerTransaction,
+  { uploadId, media }: Movable,
+  backend: Backend,
+  { storageKey, etag, renditions }: Moved,
+): Promise<void> {
+  await sql`
+    update landfall.uploads set storage_backend = ${backend}, storage_key = ${storageKey}, part_size = null
+     where id = ${uploadId}`.execute(trx)
+  await sql`delete from landfall.upload_parts where upload_id = ${uploadId}`.execute(trx)
+  if (!media) return
+  await sql`
+    update landfall.media set storage_backend = ${backend}, storage_key = ${storageKey}, etag = ${etag}
+     where id = ${media.id}`.execute(trx)
+  await sql`
+    update landfall.renditions r set storage_key = n."storageKey"
+      from jsonb_to_recordset(${JSON.stringify(renditions)}::jsonb) as n (kind text, "storageKey" text)
+     where r.media_id = ${media.id} and r.kind = n.kind`.execute(trx)
+}

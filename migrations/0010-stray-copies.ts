@@ -1,0 +1,27 @@
+import { type Kysely, sql } from 'kysely'
+
+/**
+ * Copies of files that are in a backend, while the ledger serves the file from another: one that is being made, was not
+ * finished, or was served before. Written down before the backend is told to make them, so that none is ever forgotten.
+ */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    // No reference to the upload: what is left of it outlives its row.
+    `create table landfall.stray_copies (
+      upload_id text not null,
+      backend text not null,
+      storage_keys text[] not null,
+      -- Somebody makes them, or has begun to: multipart uploads may be open for these keys.
+      is_begun boolean not null,
+      -- When they may be removed.
+      due_at timestamptz not null,
+      -- Who makes or removes them, until when.
+      fence uuid,
+      fenced_until timestamptz,
+      is_removing boolean not null default false,
+      primary key (upload_id, backend)
+    )`,
+    'create index stray_copies_due on landfall.stray_copies (due_at)',
+  ]
+  for (const statement of statements) await sql.raw(statement).execute(db)
+}

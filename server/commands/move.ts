@@ -1,0 +1,79 @@
+import type { Backend } from '../../ledger/storage-places.ts'
+import { FORMER_KEPT_MS } from '../../ledger/stray-copies.ts'
+import { MEDIA_QUEUES } from '../../processing/queues.ts'
+import { type MoveOutcome, moveAll } from '../../storage/moving/move-all.ts'
+import { StorageAway, StorageFull } from '../../storage/objects.ts'
+import { openStorage } from '../../storage/storage.ts'
+import { reportProgress } from '../backup/progress.ts'
+import { ConfigError } from '../config.ts'
+import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
+import { type Command, CommandFailure, textOption, UsageError } from './command.ts'
+import { type LedgerCommand, messageOf, withLedger } from './with-ledger.ts'
+
+/** Moves finished files between disk and bucket, while servers that have the settings of both run. */
+export const move: Command = {
+  name: 'move',
+  summary: 'Move finished files to the bucket, or from there to the disk.',
+  usage: '--to s3|disk',
+  details: [
+    '  --to  where to',
+    'Takes the settings of both: DATA_DIR, and S3_BUCKET with what leads there. Servers with the same may run meanwhile.',
+    'Each file is copied, compared by its SHA-256, and then served from there. Interrupted, it is run again.',
+    'STORAGE says where new uploads go: change it first. Ends with 1 when anything is left.',
+  ],
+  options: { to: { type: 'string' } },
+  async run(call) {
+    const to = textOption(call, 'to')
+    if (to !== 's3' && to !== 'disk') throw new UsageError('move takes --to s3 or --to disk')
+    return await withLedger(call.env, 'move', async (command) => {
+      const outcome = await moveTo(command, to)
+      const isDone = outcome.damaged.length === 0 && Object.values(outcome.left).every((count) => count === 0)
+      return { code: isDone ? 0 : 1, lines: linesOf(outcome, to), json: { to, ...outcome } }
+    })
+  },
+}
+
+const otherOf = (backend: Backend): Backend => (backend === 's3' ? 'disk' : 's3')
+
+async function moveTo({ config, db, onError, releasers }: LedgerCommand, to: Backend): Promise<MoveOutcome> {
+  if (to === 's3' && config.S3_BUCKET === undefined) {
+    throw new ConfigError(['S3_BUCKET: "" is not accepted; move --to s3 takes the name of a bucket'])
+  }
+  const storage = await openStorage(storageOptionsOf(config), db, { onError, target: to })
+  releasers.add('storage', () => storage.close())
+  const progress = { moved: 0, bytes: 0 }
+  const report = reportProgress(() => `move: ${progress.moved}, ${Math.round(progress.bytes / 1e6)} MB`)
+  const signal = new AbortController().signal
+  const options = { db, storage, keyPrefixes: keyPrefixesOf(config), queues: MEDIA_QUEUES, signal }
+  try {
+    return await moveAll(options, { from: otherOf(to), to }, progress)
+  } catch (error) {
+    if (!(error instanceof StorageAway) && !(error instanceof StorageFull)) throw error
+    const why = error.cause === undefined ? error.message : `${error.message} (${messageOf(error.cause)})`
+    throw new CommandFailure(`${why}; ${progress.moved} media items were moved: run it again`, {
+      cause: error,
+    })
+  } finally {
+    report.stop()
+  }
+}
+
+function linesOf({ moved, bytes, damaged, left }: MoveOutcome, to: Backend): string[] {
+  const from = otherOf(to)
+  const busy = left.atRest - damaged.length + left.processing
+  return [
+    `moved to ${to}: ${moved} media items, ${bytes} bytes`,
+    ...(moved > 0
+      ? [
+          `a worker removes their former copies in ${FORMER_KEPT_MS / 60_000} minutes; it needs the settings of both`,
+        ]
+      : []),
+    ...damaged.map(({ mediaId, detail }) => `not moved: media item ${mediaId}: ${detail}`),
+    ...(busy > 0
+      ? [`${busy} media items are being processed on ${from}: run it again when they are not`]
+      : []),
+    ...(left.open > 0
+      ? [`${left.open} uploads are still open on ${from}: run it again when they have ended`]
+      : []),
+  ]
+}

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto'
+import type { ServedAs, StreamedBody } from '../objects.ts'
+import { leastFor } from './part-size.ts'
+import type { S3, S3Body, S3Part } from './s3.ts'
+
+/** Gathered at a time. */
+const PART_BYTES = 8 * 1024 ** 2
+
+/**
+ * Stores an object of which the bytes come by and by, in memory a part at a time; the bucket checks the hash of each.
+ * Returns its etag. Nothing is stored where fewer or more bytes come than were said.
+ */
+export async function putStream(
+  s3: S3,
+  key: string,
+  { size, chunks }: StreamedBody,
+  servedAs: ServedAs,
+  signal: AbortSignal,
+): Promise<string> {
+  const partBytes = Math.max(PART_BYTES, leastFor(size))
+  const parts = partsOf(chunks, partBytes)
+  if (size <= partBytes) {
+    const { value } = await parts.next()
+    const bytes = value ?? Buffer.alloc(0)
+    await checkEnd(bytes.length, size, parts)
+    return (await s3.put(key, bodyOf(bytes), servedAs, { signal })).etag
+  }
+  // What somebody before has left who was killed.
+  for (const left of await s3.openMultiparts(key)) await s3.abortMultipart(key, left)
+  const { id } = await s3.createMultipart(key, servedAs)
+  try {
+    const stored: S3Part[] = []
+    let at = 0
+    for await (const bytes of parts) {
+      at += bytes.length
+      if (at > size) throw new Error('more bytes came than were said')
+      const partNumber = stored.length + 1
+      const etag = await s3.uploadPart(key, id, partNumber, bodyOf(bytes), { signal })
+      stored.push({ partNumber, etag })
+    }
+    await checkEnd(at, size, parts)
+    await s3.completeMultipart(key, id, stored)
+  } catch (error) {
+    await s3.abortMultipart(key, id)
+    throw error
+  }
+  const head = await s3.head(key)
+  if (head?.size !== size) throw new Error('the bucket does not have the object that it completed')
+  return head.etag
+}
+
+async function checkEnd(found: number, size: number, rest: AsyncGenerator<Buffer>): Promise<void> {
+  if (found !== size || !(await rest.next()).done)
+    throw new Error(`${found} bytes came where ${size} were said`)
+}
+
+function bodyOf(bytes: Buffer): S3Body {
+  return {
+    size: bytes.length,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    chunks: () => [bytes],
+  }
+}
+
+/** The bytes in parts of this size, but for the last. */
+async function* partsOf(chunks: AsyncIterable<Uint8Array>, partBytes: number): AsyncGenerator<Buffer> {
+  let gathered: Uint8Array[] = []
+  let count = 0
+  for await (const chunk of chunks) {
+    for (let from = 0; from < chunk.byteLength; ) {
+      const piece = chunk.subarray(from, from + partBytes - count)
+      gathered.push(piece)
+      count += piece.byteLength
+      from += piece.byteLength
+      if (count < partBytes) continue
+      yield Buffer.concat(gathered)
+      gathered = []
+      count = 0
+    }
+  }
+  if (count > 0) yield Buffer.concat(gathered)
+}
