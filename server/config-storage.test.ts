@@ -60,7 +60,7 @@ describe('the configuration of storage', () => {
   it('has a bucket beside the disk, for what is there already', () => {
     expect(storageOptionsOf(parse({ S3_BUCKET: 'media', S3_PREFIX: 'a/b-{owner}' }))).toMatchObject({
       primary: 'disk',
-      s3: { bucket: 'media', markerPrefix: 'a/' },
+      s3: { bucket: 'media', markerPrefix: 'a/b-' },
     })
     expect(storageOptionsOf(parse({})).s3).toBeUndefined()
   })

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { directoriesOf } from '../storage/keys.ts'
+import { beginningOf } from '../storage/keys.ts'
 import type { StorageOptions } from '../storage/storage.ts'
 import type { Config } from './config.ts'
 
@@ -31,7 +31,7 @@ function bucketOf(config: Config): StorageOptions['s3'] {
             ...(config.AWS_SESSION_TOKEN ? { sessionToken: config.AWS_SESSION_TOKEN } : {}),
           },
     memoryBudget: config.S3_MEMORY_BUDGET,
-    markerPrefix: directoriesOf(config.S3_PREFIX),
+    markerPrefix: beginningOf(config.S3_PREFIX),
   }
 }
 

@@ -22,7 +22,11 @@ export function openDataStore(
   const books = new UploadBooks(options)
   const disk = new DiskStore({ ...options, ...storage.disk, books })
   const s3 = storage.s3 && new S3LedgerStore({ ...options, ...storage.s3, books })
-  const store = new RoutedStore({ books, stores: { disk, s3 }, require: (row) => storage.require(row) })
+  const store = new RoutedStore({
+    books,
+    stores: { disk, s3 },
+    checkUsable: (row) => storage.checkUsable(row),
+  })
   return {
     store,
     async close() {

@@ -105,17 +105,15 @@ export function publishedKey(
   return `${fillPrefix(template, { owner, tenant, at })}${media.id}.${extension}`
 }
 
-/** The directories that a prefix template begins with, those before its first placeholder. */
-export function directoriesOf(template: string): string {
-  const literal = template.split('{', 1)[0] ?? ''
-  return literal.slice(0, literal.lastIndexOf('/') + 1)
-}
+/** What every key of a prefix template begins with: what stands before its first placeholder. */
+export const beginningOf = (template: string): string => template.split('{', 1)[0] ?? ''
 
 /**
  * A public key as seen from below the directories that the template begins with, those before its first
  * placeholder: a CDN has them as its origin's path. Undefined for a key that does not lie there.
  */
 export function pathBelowPrefix(template: string, key: string): string | undefined {
-  const directories = directoriesOf(template)
+  const literal = beginningOf(template)
+  const directories = literal.slice(0, literal.lastIndexOf('/') + 1)
   return key.startsWith(directories) ? key.slice(directories.length) : undefined
 }

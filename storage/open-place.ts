@@ -60,7 +60,7 @@ export class OpenPlace {
   }
 
   /** As `verify`, for who wants to use it: fails with `StorageAway` where it is not the right one. */
-  async require(): Promise<void> {
+  async checkUsable(): Promise<void> {
     if (this.#isVerified) return
     await this.verify().catch((error: unknown) => {
       if (!(error instanceof StorageChanged)) throw error

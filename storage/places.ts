@@ -55,10 +55,11 @@ export async function verifyPlace(db: Ledger, place: Place): Promise<void> {
 }
 
 const MARKER = 'landfall-storage-'
+const MARKER_KEY = /landfall-storage-[0-9a-f]{24}$/
 const MARKER_TEXT = 'By this a Landfall recognises where its files are. Keep it with them.\n'
 
 /** Whether this is the name of such an object. */
-export const isMarkerKey = (key: string): boolean => key.slice(key.lastIndexOf('/') + 1).startsWith(MARKER)
+export const isMarkerKey = (key: string): boolean => MARKER_KEY.test(key)
 
 async function hasSample(db: Ledger, { backend, objects }: Place): Promise<boolean> {
   const keys = await sampleKeys(db, backend, SAMPLES)

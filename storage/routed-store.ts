@@ -17,7 +17,7 @@ export type RoutedStoreOptions = {
   books: UploadBooks
   stores: Readonly<Record<string, BackendStore | undefined>>
   /** Fails where bytes cannot be stored by the backend of this row at the moment. */
-  require: (row: StoredRow) => Promise<void>
+  checkUsable: (row: StoredRow) => Promise<void>
 }
 
 /** tus data store of all uploads: each is written to and asked about where its row says, whatever is configured now. */
@@ -47,7 +47,7 @@ export class RoutedStore extends DataStore {
 
   override async write(source: AsyncIterable<Uint8Array>, id: string, offset: number): Promise<number> {
     const row = this.#current()
-    await this.#options.require(row)
+    await this.#options.checkUsable(row)
     return await this.#storeOf(row).write(source, id, offset)
   }
 

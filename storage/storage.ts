@@ -124,7 +124,7 @@ export class Storage {
   }
 
   /** Fails with `StorageAway` where the backend that a row names cannot be used at the moment. */
-  async require(row: StoredRow): Promise<void> {
+  async checkUsable(row: StoredRow): Promise<void> {
     await this.#partOf(row)
   }
 
@@ -132,7 +132,7 @@ export class Storage {
   async checkWritable(): Promise<void> {
     for (const part of [this.disk, this.s3]) {
       if (!part || (part !== this[this.primary] && !part.place.isVerified)) continue
-      await part.place.require()
+      await part.place.checkUsable()
       await part.objects.checkWritable()
     }
   }
@@ -144,7 +144,7 @@ export class Storage {
   async #partOf({ storage_backend: backend }: StoredRow): Promise<DiskPart | S3Part> {
     const part = backend === 'disk' ? this.disk : backend === 's3' ? this.s3 : undefined
     if (!part) throw new StorageAway({ cause: new Error(`no settings lead to the storage "${backend}"`) })
-    await part.place.require()
+    await part.place.checkUsable()
     return part
   }
 }

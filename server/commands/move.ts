@@ -6,9 +6,10 @@ import { StorageAway, StorageFull } from '../../storage/objects.ts'
 import { openStorage } from '../../storage/storage.ts'
 import { reportProgress } from '../backup/progress.ts'
 import { ConfigError } from '../config.ts'
+import { messageOf } from '../message-of.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
 import { type Command, CommandFailure, textOption, UsageError } from './command.ts'
-import { type LedgerCommand, messageOf, withLedger } from './with-ledger.ts'
+import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
 /** Moves finished files between disk and bucket, while servers that have the settings of both run. */
 export const move: Command = {
