@@ -15,7 +15,7 @@ import { Scanner, type ScannerOptions } from './scanner.ts'
 import { clearOldScratch } from './scratch.ts'
 import { watchStarvation } from './starvation.ts'
 import type { HlsOptions, ThumbnailOptions, Tools } from './step.ts'
-import { openSandbox, type SandboxOptions, type SandboxWish } from './tool-sandbox.ts'
+import { openSandbox, type SandboxKind, type SandboxOptions, type SandboxWish } from './tool-sandbox.ts'
 import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
 import { type Concurrency, startWorker, type Worker, type WorkerOptions } from './worker.ts'
 
@@ -33,7 +33,9 @@ export type WorkerProcessOptions = {
   ffmpegPath: string
   ffprobePath: string
   /** What ffmpeg and ffprobe are held in by. */
-  toolSandbox: SandboxOptions & { wish: SandboxWish }
+  toolSandbox: SandboxOptions & { wish: SandboxWish; found?: SandboxKind | undefined }
+  /** Is told which sandbox that is. */
+  onSandbox?: (kind: SandboxKind) => void
   allowedFormats: readonly Format[]
   limits: MediaLimits
   deepCheck: Tools['deepCheck']
@@ -72,6 +74,12 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
   const close = async () => {
     for (const release of undo.reverse()) await release()
   }
+  const { ffmpegPath, ffprobePath, toolSandbox } = options
+  // It takes half a second, in which the rest is opened.
+  const opening = openSandbox({ ...toolSandbox, tools: [ffmpegPath, ffprobePath] })
+  opening.catch(() => {
+    // Said below, unless something else fails before.
+  })
   const watch = watchDatabase({ connectionString })
   undo.push(() => watch.close())
   try {
@@ -85,10 +93,10 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
     const bus = await Bus.open({ connectionString, onError })
     undo.push(() => bus.close())
     await clearOldScratch(options.scratch, OLD_SCRATCH_MS)
-    const { ffmpegPath, ffprobePath, toolSandbox } = options
-    const sandbox = await openSandbox({ ...toolSandbox, tools: [ffmpegPath, ffprobePath] })
+    const sandbox = await opening
     if (sandbox.kind === 'none' && toolSandbox.wish !== 'off')
       log.warn({}, 'ffmpeg runs without a sandbox: this system has neither bwrap nor unshare that works')
+    options.onSandbox?.(sandbox.kind)
     const boss = await openQueues({ db, supervise: true, onError })
     const worker = await startWorker({
       boss,

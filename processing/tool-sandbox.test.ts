@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -152,6 +152,41 @@ describe.skipIf(process.platform !== 'linux' || !requires('ffmpeg').met)('a tool
       mode: 0o755,
     })
     expect((await openSandbox({ ...options, wish: 'auto' })).kind).toBe('none')
+  })
+
+  it('is none that lets everything through: network and writing are tried, in one run', async () => {
+    const path = join(directory, 'bin-sieve')
+    await mkdir(path)
+    const runs = join(directory, 'runs')
+    const sieve = `#!/bin/sh\necho run >> ${runs}\nwhile [ "$1" != -- ]; do shift; done; shift\nexec "$@"\n`
+    await writeFile(join(path, 'bwrap'), sieve, { mode: 0o755 })
+    for (const name of ['sh', 'rm', 'true']) {
+      const { stdout } = await execa('bash', ['-c', `type -P ${name}`])
+      await execa('ln', ['-sf', stdout, join(path, name)])
+    }
+    const options = { path, dataDirectory: data, wish: 'auto', tools: [programPath('ffmpeg')] } as const
+    const before = await readdir(data)
+    expect((await openSandbox(options)).kind).toBe('none')
+    expect(await readdir(data)).toEqual(before)
+    expect(await readFile(runs, 'utf8')).toBe('run\n')
+    // What a worker of the same server has found is not tried again, as long as it is there.
+    expect((await openSandbox({ ...options, found: 'bwrap' })).kind).toBe('bwrap')
+    expect((await openSandbox({ ...options, found: 'unshare' })).kind).toBe('none')
+    expect((await openSandbox({ ...options, found: 'bwrap', wish: 'off' })).kind).toBe('none')
+    expect(await readFile(runs, 'utf8')).toBe('run\nrun\n')
+  })
+
+  it('has tools that lie where others have their homes', async () => {
+    const home = await mkdtemp(join(tmpdir(), 'landfall-tools-'))
+    try {
+      const tool = join(home, 'tool')
+      await writeFile(tool, '#!/bin/sh\nexit 0\n', { mode: 0o755 })
+      const works = await openSandbox({ path: SYSTEM_PATH, dataDirectory: data, wish: 'auto', tools: [] })
+      const options = { path: SYSTEM_PATH, dataDirectory: data, wish: 'auto' } as const
+      expect((await openSandbox({ ...options, tools: [tool] })).kind).toBe(works.kind)
+    } finally {
+      await rm(home, { recursive: true, force: true })
+    }
   })
 
   it('is waited for when what holds it in fails later', async () => {

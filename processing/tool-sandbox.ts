@@ -4,8 +4,9 @@ import { dirname, join, resolve } from 'node:path'
 import { isCode } from '../storage/error-code.ts'
 import { programEnvironment, runProgram } from '../storage/programs.ts'
 
+export const SANDBOX_KINDS = ['bwrap', 'unshare', 'none'] as const
 /** What holds a tool in: `bwrap` (bubblewrap), `unshare` (util-linux), or nothing. */
-export type SandboxKind = 'bwrap' | 'unshare' | 'none'
+export type SandboxKind = (typeof SANDBOX_KINDS)[number]
 
 /** What the configuration wants: the best there is, nothing less than one, or none. */
 export type SandboxWish = 'auto' | 'required' | 'off'
@@ -20,6 +21,8 @@ export type SandboxOptions = {
 export type Confined = {
   program: string
   args: readonly string[]
+  /** Paths of other programs that it runs in turn. */
+  runs?: readonly string[]
   /** The file that it reads; undefined where it reads none of this machine. */
   input?: string | undefined
   /** The folder that it may write to; none without it. */
@@ -36,7 +39,7 @@ export type Command = { program: string; args: string[] }
 const HIDDEN = ['/tmp', '/var/tmp', '/run', '/root', '/home', '/mnt', '/media', '/srv']
 /** Where the resolver's configuration may really be. */
 const RESOLVER = ['/run/systemd/resolve', '/run/NetworkManager', '/run/resolvconf']
-const PROGRAMS = { bwrap: ['bwrap'], unshare: ['unshare', 'setpriv', 'mount', 'sh'] } as const
+const PROGRAMS = { bwrap: ['bwrap', 'sh'], unshare: ['unshare', 'setpriv', 'mount', 'sh'] } as const
 const TRIAL_MS = 10_000
 const TRIAL_LIMITS = { addressBytes: 4 * 1024 ** 3, cpuSeconds: 60 }
 
@@ -90,13 +93,14 @@ export class ToolSandbox {
     }
   }
 
-  async #bwrap(program: string, { input, folder, hasNetwork }: Confined): Promise<string[]> {
+  async #bwrap(program: string, { runs = [], input, folder, hasNetwork }: Confined): Promise<string[]> {
     const covered = await Promise.all(
       [...HIDDEN, this.#options.dataDirectory].map(async (path) => ((await isPlain(path)) ? [path] : [])),
     )
     const data = covered.pop() ?? []
     const others = covered.flat()
-    const programs = new Set([dirname(program), dirname(await realpath(program))])
+    const real = await Promise.all([program, ...runs].map((path) => realpath(path)))
+    const programs = new Set([program, ...runs, ...real].map((path) => dirname(path)))
     return [
       ...['bwrap', '--die-with-parent', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
       ...(hasNetwork ? [] : ['--unshare-net']),
@@ -143,54 +147,80 @@ export const noSandbox = (path: string): ToolSandbox =>
   new ToolSandbox('none', { path, dataDirectory: '/nonexistent' })
 
 /**
- * The best sandbox in which the tools run on this system, found out by running them. Containers often forbid what it
- * takes. Fails where one is required and there is none.
+ * The best sandbox in which the tools run on this system, found out by a trial. Containers often forbid what it takes. One
+ * that this server has found before (`found`) is not tried again. Fails where one is required and there is none.
  */
 export async function openSandbox(
-  options: SandboxOptions & { wish: SandboxWish; tools: readonly string[] },
+  options: SandboxOptions & { wish: SandboxWish; found?: SandboxKind | undefined; tools: readonly string[] },
 ): Promise<ToolSandbox> {
-  const { path, wish, tools } = options
+  const { path, wish, found, tools } = options
   const own = { path, dataDirectory: resolve(options.dataDirectory) }
   const kinds = wish === 'off' || process.platform !== 'linux' ? [] : (['bwrap', 'unshare'] as const)
   for (const kind of kinds) {
     const sandbox = new ToolSandbox(kind, own)
-    const found = await Promise.all(PROGRAMS[kind].map((name) => findProgram(name, path)))
-    if (found.every((program) => program !== undefined) && (await holds(sandbox, own, tools))) return sandbox
+    const programs = await Promise.all(PROGRAMS[kind].map((name) => findProgram(name, path)))
+    if (programs.includes(undefined)) continue
+    if (kind === found || (await holds(sandbox, own, tools))) return sandbox
   }
   if (wish === 'required')
     throw new Error('TOOL_SANDBOX=required: neither bwrap nor unshare can hold ffmpeg in on this system')
   return new ToolSandbox('none', own)
 }
 
-/** Whether a program runs in it, and every tool that runs at all. */
+/**
+ * What is tried in a sandbox, all in one run, as loading a tool takes most of its time. Ends with 3 where there is a way to
+ * other machines, or something can be written; else it names the tools that do not run. A network without routes and
+ * addresses is none: interfaces may be in every one. Arguments: data directory, tools.
+ */
+const TRIAL = `data=$1
+shift
+n=0
+while read -r line; do n=$((n + 1)); done </proc/net/route
+[ $n -le 1 ] || exit 3
+while read -r address index length scope flags name; do [ "$name" = lo ] || exit 3; done 2>/dev/null </proc/net/if_inet6
+for folder in / "$data"; do
+  [ -d "$folder" ] || continue
+  if (: >"$folder/.landfall-trial") 2>/dev/null; then rm -f "$folder/.landfall-trial"; exit 3; fi
+done
+for tool in "$@"; do ("$tool" -version >/dev/null 2>&1 || echo "$tool") & done
+wait`
+
+/** Whether it holds what runs in it, and every tool that runs at all runs in it. */
 async function holds(
   sandbox: ToolSandbox,
-  { path }: SandboxOptions,
+  { path, dataDirectory }: SandboxOptions,
   tools: readonly string[],
 ): Promise<boolean> {
+  const paths = (await Promise.all(tools.map((tool) => findProgram(tool, path)))).filter(
+    (found) => found !== undefined,
+  )
+  const failed = await run(sandbox, 'sh', ['-c', TRIAL, 'sh', dataDirectory, ...paths], paths)
+  if (failed === undefined) return false
   const bare = noSandbox(path)
-  const runs = await Promise.all([
-    runsWithin(sandbox, 'true', []),
-    ...tools.map(
-      async (tool) =>
-        (await runsWithin(sandbox, tool, ['-version'])) || !(await runsWithin(bare, tool, ['-version'])),
-    ),
-  ])
-  return runs.every((works) => works)
+  const names = failed.split('\n').filter((name) => name !== '')
+  const running = await Promise.all(names.map((tool) => run(bare, tool, ['-version'])))
+  return running.every((said) => said === undefined)
 }
 
-async function runsWithin(sandbox: ToolSandbox, name: string, args: readonly string[]): Promise<boolean> {
+/** What a program says; undefined where it cannot be run, or fails. */
+async function run(
+  sandbox: ToolSandbox,
+  name: string,
+  args: readonly string[],
+  runs: readonly string[] = [],
+): Promise<string | undefined> {
   const { program, args: all } = await sandbox.confine({
     program: name,
     args,
+    runs,
     hasNetwork: false,
     limits: TRIAL_LIMITS,
   })
-  const { exitCode } = await runProgram(program, all, {
-    ...{ env: sandbox.environment, reject: false, stdio: 'ignore' },
+  const { exitCode, stdout } = await runProgram(program, all, {
+    ...{ env: sandbox.environment, reject: false, stdin: 'ignore', stderr: 'ignore' },
     ...{ timeout: TRIAL_MS, killSignal: 'SIGKILL' },
   })
-  return exitCode === 0
+  return exitCode === 0 ? stdout : undefined
 }
 
 /** The path of a program as a shell would find it; undefined where there is none that may be run. */

@@ -19,6 +19,8 @@ const EXCEPTIONS = [
   ['server/commands/worker.ts', 'processing/process.ts'],
   ['server/doctor/tools.ts', 'processing/tool-sandbox.ts'],
   ['server/doctor/addresses.ts', 'processing/outgoing/addresses.ts'],
+  ['server/commands/worker.ts', 'processing/tool-sandbox.ts'],
+  ['server/commands/all.ts', 'processing/tool-sandbox.ts'],
   ['server/commands/worker.ts', 'processing/low-priority.ts'],
   ['server/commands/reap.ts', 'processing/reaper.ts'],
   ['server/commands/reap.ts', 'processing/pruner.ts'],

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterEach, describe, expect, it } from 'vitest'
+import { openSandbox } from '../processing/tool-sandbox.ts'
 import { jpeg, shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { onceEvent } from './support/event-reader.ts'
@@ -174,11 +175,19 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('a server that is stopped or killed',
     expect(await outcome(target, 'alice', id)).toMatchObject({ status: 'ready', sha256: file.sha256 })
   })
 
-  it('starts its worker again when that is killed', async () => {
+  it('starts its worker again when that is killed, and spares it the trial of sandboxes', async () => {
     const target = await server()
     const worker = await target.untilWorker()
+    await uploadBecomesReady(target)
     process.kill(worker, 'SIGKILL')
-    expect(await untilWorkerOf(target.run().pid, worker)).not.toBe(worker)
+    const next = await untilWorkerOf(target.run().pid, worker)
+    expect(next).not.toBe(worker)
+    const { kind } = await openSandbox({
+      ...{ path: process.env.PATH ?? '', dataDirectory: target.dataDirectory },
+      ...{ wish: 'auto', tools: ['ffmpeg', 'ffprobe'] },
+    })
+    const { command = '' } = (await listProcesses()).find(({ pid }) => pid === next) ?? {}
+    expect(/--sandbox=(\w+)$/.exec(command)?.[1]).toBe(kind === 'none' ? undefined : kind)
     await uploadBecomesReady(target)
   })
 

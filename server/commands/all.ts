@@ -1,5 +1,6 @@
+import { SANDBOX_KINDS } from '../../processing/tool-sandbox.ts'
 import { backup } from './backup.ts'
-import type { Command } from './command.ts'
+import { type Command, textOption, UsageError } from './command.ts'
 import { doctor } from './doctor.ts'
 import { migrate } from './migrate.ts'
 import { move } from './move.ts'
@@ -34,9 +35,14 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Process received files (needs DATABASE_URL).',
     usage: '',
     details: ['Runs until it is stopped.'],
+    // Not for people: by it serve spares its workers a trial that one of them has made.
+    options: { sandbox: { type: 'string' } },
     isLongRunning: true,
-    async run({ env }) {
-      await work(env)
+    async run(call) {
+      const given = textOption(call, 'sandbox')
+      const found = SANDBOX_KINDS.find((kind) => kind === given)
+      if (found !== given) throw new UsageError(`--sandbox takes ${SANDBOX_KINDS.join(', ')}`)
+      await work(call.env, found)
       return undefined
     },
   },

@@ -2,10 +2,12 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lowerPriority } from '../../processing/low-priority.ts'
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
+import type { SandboxKind } from '../../processing/tool-sandbox.ts'
 import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { prepareDataDirectory } from '../data-directory.ts'
 import { findServersClamd } from '../embedded/clamd-records.ts'
+import type { WorkerMessage } from '../embedded/worker-process.ts'
 import { createLog, type Log } from '../log.ts'
 import { mediaLimitsOf } from '../media-limits.ts'
 import { listenForStop } from '../signals.ts'
@@ -14,8 +16,11 @@ import { storageOptionsOf } from '../storage-options.ts'
 /** Whatever does not let go, such as a database that is away, must not keep the process. */
 const CLOSE_MS = 20_000
 
-/** Processes received files until a signal says stop. Fails when the database was away for a minute. */
-export async function work(env: Environment): Promise<number> {
+/**
+ * Processes received files until a signal says stop. Fails when the database was away for a minute. `found` is the sandbox of
+ * tools that a worker of the same server has found before; the server is told which it is.
+ */
+export async function work(env: Environment, found?: SandboxKind): Promise<number> {
   const config = parseConfig(env, { auth: false })
   if (config.DATABASE_URL === undefined) {
     throw new ConfigError([
@@ -27,7 +32,15 @@ export async function work(env: Environment): Promise<number> {
   for (const warning of await prepareDataDirectory(config.DATA_DIR)) log.warn(warning)
   const stop = listenForStop(log)
   lowerPriority(process.pid, config.WORKER_NICE)
-  const worker = await runWorker(workerOptions(config, config.DATABASE_URL, log, env.PATH))
+  const options = workerOptions(config, config.DATABASE_URL, log, env.PATH)
+  const worker = await runWorker({
+    ...options,
+    toolSandbox: { ...options.toolSandbox, found },
+    onSandbox: (sandbox) =>
+      process.send?.({ sandbox } satisfies WorkerMessage, () => {
+        // A server that has gone needs no answer; that this process stops then is seen to elsewhere.
+      }),
+  })
   log.info('working')
   const lost = await Promise.race([stop.asked, worker.lost])
   await Promise.race([worker.close(), sleep(CLOSE_MS, undefined, { ref: false })])
