@@ -29,8 +29,10 @@ export async function work(env: Environment, found?: SandboxKind): Promise<numbe
   }
   await refuseWithoutClamd(config)
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
-  for (const warning of await prepareDataDirectory(config.DATA_DIR)) log.warn(warning)
   const stop = listenForStop(log)
+  for (const warning of await prepareDataDirectory(config.DATA_DIR)) log.warn(warning)
+  // Its server may have gone while it was still loading.
+  stop.check()
   lowerPriority(process.pid, config.WORKER_NICE)
   const options = workerOptions(config, config.DATABASE_URL, log, env.PATH)
   const worker = await runWorker({
