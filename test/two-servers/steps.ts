@@ -92,7 +92,12 @@ export async function expectAt({ a, b, db }: Pair, id: string, offset: number): 
 export async function expectWhole({ a, b, stored }: Pair, id: string, bytes: Buffer): Promise<void> {
   const media = await outcome(b, ALICE, id)
   const sha256 = createHash('sha256').update(bytes).digest('hex')
-  expect(media).toMatchObject({ uploadId: id, status: 'ready', size: bytes.length, sha256 })
+  expect(media, JSON.stringify(media.reason)).toMatchObject({
+    uploadId: id,
+    status: 'ready',
+    size: bytes.length,
+    sha256,
+  })
   expect((await stored.bytes(`uploads/${id}`)).equals(bytes), 'the object').toBe(true)
   for (const node of [a, b]) {
     const content = await node.as(ALICE)(`/api/v1/media/${media.id}/content`)
