@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { Bus } from '../ledger/bus.ts'
 import { parseMediaId, parseUploadId } from '../ledger/ids.ts'
 import { MediaMoved, recordRendition } from '../ledger/media.ts'
 import { purgeMedia } from '../ledger/reaping.ts'
@@ -158,6 +159,23 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     await sql`delete from pgboss.job where name = ${QUEUES.dead}`.execute(landfall.db)
     expect(await item.move()).toMatchObject({ kind: 'moved' })
   }, 60_000)
+
+  it('has a worker remove the former copies when their time has come, and not before', async () => {
+    const two = await twoPlaces()
+    const landfall = await two.start(from)
+    const item = await ready(two, landfall, to)
+    expect(await item.move()).toMatchObject({ kind: 'moved' })
+    expect(await two.places[from].keys()).toContain(`uploads/${item.uploadId}`)
+    await sql`update landfall.stray_copies set due_at = now()`.execute(landfall.db)
+    const boss = await queuesOf(landfall)
+    await boss.send(QUEUES.reaping, {})
+    const bus = await Bus.open({ connectionString: landfall.connectionString, onError: () => {} })
+    onTestFinished(() => bus.close())
+    await bus.publish({ t: 'event', id: item.uploadId, queue: 'reaping' })
+    await expect.poll(() => two.places[from].keys(), { timeout: 50_000 }).toEqual([])
+    expect(await landfall.db.selectFrom('stray_copies').select('upload_id').execute()).toEqual([])
+    expect(await two.places[to].keys()).toContain(`uploads/${item.uploadId}`)
+  }, 90_000)
 
   it('takes the former public copy away as soon as the media item is deleted', async () => {
     const two = await twoPlaces({ PUBLISH: 'copy' })

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { paginateListObjectsV2 } from '@aws-sdk/client-s3'
+import { isMarkerKey } from '../../storage/places.ts'
 import { type Bucket, freshBucket } from '../support/bucket.ts'
 import type { StorageKind } from '../support/landfall.ts'
 import { type ServerProcess, startServerProcess } from '../support/server-process.ts'
@@ -48,7 +49,7 @@ function inBucket(bucket: Bucket): StoredSizes {
       const sizes = new Map<string, number>()
       const pages = paginateListObjectsV2({ client: bucket.client }, { Bucket: bucket.name })
       for await (const { Contents = [] } of pages) {
-        for (const { Key = '', Size = Number.NaN } of Contents) sizes.set(Key, Size)
+        for (const { Key = '', Size = Number.NaN } of Contents) if (!isMarkerKey(Key)) sizes.set(Key, Size)
       }
       return sizes
     },
