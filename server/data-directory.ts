@@ -7,7 +7,7 @@ const OURS = /^(objects|scratch|postgres|development-secret|clamd|clamd-[0-9a-f]
 /** What belongs to no one, or to the file system. */
 const NOBODYS = /^(restoring|lost\+found|\..*)$/
 
-const NOT_TO_BE_HAD = ['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'ENOTDIR', 'EEXIST']
+const NOT_TO_BE_HAD = ['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR']
 
 /**
  * The data directory is its owner's alone. As root it can be passed through, and no more: PostgreSQL and clamd then run
@@ -15,36 +15,41 @@ const NOT_TO_BE_HAD = ['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'ENOTDIR', 'EEXIST'
  */
 const modeOf = (): number => (process.getuid?.() === 0 ? 0o711 : 0o700)
 
-/**
- * Makes the data directory, or closes one that is there, and the folders in it, to others: earlier releases left them
- * open. Returns what it could not close, as sentences for the log.
- */
-export async function prepareDataDirectory(path: string): Promise<string[]> {
+/** Makes the data directory where it is not there, and closes it: see `closeDataDirectory`. */
+export async function makeDataDirectory(path: string): Promise<string[]> {
   const directory = resolve(path)
-  const first = await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    if (isCode(error, ...NOT_TO_BE_HAD)) return null
+  const first = await mkdir(directory, { recursive: true, mode: 0o700 })
+  if (first === undefined) return await closeDataDirectory(directory)
+  // Those above it are new as well, and have to be passed through.
+  for (let made = directory; ; made = dirname(made)) {
+    await chmod(made, modeOf())
+    if (made === first) return []
+  }
+}
+
+/**
+ * Closes a data directory, and the folders in it, to others: earlier releases left them open. Makes none: with a database
+ * and a bucket elsewhere nothing is kept there. Returns what it could not close, as sentences for the log.
+ */
+export async function closeDataDirectory(path: string): Promise<string[]> {
+  const directory = resolve(path)
+  const found = await stat(directory).catch((error: unknown) => {
+    if (isCode(error, ...NOT_TO_BE_HAD)) return undefined
     throw error
   })
-  // With a database and a bucket elsewhere nothing is kept there; whoever does keep something says that it cannot.
-  if (first === null) return []
-  if (first !== undefined) {
-    // Those above it are new as well, and have to be passed through.
-    for (let made = directory; ; made = dirname(made)) {
-      await chmod(made, modeOf())
-      if (made === first) return []
-    }
-  }
+  if (!found?.isDirectory()) return []
   const names = await readdir(directory).catch((error: unknown) => {
     if (isCode(error, ...NOT_TO_BE_HAD)) return []
     throw error
   })
   const others = names.filter((name) => !OURS.test(name) && !NOBODYS.test(name))
   const open: string[] = []
-  const { mode } = await stat(directory)
-  if (others.length === 0) open.push(...(await close(directory, mode, modeOf())))
+  const { mode } = found
+  // One with the sticky bit is everybody's, such as /tmp.
+  if (others.length === 0 && (mode & 0o1000) === 0) open.push(...(await close(directory, mode, modeOf())))
   else if ((mode & 0o077 & ~modeOf()) !== 0)
     open.push(
-      `${directory} is open to others, and is left so, as there is something else in it: ${others[0]}`,
+      `${directory} is open to others, and is left so, as it is not Landfall's alone: it has ${others[0] ?? 'the sticky bit'}`,
     )
   for (const name of names.filter((one) => OURS.test(one))) {
     const found = await lstat(join(directory, name)).catch(() => undefined)

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Environment } from './config.ts'
-import { prepareDataDirectory } from './data-directory.ts'
+import { makeDataDirectory } from './data-directory.ts'
 
 /** Whether a server that listens there is reached from this machine only: which a proxy on it passes on, too. */
 export function isLoopback(host: string): boolean {
@@ -39,7 +39,7 @@ export function saysForOthers(env: Environment): string | undefined {
 }
 
 async function keptSecret(path: string): Promise<string> {
-  await prepareDataDirectory(dirname(path))
+  await makeDataDirectory(dirname(path))
   try {
     await writeFile(path, randomBytes(32).toString('base64url'), { flag: 'wx', mode: 0o600 })
   } catch (error) {

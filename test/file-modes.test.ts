@@ -3,7 +3,7 @@ import { chmod, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'nod
 import { join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { prepareDataDirectory } from '../server/data-directory.ts'
+import { closeDataDirectory, makeDataDirectory } from '../server/data-directory.ts'
 import { DiskObjects } from '../storage/disk/disk-objects.ts'
 import { shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
@@ -109,7 +109,7 @@ describe('a DATA_DIR of an earlier release', () => {
     await mkdir(join(directory, 'postgres'))
     await writeFile(join(directory, 'development-secret'), 'secret', { mode: 0o644 })
     for (const name of ['', 'objects', 'postgres']) await chmod(join(directory, name), 0o755)
-    expect(await prepareDataDirectory(directory)).toEqual([])
+    expect(await closeDataDirectory(directory)).toEqual([])
     expect(await modeOf(directory)).toBe(CLOSED)
     expect(await modeOf(join(directory, 'objects'))).toBe(0o700)
     expect(await modeOf(join(directory, 'postgres'))).toBe(0o700)
@@ -120,10 +120,16 @@ describe('a DATA_DIR of an earlier release', () => {
     const directory = await freshDirectory()
     await mkdir(join(directory, 'objects'), { mode: 0o755 })
     await mkdir(join(directory, 'photos'), { mode: 0o755 })
-    expect(await prepareDataDirectory(directory)).toEqual([expect.stringContaining('photos')])
+    expect(await closeDataDirectory(directory)).toEqual([expect.stringContaining('photos')])
     expect(await modeOf(directory)).toBe(0o755)
     expect(await modeOf(join(directory, 'photos'))).toBe(0o755)
     expect(await modeOf(join(directory, 'objects'))).toBe(0o700)
+  })
+
+  it('is not made where it is only to be closed', async () => {
+    const directory = join(await freshDirectory(), 'data')
+    expect(await closeDataDirectory(directory)).toEqual([])
+    await expect(stat(directory)).rejects.toThrow('ENOENT')
   })
 
   it('gives its modes to no copy of a file', async () => {
@@ -141,7 +147,7 @@ describe('a DATA_DIR of an earlier release', () => {
     async () => {
       const parent = await freshDirectory()
       const directory = join(parent, 'a', 'b', 'data')
-      await prepareDataDirectory(directory)
+      await makeDataDirectory(directory)
       await promisify(execFile)('test', ['-x', directory], { uid: 65534, gid: 65534 })
       for (const path of ['a', 'a/b', 'a/b/data']) expect(await modeOf(join(parent, path))).toBe(0o711)
     },

@@ -7,7 +7,7 @@ import { schemaState } from '../../ledger/schema-state.ts'
 import { DEVELOPMENT_SECRET, OBJECTS } from '../backup/layout.ts'
 import { type Archive, openArchive, restoreDatabase, restoreFiles } from '../backup/restore.ts'
 import { type Config, parseConfig } from '../config.ts'
-import { prepareDataDirectory } from '../data-directory.ts'
+import { makeDataDirectory } from '../data-directory.ts'
 import { startEmbeddedPostgres } from '../embedded/postgres.ts'
 import { RESTORING } from '../embedded/restoring.ts'
 import { createLog, type Log } from '../log.ts'
@@ -56,7 +56,7 @@ async function refuseFilled(dataDirectory: string): Promise<void> {
 /** All is made in a folder of `DATA_DIR` that says what it is, and moved to its place when it is whole. */
 async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
   const draft = join(config.DATA_DIR, RESTORING)
-  await prepareDataDirectory(config.DATA_DIR)
+  await makeDataDirectory(config.DATA_DIR)
   await mkdir(draft)
   const releasers = new Releasers()
   const stop = () => void releasers.releaseAll(log).finally(() => process.exit(130))

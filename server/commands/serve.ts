@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { newDevCode } from '../auth/dev-code.ts'
 import { signToken } from '../auth/dev-token.ts'
 import { type ClamdAddress, type Config, type Environment, parseConfig } from '../config.ts'
-import { prepareDataDirectory } from '../data-directory.ts'
+import { closeDataDirectory, makeDataDirectory } from '../data-directory.ts'
 import { developmentEnvironment, isLoopback, saysForOthers } from '../development.ts'
 import { startOwnClamd } from '../embedded/clamd.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../embedded/postgres.ts'
@@ -25,7 +25,10 @@ export async function serve(given: Environment, options: { isDevelopment: boolea
   const releasers = new Releasers()
   try {
     await refuseRestoring(config.DATA_DIR)
-    for (const warning of await prepareDataDirectory(config.DATA_DIR)) log.warn(warning)
+    // What we run for ourselves lives in it.
+    const isNeeded = config.DATABASE_URL === undefined || runsClamd(config)
+    const prepare = isNeeded ? makeDataDirectory : closeDataDirectory
+    for (const warning of await prepare(config.DATA_DIR)) log.warn(warning)
     const database =
       config.DATABASE_URL === undefined ? await embedded(config, log) : external(config.DATABASE_URL)
     releasers.add('embedded database', () => database.stop())
@@ -79,9 +82,12 @@ type UsedClamd = {
   stop(): Promise<void>
 }
 
+/** Whether it is one of our own. */
+const runsClamd = ({ SCAN, CLAMD_URL }: Config): boolean => SCAN === 'required' && CLAMD_URL === undefined
+
 /** One of our own, unless there is none to be or `CLAMD_URL` names somebody else's: that is never replaced by us. */
 async function clamdOf(config: Config, env: Environment, log: Log): Promise<UsedClamd> {
-  if (config.SCAN === 'off' || config.CLAMD_URL !== undefined) {
+  if (!runsClamd(config)) {
     return { address: config.CLAMD_URL, forWorker: {}, async stop() {} }
   }
   const { address, stop } = await startOwnClamd({

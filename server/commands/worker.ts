@@ -5,7 +5,7 @@ import { runWorker, type WorkerProcessOptions } from '../../processing/process.t
 import type { SandboxKind } from '../../processing/tool-sandbox.ts'
 import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
-import { prepareDataDirectory } from '../data-directory.ts'
+import { closeDataDirectory } from '../data-directory.ts'
 import { findServersClamd } from '../embedded/clamd-records.ts'
 import type { WorkerMessage } from '../embedded/worker-process.ts'
 import { createLog, type Log } from '../log.ts'
@@ -30,7 +30,7 @@ export async function work(env: Environment, found?: SandboxKind): Promise<numbe
   await refuseWithoutClamd(config)
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
   const stop = listenForStop(log)
-  for (const warning of await prepareDataDirectory(config.DATA_DIR)) log.warn(warning)
+  for (const warning of await closeDataDirectory(config.DATA_DIR)) log.warn(warning)
   // Its server may have gone while it was still loading.
   stop.check()
   lowerPriority(process.pid, config.WORKER_NICE)
