@@ -12,7 +12,7 @@ export type LeaseKeeperOptions = {
    * busy with, a lease that is held stays held.
    */
   renewals: Ledger
-  bus: Bus
+  bus: Pick<Bus, 'publish' | 'onMessage' | 'onReconnected'>
   /** Names this process in the lease rows. */
   holder: string
   /** How long a lease lives without renewal. */
@@ -24,6 +24,9 @@ export type LeaseKeeperOptions = {
 
 /** What has arrived of a body is stored without its client. A bucket that is slow gets some tries in this time. */
 const LINGER_MS = 30_000
+
+/** After this part of a lease's life it is tried again to renew one whose row was locked. */
+const AGAIN_PARTS = 20
 
 export type TakeOptions = {
   uploadId: UploadId
@@ -79,6 +82,7 @@ export class LeaseKeeper {
   readonly #unsubscribe: (() => void)[]
   #isRenewing = false
   #isDue = false
+  #again: NodeJS.Timeout | undefined
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options
@@ -160,6 +164,7 @@ export class LeaseKeeper {
 
   close(): void {
     clearInterval(this.#timer)
+    clearTimeout(this.#again)
     for (const stop of this.#unsubscribe) stop()
   }
 
@@ -229,14 +234,19 @@ export class LeaseKeeper {
   }
 
   async #renewAll(): Promise<boolean> {
-    const held = [...this.#held.values()]
+    return await this.#renewThese([...this.#held.values()])
+  }
+
+  async #renewThese(held: readonly Held[]): Promise<boolean> {
     if (held.length === 0) return true
     const askedAt = performance.now()
     try {
       const leases = held.map(({ lease }) => lease)
-      const current = await renewLeases(this.#options.renewals, leases, this.#options.ttlMs)
+      const { renewed, skipped } = await renewLeases(this.#options.renewals, leases, this.#options.ttlMs)
+      this.#tryAgain(held.filter(({ lease }) => skipped.has(lease.fence)))
       for (const { lease, wanted } of held) {
-        const row = current.get(lease.fence)
+        if (skipped.has(lease.fence)) continue
+        const row = renewed.get(lease.fence)
         lease.validUntil = row ? askedAt + this.#options.ttlMs : 0
         // Also the second way for a wish to arrive, should its notification have been lost.
         if (!lease.released && (!row || row.contended)) wanted()
@@ -247,5 +257,14 @@ export class LeaseKeeper {
       this.#options.onError(error)
       return false
     }
+  }
+
+  /** An append that is being committed has its row locked for a moment: it is renewed when that has passed. */
+  #tryAgain(held: readonly Held[]): void {
+    if (held.length === 0) return
+    clearTimeout(this.#again)
+    this.#again = setTimeout(() => {
+      void this.#renewThese(held.filter(({ lease }) => !lease.released))
+    }, this.#options.ttlMs / AGAIN_PARTS).unref()
   }
 }

@@ -82,22 +82,41 @@ async function takeAlone(db: Ledger, lease: WantedLease): Promise<TakeResult> {
 
 export type HeldLease = { uploadId: UploadId; fence: string }
 
+/** What became of leases that were to be renewed, by fence; one that is in neither is lost. */
+export type Renewals = {
+  renewed: Map<string, { contended: boolean }>
+  /** Their rows are there, but somebody has them locked: they last as long as they did. */
+  skipped: Set<string>
+}
+
 /**
- * Extends these leases, each found by its upload: there is no index on fences. Returns those still current by fence,
- * each with whether it is wanted.
+ * Extends these leases, each found by its upload: there is no index on fences. A row that is locked is skipped: one
+ * transaction that died without a word must not keep the others from being renewed for as long as its lock lasts.
  */
-export async function renewLeases(
-  db: Ledger,
-  held: readonly HeldLease[],
-  ttlMs: number,
-): Promise<Map<string, { contended: boolean }>> {
-  const { rows } = await sql<{ fence: string; contended: boolean }>`
-    update landfall.upload_locks
-       set expires_at = now() + make_interval(secs => ${ttlMs / 1000})
-     where upload_id = any(${held.map(({ uploadId }) => uploadId)}::text[])
-       and fence = any(${held.map(({ fence }) => fence)}::uuid[])
-    returning fence::text, contended`.execute(db)
-  return new Map(rows.map((row) => [row.fence, row]))
+export async function renewLeases(db: Ledger, held: readonly HeldLease[], ttlMs: number): Promise<Renewals> {
+  const { rows } = await sql<{ fence: string; contended: boolean | null }>`
+    with held as materialized (
+      select upload_id, fence from landfall.upload_locks
+       where upload_id = any(${held.map(({ uploadId }) => uploadId)}::text[])
+         and fence = any(${held.map(({ fence }) => fence)}::uuid[])
+    ), free as materialized (
+      select l.upload_id, l.fence from landfall.upload_locks l
+       where l.upload_id = any(${held.map(({ uploadId }) => uploadId)}::text[])
+         and l.fence = any(${held.map(({ fence }) => fence)}::uuid[]) for update skip locked
+    ), renewed as (
+      update landfall.upload_locks l
+         set expires_at = now() + make_interval(secs => ${ttlMs / 1000})
+        from free where l.upload_id = free.upload_id and l.fence = free.fence
+      returning l.fence, l.contended
+    )
+    select held.fence::text, renewed.contended from held left join renewed using (fence)`.execute(db)
+  const renewed = new Map<string, { contended: boolean }>()
+  const skipped = new Set<string>()
+  for (const { fence, contended } of rows) {
+    if (contended === null) skipped.add(fence)
+    else renewed.set(fence, { contended })
+  }
+  return { renewed, skipped }
 }
 
 /** Gives a lease back. Returns whether somebody waits for it. A lost lease is no error. */

@@ -224,11 +224,12 @@ export async function requeueLostMedia(
   })
 }
 
-/** Removes leases that nobody renewed and nobody wanted. Returns how many. */
+/** Removes leases that nobody renewed and nobody wanted, but for those that somebody has locked. Returns how many. */
 export async function clearExpiredLeases(db: Ledger): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('upload_locks')
-    .where('expires_at', '<', sql<Date>`now() - interval '1 minute'`)
-    .executeTakeFirst()
-  return Number(numDeletedRows)
+  const { numAffectedRows } = await sql`
+    delete from landfall.upload_locks where upload_id in (
+      select upload_id from landfall.upload_locks
+       where expires_at < now() - interval '1 minute' for update skip locked
+    )`.execute(db)
+  return Number(numAffectedRows ?? 0)
 }
