@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { box } from '../test/fixtures/hostile.ts'
 import { jpeg, madeByFfmpeg, shortVideo } from '../test/fixtures/media.ts'
 import { requires } from '../test/services/requirements.ts'
-import { zipOf } from '../test/support/zip.ts'
+import { zip64Of, zipOf } from '../test/support/zip.ts'
 import { FORMATS, formatOfType } from './formats.ts'
 import { detectType, HEAD_BYTES } from './identification.ts'
 import { alsoIs } from './polyglots.ts'
@@ -148,6 +148,36 @@ describe('a file that is two', () => {
         const image = await picture('png')
         return Buffer.concat([image, zipOf('a', noise(3_000_000), image.length)])
       },
+    ],
+    [
+      'a jpeg with a zip of more than 65,535 files behind it',
+      'a zip archive',
+      async () => {
+        const image = await picture('jpeg')
+        return Buffer.concat([image, zip64Of('a', noise(500), image.length)])
+      },
+    ],
+    [
+      'a jpeg with such a zip, and the longest comment behind that',
+      'a zip archive',
+      async () => {
+        const image = Buffer.concat([await picture('jpeg'), noise(100_000)])
+        return Buffer.concat([image, zip64Of('a', noise(500), image.length, 'x'.repeat(65_535))])
+      },
+    ],
+    [
+      'a jpeg with a zip whose directory does not stand right before its end',
+      'a zip archive',
+      async () => {
+        const image = await picture('jpeg')
+        const zip = zipOf('a', noise(500), image.length)
+        return Buffer.concat([image, zip.subarray(0, -22), noise(90_000), zip.subarray(-22)])
+      },
+    ],
+    [
+      'a jpeg with more ends of zips than are looked at',
+      'a zip archive',
+      async () => Buffer.concat([await picture('jpeg'), Buffer.from('PK\x05\x06'.repeat(10_000), 'latin1')]),
     ],
     ['a png with a page behind it', 'a web page', async () => appended(await picture('png'), PAGE)],
     [

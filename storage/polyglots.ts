@@ -6,8 +6,8 @@ import { type Stray, strayBytes } from './stray/stray-bytes.ts'
 export type ReadRange = (start: number, end: number) => Promise<Buffer>
 
 const HEAD_BYTES = 64 * 1024
-/** An end record and the longest comment behind it. */
-const TAIL_BYTES = 22 + 65_535
+/** The end of a zip archive: what leads to a large directory, the end record, and the longest comment behind it. */
+const TAIL_BYTES = 20 + 22 + 65_535
 /** Where readers of PDF look for its header. */
 const PDF_HEAD_BYTES = 1024
 /** What a GIF has between its version and its first block. */
@@ -134,30 +134,38 @@ const ENTRY = Buffer.from('PK\x01\x02', 'latin1')
 const LOCATOR_64 = Buffer.from('PK\x06\x07', 'latin1')
 const END_RECORD_BYTES = 22
 const LOCATOR_64_BYTES = 20
-const IN_ZIP64 = 0xffffffff
+/** So many of those that lead nowhere are in no file by chance. Each may cost a request to the storage. */
+const MAX_END_RECORDS = 64
 
 function* endRecords(tail: Buffer): Iterable<number> {
-  for (let at = tail.indexOf(END_RECORD); at >= 0; at = tail.indexOf(END_RECORD, at + 1)) yield at
+  for (let at = tail.indexOf(END_RECORD); at >= 0; at = tail.indexOf(END_RECORD, at + 1)) {
+    if (at + END_RECORD_BYTES <= tail.length) yield at
+  }
 }
 
-/** The end record of an archive, and right before it the directory of which it tells. */
+/**
+ * The end record of an archive, and a directory where readers look for it: right before the record, or at the offset
+ * that it names. Where a ZIP64 locator stands before it, readers follow that, whatever the record says.
+ */
 async function zipIn(tail: Buffer, size: number, read: ReadRange): Promise<string | undefined> {
   const tailStart = size - tail.length
+  const isEntry = async (at: number) => {
+    if (at < 0 || at + ENTRY.length > size) return false
+    const bytes =
+      at >= tailStart
+        ? tail.subarray(at - tailStart, at - tailStart + ENTRY.length)
+        : await read(at, at + ENTRY.length - 1)
+    return bytes.equals(ENTRY)
+  }
+  let count = 0
   for (const at of endRecords(tail)) {
-    if (at + END_RECORD_BYTES > tail.length) continue
-    const directoryBytes = tail.readUInt32LE(at + 12)
     const locator = tail.subarray(Math.max(0, at - LOCATOR_64_BYTES), at)
-    if (directoryBytes === IN_ZIP64 || tail.readUInt32LE(at + 16) === IN_ZIP64) {
-      if (locator.subarray(0, 4).equals(LOCATOR_64)) return 'a zip archive'
-      continue
-    }
-    const directory = tailStart + at - directoryBytes
-    if (directoryBytes < ENTRY.length || directory < 0) continue
-    const entry =
-      directory >= tailStart
-        ? tail.subarray(directory - tailStart, directory - tailStart + ENTRY.length)
-        : await read(directory, directory + ENTRY.length - 1)
-    if (entry.equals(ENTRY)) return 'a zip archive'
+    if (locator.length === LOCATOR_64_BYTES && locator.subarray(0, 4).equals(LOCATOR_64))
+      return 'a zip archive'
+    const directory = tailStart + at - tail.readUInt32LE(at + 12)
+    if ((await isEntry(directory)) || (await isEntry(tail.readUInt32LE(at + 16)))) return 'a zip archive'
+    count += 1
+    if (count > MAX_END_RECORDS) return 'a zip archive'
   }
   return undefined
 }

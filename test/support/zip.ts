@@ -28,3 +28,26 @@ export function zipOf(name: string, content: Uint8Array, before = 0, comment = '
   end.writeUInt16LE(comment.length, 20)
   return Buffer.concat([local, directory, end, Buffer.from(comment)])
 }
+
+/** One whose end record is followed to a ZIP64 record before it, as archives of more than 65,535 files have it. */
+export function zip64Of(name: string, content: Uint8Array, before = 0, comment = ''): Buffer {
+  const zip = zipOf(name, content, before)
+  const end = zip.subarray(-22)
+  const directoryEnd = zip.length - 22
+  const record = Buffer.alloc(56)
+  record.write('PK\x06\x06', 'latin1')
+  record.writeBigUInt64LE(44n, 4)
+  record.writeBigUInt64LE(65_536n, 24)
+  record.writeBigUInt64LE(65_536n, 32)
+  record.writeBigUInt64LE(BigInt(end.readUInt32LE(12)), 40)
+  record.writeBigUInt64LE(BigInt(end.readUInt32LE(16)), 48)
+  const locator = Buffer.alloc(20)
+  locator.write('PK\x06\x07', 'latin1')
+  locator.writeBigUInt64LE(BigInt(before + directoryEnd), 8)
+  locator.writeUInt32LE(1, 16)
+  const last = Buffer.from(end)
+  last.writeUInt16LE(0xffff, 8)
+  last.writeUInt16LE(0xffff, 10)
+  last.writeUInt16LE(comment.length, 20)
+  return Buffer.concat([zip.subarray(0, directoryEnd), record, locator, last, Buffer.from(comment)])
+}
