@@ -38,7 +38,8 @@ export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Prom
 
 /** The media that a link signed by us leads to: whoever got the link was allowed to see it. */
 export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
-  const row = await ofOwner(db, id)
+  // Whose it is, it tells: until then all that come by links share what one owner has.
+  const row = await ofOwner(db, 'links')
     .selectFrom('media')
     .selectAll()
     .where('id', '=', id)
@@ -80,13 +81,15 @@ export async function listMedia(
   return rows as (OwnMediaRow & { createdAtMicros: string })[]
 }
 
+type OwnedMedia = { id: MediaId; owner_id: OwnerId }
+
 /** A rendition of a media that its caller was already allowed to see. */
 export async function findRendition(
   db: Ledger,
-  mediaId: MediaId,
+  { id: mediaId, owner_id }: OwnedMedia,
   kind: string,
 ): Promise<RenditionRow | undefined> {
-  return await ofOwner(db, mediaId)
+  return await ofOwner(db, owner_id)
     .selectFrom('renditions')
     .selectAll()
     .where('media_id', '=', mediaId)
@@ -95,8 +98,11 @@ export async function findRendition(
 }
 
 /** All renditions of a media that its caller was already allowed to see. */
-export async function findRenditions(db: Ledger, mediaId: MediaId): Promise<RenditionRow[]> {
-  return await ofOwner(db, mediaId)
+export async function findRenditions(
+  db: Ledger,
+  { id: mediaId, owner_id }: OwnedMedia,
+): Promise<RenditionRow[]> {
+  return await ofOwner(db, owner_id)
     .selectFrom('renditions')
     .selectAll()
     .where('media_id', '=', mediaId)

@@ -68,7 +68,7 @@ async function store(
   }
   // The media has ended meanwhile, so nobody will look at this; unless it is another worker's as well,
   // recorded before. Not done, it goes with the rest of the media.
-  if (!(await findRendition(db, media.id, kind))) await objects.remove(key)
+  if (!(await findRendition(db, media, kind))) await objects.remove(key)
   return false
 }
 

@@ -10,6 +10,7 @@ import type { UploadId } from '../ledger/ids.ts'
 import type { DueMedia, Enqueue } from '../ledger/uploads.ts'
 import type { EndLog } from '../storage/end-log.ts'
 import type { Storage } from '../storage/storage.ts'
+import { OpenDownloads } from './admission/open-downloads.ts'
 import { OwnerTurns } from './admission/owner-turns.ts'
 import { analysisApi } from './api/analysis.ts'
 import { devApi } from './api/dev.ts'
@@ -96,7 +97,8 @@ const EXPOSED_HEADERS = [
 /** The HTTP face: every route, in front of it what all routes share, behind it the one error renderer. */
 export function createApp(options: AppOptions): Express {
   const { config, log, db, bus, storage, links, metrics, devCode } = options
-  const requireToken = new OwnerTurns().after(authenticate(options.verify))
+  const turns = new OwnerTurns()
+  const requireToken = turns.after(authenticate(options.verify))
   const answerError = problemAnswer(options.readiness)
   const app = express()
   app.disable('x-powered-by')
@@ -157,6 +159,8 @@ export function createApp(options: AppOptions): Express {
       db,
       bus,
       storage,
+      openDownloads: new OpenDownloads(),
+      turns,
       downloads: config.DOWNLOADS,
       links,
       publicUrl: config.PUBLIC_URL,

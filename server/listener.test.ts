@@ -1,9 +1,11 @@
 import { once } from 'node:events'
+import type { Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import pino from 'pino'
 import { expect, it, onTestFinished } from 'vitest'
 import { DEADLINES } from './deadlines.ts'
 import { createListener, listen } from './listener.ts'
+import { answerUpgrades } from './upgrades.ts'
 
 it('logs a flood of connections as one line, and counts each', async () => {
   const lines: string[] = []
@@ -36,3 +38,30 @@ it('logs a flood of connections as one line, and counts each', async () => {
   ])
   kept.destroy()
 })
+
+it('closes a connection that asked for a WebSocket, was answered, and does not read', async () => {
+  const server = createListener(() => {}, {
+    deadlines: DEADLINES,
+    maxHeaderBytes: 16_384,
+    maxConnections: 10,
+    silenceMs: 300,
+    log: pino({ level: 'silent' }),
+    onRefused: () => {},
+  })
+  answerUpgrades(server, (_request, response) => {
+    response.writeHead(200, { 'Content-Length': 100_000_000 })
+    response.write(Buffer.alloc(50_000_000))
+  })
+  onTestFinished(() => void server.close())
+  const port = await listen(server, 0, '127.0.0.1')
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  await once(server, 'upgrade')
+  // Nothing is read here, so that nothing moves.
+  await expect.poll(() => connectionsOf(server), { timeout: 5_000 }).toBe(0)
+  socket.destroy()
+})
+
+async function connectionsOf(server: Server): Promise<number> {
+  return await new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))
+}

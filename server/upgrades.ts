@@ -37,6 +37,8 @@ export function answerUpgrades(server: Server, app: RequestListener): void {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     // Nobody else listens any more, and a connection that breaks would end the process.
     socket.on('error', () => socket.destroy())
+    // Node's own timer of silence has gone with its listener. A WebSocket lifts this one when it is one.
+    socket.setTimeout(server.timeout, () => socket.destroy())
     // Before 24.9 node takes out every upgrade, and the body of one that is no GET would be read by nobody.
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return answerMalformed(new Error('not to be upgraded'), socket)
@@ -73,6 +75,7 @@ export function acceptWebSocket(request: IncomingMessage): () => WebSocket | und
     // `ws` writes the answer; this is for those who look at what became of the request.
     response.statusCode = 101
     response.detachSocket(socket)
+    socket.setTimeout(0)
     let accepted: WebSocket | undefined
     sockets.handleUpgrade(request, socket, head, (opened) => {
       accepted = opened

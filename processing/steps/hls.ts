@@ -57,7 +57,7 @@ export const hls: Step = {
 
 /** Whether exactly these renditions are stored, and nothing of them was lost. */
 async function isThere({ db, media, objects }: StepContext, plan: readonly HlsRendition[]): Promise<boolean> {
-  const rows = (await findRenditions(db, media.id)).filter(({ kind }) => /^hls/.test(kind))
+  const rows = (await findRenditions(db, media)).filter(({ kind }) => /^hls/.test(kind))
   if (rows.length !== 1 + 2 * plan.length || !rows.some(({ kind }) => kind === 'hls')) return false
   const areThese = plan.every((one) =>
     rows.some((row) => row.kind === bytesKind(one) && row.width === one.width && row.height === one.height),
@@ -139,7 +139,7 @@ async function store(
     if (!isStored) return ENDED
   }
   const kept = new Set<string>(variants.flatMap((one) => [bytesKind(one), playlistKind(one)]))
-  for (const { kind, storage_key } of await findRenditions(db, media.id)) {
+  for (const { kind, storage_key } of await findRenditions(db, media)) {
     if (kept.has(kind) || !KINDS.some((known) => known === kind)) continue
     await dropRendition(db, media.id, kind)
     await objects.remove(storage_key)

@@ -57,7 +57,7 @@ type Source = { key: string; size: number; etag: string | null }
  */
 async function sourceOf({ media, db }: StepContext): Promise<Source | undefined> {
   if (media.kind !== 'image') return { key: media.storage_key, size: media.size, etag: media.etag }
-  const stripped = await findRendition(db, media.id, 'image')
+  const stripped = await findRendition(db, media, 'image')
   return stripped && { key: stripped.storage_key, size: stripped.size, etag: null }
 }
 
@@ -65,7 +65,7 @@ async function sourceOf({ media, db }: StepContext): Promise<Source | undefined>
 async function recordCopy({ media, db }: StepContext, template: string, source: Source) {
   const extension = formatOfType(FORMATS, media.content_type ?? '')?.extensions[0] ?? 'bin'
   // An earlier attempt may have made it under another prefix.
-  const earlier = await findRendition(db, media.id, 'published')
+  const earlier = await findRendition(db, media, 'published')
   const key = earlier?.storage_key ?? publishedKey(template, media, extension)
   const isRecorded = await recordRendition(db, {
     storage_backend: media.storage_backend,

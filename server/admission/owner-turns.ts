@@ -33,7 +33,8 @@ export class OwnerTurns {
    * `locked` for an upload that is there: that is the only 4xx after which every tus client comes back to it.
    */
   after(authenticate: RequestHandler): RequestHandler {
-    const enter = (request: Request, response: Response) => this.#enter(request, response)
+    const enter = (request: Request, response: Response) =>
+      this.enter(request, response, principalOf(response).ownerId)
     return async function authenticateInTurn(request, response, next) {
       let refused: unknown
       await authenticate(request, response, (error?: unknown) => {
@@ -45,14 +46,14 @@ export class OwnerTurns {
     }
   }
 
-  async #enter(request: Request, response: Response): Promise<void> {
+  /** Waits for the turn of this owner, unless the request has had one. Fails as is said above. */
+  async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
     const left = new AbortController()
     response.once('close', () => {
       left.abort()
       endTurn(response)
     })
-    const { ownerId } = principalOf(response)
     this.#note(ownerId)
     const end = await this.#turns.enter(ownerId, left.signal).catch((error: unknown) => {
       throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error

@@ -6,10 +6,13 @@ import type { RenditionRow } from '../../ledger/media.ts'
 import { type ByteRange, ObjectMissing, StorageAway } from '../../storage/objects.ts'
 import { servedAs } from '../../storage/served-as.ts'
 import type { Storage, StoredRow } from '../../storage/storage.ts'
+import type { OpenDownloads } from '../admission/open-downloads.ts'
 import { endTurn } from '../admission/owner-turns.ts'
 import { Problem } from '../errors.ts'
 
 export type ServedObject = StoredRow & {
+  /** Whose share of the downloads it is sent in. */
+  ownerId: string
   key: string
   size: number
   /** As identified by us, never as declared by a client. */
@@ -29,11 +32,12 @@ const HEADERS = {
 
 /** A rendition of a media item as it is sent. */
 export function servedRendition(
-  { storage_backend }: StoredRow,
+  { storage_backend, owner_id }: StoredRow & { owner_id: string },
   { media_id, kind, storage_key, size, content_type }: RenditionRow,
 ): ServedObject {
   return {
     storage_backend,
+    ownerId: owner_id,
     key: storage_key,
     size,
     contentType: content_type,
@@ -42,9 +46,17 @@ export function servedRendition(
   }
 }
 
-/** Sends an object or the range of it that was asked for (RFC 9110 § 14), never to be run as a page. */
+export type ContentOptions = {
+  storage: Pick<Storage, 'objectsOf'>
+  openDownloads: OpenDownloads
+}
+
+/**
+ * Sends an object or the range of it that was asked for (RFC 9110 § 14), never to be run as a page. Fails with
+ * `rate-limited` where too many of its owner's are being sent.
+ */
 export async function sendObject(
-  storage: Pick<Storage, 'objectsOf'>,
+  { storage, openDownloads }: ContentOptions,
   request: Request,
   response: Response,
   object: ServedObject,
@@ -63,6 +75,7 @@ export async function sendObject(
   const range = requestedRange(request, object.size, etag)
   // Before anything is said of the content: what goes wrong here is answered with something else.
   endTurn(response)
+  if (request.method !== 'HEAD') openDownloads.enter(object.ownerId, response)
   const source = request.method === 'HEAD' ? undefined : await open(storage, object, range)
   response.set(headers)
   if (range) response.status(206).set('Content-Range', `bytes ${range.start}-${range.end}/${object.size}`)

@@ -53,7 +53,7 @@ export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
     router.get(`/:id/${bytes}`, linkOrToken(bytes), async (request, response) => {
       const media = await readyMedia(request, response)
       await sendObject(
-        storage,
+        options,
         request,
         response,
         servedRendition(media, await renditionOf(media, `hls-${number}`)),

@@ -14,6 +14,8 @@ import { retryMedia } from '../../ledger/retrying.ts'
 import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
 import type { EndLog } from '../../storage/end-log.ts'
 import type { Storage } from '../../storage/storage.ts'
+import type { OpenDownloads } from '../admission/open-downloads.ts'
+import type { OwnerTurns } from '../admission/owner-turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { authenticated } from '../deadlines.ts'
@@ -29,6 +31,9 @@ export type MediaApiOptions = MediaViewOptions & {
   db: Ledger
   bus: Bus
   storage: Pick<Storage, 'objectsOf'>
+  openDownloads: OpenDownloads
+  /** For requests by a link, which tell no owner. */
+  turns: OwnerTurns
   /** Whether content comes through here or by a redirect to the storage, where that has addresses. */
   downloads: 'stream' | 'redirect'
   links: ContentLinks
@@ -69,12 +74,13 @@ export function mediaApi(options: MediaApiOptions): Router {
     if (!response.locals.isLinked) return await own(request, response)
     const media = await findLinkedMedia(db, idOf(request))
     if (!media) throw notFound()
+    await options.turns.enter(request, response, media.owner_id)
     return media
   }
 
   const send = async (request: Request, response: Response, object: ServedObject): Promise<void> => {
     if (downloads === 'redirect' && (await redirectToObject(storage, request, response, object))) return
-    await sendObject(storage, request, response, object)
+    await sendObject(options, request, response, object)
   }
 
   router.get('/:id/content', linkOrToken('content'), async (request, response) => {
@@ -82,6 +88,7 @@ export function mediaApi(options: MediaApiOptions): Router {
     const { content_type: contentType, sha256, etag, storage_backend } = requireReady(media)
     await send(request, response, {
       storage_backend,
+      ownerId: media.owner_id,
       key: media.storage_key,
       size: media.size,
       contentType,
@@ -96,12 +103,13 @@ export function mediaApi(options: MediaApiOptions): Router {
     const media = await linkedOrOwn(request, response)
     const { content_type: contentType, storage_backend, storage_key: key, size, etag } = media
     if (media.status !== 'processing') requireReady(media)
-    await send(request, response, { storage_backend, key, size, contentType, tag: media.id, etag })
+    const object = { storage_backend, ownerId: media.owner_id, key, size, contentType, tag: media.id, etag }
+    await send(request, response, object)
   })
 
   const readyMedia = async (request: Request<{ id: string }>, response: Response): Promise<MediaRow> =>
     requireReady(await linkedOrOwn(request, response))
-  addRenditionRoutes(router, { db, storage, links, linkOrToken, readyMedia, send })
+  addRenditionRoutes(router, { ...options, linkOrToken, readyMedia, send })
 
   router.use(authenticate)
 

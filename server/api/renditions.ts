@@ -3,6 +3,7 @@ import type { Ledger } from '../../ledger/database.ts'
 import { findRendition, findRenditions, type MediaRow, type RenditionRow } from '../../ledger/media.ts'
 import type { RenditionKind } from '../../storage/keys.ts'
 import type { Storage } from '../../storage/storage.ts'
+import type { OpenDownloads } from '../admission/open-downloads.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { notFound } from '../errors.ts'
 import { readText, type ServedObject, sendText, servedRendition } from './content.ts'
@@ -13,6 +14,7 @@ import { ThumbnailQuery } from './schemas.ts'
 export type RenditionRouteOptions = {
   db: Ledger
   storage: Pick<Storage, 'objectsOf'>
+  openDownloads: OpenDownloads
   links: ContentLinks
   /** Lets in whoever has a link to this target, or a token. */
   linkOrToken: (target: LinkTarget) => RequestHandler<{ id: string }>
@@ -27,7 +29,7 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
   const { db, storage, links, linkOrToken, readyMedia, send } = options
 
   const renditionOf = async (media: MediaRow, kind: RenditionKind): Promise<RenditionRow> => {
-    const rendition = await findRendition(db, media.id, kind)
+    const rendition = await findRendition(db, media, kind)
     if (!rendition) throw notFound()
     return rendition
   }
@@ -39,7 +41,7 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
     // What takes neither gets WebP all the same: better than nothing.
     const accepted = request.accepts(['image/webp', 'image/jpeg'])
     const contentType = format === undefined ? accepted || 'image/webp' : `image/${format}`
-    const rendition = nearestThumbnail(await findRenditions(db, media.id), { width, contentType })
+    const rendition = nearestThumbnail(await findRenditions(db, media), { width, contentType })
     if (!rendition) throw notFound()
     await send(request, response, servedRendition(media, rendition))
   })

@@ -41,6 +41,8 @@ const CONNECT_MS = 5_000
 /** A call without a byte in either direction for this long is given up. */
 const IDLE_MS = 15_000
 const MAX_SOCKETS = 256
+/** To read by: clients may take their time, and each holds one. */
+const MAX_READING_SOCKETS = 1024
 /** How long an address for ffmpeg or a browser works. */
 const LINK_SECONDS = 15 * 60
 const MAX_DELETED_AT_ONCE = 1000
@@ -67,7 +69,7 @@ export class S3 {
     this.bucket = options.bucket
     this.options = options
     this.client = new S3Client(clientConfig(options))
-    this.#reader = new S3Client(clientConfig(options))
+    this.#reader = new S3Client(clientConfig(options, MAX_READING_SOCKETS))
     signBodies(this.client)
   }
 
@@ -410,7 +412,7 @@ export function openS3(options: S3Options): S3 {
 }
 
 /** How to reach the bucket; also for the tus package's own client, which its store makes of it. */
-export function clientConfig(options: S3Options): S3ClientConfig {
+export function clientConfig(options: S3Options, maxSockets: number = MAX_SOCKETS): S3ClientConfig {
   return {
     region: options.region,
     forcePathStyle: options.forcePathStyle,
@@ -426,8 +428,8 @@ export function clientConfig(options: S3Options): S3ClientConfig {
     requestHandler: {
       connectionTimeout: CONNECT_MS,
       socketTimeout: IDLE_MS,
-      httpAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
-      httpsAgent: { keepAlive: true, maxSockets: MAX_SOCKETS },
+      httpAgent: { keepAlive: true, maxSockets },
+      httpsAgent: { keepAlive: true, maxSockets },
     },
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
     ...(options.credentials === undefined ? {} : { credentials: options.credentials }),

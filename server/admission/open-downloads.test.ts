@@ -1,0 +1,19 @@
+import { EventEmitter } from 'node:events'
+import type { Response } from 'express'
+import { expect, it } from 'vitest'
+import { DOWNLOADS_OF_ONE, OpenDownloads } from './open-downloads.ts'
+
+const answer = () => new EventEmitter() as EventEmitter & Response
+
+it('lets one owner have so many downloads at a time, whatever others have', () => {
+  const downloads = new OpenDownloads()
+  const open = Array.from({ length: DOWNLOADS_OF_ONE }, answer)
+  for (const one of open) downloads.enter('alice', one)
+  expect(() => downloads.enter('alice', answer())).toThrow(expect.objectContaining({ code: 'rate-limited' }))
+  downloads.enter('bob', answer())
+  open[0]?.emit('close')
+  downloads.enter('alice', answer())
+  expect(() => downloads.enter('alice', answer())).toThrow(expect.objectContaining({ code: 'rate-limited' }))
+  for (const one of open.slice(1)) one.emit('close')
+  for (const one of Array.from({ length: DOWNLOADS_OF_ONE - 1 }, answer)) downloads.enter('alice', one)
+})

@@ -1,0 +1,32 @@
+import type { Response } from 'express'
+import { Problem } from '../errors.ts'
+
+/** Downloads of one owner's files that a node serves at a time: a quarter of the connections it has to a bucket. */
+export const DOWNLOADS_OF_ONE = 256
+const RETRY_SECONDS = 5
+
+/**
+ * Downloads may take as long as their clients like, and each holds a connection and memory for as long. Those of one
+ * owner's files, by whomever, are therefore counted: beyond 256 at a node, files of others find as much as before.
+ */
+export class OpenDownloads {
+  readonly #open = new Map<string, number>()
+
+  /** Counts the answer until its connection is done with it. Fails with `rate-limited`. */
+  enter(ownerId: string, response: Response): void {
+    const open = this.#open.get(ownerId) ?? 0
+    if (open >= DOWNLOADS_OF_ONE) {
+      throw new Problem('rate-limited', "Too many downloads of this owner's files run here already.", {
+        headers: { 'Retry-After': String(RETRY_SECONDS) },
+      })
+    }
+    this.#open.set(ownerId, open + 1)
+    response.once('close', () => this.#leave(ownerId))
+  }
+
+  #leave(ownerId: string): void {
+    const open = (this.#open.get(ownerId) ?? 1) - 1
+    if (open > 0) this.#open.set(ownerId, open)
+    else this.#open.delete(ownerId)
+  }
+}
