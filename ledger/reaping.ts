@@ -14,7 +14,8 @@ export type DuePage<Id> = { ids: Id[]; next: { at: string; id: string } | undefi
 
 type DueRow<Id> = { id: Id; at: string }
 
-function pageOf<Id extends string>(rows: readonly DueRow<Id>[], limit: number): DuePage<Id> {
+/** Of rows in the order of the search. */
+export function pageOf<Id extends string>(rows: readonly DueRow<Id>[], limit: number): DuePage<Id> {
   const last = rows.length < limit ? undefined : rows.at(-1)
   return { ids: rows.map(({ id }) => id), next: last }
 }

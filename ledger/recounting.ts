@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { OwnerId } from './ids.ts'
 import { inTurn } from './owner-share.ts'
+import { type DuePage, pageOf } from './reaping.ts'
 
 // What an owner uses is kept in counters, so that a creation does not have to add it up. These count it anew from the
 // rows, which are the truth, while servers run.
@@ -17,12 +18,18 @@ export type Counters = {
 /** What the counters of an owner said, and what they say now. */
 export type Recount = { ownerId: OwnerId; before: Counters; after: Counters }
 
-/** Owners whose counters would have gone below zero, at most `limit`, the first noticed first. */
-export async function inconsistentOwners(db: Ledger, limit: number): Promise<OwnerId[]> {
-  const { rows } = await sql<{ owner_id: OwnerId }>`
-    select owner_id from landfall.quota_usage where inconsistent_since is not null
-     order by inconsistent_since limit ${limit}`.execute(db)
-  return rows.map((row) => row.owner_id)
+/** Owners whose counters would have gone below zero, the first noticed first: a page of `limit`. */
+export async function inconsistentOwners(
+  db: Ledger,
+  limit: number,
+  after?: DuePage<OwnerId>['next'],
+): Promise<DuePage<OwnerId>> {
+  const { rows } = await sql<{ id: OwnerId; at: string }>`
+    select owner_id as id, inconsistent_since::text as at from landfall.quota_usage
+     where inconsistent_since is not null
+       and (inconsistent_since, owner_id) > (${after?.at ?? '-infinity'}::timestamptz, ${after?.id ?? ''})
+     order by inconsistent_since, owner_id limit ${limit}`.execute(db)
+  return pageOf(rows, limit)
 }
 
 /**

@@ -2,11 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fromKysely, type JobWithMetadata, type PgBoss } from 'pg-boss'
 import type { Ledger } from '../ledger/database.ts'
 import { Alarm } from './alarm.ts'
+import type { FailureLog } from './failure-log.ts'
 
 /** A job that this process works at. */
 export type TakenJob<Data> = Pick<
   JobWithMetadata<Data>,
-  'id' | 'name' | 'data' | 'priority' | 'retryCount'
+  'id' | 'name' | 'data' | 'priority' | 'retryCount' | 'retryLimit'
 > & {
   /** Aborted when the job is another's by now, or has taken longer than its queue allows. */
   signal: AbortSignal
@@ -30,6 +31,8 @@ export type PollerOptions<Data> = {
   onTaken?: (jobs: readonly TakenJob<Data>[]) => void
   /** Called when a job is over and recorded as done. */
   onDone?: (job: TakenJob<Data>) => Promise<void>
+  /** Told of every attempt that fails, before the queue is: nothing else says why. */
+  failures: Pick<FailureLog, 'tell'>
   /** Called when an attempt has failed: the job comes again, or is among the dead ones. */
   onFailed?: () => void
   onError: (error: unknown) => void
@@ -171,6 +174,7 @@ export class Poller<Data extends object> {
   }
 
   async #fail(job: TakenJob<Data>, error: unknown): Promise<void> {
+    this.#options.failures.tell(job, error)
     this.#quickUntil = performance.now() + RETRY_MS
     const output = error instanceof Error ? { name: error.name, message: error.message } : { error }
     try {

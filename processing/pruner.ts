@@ -9,6 +9,7 @@ import {
   type Retention,
   stripUploads,
 } from '../ledger/retention.ts'
+import { CollectedFailures } from './collected-failures.ts'
 import { QUEUES } from './queues.ts'
 
 export type Pruned = Record<'deliveries' | 'events' | 'steps' | 'stripped' | 'media' | 'uploads', number>
@@ -25,33 +26,28 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   const { historyMs } = retention
   // An event may tell of an upload for as long as it is kept.
   const recordMs = Math.max(retention.recordMs, historyMs)
-  const failures: unknown[] = []
-  const turn = async (batch: () => Promise<number>): Promise<number> => {
-    let pruned = 0
-    try {
-      for (let i = 0; i < MOST_BATCHES; i++) {
-        const count = await batch()
-        pruned += count
-        if (count < BATCH) break
-      }
-    } catch (error) {
-      failures.push(error)
-    }
-    return pruned
-  }
+  const failures = new CollectedFailures()
+  const turn = (batch: () => Promise<number>) => failures.attempt(() => inBatches(batch), 0)
   const deliveries = await turn(() => pruneDeliveries(db, historyMs, BATCH))
-  const events = await pruneAllEvents(db, historyMs).catch((error: unknown) => {
-    failures.push(error)
-    return 0
-  })
+  const events = await failures.attempt(() => pruneAllEvents(db, historyMs), 0)
   const steps = await turn(() => pruneSteps(db, historyMs, BATCH))
   await turn(() => noteEnds(db, BATCH))
   const stripped = await turn(() => stripUploads(db, recordMs, BATCH))
   const media = await turn(() => pruneMedia(db, recordMs, BATCH, QUEUES.removal))
   // For as long again its address answers that it was there.
   const uploads = await turn(() => pruneUploads(db, 2 * recordMs, BATCH, QUEUES.removal))
-  if (failures.length > 0) throw new AggregateError(failures, 'not all that is over could be pruned')
+  failures.throwAny('not all that is over could be pruned')
   return { deliveries, events, steps, stripped, media, uploads }
+}
+
+async function inBatches(batch: () => Promise<number>): Promise<number> {
+  let pruned = 0
+  for (let i = 0; i < MOST_BATCHES; i++) {
+    const count = await batch()
+    pruned += count
+    if (count < BATCH) break
+  }
+  return pruned
 }
 
 async function pruneAllEvents(db: Ledger, ageMs: number): Promise<number> {

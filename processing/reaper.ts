@@ -2,7 +2,8 @@ import type { PgBoss } from 'pg-boss'
 import { endOverdueAnalyses } from '../ledger/analyses.ts'
 import { isWorthDoingAlone } from '../ledger/batches.ts'
 import type { Ledger } from '../ledger/database.ts'
-import type { UploadId } from '../ledger/ids.ts'
+import type { OwnerId, UploadId } from '../ledger/ids.ts'
+import { databaseOutage } from '../ledger/outages.ts'
 import { LATE_MS, uploadsToSweep } from '../ledger/pieces.ts'
 import { clearPastTurns } from '../ledger/processing-turns.ts'
 import {
@@ -19,6 +20,7 @@ import { inconsistentOwners, type Recount, recountOwner } from '../ledger/recoun
 import { enqueueLostAgain } from '../ledger/retrying.ts'
 import { clearExpiredTickets } from '../ledger/stream-tickets.ts'
 import type { EndLog } from '../storage/end-log.ts'
+import { CollectedFailures } from './collected-failures.ts'
 import { enqueueSweep, MEDIA_QUEUES, processingEnqueuer, type QueueKey, removalEnqueuer } from './queues.ts'
 
 export type ReaperOptions = {
@@ -54,15 +56,8 @@ const MAX_SWEPT = 1000
  * of several.
  */
 export async function reap(options: ReaperOptions): Promise<Reaped> {
-  const failures: unknown[] = []
-  const turn = async (work: (options: ReaperOptions) => Promise<number>): Promise<number> => {
-    try {
-      return await work(options)
-    } catch (error) {
-      failures.push(error)
-      return 0
-    }
-  }
+  const failures = new CollectedFailures()
+  const turn = (work: (options: ReaperOptions) => Promise<number>) => failures.attempt(() => work(options), 0)
   const reaped: Reaped = {
     expired: await turn(expire),
     purged: await turn(purge),
@@ -75,8 +70,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
   await turn(recountInconsistent)
   await turn(({ db, boss }) => enqueueLostAgain(db, LARGE_BATCH, processingEnqueuer(boss)))
   await turn(({ db }) => clearPastTurns(db))
-  if (failures.length > 1) throw new AggregateError(failures, 'the reaper could not do all of its work')
-  if (failures.length === 1) throw failures[0]
+  failures.throwAny('the reaper could not do all of its work')
   return reaped
 }
 
@@ -168,13 +162,33 @@ async function requeue({ db, boss }: ReaperOptions): Promise<number> {
   }
 }
 
+/** Database outages in a row that are taken to be those of every owner. */
+const MOST_OUTAGES = 3
+
+/** Owner by owner: what fails of one keeps none of the others, and is thrown at the end. */
 async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> {
+  const failures = new CollectedFailures()
   let recounted = 0
-  for (const ownerId of await inconsistentOwners(db, BATCH)) {
-    const recount: Recount = await recountOwner(db, ownerId)
-    log.error(recount, 'the counters of an owner did not match his uploads: they were counted anew')
-    recounted += 1
-  }
+  let outages = 0
+  let page: DuePage<OwnerId> = { ids: [], next: undefined }
+  do {
+    page = await inconsistentOwners(db, BATCH, page.next)
+    for (const ownerId of page.ids) {
+      try {
+        const recount: Recount = await recountOwner(db, ownerId)
+        log.error(recount, 'the counters of an owner did not match his uploads: they were counted anew')
+        recounted += 1
+        outages = 0
+      } catch (error) {
+        failures.add(
+          new Error(`the counters of the owner ${ownerId} could not be counted anew`, { cause: error }),
+        )
+        outages = databaseOutage(error) ? outages + 1 : 0
+        if (outages === MOST_OUTAGES) failures.throwAny('counters could not be counted anew')
+      }
+    }
+  } while (page.next)
+  failures.throwAny('counters could not be counted anew')
   return recounted
 }
 

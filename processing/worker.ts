@@ -6,11 +6,10 @@ import type { Retention } from '../ledger/retention.ts'
 import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
 import { lastAttempt } from '../ledger/steps.ts'
 import { EndLog } from '../storage/end-log.ts'
-import { removeStrays } from '../storage/moving/remove-strays.ts'
+import { FailureLog } from './failure-log.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { processMedia } from './pipeline.ts'
 import { Poller, type PollerOptions, type PutBack, type TakenJob } from './poller.ts'
-import { prune } from './pruner.ts'
 import {
   enqueueSteps,
   isQueueKey,
@@ -22,9 +21,9 @@ import {
   removalEnqueuer,
   turnOf,
 } from './queues.ts'
-import { reap } from './reaper.ts'
 import { remover } from './removal.ts'
 import type { Tools } from './step.ts'
+import { doUpkeep } from './upkeep.ts'
 import { Waiting } from './verdict.ts'
 
 /** How many at a time: files on their way to being ready, and of these how many in each lane; jobs of the other kinds. */
@@ -98,10 +97,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     } catch (error) {
       // Handed back, not failed: the next worker goes on at once.
       if (stopping.signal.aborted) return { data, afterMs: 0 }
-      if (!(error instanceof Waiting)) {
-        log.error({ err: error, mediaId: id }, 'processing failed and will be tried again')
-        throw error
-      }
+      if (!(error instanceof Waiting)) throw error
       const backoffMs = Math.min(FIRST_WAIT_MS * 2 ** waits, MAX_WAIT_MS)
       const askedMs = Math.min(error.afterMs ?? 0, MAX_ASKED_WAIT_MS)
       const waitMs = Math.max(backoffMs, askedMs) * (1 + WAIT_JITTER * Math.random())
@@ -162,21 +158,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   async function reapAll(): Promise<undefined> {
-    const { announce, db, ends } = tools
-    const reaped = await reap({ db, boss, retentionMs: options.retentionMs, announce, ends, log }).catch(
-      (error) => {
-        log.error({ err: error }, 'the reaper could not do all of its work')
-        throw error
-      },
-    )
-    if (Object.values(reaped).some((count) => count > 0)) log.info(reaped, 'reaped')
-    const onError = (error: unknown) => log.warn({ err: error }, 'a former copy could not be removed yet')
-    const copies = await removeStrays({ db, storage: tools.storage, onError })
-    if (copies > 0) log.info({ copies }, 'removed former copies')
-    const pruned = await prune(db, options.retention)
-    if (Object.values(pruned).some((count) => count > 0)) log.info(pruned, 'pruned')
-    // Its sweeps, and what is left of kinds that are switched off.
-    for (const poller of pollers) poller.wake()
+    const { announce, db, ends, storage } = tools
+    const { retention, retentionMs } = options
+    try {
+      await doUpkeep({ db, boss, storage, retention, retentionMs, announce, ends, log })
+    } finally {
+      // Its sweeps, and what is left of kinds that are switched off.
+      for (const poller of pollers) poller.wake()
+    }
   }
 
   /** Asks for the reaper, which one worker of all becomes. */
@@ -188,13 +177,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
   }
 
+  const failures = new FailureLog(log)
   const poll = <Data extends object>(
-    options: Omit<PollerOptions<Data>, 'db' | 'boss' | 'onError'>,
+    options: Omit<PollerOptions<Data>, 'db' | 'boss' | 'failures' | 'onError'>,
   ): Poller<Data> =>
     new Poller({
       ...options,
       db: tools.db,
       boss,
+      failures,
       onError: (error) =>
         log.error({ err: error, queue: options.queues[0]?.name }, 'a queue could not be asked or told'),
     })

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
+import { sql } from 'kysely'
 import type { PgBoss } from 'pg-boss'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { openQueues, QUEUES } from '../processing/queues.ts'
@@ -122,6 +123,31 @@ describe('the reaper', () => {
     await expect(reaping).rejects.toThrow('nobody listens')
     expect(await landfall.db.selectFrom('upload_locks').select('holder').execute()).toEqual([])
     expect(await reapNow(started)).toEqual(NOTHING)
+  })
+
+  it('counts other owners anew when the database refuses one of them, and tells of that owner', async () => {
+    const started = await start({ withoutWorker: true })
+    const { landfall } = started
+    // More than one page of those that nothing can be done for come first.
+    await sql`
+      insert into landfall.quota_usage (owner_id, used_bytes, inconsistent_since)
+      select 'stuck-' || i, 7, now() - interval '1 hour' from generate_series(1, 101) i
+      union all select 'alice', 7, now()`.execute(landfall.db)
+    await sql
+      .raw(`
+        create function refuse() returns trigger language plpgsql as
+          $$ begin if new.owner_id like 'stuck-%' then raise exception 'refused'; end if; return new; end $$;
+        create trigger refuse before update on landfall.quota_usage for each row execute function refuse()`)
+      .execute(landfall.db)
+    const failure: unknown = await reapNow(started).catch((error: unknown) => error)
+    expect(failure).toMatchObject({ errors: { length: 101 } })
+    expect(String(failure instanceof AggregateError && failure.errors[0])).toContain('stuck-')
+    const rows = await landfall.db
+      .selectFrom('quota_usage')
+      .selectAll()
+      .where('owner_id', '=', 'alice')
+      .execute()
+    expect(rows).toMatchObject([{ used_bytes: 0, inconsistent_since: null }])
   })
 
   it('removes leases that nobody gave back', async () => {

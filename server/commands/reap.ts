@@ -1,7 +1,8 @@
 import { Bus } from '../../ledger/bus.ts'
-import { prune } from '../../processing/pruner.ts'
+import { CollectedFailures } from '../../processing/collected-failures.ts'
+import { type Pruned, prune } from '../../processing/pruner.ts'
 import { openQueues, type QueueKey } from '../../processing/queues.ts'
-import { reap as reapAll } from '../../processing/reaper.ts'
+import { type Reaped, reap as reapAll } from '../../processing/reaper.ts'
 import { EndLog } from '../../storage/end-log.ts'
 import { type Command, done } from './command.ts'
 import { withLedger } from './with-ledger.ts'
@@ -21,17 +22,16 @@ export const reap: Command = {
       const announced: Promise<void>[] = []
       const announce = (id: string, queue: QueueKey) =>
         void announced.push(bus.publish({ t: 'event', id, queue }))
-      const reaped = await reapAll({
-        db,
-        boss,
-        retentionMs: config.MEDIA_RETENTION,
-        announce,
-        ends: new EndLog(log),
-        log,
-      })
-      await Promise.all(announced)
+      const ends = new EndLog(log)
+      const retentionMs = config.MEDIA_RETENTION
       const retention = { historyMs: config.HISTORY_RETENTION, recordMs: config.RECORD_RETENTION }
-      const pruned = await prune(db, retention)
+      const failures = new CollectedFailures()
+      const reaping = () => reapAll({ db, boss, retentionMs, announce, ends, log })
+      const reaped = await failures.attempt<Reaped | undefined>(reaping, undefined)
+      await Promise.all(announced)
+      const pruned = await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined)
+      failures.throwAny('not all could be done')
+      if (!reaped || !pruned) throw new Error('work that did not fail has no result')
       const { expired, purged, overdue, requeued, swept, leases } = reaped
       const lines = [
         `expired uploads: ${expired}`,
