@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -105,6 +105,35 @@ describe.skipIf(process.platform !== 'linux' || !requires('ffmpeg').met)('a tool
     expect(
       await run(sandbox, `cat ${data}/secret 2>/dev/null || echo nothing; ls ${data}/objects /home`),
     ).toMatch(/^nothing\n\/home:\n\n.*objects:\none$/)
+  })
+
+  it('bwrap: sees nothing of a data directory that a link leads to', async () => {
+    const link = join(directory, 'link')
+    await symlink(data, link)
+    const path = await pathWith('bwrap', join(directory, 'bin-link'))
+    const sandbox = await openSandbox({ path, dataDirectory: link, wish: 'auto', tools: [] })
+    if (sandbox.kind !== 'bwrap') return
+    const through = (file: string) => file.replace(data, link)
+    const script = `cat ${data}/secret || cat ${link}/secret || head -c 8 ${through(input)} | tail -c 4; echo x > ${through(folder)}/by-link`
+    const { program, args } = await sandbox.confine({
+      ...{ program: 'sh', args: ['-c', script], input: through(input), folder: through(folder) },
+      ...{ limits: LIMITS, hasNetwork: false },
+    })
+    const { stdout } = await execa(program, args, {
+      env: sandbox.environment,
+      extendEnv: false,
+      reject: false,
+    })
+    expect(stdout).toBe('ftyp')
+    expect(await readFile(join(folder, 'by-link'), 'utf8')).toBe('x\n')
+  })
+
+  it.each(kinds)('%s: can write to no other file system, and change nothing of the kernel', async (kind) => {
+    const sandbox = await open(kind)
+    if (!sandbox) return
+    const places = '/dev/shm/evil /run/evil /tmp/evil /var/tmp/evil /proc/sys/kernel/core_pattern'
+    const script = `for place in ${places}; do [ -w $place ] && echo $place; (: >> $place) 2>/dev/null && echo $place; done`
+    expect(await run(sandbox, script)).toBe('')
   })
 
   it.each(kinds)('%s: encodes, says when it crashed, and ends when the work is taken away', async (kind) => {

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
 import { access, realpath } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { isCode } from '../storage/error-code.ts'
 import { programEnvironment, runProgram } from '../storage/programs.ts'
 
@@ -87,18 +87,16 @@ export class ToolSandbox {
       case 'bwrap':
         return await this.#bwrap(program, confined)
       case 'unshare':
-        return this.#unshare(confined)
+        return await this.#unshare(confined)
       case 'none':
         return []
     }
   }
 
   async #bwrap(program: string, { runs = [], input, folder, hasNetwork }: Confined): Promise<string[]> {
-    const covered = await Promise.all(
-      [...HIDDEN, this.#options.dataDirectory].map(async (path) => ((await isPlain(path)) ? [path] : [])),
-    )
-    const data = covered.pop() ?? []
-    const others = covered.flat()
+    // A link is covered where it leads: that is where files are seen.
+    const data = await realPaths([this.#options.dataDirectory])
+    const others = (await realPaths(HIDDEN)).filter((path) => !data.includes(path))
     const real = await Promise.all([program, ...runs].map((path) => realpath(path)))
     const programs = new Set([program, ...runs, ...real].map((path) => dirname(path)))
     return [
@@ -112,34 +110,40 @@ export class ToolSandbox {
       // Behind the programs, which may lie above it.
       ...data.flatMap((path) => ['--tmpfs', path]),
       ...(hasNetwork ? RESOLVER.flatMap((path) => ['--ro-bind-try', path, path]) : []),
-      ...(folder === undefined ? [] : ['--bind', folder, folder]),
-      ...(input === undefined ? [] : ['--ro-bind-try', input, input]),
-      ...[...data, ...others].flatMap((path) => ['--remount-ro', path]),
+      ...(await bound('--bind', folder, [...data, ...others])),
+      ...(await bound('--ro-bind-try', input, [...data, ...others])),
+      // By what is below /proc root could change the machine; in /dev is /dev/shm.
+      ...[...data, ...others, '/proc', '/dev'].flatMap((path) => ['--remount-ro', path]),
       ...['--chdir', '/', '--'],
     ]
   }
 
-  #unshare({ folder = '', hasNetwork }: Confined): string[] {
+  async #unshare({ folder, hasNetwork }: Confined): Promise<string[]> {
     return [
       ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--ipc'],
       ...(hasNetwork ? [] : ['--net']),
       ...(isRoot() ? [] : ['--user', '--map-root-user']),
       ...['--', 'sh', '-c', READ_ONLY, isRoot() ? '-all,+dac_override' : '-all'],
-      ...[this.#options.dataDirectory, folder],
+      folder === undefined ? '' : await realpath(folder),
     ]
   }
 }
 
 /**
- * Makes the root and the data directory, which may be a file system of its own, read-only, but for the folder; then
- * runs the tool without the right to change that. The shell stays: signals do nothing to the first process of its kind. Arguments: capabilities, data directory, folder, and what to run.
+ * Makes everything that is mounted read-only, but for the folder: the file systems, and those of the kernel, by which root
+ * could change the machine. Then runs the tool without the right to change that. What cannot be made so, the trial finds
+ * out. The shell stays: signals do nothing to the first process of its kind. Arguments: capabilities, folder, and what to
+ * run.
  */
 const READ_ONLY = `set -e
-data=$1 folder=$2
-shift 2
+folder=$1
+shift
 if [ -n "$folder" ]; then mount --bind "$folder" "$folder"; fi
-if [ -d "$data" ]; then mount --rbind "$data" "$data"; mount -o remount,bind,ro "$data"; fi
-mount -o remount,bind,ro /
+while read -r device place type options rest; do
+  case $options in rw|rw,*) ;; *) continue ;; esac
+  place=$(printf '%b' "$place")
+  [ "$place" = "$folder" ] || mount -o remount,bind,ro "$place" 2>/dev/null || :
+done </proc/self/mounts
 setpriv --no-new-privs --bounding-set="$0" -- "$@" || exit $?`
 
 /** Runs nothing but the limits around a tool: for who uses tools outside of a worker. */
@@ -170,31 +174,32 @@ export async function openSandbox(
 /**
  * What is tried in a sandbox, all in one run, as loading a tool takes most of its time. Ends with 3 where there is a way to
  * other machines, or something can be written; else it names the tools that do not run. A network without routes and
- * addresses is none: interfaces may be in every one. Arguments: data directory, tools.
+ * addresses is none: interfaces may be in every one. Arguments: tools.
  */
-const TRIAL = `data=$1
-shift
-n=0
+const TRIAL = `n=0
 while read -r line; do n=$((n + 1)); done </proc/net/route
 [ $n -le 1 ] || exit 3
 while read -r address index length scope flags name; do [ "$name" = lo ] || exit 3; done 2>/dev/null </proc/net/if_inet6
-for folder in / "$data"; do
-  [ -d "$folder" ] || continue
-  if (: >"$folder/.landfall-trial") 2>/dev/null; then rm -f "$folder/.landfall-trial"; exit 3; fi
-done
+while read -r device place type rest; do
+  # Devices, and what a process makes for itself.
+  case $type:$place in devpts:*|mqueue:*|*:/dev) continue ;; esac
+  place=$(printf '%b' "$place")
+  if [ -d "$place" ] && [ -w "$place" ]; then exit 3; fi
+done </proc/self/mounts
+if [ -w /proc/sys/kernel/core_pattern ]; then exit 3; fi
 for tool in "$@"; do ("$tool" -version >/dev/null 2>&1 || echo "$tool") & done
 wait`
 
 /** Whether it holds what runs in it, and every tool that runs at all runs in it. */
 async function holds(
   sandbox: ToolSandbox,
-  { path, dataDirectory }: SandboxOptions,
+  { path }: SandboxOptions,
   tools: readonly string[],
 ): Promise<boolean> {
   const paths = (await Promise.all(tools.map((tool) => findProgram(tool, path)))).filter(
     (found) => found !== undefined,
   )
-  const failed = await run(sandbox, 'sh', ['-c', TRIAL, 'sh', dataDirectory, ...paths], paths)
+  const failed = await run(sandbox, 'sh', ['-c', TRIAL, 'sh', ...paths], paths)
   if (failed === undefined) return false
   const bare = noSandbox(path)
   const names = failed.split('\n').filter((name) => name !== '')
@@ -237,9 +242,21 @@ const isRoot = (): boolean => process.getuid?.() === 0
 const isHidden = (path: string): boolean =>
   HIDDEN.some((hidden) => path === hidden || path.startsWith(`${hidden}/`))
 
-/** Whether it is there, and no symbolic link leads to it. */
-async function isPlain(path: string): Promise<boolean> {
-  return (await isThere(path)) && (await realpath(path)) === path
+/** Where those of these paths that there are lead to, each once; never the root. */
+async function realPaths(paths: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    paths.map(async (path) => ((await isThere(path)) ? [await realpath(path)] : [])),
+  )
+  return [...new Set(found.flat())].filter((path) => path !== '/')
+}
+
+/** A file or folder in a sandbox, at its real place, and where it is called by a link that is covered itself. */
+async function bound(how: string, path: string | undefined, covered: readonly string[]): Promise<string[]> {
+  if (path === undefined) return []
+  const folder = dirname(path)
+  const real = (await isThere(folder)) ? join(await realpath(folder), basename(path)) : path
+  const isCovered = real !== path && covered.some((cover) => path.startsWith(`${cover}/`))
+  return [how, real, real, ...(isCovered ? [how, real, path] : [])]
 }
 
 async function isThere(path: string, mode = constants.F_OK): Promise<boolean> {
