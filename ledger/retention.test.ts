@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { openExplained } from '../bench/ledger/explained.ts'
 import { prune } from '../processing/pruner.ts'
 import { openQueues } from '../processing/queues.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
@@ -9,7 +10,8 @@ import type { Ledger } from './database.ts'
 import { finishUpload } from './finishing.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { deleteMedia, publishMedia, rejectMedia } from './media.ts'
-import { purgeMedia } from './reaping.ts'
+import { expireUploads, purgeMedia } from './reaping.ts'
+import { pruneEmptyUploads, pruneEvents, pruneMedia } from './retention.ts'
 import { retryMedia } from './retrying.ts'
 import { beginStep, endStep, stepsDone } from './steps.ts'
 import { appendBytes, terminateUpload } from './uploads.ts'
@@ -20,10 +22,12 @@ const DAY = 86_400_000
 const RETENTION = { historyMs: 30 * DAY, recordMs: 365 * DAY }
 const NOTHING = { deliveries: 0, events: 0, steps: 0, stripped: 0, media: 0, uploads: 0 }
 const LARGE = { filename: 'ä.png', note: 'x'.repeat(100) + crypto.randomUUID().repeat(200) }
+let connectionString: string
 let db: Ledger
 
 beforeEach(async () => {
-  db = openLedger(await freshDatabase())
+  connectionString = await freshDatabase()
+  db = openLedger(connectionString)
   const boss = await openQueues({ db, supervise: false, onError: () => {} })
   await boss.stop({ close: false, graceful: false })
 })
@@ -61,7 +65,9 @@ async function letPass(days: number): Promise<void> {
     db,
   )
   await sql`update landfall.uploads set ended_at = ended_at - ${passed}`.execute(db)
-  await sql`update landfall.media set purged_at = purged_at - ${passed}`.execute(db)
+  await sql`update landfall.media set purged_at = purged_at - ${passed}, created_at = created_at - ${passed}`.execute(
+    db,
+  )
 }
 
 const countOf = async (table: string): Promise<number> => {
@@ -114,7 +120,7 @@ it('forgets records of steps, but not what is never done twice', async () => {
   await letPass(31)
   expect(await prune(db, RETENTION)).toMatchObject({ steps: 0 })
   await publishMedia(db, mediaId)
-  expect(await prune(db, RETENTION)).toMatchObject({ steps: 1 })
+  expect(await prune(db, RETENTION)).toMatchObject({ steps: 3 })
   expect(await countOf('processing_steps')).toBe(0)
   await retryMedia(db, { id: mediaId, ownerId: alice }, nothing)
   expect(await stepsDone(db, mediaId)).toEqual(
@@ -125,18 +131,111 @@ it('forgets records of steps, but not what is never done twice', async () => {
   )
 })
 
+it('forgets records of steps batch by batch until none is left that is old enough', async () => {
+  const { mediaId } = await receive()
+  await publishMedia(db, mediaId)
+  await sql`
+    insert into landfall.processing_steps (media_id, step, attempt, status, finished_at)
+    select ${mediaId}, 'thumbnail', i, 'failed', now() from generate_series(1, 2500) i`.execute(db)
+  // Each has 25 of them: a batch is full of records, and names few media.
+  for (let i = 0; i < 100; i++) {
+    const one = await receive()
+    await publishMedia(db, one.mediaId)
+    await sql`
+      insert into landfall.processing_steps (media_id, step, attempt, status, finished_at)
+      select ${one.mediaId}, 'thumbnail', i, 'failed', now() from generate_series(1, 25) i`.execute(db)
+  }
+  await letPass(31)
+  expect(await prune(db, RETENTION)).toMatchObject({ steps: 5000 })
+  expect(await countOf('processing_steps')).toBe(0)
+})
+
 it('keeps next to nothing of an upload that ended, outside of any quota', async () => {
   const nothingLeft = { metadata: {}, metadata_header: null, state: 'terminated' }
-  expect(await metadataOf(await terminated(0, { filename: 'ä.png' }))).toMatchObject(nothingLeft)
-  expect(await metadataOf(await terminated(1, LARGE))).toMatchObject(nothingLeft)
+  const empty = await terminated(0, { filename: 'ä.png' })
+  expect(await metadataOf(empty)).toMatchObject(nothingLeft)
+  const large = await terminated(1, LARGE)
+  expect(await metadataOf(large)).toMatchObject(nothingLeft)
   const small = await terminated(1, { filename: 'ä.png' })
   expect(await metadataOf(small)).toMatchObject({ metadata: { filename: 'ä.png' } })
-  await letPass(366)
-  expect(await prune(db, RETENTION)).toMatchObject({ stripped: 3, uploads: 0 })
+  await letPass(31)
+  // Whoever creates and deletes without end would fill the ledger for two years.
+  expect(await prune(db, RETENTION)).toMatchObject({ stripped: 0, uploads: 1 })
+  expect(await metadataOf(empty)).toBeUndefined()
+  await letPass(335)
+  expect(await prune(db, RETENTION)).toMatchObject({ stripped: 2, uploads: 0 })
   expect(await metadataOf(small)).toEqual({ ...nothingLeft, filename: null })
   await letPass(365)
-  expect(await prune(db, RETENTION)).toMatchObject({ uploads: 3 })
+  expect(await prune(db, RETENTION)).toMatchObject({ uploads: 2 })
   expect(await countOf('uploads')).toBe(0)
+})
+
+it('forgets empty uploads that expired as well, and keeps what a delivery waits to tell of', async () => {
+  await sql`insert into landfall.webhook_endpoints (id, url) values ('e', 'https://example.org')`.execute(db)
+  const id = created(await createUpload(db, newUpload('alice'), UNLIMITED))
+  await sql`update landfall.uploads set expires_at = now(), reap_after = now() where id = ${id}`.execute(db)
+  expect(await expireUploads(db, [id], nothing)).toEqual([id])
+  await letPass(800)
+  expect(await prune(db, RETENTION)).toMatchObject({ uploads: 0 })
+  await sql`update landfall.webhook_deliveries set status = 'delivered'`.execute(db)
+  expect(await prune(db, RETENTION)).toMatchObject({ deliveries: 1, uploads: 1 })
+})
+
+it('forgets what is over behind more rejected media than fit into a batch that are still needed', async () => {
+  const { id, mediaId } = await receive()
+  await rejectMedia(db, mediaId, { code: 'bad', detail: 'bad' }, nothing)
+  await sql`
+    insert into landfall.uploads (id, owner_id, protocol, state, size, "offset", metadata, storage_backend, storage_key,
+                                  reserved_bytes, expires_at, ended_at, is_bare, multipart_unsure)
+    select lpad(i::text, 22, 's'), 'alice', 'tus-1.0', 'rejected', 1, 1, '{}', 'disk', 'uploads/' || i, 0, now(),
+           now() - interval '1 day', true, true
+      from generate_series(1, 1001) i`.execute(db)
+  await sql`
+    insert into landfall.media (id, upload_id, owner_id, size, status, storage_key, created_at)
+    select id, id, 'alice', 1, 'rejected', storage_key, now() - interval '1 day'
+      from landfall.uploads where id like 'ss%'`.execute(db)
+  await letPass(366)
+  expect(await prune(db, RETENTION)).toMatchObject({ media: 1 })
+  expect(await metadataOf(id)).toBeUndefined()
+  await sql`update landfall.uploads set multipart_unsure = false`.execute(db)
+  expect(await prune(db, RETENTION)).toMatchObject({ media: 1001 })
+})
+
+it('finds rejected media and empty uploads by an index, among many that are over', async () => {
+  await sql`
+    insert into landfall.uploads (id, owner_id, protocol, state, size, "offset", metadata, storage_backend, storage_key,
+                                  reserved_bytes, expires_at, ended_at, is_bare)
+    select lpad(i::text, 22, 'u'), 'alice', 'tus-1.0', 'terminated', 1, 1, '{}', 'disk', 'uploads/' || i, 0, now(),
+           now() - interval '400 days', true
+      from generate_series(1, 20000) i`.execute(db)
+  await sql`
+    insert into landfall.media (id, upload_id, owner_id, size, status, storage_key, created_at)
+    select id, id, 'alice', 1, 'ready', storage_key, now() - interval '400 days' from landfall.uploads`.execute(
+    db,
+  )
+  await sql`analyze landfall.uploads, landfall.media`.execute(db)
+  const explained = openExplained(connectionString)
+  const planOf = async (prune: typeof pruneMedia) => {
+    await prune(explained.db, 365 * DAY, 1000, 'remove-bytes')
+    return explained
+      .taken()
+      .map(({ plan }) => plan)
+      .join('\n')
+  }
+  try {
+    const ofMedia = await planOf(pruneMedia)
+    expect(ofMedia).toMatch(/using media_rejected|on media_rejected/)
+    const ofEmpty = await planOf(pruneEmptyUploads)
+    expect(ofEmpty).toMatch(/using uploads_ended_empty|on uploads_ended_empty/)
+    expect(ofMedia + ofEmpty).not.toMatch(/Seq Scan on (uploads|media) .*actual rows=20000/)
+  } finally {
+    await explained.db.destroy()
+  }
+})
+
+it('never forgets an event that others before it may still follow', async () => {
+  await receive()
+  expect(await pruneEvents(db, 1, 1000, 0)).toMatchObject({ pruned: 0 })
 })
 
 it('forgets media that were purged or rejected, with their uploads, but not before their bytes are gone', async () => {

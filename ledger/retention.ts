@@ -1,5 +1,6 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import { SETTLED_AFTER_MS } from './events.ts'
 import { LASTING_STEPS } from './steps.ts'
 
 // What is over is forgotten after a while, oldest first, in statements of at most `limit` rows. Nothing goes that
@@ -7,7 +8,7 @@ import { LASTING_STEPS } from './steps.ts'
 
 /** How long records are kept that nobody works with any more. */
 export type Retention = {
-  /** Events, deliveries of webhooks that are over, and records of processing steps. */
+  /** Events, deliveries of webhooks that are over, records of processing steps, and uploads that ended without a byte. */
   historyMs: number
   /** What the client said of an upload, since its end; the rows of media and their uploads, since the purge. */
   recordMs: number
@@ -15,23 +16,31 @@ export type Retention = {
 
 const before = (ageMs: number) => sql`now() - make_interval(secs => ${ageMs / 1000}::float8)`
 
+/** Nobody is sending it. */
+const isNotInFlight = sql<boolean>`(lease is null or next_attempt_at < now())`
+
 /** Deliveries that are over, and those that wait at an endpoint that has been out of use for as long; attempts go along. */
 export async function pruneDeliveries(db: Ledger, ageMs: number, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     with due as (
       (select id from landfall.webhook_deliveries
-        where status <> 'pending' and created_at < ${before(ageMs)} order by created_at limit ${limit})
+        where status <> 'pending' and created_at < ${before(ageMs)} and ${isNotInFlight}
+        order by created_at limit ${limit})
       union all
       (select d.id from landfall.webhook_endpoints e join landfall.webhook_deliveries d on d.endpoint_id = e.id
         where e.disabled_at < ${before(ageMs)} and d.status = 'pending' and d.created_at < ${before(ageMs)}
+          and ${isNotInFlight}
         limit ${limit})
     )
     delete from landfall.webhook_deliveries d using due
-     where d.id = due.id and (d.lease is null or d.next_attempt_at < now())`.execute(db)
+     where d.id = due.id and ${isNotInFlight}`.execute(db)
   return Number(numAffectedRows ?? 0)
 }
 
-/** A page of events from the oldest on. `next` is where it goes on; undefined at the first that is young enough. */
+/**
+ * A page of events from the oldest on. `next` is where it goes on; undefined at the first that is young enough. None goes
+ * before all that came before it are visible, whatever the age.
+ */
 export async function pruneEvents(
   db: Ledger,
   ageMs: number,
@@ -40,7 +49,7 @@ export async function pruneEvents(
 ): Promise<{ pruned: number; next: number | undefined }> {
   const { rows } = await sql<{ pruned: number; seen: number; last: number | null }>`
     with oldest as materialized (
-      select id, created_at < ${before(ageMs)} as is_old from landfall.events
+      select id, created_at < ${before(Math.max(ageMs, SETTLED_AFTER_MS))} as is_old from landfall.events
        where id > ${after}::bigint order by id limit ${limit}
     ), gone as (
       delete from landfall.events e using oldest o
@@ -57,16 +66,21 @@ export async function pruneEvents(
 
 /**
  * Records of steps of media that are not being processed. Of a file that can be processed again those are remembered
- * with it that are never done twice: parts that were put together are not there any more. Returns the number of media.
+ * with it that are never done twice: parts that were put together are not there any more. Returns how many records it
+ * found, at most `limit`, and how many it pruned: all of the same media go together.
  */
-export async function pruneSteps(db: Ledger, ageMs: number, limit: number): Promise<number> {
-  const { rows } = await sql<{ media: number }>`
-    with due as materialized (
+export async function pruneSteps(
+  db: Ledger,
+  ageMs: number,
+  limit: number,
+): Promise<{ found: number; pruned: number }> {
+  const { rows } = await sql<{ found: number; pruned: number }>`
+    with old as materialized (
+      select s.media_id from landfall.processing_steps s join landfall.media o on o.id = s.media_id
+       where s.finished_at < ${before(ageMs)} and o.status <> 'processing' order by s.finished_at limit ${limit}
+    ), due as materialized (
       select m.id from landfall.media m
-       where m.status <> 'processing' and m.id in (
-         select s.media_id from landfall.processing_steps s join landfall.media o on o.id = s.media_id
-          where s.finished_at < ${before(ageMs)} and o.status <> 'processing' order by s.finished_at limit ${limit}
-       )
+       where m.status <> 'processing' and m.id in (select media_id from old)
        order by m.id for update skip locked
     ), gone as (
       delete from landfall.processing_steps s using due
@@ -79,8 +93,8 @@ export async function pruneSteps(db: Ledger, ageMs: number, limit: number): Prom
       update landfall.media m set steps_behind = coalesce(m.steps_behind, '{}') || l.steps
         from lasting l where m.id = l.media_id
     )
-    select count(distinct media_id) as media from gone`.execute(db)
-  return rows[0]?.media ?? 0
+    select (select count(*) from old) as found, (select count(*) from gone) as pruned`.execute(db)
+  return rows[0] ?? { found: 0, pruned: 0 }
 }
 
 /** Notes when uploads ended that a release did not note it of: at their last change. Returns how many. */
@@ -108,31 +122,40 @@ export async function stripUploads(db: Ledger, ageMs: number, limit: number): Pr
   return Number(numAffectedRows ?? 0)
 }
 
-/** Bytes of the upload `u` may still have to be removed, or are needed: its row says where they are. */
+/** The row of the upload `u` is needed: its bytes may still have to be removed, or somebody is to be told of it. */
 const isNeeded = (removalQueue: string) => sql<boolean>`(
   u.multipart_unsure or u.multipart_id is not null
   or exists (select 1 from landfall.upload_tails t where t.upload_id = u.id)
   or exists (select 1 from landfall.upload_concat c where c.final_id = u.id or c.partial_id = u.id)
-  or exists (select 1 from landfall.media m join landfall.renditions r on r.media_id = m.id where m.upload_id = u.id)
+  or exists (select 1 from landfall.media n join landfall.renditions r on r.media_id = n.id where n.upload_id = u.id)
   or u.id in (select data ->> 'uploadId' from pgboss.job where name = ${removalQueue} and state < 'completed')
+  or u.id in (select upload_id from landfall.webhook_deliveries where status = 'pending')
 )`
 
-/** Media that were purged, or rejected, so long ago, and their uploads: rows of every table. Returns how many. */
+/**
+ * Media that were purged, or rejected, so long ago, and their uploads: rows of every table. Returns how many. Those that
+ * are still needed take no place in the batch: there may be more of them than fit into one.
+ */
 export async function pruneMedia(
   db: Ledger,
   ageMs: number,
   limit: number,
   removalQueue: string,
 ): Promise<number> {
+  const isOver = sql`not ${isNeeded(removalQueue)}`
   const { rows } = await sql<{ pruned: number }>`
     with due as materialized (
-      select m.id, m.upload_id from landfall.media m join landfall.uploads u on u.id = m.upload_id
+      select m.id, m.upload_id from landfall.media m
        where m.id in (
-         (select id from landfall.media where purged_at < ${before(ageMs)} order by purged_at limit ${limit})
+         (select p.id from landfall.media p join landfall.uploads u on u.id = p.upload_id
+           where p.purged_at < ${before(ageMs)} and ${isOver} order by p.purged_at limit ${limit})
          union all
-         (select r.id from landfall.uploads e join landfall.media r on r.upload_id = e.id
-           where e.is_bare and e.ended_at < ${before(ageMs)} and r.status = 'rejected' limit ${limit})
-       ) and not ${isNeeded(removalQueue)}
+         -- None is rejected before it was made, and by that time they have an index.
+         (select r.id from landfall.media r join landfall.uploads u on u.id = r.upload_id
+           where r.status = 'rejected' and r.created_at < ${before(ageMs)}
+             and u.is_bare and u.ended_at < ${before(ageMs)} and ${isOver}
+           order by r.created_at limit ${limit})
+       )
        for update of m skip locked
     ), steps as (
       delete from landfall.processing_steps s using due where s.media_id = due.id
@@ -148,16 +171,35 @@ export async function pruneMedia(
 }
 
 /** Bare rows of uploads that never became media and ended so long ago. From then on they are unknown. */
-export async function pruneUploads(
+export function pruneUploads(
   db: Ledger,
   ageMs: number,
+  limit: number,
+  removalQueue: string,
+): Promise<number> {
+  return pruneThose(db, sql`u.is_bare and u.ended_at < ${before(ageMs)}`, limit, removalQueue)
+}
+
+/** The same of uploads that were terminated or expired before they had received a byte. */
+export function pruneEmptyUploads(
+  db: Ledger,
+  ageMs: number,
+  limit: number,
+  removalQueue: string,
+): Promise<number> {
+  return pruneThose(db, sql`u.ended_empty and u.ended_at < ${before(ageMs)}`, limit, removalQueue)
+}
+
+async function pruneThose(
+  db: Ledger,
+  isOld: RawBuilder<unknown>,
   limit: number,
   removalQueue: string,
 ): Promise<number> {
   const { rows } = await sql<{ pruned: number }>`
     with due as materialized (
       select u.id from landfall.uploads u
-       where u.is_bare and u.ended_at < ${before(ageMs)} and not ${isNeeded(removalQueue)}
+       where ${isOld} and not ${isNeeded(removalQueue)}
          and not exists (select 1 from landfall.media m where m.upload_id = u.id)
        order by u.ended_at limit ${limit} for update skip locked
     ), parts as (

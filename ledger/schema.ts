@@ -87,6 +87,8 @@ export interface UploadsTable {
   ended_at: ColumnType<Date | null, never, Date | null>
   /** Nothing of what its client said of it is left. */
   is_bare: Generated<boolean>
+  /** It was terminated or expired before it had received a byte. */
+  ended_empty: Generated<boolean>
   received_at: ColumnType<Date | null, never, Date>
 }
 

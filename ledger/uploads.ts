@@ -10,7 +10,10 @@ import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 
 /** Its `state` is that of the moment `read_at`: one that has expired is `expired`, whoever has noticed. */
-export type UploadRow = Omit<Selectable<UploadsTable>, 'reap_after' | 'ended_at' | 'is_bare'> & {
+export type UploadRow = Omit<
+  Selectable<UploadsTable>,
+  'reap_after' | 'ended_at' | 'is_bare' | 'ended_empty'
+> & {
   id: UploadId
   owner_id: OwnerId
   /** By the clock of the database, as all of its times. */

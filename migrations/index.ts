@@ -8,6 +8,7 @@ import * as expiry from './0007-expiry.ts'
 import * as retention from './0008-retention.ts'
 import * as storagePlaces from './0009-storage-places.ts'
 import * as strayCopies from './0010-stray-copies.ts'
+import * as retentionOfEnded from './0012-retention-of-ended.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -29,4 +30,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0008-retention': retention,
   '0009-storage-places': storagePlaces,
   '0010-stray-copies': strayCopies,
+  '0012-retention-of-ended': retentionOfEnded,
 }

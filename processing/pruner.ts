@@ -2,6 +2,7 @@ import type { Ledger } from '../ledger/database.ts'
 import {
   noteEnds,
   pruneDeliveries,
+  pruneEmptyUploads,
   pruneEvents,
   pruneMedia,
   pruneSteps,
@@ -30,14 +31,16 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   const turn = (batch: () => Promise<number>) => failures.attempt(() => inBatches(batch), 0)
   const deliveries = await turn(() => pruneDeliveries(db, historyMs, BATCH))
   const events = await failures.attempt(() => pruneAllEvents(db, historyMs), 0)
-  const steps = await turn(() => pruneSteps(db, historyMs, BATCH))
+  const steps = await failures.attempt(() => pruneAllSteps(db, historyMs), 0)
   await turn(() => noteEnds(db, BATCH))
   const stripped = await turn(() => stripUploads(db, recordMs, BATCH))
   const media = await turn(() => pruneMedia(db, recordMs, BATCH, QUEUES.removal))
   // For as long again its address answers that it was there.
-  const uploads = await turn(() => pruneUploads(db, 2 * recordMs, BATCH, QUEUES.removal))
+  const longGone = await turn(() => pruneUploads(db, 2 * recordMs, BATCH, QUEUES.removal))
+  // After their events, which are as old as their end.
+  const empty = await turn(() => pruneEmptyUploads(db, historyMs, BATCH, QUEUES.removal))
   failures.throwAny('not all that is over could be pruned')
-  return { deliveries, events, steps, stripped, media, uploads }
+  return { deliveries, events, steps, stripped, media, uploads: longGone + empty }
 }
 
 async function inBatches(batch: () => Promise<number>): Promise<number> {
@@ -48,6 +51,17 @@ async function inBatches(batch: () => Promise<number>): Promise<number> {
     if (count < BATCH) break
   }
   return pruned
+}
+
+/** Until fewer records are found than fit into a batch, or all that were found are held by others. */
+async function pruneAllSteps(db: Ledger, ageMs: number): Promise<number> {
+  let total = 0
+  for (let i = 0; i < MOST_BATCHES; i++) {
+    const { found, pruned } = await pruneSteps(db, ageMs, BATCH)
+    total += pruned
+    if (found < BATCH || pruned === 0) break
+  }
+  return total
 }
 
 async function pruneAllEvents(db: Ledger, ageMs: number): Promise<number> {

@@ -47,6 +47,14 @@ export const duration = () =>
     const ms = parseDuration(text)
     return ms !== undefined && ms > 0 ? ms : undefined
   })
+/** As `duration`, at least as long as `least`, which is one. */
+export const durationFrom = (least: string) => {
+  const leastMs = parseDuration(least) ?? 0
+  return parsed(`a duration of at least ${least}, such as 30d`, (text) => {
+    const ms = parseDuration(text)
+    return ms !== undefined && ms > 0 && ms >= leastMs ? ms : undefined
+  })
+}
 /** As `duration`, or `0` for none. */
 export const delay = () =>
   parsed('a duration such as 5s, or 0', (text) => (text === '0' ? 0 : parseDuration(text)))

@@ -36,6 +36,8 @@ describe('a bad value', () => {
     ['CORS_ORIGINS', ' , ', '* or a comma-separated list of origins, such as https://app.example'],
     ['DATABASE_POOL', '1', 'a whole number from 2 to 500'],
     ['STORAGE', 'tape', /^.*disk/],
+    ['HISTORY_RETENTION', '59m', 'a duration of at least 1h, such as 30d'],
+    ['RECORD_RETENTION', '2d', 'a duration of at least 3d, such as 30d'],
     ['DISK_SYNC', 'sometimes', 'always or finish or never'],
     ['AUTH_ALGORITHMS', 'none', list],
     ['AUTH_ALGORITHMS', 'HS256,none', list],

@@ -9,6 +9,7 @@ import {
   clamd,
   delay,
   duration,
+  durationFrom,
   flag,
   formats,
   heights,
@@ -172,10 +173,12 @@ export const variables = z.object({
   MEDIA_RETENTION: duration()
     .prefault('7d')
     .describe('How long a deleted media keeps its bytes, and counts.'),
-  HISTORY_RETENTION: duration()
+  HISTORY_RETENTION: durationFrom('1h')
     .prefault('30d')
-    .describe('How long events, webhook deliveries that are over and records of processing steps are kept.'),
-  RECORD_RETENTION: duration()
+    .describe(
+      'How long events, webhook deliveries that are over, records of processing steps and uploads that ended without a byte are kept.',
+    ),
+  RECORD_RETENTION: durationFrom('3d')
     .prefault('1y')
     .describe('How long the metadata of ended uploads and the rows of purged media are kept.'),
   SCAN: oneOf('required', 'off').prefault('required').describe('Whether files are scanned for viruses.'),
