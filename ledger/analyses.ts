@@ -106,7 +106,7 @@ export async function recordAnalysis(
     if (isOver(said)) {
       await logOutcome(trx, { id, upload_id, owner_id }, said)
       if (media.status === 'processing' && media.is_parked)
-        await resume(trx, [{ id, size: media.size, turn: AT_ONCE }])
+        await resume(trx, [{ id, ownerId: owner_id as OwnerId, size: media.size, turn: AT_ONCE }])
     }
     return { kind: 'recorded', uploadId: upload_id as UploadId, analysis: said }
   })
@@ -165,7 +165,12 @@ export async function endOverdueAnalyses(
     if (waiting.length > 0)
       await resume(
         trx,
-        waiting.map(({ id, size }) => ({ id: id as MediaId, size, turn: AT_ONCE })),
+        waiting.map(({ id, owner_id, size }) => ({
+          id: id as MediaId,
+          ownerId: owner_id as OwnerId,
+          size,
+          turn: AT_ONCE,
+        })),
       )
     return overdue.map((media) => media.upload_id as UploadId)
   })

@@ -190,7 +190,7 @@ async function completeFinal(
 ): Promise<void> {
   const mediaId = newMediaId()
   // Its partials are locked: what it reads of them is what it changes.
-  const { rows } = await sql<{ size: number; turn: Turn }>`
+  const { rows } = await sql<{ owner_id: OwnerId; size: number; turn: Turn }>`
     with used as (
       select u.id, u.owner_id, u.reserved_bytes
         from landfall.uploads u join landfall.upload_concat c on c.partial_id = u.id
@@ -223,12 +223,12 @@ async function completeFinal(
       insert into landfall.events (type, upload_id, media_id, owner_id)
       select 'upload.received', id, media_id, owner_id from finished
     )
-    select size, coalesce(turn, ${AT_ONCE}::bigint) as turn from finished left join charged on true`.execute(
+    select f.owner_id, f.size, coalesce(turn, ${AT_ONCE}::bigint) as turn from finished f left join charged on true`.execute(
     trx,
   )
   await enqueue(
     trx,
-    rows.map(({ size, turn }) => ({ id: mediaId, size, turn })),
+    rows.map(({ owner_id: ownerId, size, turn }) => ({ id: mediaId, ownerId, size, turn })),
   )
 }
 

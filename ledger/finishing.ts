@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { Batches, perLedger, usageLane } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
-import type { MediaId, UploadId } from './ids.ts'
+import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn } from './owner-share.ts'
 import { recordPieces } from './pieces.ts'
 import {
@@ -30,7 +30,14 @@ export async function finishUpload(
   return append.pieces ? await finishAlone(db, item) : await finishes(db).add(item)
 }
 
-type Finished = { id: UploadId; media_id: MediaId; size: number; contended: boolean; turn: Turn }
+type Finished = {
+  id: UploadId
+  owner_id: OwnerId
+  media_id: MediaId
+  size: number
+  contended: boolean
+  turn: Turn
+}
 type Finish = { append: Append; mediaId: MediaId; enqueue: Enqueue<readonly DueMedia[]> }
 
 const finishes = perLedger(
@@ -114,12 +121,12 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
         insert into landfall.events (type, upload_id, media_id, owner_id)
         select 'upload.received', id, media_id, owner_id from appended
       )
-      select a.id, a.media_id, a.size, a.contended, p.turn::bigint as turn
+      select a.id, a.owner_id, a.media_id, a.size, a.contended, p.turn::bigint as turn
         from appended a join placed p using (id)`.execute(trx)
     if (rows.length > 0) {
       await enqueue(
         trx,
-        rows.map((row) => ({ id: row.media_id, size: row.size, turn: row.turn })),
+        rows.map((row) => ({ id: row.media_id, ownerId: row.owner_id, size: row.size, turn: row.turn })),
       )
     }
     const finished = new Map(rows.map((row) => [row.id, row]))
@@ -164,7 +171,7 @@ async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Pr
     )
     const row = rows[0]
     if (!row) return { kind: 'fenced-off' }
-    await enqueue(trx, [{ id: mediaId, size: append.to, turn: row.turn }])
+    await enqueue(trx, [{ id: mediaId, ownerId: append.ownerId, size: append.to, turn: row.turn }])
     return { kind: 'appended', contended: row.contended }
   })
 }

@@ -29,6 +29,9 @@ const SHORT_MS = 1_000
 export const turnCost = (size: RawBuilder<number>): RawBuilder<number> =>
   sql`greatest(${sql.lit(LEAST_MS)}, least(${size} / ${sql.lit(BYTES_PER_MS)}, ${sql.lit(MOST_MS)}))`
 
+/** The same as `isShort`, of a file of so many bytes. */
+export const isShortFile = (bytes: number): boolean => bytes / BYTES_PER_MS <= SHORT_MS
+
 export const isShort = (size: RawBuilder<number>): RawBuilder<boolean> =>
   sql`${turnCost(size)} <= ${sql.lit(SHORT_MS)}`
 

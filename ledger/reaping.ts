@@ -3,7 +3,7 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import { isExpired } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
-import { type Turn, turnClock } from './processing-turns.ts'
+import { turnClock } from './processing-turns.ts'
 import type { DueMedia, Enqueue } from './uploads.ts'
 
 // What time ends. Everything starts from rows of the ledger, a batch at a time, so that no transaction
@@ -207,7 +207,7 @@ export async function requeueLostMedia(
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<number> {
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ id: MediaId; size: number; turn: Turn }>`
+    const { rows } = await sql<DueMedia>`
       with lost as materialized (
         select id from landfall.media
          where status = 'processing' and created_at < now() - make_interval(secs => ${lost.ageMs / 1000})
@@ -217,7 +217,7 @@ export async function requeueLostMedia(
         select data ->> 'mediaId' from pgboss.job
          where name = any(${lost.queues}::text[]) and state < 'completed'
       )
-      select id, size, coalesce(${turnClock('processing')}, 0) as turn from landfall.media
+      select id, owner_id as "ownerId", size, coalesce(${turnClock('processing')}, 0) as turn from landfall.media
        where id = any(array(select id from lost limit ${lost.limit})) and status = 'processing'
        order by id for update skip locked`.execute(trx)
     if (rows.length > 0) await enqueue(trx, rows)

@@ -58,7 +58,9 @@ export async function retryMedia(
         return { kind: 'over', status: row.status }
     }
     const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id as OwnerId, size: row.size })
-    await enqueue(trx, [{ id: media.id, size: row.size, turn, again: true }])
+    await enqueue(trx, [
+      { id: media.id, ownerId: row.owner_id as OwnerId, size: row.size, turn, again: true },
+    ])
     return queued
   })
 }
@@ -119,7 +121,7 @@ export async function enqueueAskedAgain(
       .executeTakeFirst()
     if (!row) return
     const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id as OwnerId, size: row.size })
-    await enqueue(trx, [{ id, size: row.size, turn, again: true }])
+    await enqueue(trx, [{ id, ownerId: row.owner_id as OwnerId, size: row.size, turn, again: true }])
   })
 }
 
@@ -135,7 +137,7 @@ export async function enqueueLostAgain(
   return await db.transaction().execute(async (trx) => {
     const rows = await trx
       .selectFrom('media')
-      .select(['id', 'size', turnClock('again').as('turn')])
+      .select(['id', 'owner_id', 'size', turnClock('again').as('turn')])
       .where('is_asked_again', '=', true)
       .where('status', 'in', ['ready', 'processing'])
       .limit(limit)
@@ -145,7 +147,13 @@ export async function enqueueLostAgain(
     if (rows.length > 0)
       await enqueue(
         trx,
-        rows.map(({ id, size, turn }) => ({ id: id as MediaId, size, turn, again: true })),
+        rows.map(({ id, owner_id, size, turn }) => ({
+          id: id as MediaId,
+          ownerId: owner_id as OwnerId,
+          size,
+          turn,
+          again: true,
+        })),
       )
     return rows.length
   })

@@ -167,6 +167,7 @@ const appended = (row: ({ contended: boolean } & Moved) | undefined): Appended =
 /** A media whose processing is due, and its bytes. */
 export type DueMedia = {
   id: MediaId
+  ownerId: OwnerId
   size: number
   /** In the line of its owner. */
   turn: Turn

@@ -11,6 +11,7 @@ import { Undelivered } from './ffmpeg.ts'
 import type { Lanes } from './lanes.ts'
 import { BYTES_LOST, isLoss } from './loss.ts'
 import type { JobKind } from './queues.ts'
+import { groupOf } from './shares.ts'
 import { type Step, type StepResult, SWITCHED_OFF, type Tools, whyNot } from './step.ts'
 import { analysis } from './steps/analysis.ts'
 import { assemble } from './steps/assemble.ts'
@@ -132,7 +133,8 @@ class Run {
     const kind = step.job ?? 'processing'
     if (kind !== this.#task.kind) return await handOver(kind, media)
     if (step.lane === undefined) return await this.#run(step)
-    await lanes.within(step.lane, this.#signal, () => this.#run(step))
+    const { id: group } = groupOf(media.owner_id, media.size)
+    await lanes.within(step.lane, group, this.#signal, () => this.#run(step))
   }
 
   async #run(step: Step): Promise<void> {

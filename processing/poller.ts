@@ -3,11 +3,12 @@ import { fromKysely, type JobWithMetadata, type PgBoss } from 'pg-boss'
 import type { Ledger } from '../ledger/database.ts'
 import { Alarm } from './alarm.ts'
 import type { FailureLog } from './failure-log.ts'
+import { Shares } from './shares.ts'
 
 /** A job that this process works at. */
 export type TakenJob<Data> = Pick<
   JobWithMetadata<Data>,
-  'id' | 'name' | 'data' | 'priority' | 'retryCount' | 'retryLimit'
+  'id' | 'name' | 'data' | 'priority' | 'retryCount' | 'retryLimit' | 'groupId'
 > & {
   /** Aborted when the job is another's by now, or has taken longer than its queue allows. */
   signal: AbortSignal
@@ -48,7 +49,7 @@ const RETRY_MS = 60_000
 const AWAY_MS = 2_000
 
 /**
- * One loop for a kind of job: it takes as many at a time as there is room for, when it is told of one, when a job has
+ * One loop for a kind of job: it takes as many at a time as there is room for and its owner has a share of, when it is told of one, when a job has
  * ended and more may wait, and every `pollMs`. An idle one costs a statement for each queue and look, however many
  * jobs it may do at a time, which pg-boss's own workers do not.
  */
@@ -56,6 +57,7 @@ export class Poller<Data extends object> {
   readonly #options: PollerOptions<Data>
   readonly #alarm = new Alarm()
   readonly #running = new Map<string, Running<Data>>()
+  readonly #shares: Shares
   readonly #loop: Promise<void>
   #heartbeat: NodeJS.Timeout | undefined
   /** A look that found as much as there was room for, or found no room: there may be more. */
@@ -67,6 +69,7 @@ export class Poller<Data extends object> {
 
   constructor(options: PollerOptions<Data>) {
     this.#options = options
+    this.#shares = new Shares(options.slots)
     this.#loop = this.#run()
   }
 
@@ -108,16 +111,22 @@ export class Poller<Data extends object> {
     if (now >= this.#dueAt) this.#dueAt = Number.POSITIVE_INFINITY
     this.#mayHaveMore = false
     for (const { name, most = slots } of queues) {
-      const inQueue = [...this.#running.values()].filter(({ job }) => job.name === name).length
-      const room = Math.min(slots - this.#running.size, most - inQueue)
-      if (room <= 0) {
-        this.#mayHaveMore = true
-        continue
+      for (let hasMore = true; hasMore; ) {
+        const inQueue = [...this.#running.values()].filter(({ job }) => job.name === name).length
+        const room = Math.min(slots - this.#running.size, most - inQueue)
+        if (room <= 0) {
+          this.#mayHaveMore = true
+          break
+        }
+        const ignoreGroups = this.#shares.full()
+        const batchSize = Math.min(room, this.#shares.atOnce)
+        const jobs = await boss.fetch<Data>(name, { batchSize, includeMetadata: true, ignoreGroups })
+        onTaken?.(jobs)
+        for (const job of jobs) this.#start(job)
+        hasMore = jobs.length === batchSize
+        // What was left for the sake of others may be taken when a job has ended.
+        if (ignoreGroups.length > 0) this.#mayHaveMore = true
       }
-      const jobs = await boss.fetch<Data>(name, { batchSize: room, includeMetadata: true })
-      if (jobs.length === room) this.#mayHaveMore = true
-      onTaken?.(jobs)
-      for (const job of jobs) this.#start(job)
     }
   }
 
@@ -132,8 +141,10 @@ export class Poller<Data extends object> {
   #start(job: JobWithMetadata<Data>): void {
     const controller = new AbortController()
     const taken: TakenJob<Data> = { ...job, signal: controller.signal }
+    this.#shares.take(job.id, job.groupId)
     const ended = this.#work(taken, job, controller).finally(() => {
       this.#running.delete(job.id)
+      this.#shares.giveBack(job.id)
       if (this.#running.size === 0) {
         clearInterval(this.#heartbeat)
         this.#heartbeat = undefined
@@ -191,8 +202,9 @@ export class Poller<Data extends object> {
     await db.transaction().execute(async (trx) => {
       const settling = { db: fromKysely(trx) }
       if (settledBy(await boss.complete(job.name, attemptOf(job), null, settling)).size === 0) return
-      const { priority, singletonKey } = job
-      const again = { data, priority, ...(singletonKey === null ? {} : { singletonKey }) }
+      const { priority, singletonKey, groupId } = job
+      const group = groupId ? { group: { id: groupId } } : {}
+      const again = { data, priority, ...group, ...(singletonKey === null ? {} : { singletonKey }) }
       // In seconds it is the clock of the database that counts.
       await boss.insert(job.name, [{ ...again, startAfter: afterMs / 1000 }], settling)
     })

@@ -1,8 +1,10 @@
 import { fromKysely, PgBoss, type Queue } from 'pg-boss'
 import type { Ledger, LedgerTransaction } from '../ledger/database.ts'
-import type { MediaId, UploadId } from '../ledger/ids.ts'
+import type { MediaId, OwnerId, UploadId } from '../ledger/ids.ts'
+import { mediaForJob } from '../ledger/media.ts'
 import { AT_ONCE, type Turn } from '../ledger/processing-turns.ts'
 import type { DueMedia } from '../ledger/uploads.ts'
+import { groupOf } from './shares.ts'
 
 /** Names of the queues, each with what its jobs carry. */
 export const QUEUES = {
@@ -167,10 +169,11 @@ export const turnOf = (priority: number): Turn => -priority * 1000
 export async function enqueueSteps(
   boss: PgBoss,
   kind: JobKind,
-  { turn, ...job }: ProcessingJob & { turn: Turn },
+  { turn, ownerId, ...job }: ProcessingJob & { turn: Turn; ownerId: OwnerId | undefined },
 ): Promise<void> {
   await boss.send(QUEUES[kind], { ...job, kind } satisfies ProcessingJob, {
     priority: priorityOf(turn),
+    ...(ownerId === undefined ? {} : { group: groupOf(ownerId, job.size ?? 0) }),
     ...(kind === 'processing' ? {} : { singletonKey: job.mediaId }),
   })
 }
@@ -181,9 +184,10 @@ export function processingEnqueuer(boss: PgBoss) {
     for (const again of [false, true]) {
       const jobs = due
         .filter((media) => (media.again ?? false) === again)
-        .map(({ id: mediaId, size, turn }) => ({
+        .map(({ id: mediaId, ownerId, size, turn }) => ({
           data: { mediaId, size } satisfies ProcessingJob,
           priority: priorityOf(turn),
+          group: groupOf(ownerId, size),
           ...(again ? { singletonKey: mediaId } : {}),
         }))
       if (jobs.length > 0)
@@ -215,8 +219,10 @@ export async function enqueueRestored(
   for (const { name, data } of jobs) {
     if (name === QUEUES.removal) await enqueueRemoval(trx, (data as RemovalJob).uploadId)
     if (name === QUEUES.processing || name === QUEUES.dead) {
-      const { mediaId, size = 0 } = data as ProcessingJob
-      await enqueueProcessing(trx, [{ id: mediaId, size, turn: AT_ONCE }])
+      const media = await mediaForJob(trx, (data as ProcessingJob).mediaId)
+      if (!media) continue
+      const { id, size, owner_id: ownerId } = media
+      await enqueueProcessing(trx, [{ id, ownerId, size, turn: AT_ONCE }])
     }
   }
 }
@@ -224,11 +230,15 @@ export async function enqueueRestored(
 /** The same for the kinds that are worked on beside: they are enqueued when the transaction is over. */
 export async function enqueueRestoredSteps(
   boss: PgBoss,
+  db: Ledger,
   jobs: readonly { name: string; data: unknown }[],
 ): Promise<void> {
   for (const kind of ['analysis', 'transcoding'] as const) {
     for (const { name, data } of jobs) {
-      if (name === QUEUES[kind]) await enqueueSteps(boss, kind, { ...(data as ProcessingJob), turn: AT_ONCE })
+      if (name !== QUEUES[kind]) continue
+      const job = data as ProcessingJob
+      const media = await mediaForJob(db, job.mediaId)
+      await enqueueSteps(boss, kind, { ...job, ownerId: media?.owner_id, turn: AT_ONCE })
     }
   }
 }

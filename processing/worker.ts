@@ -81,7 +81,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     enqueueRemoval: removalEnqueuer(boss),
     async handOver(kind: JobKind, { id, size, upload_id, owner_id: ownerId }: MediaRow) {
       const turn = await takeTurn(tools.db, { kind, ownerId, size })
-      await enqueueSteps(boss, kind, { mediaId: id, size, turn })
+      await enqueueSteps(boss, kind, { mediaId: id, ownerId, size, turn })
       tools.announce(upload_id, kind)
     },
   }

@@ -1,8 +1,9 @@
 import type { PgBoss } from 'pg-boss'
 import { afterEach, describe, expect, it } from 'vitest'
-import { parseMediaId } from '../ledger/ids.ts'
+import { newMediaId, type OwnerId, parseMediaId } from '../ledger/ids.ts'
 import { retryMedia } from '../ledger/retrying.ts'
-import { openQueues, processingEnqueuer, QUEUES } from '../processing/queues.ts'
+import { Poller } from '../processing/poller.ts'
+import { openQueues, type ProcessingJob, processingEnqueuer, QUEUES } from '../processing/queues.ts'
 import { jpeg } from './fixtures/media.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { sendFile } from './support/uploads.ts'
@@ -60,6 +61,60 @@ describe('the workers', () => {
     // Ties are by when they came, to the second of work: two of these.
     expect(owners.lastIndexOf('bob'), owners.join(' ')).toBeLessThan(10)
   }, 180_000)
+
+  it('do not give one owner all slots of a worker for files that take long', async () => {
+    const landfall = await start()
+    const boss = await queuesOf(landfall)
+    await send(landfall, 'alice', 1)
+    // A file that was really sent says whose it is, and that it is short.
+    expect((await boss.findJobs(QUEUES.processing)).map(({ groupId }) => groupId)).toEqual(['short:alice'])
+    await boss.deleteAllJobs(QUEUES.processing)
+    const enqueue = processingEnqueuer(boss)
+    const sent = async (owner: string, size: number, count = 1) => {
+      const ownerId = owner as OwnerId
+      const due = Array.from({ length: count }, () => ({ id: newMediaId(), ownerId, size, turn: 1000 }))
+      await landfall.db.transaction().execute((trx) => enqueue(trx, due))
+    }
+    const [LONG, SHORT] = [2_000_000_000, 200_000]
+    await sent('alice', LONG, 200)
+    const running: { owner: string; end: () => void }[] = []
+    const begun: string[] = []
+    let isOver = false
+    const poller = new Poller<ProcessingJob>({
+      db: landfall.db,
+      boss,
+      queues: [{ name: QUEUES.processing }],
+      slots: 2,
+      pollMs: 100,
+      failures: { tell: (_, error) => console.error(error) },
+      onError: (error) => console.error(error),
+      async handle({ groupId, data }) {
+        const owner = String(groupId).replace(/^.*:/, '')
+        begun.push(`${owner} ${data.size}`)
+        if (data.size === SHORT || isOver) return
+        const ended = Promise.withResolvers<void>()
+        running.push({ owner, end: ended.resolve })
+        await ended.promise
+      },
+    })
+    undo.push(async () => {
+      isOver = true
+      for (const { end } of running) end()
+      await poller.close(5_000)
+    })
+    await expect.poll(() => begun).toEqual([`alice ${LONG}`])
+    // Others come while the first of them goes on for hours; so may what its owner sends that takes no time.
+    await sent('bob', SHORT)
+    await expect.poll(() => begun.slice(1)).toEqual([`bob ${SHORT}`])
+    await sent('alice', SHORT)
+    await expect.poll(() => begun.slice(2)).toEqual([`alice ${SHORT}`])
+    await sent('bob', LONG)
+    await expect.poll(() => begun.slice(3)).toEqual([`bob ${LONG}`])
+    expect(running.map(({ owner }) => owner)).toEqual(['alice', 'bob'])
+    // One ends, and its owner's next begins.
+    running[0]?.end()
+    await expect.poll(() => begun.slice(4)).toEqual([`alice ${LONG}`])
+  }, 120_000)
 
   it('do not let the one pay who was alone before', async () => {
     const landfall = await start()

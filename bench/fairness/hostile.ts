@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { jpeg } from '../../test/fixtures/media.ts'
+import { jpeg, video60s1080p } from '../../test/fixtures/media.ts'
 import { asMp4 } from '../../test/support/sample-bytes.ts'
 
 const url = process.env.BENCH_URL ?? ''
@@ -180,6 +180,19 @@ const FLOODS: Record<string, () => Promise<void>> = {
         for (let n = 0; n < 50 && !isOver; n++) await sendPicture(lane * 50 + n)
       }),
     )
+    while (!isOver) await sleep(100)
+  },
+  async 'large-files'() {
+    // A minute of 1080p, as large as a file that takes long: one has a slot of a worker for much of the flood.
+    const padding = Buffer.alloc(12_000_000)
+    padding.writeUInt32BE(padding.length, 0)
+    padding.write('free', 4, 'latin1')
+    const bytes = Buffer.concat([await readFile((await video60s1080p()).path), padding])
+    begun()
+    for (let n = 0; n < 20 && !isOver; n++) {
+      const path = await createOne(bytes.length)
+      count((await append(path, bytes)).status)
+    }
     while (!isOver) await sleep(100)
   },
   lists: () => flood((turn) => ask(turn % 2 ? '/api/v1/media?limit=100' : '/api/v1/uploads?state=open')),

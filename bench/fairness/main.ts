@@ -24,6 +24,7 @@ const FLOODS = [
   'process',
   'streams',
   'files',
+  'large-files',
   'lists',
   'heads',
   'slow-appends',

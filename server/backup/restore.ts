@@ -106,7 +106,7 @@ export async function restoreDatabase(
       if (counts[table] !== rows) throw damaged(tableFile(table))
     }
     await migrateToLatest(db)
-    await enqueueRestoredSteps(boss, jobs)
+    await enqueueRestoredSteps(boss, db, jobs)
   } finally {
     await boss.stop({ close: false, graceful: false })
   }

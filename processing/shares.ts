@@ -1,0 +1,78 @@
+import { isShortFile } from '../ledger/processing-turns.ts'
+
+/** A short file that takes longer than this is none. */
+const SHORT_LASTS_MS = 20_000
+/** Owners that are remembered for such files. */
+const MOST_REMEMBERED = 1000
+
+/** What a queue knows of whose a job is: `GROUP:OWNER`, where files that take no slot for long are a group of their own. */
+export const groupOf = (ownerId: string, size: number): { id: string } => ({
+  id: `${isShortFile(size) ? 'short' : 'long'}:${ownerId}`,
+})
+
+type Holder = { ownerId: string; isShort: boolean; since: number }
+
+/**
+ * Whose the slots are that are in use here. A job keeps its slot until it is done, be it for hours, so turns alone do
+ * not keep one owner's long files from holding all of them. Where there are several, an owner's long files get all but
+ * one. The last one is for whoever else comes, and for short files, of the same owner too, as those give it back soon.
+ * Files that turn out not to be short count as long ones, and their owner's short files from then on like long ones.
+ */
+export class Shares {
+  readonly #slots: number
+  readonly #held = new Map<unknown, Holder>()
+  readonly #slow = new Set<string>()
+
+  constructor(slots: number) {
+    this.#slots = slots
+  }
+
+  /** `key` stands for a slot until it is given back. A job of no known owner takes nobody's share. */
+  take(key: unknown, groupId: string | null | undefined): void {
+    const [, group, ownerId] = /^(short|long):(.*)$/s.exec(groupId ?? '') ?? []
+    if (ownerId !== undefined)
+      this.#held.set(key, { ownerId, isShort: group === 'short', since: performance.now() })
+  }
+
+  giveBack(key: unknown): void {
+    this.#noteSlow()
+    this.#held.delete(key)
+  }
+
+  /** Groups that get no slot at the moment. */
+  full(): string[] {
+    if (this.#slots < 2) return []
+    this.#noteSlow()
+    return [...this.#longOfOwners()]
+      .filter(([, count]) => count >= this.#slots - 1)
+      .flatMap(([ownerId]) => [`long:${ownerId}`, ...(this.#slow.has(ownerId) ? [`short:${ownerId}`] : [])])
+  }
+
+  /** So many slots can be given away at once, whoever gets them, but for the groups that are `full`. */
+  get atOnce(): number {
+    if (this.#slots < 2) return this.#slots
+    const counts = [...this.#longOfOwners().values()].filter((count) => count < this.#slots - 1)
+    return this.#slots - 1 - Math.max(0, ...counts)
+  }
+
+  #longOfOwners(): Map<string, number> {
+    const counts = new Map<string, number>()
+    for (const { ownerId, isShort } of this.#held.values()) {
+      if (!isShort || this.#slow.has(ownerId)) counts.set(ownerId, (counts.get(ownerId) ?? 0) + 1)
+    }
+    return counts
+  }
+
+  #noteSlow(): void {
+    const before = performance.now() - SHORT_LASTS_MS
+    for (const { ownerId, isShort, since } of this.#held.values()) {
+      if (!isShort || since > before) continue
+      this.#slow.delete(ownerId)
+      this.#slow.add(ownerId)
+    }
+    for (const ownerId of this.#slow) {
+      if (this.#slow.size <= MOST_REMEMBERED) break
+      this.#slow.delete(ownerId)
+    }
+  }
+}
