@@ -5,11 +5,15 @@ import { box } from '../test/fixtures/hostile.ts'
 import { jpeg, madeByFfmpeg, shortVideo } from '../test/fixtures/media.ts'
 import { requires } from '../test/services/requirements.ts'
 import { zip64Of, zipOf } from '../test/support/zip.ts'
+import { ContentSearch } from './content-search.ts'
 import { FORMATS, formatOfType } from './formats.ts'
 import { detectType, HEAD_BYTES } from './identification.ts'
 import { alsoIs } from './polyglots.ts'
 
-/** As a file of the format that its first bytes tell, or of a given one. Also counts what was read. */
+/**
+ * As a file of the format that its first bytes tell, or of a given one, first by its structure and then as it goes by.
+ * Also counts what was read of it for that alone.
+ */
 async function look(file: Buffer, type?: string): Promise<{ found: string | undefined; bytesRead: number }> {
   let bytesRead = 0
   const format = formatOfType(FORMATS, type ?? (await detectType(file.subarray(0, HEAD_BYTES))) ?? '')
@@ -18,7 +22,14 @@ async function look(file: Buffer, type?: string): Promise<{ found: string | unde
     bytesRead += end - start + 1
     return file.subarray(start, end + 1)
   }
-  return { found: await alsoIs(file.length, read, format), bytesRead }
+  return { found: (await alsoIs(file.length, read, format)) ?? searched(file), bytesRead }
+}
+
+/** In chunks of a size. */
+function searched(file: Buffer, chunkBytes = 64 * 1024): string | undefined {
+  const search = new ContentSearch()
+  for (let at = 0; at < file.length; at += chunkBytes) search.add(file.subarray(at, at + chunkBytes))
+  return search.end()
 }
 
 const PAGE = '<!DOCTYPE html><html><body onload="alert(1)"></body></html>'
@@ -83,7 +94,7 @@ const MP4 = Buffer.concat([FTYP, box('mdat', noise(100_000)), box('moov', noise(
 const mp4Titled = (text: string) =>
   Buffer.concat([FTYP, box('mdat', noise(100_000)), box('moov', box('udta', box('meta', Buffer.from(text))))])
 
-function wav(...chunks: [type: string, text: string][]): Buffer {
+function wav(...chunks: [type: string, body: string | Buffer][]): Buffer {
   const parts = [['fmt ', Buffer.alloc(16)] as const, ...chunks, ['data', noise(20_000)] as const].map(
     ([type, body]) => {
       const header = Buffer.alloc(8)
@@ -120,6 +131,94 @@ function flac(type: number, text: string): Buffer {
     noise(100_000),
   ])
 }
+
+const phar = (version = 0x11) =>
+  Buffer.from(
+    `__HALT_COMPILER(); ?>\r\n\x40\0\0\0\x01\0\0\0${String.fromCharCode(version)}\0\0\0\x01\0`,
+    'latin1',
+  )
+
+/** With its title before its media. */
+const mp4TitledFirst = (title: string, media: string) =>
+  Buffer.concat([
+    FTYP,
+    box('moov', box('udta', box('meta', Buffer.from(title)))),
+    box('mdat', Buffer.concat([noise(100_000), Buffer.from(media), noise(100_000)])),
+  ])
+
+/** A picture that begins with a comment which ends as the first block of an archive does. */
+function asTar(image: Buffer): Buffer {
+  const file = withSegment(image, 0xfe, Buffer.alloc(600))
+  file.fill(' ', 148, 156)
+  const sum = file.subarray(0, 512).reduce((total, byte) => total + byte, 0)
+  file.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+  return file
+}
+
+/** With these bytes at an offset, and others at the end of it. */
+function rewritten(file: Buffer, at: number, begin: string, more: string): Buffer {
+  const out = Buffer.concat([file, Buffer.from(more, 'latin1')])
+  out.write(begin, at, 'latin1')
+  return out
+}
+
+const SCRIPTS: [what: string, make: () => Promise<Buffer> | Buffer][] = [
+  [
+    'a wav with an assignment and a comment for a size',
+    () => rewritten(wavOfZeros(), 4, '=1/*', '*/;alert(1)//'),
+  ],
+  ['a wav with a comment for a size', () => rewritten(wavOfZeros(), 4, ' /* ', '*/;alert(1);var RIFF//')],
+  [
+    'a wav with a comment that ends 200 kB behind',
+    () => rewritten(Buffer.concat([wavOfZeros(), Buffer.alloc(200_000)]), 4, '=1/*', '*/;alert(1)//'),
+  ],
+  [
+    'a wav with a comment that ends in its sound, which goes on',
+    () => wav(['data', Buffer.concat([Buffer.from('*/;alert(1)//'), noise(50_000)])]).fill('=1/*', 4, 8),
+  ],
+  [
+    'a silent wav with a comment of a line for a size',
+    () => rewritten(wavOfZeros(), 4, '=1//', '\n;alert(1)'),
+  ],
+  ['a silent wav with a template for a size', () => rewritten(wavOfZeros(), 4, '=1,`', '`;alert(1)')],
+  ['a silent wav with a text for a size', () => rewritten(wavOfZeros(), 4, '=1,"', '";alert(1)')],
+  ['a silent wav with a pattern for a size', () => rewritten(wavOfZeros(), 4, '=  /', '/;alert(1)')],
+  ['a silent wav with a comment of HTML for a size', () => rewritten(wavOfZeros(), 4, '<!--', '\n;alert(1)')],
+  [
+    'a webp with a comment for a size',
+    async () => rewritten(await picture('webp'), 4, '=1/*', '*/;alert(1)//'),
+  ],
+  ['an avi with a comment for a size', () => rewritten(avi(), 4, '=1/*', '*/;alert(1)//')],
+  [
+    'an mp4 that begins with a comment',
+    () => rewritten(Buffer.concat([FTYP, box('mdat', Buffer.alloc(100_000))]), 0, '/*  ', '*/alert(1)//'),
+  ],
+  [
+    'a gif with a comment of a line for a width',
+    async () => rewritten(await picture('gif'), 6, '/*', '*/=alert`1`//'),
+  ],
+  [
+    'a jpeg with a comment for a length, and one within that',
+    async () => {
+      const body = Buffer.alloc(0x2f2a - 2)
+      body.write('*/=alert(1);/*', 100, 'latin1')
+      return withSegment(await picture('jpeg'), 0xe0, body)
+    },
+  ],
+]
+
+function wavOfZeros(): Buffer {
+  const fmt = Buffer.from('fmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0', 'latin1')
+  return Buffer.concat([
+    Buffer.from('RIFF\0\0\0\0WAVE', 'latin1'),
+    fmt,
+    Buffer.from('data\0\x10\0\0', 'latin1'),
+    Buffer.alloc(4096),
+  ])
+}
+
+const avi = () =>
+  Buffer.concat([Buffer.from('RIFF\0\0\0\0AVI LIST\x10\0\0\0hdrl', 'latin1'), Buffer.alloc(1000)])
 
 describe('a file that is two', () => {
   const cases: [what: string, found: string, make: () => Promise<Buffer> | Buffer][] = [
@@ -258,7 +357,71 @@ describe('a file that is two', () => {
       'a PDF',
       async () => withSegment(await picture('jpeg'), 0xfe, Buffer.from(PDF)),
     ],
-    ['a webp with a PDF behind it', 'a PDF', async () => appended(await picture('webp'), PDF)],
+    [
+      'a jpeg that begins as a PDF whose objects are far behind',
+      'a PDF',
+      async () =>
+        farBehind(
+          Buffer.concat([
+            withSegment(await picture('jpeg'), 0xfe, Buffer.from('%PDF-1.4\n')),
+            Buffer.alloc(200_000, ' '),
+          ]),
+          '1\x000 obj<<>>endobj trailer<<>>startxref 9',
+        ),
+    ],
+    [
+      'an mp4 titled as a PDF whose objects, with comments between, lie in its media',
+      'a PDF',
+      () =>
+        Buffer.concat([
+          FTYP,
+          box('moov', Buffer.from('%PDF-')),
+          box(
+            'mdat',
+            Buffer.concat([noise(200_000), Buffer.from('\n7 %\n0 %x\nobj %\n<</A 1>>\n'), noise(200_000)]),
+          ),
+        ]),
+    ],
+    [
+      'an mp4 titled as PostScript that is a PDF',
+      'a PDF',
+      () => mp4TitledFirst('%!PS-Adobe-3.0 PDF-1.4', '1 0 obj[]'),
+    ],
+    [
+      'an mp4 with a PHP archive in the middle of its media',
+      'a PHP archive',
+      () => Buffer.concat([FTYP, box('mdat', Buffer.concat([noise(200_000), phar(), noise(200_000)]))]),
+    ],
+    [
+      'a wav with a PHP archive of a later version, without metadata, in its sound',
+      'a PHP archive',
+      () => wav(['data', Buffer.concat([noise(200_000), phar(0x20), noise(200_000)])]),
+    ],
+    [
+      'a jpeg with a RAR archive behind it',
+      'a RAR archive',
+      async () => appended(await picture('jpeg'), 'Rar!\x1a\x07\0 and more'),
+    ],
+    [
+      'a jpeg with a 7z archive far behind it',
+      'a 7z archive',
+      async () =>
+        Buffer.concat([
+          await picture('jpeg'),
+          noise(90_000),
+          Buffer.from('7z\xbc\xaf\x27\x1c\0\x04', 'latin1'),
+        ]),
+    ],
+    [
+      'a jpeg that is the name of a file in a tar archive',
+      'a tar archive',
+      async () => asTar(await picture('jpeg')),
+    ],
+    ...SCRIPTS.map(([what, make]): (typeof cases)[number] => [
+      `${what} that is JavaScript`,
+      'a script',
+      make,
+    ]),
   ]
 
   it.each(cases)('is found out: %s', async (_what, found, make) => {
@@ -305,6 +468,9 @@ describe('a file that is one', () => {
     'Buy at https://example.org <?php tutorial',
     '<?= 1 + 1; echo 2 ?>',
     '%PDF-1.4',
+    '%PDF-1.4 and its obj, xref and trailer',
+    '__HALT_COMPILER(); and what PHP does with it',
+    'Rar! 7z PK ustar',
   ]
   it.each(WORDS)('has a text that says %s', async (words) => {
     const texts: [string, Buffer][] = [
@@ -402,6 +568,32 @@ describe('a file that is one', () => {
     file.write('PK\x05\x06', 399_000, 'latin1')
     file.write('PK\x05\x06', 399_990, 'latin1')
     expect((await look(file, 'audio/aac')).found).toBeUndefined()
+  })
+
+  it('is a sound whose size reads as what begins a comment or a literal', () => {
+    const xml = Buffer.from(
+      '<?xml version="1.0"?><a href="http://example.org/a_long_address" b=\'c\'>\n<b>/* */</b></a>',
+    )
+    const openers = ['`', '"', "'", '/', '/*', '//', '=', '=1/*', '(//', '$//', '=  /']
+    for (const opener of openers)
+      for (const at of [4, 5, 6]) {
+        const file = wav(['iXML', xml], ['data', noise(200_000)])
+        file.write(opener.slice(0, 8 - at), at, 'latin1')
+        expect([opener, at, searched(file)]).toEqual([opener, at, undefined])
+      }
+    const large = wav()
+    large.write('AB=(', 4, 'latin1')
+    expect(searched(large)).toBeUndefined()
+  })
+
+  it('is found out in chunks of any size', async () => {
+    const files: [Buffer, string][] = [
+      [rewritten(wavOfZeros(), 4, '<!--', '\n;alert(1)'), 'a script'],
+      [Buffer.concat([FTYP, noise(5_000), phar(), noise(5_000)]), 'a PHP archive'],
+      [Buffer.concat([FTYP, Buffer.from('%PDF-1.7'), noise(5_000), Buffer.from('12 0 obj\n')]), 'a PDF'],
+    ]
+    for (const [file, found] of files)
+      for (const bytes of [1, 3, 7, 100, 513, 4096]) expect(searched(file, bytes)).toBe(found)
   })
 
   it('is a few bytes', async () => {

@@ -8,10 +8,6 @@ export type ReadRange = (start: number, end: number) => Promise<Buffer>
 const HEAD_BYTES = 64 * 1024
 /** The end of a zip archive: what leads to a large directory, the end record, and the longest comment behind it. */
 const TAIL_BYTES = 20 + 22 + 65_535
-/** Where readers of PDF look for its header. */
-const PDF_HEAD_BYTES = 1024
-/** What a GIF has between its version and its first block. */
-const GIF_SCREEN_END = 13
 /** So much of what is no part of a format is searched for code: more than a film that a phone puts behind a picture. */
 const MAX_SEARCHED_BYTES = 64 * 1024 * 1024
 /** Code that lies across the edge of two windows begins so many bytes before it at most. */
@@ -24,12 +20,12 @@ const OVERLAP_BYTES = 4 * 1024
  *
  * 1. a program that finds its format by searching a file finds it there: the directory at the end of a zip archive
  *    (also a jar or an office document), the manifest of a PHP archive, the header of a PDF with an object;
- * 2. its first bytes read as a statement of JavaScript;
+ * 2. it reads as JavaScript from its first byte on;
  * 3. code stands where the format has no use for it: in padding, in pieces of unknown kinds, behind the end. Code is
  *    what PHP, ASP, JSP and server-side includes run, and markup that runs scripts.
  *
  * Words in declared text (a title, a comment, EXIF, XMP, subtitles) and in media data make nothing of a file: a lecture
- * may be about `<script>`. See "What a file may be besides" in docs/api.md.
+ * may be about `<script>`. What may stand anywhere is found by `ContentSearch` instead, while the file is read whole. See "What a file may be besides" in docs/api.md.
  */
 export async function alsoIs(size: number, read: ReadRange, format: Format): Promise<string | undefined> {
   const isShort = size <= HEAD_BYTES + TAIL_BYTES
@@ -40,47 +36,24 @@ export async function alsoIs(size: number, read: ReadRange, format: Format): Pro
     { start: size - tail.length, bytes: tail },
   ])
   return (
-    scriptIn(head) ??
-    pdfIn(head, tail) ??
-    phpArchiveIn(head) ??
-    phpArchiveIn(tail) ??
+    (isTar(head) ? 'a tar archive' : undefined) ??
     (await zipIn(tail, size, read)) ??
     (await codeInStray(format, file))
   )
 }
 
-/** A header that begins a statement of JavaScript: its binary fields read as a comment or an assignment. */
-function scriptIn(head: Buffer): string | undefined {
-  const start = head.toString('latin1', 0, 32)
-  const rest = head.toString('latin1')
-  const screen = start.slice(6, GIF_SCREEN_END)
-  const isGifScript = /^GIF8[79]a(\/\*|=)/.test(start) && /^[\t\n\r -~]+$/.test(screen)
-  const isCommentedGif = /^GIF8[79]a\/\*/.test(start) && /\*\/\s*=/.test(rest)
-  // The length of the first segment is the beginning of a comment.
-  const isCommentedJpeg = /^\xff\xd8\xff[\xe0-\xef]\/\*/.test(start) && /\*\/\s*=/.test(rest)
-  return isGifScript || isCommentedGif || isCommentedJpeg ? 'a script' : undefined
-}
+const TAR_BLOCK_BYTES = 512
+const TAR_CHECKSUM = { start: 148, end: 156 }
 
-function pdfIn(head: Buffer, tail: Buffer): string | undefined {
-  const hasHeader = /%PDF-\d\.\d/.test(head.toString('latin1', 0, PDF_HEAD_BYTES))
-  const isPdf =
-    (hasHeader && /\d\s+\d+\s+obj\b/.test(head.toString('latin1'))) ||
-    /startxref\s+\d+\s+%%EOF/.test(tail.toString('latin1'))
-  return isPdf ? 'a PDF' : undefined
-}
-
-const PHP_ARCHIVE = /__HALT_COMPILER\(\);[ \n]?(?:\?>)?(?:\r?\n)?/gi
-const MANIFEST_BYTES = 10
-
-/** The stub of a PHP archive, which may stand anywhere, and behind it a manifest: length, number of files, version. */
-function phpArchiveIn(part: Buffer): string | undefined {
-  for (const { 0: stub, index } of part.toString('latin1').matchAll(PHP_ARCHIVE)) {
-    const manifest = part.subarray(index + stub.length, index + stub.length + MANIFEST_BYTES)
-    if (manifest.length < MANIFEST_BYTES) continue
-    const [files, version] = [manifest.readUInt32LE(4), manifest.readUInt16BE(8)]
-    if (files > 0 && files < 2 ** 20 && version >> 12 === 1) return 'a PHP archive'
-  }
-  return undefined
+/** The first block of a tar archive has its own checksum in it, and begins with the name of a file: any bytes. */
+function isTar(head: Buffer): boolean {
+  if (head.length < TAR_BLOCK_BYTES) return false
+  const { start, end } = TAR_CHECKSUM
+  const [, digits] = /^ *([0-7]{3,8})/.exec(head.toString('latin1', start, end)) ?? []
+  if (digits === undefined) return false
+  const sum = head.subarray(0, TAR_BLOCK_BYTES).reduce((total, byte) => total + byte, 0)
+  const own = head.subarray(start, end).reduce((total, byte) => total + byte, 0)
+  return Number.parseInt(digits, 8) === sum - own + 0x20 * (end - start)
 }
 
 async function codeInStray(format: Format, file: FileView): Promise<string | undefined> {

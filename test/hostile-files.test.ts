@@ -22,6 +22,8 @@ const isEquipped = requires('ffmpeg').met && requires('clamd').met && process.pl
 const UNJUDGED = 1000
 const VERDICT_MS = 20_000
 const MB = 1024 * 1024
+const PHAR = Buffer.from('__HALT_COMPILER(); ?>\r\n\x40\0\0\0\x01\0\0\0\x11\0\0\0\x01\0', 'latin1')
+
 const LECTURE = [
   ...['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=2'],
   ...['-metadata', 'title=All of <script> and <svg onload>', '-metadata', 'comment=<?php tutorial'],
@@ -148,6 +150,12 @@ describe.skipIf(!isEquipped)('a hostile file', () => {
           hostile.pngBomb(640, 480, { depth: 16, channels: 4 }),
           Buffer.from('<?=`$_GET[0]`?>'),
         ]),
+    ],
+    [
+      'an mp4 with a PHP archive in the middle of its media',
+      'polyglot',
+      'a.mp4',
+      async () => hostile.withBox(await video(), 'middle', PHAR),
     ],
     [
       'an mp4 that says what its lecture is about',

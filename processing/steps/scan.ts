@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto'
 import { declarationOf, type MediaFacts } from '../../ledger/media.ts'
+import { ContentSearch } from '../../storage/content-search.ts'
 import { MAX_SCANNED_BYTES, type ScanVerdict } from '../scanner.ts'
 import type { Step, StepContext } from '../step.ts'
 import { Rejected } from '../verdict.ts'
 
-/** Scans for viruses, computes the SHA-256 and compares what the client has promised, in one read of the object. */
+/**
+ * Scans for viruses, looks for other formats anywhere in the file, computes the SHA-256 and compares what the client has
+ * promised, in one read of the object.
+ */
 export const scan: Step = {
   name: 'scan',
   after: ['identify'],
@@ -14,9 +18,15 @@ export const scan: Step = {
     const verdict = await judge(context, digests ?? {})
     if ('why' in verdict && context.scanOversize === 'reject')
       throw new Rejected('scan-limit-exceeded', `The file was not scanned: ${verdict.why}.`)
-    const { bytes, sha256, isAsPromised } = verdict.read ?? (await readAll(context, digests ?? {}))
+    const { bytes, sha256, isAsPromised, search } = verdict.read ?? (await readAll(context, digests ?? {}))
     if (bytes !== context.media.size) throw new Error(`${bytes} bytes were read of ${context.media.size}`)
     if (!isAsPromised()) throw new Rejected('digest-mismatch', 'The file is not that of its Repr-Digest.')
+    const other = search.end()
+    if (other !== undefined)
+      throw new Rejected(
+        'polyglot',
+        `The file is ${context.media.content_type ?? 'a media file'} and at the same time ${other}.`,
+      )
     return {
       facts: { sha256: sha256(), scan_status: verdict.status },
       detail: {
@@ -28,7 +38,7 @@ export const scan: Step = {
 }
 
 type Digests = Record<string, string>
-type Read = { bytes: number; sha256: () => string; isAsPromised: () => boolean }
+type Read = { bytes: number; sha256: () => string; isAsPromised: () => boolean; search: ContentSearch }
 /** `read` is what was read on the way, where that was all of it. */
 type Judged = { read?: Read } & (
   | { status: Extract<MediaFacts['scan_status'], 'clean' | 'off'> }
@@ -57,9 +67,10 @@ async function readAll({ media, objects, signal }: StepContext, digests: Digests
   return read
 }
 
-/** Counts and hashes what is read. */
+/** Counts, searches and hashes what is read. */
 class Reading implements Read {
   bytes = 0
+  readonly search = new ContentSearch()
   readonly #hash = createHash('sha256')
   readonly #promised: { expected: string; hash: ReturnType<typeof createHash> }[]
   readonly #signal: AbortSignal
@@ -75,6 +86,7 @@ class Reading implements Read {
   readonly add = (chunk: Uint8Array): void => {
     this.#signal.throwIfAborted()
     this.bytes += chunk.byteLength
+    this.search.add(chunk)
     this.#hash.update(chunk)
     for (const { hash } of this.#promised) hash.update(chunk)
   }

@@ -1,0 +1,98 @@
+import { ScriptLexer } from './script-lexer.ts'
+
+/** Where readers of PDF look for its header. */
+const PDF_HEAD_BYTES = 1024
+/** What is searched for and lies across two chunks begins so many bytes before the second at most. */
+const OVERLAP_BYTES = 512
+
+/** A header, also of the older kind: what follows `%PDF` readers do not ask for. */
+const PDF_HEADER = /%PDF|%!PS-Adobe-\d\.\d PDF-/
+/**
+ * What a PDF is made of: an object, its end, or the way to the table of them. Bytes of chance hold none of them behind a
+ * header, and neither do words.
+ */
+const PDF_BODY =
+  /\d[\0\t\n\f\r ]{1,16}\d{1,10}[\0\t\n\f\r ]{1,16}obj(?![A-Za-z])|endobj|startxref|trailer[\0\t\n\f\r ]{0,16}<<|obj[\0\t\n\f\r ]{0,16}<</
+/** The same, with comments between, which are looked for backwards from the word. */
+const PDF_COMMENTED =
+  /obj(?![A-Za-z])(?<=\d(?:[\0\t\n\f\r ]|%[^\r\n]{0,100}[\r\n]){1,8}\d{1,10}(?:[\0\t\n\f\r ]|%[^\r\n]{0,100}[\r\n]){1,8}obj)/
+
+const PHAR_STUB = Buffer.from('__HALT_COMPILER();')
+const PHAR_STUB_END = /^[ \n]?(?:\?>)?(?:\r?\n)?/
+const PHAR_MANIFEST_BYTES = 10
+/** The limit of PHP for a manifest. */
+const PHAR_MAX_MANIFEST_BYTES = 100 * 1024 * 1024
+const PHAR_FIRST_VERSION = 0x1000
+
+/** Archives whose programs look for their first bytes behind another program's, so anywhere. */
+const ARCHIVES: readonly [what: string, signature: Buffer][] = [
+  ['a RAR archive', Buffer.from('Rar!\x1a\x07\x00', 'latin1')],
+  ['a RAR archive', Buffer.from('Rar!\x1a\x07\x01\x00', 'latin1')],
+  ['a 7z archive', Buffer.from('7z\xbc\xaf\x27\x1c\x00', 'latin1')],
+]
+
+/**
+ * Looks for what programs find anywhere in a file, while the file goes by from its first byte to its last: nothing is
+ * read for it, and no more than a chunk is held. It goes with the step that reads every file whole (rules 1 and 2 of
+ * "What a file may be besides" in docs/api.md).
+ */
+export class ContentSearch {
+  readonly #script = new ScriptLexer()
+  #carry: Buffer = Buffer.alloc(0)
+  #head = ''
+  #hasPdfHeader = false
+  #found: string | undefined
+
+  /** The next bytes. */
+  readonly add = (chunk: Uint8Array): void => {
+    if (this.#found !== undefined || chunk.byteLength === 0) return
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    const together = Buffer.concat([this.#carry, bytes])
+    this.#carry = Buffer.from(together.subarray(-OVERLAP_BYTES))
+    this.#found =
+      (!this.#script.isOver && this.#script.read(bytes.toString('latin1')) ? 'a script' : undefined) ??
+      this.#pdfIn(bytes, together) ??
+      phpArchiveIn(together) ??
+      ARCHIVES.find(([, signature]) => together.includes(signature))?.[0]
+  }
+
+  /** What the file is besides, as far as that shows by now. */
+  get found(): string | undefined {
+    return this.#found
+  }
+
+  /** What the file is besides, now that all of it went by. */
+  end(): string | undefined {
+    if (this.#script.read('', true)) this.#found ??= 'a script'
+    return this.#found
+  }
+
+  #pdfIn(bytes: Buffer, together: Buffer): string | undefined {
+    const lacks = PDF_HEAD_BYTES + 32 - this.#head.length
+    if (lacks > 0) {
+      this.#head += bytes.toString('latin1', 0, lacks)
+      const at = this.#head.search(PDF_HEADER)
+      this.#hasPdfHeader ||= at >= 0 && at < PDF_HEAD_BYTES
+    }
+    if (!this.#hasPdfHeader) return undefined
+    const text = together.toString('latin1')
+    return PDF_BODY.test(text) || PDF_COMMENTED.test(text) ? 'a PDF' : undefined
+  }
+}
+
+/** The stub of a PHP archive, and behind it a manifest: length, number of files, version. */
+function phpArchiveIn(bytes: Buffer): string | undefined {
+  for (let at = bytes.indexOf(PHAR_STUB); at >= 0; at = bytes.indexOf(PHAR_STUB, at + 1)) {
+    const behind = at + PHAR_STUB.length
+    const start = behind + (PHAR_STUB_END.exec(bytes.toString('latin1', behind, behind + 5))?.[0].length ?? 0)
+    if (start + PHAR_MANIFEST_BYTES > bytes.length) continue
+    const [length, files, version] = [
+      bytes.readUInt32LE(start),
+      bytes.readUInt32LE(start + 4),
+      bytes.readUInt16BE(start + 8),
+    ]
+    const isManifest = length >= PHAR_MANIFEST_BYTES && length <= PHAR_MAX_MANIFEST_BYTES
+    if (isManifest && files > 0 && files <= length && version >= PHAR_FIRST_VERSION) return 'a PHP archive'
+  }
+  return undefined
+}
