@@ -8,14 +8,12 @@ const OVERLAP_BYTES = 512
 /** A header, also of the older kind: what follows `%PDF` readers do not ask for. */
 const PDF_HEADER = /%PDF|%!PS-Adobe-\d\.\d PDF-/
 /**
- * What a PDF is made of: an object, its end, or the way to the table of them. Bytes of chance hold none of them behind a
- * header, and neither do words.
+ * The numbers of an object, with white space or comments between, before a word. Bytes of chance hold that nowhere
+ * behind a header, and neither do words.
  */
-const PDF_BODY =
-  /\d[\0\t\n\f\r ]{1,16}\d{1,10}[\0\t\n\f\r ]{1,16}obj(?![A-Za-z])|endobj|startxref|trailer[\0\t\n\f\r ]{0,16}<<|obj[\0\t\n\f\r ]{0,16}<</
-/** The same, with comments between, which are looked for backwards from the word. */
-const PDF_COMMENTED =
-  /obj(?![A-Za-z])(?<=\d(?:[\0\t\n\f\r ]|%[^\r\n]{0,100}[\r\n]){1,8}\d{1,10}(?:[\0\t\n\f\r ]|%[^\r\n]{0,100}[\r\n]){1,8}obj)/
+const PDF_OBJECT =
+  /(?<=\d(?:[\0\t\n\f\r ]|%[^\r\n]{0,100}[\r\n]){1,8}\d{1,10}(?:[\0\t\n\f\r ]|%[^\r\n]{0,100}[\r\n]){1,8})obj(?=[^A-Za-z])/y
+const PDF_DICTIONARY = /(?:obj|trailer)[\0\t\n\f\r ]{0,16}<</y
 
 const PHAR_STUB = Buffer.from('__HALT_COMPILER();')
 const PHAR_STUB_END = /^[ \n]?(?:\?>)?(?:\r?\n)?/
@@ -75,9 +73,28 @@ export class ContentSearch {
       this.#hasPdfHeader ||= at >= 0 && at < PDF_HEAD_BYTES
     }
     if (!this.#hasPdfHeader) return undefined
-    const text = together.toString('latin1')
-    return PDF_BODY.test(text) || PDF_COMMENTED.test(text) ? 'a PDF' : undefined
+    return isPdfBody(together.toString('latin1')) ? 'a PDF' : undefined
   }
+}
+
+/** What a PDF is made of: an object, its end, or the way to the table of them. */
+function isPdfBody(text: string): boolean {
+  if (text.includes('endobj') || text.includes('startxref')) return true
+  return (
+    wordsIn(text, 'obj').some((at) => isAt(PDF_OBJECT, text, at) || isAt(PDF_DICTIONARY, text, at)) ||
+    wordsIn(text, 'trailer').some((at) => isAt(PDF_DICTIONARY, text, at))
+  )
+}
+
+function wordsIn(text: string, word: string): number[] {
+  const found: number[] = []
+  for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) found.push(at)
+  return found
+}
+
+function isAt(pattern: RegExp, text: string, at: number): boolean {
+  pattern.lastIndex = at
+  return pattern.test(text)
 }
 
 /** The stub of a PHP archive, and behind it a manifest: length, number of files, version. */

@@ -65,7 +65,8 @@ export class ScriptLexer {
   /** Takes a character of code, or enters what it opens. */
   #code(text: string, at: number): number {
     const char = text.charAt(at)
-    const opener = OPENER.exec(text.slice(at, at + 4))?.[0] ?? ''
+    const opener =
+      char === '/' || char === '<' || char === '-' ? (OPENER.exec(text.slice(at, at + 4))?.[0] ?? '') : ''
     if (opener !== '') return this.#enter(opener === '/*' ? 'comment' : 'line', at, opener.length)
     if (char === "'" || char === '"' || char === '`') return this.#enter(char, at, 1)
     if (char === '/' && !OPERAND_END.test(this.#lastOfCode)) return this.#enter('regex', at, 1)
