@@ -89,6 +89,23 @@ export async function endStep(
   })
 }
 
+/**
+ * Forgets an attempt at a step that was under way: the step waits for something that is away, however long, and no number
+ * of waits is to grow with that.
+ */
+export async function forgetAttempt(
+  db: Ledger,
+  { mediaId, step, attempt }: { mediaId: MediaId; step: string; attempt: number },
+): Promise<void> {
+  await db
+    .deleteFrom('processing_steps')
+    .where('media_id', '=', mediaId)
+    .where('step', '=', step)
+    .where('attempt', '=', attempt)
+    .where('status', '=', 'running')
+    .execute()
+}
+
 /** The bytes of a file are one object: of what it was put together nobody asks again. */
 async function forgetParts(trx: LedgerTransaction, mediaId: MediaId): Promise<void> {
   await sql`

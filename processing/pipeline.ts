@@ -3,7 +3,7 @@ import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { failMedia, type MediaRow, mediaForJob, rejectMedia } from '../ledger/media.ts'
 import { databaseOutage, isNetworkError } from '../ledger/outages.ts'
 import type { Reason } from '../ledger/schema.ts'
-import { beginStep, endStep, type StepDetail, stepsDone } from '../ledger/steps.ts'
+import { beginStep, endStep, forgetAttempt, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import { endCopying } from '../ledger/stray-copies.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
 import { StorageAway, StorageFull } from '../storage/objects.ts'
@@ -172,11 +172,20 @@ class Run {
         await endStep(db, attempt, { status: 'rejected', detail: error.reason })
         return
       }
-      await endStep(db, attempt, { status: 'failed', detail: describe(error) })
       // What was ended by the verdict of another says nothing.
-      if (this.#verdict.signal.aborted) throw error
-      await this.#failIfHopeless(media, error)
+      const judged = this.#verdict.signal.aborted ? { error } : await this.#judge(media, error)
+      // A wait is no attempt.
+      if ('error' in judged && judged.error instanceof Waiting) await forgetAttempt(db, attempt)
+      else await endStep(db, attempt, { status: 'failed', detail: describe(error) })
+      if ('error' in judged) throw judged.error
+      await this.#fail(media, judged.reason)
     }
+  }
+
+  /** Why no attempt would help the media item, or the error that is to be thrown. */
+  async #judge(media: MediaRow, error: unknown): Promise<{ reason: Reason } | { error: unknown }> {
+    if (error instanceof GivenUp) return { reason: error.reason }
+    return await lossOr(error, this.#options.tools.storage, media)
   }
 
   async #reject(media: MediaRow, reason: Reason): Promise<void> {
@@ -188,10 +197,9 @@ class Run {
     tools.announce(media.upload_id, 'removal')
   }
 
-  /** Ends a media that no attempt would help. Throws every other error. */
-  async #failIfHopeless(media: MediaRow, error: unknown): Promise<void> {
+  /** Ends a media item that no attempt would help. */
+  async #fail(media: MediaRow, reason: Reason): Promise<void> {
     const { tools, enqueueRemoval } = this.#options
-    const reason = error instanceof GivenUp ? error.reason : await lossOr(error, tools.storage, media)
     this.#verdict.abort()
     const hasFailed = await failMedia(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
@@ -200,12 +208,22 @@ class Run {
   }
 }
 
-/** That the media's bytes are gone for good. Throws every other error. */
-async function lossOr(error: unknown, storage: Tools['storage'], media: MediaRow): Promise<Reason> {
+/** That the bytes of the media item are gone for good, or the error as what it is: an outage is waited for. */
+async function lossOr(
+  error: unknown,
+  storage: Tools['storage'],
+  media: MediaRow,
+): Promise<{ reason: Reason } | { error: unknown }> {
   const told = await withOutagesToldApart(error, async () => (await storage.objectsOf(media)).checkWritable())
   const isOutage = told instanceof Waiting && !(told instanceof Undelivered)
-  if (isOutage || !(await isLoss(told, await storage.objectsOf(media), media))) throw told
-  return BYTES_LOST
+  if (isOutage) return { error: told }
+  try {
+    return (await isLoss(told, await storage.objectsOf(media), media))
+      ? { reason: BYTES_LOST }
+      : { error: told }
+  } catch (failure) {
+    return { error: failure }
+  }
 }
 
 /** The storage being away or full is waited for; anything else counts as an attempt. */

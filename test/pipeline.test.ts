@@ -13,6 +13,7 @@ import { describeStorages } from './support/storages.ts'
 import { leftBehind, renditionsOfVideo, type Stored } from './support/stored.ts'
 import { terminate } from './support/tus.ts'
 import { outcome, sendFile } from './support/uploads.ts'
+import { untilWaiting } from './support/waits.ts'
 
 const ffmpeg = requires('ffmpeg')
 const clamd = requires('clamd')
@@ -233,14 +234,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)('the pipeline', (storage) => 
       await rename(volume, `${volume}-away`)
       valve.letThrough()
       const { mediaId } = await statusOf(landfall, 'alice', uploadId)
-      await expect
-        .poll(
-          async () => (await stepsOf(landfall, mediaId ?? '')).some(({ status }) => status === 'failed'),
-          {
-            timeout: 10_000,
-          },
-        )
-        .toBe(true)
+      await untilWaiting(landfall, mediaId)
       await rename(`${volume}-away`, volume)
       expect(await outcome(landfall, 'alice', uploadId)).toMatchObject({ status: 'ready' })
     })
