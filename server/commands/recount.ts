@@ -1,3 +1,5 @@
+import { openDatabase } from '../../ledger/database.ts'
+import { MAINTENANCE_DEADLINES } from '../../ledger/deadlines.ts'
 import { miscountedOwners, type Recount, recountOwner } from '../../ledger/recounting.ts'
 import { type Command, done } from './command.ts'
 import { withLedger } from './with-ledger.ts'
@@ -9,9 +11,18 @@ export const recount: Command = {
   usage: '',
   details: ['Prints the owners whose counters were wrong. Servers may run meanwhile.'],
   run: ({ env }) =>
-    withLedger(env, 'recount', async ({ db }) => {
+    withLedger(env, 'recount', async ({ db, connectionString, onError, releasers }) => {
+      // One statement reads all of the ledger, which no request has to wait for.
+      const reading = openDatabase({
+        connectionString,
+        maxConnections: 1,
+        applicationName: 'landfall-recount',
+        onPoolError: onError,
+        deadlines: MAINTENANCE_DEADLINES,
+      })
+      releasers.add('database for reading', () => reading.destroy())
       const corrected: Recount[] = []
-      for (const ownerId of await miscountedOwners(db)) corrected.push(await recountOwner(db, ownerId))
+      for (const ownerId of await miscountedOwners(reading)) corrected.push(await recountOwner(db, ownerId))
       return done([...corrected.map(sentence), `owners corrected: ${corrected.length}`], { corrected })
     }),
 }
