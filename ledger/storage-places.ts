@@ -6,7 +6,13 @@ import type { UploadId } from './ids.ts'
 export type Backend = 'disk' | 's3'
 
 /** What somebody may still ask for, or what is still to be removed, in one backend. */
-export type Held = { mediaItems: number; openUploads: number; removals: number }
+export type Held = {
+  mediaItems: number
+  openUploads: number
+  removals: number
+  /** Uploads of which copies are left there that are to be removed, though another backend serves them. */
+  copies: number
+}
 
 /** Media items whose bytes were not given up. Those of rejected ones go by their removal. */
 const isHeldMedia = sql<boolean>`purged_at is null and status <> 'rejected'`
@@ -18,18 +24,19 @@ export async function isHolding(db: Ledger, backend: Backend): Promise<boolean> 
   const { rows } = await sql<{ is_holding: boolean }>`
     select exists (select 1 from landfall.media where storage_backend = ${backend} and ${isHeldMedia})
         or exists (select 1 from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload})
+        or exists (select 1 from landfall.stray_copies where backend = ${backend})
         as is_holding`.execute(db)
   return rows[0]?.is_holding === true || (await removalsOf(db, backend)) > 0
 }
 
 /** The same in numbers. */
 export async function countHeld(db: Ledger, backend: Backend): Promise<Held> {
-  const { rows } = await sql<{ media: number; uploads: number }>`
+  const { rows } = await sql<{ media: number; uploads: number; copies: number }>`
     select (select count(*) from landfall.media where storage_backend = ${backend} and ${isHeldMedia}) as media,
-           (select count(*) from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload}) as uploads
-  `.execute(db)
-  const { media = 0, uploads = 0 } = rows[0] ?? {}
-  return { mediaItems: media, openUploads: uploads, removals: await removalsOf(db, backend) }
+           (select count(*) from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload}) as uploads,
+           (select count(*) from landfall.stray_copies where backend = ${backend}) as copies`.execute(db)
+  const { media = 0, uploads = 0, copies = 0 } = rows[0] ?? {}
+  return { mediaItems: media, openUploads: uploads, removals: await removalsOf(db, backend), copies }
 }
 
 /** Ended uploads of which a job has still to remove the bytes. */

@@ -2,7 +2,7 @@ import type { PgBoss } from 'pg-boss'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
-import { removeStrays } from '../storage/moving/remove-strays.ts'
+import { removeStrays, type StrayOptions } from '../storage/moving/remove-strays.ts'
 import type { PutBack, TakenJob } from './poller.ts'
 import { isBeingProcessed, type RemovalJob } from './queues.ts'
 import type { Tools } from './step.ts'
@@ -16,7 +16,7 @@ const NEEDED_MS = 15 * 60_000
 export function remover(
   boss: PgBoss,
   { db, storage }: Pick<Tools, 'db' | 'storage'>,
-  onError: (error: unknown) => void,
+  onFailure: StrayOptions['onFailure'],
 ) {
   return async function remove({ data }: TakenJob<RemovalJob>): Promise<PutBack<RemovalJob> | undefined> {
     const removal = await findRemoval(db, data.uploadId)
@@ -30,7 +30,7 @@ export function remover(
     await objects.removeMany([...keys])
     if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
     // What is elsewhere of it is not for anybody any more either.
-    if (isWhole || publishedKey !== undefined) await removeStrays({ db, storage, onError }, data.uploadId)
+    if (isWhole || publishedKey !== undefined) await removeStrays({ db, storage, onFailure }, data.uploadId)
     if (isWhole) await (await storage.bytesOf(removal)).discard(data.uploadId)
     if (media && (isWhole || publishedKey !== undefined) && (await isBeingProcessed(boss, media.id))) {
       // A worker may be storing a rendition or the public copy at this moment, and not live to take it back.

@@ -1,5 +1,5 @@
 import type { Retention } from '../ledger/retention.ts'
-import { removeStrays, type StrayOptions } from '../storage/moving/remove-strays.ts'
+import { removeStrays, type StrayFailure, type StrayOptions } from '../storage/moving/remove-strays.ts'
 import { CollectedFailures } from './collected-failures.ts'
 import { type Pruned, prune } from './pruner.ts'
 import { type Reaped, type ReaperOptions, reap } from './reaper.ts'
@@ -21,9 +21,15 @@ export async function doUpkeep(options: UpkeepOptions): Promise<void> {
     if (done && Object.values(done).some((count) => count > 0)) log.info(done, message)
   }
   tell(await failures.attempt<Reaped | undefined>(() => reap(options), undefined), 'reaped')
-  const onError = (error: unknown) => log.warn({ err: error }, 'a former copy could not be removed yet')
-  const copies = await failures.attempt(() => removeStrays({ db, storage, onError }), 0)
+  const onFailure = tellOfStrays(log)
+  const copies = await failures.attempt(() => removeStrays({ db, storage, onFailure }), 0)
   if (copies > 0) log.info({ copies }, 'removed former copies')
   tell(await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined), 'pruned')
   failures.throwAny('not all of the upkeep could be done')
 }
+
+/** Warns of former copies that could not be removed. */
+export const tellOfStrays =
+  (log: Pick<UpkeepOptions['log'], 'warn'>) =>
+  ({ backend, uploads, error }: StrayFailure): void =>
+    log.warn({ backend, uploads, err: error }, 'former copies could not be removed yet')

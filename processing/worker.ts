@@ -23,7 +23,7 @@ import {
 } from './queues.ts'
 import { remover } from './removal.ts'
 import type { Tools } from './step.ts'
-import { doUpkeep } from './upkeep.ts'
+import { doUpkeep, tellOfStrays } from './upkeep.ts'
 import { Waiting } from './verdict.ts'
 
 /** How many at a time: files on their way to being ready, and of these how many in each lane; jobs of the other kinds. */
@@ -232,9 +232,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       queues: [{ name: QUEUES.removal }],
       slots: REMOVALS_AT_ONCE,
       pollMs: 5_000,
-      handle: remover(boss, tools, (error) =>
-        log.warn({ err: error }, 'a former copy could not be removed yet'),
-      ),
+      handle: remover(boss, tools, tellOfStrays(log)),
     }),
     poll({ queues: [{ name: QUEUES.sweeping }], slots: REMOVALS_AT_ONCE, pollMs: 60_000, handle: sweep }),
     reaping,

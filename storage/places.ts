@@ -96,11 +96,12 @@ export async function withoutBucket(db: Ledger): Promise<StorageChanged> {
 }
 
 /** Such as "2 media items and 1 open upload". */
-export function describeHeld({ mediaItems, openUploads, removals }: Held): string {
+export function describeHeld({ mediaItems, openUploads, removals, copies }: Held): string {
   const parts = [
     counted(mediaItems, 'media item'),
     counted(openUploads, 'open upload'),
     counted(removals, 'ended upload', ' to be removed'),
+    counted(copies, 'moved file', ' of which a former copy is to be removed'),
   ].filter((part) => part !== undefined)
   return [parts.slice(0, -1).join(', '), parts.at(-1)].filter(Boolean).join(' and ') || 'files'
 }

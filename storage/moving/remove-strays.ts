@@ -1,5 +1,6 @@
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
+import type { Backend } from '../../ledger/storage-places.ts'
 import { forgetStray, holdStrays, putOffStray } from '../../ledger/stray-copies.ts'
 import { inParallel } from '../in-parallel.ts'
 import type { Storage } from '../storage.ts'
@@ -7,9 +8,12 @@ import type { Storage } from '../storage.ts'
 export type StrayOptions = {
   db: Ledger
   storage: Pick<Storage, 'objectsOf'>
-  /** Told of what could not be removed: it is tried again in a while. */
-  onError: (error: unknown) => void
+  /** Told once of each batch and backend of what could not be removed: it is tried again in a while. */
+  onFailure: (failure: StrayFailure) => void
 }
+
+/** `uploads`: of how many it has copies that could not be removed; `error`: of the first of them. */
+export type StrayFailure = { backend: Backend; uploads: number; error: unknown }
 
 const BATCH = 100
 const AT_ONCE = 4
@@ -19,12 +23,13 @@ const AT_ONCE = 4
  * many uploads they were of.
  */
 export async function removeStrays(
-  { db, storage, onError }: StrayOptions,
+  { db, storage, onFailure }: StrayOptions,
   uploadId?: UploadId,
 ): Promise<number> {
   let removed = 0
   for (;;) {
     const strays = await holdStrays(db, { limit: BATCH, ...(uploadId ? { uploadId } : {}) })
+    const failures = new Map<Backend, StrayFailure>()
     await inParallel(strays, AT_ONCE, async (stray) => {
       try {
         const objects = await storage.objectsOf({ storage_backend: stray.backend })
@@ -34,10 +39,13 @@ export async function removeStrays(
         await forgetStray(db, stray)
         removed += 1
       } catch (error) {
-        onError(error)
+        const { backend } = stray
+        const { uploads, error: first } = failures.get(backend) ?? { uploads: 0, error }
+        failures.set(backend, { backend, uploads: uploads + 1, error: first })
         await putOffStray(db, stray)
       }
     })
+    for (const failure of failures.values()) onFailure(failure)
     if (strays.length < BATCH || uploadId !== undefined) return removed
   }
 }

@@ -79,7 +79,7 @@ export async function twoPlaces(more: Record<string, string> = {}): Promise<TwoP
       return await removeStrays({
         db: landfall.db,
         storage,
-        onError(error) {
+        onFailure({ error }) {
           throw error
         },
       })
