@@ -24,6 +24,7 @@ const EXCEPTIONS = [
   ['server/commands/worker.ts', 'processing/low-priority.ts'],
   ['server/commands/reap.ts', 'processing/reaper.ts'],
   ['server/commands/reap.ts', 'processing/pruner.ts'],
+  ['server/commands/reap.ts', 'processing/collected-failures.ts'],
   ['server/embedded/supervise.ts', 'processing/low-priority.ts'],
 ] as const
 
