@@ -4,7 +4,7 @@ import type { Ledger } from '../ledger/database.ts'
 import { type ExpiryPolicy, firstExpiry } from '../ledger/expiry.ts'
 import { newUploadId, type OwnerId, type UploadId } from '../ledger/ids.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
-import { makeRoom, secondsUntilRoom } from '../ledger/reaping.ts'
+import { expireOfOwner, type Lack, makeRoom, secondsUntilRoom } from '../ledger/reaping.ts'
 import type { Backend } from '../ledger/storage-places.ts'
 import type { DueMedia, Enqueue, UploadRow } from '../ledger/uploads.ts'
 import type { EndLog } from '../storage/end-log.ts'
@@ -76,9 +76,9 @@ export async function preCreate(options: PreCreateOptions, request: CreateReques
 }
 
 /**
- * Creates; where there is no room, once more after those uploads of the owner have ended that hold it for nothing:
- * what has expired counts no more, and creations whose answer was lost must not lock their owner out until they
- * expire. Fails with a `Refusal`.
+ * Creates; where there is no room, once more after those uploads of the owner have ended that hold it for nothing: what
+ * has expired counts no more, and creations whose answer was lost must not lock their owner out until they expire. Of
+ * these no more end than it takes. Fails with a `Refusal`.
  */
 async function createWithRoom(
   { db, enqueueRemoval, announce, ends }: PreCreateOptions,
@@ -86,14 +86,36 @@ async function createWithRoom(
   create: () => Promise<CreateResult>,
 ): Promise<UploadRow> {
   let result = await create()
-  if (result.kind !== 'created') {
-    const ended = await makeRoom(db, ownerId, enqueueRemoval)
+  // Where there is room by number, there may be none by bytes.
+  for (let round = 0; result.kind !== 'created' && round < 3; round++) {
+    const ended: UploadId[] =
+      round === 0
+        ? await expireOfOwner(db, ownerId, enqueueRemoval)
+        : await makeRoom(db, ownerId, lackOf(result), enqueueRemoval)
     for (const id of ended) announce(id)
     await ends.byId(db, 'upload.expired', ended)
     if (ended.length > 0) result = await create()
+    else if (round > 0) break
   }
   if (result.kind === 'created') return result.upload
-  throw refusalOf(result, await secondsUntilRoom(db, ownerId))
+  const isPartial = result.kind === 'too-many-partials'
+  throw refusalOf(result, await secondsUntilRoom(db, ownerId, isPartial))
+}
+
+type Refused = Exclude<CreateResult, { kind: 'created' }>
+
+function lackOf(refused: Refused): Lack {
+  const { bytes, uploads } = refused.quota
+  switch (refused.kind) {
+    case 'too-many-partials':
+      return { of: 'partials', amount: uploads.partials + 1 - uploads.maxOpen * PARTIALS_PER_UPLOAD }
+    case 'too-many-open':
+      return { of: 'uploads', amount: uploads.open + 1 - uploads.maxOpen }
+    case 'quota-uploads':
+      return { of: 'uploads', amount: uploads.open + uploads.finished + 1 - (uploads.limit ?? 0) }
+    case 'quota-bytes':
+      return { of: 'bytes', amount: bytes.used + bytes.reserved + refused.wanted - (bytes.limit ?? 0) }
+  }
 }
 
 /**
@@ -150,10 +172,7 @@ function describe(
 }
 
 /** `secondsUntilRoom`: until the owner's next open upload ends by itself; undefined where none is open. */
-function refusalOf(
-  { kind, quota }: Exclude<CreateResult, { kind: 'created' }>,
-  secondsUntilRoom: number | undefined,
-): Refusal {
+function refusalOf({ kind, quota }: Refused, secondsUntilRoom: number | undefined): Refusal {
   const { bytes, uploads } = quota
   switch (kind) {
     case 'too-many-partials':

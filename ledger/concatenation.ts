@@ -144,7 +144,7 @@ async function reserve(
   const { bytes, uploads } = quota
   if (!wanted.isComplete && uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
   if (wanted.bytes > 0 && bytes.limit !== null && bytes.used + bytes.reserved + wanted.bytes > bytes.limit)
-    return { kind: 'quota-bytes', quota }
+    return { kind: 'quota-bytes', quota, wanted: wanted.bytes }
   if (uploads.limit !== null && uploads.open + uploads.finished >= uploads.limit)
     return { kind: 'quota-uploads', quota }
   await sql`

@@ -37,7 +37,9 @@ export const PARTIALS_PER_UPLOAD = 16
 
 export type CreateResult =
   | { kind: 'created'; upload: UploadRow }
-  | { kind: 'too-many-open' | 'too-many-partials' | 'quota-bytes' | 'quota-uploads'; quota: Quota }
+  | { kind: 'too-many-open' | 'too-many-partials' | 'quota-uploads'; quota: Quota }
+  /** `wanted`: bytes that it would have reserved. */
+  | { kind: 'quota-bytes'; quota: Quota; wanted: number }
 
 /**
  * Reserves quota and inserts the upload, state `open`, in one statement: all of it or nothing.
@@ -187,7 +189,7 @@ async function createIn(
   if (!upload.isPartial && uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
   if (uploads.partials + counts.partials > maxPartials) return { kind: 'too-many-partials', quota }
   if (bytes.limit !== null && bytes.used + bytes.reserved + upload.reservedBytes > bytes.limit) {
-    return { kind: 'quota-bytes', quota }
+    return { kind: 'quota-bytes', quota, wanted: upload.reservedBytes }
   }
   if (uploads.limit !== null && uploads.open + uploads.finished >= uploads.limit) {
     return { kind: 'quota-uploads', quota }

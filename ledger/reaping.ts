@@ -81,34 +81,76 @@ const isIdle = sql<boolean>`(
 )`
 
 /**
- * Ends an owner's uploads that hold room for nothing: those that have expired, and empty ones that nobody has touched
- * for some minutes, such as those whose creation was never answered. Called when a new one finds no room. Returns
+ * Ends the uploads of an owner that have expired and are not marked so. Called when a new one finds no room. Returns
  * those it ended.
  */
-export async function makeRoom(
+export async function expireOfOwner(
   db: Ledger,
   ownerId: OwnerId,
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId[]> {
-  const isDue = sql`owner_id = ${ownerId} and state = 'open' and (${isIdle} or ${isExpired})`
+  const isDue = sql`owner_id = ${ownerId} and state = 'open' and ${isExpired}`
   return await inTurn(db, ownerId, (trx) => expireThose(trx, isDue, MOST_AT_ONCE, enqueueRemoval))
+}
+
+/** What a new upload lacks to be let in. */
+export type Lack = { of: 'uploads' | 'partials' | 'bytes'; amount: number }
+
+/**
+ * Ends an owner's empty uploads that nobody has touched for some minutes, such as those whose creation was never
+ * answered: the longest idle first, as many as it takes to make up for what a new one lacks. Of bytes none where all of
+ * them would not be enough. Returns those it ended.
+ */
+export async function makeRoom(
+  db: Ledger,
+  ownerId: OwnerId,
+  lack: Lack,
+  enqueueRemoval: Enqueue<UploadId>,
+): Promise<UploadId[]> {
+  const amounts = {
+    uploads: sql`case when is_partial then 0 else 1 end`,
+    partials: sql`case when is_partial then 1 else 0 end`,
+    bytes: sql`reserved_bytes`,
+  }
+  return await inTurn(db, ownerId, async (trx) => {
+    const { rows } = await sql<{ id: UploadId; before: number; total: number }>`
+      select id, (sum(amount) over (order by updated_at, id) - amount)::float8 as before,
+             (sum(amount) over ())::float8 as total
+        from (
+          select id, updated_at, ${amounts[lack.of]} as amount from landfall.uploads u
+           where owner_id = ${ownerId} and state = 'open' and ${isIdle} and ${isFree}
+        ) idle
+       where amount > 0 order by updated_at, id`.execute(trx)
+    const chosen = rows
+      .filter(({ before, total }) => before < lack.amount && (lack.of !== 'bytes' || total >= lack.amount))
+      .map(({ id }) => id)
+    if (chosen.length === 0) return []
+    const isDue = sql`id = any(${chosen}::text[]) and state = 'open' and ${isIdle}`
+    return await expireThose(trx, isDue, chosen.length, enqueueRemoval)
+  })
 }
 
 /** Of one owner at a time. */
 const MOST_AT_ONCE = 100
 
 /**
- * Seconds until an open upload of the owner makes room at the latest: an empty one when it has been idle for long
- * enough, any other when it expires. Undefined where none is open.
+ * Seconds until an open upload of the owner, or a partial one, makes room for another at the latest: an empty one when
+ * it has been idle for long enough, any other when it expires. Undefined where none is open.
  */
-export async function secondsUntilRoom(db: Ledger, ownerId: OwnerId): Promise<number | undefined> {
+export async function secondsUntilRoom(
+  db: Ledger,
+  ownerId: OwnerId,
+  isPartial: boolean,
+): Promise<number | undefined> {
   const { rows } = await sql<{ seconds: number | null }>`
     select ceil(extract(epoch from min(least(
              expires_at,
              case when "offset" = 0 and (concat is null or is_partial)
                   then updated_at + make_interval(secs => ${IDLE_SECONDS}) end
            )) - now()))::float8 as seconds
-      from landfall.uploads where owner_id = ${ownerId} and state = 'open'`.execute(ofOwner(db, ownerId))
+      from landfall.uploads where owner_id = ${ownerId} and state = 'open' and is_partial = ${isPartial}`.execute(
+    ofOwner(db, ownerId),
+  )
   const seconds = rows[0]?.seconds ?? undefined
   return seconds === undefined ? undefined : Math.max(1, seconds)
 }

@@ -219,6 +219,41 @@ describe('a limit on open uploads', () => {
     expect((await create(landfall, 'orphans', { size: 2000 })).status).toBe(201)
   })
 
+  it('ends no more than it takes: what has expired first, then what has been idle for longest', async () => {
+    const ids: string[] = []
+    for (let i = 0; i < 5; i++) ids.push(await createId(landfall, 'careful', { size: 2000 }))
+    for (const [i, id] of ids.entries()) await touchedAgo(landfall, id, 1000 - i * 100)
+    const [first = '', second = '', , , expired = ''] = ids
+    await landfall.db
+      .updateTable('uploads')
+      .set({ expires_at: new Date(Date.now() - 1000) })
+      .where('id', '=', expired)
+      .execute()
+    const statuses = async () =>
+      await Promise.all(ids.map(async (id) => (await head(landfall, 'careful', id)).status))
+    expect((await create(landfall, 'careful', { size: 2000 })).status).toBe(201)
+    expect(await statuses()).toEqual([200, 200, 200, 200, 410])
+    // A look at it is no touch.
+    expect((await create(landfall, 'careful', { size: 2000 })).status).toBe(201)
+    expect(await statuses()).toEqual([410, 200, 200, 200, 410])
+    expect([first, second].every((id) => id !== '')).toBe(true)
+    expect(await quotaOf(landfall, 'careful')).toMatchObject({ uploads: { open: 5 } })
+  })
+
+  it('ends none for bytes that all of them together do not have, and else as many as it takes', async () => {
+    await landfall.db.insertInto('quotas').values({ owner_id: 'full', bytes_limit: 8000 }).execute()
+    const ids: string[] = []
+    for (let i = 0; i < 3; i++) ids.push(await createId(landfall, 'full', { size: 2000 }))
+    for (const [i, id] of ids.entries()) await touchedAgo(landfall, id, 1000 - i * 100)
+    const statuses = async () =>
+      await Promise.all(ids.map(async (id) => (await head(landfall, 'full', id)).status))
+    expect((await create(landfall, 'full', { size: 9000 })).status).toBe(413)
+    expect(await statuses()).toEqual([200, 200, 200])
+    expect((await create(landfall, 'full', { size: 5000 })).status).toBe(201)
+    expect(await statuses()).toEqual([410, 410, 200])
+    expect(await quotaOf(landfall, 'full')).toMatchObject({ bytes: { reserved: 7000 } })
+  })
+
   it('leaves an empty upload alone while a request is at it', async () => {
     const ids: string[] = []
     for (let i = 0; i < 5; i++) ids.push(await createId(landfall, 'writing', { size: 2000 }))

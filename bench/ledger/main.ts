@@ -102,7 +102,9 @@ try {
     await lastEventBefore(db, 30_000)
     await tableRows(db)
   })
-  await timed('room for an owner', () => makeRoom(db, 'owner-7' as OwnerId, async () => {}))
+  await timed('room for an owner', () =>
+    makeRoom(db, 'owner-7' as OwnerId, { of: 'uploads', amount: 1 }, async () => {}),
+  )
   await sql`delete from landfall.upload_locks`.execute(db)
   await sql`
     update landfall.uploads set expires_at = now() - interval '1 second'
