@@ -48,6 +48,19 @@ export async function eventsOfUpload(
     .execute()
 }
 
+/**
+ * Whether no event that its reader waits for can follow in the life of an upload: it has ended, and its media item is
+ * not being processed. Its events may be pruned by then.
+ */
+export async function isUploadOver(db: Ledger, ownerId: OwnerId, id: UploadId): Promise<boolean> {
+  const { rows } = await sql<{ is_over: boolean }>`
+    select u.state <> 'open' and not exists (
+             select 1 from landfall.media m where m.upload_id = u.id and m.status = 'processing'
+           ) as is_over
+      from landfall.uploads u where u.id = ${id} and u.owner_id = ${ownerId}`.execute(ofOwner(db, ownerId))
+  return rows[0]?.is_over ?? true
+}
+
 export type EventRange = {
   ownerId: OwnerId
   /** Of this upload alone; undefined for all of the owner's. */

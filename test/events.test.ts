@@ -102,6 +102,36 @@ describe('the events of an upload', () => {
     expect(typesOf(await allEvents(here, 'alice', id))).toEqual(['upload.created', 'upload.terminated'])
   })
 
+  it('end where what has happened is pruned, for a reader that begins and for one that comes back', async () => {
+    const id = await createId(here, 'alice', { size: SIZE })
+    await terminate(here, 'alice', id)
+    const path = `/api/v1/uploads/${id}/events`
+    await here.db.deleteFrom('events').where('upload_id', '=', id).execute()
+    for (const lastEventId of [undefined, '1', '1000000000']) {
+      const headers = new Headers(lastEventId === undefined ? [] : [['Last-Event-ID', lastEventId]])
+      expect((await here.as('alice')(path, { headers })).status).toBe(204)
+    }
+  })
+
+  it('end after the last that is left of an upload whose end is pruned', async () => {
+    const id = await createId(here, 'alice', { size: SIZE })
+    await patch(here, 'alice', id, { offset: 0, body: asJpeg(Buffer.alloc(SIZE, 'x')) })
+    await here.db
+      .updateTable('media')
+      .set({ status: 'ready', ready_at: new Date() })
+      .where('upload_id', '=', id)
+      .execute()
+    expect(typesOf(await allEvents(here, 'alice', id))).toEqual(['upload.created', 'upload.received'])
+    const [last] = await here.db
+      .selectFrom('events')
+      .select('id')
+      .where('upload_id', '=', id)
+      .orderBy('id', 'desc')
+      .execute()
+    const headers = { 'Last-Event-ID': String(last?.id) }
+    expect((await here.as('alice')(`/api/v1/uploads/${id}/events`, { headers })).status).toBe(204)
+  })
+
   it.each(['abc', '-1', '1e3', '9'.repeat(20)])('refuse a Last-Event-ID of "%s"', async (lastEventId) => {
     const id = await createId(here, 'alice', { size: SIZE })
     const answer = await here.as('alice')(`/api/v1/uploads/${id}/events`, {

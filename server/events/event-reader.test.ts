@@ -79,6 +79,7 @@ describe('a reader that is slow', () => {
       board: { of: () => ({}) } as unknown as ProgressBoard,
       ownerId: 'alice' as OwnerId,
       upload: undefined,
+      isOver: false,
       position: new Ready(),
       look: () => {},
       transport: peer,

@@ -12,6 +12,8 @@ export type EventReaderOptions = {
   ownerId: OwnerId
   /** The one upload that is followed; undefined for all of the owner's. */
   upload: UploadRow | undefined
+  /** No event follows those that are there: the stream ends when they are read, whether or not one of them says so. */
+  isOver: boolean
   position: Position
   /** Has the ledger looked at for what is new; the reader is then told to `catchUp`. */
   look: () => void
@@ -117,13 +119,15 @@ export class EventReader {
   }
 
   async #readAll(): Promise<void> {
+    const { isOver } = this.#options
     this.#isReading = true
     try {
       while (this.#hasNews && this.#hasRoom()) {
         this.#hasNews = false
         const events = await this.#options.position.next(PAGE)
         this.#sendAll(events)
-        if (events.length === PAGE) this.#hasNews = true
+        if (isOver && events.length === 0) this.end('over')
+        if (isOver || events.length === PAGE) this.#hasNews = true
       }
     } catch (error) {
       // The next heartbeat looks again.

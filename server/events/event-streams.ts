@@ -1,6 +1,6 @@
 import type { Bus, BusMessage } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import { eventsOfUpload, positionAfter } from '../../ledger/events.ts'
+import { eventsOfUpload, isUploadOver, positionAfter } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { Problem } from '../errors.ts'
@@ -61,10 +61,12 @@ export class EventStreams {
     const { db } = this.#options
     const { owner_id: ownerId } = upload
     await this.#begin(ownerId, upload, async (feed) => {
-      if (lastEventId > 0 && (await this.#isOver(upload, lastEventId))) return void connect(true)
+      // First the rows: an event that ends the upload from now on is found by the feed.
+      const isOver = await isUploadOver(db, ownerId, upload.id)
+      if (!(await this.#mayFollow(upload, lastEventId, isOver))) return void connect(true)
       await feed.look()
       const position = new FeedPosition(db, feed, { settled: lastEventId, passed: [] }, upload.id)
-      return { position, connect }
+      return { position, connect, isOver }
     })
   }
 
@@ -80,7 +82,7 @@ export class EventStreams {
         lastEventId === undefined
           ? { settled: feed.base, passed: feed.ids() }
           : await positionAfter(db, ownerId, lastEventId)
-      return { position: new FeedPosition(db, feed, start, undefined), connect }
+      return { position: new FeedPosition(db, feed, start, undefined), connect, isOver: false }
     })
   }
 
@@ -95,7 +97,9 @@ export class EventStreams {
   async #begin(
     ownerId: OwnerId,
     upload: UploadRow | undefined,
-    prepare: (feed: OwnerFeed) => Promise<{ position: Position; connect: Connect } | undefined>,
+    prepare: (
+      feed: OwnerFeed,
+    ) => Promise<{ position: Position; connect: Connect; isOver: boolean } | undefined>,
   ): Promise<void> {
     if (this.#closed) throw draining()
     const streams = this.#streamsOf(ownerId)
@@ -106,9 +110,9 @@ export class EventStreams {
       if (this.#closed) throw draining()
       transport = prepared?.connect(false)
       if (!prepared || !transport) return
-      const { position } = prepared
+      const { position, isOver } = prepared
       const look = () => this.#look(ownerId)
-      const reader = new EventReader({ ...this.#options, ownerId, upload, position, look, transport })
+      const reader = new EventReader({ ...this.#options, ownerId, upload, isOver, position, look, transport })
       streams.readers.add(reader)
       const forget = upload ? this.#ofUploads.add(upload.id, reader) : this.#ofOwners.add(ownerId, reader)
       transport.onClosed(() => {
@@ -160,12 +164,16 @@ export class EventStreams {
     this.#streams.get(ownerId)?.feed.look().catch(this.#options.onError)
   }
 
-  /** Whether nothing is left to be told to a reader who has had everything up to `lastEventId`. */
-  async #isOver(upload: UploadRow, lastEventId: number): Promise<boolean> {
+  /**
+   * Whether something is left to be told to a reader who has had everything up to `lastEventId`. Events are pruned after
+   * a while: where none says that the upload is over, its rows do.
+   */
+  async #mayFollow(upload: UploadRow, lastEventId: number, isOver: boolean): Promise<boolean> {
     const { id: uploadId, owner_id: ownerId } = upload
     const query = { ownerId, uploadId, afterId: 0, limit: MAX_EVENTS }
     const events = await eventsOfUpload(this.#options.db, query)
-    return events.some((event) => FINAL.has(event.type)) && events.every((event) => event.id <= lastEventId)
+    const hasEnded = isOver || (lastEventId > 0 && events.some((event) => FINAL.has(event.type)))
+    return !hasEnded || events.some((event) => event.id > lastEventId)
   }
 
   #deliver(message: BusMessage): void {
