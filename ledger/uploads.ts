@@ -126,6 +126,18 @@ export type AppendResult =
   /** The lease was lost or the row is not as expected: the upload was not changed. */
   | { kind: 'fenced-off' }
 
+/** What the end of an upload at its owner's wish answers. */
+export type Terminated =
+  | {
+      kind: 'appended'
+      contended: boolean
+      /** It had expired, and that was told: this is no other end. */
+      wasOver: boolean
+      /** The media item that was deleted with it. */
+      mediaId: MediaId | undefined
+    }
+  | { kind: 'fenced-off' }
+
 /**
  * Moves the offset, and the expiry with it, and keeps the lease: for commits while a long request runs. The lease row is
  * locked first, so a takeover is either before this (and it does nothing) or after it.
@@ -213,9 +225,9 @@ export async function terminateUpload(
   db: Ledger,
   upload: HeldUpload,
   enqueue: Enqueue<UploadId>,
-): Promise<AppendResult> {
+): Promise<Terminated> {
   return await inTurn(db, upload.ownerId, async (trx) => {
-    const { rows } = await sql<{ contended: boolean }>`
+    const { rows } = await sql<{ contended: boolean; was_over: boolean }>`
       with lease as (
         delete from landfall.upload_locks
          where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
@@ -237,11 +249,11 @@ export async function terminateUpload(
         insert into landfall.events (type, upload_id, owner_id)
         select 'upload.terminated', id, owner_id from ended where not was_over
       )
-      select contended from ended`.execute(trx)
+      select contended, was_over from ended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'fenced-off' }
     await enqueue(trx, upload.id)
-    return { kind: 'appended', contended: row.contended }
+    return { kind: 'appended', contended: row.contended, wasOver: row.was_over, mediaId: undefined }
   })
 }
 
@@ -253,11 +265,11 @@ export async function terminateReceived(
   db: Ledger,
   upload: HeldUpload,
   enqueueRemoval: Enqueue<UploadId>,
-): Promise<AppendResult> {
+): Promise<Terminated> {
   return await inTurn(db, upload.ownerId, async (trx) => {
     // The media first, as everybody locks them who ends both: or two of them would wait for each other.
     await trx.selectFrom('media').select('id').where('upload_id', '=', upload.id).forUpdate().execute()
-    const { rows } = await sql<{ contended: boolean }>`
+    const { rows } = await sql<{ contended: boolean; media_id: MediaId | null }>`
       with lease as (
         delete from landfall.upload_locks
          where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
@@ -275,11 +287,11 @@ export async function terminateReceived(
         union all
         select 'media.deleted', upload_id, id, owner_id from gone
       )
-      select contended from ended`.execute(trx)
+      select contended, (select id from gone) as media_id from ended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'fenced-off' }
     await enqueueUnpublishing(trx, upload.id, enqueueRemoval)
-    return { kind: 'appended', contended: row.contended }
+    return { kind: 'appended', contended: row.contended, wasOver: false, mediaId: row.media_id ?? undefined }
   })
 }
 

@@ -93,16 +93,17 @@ export class Commits {
 
   /** Ends an upload: an open one's bytes are removed by a job that this commit enqueues, a received one's with its media. */
   async terminate(upload: UploadRow, lease: Lease): Promise<void> {
-    const { db, enqueueRemoval } = this.#options
+    const { db, ends, enqueueRemoval } = this.#options
     const ended = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence }
-    this.#settle(
-      lease,
+    const result =
       upload.state === 'received' && !upload.is_partial
         ? await terminateReceived(db, ended, enqueueRemoval)
-        : await terminateUpload(db, ended, enqueueRemoval),
-    )
+        : await terminateUpload(db, ended, enqueueRemoval)
+    this.#settle(lease, result)
     upload.state = 'terminated'
-    this.#options.ends.upload('upload.terminated', upload, null, requestIdOf())
+    if (result.kind === 'fenced-off') return
+    if (!result.wasOver) ends.upload('upload.terminated', upload, null, requestIdOf())
+    if (result.mediaId !== undefined) await ends.byId(db, 'media.deleted', [upload.id], requestIdOf())
   }
 
   /** Ends an open upload whose acknowledged bytes the storage has lost: always throws, `UploadGone` unless the lease was lost. */

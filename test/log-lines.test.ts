@@ -115,6 +115,43 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('what happened to a file is in the lo
     expect(more).toEqual([])
   })
 
+  it('of one that had expired before its client ended it: once', async () => {
+    const id = await createId(target, 'gina', { size: 10_000, metadata: { filename: 'a.jpg' } })
+    const db = await target.openLedger()
+    await db
+      .updateTable('uploads')
+      .set({ expires_at: new Date(Date.now() - 60_000), reap_after: new Date(Date.now() - 60_000) })
+      .where('id', '=', id)
+      .execute()
+    await db.destroy()
+    const { stderr } = await runCommand(target.dataDirectory, ['reap'], { LOG_LEVEL: 'info' })
+    expect((await terminate(target, 'gina', id)).status).toBe(204)
+    const marker = await createId(target, 'gina', { size: 10_000, metadata: { filename: 'b.jpg' } })
+    await terminate(target, 'gina', marker)
+    await untilEnded(marker, ['upload.terminated'])
+    const told = stderr
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Line)
+      .filter(({ uploadId }) => uploadId === id)
+    expect([...told, ...endsOf(id)].map(({ event }) => event)).toEqual(['upload.expired'])
+  })
+
+  it('of one that was received and whose upload its client ends: of both, the media item too', async () => {
+    const file = await jpeg({ width: 1600, height: 900 })
+    const media = await processed(target, 'henry', file)
+    const ended = await terminate(target, 'henry', media.uploadId)
+    expect(ended.status).toBe(204)
+    const ends = await untilEnded(media.uploadId, [
+      'upload.received',
+      'media.ready',
+      'upload.terminated',
+      'media.deleted',
+    ])
+    expect(ends[3]).toMatchObject({ mediaId: media.id, ownerId: 'henry', bytes: file.size, reason: null })
+    expect(ends[3]?.requestId).toBe(ends[2]?.requestId)
+  })
+
   it('and a request that fails has one line, with the error and the id that its client got', async () => {
     const db = await target.openLedger()
     const id = await createId(target, 'frank', { size: 10_000, metadata: { filename: 'a.jpg' } })
