@@ -14,3 +14,35 @@ export class Alarm {
     this.#rung = Promise.withResolvers<void>()
   }
 }
+
+/** A bell that many press: it rings at once, and then once for all presses of each `everyMs`. */
+export class Doorbell {
+  readonly #ring: () => void
+  readonly #everyMs: number
+  #quiet: NodeJS.Timeout | undefined
+  #isPressed = false
+
+  constructor(ring: () => void, everyMs: number) {
+    this.#ring = ring
+    this.#everyMs = everyMs
+  }
+
+  press(): void {
+    this.#isPressed = true
+    if (this.#quiet === undefined) this.#next()
+  }
+
+  /** Rings no more. */
+  close(): void {
+    clearTimeout(this.#quiet)
+    this.#isPressed = false
+  }
+
+  #next(): void {
+    this.#quiet = undefined
+    if (!this.#isPressed) return
+    this.#isPressed = false
+    this.#quiet = setTimeout(() => this.#next(), this.#everyMs)
+    this.#ring()
+  }
+}

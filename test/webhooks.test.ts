@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
+import type { KyselyPlugin } from 'kysely'
 import { Webhook } from 'standardwebhooks'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { BusMessage } from '../ledger/bus.ts'
 import { createUpload } from '../ledger/creation.ts'
 import type { Ledger } from '../ledger/database.ts'
 import { finishUpload } from '../ledger/finishing.ts'
@@ -14,7 +16,7 @@ import { expireUploads } from '../ledger/reaping.ts'
 import { type HeldUpload, rejectUpload, terminateUpload } from '../ledger/uploads.ts'
 import { configureEndpoint, disableEndpoint, enableEndpoint } from '../ledger/webhook-endpoints.ts'
 import { replayDelivery } from '../ledger/webhook-history.ts'
-import type { Timing } from '../processing/webhooks/dispatcher.ts'
+import { type DispatcherOptions, startDispatcher, type Timing } from '../processing/webhooks/dispatcher.ts'
 import { WebhookDelivery, WebhookDeliveryList, WebhookDeliveryWithAttempts } from '../server/api/schemas.ts'
 import { jpeg } from './fixtures/media.ts'
 import { freshDatabase, type Landfall, startLandfall } from './support/landfall.ts'
@@ -103,6 +105,57 @@ describe('a message', () => {
     expect(() => forger.verify(message?.body ?? '', given)).toThrow('No matching signature')
     await untilStatus('delivered')
     expect(await attempts()).toMatchObject([{ attempt: 1, status: 204, error: null }])
+  })
+
+  it('is looked for at once when something happens, and once for much that happens', async () => {
+    let looks = 0
+    const counting: KyselyPlugin = {
+      transformQuery({ node }) {
+        const isLook = node.kind === 'SelectQueryNode' && JSON.stringify(node).includes('webhook_endpoints')
+        if (isLook) looks += 1
+        return node
+      },
+      async transformResult({ result }) {
+        return result
+      },
+    }
+    const listeners: ((message: BusMessage) => void)[] = []
+    const bus: DispatcherOptions['bus'] = {
+      onMessage(listener) {
+        listeners.push(listener)
+        return () => {}
+      },
+      onReconnected: () => () => {},
+    }
+    const log = { info: () => {}, warn: () => {}, error: () => {} }
+    const dispatcher = await startDispatcher({
+      db: db.withPlugin(counting),
+      bus,
+      webhook: webhook(),
+      log,
+      timing: { ...TIMING, pollMs: 60_000 },
+    })
+    opened.push(dispatcher)
+    const happen = (id: string) => {
+      for (const listener of listeners) listener({ t: 'event', id, queue: null })
+    }
+    await expect.poll(() => looks).toBe(1)
+    await sleep(300)
+    looks = 0
+    const { id } = await receive()
+    happen(id)
+    await receiver.until(({ length }) => length === 1)
+    await untilStatus('delivered')
+    await sleep(500)
+    looks = 0
+    const beganAt = performance.now()
+    for (let n = 0; n < 200; n++) {
+      happen(id)
+      await sleep(2)
+    }
+    await sleep(400)
+    expect(looks).toBeGreaterThan(1)
+    expect(looks).toBeLessThanOrEqual(2 + (performance.now() - beganAt) / 250)
   })
 
   it('is sent once for each event of an upload, in their order', async () => {

@@ -9,7 +9,7 @@ import {
   takeDueDeliveries,
   untilNextDelivery,
 } from '../../ledger/webhooks.ts'
-import { Alarm } from '../alarm.ts'
+import { Alarm, Doorbell } from '../alarm.ts'
 import type { WorkerOptions } from '../worker.ts'
 import { attemptDelivery, type DeliveryOptions } from './delivery.ts'
 import { SCHEDULE_MS } from './schedule.ts'
@@ -24,7 +24,7 @@ export type WebhookOptions = {
 
 export type DispatcherOptions = {
   db: Ledger
-  bus: Bus
+  bus: Pick<Bus, 'onMessage' | 'onReconnected'>
   /** Undefined: nobody is told, and what waits ends. */
   webhook: WebhookOptions | undefined
   log: WorkerOptions['log']
@@ -54,6 +54,8 @@ const TIMING: Timing = {
 }
 const CONCURRENCY = 8
 const AWAY_MS = 2_000
+/** Every event of every owner may bring a delivery, and each look locks the one row of the endpoint: one look for many. */
+const EVENTS_MS = 250
 
 export type Dispatcher = { close(): Promise<void> }
 
@@ -133,9 +135,11 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
     }
   }
 
+  const bell = new Doorbell(() => alarm.ring(), EVENTS_MS)
   const unsubscribes = [
+    () => bell.close(),
     bus.onMessage((message) => {
-      if (message.t === 'event') alarm.ring()
+      if (message.t === 'event') bell.press()
     }),
     bus.onReconnected(() => alarm.ring()),
   ]
