@@ -59,7 +59,12 @@ it('counts what is open, and nothing that has ended', async () => {
 })
 
 it('tells how much waits to be processed, for how long, and what has failed', async () => {
-  expect(await processingBacklog(db)).toEqual({ processing: 0, oldestSeconds: 0, failed: 0 })
+  expect(await processingBacklog(db)).toEqual({
+    processing: 0,
+    oldestSeconds: 0,
+    failed: 0,
+    behindSeconds: 0,
+  })
   await media('processing', 5)
   await media('processing', 90)
   await media('failed', 500)
@@ -68,6 +73,20 @@ it('tells how much waits to be processed, for how long, and what has failed', as
   expect(backlog).toMatchObject({ processing: 2, failed: 1 })
   expect(backlog.oldestSeconds).toBeGreaterThanOrEqual(90)
   expect(backlog.oldestSeconds).toBeLessThan(120)
+})
+
+it('tells for how long new files wait, not those that are processed once more or whose steps are pruned', async () => {
+  const before = (await processingBacklog(db)).behindSeconds
+  const asked = await media('processing', 40 * 86_400)
+  await sql`update landfall.media set is_asked_again = true where id = ${asked}`.execute(db)
+  const begun = await media('processing', 40 * 86_400)
+  await sql`update landfall.media set content_type = 'image/jpeg' where id = ${begun}`.execute(db)
+  expect((await processingBacklog(db)).behindSeconds).toBeLessThan(before + 60)
+  await media('processing', 1000)
+  const { behindSeconds } = await processingBacklog(db)
+  expect(behindSeconds).toBeGreaterThanOrEqual(1000)
+  expect(behindSeconds).toBeLessThan(1060)
+  await sql`update landfall.media set status = 'ready' where status = 'processing'`.execute(db)
 })
 
 it('tells how long steps took that ended lately, but for those that had nothing to do', async () => {

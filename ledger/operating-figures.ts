@@ -52,7 +52,7 @@ export type ProcessingBacklog = {
   oldestSeconds: number
   /** Those that wait for somebody to have them processed again. */
   failed: number
-  /** Since the oldest was received that no worker has begun; 0 where there is none. */
+  /** Since the oldest new file was received that no worker has begun; 0 where there is none. */
   behindSeconds: number
 }
 
@@ -64,6 +64,10 @@ export async function processingBacklog(db: Ledger): Promise<ProcessingBacklog> 
            coalesce((
              select extract(epoch from now() - m.created_at) from landfall.media m
               where m.status = 'processing'
+                -- One that is processed once more waits since it was asked for, which is not written down.
+                and not m.is_asked_again
+                -- Steps are pruned after a while; what the first of them have found stays.
+                and m.content_type is null
                 and not exists (select 1 from landfall.processing_steps s where s.media_id = m.id)
               order by m.created_at limit 1
            ), 0)::float8 as "behindSeconds"
