@@ -74,13 +74,32 @@ async function dumpTable(
   return count
 }
 
-/** Whether nothing was ever uploaded to this ledger. */
+/** Written by migrations and by the start of a server, not by anybody who uses or sets anything. */
+const FILLED_BY_ITSELF = ['turn_clocks', 'secrets', 'storage_places']
+
+/** Whether nothing was ever uploaded to this ledger, or set in it (quotas, webhooks). */
 export async function isEmptyLedger(db: Ledger): Promise<boolean> {
-  const { rows } = await sql<{ is_empty: boolean }>`
-    select not exists (select 1 from landfall.uploads) and not exists (select 1 from landfall.events) as is_empty`.execute(
-    db,
-  )
-  return rows[0]?.is_empty ?? false
+  return await db.transaction().execute(async (trx) => {
+    for (const table of await tablesInOrder(trx)) {
+      if (FILLED_BY_ITSELF.includes(table)) continue
+      const { rows } = await sql`select 1 from ${sql.id('landfall', table)} limit 1`.execute(trx)
+      if (rows.length > 0) return false
+    }
+    return true
+  })
+}
+
+/** Whether a database has no tables and no views but those of the system and of extensions. */
+export async function isUnusedDatabase(db: Ledger): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p', 'v', 'm', 'f')
+       and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+       and not exists (
+         select 1 from pg_depend d
+          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+     limit 1`.execute(db)
+  return rows.length === 0
 }
 
 /**

@@ -1,11 +1,13 @@
-import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { isCode } from '../storage/error-code.ts'
 
 /** What Landfall makes in it, this release and earlier ones; what is in it while a restore works is left to that. */
 const OURS = /^(objects|scratch|postgres|development-secret|clamd|clamd-[0-9a-f]+(\.json)?)$/
-/** What belongs to no one, or to the file system. */
-const NOBODYS = /^(restoring|lost\+found|\..*)$/
+/** The folder of a file system that is new. */
+const LOST_AND_FOUND = 'lost+found'
+/** What belongs to no one. */
+const NOBODYS = /^(restoring|\..*)$/
 
 const NOT_TO_BE_HAD = ['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR']
 
@@ -42,7 +44,7 @@ export async function closeDataDirectory(path: string): Promise<string[]> {
     if (isCode(error, ...NOT_TO_BE_HAD)) return []
     throw error
   })
-  const others = names.filter((name) => !OURS.test(name) && !NOBODYS.test(name))
+  const others = names.filter((name) => !OURS.test(name) && !NOBODYS.test(name) && name !== LOST_AND_FOUND)
   const open: string[] = []
   const { mode } = found
   // One with the sticky bit is everybody's, such as /tmp.
@@ -73,4 +75,37 @@ async function close(path: string, mode: number, wanted: number): Promise<string
       ? []
       : [`${path} can be read by others, and cannot be closed, as it is not ours`]
   }
+}
+
+/** What somebody has put into a folder; nothing where it is not there. A new file system is empty. */
+export async function contentsOf(path: string): Promise<string[]> {
+  const names = await readdir(path).catch((error: unknown) => {
+    if (isCode(error, 'ENOENT')) return []
+    throw error
+  })
+  return names.filter((name) => name !== LOST_AND_FOUND)
+}
+
+/** Whether a file system begins there, which cannot be renamed. */
+export async function isMountPoint(path: string): Promise<boolean> {
+  const place = resolve(path)
+  const found = await stat(place).catch(() => undefined)
+  if (!found) return false
+  const above = await stat(join(place, '..'))
+  return (
+    found.dev !== above.dev ||
+    found.ino === above.ino ||
+    (await mountedFolders()).includes(await realpath(place))
+  )
+}
+
+/** Also those that are mounted from a folder of the same file system, where the system tells. */
+async function mountedFolders(): Promise<string[]> {
+  const lines = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
+  return lines.split('\n').map((line) => {
+    const escaped = line.split(' ')[4] ?? ''
+    return escaped.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    )
+  })
 }

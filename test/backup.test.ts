@@ -1,7 +1,8 @@
-import { appendFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openDatabase } from '../ledger/database.ts'
 import { jpeg } from './fixtures/media.ts'
@@ -16,6 +17,7 @@ import {
   startServerProcess,
   stopRun,
 } from './support/server-process.ts'
+import { openSmallDisk } from './support/small-disk.ts'
 import { createId, head, patch } from './support/tus.ts'
 import { outcome, process as processed, sendFile } from './support/uploads.ts'
 
@@ -123,6 +125,49 @@ describe.skipIf(!ffmpeg.met)('a backup', () => {
     ])
   })
 
+  it('is not written in the place of a file system, which cannot be renamed, with or without lost+found', async (context) => {
+    if (!requires('tmpfs').met) return context.skip()
+    const disk = await openSmallDisk(1_000_000)
+    try {
+      await mkdir(join(disk.directory, 'lost+found'))
+      const refused = await runCommand(target.dataDirectory, ['backup', disk.directory])
+      expect([refused.exitCode, refused.stderr]).toEqual([
+        1,
+        expect.stringMatching(/^landfall: \S+ is a file system of its own, [^\n]*: name a folder in it$/),
+      ])
+      expect(await readdir(disk.directory)).toEqual(['lost+found'])
+    } finally {
+      await disk.close()
+    }
+  })
+
+  it('that finds the disk full says so in one line, and leaves nothing: the next one begins anew', async (context) => {
+    if (!requires('tmpfs').met) return context.skip()
+    const disk = await openSmallDisk(64_000_000)
+    try {
+      const archive = join(disk.directory, 'backup')
+      // Within the first table, and within an object.
+      for (const free of [0, 8 * 4096]) {
+        await disk.leaveFree(free)
+        const full = await runCommand(target.dataDirectory, ['backup', archive])
+        expect([full.exitCode, full.stderr]).toEqual([
+          1,
+          expect.stringMatching(
+            /^landfall: the backup to \S+ failed, and nothing of it is left: ENOSPC[^\n]*$/,
+          ),
+        ])
+        expect(await readdir(disk.directory)).toEqual(['ballast'])
+      }
+      await rm(join(disk.directory, 'ballast'))
+      expect(await runCommand(target.dataDirectory, ['backup', archive])).toMatchObject({
+        exitCode: 0,
+        stderr: '',
+      })
+    } finally {
+      await disk.close()
+    }
+  })
+
   describe('is restored', () => {
     const archive = () => join(parent, 'backup')
     const refusal = async (directory: string, from: string, env = {}) => {
@@ -179,6 +224,48 @@ describe.skipIf(!ffmpeg.met)('a backup', () => {
       await db.destroy()
       expect(media.length).toBeGreaterThan(0)
       expect(await refusal(join(parent, 'external-2'), archive(), env)).toMatch(/database .* is not empty/)
+    })
+
+    it('into no database that has something in it, and makes nothing there', async () => {
+      const fills = {
+        table: 'create table public.customers (id int)',
+        view: 'create schema theirs; create view theirs.orders as select 1 as id',
+      }
+      for (const [name, statement] of Object.entries(fills)) {
+        const connectionString = await freshDatabase()
+        const client = new pg.Client({ connectionString })
+        await client.connect()
+        await client.query(statement)
+        expect(
+          await refusal(join(parent, `used-${name}`), archive(), { DATABASE_URL: connectionString }),
+        ).toMatch(/^landfall: the database of DATABASE_URL is not empty: [^\n]*$/)
+        const { rows } = await client.query(
+          "select to_regnamespace('landfall') as l, to_regnamespace('pgboss') as b",
+        )
+        await client.end()
+        expect(rows).toEqual([{ l: null, b: null }])
+      }
+    })
+
+    it('into no ledger in which somebody has set something', async () => {
+      const connectionString = await freshDatabase()
+      const env = { DATABASE_URL: connectionString }
+      expect((await runCommand(join(parent, 'set'), ['migrate'], env)).exitCode).toBe(0)
+      const client = new pg.Client({ connectionString })
+      await client.connect()
+      await client.query("insert into landfall.quotas (owner_id, bytes_limit) values ('alice', 5)")
+      expect(await refusal(join(parent, 'set-2'), archive(), env)).toMatch(/database .* is not empty/)
+      await client.query('delete from landfall.quotas')
+      await client.end()
+      expect((await runCommand(join(parent, 'set-3'), ['restore', archive()], env)).exitCode).toBe(0)
+    })
+
+    it('into a new file system', async () => {
+      const directory = join(parent, 'volume')
+      await mkdir(join(directory, 'lost+found'), { recursive: true })
+      const restored = await runCommand(directory, ['restore', archive()])
+      expect([restored.exitCode, restored.stderr]).toEqual([0, ''])
+      expect(await readdir(directory)).toContain('lost+found')
     })
 
     it('or says that it was not, when it is killed: no server starts on half of it', async () => {

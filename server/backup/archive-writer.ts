@@ -1,6 +1,7 @@
-import { mkdir, open, readdir, rename, rmdir } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { CommandFailure } from '../commands/command.ts'
+import { CommandFailure, failureOf } from '../commands/command.ts'
+import { isMountPoint } from '../data-directory.ts'
 import { openForReading, writeHashed } from './hashed-copy.ts'
 import { CHECKSUMS, MANIFEST, type Manifest } from './layout.ts'
 
@@ -14,6 +15,8 @@ export class ArchiveWriter {
   readonly #sums: string[] = []
   readonly #folders = new Set<string>()
 
+  #isFinished = false
+
   private constructor(directory: string) {
     this.#directory = directory
     this.#partial = `${directory}.partial`
@@ -21,6 +24,10 @@ export class ArchiveWriter {
 
   /** Fails with `CommandFailure` where something is in the way. */
   static async create(directory: string): Promise<ArchiveWriter> {
+    if (await isMountPoint(directory))
+      throw new CommandFailure(
+        `${directory} is a file system of its own, and takes no backup in its own place: name a folder in it`,
+      )
     const there = await readdir(directory).catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
       throw new CommandFailure(
@@ -30,7 +37,9 @@ export class ArchiveWriter {
     if (there.length > 0)
       throw new CommandFailure(`${directory} is not empty: a backup takes a folder of its own`)
     const writer = new ArchiveWriter(directory)
-    await mkdir(dirname(directory), { recursive: true })
+    await mkdir(dirname(directory), { recursive: true }).catch((error: unknown) => {
+      throw failureOf(error, `${dirname(directory)} cannot be made`)
+    })
     await mkdir(writer.#partial, { mode: 0o700 }).catch((error: unknown) => {
       const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST'
       throw new CommandFailure(
@@ -73,7 +82,14 @@ export class ArchiveWriter {
       // It is not there, which is usual; where it is in use, renaming says so.
     })
     await rename(this.#partial, this.#directory)
+    this.#isFinished = true
     await syncFolder(dirname(this.#directory))
+  }
+
+  /** Removes what is there of one that is not finished. */
+  async abandon(): Promise<void> {
+    if (this.#isFinished) return
+    await rm(this.#partial, { recursive: true, force: true, maxRetries: 3 })
   }
 
   async #makeFolder(folder: string): Promise<void> {

@@ -75,20 +75,23 @@ async function writeDatabase(
     async jobs(found) {
       jobs = found
     },
+  }).catch((error: unknown) => {
+    file?.stop()
+    throw error
   })
   await file?.end()
   return { dump, jobs }
 }
 
-type TableFile = { table: string; write(text: string): Promise<void>; end(): Promise<void> }
+type TableFile = { table: string; write(text: string): Promise<void>; end(): Promise<void>; stop(): void }
 
 /** A file of rows, compressed, a row a line. */
 function openTable(table: string, archive: ArchiveWriter): TableFile {
   const lines = new PassThrough()
   const gzip = createGzip({ level: 3 })
   const written = archive.add(tableFile(table), lines.pipe(gzip))
-  // Whoever writes next is told.
-  written.catch((error: Error) => lines.destroy(error))
+  // Whoever writes next, or ends it, is told: both wait for this.
+  written.catch(() => {})
   return {
     table,
     async write(text) {
@@ -99,6 +102,9 @@ function openTable(table: string, archive: ArchiveWriter): TableFile {
     async end() {
       lines.end()
       await written
+    },
+    stop() {
+      gzip.destroy()
     },
   }
 }

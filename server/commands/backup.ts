@@ -4,7 +4,7 @@ import { MAINTENANCE_DEADLINES } from '../../ledger/deadlines.ts'
 import { ArchiveWriter } from '../backup/archive-writer.ts'
 import { writeBackup } from '../backup/backup.ts'
 import { storageOptionsOf } from '../storage-options.ts'
-import { type Command, CommandFailure, done, UsageError } from './command.ts'
+import { type Command, CommandFailure, done, failureOf, UsageError } from './command.ts'
 import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
 /** Copies database and objects into a folder, while the server runs or not. */
@@ -20,7 +20,7 @@ export const backup: Command = {
   async run({ env, positionals: [directory, ...rest] }) {
     if (directory === undefined || rest.length > 0)
       throw new UsageError('backup takes the folder to write to')
-    const write = async ({ config, db }: LedgerCommand) => {
+    const write = async ({ config, db, releasers }: LedgerCommand) => {
       const options = storageOptionsOf(config)
       if (options.primary === 'disk') {
         await access(options.disk.directory).catch(() => {
@@ -30,11 +30,15 @@ export const backup: Command = {
         })
       }
       const target = resolve(directory)
+      const archive = await ArchiveWriter.create(target)
+      releasers.add('unfinished backup', () => archive.abandon())
       const { takenAt, objects } = await writeBackup({
         db,
-        archive: await ArchiveWriter.create(target),
+        archive,
         dataDirectory: config.DATA_DIR,
         storage: { kind: options.primary, bucket: options.s3?.bucket ?? null },
+      }).catch((error: unknown) => {
+        throw failureOf(error, `the backup to ${target} failed, and nothing of it is left`)
       })
       const lines = [
         `backup of ${takenAt} in ${target}: database and ${objects.count} objects, ${objects.bytes} bytes`,

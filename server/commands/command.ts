@@ -1,5 +1,7 @@
 import type { ParseArgsConfig } from 'node:util'
+import { databaseOutage } from '../../ledger/outages.ts'
 import type { Environment } from '../config.ts'
+import { messageOf } from '../message-of.ts'
 
 /** What a command did, for a person and for a program. Exit codes: 0 done, 1 failed or something is wrong. */
 export type Outcome = { code: 0 | 1; lines: readonly string[]; json: unknown }
@@ -39,6 +41,17 @@ export class CommandFailure extends Error {
     super(message, options)
     this.name = 'CommandFailure'
   }
+}
+
+/**
+ * What a command says where files or the database let it down (a full disk, a folder that may not be written, a lost
+ * connection): `CommandFailure` in one line. Every other error is given back as it is.
+ */
+export function failureOf(error: unknown, what: string): unknown {
+  if (!(error instanceof Error) || error instanceof CommandFailure) return error
+  const isOfSystem = 'errno' in error && 'syscall' in error
+  if (!isOfSystem && databaseOutage(error) === undefined) return error
+  return new CommandFailure(`${what}: ${messageOf(error)}`, { cause: error })
 }
 
 /** An option that takes a text; undefined where it is not given. */

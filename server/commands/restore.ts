@@ -1,19 +1,19 @@
-import { chmod, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { chmod, mkdir, rename, rm, rmdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
 import { MAINTENANCE_DEADLINES } from '../../ledger/deadlines.ts'
-import { isEmptyLedger } from '../../ledger/dump.ts'
+import { isEmptyLedger, isUnusedDatabase } from '../../ledger/dump.ts'
 import { schemaState } from '../../ledger/schema-state.ts'
 import { DEVELOPMENT_SECRET, OBJECTS } from '../backup/layout.ts'
 import { type Archive, openArchive, restoreDatabase, restoreFiles } from '../backup/restore.ts'
 import { type Config, parseConfig } from '../config.ts'
-import { makeDataDirectory } from '../data-directory.ts'
+import { contentsOf, makeDataDirectory } from '../data-directory.ts'
 import { startEmbeddedPostgres } from '../embedded/postgres.ts'
 import { RESTORING } from '../embedded/restoring.ts'
 import { createLog, type Log } from '../log.ts'
 import { messageOf } from '../message-of.ts'
 import { Releasers } from '../releasers.ts'
-import { type Command, CommandFailure, done, UsageError } from './command.ts'
+import { type Command, CommandFailure, done, failureOf, UsageError } from './command.ts'
 
 /** Fills an empty `DATA_DIR`, or an empty database and `DATA_DIR`, with a backup. */
 export const restore: Command = {
@@ -46,9 +46,8 @@ export const restore: Command = {
 }
 
 async function refuseFilled(dataDirectory: string): Promise<void> {
-  const there = await readdir(dataDirectory).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-    throw error
+  const there = await contentsOf(dataDirectory).catch((error: unknown) => {
+    throw failureOf(error, `DATA_DIR cannot be filled`)
   })
   if (there.length > 0) throw new CommandFailure(`${dataDirectory} is not empty: nothing was restored`)
 }
@@ -80,7 +79,7 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
   } catch (error) {
     await releasers.releaseAll(log)
     await rm(draft, { recursive: true, force: true })
-    throw error
+    throw failureOf(error, `nothing was restored to ${config.DATA_DIR}`)
   }
   await releasers.releaseAll(log)
   // The database last: a server that is started too early finds the draft, and none of its own.
@@ -100,7 +99,7 @@ async function startIn(draft: string, log: Log) {
 
 async function refuseUsed(db: Ledger): Promise<void> {
   const isFree = await schemaState(db)
-    .then(async ({ isLedger }) => !isLedger || (await isEmptyLedger(db)))
+    .then(async ({ isLedger }) => (isLedger ? await isEmptyLedger(db) : await isUnusedDatabase(db)))
     .catch((error: unknown) => {
       throw new CommandFailure(`the database does not answer (${messageOf(error)})`, { cause: error })
     })
