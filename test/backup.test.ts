@@ -232,7 +232,7 @@ describe.skipIf(!ffmpeg.met)('a backup', () => {
         view: 'create schema theirs; create view theirs.orders as select 1 as id',
       }
       for (const [name, statement] of Object.entries(fills)) {
-        const connectionString = await freshDatabase()
+        const connectionString = await freshDatabase({ isEmpty: true })
         const client = new pg.Client({ connectionString })
         await client.connect()
         await client.query(statement)
