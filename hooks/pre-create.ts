@@ -1,4 +1,4 @@
-import { createFinal } from '../ledger/concatenation.ts'
+import { createFinal, sizeOfPartials } from '../ledger/concatenation.ts'
 import { type CreateResult, createUpload, PARTIALS_PER_UPLOAD } from '../ledger/creation.ts'
 import type { Ledger } from '../ledger/database.ts'
 import { type ExpiryPolicy, firstExpiry } from '../ledger/expiry.ts'
@@ -7,6 +7,7 @@ import type { QuotaDefaults } from '../ledger/quotas.ts'
 import { expireOfOwner, type Lack, makeRoom, secondsUntilRoom } from '../ledger/reaping.ts'
 import type { Backend } from '../ledger/storage-places.ts'
 import type { DueMedia, Enqueue, UploadRow } from '../ledger/uploads.ts'
+import type { DiskSpace } from '../storage/disk/disk-space.ts'
 import type { EndLog } from '../storage/end-log.ts'
 import { extensionOf, type Format, formatOfName, formatOfType } from '../storage/formats.ts'
 import { fillPrefix, uploadKey } from '../storage/keys.ts'
@@ -26,6 +27,8 @@ export type PreCreateOptions = {
   policy: UploadPolicy
   /** Where new uploads go. */
   storageBackend: Backend
+  /** The room on the disk. */
+  space: DiskSpace
   /** Template of what storage keys begin with, in each backend. */
   keyPrefixes: Readonly<Record<Backend, string>>
   enqueueRemoval: Enqueue<UploadId>
@@ -72,24 +75,29 @@ export async function preCreate(options: PreCreateOptions, request: CreateReques
   checkSize(request.isPartial ? { ...policy, minSize: 0 } : policy, request.size)
   const reservedBytes = request.size ?? policy.maxSize
   const upload = { ...request, ...describe(options, request), reservedBytes }
-  return await createWithRoom(options, request.ownerId, () => createUpload(db, upload, policy.quota))
+  const bytes = options.storageBackend === 'disk' ? (request.size ?? 0) : undefined
+  return await createWithRoom(options, request.ownerId, bytes, () => createUpload(db, upload, policy.quota))
 }
 
 /**
- * Creates; where there is no room, once more after those uploads of the owner have ended that hold it for nothing: what
- * has expired counts no more, and creations whose answer was lost must not lock their owner out until they expire. Of
- * these no more end than it takes. Fails with a `Refusal`.
+ * Creates what takes so many bytes of the disk, undefined for none; where there is no room, once more after those uploads
+ * of the owner have ended that hold it for nothing: what has expired counts no more, and creations whose answer was lost
+ * must not lock their owner out until they expire. Of these no more end than it takes. Fails with a `Refusal`.
  */
 async function createWithRoom(
-  { db, enqueueRemoval, announce, ends }: PreCreateOptions,
+  { db, enqueueRemoval, announce, ends, space }: PreCreateOptions,
   ownerId: OwnerId,
-  create: () => Promise<CreateResult>,
+  bytes: number | undefined,
+  work: () => Promise<CreateResult>,
 ): Promise<UploadRow> {
+  const create = async () => (bytes === undefined ? await work() : await space.enter(bytes, work))
   let result = await create()
   // Where there is room by number, there may be none by bytes.
   for (let round = 0; result.kind !== 'created' && round < 3; round++) {
+    // What is lacking on the disk is not this owner's alone: only what has expired goes for it.
+    if (round > 0 && result.kind === 'no-room') break
     const ended: UploadId[] =
-      round === 0
+      round === 0 || result.kind === 'no-room'
         ? await expireOfOwner(db, ownerId, enqueueRemoval)
         : await makeRoom(db, ownerId, lackOf(result), enqueueRemoval)
     for (const id of ended) announce(id)
@@ -98,6 +106,7 @@ async function createWithRoom(
     else if (round > 0) break
   }
   if (result.kind === 'created') return result.upload
+  if (result.kind === 'no-room') throw storageFull()
   const isPartial = result.kind === 'too-many-partials'
   throw refusalOf(result, await secondsUntilRoom(db, ownerId, isPartial))
 }
@@ -130,7 +139,10 @@ export async function preCreateFinal(
   const { db, policy } = options
   const final = { ...request, ...describe(options, request), digests: null, wantedDigest: null }
   const isAllowed = (size: number) => size <= policy.maxSize && size >= policy.minSize
-  return await createWithRoom(options, request.ownerId, async () => {
+  // It is put together beside its partials, which stay until it is whole.
+  const size = await sizeOfPartials(db, request.ownerId, request.partials, 'disk')
+  const bytes = size > 0 && isAllowed(size) ? size : undefined
+  return await createWithRoom(options, request.ownerId, bytes, async () => {
     const result = await createFinal(db, final, isAllowed, policy.quota, enqueueProcessing)
     switch (result.kind) {
       case 'no-such-partial':
@@ -170,6 +182,17 @@ function describe(
     expiresAfterMs: firstExpiry(policy.expiry),
   }
 }
+
+/** Room on the disk comes when files are deleted or an operator sees to it. */
+const STORAGE_FULL_SECONDS = 60
+
+const storageFull = (): Refusal =>
+  new Refusal(
+    'storage-full',
+    'The storage has no room for a file of this length at the moment.',
+    {},
+    STORAGE_FULL_SECONDS,
+  )
 
 /** `secondsUntilRoom`: until the owner's next open upload ends by itself; undefined where none is open. */
 function refusalOf({ kind, quota }: Refused, secondsUntilRoom: number | undefined): Refusal {

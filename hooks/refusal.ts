@@ -8,6 +8,7 @@ export type RefusalCode =
   | 'too-many-open-uploads'
   | 'quota-bytes-exceeded'
   | 'quota-uploads-exceeded'
+  | 'storage-full'
 
 /** A decision against a request, with what the client needs to understand it. */
 export class Refusal extends Error {

@@ -101,6 +101,21 @@ function placeOf(
     : { storageBackend: backend, storageKey: storageKeyIn(backend) }
 }
 
+/** Bytes of these partial uploads together, as far as they are in this backend and have declared their length. */
+export async function sizeOfPartials(
+  db: Ledger,
+  ownerId: OwnerId,
+  ids: readonly UploadId[],
+  backend: Backend,
+): Promise<number> {
+  const { rows } = await sql<{ bytes: number }>`
+    select coalesce(sum(size), 0)::bigint as bytes from landfall.uploads
+     where storage_backend = ${backend} and id = any(${[...ids]}::text[]) and owner_id = ${ownerId} and is_partial`.execute(
+    ofOwner(db, ownerId),
+  )
+  return rows[0]?.bytes ?? 0
+}
+
 type Partial = {
   id: UploadId
   storage_backend: Backend

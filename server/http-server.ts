@@ -19,6 +19,8 @@ import {
 } from '../processing/queues.ts'
 import { Commits } from '../storage/commits.ts'
 import { openDataStore } from '../storage/data-store.ts'
+import { DiskSpace } from '../storage/disk/disk-space.ts'
+import { FileSystem } from '../storage/disk/file-system.ts'
 import { EndLog } from '../storage/end-log.ts'
 import type { Objects } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
@@ -44,6 +46,7 @@ import { mediaLimitsOf } from './media-limits.ts'
 import { watchAppends } from './metrics/append-figures.ts'
 import { connectionFigures } from './metrics/connections.ts'
 import { dependencyCollector } from './metrics/dependency-figures.ts'
+import { diskCollector, storedCollector } from './metrics/disk-figures.ts'
 import { ledgerCollectors } from './metrics/ledger-figures.ts'
 import { openMetrics } from './metrics/metrics.ts'
 import { queueCollector } from './metrics/queue-figures.ts'
@@ -173,12 +176,22 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('readiness probe', () => probe.destroy())
   const eventLoop = new EventLoopWatch()
   releasers.add('event loop watch', () => eventLoop.close())
-  const readiness = createReadiness({ probe, db, bus, eventLoop, storage, clamd, log })
+  const disks = {
+    // By the connection of the probe: that the pool is busy is no reason to know less.
+    space:
+      storage.primary === 'disk'
+        ? new DiskSpace({ db: probe, fileSystem: new FileSystem(storage.disk.objects.directory) })
+        : undefined,
+    scratch: new FileSystem(config.DATA_DIR),
+  }
+  const readiness = createReadiness({ probe, db, bus, eventLoop, storage, disks, clamd, log })
   const scanner = clamd ? [scannerCollector(clamd)] : []
   const collectors = [
     ...ledgerCollectors(db),
     queueCollector(boss),
     dependencyCollector(readiness),
+    diskCollector(disks),
+    storedCollector(db),
     ...scanner,
   ]
   const metrics = config.METRICS === 'on' ? openMetrics({ collectors, log }) : undefined
@@ -188,6 +201,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     policy,
     storageBackend: storage.primary,
     keyPrefixes: keyPrefixesOf(config),
+    space: storage.disk.space,
     enqueueRemoval: removalEnqueuer(boss),
     announce: (id: string) => void bus.publish({ t: 'event', id }),
     ends,

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { type Ledger, openDatabase } from '../ledger/database.ts'
+import { FileSystem } from '../storage/disk/file-system.ts'
 import type { Objects } from '../storage/objects.ts'
 import { asctime, fakeClamd } from '../test/support/fake-clamd.ts'
 import { signaturesOf } from './clamd-link.ts'
@@ -11,6 +12,7 @@ import { createReadiness, oldSignaturesWarning, TEST_SIGNATURES_WARNING } from '
 const DAY_MS = 86_400_000
 
 const noLog = { info: () => {}, warn: () => {} }
+const roomy = { space: undefined, scratch: new FileSystem('/nonexistent') }
 const writable = { checkWritable: async () => {} } as unknown as Objects
 
 async function report(version: string) {
@@ -28,6 +30,7 @@ async function report(version: string) {
       bus: { isConnected: true },
       eventLoop: { standstillMs: () => 0 },
       storage: writable,
+      disks: roomy,
       clamd: { host: '127.0.0.1', port: clamd.port },
       log: noLog,
     }).check()
@@ -72,6 +75,7 @@ describe('readiness', () => {
           if (storage.isAway) throw new Error('away')
         },
       } as unknown as Objects,
+      disks: roomy,
       clamd: undefined,
       log: {
         info: (_details, message) => void lines.push(`info ${message}`),

@@ -3,6 +3,7 @@ import { DatabaseReadOnly, pingDatabase } from '../ledger/ping.ts'
 import type { Storage } from '../storage/storage.ts'
 import { clamdVersion, hasOfficialSignatures, signaturesOf } from './clamd-link.ts'
 import type { ClamdAddress } from './config.ts'
+import { type Disks, LOW_DISK, lookAtDisks } from './disks.ts'
 import type { Dependency } from './outages.ts'
 
 type Check = { status: 'ok' } | { status: 'failing'; detail: string } | { status: 'off' }
@@ -14,8 +15,10 @@ type SignaturesReport = { version: number; publishedAt: string; ageDays: number 
 const OWN = ['database', 'bus', 'eventLoop'] as const
 /** What all nodes share: sending requests to another node would not help. */
 const SHARED = ['storage', 'scanner'] as const
+/** What needs an operator soon, and keeps no request away. */
+const WARNED = ['disk'] as const
 
-type CheckName = (typeof OWN)[number] | (typeof SHARED)[number]
+type CheckName = (typeof OWN | typeof SHARED | typeof WARNED)[number]
 
 export type ReadinessReport = {
   /** `not-ready` and `draining` keep requests away; `degraded` is for operators. */
@@ -43,6 +46,7 @@ export type ReadinessOptions = {
   bus: { readonly isConnected: boolean }
   eventLoop: { standstillMs(withinMs: number): number }
   storage: Pick<Storage, 'checkWritable'>
+  disks: Disks
   /** Undefined with `SCAN=off`. */
   clamd: ClamdAddress | undefined
   log: { info(details: object, message: string): void; warn(details: object, message: string): void }
@@ -73,19 +77,21 @@ export const oldSignaturesWarning = (days: number) =>
  * general: the address is public.
  */
 export function createReadiness(options: ReadinessOptions): Readiness {
-  const { probe, db, bus, eventLoop, storage: opened, clamd, log } = options
+  const { probe, db, bus, eventLoop, storage: opened, disks, clamd, log } = options
   let isDraining = false
   let kept: { report: Promise<ReadinessReport>; until: number } | undefined
   let known: string | undefined
   let storageFailedAt = Number.NEGATIVE_INFINITY
 
   async function look(): Promise<ReadinessReport> {
-    const [database, storage, version] = await Promise.allSettled([
+    const [database, storage, version, reports] = await Promise.allSettled([
       withTimeout(pingDatabase(probe)),
       withTimeout(opened.checkWritable()),
       clamd ? clamdVersion(clamd, TIMEOUT_MS) : Promise.resolve(undefined),
+      withTimeout(lookAtDisks(disks)),
     ])
     const said = version.status === 'fulfilled' ? version.value : undefined
+    const low = reports.status === 'fulfilled' ? reports.value.filter(({ isLow }) => isLow) : []
     const signatures = said === undefined ? undefined : reportOn(said)
     const checks = {
       database: databaseCheck(database),
@@ -93,6 +99,7 @@ export function createReadiness(options: ReadinessOptions): Readiness {
       eventLoop:
         eventLoop.standstillMs(STUCK_WITHIN_MS) < STUCK_MS ? OK : failing('This server stands still.'),
       storage: storageCheck(storage),
+      disk: low[0] ? failing(LOW_DISK[low[0].place]) : OK,
       scanner: clamd
         ? {
             ...result(version, 'clamd does not answer: files stay unscanned and are not served.'),
@@ -100,12 +107,16 @@ export function createReadiness(options: ReadinessOptions): Readiness {
           }
         : ({ status: 'off' } as const),
     }
-    const warnings: string[] = []
+    const warnings: string[] = low.map(({ place }) => LOW_DISK[place])
     if (said !== undefined && !hasOfficialSignatures(said)) warnings.push(TEST_SIGNATURES_WARNING)
     if (signatures && signatures.ageDays > MAX_AGE_DAYS)
       warnings.push(oldSignaturesWarning(signatures.ageDays))
     const isFailing = (name: CheckName) => checks[name].status === 'failing'
-    const status = OWN.some(isFailing) ? 'not-ready' : SHARED.some(isFailing) ? 'degraded' : 'ready'
+    const status = OWN.some(isFailing)
+      ? 'not-ready'
+      : [...SHARED, ...WARNED].some(isFailing)
+        ? 'degraded'
+        : 'ready'
     return { status: isDraining ? 'draining' : status, checks, warnings }
   }
 
@@ -176,11 +187,11 @@ function result(outcome: PromiseSettledResult<unknown>, detail: string): Check {
   return outcome.status === 'fulfilled' ? OK : failing(detail)
 }
 
-async function withTimeout(work: Promise<unknown>): Promise<void> {
+async function withTimeout<Result>(work: Promise<Result>): Promise<Result> {
   const { promise, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error('timed out')), TIMEOUT_MS)
   try {
-    await Promise.race([work, promise])
+    return await Promise.race([work, promise])
   } finally {
     clearTimeout(timer)
   }

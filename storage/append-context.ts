@@ -24,6 +24,8 @@ export type AppendContext = {
   lease: Lease | undefined
   /** The upload as last read under the lease, or as just created. */
   upload: UploadRow | undefined
+  /** The offset behind the last byte that has arrived, where the store has seen one. */
+  arrivedTo?: number
   /** Told of every byte that arrives: offset so far, and size (null while deferred). */
   readonly onReceived: (offset: number, size: number | null) => void
   /** Told of bytes that the ledger has, while the request goes on. */

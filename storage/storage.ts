@@ -3,7 +3,9 @@ import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import { type Backend, isHolding } from '../ledger/storage-places.ts'
 import { DiskObjects } from './disk/disk-objects.ts'
+import { DiskSpace } from './disk/disk-space.ts'
 import { DiskUploadBytes } from './disk/disk-upload-bytes.ts'
+import { FileSystem } from './disk/file-system.ts'
 import { type Objects, StorageAway } from './objects.ts'
 import { OpenPlace } from './open-place.ts'
 import { withoutBucket } from './places.ts'
@@ -51,7 +53,13 @@ export interface BytesAnywhere extends UploadBytes {
 /** A row of the ledger that says by which backend its bytes are stored. */
 export type StoredRow = { storage_backend: string }
 
-type DiskPart = { place: OpenPlace; objects: DiskObjects; bytes: UploadBytes; sync: DiskSync }
+type DiskPart = {
+  place: OpenPlace
+  objects: DiskObjects
+  bytes: UploadBytes
+  space: DiskSpace
+  sync: DiskSync
+}
 type S3Part = { place: OpenPlace; objects: Objects; bytes: UploadBytes; s3: S3 }
 
 export type OpenOptions = {
@@ -162,7 +170,8 @@ function openDisk(
   const name = { setting: 'DATA_DIR', value: dirname(directory), shown: directory } as const
   const prepare = () => objects.prepare()
   const place = new OpenPlace(db, { backend: 'disk', objects, name, markerPrefix: '' }, { onError, prepare })
-  return { place, objects, bytes: new DiskUploadBytes(db, objects, bytes), sync }
+  const space = new DiskSpace({ db, fileSystem: new FileSystem(objects.directory) })
+  return { place, objects, bytes: new DiskUploadBytes(db, objects, bytes), space, sync }
 }
 
 function openBucket(

@@ -124,12 +124,15 @@ export const Readiness = z
   .object({
     status: z
       .enum(['ready', 'degraded', 'not-ready', 'draining'])
-      .describe('`degraded`: something that all servers share is away; this one can be sent requests'),
+      .describe(
+        '`degraded`: something that all servers share is away, or a disk is nearly full; this one can be sent requests',
+      ),
     checks: z.object({
       database: Check.describe('of this server'),
       bus: Check.describe('whether this server hears the others'),
       eventLoop: Check.describe('of this server'),
       storage: Check.describe('of all servers'),
+      disk: Check.describe('whether there is room on the disks that this server writes to'),
       scanner: Check.extend({
         signatures: z
           .object({ version: z.number().int(), publishedAt: Time, ageDays: z.number().nonnegative() })

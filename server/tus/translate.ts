@@ -42,6 +42,7 @@ export function translateTusError(error: unknown, upload: UploadRow | undefined)
   if (error instanceof StorageFull) {
     return new Problem('storage-full', 'The storage is full; what was received so far is kept.', {
       cause: error,
+      headers: { 'Retry-After': '60' },
     })
   }
   const outage = unavailable(error)

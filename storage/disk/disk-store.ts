@@ -4,23 +4,28 @@ import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { appendContext, requireLease } from '../append-context.ts'
 import { type Commits, endsUpload, isComplete } from '../commits.ts'
+import { StorageFull } from '../objects.ts'
 import { LeaseLost, UploadNotFound } from '../outcomes.ts'
 import type { DiskSync } from '../storage.ts'
 import { isTooLong, type UploadBooks } from '../upload-books.ts'
 import { ContentRefused } from '../verdict.ts'
 import type { DiskObjects } from './disk-objects.ts'
+import { type DiskSpace, NO_ROOM } from './disk-space.ts'
 import { FileWriter } from './file-writer.ts'
 
 export type DiskStoreOptions = {
   books: UploadBooks
   commits: Commits
   objects: DiskObjects
+  space: DiskSpace
   sync: DiskSync
 }
 
 /** During a long request the ledger learns of new bytes after this much data and time, whichever is later. */
 const CHECKPOINT_BYTES = 8 * 1024 * 1024
 const CHECKPOINT_MS = 500
+/** While the length is deferred, nothing is reserved: each time after so much it is asked whether there is room for more. */
+const UNDECLARED_BYTES = 8 * 1024 * 1024
 
 /**
  * tus data store on a local disk. It is the package's `FileStore` with what is unsafe in it replaced:
@@ -63,8 +68,12 @@ export class DiskStore extends FileStore {
     return Math.min(row.offset, (await this.#options.objects.sizeOf(row.storage_key)) ?? 0)
   }
 
+  /** Fails with `StorageFull` where there is no room for what is still to come. */
   override async declareUploadLength(_id: string, size: number): Promise<void> {
-    await this.#options.books.declareLength(size)
+    const { books, space } = this.#options
+    const { arrivedTo, upload } = appendContext()
+    const toCome = Math.max(0, size - (arrivedTo ?? upload?.offset ?? 0))
+    if ((await space.enter(toCome, () => books.declareLength(size))) === NO_ROOM) throw new StorageFull()
   }
 
   /**
@@ -117,15 +126,22 @@ export class DiskStore extends FileStore {
     lease: Lease,
     offset: number,
   ) {
-    const { isAtomic, onReceived } = appendContext()
+    const context = appendContext()
+    const { isAtomic, onReceived } = context
     const mayWrite = () => lease.isCurrent()
     let received = offset
     let failure: unknown
     let checkpointAt = performance.now() + CHECKPOINT_MS
+    let mayReach = upload.size === null ? offset : Number.POSITIVE_INFINITY
     try {
       for await (const chunk of source) {
         if (!mayWrite()) throw new LeaseLost()
+        if (received + chunk.byteLength > mayReach) {
+          if (!(await this.#options.space.hasAny())) throw new StorageFull()
+          mayReach = received + UNDECLARED_BYTES
+        }
         received += chunk.byteLength
+        context.arrivedTo = received
         await writer.write(chunk, mayWrite)
         onReceived(received, upload.size)
         const uncommitted = writer.written - upload.offset

@@ -16,16 +16,17 @@ export type SmallDisk = {
 }
 
 /**
- * A file system in memory of this size. It is mounted for a process that does nothing else, and reached through
+ * A file system in memory of this size, and for no more `files` than that where it says so. It is mounted for a process that does nothing else, and reached through
  * that process: whatever becomes of the test, it goes when its holder does, and the holder when we do. A suite
  * calls `requires('tmpfs')` first.
  */
-export async function openSmallDisk(bytes: number): Promise<SmallDisk> {
-  const [program, ...options] = privateMounts() ?? []
+export async function openSmallDisk(bytes: number, options: { files?: number } = {}): Promise<SmallDisk> {
+  const [program, ...rest] = privateMounts() ?? []
   if (!program) throw new Error("nothing may be mounted: skip this suite by requires('tmpfs')")
+  const size = `size=${bytes}${options.files === undefined ? '' : `,nr_inodes=${options.files}`}`
   const mountPoint = await mkdtemp(join(tmpdir(), 'landfall-small-disk-'))
-  const script = 'mount -t tmpfs -o size="$1" tmpfs "$0" && echo mounted && exec cat'
-  const holder = spawn(program, [...options, 'sh', '-c', script, mountPoint, String(bytes)], {
+  const script = 'mount -t tmpfs -o "$1" tmpfs "$0" && echo mounted && exec cat'
+  const holder = spawn(program, [...rest, 'sh', '-c', script, mountPoint, size], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const gone = once(holder, 'exit')

@@ -1,0 +1,58 @@
+import { Gauge } from 'prom-client'
+import type { Ledger } from '../../ledger/database.ts'
+import { storedBytes } from '../../ledger/disk-claims.ts'
+import { readBriefly } from '../../ledger/operating-figures.ts'
+import { type Disks, lookAtDisks } from '../disks.ts'
+import { COLLECT_MS, type Collector } from './collector.ts'
+
+/** A counter for each owner is read for this: not as often as somebody scrapes. */
+const STORED_KEPT_MS = 60_000
+
+/** How full the disks are, by what they say themselves. */
+export function diskCollector(disks: Disks): Collector {
+  return {
+    name: 'disk',
+    async collect(register) {
+      const registers = [register]
+      const reports = await lookAtDisks(disks)
+      const gauge = (name: string, help: string) =>
+        new Gauge({ name, help, labelNames: ['place'], registers })
+      const free = gauge('landfall_disk_free_bytes', 'What can still be written.')
+      const total = gauge('landfall_disk_total_bytes', 'The size of the file system.')
+      for (const { place, freeBytes, totalBytes } of reports) {
+        free.set({ place }, freeBytes)
+        total.set({ place }, totalBytes)
+      }
+      const storage = reports.find(({ place }) => place === 'storage')
+      if (storage)
+        new Gauge({
+          name: 'landfall_disk_reserved_bytes',
+          help: 'What is still to come for uploads that were accepted.',
+          registers,
+        }).set(storage.reservedBytes)
+      if (reports.length < (disks.space ? 2 : 1)) throw new Error('a disk does not say how full it is')
+    },
+  }
+}
+
+/** Bytes of files by the counters of the ledger: nothing is walked or listed. */
+export function storedCollector(db: Ledger): Collector {
+  let known: { bytes: { received: number; open: number }; until: number } | undefined
+  return {
+    name: 'stored',
+    async collect(register) {
+      if (!known || performance.now() > known.until)
+        known = {
+          bytes: await readBriefly(db, COLLECT_MS, storedBytes),
+          until: performance.now() + STORED_KEPT_MS,
+        }
+      const gauge = new Gauge({
+        name: 'landfall_stored_bytes',
+        help: 'Bytes of received files and of open uploads, without renditions.',
+        labelNames: ['of'],
+        registers: [register],
+      })
+      for (const [of, bytes] of Object.entries(known.bytes)) gauge.set({ of }, bytes)
+    },
+  }
+}
