@@ -68,6 +68,14 @@ describe('what a tool says of a file at an address', () => {
     )
   })
 
+  it('is no complaint where it only goes on with a warning', () => {
+    const lines = [
+      '[matroska,webm @ 0x1] [warning] Could not find codec parameters for stream 3 (Attachment: none)',
+      "Consider increasing the value for the 'analyzeduration' (0) and 'probesize' (5000000) options",
+    ]
+    expect(readRemoteReport(lines.join('\n'))).toEqual({ complaints: '', delivery: 'sound' })
+  })
+
   it.each([readRemoteReport, readLocalReport])('never holds an address or a path', (read) => {
     const said = [
       `[error] ${ADDRESS}: Invalid data`,

@@ -40,8 +40,11 @@ const ADDRESS = /\b[a-z]+:\/\/\S+/gi
 export function readRemoteReport(stderr: string): ToolReport {
   const complaints: string[] = []
   let delivery = 'sound' as Delivery
+  let before = 'error'
   for (const line of stderr.split('\n')) {
-    const { context, level = 'error', text = line } = LINE.exec(line)?.groups ?? {}
+    // One without a level goes on with what the line before it says.
+    const { context, level = before, text = line } = LINE.exec(line)?.groups ?? {}
+    before = level
     const isNetwork = context === undefined ? NETWORK_END.test(text) : NETWORK_CONTEXT.test(context)
     if (!isNetwork) {
       if (level !== 'warning' && !IDLE_TALK.test(text)) complaints.push(text)
