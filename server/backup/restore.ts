@@ -79,14 +79,18 @@ export async function restoreFiles({ directory, sums }: Archive, to: string): Pr
 
 const jobsSchema = z.array(z.object({ name: z.string(), data: z.unknown() }))
 
-/** Fills an empty database: in the schema of the backup, then brought up to date. */
+/** Checks everything but the objects, which are checked on their way. Fails with `CommandFailure`. */
+export async function checkTables(archive: Archive): Promise<void> {
+  for (const path of archive.sums.keys()) if (!path.startsWith(`${OBJECTS}/`)) await check(archive, path)
+}
+
+/** Fills an empty database, with tables that were checked: in the schema of the backup, then brought up to date. */
 export async function restoreDatabase(
   archive: Archive,
   db: Ledger,
   onError: (error: unknown) => void,
 ): Promise<void> {
-  const { manifest, sums } = archive
-  for (const path of sums.keys()) if (!path.startsWith(`${OBJECTS}/`)) await check(archive, path)
+  const { manifest } = archive
   const unknown = await migrateToSchemaOf(db, manifest.migrations)
   if (unknown.length > 0) {
     throw new CommandFailure(

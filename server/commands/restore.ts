@@ -5,7 +5,7 @@ import { MAINTENANCE_DEADLINES } from '../../ledger/deadlines.ts'
 import { isEmptyLedger, isUnusedDatabase } from '../../ledger/dump.ts'
 import { schemaState } from '../../ledger/schema-state.ts'
 import { DEVELOPMENT_SECRET, OBJECTS } from '../backup/layout.ts'
-import { type Archive, openArchive, restoreDatabase, restoreFiles } from '../backup/restore.ts'
+import { type Archive, checkTables, openArchive, restoreDatabase, restoreFiles } from '../backup/restore.ts'
 import { type Config, parseConfig } from '../config.ts'
 import { contentsOf, makeDataDirectory } from '../data-directory.ts'
 import { startEmbeddedPostgres } from '../embedded/postgres.ts'
@@ -49,6 +49,11 @@ async function refuseFilled(dataDirectory: string): Promise<void> {
   const there = await contentsOf(dataDirectory).catch((error: unknown) => {
     throw failureOf(error, `DATA_DIR cannot be filled`)
   })
+  if (there.includes(RESTORING)) {
+    throw new CommandFailure(
+      `${dataDirectory} is not empty: a restore to it runs, or was interrupted; then empty it and restore again`,
+    )
+  }
   if (there.length > 0) throw new CommandFailure(`${dataDirectory} is not empty: nothing was restored`)
 }
 
@@ -74,8 +79,10 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
     })
     releasers.add('database', () => db.destroy())
     if (!embedded) await refuseUsed(db)
-    await restoreDatabase(archive, db, onError)
+    await checkTables(archive)
     await restoreFiles(archive, draft)
+    // Last, in one transaction: whoever is killed before has left a database of DATABASE_URL empty.
+    await restoreDatabase(archive, db, onError)
   } catch (error) {
     await releasers.releaseAll(log)
     await rm(draft, { recursive: true, force: true })

@@ -4,6 +4,7 @@ import { pingDatabase } from '../../ledger/ping.ts'
 import { schemaProblem, schemaState } from '../../ledger/schema-state.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { NoEmbeddedDatabase, openCommandDatabase } from '../embedded/command-database.ts'
+import { refuseRestoring } from '../embedded/restoring.ts'
 import { createLog, type Log } from '../log.ts'
 import { messageOf } from '../message-of.ts'
 import { Releasers } from '../releasers.ts'
@@ -53,6 +54,9 @@ export async function withDatabase<T>(
   // What a command does is what it prints; only trouble is logged, unless somebody asks for more.
   const log = createLog({ level: env.LOG_LEVEL ? config.LOG_LEVEL : 'warn', name: applicationName })
   const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
+  await refuseRestoring(config.DATA_DIR).catch((error: unknown) => {
+    throw new CommandFailure(messageOf(error), { cause: error })
+  })
   const releasers = new Releasers()
   try {
     const connectionString = config.DATABASE_URL ?? (await embeddedDatabase(config, name, log, releasers))

@@ -7,6 +7,7 @@ import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { closeDataDirectory } from '../data-directory.ts'
 import { findServersClamd } from '../embedded/clamd-records.ts'
+import { refuseRestoring } from '../embedded/restoring.ts'
 import type { WorkerMessage } from '../embedded/worker-process.ts'
 import { createLog, type Log } from '../log.ts'
 import { mediaLimitsOf } from '../media-limits.ts'
@@ -27,6 +28,7 @@ export async function work(env: Environment, found?: SandboxKind): Promise<numbe
       'DATABASE_URL: "" is not accepted; a worker takes the database of the server it works for',
     ])
   }
+  await refuseRestoring(config.DATA_DIR)
   await refuseWithoutClamd(config)
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
   const stop = listenForStop(log)
