@@ -1,5 +1,6 @@
-import { ObjectMissing } from '../storage/objects.ts'
+import { ObjectMissing, StorageFull } from '../storage/objects.ts'
 import { Undelivered, UnreadableInput } from './ffmpeg.ts'
+import { saysNoRoom } from './no-room.ts'
 import type { StepContext } from './step.ts'
 import { Rejected } from './verdict.ts'
 
@@ -13,6 +14,8 @@ export async function damageOr(
   error: unknown,
   { objects, media }: Pick<StepContext, 'objects' | 'media'>,
 ): Promise<unknown> {
+  // A library that unpacks a picture may need room for it. What ffmpeg says may be the file's own words.
+  if (!(error instanceof UnreadableInput) && saysNoRoom(error)) return new StorageFull({ cause: error })
   const size = await objects.sizeOf(media.storage_key)
   if (size === undefined) return new ObjectMissing(media.storage_key, { cause: error })
   return size === media.size ? new Rejected('damaged', 'The file is damaged or incomplete.') : error

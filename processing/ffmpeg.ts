@@ -1,8 +1,11 @@
 import { ExecaError } from 'execa'
+import { StorageFull } from '../storage/objects.ts'
 import { runProgram } from '../storage/programs.ts'
 import { SYSTEM_PATH } from '../storage/system-path.ts'
 import { ChildGroups, toolLimits } from './child-limits.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
+import { saysNoRoom } from './no-room.ts'
+import { type Muxer, type RemuxPlan, remuxArguments, remuxInputArguments } from './remux-arguments.ts'
 import { RECONNECT_SECONDS, readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
 import { noSandbox, type ToolSandbox } from './tool-sandbox.ts'
 import { Waiting } from './verdict.ts'
@@ -83,6 +86,7 @@ const HLS_MS = 10 * 60_000
 const MAX_HLS_MS = 6 * 3_600_000
 /** No single buffer of a sound file comes near. */
 const MAX_ALLOCATION_BYTES = 512 * 1024 * 1024
+const MAX_REMUX_MS = 6 * 3_600_000
 const VERSION_TIMEOUT_MS = 10_000
 /** Where an index says which frames these are, the others are not even read. */
 const KEY_FRAMES_ONLY = ['-discard', 'nokey', '-skip_frame', 'nokey']
@@ -106,19 +110,18 @@ export class Ffmpeg {
 
   /**
    * What ffprobe finds in the input, and what it complained about while it read every packet of it.
-   * Fails with `UnreadableInput`, and with `Undelivered` where it did not get all of the input.
+   * With `isQuick` it reads no more than tells what is in it. Fails with `UnreadableInput`, and with `Undelivered` where
+   * it did not get all of the input.
    */
-  async probe(run: ToolRun): Promise<ToolReport & { json: unknown }> {
-    const args = ['-show_format', '-show_streams', '-count_packets', '-of', 'json']
+  async probe(run: ToolRun & { isQuick?: boolean }): Promise<ToolReport & { json: unknown }> {
+    const count = run.isQuick ? [] : ['-count_packets']
+    const args = ['-show_format', '-show_streams', ...count, '-of', 'json']
     const { stdout, ...report } = await this.#run(
       this.#options.ffprobePath,
       [...inputArgs(run), ...args, '-i', run.input],
       run,
       {
-        timeout: Math.min(
-          PROBE_TIMEOUT_MS + Math.ceil(run.size / SLOWEST_BYTES_PER_MS),
-          MAX_PROBE_TIMEOUT_MS,
-        ),
+        timeout: Math.min(readingMs(run), MAX_PROBE_TIMEOUT_MS),
         maxBuffer: MAX_JSON_BYTES,
       },
     )
@@ -247,6 +250,24 @@ export class Ffmpeg {
   }
 
   /**
+   * Writes streams of the input as they are, and nothing else of it, to the file `path` in the folder. Fails like
+   * `probe`, with `ToolFailed` when it takes too long, and with `StorageFull`.
+   */
+  async remux(run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string }): Promise<void> {
+    const { plan, muxer, folder, path } = run
+    await this.#run(
+      this.#options.ffmpegPath,
+      [
+        ...['-nostdin', ...inputArgs(run), ...remuxInputArguments(muxer), '-i', run.input],
+        ...remuxArguments(plan, muxer, path),
+      ],
+      run,
+      // The index goes to the front when all else is written: then everything is written once more.
+      { timeout: Math.min(2 * readingMs(run), MAX_REMUX_MS), maxBuffer: MAX_TALK_BYTES, folder },
+    )
+  }
+
+  /**
    * Decodes the first sound to signed bytes of one channel, and hands them over as they come. Fails like
    * `probe`.
    */
@@ -304,9 +325,12 @@ export class Ffmpeg {
       result = await child
     } catch (error) {
       if (!(error instanceof ExecaError)) throw error
-      throw await this.#explain(program, error, read(error.stderr))
+      const report = read(error.stderr)
+      throw noRoomIn(folder, report, error) ?? (await this.#explain(program, error, report))
     }
     const report = read(result.stderr)
+    const noRoom = noRoomIn(folder, report)
+    if (noRoom) throw noRoom
     // It ends well even where it takes a connection that broke for the end of the file.
     if (report.delivery === 'broken') throw new Undelivered(program)
     return { stdout: result.stdout, ...report }
@@ -355,6 +379,14 @@ export class Ffmpeg {
       return false
     }
   }
+}
+
+/** For reading every byte of an input. */
+const readingMs = ({ size }: ToolRun): number => PROBE_TIMEOUT_MS + Math.ceil(size / SLOWEST_BYTES_PER_MS)
+
+/** That what was to be written has found no room, whether or not the tool makes much of it. */
+function noRoomIn(folder: string | undefined, { complaints }: ToolReport, cause?: Error): Error | undefined {
+  return folder !== undefined && saysNoRoom(new Error(complaints)) ? new StorageFull({ cause }) : undefined
 }
 
 type Limits = {

@@ -6,6 +6,7 @@ import type { Reason } from '../ledger/schema.ts'
 import { beginStep, endStep, forgetAttempt, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import { endCopying } from '../ledger/stray-copies.ts'
 import type { Enqueue } from '../ledger/uploads.ts'
+import { isCode } from '../storage/error-code.ts'
 import { StorageAway, StorageFull } from '../storage/objects.ts'
 import { Undelivered } from './ffmpeg.ts'
 import type { Lanes } from './lanes.ts'
@@ -229,7 +230,8 @@ async function lossOr(
 /** The storage being away or full is waited for; anything else counts as an attempt. */
 async function withOutagesToldApart(error: unknown, checkWritable: () => Promise<void>): Promise<unknown> {
   if (error instanceof Waiting && !(error instanceof Undelivered)) return error
-  if (error instanceof StorageFull) return new Waiting('the storage is full', { cause: error })
+  if (error instanceof StorageFull || isCode(error, 'ENOSPC', 'EDQUOT'))
+    return new Waiting('the storage is full', { cause: error })
   if (error instanceof StorageAway) return new Waiting('the storage is away', { cause: error })
   if (isOfDatabase(error)) return new Waiting('the database is away', { cause: error })
   try {

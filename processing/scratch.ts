@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { MediaId } from '../ledger/ids.ts'
+import { translateDiskError } from '../storage/disk/disk-objects.ts'
 import { isCode } from '../storage/error-code.ts'
+import { StorageFull } from '../storage/objects.ts'
+import { saysNoRoom } from './no-room.ts'
 
-// Files of a step while it runs lie below root/<media>/<random>, and nowhere else.
+// Files of a step while it runs lie below root/<name>/<random>, and nowhere else. The name is that of the media item,
+// with that of the work where several are done at once.
 
 /** The folder went away under the work: another job has the media now, or an operator made room. */
 export class ScratchLost extends Error {
@@ -15,23 +18,28 @@ export class ScratchLost extends Error {
 }
 
 /**
- * Does work in an empty folder of its own, which is removed whatever happens. Other folders of the media go before:
+ * Does work in an empty folder of its own, which is removed whatever happens. Other folders of the name go before:
  * a worker that was killed or lost its job has left them, and whoever has the job now is their heir. Fails with
- * `ScratchLost` where that is what made the work fail.
+ * `ScratchLost` where that is what made the work fail, and with `StorageFull` where there is no room for it.
  */
 export async function withScratch<Result>(
   root: string,
-  mediaId: MediaId,
+  name: string,
   work: (folder: string) => Promise<Result>,
 ): Promise<Result> {
-  const room = join(root, mediaId)
+  const room = join(root, name)
   const folder = join(room, randomUUID())
-  // A tool that still writes into one may be quicker than a look into it.
-  await rm(room, { recursive: true, force: true, maxRetries: 3 })
-  await mkdir(folder, { recursive: true })
+  try {
+    // A tool that still writes into one may be quicker than a look into it.
+    await rm(room, { recursive: true, force: true, maxRetries: 3 })
+    await mkdir(folder, { recursive: true })
+  } catch (error) {
+    throw translateDiskError(error)
+  }
   try {
     return await work(folder)
   } catch (error) {
+    if (saysNoRoom(error)) throw new StorageFull({ cause: error })
     throw (await isThere(folder)) ? error : new ScratchLost({ cause: error })
   } finally {
     await rm(folder, { recursive: true, force: true })

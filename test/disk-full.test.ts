@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { jpeg } from './fixtures/media.ts'
+import { jpeg, madeByFfmpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { filesBelow } from './support/leftovers.ts'
 import { type Answer, OFFSET_STREAM, problemOf, tusRequest } from './support/raw-http.ts'
 import { patterned } from './support/s3-landfall.ts'
 import { openSmallDisk, type SmallDisk } from './support/small-disk.ts'
@@ -31,8 +33,8 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
     await disk?.close()
   })
 
-  async function start(beside?: Landfall): Promise<Landfall> {
-    const env = { UPLOAD_MAX_OPEN: '100', SCAN: 'off' }
+  async function start(beside?: Landfall, more: Record<string, string> = {}): Promise<Landfall> {
+    const env = { UPLOAD_MAX_OPEN: '100', SCAN: 'off', ...more }
     const place = beside ? { beside } : { dataDirectory: disk.directory, withoutWorker: true }
     const node = await startLandfall({ ...place, env })
     nodes.push(node)
@@ -45,6 +47,17 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
       at: id,
       headers: { 'Upload-Offset': String(offset), 'Content-Type': OFFSET_STREAM },
       body,
+    })
+  const declared = (id: string, offset: number, file: Uint8Array) =>
+    tusRequest(landfall, 'alice', {
+      method: 'PATCH',
+      at: id,
+      headers: {
+        'Upload-Offset': String(offset),
+        'Upload-Length': String(file.length),
+        'Content-Type': OFFSET_STREAM,
+      },
+      body: file.subarray(offset),
     })
   const newUpload = (size: number) => createId(landfall, 'alice', { size, metadata: { filename: 'a.jpg' } })
   const offsetOf = async (id: string) => {
@@ -116,19 +129,25 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
   })
 
   it('answers a creation with bytes so that its client knows the upload and what was kept of it', async () => {
-    const bytes = patterned(MIB, 'with creation')
-    await disk.leaveFree(0)
+    const bytes = patterned(4 * MIB, 'with creation')
+    // Of a length that is not declared: one that is would have been refused without an upload.
+    await disk.leaveFree(3 * MIB)
     const answer = await tusRequest(landfall, 'alice', {
       method: 'POST',
-      headers: { 'Upload-Length': String(bytes.length), 'Content-Type': OFFSET_STREAM },
+      headers: { 'Upload-Defer-Length': '1', 'Content-Type': OFFSET_STREAM },
       body: bytes,
     })
     // Who gets no address cannot resume, and would fill up the number of open uploads by trying again.
-    expect([answer.status, answer.headers['upload-offset']]).toEqual([201, '0'])
+    expect(answer.status).toBe(201)
+    const kept = Number(answer.headers['upload-offset'])
+    expect(kept).toBeGreaterThan(2 * MIB)
+    expect(kept).toBeLessThanOrEqual(3 * MIB)
     const id = answer.headers.location?.split('/').at(-1) ?? ''
-    expectFull(await append(id, 0, bytes))
+    expectFull(await append(id, kept, bytes.subarray(kept)))
+    expect(await offsetOf(id)).toBe(kept)
     await disk.leaveFree(PLENTY)
-    expect((await append(id, 0, bytes)).status).toBe(204)
+    // That there is room again is known a second later.
+    await expect.poll(async () => (await declared(id, kept, bytes)).status, { timeout: 10_000 }).toBe(204)
     expect((await storedOf(id)).equals(bytes)).toBe(true)
   })
 
@@ -194,5 +213,37 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
     const thumbnail = await landfall.as('alice')(`/api/v1/media/${mediaId}/thumbnail`)
     expect([thumbnail.status, thumbnail.headers.get('Content-Type')]).toEqual([200, 'image/webp'])
     await thumbnail.arrayBuffer()
+  })
+
+  it('is no verdict either where a public copy has no room to be written', async () => {
+    const sound = await madeByFfmpeg('half-a-minute.wav', [
+      ...['-f', 'lavfi', '-i', 'anoisesrc=duration=30:sample_rate=44100', '-c:a', 'pcm_s16le'],
+    ])
+    const bytes = await readFile(sound.path)
+    const id = await createId(landfall, 'alice', { size: bytes.length, metadata: { filename: sound.name } })
+    expect((await append(id, 0, bytes)).status).toBe(204)
+    // Enough for the waveform.
+    await disk.leaveFree(MIB)
+    // A sandbox does not see a file system that only the holder of the disk has.
+    await start(landfall, { PUBLISH: 'copy', PUBLIC_PREFIX: 'public/', TOOL_SANDBOX: 'off' })
+    const { mediaId } = await statusOf(landfall, 'alice', id)
+    const attempts = () =>
+      landfall.db
+        .selectFrom('processing_steps')
+        .select(['status', 'detail'])
+        .where('media_id', '=', mediaId ?? '')
+        .where('step', '=', 'publish')
+        .execute()
+    const failed = { status: 'failed', detail: { error: expect.stringContaining('StorageFull') } }
+    await expect
+      .poll(attempts, { timeout: 20_000 })
+      .toEqual(expect.arrayContaining([failed, failed].map((one) => expect.objectContaining(one))))
+    const media = (await (await landfall.as('alice')(`/api/v1/media/${mediaId}`)).json()) as MediaJson
+    expect(media).toMatchObject({ status: 'processing', reason: null })
+    await expect.poll(() => filesBelow(join(disk.directory, 'scratch'))).toEqual([])
+
+    await disk.leaveFree(PLENTY)
+    expect(await outcome(landfall, 'alice', id)).toMatchObject({ status: 'ready', sha256: sound.sha256 })
+    expect(await landfall.stored.keys()).toContain(`public/${mediaId}.wav`)
   })
 })

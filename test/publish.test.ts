@@ -1,18 +1,21 @@
+import { join } from 'node:path'
 import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import type { PgBoss } from 'pg-boss'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parseMediaId } from '../ledger/ids.ts'
 import { failMedia, type MediaFacts, mediaForJob } from '../ledger/media.ts'
+import { Ffmpeg } from '../processing/ffmpeg.ts'
 import { openQueues, QUEUES, removalEnqueuer } from '../processing/queues.ts'
 import { reap } from '../processing/reaper.ts'
 import type { StepContext } from '../processing/step.ts'
 import { publish } from '../processing/steps/publish.ts'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
+import { EndLog } from '../storage/end-log.ts'
 import type { Objects } from '../storage/objects.ts'
 import { openStorage } from '../storage/storage.ts'
 import { jpeg, shortVideo } from './fixtures/media.ts'
-import { requires } from './services/requirements.ts'
+import { programPath, requires } from './services/requirements.ts'
 import { freshBucket } from './support/bucket.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { QUIET } from './support/quiet.ts'
@@ -25,6 +28,8 @@ const clamd = requires('clamd')
 const ffmpeg = requires('ffmpeg')
 const CDN_URL = 'https://cdn.example/media'
 const ENV = { PUBLISH: 'copy', PUBLIC_PREFIX: 'public/{owner}/{yyyy}/', CDN_URL }
+/** Of the short video, as `probe` has them. */
+const FACTS = { width: 640, height: 360, rotation: 0, duration_seconds: 2 }
 const FOLDER = `public/alice/${new Date().getUTCFullYear()}/`
 
 describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) => {
@@ -51,14 +56,15 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
   const recorded = ({ db }: Landfall) =>
     db.selectFrom('renditions').select('kind').where('kind', '=', 'published').execute()
 
-  it('has the same bytes, its name says what it is, and its address is told', async () => {
+  it('has the index in front, its name says what it is, and its address is told', async () => {
     const landfall = await start()
     const file = await shortVideo()
     const media: MediaJson & { cdnUrl?: string } = await process(landfall, 'alice', file)
     const key = `${FOLDER}${media.id}.mp4`
     expect(await publicKeys(landfall)).toEqual([key])
+    // ISO 14496-12: the index is in front, for players that begin before they have all of it.
     const bytes = await landfall.stored.bytes(key)
-    expect(bytes.equals(await landfall.stored.bytes(`uploads/${media.uploadId}`))).toBe(true)
+    expect(bytes.indexOf('moov')).toBeLessThan(bytes.indexOf('mdat'))
     expect(media.cdnUrl).toBe(`${CDN_URL}/${key.slice('public/'.length)}`)
     const { items } = (await (await landfall.as('alice')('/api/v1/media')).json()) as { items: unknown[] }
     expect(items).toMatchObject([{ cdnUrl: media.cdnUrl }])
@@ -115,19 +121,28 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     // The object is complete in either storage once this has been done.
     const { etag } = await opened.bytes.assemble(media.upload_id)
     const stored = await opened.objectsOf(media)
-    const run = (copy: Objects['copy'], facts: MediaFacts = {}) => {
-      const objects: Objects = Object.create(stored, { copy: { value: copy } })
-      for (const name of ['remove', 'sizeOf'] as const)
+    const ffmpegPaths = { ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }
+    /** `store` is called in the place of what stores the copy. */
+    const run = (store: Objects['putFile'], facts: MediaFacts = {}) => {
+      const objects: Objects = Object.create(stored, {
+        copy: { value: store },
+        putFile: { value: store },
+      })
+      for (const name of ['remove', 'sizeOf', 'read', 'toolInput'] as const)
         Object.defineProperty(objects, name, { value: stored[name].bind(stored) })
       const context = {
-        media: { ...media, etag, ...facts },
+        media: { ...media, etag, ...FACTS, ...facts },
         db: landfall.db,
         objects,
         publicPrefix: ENV.PUBLIC_PREFIX,
+        ffmpeg: new Ffmpeg(ffmpegPaths),
+        scratch: join(landfall.dataDirectory, 'scratch'),
+        signal: AbortSignal.timeout(60_000),
+        ends: new EndLog(QUIET),
       }
       return publish.run(context as unknown as StepContext)
     }
-    return { id, boss, job, run, copy: stored.copy.bind(stored) }
+    return { id, boss, job, run, store: stored.putFile.bind(stored) }
   }
 
   it('is not made of an image that was not stripped of its metadata: never of the original', async () => {
@@ -143,10 +158,10 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
 
   it('is taken back by its worker when the media is deleted while it is made', async () => {
     const landfall = await start({ withoutWorker: true })
-    const { id, run, copy } = await held(landfall)
+    const { id, run, store } = await held(landfall)
     const result = await run(async (...args) => {
       expect((await remove(landfall, id)).status).toBe(204)
-      await copy(...args)
+      await store(...args)
       expect(await publicKeys(landfall)).toHaveLength(1)
     })
     expect(result).toMatchObject({ detail: { skipped: expect.any(String) } })
@@ -165,14 +180,14 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
 
   it('goes also when the worker dies with it made after the removal for it has run', async () => {
     const landfall = await start({ withoutWorker: true })
-    const { id, boss, job, run, copy } = await held(landfall)
+    const { id, boss, job, run, store } = await held(landfall)
     const removals = async () => (await boss.findJobs(QUEUES.removal)).map(({ state }) => state).sort()
     const killed = run(async (...args) => {
       expect((await remove(landfall, id)).status).toBe(204)
       await start({ beside: landfall })
       // It has found nothing to remove, and comes again, because this job is still worked at.
       await expect.poll(removals, { timeout: 20_000 }).toEqual(['completed', 'created'])
-      await copy(...args)
+      await store(...args)
       throw new Error('killed')
     })
     await expect(killed).rejects.toThrow('killed')
@@ -184,9 +199,9 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
 
   it('goes with a media that fails in the end', async () => {
     const landfall = await start({ withoutWorker: true })
-    const { id, boss, job, run, copy } = await held(landfall)
+    const { id, boss, job, run, store } = await held(landfall)
     const broken = run(async (...args) => {
-      await copy(...args)
+      await store(...args)
       throw new Error('the database is away')
     })
     await expect(broken).rejects.toThrow('away')

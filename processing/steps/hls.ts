@@ -1,24 +1,20 @@
-import { createWriteStream } from 'node:fs'
-import { open, readFile, stat } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { dropRendition, findRenditions } from '../../ledger/media.ts'
-import { translateDiskError } from '../../storage/disk/disk-objects.ts'
 import { HLS_NUMBERS, type RenditionKind } from '../../storage/keys.ts'
-import { ObjectTooLarge, StorageFull } from '../../storage/objects.ts'
-import { isRemote, type ToolRun, UnreadableInput } from '../ffmpeg.ts'
+import { ObjectTooLarge } from '../../storage/objects.ts'
+import { UnreadableInput } from '../ffmpeg.ts'
 import { bytesName, playlistName } from '../hls-arguments.ts'
 import { type HlsRendition, planHls } from '../hls-plan.ts'
 import { codecsOf, masterPlaylist, readMediaPlaylist, secondsOf, type Variant } from '../hls-playlist.ts'
+import { localRun } from '../local-run.ts'
 import { isFruitless, storeRendition, storeRenditionFile } from '../rendition.ts'
 import { withScratch } from '../scratch.ts'
 import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step.ts'
-import { toolRun } from '../tool-run.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
 const THERE = { detail: { skipped: 'it is there already' } }
-const NO_ROOM = /No space left on device|Disk quota exceeded/
 
 const bytesKind = ({ number }: HlsRendition) => `hls-${number}` as const
 const playlistKind = ({ number }: HlsRendition) => `hls-${number}-playlist` as const
@@ -49,7 +45,6 @@ export const hls: Step = {
       })
     } catch (error) {
       if (!isFruitless(error, context.signal) && !(error instanceof ObjectTooLarge)) throw error
-      if (NO_ROOM.test(error.message)) throw new StorageFull({ cause: error })
       return { detail: { skipped: error.message } }
     }
   },
@@ -92,21 +87,6 @@ async function encode(
       return { ...one, name: playlistName(one), codecs, playlist }
     }),
   )
-}
-
-/** On a file of this machine. An address works for minutes, and encoding takes hours. */
-async function localRun(context: StepContext, folder: string): Promise<ToolRun> {
-  const { media, objects, signal } = context
-  const run = await toolRun(context)
-  if (!isRemote(run.input)) return run
-  const copy = join(folder, 'source')
-  const source = await objects.read(media.storage_key, { etag: media.etag })
-  await pipeline(source, createWriteStream(copy), { signal }).catch((error: unknown) => {
-    throw translateDiskError(error)
-  })
-  const { size } = await stat(copy)
-  if (size !== media.size) throw new Error(`the storage gave ${size} bytes of ${media.size}`)
-  return { ...run, input: copy }
 }
 
 async function firstBytes(path: string, count: number): Promise<Buffer> {

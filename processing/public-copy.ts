@@ -1,0 +1,79 @@
+import { dropRendition, findRendition, recordRendition } from '../ledger/media.ts'
+import { FORMATS, formatOfType } from '../storage/formats.ts'
+import { publishedKey } from '../storage/keys.ts'
+import { ObjectTooLarge } from '../storage/objects.ts'
+import { servedAs } from '../storage/served-as.ts'
+import { isFruitless } from './rendition.ts'
+import { withScratch } from './scratch.ts'
+import type { StepContext } from './step.ts'
+import { writeStripped } from './stripped-file.ts'
+
+export type PublicCopy =
+  | { kind: 'made'; key: string }
+  /** The file stays private. */
+  | { kind: 'none'; reason: string }
+  /** The media item has ended meanwhile, and will take with it what was begun. */
+  | { kind: 'ended' }
+
+/**
+ * Makes what everybody may have of a file, which is never the original: of an image what another step has drawn anew,
+ * of a video or a sound a remux, both without what cameras and programs have noted. Doing it again replaces it.
+ */
+export async function makePublicCopy(context: StepContext, template: string): Promise<PublicCopy> {
+  const copy =
+    context.media.kind === 'image' ? await ofImage(context, template) : await ofStreams(context, template)
+  if (copy.kind === 'none') await withdraw(context)
+  return copy
+}
+
+async function ofImage(context: StepContext, template: string): Promise<PublicCopy> {
+  const { media, db, objects } = context
+  const stripped = await findRendition(db, media, 'image')
+  if (!stripped) return { kind: 'none', reason: 'there is no image without its metadata' }
+  const copy = await recordCopy(context, template, stripped.size)
+  if (copy.kind === 'made')
+    await objects.copy(stripped.storage_key, copy.key, servedAs(media.content_type), null)
+  return copy
+}
+
+async function ofStreams(context: StepContext, template: string): Promise<PublicCopy> {
+  const { media, objects, scratch, signal } = context
+  try {
+    return await withScratch(scratch, `${media.id}.public`, async (folder): Promise<PublicCopy> => {
+      const { path, size } = await writeStripped(context, folder)
+      const copy = await recordCopy(context, template, size)
+      if (copy.kind === 'made') await objects.putFile(copy.key, path, servedAs(media.content_type), signal)
+      return copy
+    })
+  } catch (error) {
+    if (!isFruitless(error, signal) && !(error instanceof ObjectTooLarge)) throw error
+    return { kind: 'none', reason: `it cannot be written without its metadata: ${error.message}` }
+  }
+}
+
+/** Notes where the copy will be before it is made, so that whatever happens it will be removed with its media. */
+async function recordCopy({ media, db }: StepContext, template: string, size: number): Promise<PublicCopy> {
+  const extension = formatOfType(FORMATS, media.content_type ?? '')?.extensions[0] ?? 'bin'
+  // An earlier attempt may have made it under another prefix.
+  const earlier = await findRendition(db, media, 'published')
+  const key = earlier?.storage_key ?? publishedKey(template, media, extension)
+  const isRecorded = await recordRendition(db, {
+    storage_backend: media.storage_backend,
+    media_id: media.id,
+    kind: 'published',
+    storage_key: key,
+    content_type: servedAs(media.content_type).contentType,
+    width: media.width,
+    height: media.height,
+    size,
+  })
+  return isRecorded ? { kind: 'made', key } : { kind: 'ended' }
+}
+
+/** An attempt before this one may have noted a copy, and even made it. */
+async function withdraw({ media, db, objects }: StepContext): Promise<void> {
+  const earlier = await findRendition(db, media, 'published')
+  if (!earlier) return
+  await objects.remove(earlier.storage_key)
+  await dropRendition(db, media.id, 'published')
+}
