@@ -5,6 +5,7 @@ import { checkAddresses } from '../doctor/addresses.ts'
 import { checkBucket } from '../doctor/bucket.ts'
 import { checkDataDirectory } from '../doctor/data-directory.ts'
 import { checkDatabase } from '../doctor/database.ts'
+import { checkDisks } from '../doctor/disk.ts'
 import { error, type Finding, found, ok } from '../doctor/finding.ts'
 import { checkClamd } from '../doctor/scanner.ts'
 import { checkTokens } from '../doctor/tokens.ts'
@@ -42,9 +43,10 @@ async function examine(env: Environment): Promise<Outcome> {
 /** That of the server: the embedded one is started where no server runs. */
 async function examineDatabase(env: Environment, config: Config): Promise<readonly Finding[]> {
   try {
-    return await withDatabase(env, 'doctor', ({ db, connectionString }) =>
-      checkDatabase(db, connectionString),
-    )
+    return await withDatabase(env, 'doctor', async ({ db, connectionString }) => [
+      ...(await checkDatabase(db, connectionString)),
+      ...(await found('disk', () => checkDisks(config, db))),
+    ])
   } catch (failure) {
     // The configuration is well-formed: it means that there is no database to look at.
     if (failure instanceof ConfigError) {

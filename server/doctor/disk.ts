@@ -1,0 +1,33 @@
+import { resolve } from 'node:path'
+import type { Ledger } from '../../ledger/database.ts'
+import { DiskSpace } from '../../storage/disk/disk-space.ts'
+import { FileSystem } from '../../storage/disk/file-system.ts'
+import type { Config } from '../config.ts'
+import { type DiskReport, LOW_DISK, lookAtDisks } from '../disks.ts'
+import { storageOptionsOf } from '../storage-options.ts'
+import { type Finding, ok } from './finding.ts'
+
+const GIB = 1024 ** 3
+
+/** How much is free where bytes are stored and where a worker has its files, and how much of it is promised. */
+export async function checkDisks(config: Config, db: Ledger): Promise<Finding[]> {
+  const options = storageOptionsOf(config)
+  const reports = await lookAtDisks({
+    space:
+      options.kind === 'disk'
+        ? new DiskSpace({ db, fileSystem: new FileSystem(options.directory) })
+        : undefined,
+    scratch: new FileSystem(resolve(config.DATA_DIR)),
+  })
+  return reports.map((report) => {
+    const text = `disk of ${report.place}: ${inWords(report)}`
+    return report.isLow ? { level: 'warning', text: `${text}. ${LOW_DISK[report.place]}` } : ok(text)
+  })
+}
+
+function inWords({ place, freeBytes, totalBytes, reservedBytes }: DiskReport): string {
+  const reserved = place === 'storage' ? `, ${gib(reservedBytes)} reserved for open uploads` : ''
+  return `${gib(freeBytes)} of ${gib(totalBytes)} free${reserved}`
+}
+
+const gib = (bytes: number): string => `${(bytes / GIB).toFixed(1)} GiB`
