@@ -14,8 +14,8 @@ export async function checkDisks(config: Config, db: Ledger): Promise<Finding[]>
   const options = storageOptionsOf(config)
   const reports = await lookAtDisks({
     space:
-      options.kind === 'disk'
-        ? new DiskSpace({ db, fileSystem: new FileSystem(options.directory) })
+      options.primary === 'disk'
+        ? new DiskSpace({ db, fileSystem: new FileSystem(options.disk.directory) })
         : undefined,
     scratch: new FileSystem(resolve(config.DATA_DIR)),
   })
