@@ -41,8 +41,9 @@ export class RoutedStore extends DataStore {
     return books.describe(row, await this.#storeOf(row).offsetOf(row))
   }
 
-  override async declareUploadLength(_id: string, size: number): Promise<void> {
-    await this.#options.books.declareLength(size)
+  /** The backend may have no room for what is still to come then. */
+  override async declareUploadLength(id: string, size: number): Promise<void> {
+    await this.#storeOf(this.#current()).declareUploadLength(id, size)
   }
 
   override async write(source: AsyncIterable<Uint8Array>, id: string, offset: number): Promise<number> {
