@@ -5,8 +5,7 @@ import { isOpenNow } from './expiry.ts'
 /**
  * Bytes that the disk still has to take for what was accepted: what open uploads have declared and not sent yet, and
  * all of a final upload (tus 1.0 § concatenation) until it is one file, as that is written beside its partials. An
- * upload of deferred length has declared nothing. Costs what is open, by the index on open uploads: 50 ms where
- * 100,000 are.
+ * upload of deferred length has declared nothing. Costs what is open, by the index on open uploads.
  */
 export async function bytesToCome(db: Ledger): Promise<number> {
   const { rows } = await sql<{ bytes: number }>`
