@@ -227,17 +227,7 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
     // A sandbox does not see a file system that only the holder of the disk has.
     await start(landfall, { PUBLISH: 'copy', PUBLIC_PREFIX: 'public/', TOOL_SANDBOX: 'off' })
     const { mediaId } = await statusOf(landfall, 'alice', id)
-    const attempts = () =>
-      landfall.db
-        .selectFrom('processing_steps')
-        .select(['status', 'detail'])
-        .where('media_id', '=', mediaId ?? '')
-        .where('step', '=', 'publish')
-        .execute()
-    const failed = { status: 'failed', detail: { error: expect.stringContaining('StorageFull') } }
-    await expect
-      .poll(attempts, { timeout: 20_000 })
-      .toEqual(expect.arrayContaining([failed, failed].map((one) => expect.objectContaining(one))))
+    await untilWaiting(landfall, mediaId, { times: 2 })
     const media = (await (await landfall.as('alice')(`/api/v1/media/${mediaId}`)).json()) as MediaJson
     expect(media).toMatchObject({ status: 'processing', reason: null })
     await expect.poll(() => filesBelow(join(disk.directory, 'scratch'))).toEqual([])
