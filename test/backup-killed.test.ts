@@ -79,6 +79,7 @@ describe('kill -9 in the middle', () => {
     expect((await runCommand(target.dataDirectory, ['backup', archive()])).exitCode).toBe(0)
   })
 
+  // It starts a dozen processes, one after the other.
   it('of a restore leaves nothing that anything runs on, and it is restored again where that is emptied', async () => {
     const directory = join(parent, 'restored')
     const restoring = join(directory, 'restoring')
@@ -111,7 +112,7 @@ describe('kill -9 in the middle', () => {
     } finally {
       await stopRun(again, directory)
     }
-  })
+  }, 180_000)
 
   it('of a restore leaves the database of DATABASE_URL empty, which is filled last', async () => {
     const directory = join(parent, 'external')

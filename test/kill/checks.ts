@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import type { Ledger } from '../../ledger/database.ts'
+import { countedUsage } from '../support/quota.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import type { Stored } from '../support/stored.ts'
 import { outcome } from '../support/uploads.ts'
@@ -70,7 +71,7 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
   }
   expect(events).toHaveLength(3 * sent.length)
 
-  const usage = await ledger.selectFrom('quota_usage').selectAll().where('owner_id', 'in', owners).execute()
+  const usage = await countedUsage(ledger, owners)
   const expectedUsage = owners.map((owner) => {
     const own = sent.filter((upload) => upload.owner === owner)
     return {
