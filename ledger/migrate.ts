@@ -27,7 +27,7 @@ const PATIENCE_MS = 10 * 60_000
 const TRY_AGAIN = ['55P03', '40P01']
 
 export type MigrateOptions = {
-  /** Told before each migration and each index, and while another process migrates. */
+  /** Told before each migration and each index, unless the database is empty, and while another process migrates. */
   onProgress?: (message: string) => void
   release?: Release
 }
@@ -79,8 +79,11 @@ async function applyAll(
   onProgress: (message: string) => void,
 ): Promise<string[]> {
   const applied: string[] = []
-  // Only then: Kysely's migrator refuses a table that names migrations which it was not given.
   const due = new Set((await schemaState(session, release)).pending)
+  // In an empty database nothing takes long, and nobody waits for it.
+  const isNew = Object.keys(release.first).every((name) => due.has(name))
+  const tell = isNew ? () => {} : onProgress
+  // Only then: Kysely's migrator refuses a table that names migrations which it was not given.
   if (Object.keys(release.first).some((name) => due.has(name))) {
     applied.push(...(await applyFirst(session, release)))
   }
@@ -94,10 +97,10 @@ async function applyAll(
   const begun = new Set((await laterMigrations(session)).map(({ name }) => name))
   for (const [name, migration] of Object.entries(release.later)) {
     if (!due.has(name)) continue
-    onProgress(`applies migration ${name}`)
+    tell(`applies migration ${name}`)
     if (!begun.has(name)) await patiently(name, () => applyOne(session, name, migration))
     for (const change of migration.indexes ?? []) {
-      await patiently(name, () => applyIndexChange(session, change, onProgress))
+      await patiently(name, () => applyIndexChange(session, change, tell))
     }
     await sql`update landfall.schema_migrations set finished_at = now() where name = ${name}`.execute(session)
     applied.push(name)

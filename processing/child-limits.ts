@@ -14,14 +14,14 @@ export const toolLimits = (timeoutMs: number) => ({
   cpuSeconds: Math.ceil(timeoutMs / 1000) * availableParallelism(),
 })
 
-/**
- * The process groups of the tools that run now. A tool leads a group of its own, so that what it starts ends
- * with it; none outlives this process, unless that is killed itself.
- */
 /** A tool that computes for minutes must not hold up the worker that renews its job meanwhile. */
 const NICER_THAN_US = 5
 const MOST_NICE = 19
 
+/**
+ * The process groups of the tools that run now. A tool leads a group of its own, so that what it starts ends
+ * with it; none outlives this process, unless that is killed itself.
+ */
 export class ChildGroups {
   readonly #pids = new Set<number>()
   readonly #onExit = () => {

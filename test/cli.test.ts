@@ -151,9 +151,7 @@ describe('migrate', () => {
     const database = await emptyDatabase()
     try {
       const first = await landfall(['migrate'], { DATABASE_URL: database.url })
-      expect(first.exitCode).toBe(0)
-      // Its progress.
-      expect(first.stderr).toMatch(/^((applies migration|builds index) \S+\n?)*$/)
+      expect(first).toMatchObject({ exitCode: 0, stderr: '' })
       expect(first.stdout).toMatch(/^applied: 0001-ledger/)
       const second = await landfall(['migrate'], { DATABASE_URL: database.url })
       expect(second).toEqual({ exitCode: 0, stdout: 'the database is up to date', stderr: '' })

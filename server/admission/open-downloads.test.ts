@@ -3,11 +3,12 @@ import type { Response } from 'express'
 import { expect, it } from 'vitest'
 import { DOWNLOADS_OF_ONE, OpenDownloads } from './open-downloads.ts'
 
-const answer = () => new EventEmitter() as EventEmitter & Response
+const answer = (isDestroyed = false) =>
+  Object.assign(new EventEmitter(), { destroyed: isDestroyed }) as EventEmitter & Response
 
 it('lets one owner have so many downloads at a time, whatever others have', () => {
   const downloads = new OpenDownloads()
-  const open = Array.from({ length: DOWNLOADS_OF_ONE }, answer)
+  const open = Array.from({ length: DOWNLOADS_OF_ONE }, () => answer())
   for (const one of open) downloads.enter('alice', one)
   expect(() => downloads.enter('alice', answer())).toThrow(expect.objectContaining({ code: 'rate-limited' }))
   downloads.enter('bob', answer())
@@ -15,5 +16,12 @@ it('lets one owner have so many downloads at a time, whatever others have', () =
   downloads.enter('alice', answer())
   expect(() => downloads.enter('alice', answer())).toThrow(expect.objectContaining({ code: 'rate-limited' }))
   for (const one of open.slice(1)) one.emit('close')
-  for (const one of Array.from({ length: DOWNLOADS_OF_ONE - 1 }, answer)) downloads.enter('alice', one)
+  for (const one of Array.from({ length: DOWNLOADS_OF_ONE - 1 }, () => answer()))
+    downloads.enter('alice', one)
+})
+
+it('does not count answers whose clients have left before', () => {
+  const downloads = new OpenDownloads()
+  for (let left = 0; left <= DOWNLOADS_OF_ONE; left++) downloads.enter('alice', answer(true))
+  downloads.enter('alice', answer())
 })

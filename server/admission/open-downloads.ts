@@ -14,6 +14,8 @@ export class OpenDownloads {
 
   /** Counts the answer until its connection is done with it. Fails with `rate-limited`. */
   enter(ownerId: string, response: Response): void {
+    // Its client has left while it was looked up: it says so no second time, and would be counted for ever.
+    if (response.destroyed) return
     const open = this.#open.get(ownerId) ?? 0
     if (open >= DOWNLOADS_OF_ONE) {
       throw new Problem('rate-limited', "Too many downloads of this owner's files run here already.", {

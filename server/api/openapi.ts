@@ -12,7 +12,6 @@ import {
   StreamQuery,
   StreamTicket,
   ThumbnailQuery,
-  TokenRequest,
   Upload,
   UploadList,
   UploadListQuery,
@@ -48,7 +47,6 @@ const NAMED = {
   Quota,
   Readiness,
   StreamTicket,
-  TokenRequest,
   WebhookDelivery,
   WebhookDeliveryList,
   WebhookDeliveryWithAttempts,
@@ -56,9 +54,12 @@ const NAMED = {
 }
 
 /** Routes that are there or not as the configuration says. */
-type PublicRoutes = { hasDevTokens: boolean; hasMetrics: boolean }
+type PublicRoutes = { hasMetrics: boolean }
 
-/** The OpenAPI 3.1 document of every route, from the schemas that type the answers. */
+/**
+ * The OpenAPI 3.1 document of every route, from the schemas that type the answers; but for `POST /dev/token`, which is
+ * not there for whoever has not seen the start's output.
+ */
 export function openApiDocument(options: PublicRoutes): Json & { paths: Record<string, Json> } {
   return {
     openapi: '3.1.0',
@@ -254,12 +255,8 @@ function apiPaths(): Record<string, Json> {
   }
 }
 
-function publicPaths({ hasDevTokens, hasMetrics }: PublicRoutes): Record<string, Json> {
+function publicPaths({ hasMetrics }: PublicRoutes): Record<string, Json> {
   const open = { security: [] }
-  const devToken = operation('A token for anyone who asks', body('application/json', 'The token'), {
-    ...open,
-    requestBody: { content: { 'application/json': { schema: ref('TokenRequest') } } },
-  })
   return {
     '/healthz': { get: operation('Whether the process lives', body('application/json', 'It does'), open) },
     '/readyz': {
@@ -277,7 +274,6 @@ function publicPaths({ hasDevTokens, hasMetrics }: PublicRoutes): Record<string,
         }
       : {}),
     '/openapi.json': { get: operation('This document', body('application/json', 'OpenAPI 3.1'), open) },
-    ...(hasDevTokens ? { '/dev/token': { post: devToken } } : {}),
   }
 }
 

@@ -148,9 +148,10 @@ export const StreamTicket = z
   .object({ ticket: z.string().describe('for `?ticket=` on streams'), expiresAt: Time })
   .meta({ id: 'StreamTicket' })
 
-export const TokenRequest = z
-  .object({ sub: z.string().min(1).max(255), scope: z.string().max(1000).optional() })
-  .meta({ id: 'TokenRequest' })
+export const TokenRequest = z.object({
+  sub: z.string().min(1).max(255),
+  scope: z.string().max(1000).optional(),
+})
 
 const Delivered = z.enum(['pending', 'delivered', 'failed'])
 

@@ -3,7 +3,7 @@ import { openApiDocument } from '../api/openapi.ts'
 import { routeFinder } from './route-patterns.ts'
 
 const ID = 'AbCdEfGhIjKlMnOpQrStUv'
-const { paths } = openApiDocument({ hasDevTokens: true, hasMetrics: true })
+const { paths } = openApiDocument({ hasMetrics: true })
 const routeOf = routeFinder(paths)
 
 describe('the route of an address', () => {
