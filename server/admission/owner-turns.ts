@@ -50,6 +50,7 @@ export class OwnerTurns {
   async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
     const left = new AbortController()
+    if (response.destroyed) left.abort()
     response.once('close', () => {
       left.abort()
       endTurn(response)
@@ -59,7 +60,13 @@ export class OwnerTurns {
       throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
     })
     response.locals.endTurn = end
-    response.once('finish', end)
+    // With the answer, and not when it is sent: it may have to wait for one that its client reads slowly.
+    response.end = new Proxy(response.end, {
+      apply(send, self, args) {
+        end()
+        return Reflect.apply(send, self, args)
+      },
+    })
     // It may have gone in the moment in which its turn came.
     if (response.destroyed) end()
   }

@@ -198,7 +198,8 @@ export function draftRequests(
     work: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> {
     const ending = new AbortController()
-    context.response.once('close', () => ending.abort())
+    context.over.addEventListener('abort', () => ending.abort(), { once: true })
+    if (context.over.aborted) ending.abort()
     return await withAppendContext(context, async () => {
       const lock = new LeaseLocker(leases).newLock(context.uploadId)
       await lock.lock(ending.signal, () => void setTimeout(() => ending.abort(), LET_GO_MS))
