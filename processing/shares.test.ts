@@ -31,6 +31,10 @@ describe('the shares of a worker’s slots', () => {
     expect(shares.full()).toEqual([])
     shares.take(3, groupOf('mallory', MB).id)
     expect(shares.full()).toEqual(['long:mallory', 'short:mallory'])
+    vi.advanceTimersByTime(1_000)
+    shares.giveBack(3)
+    shares.take(4, groupOf('mallory', MB).id)
+    expect(shares.full()).toEqual([])
   })
 
   it('are everything where there is one slot, and for jobs of no known owner', () => {

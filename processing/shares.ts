@@ -16,7 +16,7 @@ type Holder = { ownerId: string; isShort: boolean; since: number }
  * Whose the slots are that are in use here. A job keeps its slot until it is done, be it for hours, so turns alone do
  * not keep one owner's long files from holding all of them. Where there are several, an owner's long files get all but
  * one. The last one is for whoever else comes, and for short files, of the same owner too, as those give it back soon.
- * Files that turn out not to be short count as long ones, and their owner's short files from then on like long ones.
+ * Files that turn out not to be short count as long ones, and so do their owner's short files until one is short again.
  */
 export class Shares {
   readonly #slots: number
@@ -36,6 +36,10 @@ export class Shares {
 
   giveBack(key: unknown): void {
     this.#noteSlow()
+    const holder = this.#held.get(key)
+    // Back to being short once one is, or a moment's outage would count for ever.
+    if (holder?.isShort && performance.now() - holder.since < SHORT_LASTS_MS)
+      this.#slow.delete(holder.ownerId)
     this.#held.delete(key)
   }
 
