@@ -73,7 +73,11 @@ it('a worker is given what it reads, and what the libraries that it uses read', 
     ...{ HOME: '/root', AWS_PROFILE: 'p', AWS_WEB_IDENTITY_TOKEN_FILE: '/t', PGSSLROOTCERT: '/c', TZ: 'UTC' },
     ...{ NODE_EXTRA_CA_CERTS: '/c', SSL_CERT_FILE: '/c', LD_PRELOAD: '/l', UV_THREADPOOL_SIZE: '8' },
   }
-  const others = { AUTH_JWT_SECRET: 's', AUTH_JWKS_URL: 'u', GITHUB_TOKEN: 't', MY_SECRET: 's', PATHS: '' }
+  const others = {
+    ...{ AUTH_JWT_SECRET: 's', AUTH_JWKS_URL: 'u', GITHUB_TOKEN: 't', MY_SECRET: 's', PATHS: '' },
+    ...{ LDAP_BIND_PASSWORD: 's', PGP_PASSPHRASE: 's', PGADMIN_DEFAULT_PASSWORD: 's' },
+    ...{ NODE_AUTH_TOKEN: 's', NODEMAILER_PASSWORD: 's' },
+  }
   expect(workerEnvironment({ ...needed, ...others })).toEqual(needed)
 })
 
