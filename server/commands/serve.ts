@@ -99,6 +99,7 @@ async function clamdOf(config: Config, env: Environment, log: Log): Promise<Used
       join(ROOT, 'processing', 'clamav'),
     ],
     searchPath: env.PATH ?? '',
+    nice: config.WORKER_NICE,
     log,
   })
   return { address, forWorker: { CLAMD_URL: `unix:${address.socketPath}` }, stop }

@@ -29,6 +29,8 @@ export type OwnClamdOptions = {
   signatureDirectories: readonly string[]
   /** Directories to find clamd in, separated by colons. */
   searchPath: string
+  /** By how much it yields to others, 0 to 19. */
+  nice: number
   log: Log
   /** Other times than the usual ones, for tests that do not want to wait so long. */
   health?: Partial<Omit<Health, 'answers'>>
@@ -83,6 +85,7 @@ export async function startOwnClamd(options: OwnClamdOptions): Promise<OwnClamd>
       return child
     },
     health: { ...HEALTH, ...options.health, answers: () => answers(socketPath) },
+    nice: options.nice,
     stopMs: STOP_MS,
     log,
   })

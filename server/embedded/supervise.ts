@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DEFAULT_NICE, lowerPriority } from '../../processing/low-priority.ts'
+import { lowerPriority } from '../../processing/low-priority.ts'
 import type { Log } from '../log.ts'
 
 const FIRST_RESTART_MS = 500
@@ -29,13 +29,13 @@ export type SupervisedOptions = {
   /** A child that does not end this long after SIGTERM is killed. */
   stopMs: number
   /** By how much it yields to others, 0 to 19; 0 where it sees to that itself. */
-  nice?: number
+  nice: number
   log: Log
 }
 
 /** Keeps a child process running: started again when it ends, after a pause that grows while it keeps ending. */
 export function supervise(options: SupervisedOptions): { stop(): Promise<void> } {
-  const { name, log, health, nice = DEFAULT_NICE } = options
+  const { name, log, health, nice } = options
   const stopping = new AbortController()
   const { signal } = stopping
   let child: ChildProcess | undefined
