@@ -22,7 +22,7 @@ const MOST_LINES = 20
  */
 export class FailureLog {
   readonly #log: Log
-  readonly #windows = new Map<string, { lines: number; withheld: number }>()
+  readonly #windows = new Map<string, { lines: number; withheld: number; timer?: NodeJS.Timeout }>()
 
   constructor(log: Log) {
     this.#log = log
@@ -39,12 +39,17 @@ export class FailureLog {
     else this.#log.error(details, 'a job has failed')
   }
 
+  /** Tells what was withheld so far: nobody will, later. */
+  close(): void {
+    for (const queue of this.#windows.keys()) this.#endWindow(queue)
+  }
+
   #hasRoom(queue: string): boolean {
     let window = this.#windows.get(queue)
     if (!window) {
       window = { lines: 0, withheld: 0 }
       this.#windows.set(queue, window)
-      setTimeout(() => this.#endWindow(queue), WINDOW_MS).unref()
+      window.timer = setTimeout(() => this.#endWindow(queue), WINDOW_MS).unref()
     }
     if (window.lines < MOST_LINES) window.lines += 1
     else window.withheld += 1
@@ -52,7 +57,8 @@ export class FailureLog {
   }
 
   #endWindow(queue: string): void {
-    const { withheld = 0 } = this.#windows.get(queue) ?? {}
+    const { withheld = 0, timer } = this.#windows.get(queue) ?? {}
+    clearTimeout(timer)
     this.#windows.delete(queue)
     if (withheld > 0) this.#log.error({ queue, jobs: withheld }, 'more jobs of this queue have failed')
   }

@@ -258,6 +258,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       stopping.abort()
       // The handlers hand back what they are at, which takes no time.
       await Promise.all(pollers.map((poller) => poller.close(STOP_MS)))
+      failures.close()
       await boss.stop({ close: false, graceful: false })
     },
   }
