@@ -23,6 +23,9 @@ export const doctor: Command = {
   run: ({ env }) => examine(env),
 }
 
+/** An embedded database that is started has to recover first, and is stopped again: that is not given up half-way. */
+const LIMITS_MS: Readonly<Record<string, number>> = { database: 180_000 }
+
 async function examine(env: Environment): Promise<Outcome> {
   const config = parseConfig(await withKeptSecret(env), { auth: false })
   const checks: [what: string, check: () => Promise<readonly Finding[]>][] = [
@@ -36,7 +39,7 @@ async function examine(env: Environment): Promise<Outcome> {
     ['clamd', () => checkClamd(config, env.PATH)],
     ['addresses', () => checkAddresses(config)],
   ]
-  const findings = await Promise.all(checks.map(([what, check]) => found(what, check)))
+  const findings = await Promise.all(checks.map(([what, check]) => found(what, check, LIMITS_MS[what])))
   return outcomeOf([ok(`configuration: well-formed; Node ${process.versions.node}`), ...findings.flat()])
 }
 

@@ -20,6 +20,9 @@ export type LedgerCommand = {
   releasers: Releasers
 }
 
+/** Whatever ends an upload or a media item has a line in the log, also where a command does. */
+const ENDS_UPLOADS: ReadonlySet<string> = new Set(['reap'])
+
 /** How long a database may take to answer the first question. */
 const ANSWER_MS = 15_000
 
@@ -52,7 +55,8 @@ export async function withDatabase<T>(
   const config = parseConfig(env, { auth: false })
   const applicationName = `landfall-${name}`
   // What a command does is what it prints; only trouble is logged, unless somebody asks for more.
-  const log = createLog({ level: env.LOG_LEVEL ? config.LOG_LEVEL : 'warn', name: applicationName })
+  const level = env.LOG_LEVEL ? config.LOG_LEVEL : ENDS_UPLOADS.has(name) ? 'info' : 'warn'
+  const log = createLog({ level, name: applicationName })
   const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
   await refuseRestoring(config.DATA_DIR).catch((error: unknown) => {
     throw new CommandFailure(messageOf(error), { cause: error })
@@ -81,21 +85,31 @@ async function embeddedDatabase(
   log: Log,
   releasers: Releasers,
 ): Promise<string> {
-  const database = await openCommandDatabase(config.DATA_DIR, log).catch((error: unknown) => {
+  const opening = openCommandDatabase(config.DATA_DIR, log)
+  // Interrupted while it starts, it is stopped when it has: nothing else would.
+  const ignoreSignals = stopOnSignals(async () => {
+    await Promise.allSettled([opening])
+    await releasers.releaseAll(log)
+  })
+  try {
+    const database = await opening
+    releasers.add('embedded database', () => database.stop())
+    if (database.wasRunning) ignoreSignals()
+    else releasers.add('signals', ignoreSignals)
+    return database.connectionString
+  } catch (error) {
+    ignoreSignals()
     if (!(error instanceof NoEmbeddedDatabase)) throw error
     throw new ConfigError([
       `DATABASE_URL: "" is not accepted; ${name} takes the database of the server it works for, and ${error.message}`,
     ])
-  })
-  releasers.add('embedded database', () => database.stop())
-  if (!database.wasRunning) releasers.add('signals', stopOnSignals(releasers, log))
-  return database.connectionString
+  }
 }
 
 /** A command that is interrupted does not leave behind the PostgreSQL that it started. Returns what ends that. */
-function stopOnSignals(releasers: Releasers, log: Log): () => void {
+function stopOnSignals(release: () => Promise<void>): () => void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  const stop = () => void releasers.releaseAll(log).finally(() => process.exit(130))
+  const stop = () => void release().finally(() => process.exit(130))
   for (const signal of signals) process.once(signal, stop)
   return () => {
     for (const signal of signals) process.off(signal, stop)

@@ -40,11 +40,17 @@ export async function checkBucket(config: Config): Promise<readonly Finding[]> {
     }
     return [ok(`storage: bucket ${options.bucket} takes every call that Landfall makes`), ...clock()]
   } finally {
-    await s3.remove(Object.values(keys)).catch(() => {
+    await cleanUp(s3, keys).catch(() => {
       // Where that is refused, it has been said above.
     })
     s3.close()
   }
+}
+
+/** What a call that failed has left. */
+async function cleanUp(s3: S3, keys: Keys): Promise<void> {
+  await s3.remove(Object.values(keys))
+  for (const id of await s3.openMultiparts(keys.original)) await s3.abortMultipart(keys.original, id)
 }
 
 type Keys = { original: string; copy: string }

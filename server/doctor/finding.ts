@@ -15,7 +15,7 @@ const CHECK_MS = 20_000
 export async function found(
   what: string,
   check: () => Promise<readonly Finding[]>,
-  limitMs: number = CHECK_MS,
+  limitMs = CHECK_MS,
 ): Promise<readonly Finding[]> {
   const { promise, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error(`no answer within ${limitMs / 1000} s`)), limitMs)
