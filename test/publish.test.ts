@@ -64,6 +64,7 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     expect(await publicKeys(landfall)).toEqual([key])
     // ISO 14496-12: the index is in front, for players that begin before they have all of it.
     const bytes = await landfall.stored.bytes(key)
+    expect(bytes.indexOf('moov')).toBeGreaterThan(0)
     expect(bytes.indexOf('moov')).toBeLessThan(bytes.indexOf('mdat'))
     expect(media.cdnUrl).toBe(`${CDN_URL}/${key.slice('public/'.length)}`)
     const { items } = (await (await landfall.as('alice')('/api/v1/media')).json()) as { items: unknown[] }

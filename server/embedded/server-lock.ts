@@ -89,7 +89,11 @@ export class ServerLock {
       applicationName: 'landfall-server-lock',
       deadlines: ORDINARY_DEADLINES,
     })
-    client.on('error', (error) => this.#log.warn({ err: error }, 'the embedded database broke a connection'))
+    client.on('error', (error) => {
+      // One that does not hold the lock fails in the question below, or no longer matters.
+      if (this.#client === client)
+        this.#log.warn({ err: error }, 'the embedded database broke the connection that holds its lock')
+    })
     const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [LOCK])
     if (!rows[0]?.held || this.#isReleased) {
       await client.end()

@@ -338,8 +338,12 @@ class Exchange {
       answer.destroy()
       return
     }
-    if (what === 'truncate') await this.#passHalf(answer)
-    else {
+    if (what === 'truncate') {
+      await this.#passHalf(answer).catch(() => {
+        // Either end of it broke earlier.
+      })
+      this.#reset()
+    } else {
       this.#writeHead(answer)
       answer.on('data', (bytes: Buffer) => {
         this.#call.bytesOut += bytes.length
@@ -361,7 +365,6 @@ class Exchange {
       await new Promise((resolve) => this.#reply.write(bytes, resolve))
       if (left === 0) break
     }
-    this.#reset()
   }
 
   #writeHead(answer: IncomingMessage): void {
