@@ -4,8 +4,8 @@ import { isOpenNow } from './expiry.ts'
 
 /**
  * Bytes that the disk still has to take for what was accepted: what open uploads have declared and not sent yet, and
- * all of a final upload (tus 1.0 § concatenation) until it is one file, as that is written beside its partials. An
- * upload of deferred length has declared nothing. Costs what is open, by the index on open uploads.
+ * all of a final upload (tus 1.0 § concatenation) until it is one file, as that is written beside its partials; and
+ * what is being moved there. An upload of deferred length has declared nothing. Costs what is open, by the index on open uploads.
  */
 export async function bytesToCome(db: Ledger): Promise<number> {
   const { rows } = await sql<{ bytes: number }>`
@@ -16,6 +16,9 @@ export async function bytesToCome(db: Ledger): Promise<number> {
       select coalesce(sum(size), 0) from landfall.uploads
        where id in (select final_id from landfall.upload_concat where position = 0)
          and (${isOpenNow} or state = 'received') and storage_backend = 'disk'
+    ) + (
+      select coalesce(sum(bytes_to_come), 0) from landfall.stray_copies
+       where backend = 'disk' and bytes_to_come > 0 and fenced_until > now()
     ))::bigint as bytes`.execute(db)
   return rows[0]?.bytes ?? 0
 }

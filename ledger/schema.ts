@@ -312,6 +312,7 @@ export interface StrayCopiesTable {
   fence: string | null
   fenced_until: ColumnType<Date | null, Date | null, Date | null>
   is_removing: Generated<boolean>
+  bytes_to_come: Generated<number>
 }
 
 export interface SecretsTable {

@@ -13,49 +13,81 @@ export type HeldCopy = { uploadId: UploadId; backend: Backend; fence: string }
 export const COPY_TTL_MS = 30_000
 /** A call that removes may arrive this late: nobody makes new copies before. */
 const REMOVAL_TTL_MS = 15 * 60_000
-/** A copy that was given up may still be taken up again for this long. */
+/** What a mover that was killed has begun is removed after this long, unless it is moved by then. */
 const BEGUN_KEPT_MS = 60 * 60_000
 /** Addresses that were given out, and requests that have begun, lead to the former copy for this long. */
 export const FORMER_KEPT_MS = 15 * 60_000
 
 const after = (ms: number) => sql`now() + make_interval(secs => ${ms / 1000}::float8)`
 
-/** Writes down the copies that are about to be made, and holds them. Returns false while somebody else holds them. */
-export async function holdCopy(db: Ledger, copy: HeldCopy, keys: readonly string[]): Promise<boolean> {
-  const { rows } = await sql`
+/** What was written down: all that may be there, which is more than was asked for where somebody began before. */
+export type Hold = { keys: string[]; isNew: boolean }
+
+/**
+ * Writes down the copies that are about to be made, of so many bytes in all, and holds them. Undefined while somebody
+ * else holds them.
+ */
+export async function holdCopy(
+  db: Ledger,
+  copy: HeldCopy,
+  { keys, bytes }: { keys: readonly string[]; bytes: number },
+): Promise<Hold | undefined> {
+  const { rows } = await sql<Hold>`
     insert into landfall.stray_copies as s
-      (upload_id, backend, storage_keys, is_begun, due_at, fence, fenced_until)
+      (upload_id, backend, storage_keys, is_begun, due_at, fence, fenced_until, bytes_to_come)
     values (${copy.uploadId}, ${copy.backend}, ${[...keys]}::text[], true, ${after(BEGUN_KEPT_MS)},
-            ${copy.fence}::uuid, ${after(COPY_TTL_MS)})
+            ${copy.fence}::uuid, ${after(COPY_TTL_MS)}, ${Math.max(1, bytes)})
     on conflict (upload_id, backend) do update
       set storage_keys = array(select distinct unnest(s.storage_keys || excluded.storage_keys)),
           is_begun = true, is_removing = false, due_at = excluded.due_at, fence = excluded.fence,
-          fenced_until = excluded.fenced_until
+          fenced_until = excluded.fenced_until, bytes_to_come = excluded.bytes_to_come
       where s.fence is null or s.fenced_until <= now()
-    returning 1`.execute(db)
-  return rows.length > 0
+    returning s.storage_keys as keys, s.xmax = 0 as "isNew"`.execute(db)
+  return rows[0]
 }
 
-/** Returns false when they are held no more: then not a byte more may be written. */
-export async function renewHold(db: Ledger, { uploadId, backend, fence }: HeldCopy): Promise<boolean> {
+/** Others than these keys are removed by now. Returns false when the copies are held no more. */
+export async function narrowHold(db: Ledger, copy: HeldCopy, keys: readonly string[]): Promise<boolean> {
   const { rows } = await sql`
-    update landfall.stray_copies set fenced_until = ${after(COPY_TTL_MS)}, due_at = ${after(BEGUN_KEPT_MS)}
-     where upload_id = ${uploadId} and backend = ${backend} and fence = ${fence}::uuid returning 1`.execute(
-    db,
-  )
+    update landfall.stray_copies set storage_keys = ${[...keys]}::text[]
+     where ${isHeldAs(copy)} returning 1`.execute(db)
   return rows.length > 0
 }
 
-/** Lets go of copies that were not finished. `isOver`: nobody will, and they are to be removed now. */
-export async function letGoOfCopy(
-  db: Ledger,
-  { uploadId, backend, fence }: HeldCopy,
-  isOver: boolean,
-): Promise<void> {
+/**
+ * Holds them for longer; so many bytes are still to come. Returns false when they are held no more, or their media item
+ * is to have no public copy any more: then not a byte more may be written.
+ */
+export async function renewHold(db: Ledger, copy: HeldCopy, bytesToCome: number): Promise<boolean> {
+  const { rows } = await sql`
+    update landfall.stray_copies s
+       set fenced_until = ${after(COPY_TTL_MS)}, due_at = ${after(BEGUN_KEPT_MS)}, bytes_to_come = ${bytesToCome}
+     where ${isHeldAs(copy)} and not exists (
+       select 1 from landfall.media m join landfall.renditions r on r.media_id = m.id and r.kind = 'published'
+        where m.upload_id = s.upload_id and m.status <> 'ready'
+     ) returning 1`.execute(db)
+  return rows.length > 0
+}
+
+const isHeldAs = ({ uploadId, backend, fence }: HeldCopy) =>
+  sql`upload_id = ${uploadId} and backend = ${backend} and fence = ${fence}::uuid`
+
+/**
+ * How a move ended that serves no copies. Nothing was begun: what was there before may go when nobody can be reading it.
+ * Or nothing of it is of use, and it goes now. Or a call of it may still arrive: nobody touches the copies before the
+ * hold has run out.
+ */
+export type EndOfCopying = 'unbegun' | 'useless' | 'unsure'
+
+/** Lets go of copies that are not served. */
+export async function letGoOfCopy(db: Ledger, copy: HeldCopy, end: EndOfCopying): Promise<void> {
+  const due = end === 'useless' ? sql`now()` : end === 'unbegun' ? after(FORMER_KEPT_MS) : sql`fenced_until`
+  const isKept = sql`${end === 'unsure'}::boolean`
   await sql`
     update landfall.stray_copies
-       set fence = null, fenced_until = null, due_at = case when ${isOver} then now() else due_at end
-     where upload_id = ${uploadId} and backend = ${backend} and fence = ${fence}::uuid`.execute(db)
+       set due_at = ${due}, bytes_to_come = 0, fence = case when ${isKept} then fence end,
+           fenced_until = case when ${isKept} then fenced_until end
+     where ${isHeldAs(copy)}`.execute(db)
 }
 
 /**
@@ -64,7 +96,7 @@ export async function letGoOfCopy(
  */
 export async function endCopying(db: Ledger, mediaId: MediaId): Promise<void> {
   await sql`
-    update landfall.stray_copies s set fence = null, fenced_until = null
+    update landfall.stray_copies s set fence = null, fenced_until = null, bytes_to_come = 0
       from landfall.media m
      where m.id = ${mediaId} and s.upload_id = m.upload_id and s.fence is not null and not s.is_removing`.execute(
     db,
@@ -75,13 +107,15 @@ export async function endCopying(db: Ledger, mediaId: MediaId): Promise<void> {
 export async function takeCopy(trx: LedgerTransaction, copy: HeldCopy): Promise<boolean> {
   const { rows } = await sql`
     delete from landfall.stray_copies
-     where upload_id = ${copy.uploadId} and backend = ${copy.backend} and fence = ${copy.fence}::uuid
-       and fenced_until > now()
+     where ${isHeldAs(copy)} and fenced_until > now()
     returning 1`.execute(trx)
   return rows.length > 0
 }
 
-/** In the same transaction: what was served before is removed after a while. */
+/**
+ * In the same transaction: what was served before is removed after a while. Whoever was about to copy to there has read
+ * what is true no more, and loses his hold.
+ */
 export async function leaveCopy(
   trx: LedgerTransaction,
   { uploadId, backend }: Pick<HeldCopy, 'uploadId' | 'backend'>,
@@ -92,48 +126,84 @@ export async function leaveCopy(
     values (${uploadId}, ${backend}, ${[...keys]}::text[], false, ${after(FORMER_KEPT_MS)})
     on conflict (upload_id, backend) do update
       set storage_keys = array(select distinct unnest(s.storage_keys || excluded.storage_keys)),
-          due_at = excluded.due_at`.execute(trx)
+          due_at = excluded.due_at, fence = null, fenced_until = null, bytes_to_come = 0`.execute(trx)
 }
 
 export type StrayCopy = HeldCopy & { keys: string[]; isBegun: boolean }
 
+/** The backend that serves an upload has no stray copies of it. */
+const isServed = sql`exists (
+  select 1 from landfall.uploads u where u.id = s.upload_id and u.storage_backend = s.backend
+)`
+
 /**
- * Holds copies that are to be removed: those whose time has come, or those of an upload that has ended whatever the time.
- * Never what the ledger serves.
+ * Holds copies in a backend that are to be removed: those whose time has come, or those of an upload that has ended
+ * whatever the time. Never what the ledger serves.
  */
 export async function holdStrays(
   db: Ledger,
-  which: { limit: number; uploadId?: UploadId },
+  which: { backend: Backend; limit: number; uploadId?: UploadId | undefined },
 ): Promise<StrayCopy[]> {
   const isDue = which.uploadId === undefined ? sql`s.due_at <= now()` : sql`s.upload_id = ${which.uploadId}`
   const { rows } = await sql<StrayCopy>`
     with due as (
       select upload_id, backend from landfall.stray_copies s
-       where ${isDue} and (s.fence is null or s.fenced_until <= now())
-         and not exists (
-           select 1 from landfall.uploads u where u.id = s.upload_id and u.storage_backend = s.backend
-         )
+       where ${isDue} and s.backend = ${which.backend}
+         and (s.fence is null or s.fenced_until <= now()) and not ${isServed}
        order by s.due_at limit ${which.limit} for update skip locked
     )
     update landfall.stray_copies s
-       set fence = gen_random_uuid(), fenced_until = ${after(REMOVAL_TTL_MS)}, is_removing = true
+       set fence = gen_random_uuid(), fenced_until = ${after(REMOVAL_TTL_MS)}, is_removing = true, bytes_to_come = 0
       from due where s.upload_id = due.upload_id and s.backend = due.backend
     returning s.upload_id as "uploadId", s.backend, s.fence, s.storage_keys as keys, s.is_begun as "isBegun"
   `.execute(db)
   return rows
 }
 
-/** They are removed. */
-export async function forgetStray(db: Ledger, { uploadId, backend, fence }: HeldCopy): Promise<void> {
-  await sql`
-    delete from landfall.stray_copies
-     where upload_id = ${uploadId} and backend = ${backend} and fence = ${fence}::uuid`.execute(db)
+/** Before each call that removes. Returns false when they are held no more: they may be served by now. */
+export async function renewStray(db: Ledger, stray: HeldCopy): Promise<boolean> {
+  const { rows } = await sql`
+    update landfall.stray_copies set fenced_until = ${after(REMOVAL_TTL_MS)}
+     where ${isHeldAs(stray)} returning 1`.execute(db)
+  return rows.length > 0
 }
 
-/** They could not be removed, and are looked at again in a while. */
-export async function putOffStray(db: Ledger, { uploadId, backend, fence }: HeldCopy): Promise<void> {
+/** They are removed, or were never begun. */
+export async function forgetStray(db: Ledger, stray: HeldCopy): Promise<void> {
+  await sql`delete from landfall.stray_copies where ${isHeldAs(stray)}`.execute(db)
+}
+
+/**
+ * They could not be removed, and are looked at again when no call that was made can arrive any more: until then nobody
+ * makes new copies there.
+ */
+export async function putOffStray(db: Ledger, stray: HeldCopy): Promise<void> {
   await sql`
-    update landfall.stray_copies
-       set fence = null, fenced_until = null, is_removing = false, due_at = now() + interval '1 minute'
-     where upload_id = ${uploadId} and backend = ${backend} and fence = ${fence}::uuid`.execute(db)
+    update landfall.stray_copies set due_at = fenced_until where ${isHeldAs(stray)}`.execute(db)
+}
+
+/** Nothing is under way: whoever comes next goes on. */
+export async function letGoOfStray(db: Ledger, stray: HeldCopy): Promise<void> {
+  await sql`
+    update landfall.stray_copies set fence = null, fenced_until = null, is_removing = false
+     where ${isHeldAs(stray)}`.execute(db)
+}
+
+/**
+ * Forgets what a mover wrote down that came too late and was killed before it saw that: copies in the very backend that
+ * serves the upload, of which it had begun none.
+ */
+export async function forgetServed(db: Ledger): Promise<void> {
+  await sql`
+    delete from landfall.stray_copies s
+     where s.bytes_to_come > 0 and s.due_at <= now() and s.fenced_until <= now() and ${isServed}`.execute(db)
+}
+
+/** Whether copies of an upload are left to be removed, and whether somebody is at them. */
+export async function straysOf(db: Ledger, uploadId: UploadId): Promise<'none' | 'held' | 'free'> {
+  const { rows } = await sql<{ isHeld: boolean }>`
+    select coalesce(s.fenced_until > now(), false) as "isHeld" from landfall.stray_copies s
+     where s.upload_id = ${uploadId} and not ${isServed} order by 1 desc`.execute(db)
+  const [first] = rows
+  return first === undefined ? 'none' : first.isHeld ? 'held' : 'free'
 }

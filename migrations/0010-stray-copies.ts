@@ -19,9 +19,12 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       fence uuid,
       fenced_until timestamptz,
       is_removing boolean not null default false,
+      -- What is still to be written by whoever makes them.
+      bytes_to_come bigint not null default 0,
       primary key (upload_id, backend)
     )`,
-    'create index stray_copies_due on landfall.stray_copies (due_at)',
+    'create index stray_copies_due on landfall.stray_copies (backend, due_at)',
+    'create index stray_copies_to_come on landfall.stray_copies (backend) where bytes_to_come > 0',
   ]
   for (const statement of statements) await sql.raw(statement).execute(db)
 }

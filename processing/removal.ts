@@ -1,14 +1,17 @@
 import type { PgBoss } from 'pg-boss'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
+import { straysOf } from '../ledger/stray-copies.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
-import { removeStrays, type StrayOptions } from '../storage/moving/remove-strays.ts'
+import type { StrayRemover } from '../storage/moving/remove-strays.ts'
 import type { PutBack, TakenJob } from './poller.ts'
 import { isBeingProcessed, type RemovalJob } from './queues.ts'
 import type { Tools } from './step.ts'
 
 /** When a public copy is removed again that may have been made meanwhile. */
 const AGAIN_MS = 5_000
+/** When copies are removed again that are where no answer comes from. */
+const AWAY_MS = 60_000
 /** When the bytes of a partial upload are looked at again that a concatenation needs; the end of that removes them. */
 const NEEDED_MS = 15 * 60_000
 
@@ -16,9 +19,12 @@ const NEEDED_MS = 15 * 60_000
 export function remover(
   boss: PgBoss,
   { db, storage }: Pick<Tools, 'db' | 'storage'>,
-  onFailure: StrayOptions['onFailure'],
+  strays: Pick<StrayRemover, 'removeOf'>,
 ) {
-  return async function remove({ data }: TakenJob<RemovalJob>): Promise<PutBack<RemovalJob> | undefined> {
+  return async function remove({
+    data,
+    signal,
+  }: TakenJob<RemovalJob>): Promise<PutBack<RemovalJob> | undefined> {
     const removal = await findRemoval(db, data.uploadId)
     if (!removal) return undefined
     const { isWhole, media, publishedKey } = removal
@@ -30,12 +36,17 @@ export function remover(
     await objects.removeMany([...keys])
     if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
     // What is elsewhere of it is not for anybody any more either.
-    if (isWhole || publishedKey !== undefined) await removeStrays({ db, storage, onFailure }, data.uploadId)
+    const isEnded = isWhole || publishedKey !== undefined
+    if (isEnded) await strays.removeOf(data.uploadId, signal)
     if (isWhole) await (await storage.bytesOf(removal)).discard(data.uploadId)
-    if (media && (isWhole || publishedKey !== undefined) && (await isBeingProcessed(boss, media.id))) {
+    if (media && isEnded && (await isBeingProcessed(boss, media.id))) {
       // A worker may be storing a rendition or the public copy at this moment, and not live to take it back.
       return { data, afterMs: AGAIN_MS }
     }
+    // Whoever is making copies at this moment finds at the end that they are of no use. Until then the public copy stays
+    // recorded, so that nobody begins to make another.
+    const left = isEnded ? await straysOf(db, data.uploadId) : 'none'
+    if (left !== 'none') return { data, afterMs: left === 'held' ? AGAIN_MS : AWAY_MS }
     await forgetRenditions(db, data.uploadId)
     return undefined
   }

@@ -1,12 +1,14 @@
 import type { Retention } from '../ledger/retention.ts'
-import { removeStrays, type StrayFailure, type StrayOptions } from '../storage/moving/remove-strays.ts'
+import type { StrayFailure, StrayRemover } from '../storage/moving/remove-strays.ts'
 import { CollectedFailures } from './collected-failures.ts'
 import { type Pruned, prune } from './pruner.ts'
 import { type Reaped, type ReaperOptions, reap } from './reaper.ts'
 
 export type UpkeepOptions = Omit<ReaperOptions, 'log'> & {
-  storage: StrayOptions['storage']
+  strays: Pick<StrayRemover, 'removeDue'>
   retention: Retention
+  /** Ends what can be gone on with another time. */
+  signal: AbortSignal
   log: Record<'info' | 'warn' | 'error', (details: object, message: string) => void>
 }
 
@@ -15,14 +17,13 @@ export type UpkeepOptions = Omit<ReaperOptions, 'log'> & {
  * failures are thrown when all had their turn.
  */
 export async function doUpkeep(options: UpkeepOptions): Promise<void> {
-  const { db, log, retention, storage } = options
+  const { db, log, retention, signal, strays } = options
   const failures = new CollectedFailures()
   const tell = (done: Reaped | Pruned | undefined, message: string) => {
     if (done && Object.values(done).some((count) => count > 0)) log.info(done, message)
   }
   tell(await failures.attempt<Reaped | undefined>(() => reap(options), undefined), 'reaped')
-  const onFailure = tellOfStrays(log)
-  const copies = await failures.attempt(() => removeStrays({ db, storage, onFailure }), 0)
+  const copies = await failures.attempt(() => strays.removeDue(signal), 0)
   if (copies > 0) log.info({ copies }, 'removed former copies')
   tell(await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined), 'pruned')
   failures.throwAny('not all of the upkeep could be done')

@@ -6,6 +6,7 @@ import type { Retention } from '../ledger/retention.ts'
 import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
 import { lastAttempt } from '../ledger/steps.ts'
 import { EndLog } from '../storage/end-log.ts'
+import { StrayRemover } from '../storage/moving/remove-strays.ts'
 import { FailureLog } from './failure-log.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { processMedia } from './pipeline.ts'
@@ -157,11 +158,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     await tools.storage.bytes.sweep(data.uploadId)
   }
 
-  async function reapAll(): Promise<undefined> {
-    const { announce, db, ends, storage } = tools
+  const strays = new StrayRemover({ db: tools.db, storage: tools.storage, onFailure: tellOfStrays(log) })
+
+  async function reapAll({ signal }: TakenJob<object>): Promise<undefined> {
+    const { announce, db, ends } = tools
     const { retention, retentionMs } = options
     try {
-      await doUpkeep({ db, boss, storage, retention, retentionMs, announce, ends, log })
+      await doUpkeep({
+        ...{ db, boss, strays, retention, retentionMs, announce, ends, log },
+        signal: AbortSignal.any([signal, stopping.signal]),
+      })
     } finally {
       // Its sweeps, and what is left of kinds that are switched off.
       for (const poller of pollers) poller.wake()
@@ -232,7 +238,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       queues: [{ name: QUEUES.removal }],
       slots: REMOVALS_AT_ONCE,
       pollMs: 5_000,
-      handle: remover(boss, tools, tellOfStrays(log)),
+      handle: remover(boss, tools, strays),
     }),
     poll({ queues: [{ name: QUEUES.sweeping }], slots: REMOVALS_AT_ONCE, pollMs: 60_000, handle: sweep }),
     reaping,

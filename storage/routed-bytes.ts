@@ -5,7 +5,7 @@ import { moveUpload } from './moving/move-upload.ts'
 import { BytesLost, StorageAway } from './objects.ts'
 import type { BytesAnywhere, Storage, UploadBytes } from './storage.ts'
 
-type Backends = Pick<Storage, 'objectsOf' | 'bytesOf'>
+type Backends = Pick<Storage, 'objectsOf' | 'bytesOf' | 'enter'>
 
 /** The bytes of every upload, each by the backend that its row names at the moment. */
 export class RoutedBytes implements BytesAnywhere {

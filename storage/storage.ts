@@ -6,7 +6,7 @@ import { DiskObjects } from './disk/disk-objects.ts'
 import { DiskSpace } from './disk/disk-space.ts'
 import { DiskUploadBytes } from './disk/disk-upload-bytes.ts'
 import { FileSystem } from './disk/file-system.ts'
-import { type Objects, StorageAway } from './objects.ts'
+import { type Objects, StorageAway, StorageFull } from './objects.ts'
 import { OpenPlace } from './open-place.ts'
 import { withoutBucket } from './places.ts'
 import { RoutedBytes } from './routed-bytes.ts'
@@ -134,6 +134,17 @@ export class Storage {
   /** Fails with `StorageAway` where the backend that a row names cannot be used at the moment. */
   async checkUsable(row: StoredRow): Promise<void> {
     await this.#partOf(row)
+  }
+
+  /**
+   * Enters into the ledger something for which so many bytes are to come to a backend. Fails with `StorageFull` where
+   * they have no room there; of a bucket nobody knows that before.
+   */
+  async enter<Result>(backend: Backend, bytes: number, work: () => Promise<Result>): Promise<Result> {
+    if (backend !== 'disk') return await work()
+    const outcome = await this.disk.space.enter(bytes, async () => ({ result: await work() }))
+    if ('result' in outcome) return outcome.result
+    throw new StorageFull()
   }
 
   /** Throws when new objects cannot be stored, or what is elsewhere cannot be reached. */

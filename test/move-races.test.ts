@@ -37,7 +37,12 @@ async function ready(two: TwoPlaces, landfall: Landfall, to: Backend) {
   const uploadId = parseUploadId(media.uploadId)
   if (!id || !uploadId) throw new Error('there is no media item')
   const { storage, keyPrefixes } = await two.open(landfall)
-  const move = async (meanwhile: () => Promise<unknown> = async () => {}): Promise<MoveResult> => {
+  const nothing = async () => {}
+  /** `meanwhile`: when the first copy is there; `before`: when the file was read, and its copies are not held yet. */
+  const move = async (
+    meanwhile: () => Promise<unknown> = nothing,
+    before: () => Promise<unknown> = nothing,
+  ): Promise<MoveResult> => {
     let isFirst = true
     const objectsOf: typeof storage.objectsOf = async (row) => {
       const objects = await storage.objectsOf(row)
@@ -60,7 +65,14 @@ async function ready(two: TwoPlaces, landfall: Landfall, to: Backend) {
     return await moveUpload(
       {
         db: landfall.db,
-        storage: { objectsOf, bytesOf: (row) => storage.bytesOf(row) },
+        storage: {
+          objectsOf,
+          bytesOf: (row) => storage.bytesOf(row),
+          async enter(backend, bytes, work) {
+            await before()
+            return await storage.enter(backend, bytes, work)
+          },
+        },
         keyPrefixes,
         queues: MEDIA_QUEUES,
         signal,
@@ -143,6 +155,84 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     await expect(again()).rejects.toThrow(MediaMoved)
     const content = await landfall.as('alice')(`/api/v1/media/${item.id}/content`)
     expect(sha256Of(Buffer.from(await content.arrayBuffer()))).toBe(sha256Of(item.body))
+  }, 60_000)
+
+  it('forgets nothing that a move before it has left, and removes what it will not serve', async () => {
+    const two = await twoPlaces()
+    const landfall = await two.start(from, { withoutWorker: false })
+    const item = await ready(two, landfall, to)
+    const other = 'uploads/under-another-prefix'
+    await two.places[to].replace(other, Buffer.from('of a mover that was killed'))
+    await sql`
+      insert into landfall.stray_copies (upload_id, backend, storage_keys, is_begun, due_at)
+      values (${item.uploadId}, ${to}, ${[other]}::text[], true, now() + interval '1 hour')`.execute(
+      landfall.db,
+    )
+    expect(await item.move()).toMatchObject({ kind: 'moved' })
+    expect(await two.places[to].keys()).not.toContain(other)
+    expect(await two.places[to].keys()).toContain(`uploads/${item.uploadId}`)
+  }, 60_000)
+
+  it('leaves no public copy of a media item that is deleted, be it of this move or of one that died', async () => {
+    const two = await twoPlaces({ PUBLISH: 'copy' })
+    const landfall = await two.start(from)
+    const { db } = landfall
+    const removeIt = (id: string) => landfall.as('alice')(`/api/v1/media/${id}`, { method: 'DELETE' })
+    const strays = () => db.selectFrom('stray_copies').select('upload_id').execute()
+    const item = await ready(two, landfall, to)
+    const copy = `public/${item.id}.jpg`
+    const died = async (uploadId: string, key: string) => {
+      const { storage } = await two.open(landfall)
+      const objects = await storage.objectsOf({ storage_backend: to })
+      await objects.put(key, Buffer.from('a public copy'), {
+        contentType: 'image/jpeg',
+        disposition: 'inline',
+      })
+      await sql`
+        insert into landfall.stray_copies
+          (upload_id, backend, storage_keys, is_begun, due_at, fence, fenced_until)
+        values (${uploadId}, ${to}, ${[key]}::text[], true, now() + interval '1 hour', gen_random_uuid(),
+                now() + interval '2 seconds')`.execute(db)
+    }
+    // A move that was killed, whose hold has not run out when the item is deleted.
+    await died(item.uploadId, copy)
+    expect((await removeIt(item.id)).status).toBe(204)
+    await expect.poll(() => two.places[to].keys(), { timeout: 30_000 }).not.toContain(copy)
+    await expect.poll(strays, { timeout: 30_000 }).toEqual([])
+
+    // And one that is at it, and finds what another had left.
+    const second = await ready(two, landfall, to)
+    const secondCopy = `public/${second.id}.jpg`
+    await died(second.uploadId, secondCopy)
+    await sql`update landfall.stray_copies set fence = null, fenced_until = null`.execute(db)
+    expect(await second.move(() => removeIt(second.id))).toEqual({ kind: 'busy' })
+    await expect.poll(() => two.places[to].keys(), { timeout: 30_000 }).not.toContain(secondCopy)
+    await expect.poll(strays, { timeout: 30_000 }).toEqual([])
+    expect(await two.places[from].keys()).toContain(`uploads/${second.uploadId}`)
+  }, 120_000)
+
+  it('looks again when it holds the copies, and writes down nothing of what it did not begin', async () => {
+    const two = await twoPlaces()
+    const landfall = await two.start(from)
+    const { db } = landfall
+    const item = await ready(two, landfall, to)
+    const strays = () => db.selectFrom('stray_copies').select('backend').execute()
+    const setStatus = (status: string) =>
+      sql`update landfall.media set status = ${status} where id = ${item.id}`.execute(db)
+    expect(await item.move(undefined, () => setStatus('processing'))).toEqual({ kind: 'busy' })
+    expect(await strays()).toEqual([])
+    await setStatus('ready')
+    expect(
+      await item.move(undefined, async () => {
+        expect(await item.move()).toMatchObject({ kind: 'moved' })
+      }),
+    ).toEqual({ kind: 'gone' })
+    expect(await item.backend()).toBe(to)
+    // Of the one that was quicker: the former copy.
+    expect(await strays()).toEqual([{ backend: from }])
+    await two.removeFormer(landfall)
+    expect(await strays()).toEqual([])
+    expect(await two.places[to].keys()).toContain(`uploads/${item.uploadId}`)
   }, 60_000)
 
   it('does not begin while a worker is at it', async () => {

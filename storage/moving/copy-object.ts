@@ -8,6 +8,8 @@ export type CopiedObject = {
   /** What the bytes are known to be; null where nobody has counted. */
   sha256: string | null
   servedAs: ServedAs
+  /** Told of bytes that are on their way, as they come. */
+  onBytes: (bytes: number) => void
 }
 
 /** The bytes are not those that the ledger knows: nothing was made of them that counts. */
@@ -23,11 +25,11 @@ export class CopyMismatch extends Error {
  * where it has one. Fails with `CopyMismatch` when the source is not what it should be, or the copy is not the source.
  */
 export async function copyObject(
-  { from, to, size, sha256, servedAs }: CopiedObject,
+  { from, to, size, sha256, servedAs, onBytes }: CopiedObject,
   signal: AbortSignal,
 ): Promise<string | null> {
   const source = await from.objects.read(from.key, { etag: from.etag })
-  const read = counting(source, signal)
+  const read = counting(source, signal, onBytes)
   const etag = await to.objects
     .putStream(to.key, { size, chunks: read.chunks }, servedAs, signal)
     .catch((error: unknown) => {
@@ -51,7 +53,11 @@ const mismatch = (key: string, found: number, size: number) =>
   new CopyMismatch(`${key} has ${found} bytes where ${size} are known`)
 
 /** Counts and hashes what passes. */
-function counting(source: AsyncIterable<Uint8Array>, signal: AbortSignal) {
+function counting(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void = () => {},
+) {
   const hash = createHash('sha256')
   let bytes = 0
   let isOver = false
@@ -60,6 +66,7 @@ function counting(source: AsyncIterable<Uint8Array>, signal: AbortSignal) {
       signal.throwIfAborted()
       bytes += chunk.byteLength
       hash.update(chunk)
+      onBytes(chunk.byteLength)
       yield chunk
     }
     isOver = true

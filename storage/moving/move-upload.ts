@@ -3,7 +3,17 @@ import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { findMovable, isAtWork, type Movable, serveCopy } from '../../ledger/moves.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
-import { COPY_TTL_MS, type HeldCopy, holdCopy, letGoOfCopy, renewHold } from '../../ledger/stray-copies.ts'
+import {
+  COPY_TTL_MS,
+  type EndOfCopying,
+  forgetStray,
+  type HeldCopy,
+  type Hold,
+  holdCopy,
+  letGoOfCopy,
+  narrowHold,
+  renewHold,
+} from '../../ledger/stray-copies.ts'
 import { fillPrefix, isRenditionKind, RENDITION_NAMES, RENDITIONS, renditionKey, uploadKey } from '../keys.ts'
 import { BytesLost, ObjectMissing } from '../objects.ts'
 import { servedAs } from '../served-as.ts'
@@ -12,7 +22,7 @@ import { CopyMismatch, copyObject } from './copy-object.ts'
 
 export type MoveOptions = {
   db: Ledger
-  storage: Pick<Storage, 'objectsOf' | 'bytesOf'>
+  storage: Pick<Storage, 'objectsOf' | 'bytesOf' | 'enter'>
   /** Templates of what storage keys begin with. */
   keyPrefixes: Readonly<Record<Backend, string>>
   /** Queues whose jobs read and make objects of media items. */
@@ -41,35 +51,93 @@ export async function moveUpload(
   const { db, storage } = options
   const found = await findAssembled(options, uploadId, to)
   if (!('backend' in found)) return found
-  const keys = keysIn(options, found, to)
-  const copy: HeldCopy = { uploadId, backend: to, fence: randomUUID() }
-  if (!(await holdCopy(db, copy, [keys.storageKey, ...keys.renditions.map((one) => one.storageKey)])))
-    return { kind: 'busy' }
-  let isOver = false
+  const copying: Copying = {
+    options,
+    found,
+    to: { ...keysIn(options, found, to), backend: to },
+    copy: { uploadId, backend: to, fence: randomUUID() },
+    bytesToCome: bytesOf(found),
+  }
+  const { copy, bytesToCome: bytes } = copying
+  const hold = await storage.enter(to, bytes, () => holdCopy(db, copy, { keys: targetsOf(copying), bytes }))
+  return hold ? await moveHeld(copying, hold) : { kind: 'busy' }
+}
+
+type Copying = {
+  options: MoveOptions
+  found: Movable
+  to: Keys & { backend: Backend }
+  copy: HeldCopy
+  bytesToCome: number
+}
+
+/** All that follows when the copies are held; lets go of them. */
+async function moveHeld(copying: Copying, hold: Hold): Promise<MoveResult> {
+  const { options, found, copy, to } = copying
+  const { db } = options
+  let end: EndOfCopying = 'unbegun'
   try {
+    // It may have been moved or changed before it was held.
+    const now = await findMovable(db, found.uploadId)
+    if (now?.backend === to.backend) {
+      await forgetStray(db, copy)
+      return { kind: 'gone' }
+    }
     // A worker that begins from now on ends our hold.
-    if (found.media && (await isAtWork(db, found.media.id, options.queues))) return { kind: 'busy' }
-    const { etag, bytes } = await whileHeld(options, copy, (signal) =>
-      copyAll(storage, found, { ...keys, backend: to }, signal),
-    )
-    const change = { from: found, copy, to: { ...keys, etag }, formerKeys: formerKeys(found) }
-    if (!(await serveCopy(db, change))) {
-      // Of what has ended meanwhile nothing is to be left.
-      isOver = (await findMovable(db, uploadId)) === undefined
+    if (!isSame(now, found) || (await isAtWorkOn(found, options))) {
+      if (hold.isNew) await forgetStray(db, copy)
       return { kind: 'busy' }
     }
-    return { kind: 'moved', bytes }
+    // What is sent to a bucket may arrive after we have given up.
+    end = to.backend === 's3' ? 'unsure' : 'useless'
+    const etag = await whileHeld(copying, async (signal) => {
+      await removeOthers(copying, hold, signal)
+      return await copyAll(copying, signal)
+    })
+    end = 'useless'
+    const change = { from: found, copy, to: { ...to, etag }, formerKeys: formerKeys(found) }
+    return (await serveCopy(db, change)) ? { kind: 'moved', bytes: bytesOf(found) } : { kind: 'busy' }
   } catch (error) {
     if (error instanceof HoldLost) return { kind: 'busy' }
     if (!(error instanceof CopyMismatch) && !(error instanceof ObjectMissing)) throw error
-    isOver = true
+    end = 'useless'
     // It may have been replaced or removed while it was read.
-    const now = await findMovable(db, uploadId)
-    if (JSON.stringify(now) !== JSON.stringify(found)) return { kind: 'busy' }
+    if (!isSame(await findMovable(db, found.uploadId), found)) return { kind: 'busy' }
     return { kind: 'damaged', detail: error.message }
   } finally {
-    await letGoOfCopy(db, copy, isOver)
+    await letGoOfCopy(db, copy, end)
   }
+}
+
+const isSame = (now: Movable | undefined, found: Movable): boolean =>
+  JSON.stringify(now) === JSON.stringify(found)
+
+const isAtWorkOn = async ({ media }: Movable, { db, queues }: MoveOptions): Promise<boolean> =>
+  media !== undefined && (await isAtWork(db, media.id, queues))
+
+const bytesOf = ({ size, renditions }: Movable): number =>
+  renditions.reduce((sum, rendition) => sum + rendition.size, size)
+
+const targetsOf = ({ to }: Pick<Copying, 'to'>): string[] => [
+  to.storageKey,
+  ...to.renditions.map(({ storageKey }) => storageKey),
+]
+
+/**
+ * Removes what is there of the upload and will not be served: of a move that died, or of what was served from there once.
+ * When these copies are served, nobody knows of it any more.
+ */
+async function removeOthers(copying: Copying, hold: Hold, signal: AbortSignal): Promise<void> {
+  const { options, copy, to } = copying
+  const targets = new Set(targetsOf(copying))
+  const others = hold.keys.filter((key) => !targets.has(key))
+  if (others.length === 0) return
+  const objects = await options.storage.objectsOf({ storage_backend: to.backend })
+  for (const key of others) {
+    signal.throwIfAborted()
+    await objects.removeCopy(key)
+  }
+  if (!(await narrowHold(options.db, copy, [...targets]))) throw new HoldLost()
 }
 
 /** The file as one object, where it rests. */
@@ -118,14 +186,14 @@ function formerKeys({ storageKey, media, renditions }: Movable): string[] {
   return [...new Set([storageKey, ...renditions.map((one) => one.storageKey), ...made])]
 }
 
-async function copyAll(
-  storage: MoveOptions['storage'],
-  found: Movable,
-  target: Keys & { backend: Backend },
-  signal: AbortSignal,
-): Promise<{ etag: string | null; bytes: number }> {
-  const from = await storage.objectsOf({ storage_backend: found.backend })
-  const to = await storage.objectsOf({ storage_backend: target.backend })
+/** Returns the etag of the file. */
+async function copyAll(copying: Copying, signal: AbortSignal): Promise<string | null> {
+  const { options, found, to: target } = copying
+  const from = await options.storage.objectsOf({ storage_backend: found.backend })
+  const to = await options.storage.objectsOf({ storage_backend: target.backend })
+  const onBytes = (bytes: number) => {
+    copying.bytesToCome = Math.max(0, copying.bytesToCome - bytes)
+  }
   const etag = await copyObject(
     {
       from: { objects: from, key: found.storageKey, etag: found.media?.etag ?? null },
@@ -133,34 +201,36 @@ async function copyAll(
       size: found.size,
       sha256: found.sha256,
       servedAs: servedAs(found.media?.contentType ?? null),
+      onBytes,
     },
     signal,
   )
-  let bytes = found.size
   for (const { kind, storageKey: key, size, contentType } of found.renditions) {
     const toKey = target.renditions.find((one) => one.kind === kind)?.storageKey ?? key
     const source = { objects: from, key, etag: null }
     const copy = { objects: to, key: toKey }
-    await copyObject({ from: source, to: copy, size, sha256: null, servedAs: servedAs(contentType) }, signal)
-    bytes += size
+    await copyObject(
+      { from: source, to: copy, size, sha256: null, servedAs: servedAs(contentType), onBytes },
+      signal,
+    )
   }
-  return { etag, bytes }
+  return etag
 }
 
 class HoldLost extends Error {}
 
 /** Does the work while the hold on its copies is renewed; it ends with the hold. */
 async function whileHeld<Result>(
-  { db, signal }: Pick<MoveOptions, 'db' | 'signal'>,
-  copy: HeldCopy,
+  copying: Copying,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
+  const { copy, options } = copying
   const lost = new AbortController()
   let heldUntil = performance.now() + COPY_TTL_MS
   const renew = async () => {
     const asked = performance.now()
     try {
-      if (await renewHold(db, copy)) heldUntil = asked + COPY_TTL_MS
+      if (await renewHold(options.db, copy, copying.bytesToCome)) heldUntil = asked + COPY_TTL_MS
       else lost.abort(new HoldLost())
     } catch (error) {
       // The database is away for a moment; once the hold may be another's it is over.
@@ -169,7 +239,7 @@ async function whileHeld<Result>(
   }
   const timer = setInterval(() => void renew(), COPY_TTL_MS / 6)
   try {
-    return await work(AbortSignal.any([signal, lost.signal]))
+    return await work(AbortSignal.any([options.signal, lost.signal]))
   } catch (error) {
     throw lost.signal.aborted ? lost.signal.reason : error
   } finally {

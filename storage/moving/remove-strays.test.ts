@@ -1,24 +1,131 @@
 import { sql } from 'kysely'
-import { expect, it, onTestFinished } from 'vitest'
+import { beforeEach, expect, it, onTestFinished } from 'vitest'
+import { createUpload } from '../../ledger/creation.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import type { UploadId } from '../../ledger/ids.ts'
+import type { Backend } from '../../ledger/storage-places.ts'
+import { holdCopy } from '../../ledger/stray-copies.ts'
 import { freshDatabase } from '../../test/support/landfall.ts'
-import { openLedger } from '../../test/support/ledger.ts'
-import { StorageAway } from '../objects.ts'
-import { removeStrays, type StrayFailure } from './remove-strays.ts'
+import { created, newUpload, openLedger, UNLIMITED } from '../../test/support/ledger.ts'
+import { DiskObjects } from '../disk/disk-objects.ts'
+import { type Objects, StorageAway } from '../objects.ts'
+import { type StrayFailure, StrayRemover } from './remove-strays.ts'
 
-it('tells of copies that cannot be removed once of each batch and backend, and tries them again later', async () => {
-  const db = openLedger(await freshDatabase())
+let db: Ledger
+let failures: StrayFailure[]
+const onFailure = (failure: StrayFailure) => void failures.push(failure)
+const { signal } = new AbortController()
+
+beforeEach(async () => {
+  db = openLedger(await freshDatabase())
+  failures = []
   onTestFinished(() => db.destroy())
-  await sql`
+})
+
+/** So many copies, of the keys `a` and `b`, that are to be removed from each backend. */
+const insert = (count: number, backends: Backend[] = ['disk'], isBegun = true) =>
+  sql`
     insert into landfall.stray_copies (upload_id, backend, storage_keys, is_begun, due_at)
-    select 'u' || i, b, '{key}', false, now() - interval '1 minute'
-      from generate_series(1, 75) i, unnest('{disk,s3}'::text[]) b`.execute(db)
-  const failures: StrayFailure[] = []
-  const storage = { objectsOf: () => Promise.reject(new StorageAway()) }
-  const removed = await removeStrays({ db, storage, onFailure: (failure) => void failures.push(failure) })
-  expect(removed).toBe(0)
-  expect(failures.length).toBeLessThanOrEqual(4)
-  expect(failures.reduce((sum, { uploads }) => sum + uploads, 0)).toBe(150)
-  expect(failures[0]?.error).toBeInstanceOf(StorageAway)
-  const { rows } = await sql`select 1 from landfall.stray_copies where due_at > now()`.execute(db)
-  expect(rows).toHaveLength(150)
+    select 'u' || i, b, '{a,b}', ${isBegun}, now() - interval '1 minute'
+      from generate_series(1, ${count}) i, unnest(${backends}::text[]) b`.execute(db)
+
+type Row = { backend: Backend; isHeld: boolean; isDue: boolean; isDueWithHold: boolean }
+const rows = async () =>
+  (
+    await sql<Row>`
+      select backend, coalesce(fenced_until > now(), false) as "isHeld", due_at <= now() as "isDue",
+             due_at = fenced_until as "isDueWithHold"
+        from landfall.stray_copies`.execute(db)
+  ).rows
+
+/** A storage of which some calls are made otherwise. */
+function storageWith(changes: Partial<Objects>) {
+  const objects: Objects = Object.assign(new DiskObjects('/nowhere'), {
+    checkWritable: async () => {},
+    removeCopy: async () => {},
+    ...changes,
+  })
+  return { objectsOf: async () => objects }
+}
+const remover = (storage: { objectsOf(row: { storage_backend: string }): Promise<Objects> }) =>
+  new StrayRemover({ db, storage, onFailure })
+
+it('leaves a backend alone that is away, tells of it once, and goes on with the other', async () => {
+  await insert(25, ['disk', 's3'])
+  const { objectsOf } = storageWith({})
+  let asked = 0
+  const strays = remover({
+    async objectsOf(row) {
+      if (row.storage_backend === 'disk') return await objectsOf()
+      asked += 1
+      throw new StorageAway()
+    },
+  })
+  expect(await strays.removeDue(signal)).toBe(25)
+  expect(failures).toEqual([{ backend: 's3', uploads: 1, error: expect.any(StorageAway) }])
+  // Nothing was sent, so nobody has to wait.
+  const left = await rows()
+  expect(left).toHaveLength(25)
+  expect(left.every(({ backend, isHeld, isDue }) => backend === 's3' && !isHeld && isDue)).toBe(true)
+  await strays.removeDue(signal)
+  expect(asked).toBe(1)
+})
+
+it('keeps what it could not remove from whoever copies, for as long as its calls may arrive', async () => {
+  await insert(2)
+  const removeCopy = () => Promise.reject(new Error('a reset connection'))
+  expect(await remover(storageWith({ removeCopy })).removeDue(signal)).toBe(0)
+  expect(failures).toMatchObject([{ backend: 'disk', uploads: 2 }])
+  for (const row of await rows())
+    expect(row).toMatchObject({ isHeld: true, isDue: false, isDueWithHold: true })
+  const copy = { uploadId: 'u1' as UploadId, backend: 'disk' as const, fence: crypto.randomUUID() }
+  expect(await holdCopy(db, copy, { keys: ['a'], bytes: 1 })).toBeUndefined()
+})
+
+it('holds a few at a time, and makes no call more for one that is held by somebody else', async () => {
+  await insert(20)
+  const removed: string[] = []
+  let held: number | undefined
+  const removeCopy = async (key: string) => {
+    removed.push(key)
+    held ??= (await rows()).filter(({ isHeld }) => isHeld).length
+    await sql`update landfall.stray_copies set fence = gen_random_uuid() where fence is not null`.execute(db)
+  }
+  expect(await remover(storageWith({ removeCopy })).removeDue(signal)).toBe(0)
+  expect(held).toBe(4)
+  expect(removed.filter((key) => key === 'b')).toEqual([])
+  expect(await rows()).toHaveLength(20)
+})
+
+it('ends when it is told to, with what it is at, and one pass at a time', async () => {
+  await insert(20)
+  const stop = new AbortController()
+  let calls = 0
+  const removeCopy = async () => {
+    calls += 1
+    stop.abort()
+  }
+  const strays = remover(storageWith({ removeCopy }))
+  const [first, second] = await Promise.all([strays.removeDue(stop.signal), strays.removeDue(stop.signal)])
+  expect(second).toBe(first)
+  expect(calls).toBeLessThanOrEqual(4)
+  const left = await rows()
+  expect(left).toHaveLength(20)
+  expect(left.filter(({ isHeld }) => isHeld)).toEqual([])
+})
+
+it('forgets what a mover wrote down that was too late, and never what is served', async () => {
+  await insert(1)
+  const served = created(await createUpload(db, newUpload('alice'), UNLIMITED))
+  await sql`update landfall.stray_copies set upload_id = ${served}`.execute(db)
+  const removeCopy = () => Promise.reject(new Error('it is served'))
+  const strays = remover(storageWith({ removeCopy }))
+  await strays.removeDue(signal)
+  expect(await rows()).toHaveLength(1)
+  await sql`
+    update landfall.stray_copies
+       set bytes_to_come = 1, fence = gen_random_uuid(), fenced_until = now()`.execute(db)
+  await strays.removeDue(signal)
+  expect(await rows()).toEqual([])
+  expect(failures).toEqual([])
 })

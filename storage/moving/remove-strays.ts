@@ -1,51 +1,157 @@
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
-import { forgetStray, holdStrays, putOffStray } from '../../ledger/stray-copies.ts'
+import {
+  forgetServed,
+  forgetStray,
+  holdStrays,
+  letGoOfStray,
+  putOffStray,
+  renewStray,
+  type StrayCopy,
+} from '../../ledger/stray-copies.ts'
 import { inParallel } from '../in-parallel.ts'
+import { type Objects, StorageAway } from '../objects.ts'
 import type { Storage } from '../storage.ts'
 
 export type StrayOptions = {
   db: Ledger
   storage: Pick<Storage, 'objectsOf'>
-  /** Told once of each batch and backend of what could not be removed: it is tried again in a while. */
+  /** Told once of each pass and backend of what could not be removed: it is tried again in a while. */
   onFailure: (failure: StrayFailure) => void
 }
 
-/** `uploads`: of how many it has copies that could not be removed; `error`: of the first of them. */
+/** `uploads`: how many were tried in vain; `error`: of the first of them. */
 export type StrayFailure = { backend: Backend; uploads: number; error: unknown }
 
-const BATCH = 100
+const BACKENDS: readonly Backend[] = ['disk', 's3']
 const AT_ONCE = 4
+/** A pass that has taken so long leaves the rest to the next one: others wait for their turn. */
+const PASS_MS = 60_000
+/** How long the copies of one upload may take, unless a backend is to be taken for away. */
+const STRAY_MS = 60_000
+/** How long a backend may take to say that it is there. */
+const ANSWER_MS = 10_000
+/** How long one that did not is left alone. */
+const AWAY_MS = 30_000
 
-/**
- * Removes copies that nobody serves any more: those whose time has come, or all of one upload that has ended. Returns how
- * many uploads they were of.
- */
-export async function removeStrays(
-  { db, storage, onFailure }: StrayOptions,
-  uploadId?: UploadId,
-): Promise<number> {
-  let removed = 0
-  for (;;) {
-    const strays = await holdStrays(db, { limit: BATCH, ...(uploadId ? { uploadId } : {}) })
-    const failures = new Map<Backend, StrayFailure>()
-    await inParallel(strays, AT_ONCE, async (stray) => {
-      try {
-        const objects = await storage.objectsOf({ storage_backend: stray.backend })
-        // Copies that were made a part at a time may have left parts.
-        if (stray.isBegun) for (const key of stray.keys) await objects.removeCopy(key)
-        else await objects.removeMany(stray.keys)
-        await forgetStray(db, stray)
-        removed += 1
-      } catch (error) {
-        const { backend } = stray
-        const { uploads, error: first } = failures.get(backend) ?? { uploads: 0, error }
-        failures.set(backend, { backend, uploads: uploads + 1, error: first })
-        await putOffStray(db, stray)
-      }
+/** Removes copies that nobody serves any more. One for a process: it remembers which backend is away. */
+export class StrayRemover {
+  readonly #options: StrayOptions
+  readonly #awayUntil = new Map<Backend, number>()
+  #pass: Promise<number> | undefined
+
+  constructor(options: StrayOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Removes those whose time has come, for a minute at most; where another pass is under way, that is waited for
+   * instead. Returns of how many uploads they were. Whoever aborts has what is begun finished, and no more.
+   */
+  async removeDue(signal: AbortSignal): Promise<number> {
+    this.#pass ??= this.#removeDue(signal).finally(() => {
+      this.#pass = undefined
     })
-    for (const failure of failures.values()) onFailure(failure)
-    if (strays.length < BATCH || uploadId !== undefined) return removed
+    return await this.#pass
+  }
+
+  /** Removes all of one upload that has ended and that nobody else holds. */
+  async removeOf(uploadId: UploadId, signal: AbortSignal): Promise<void> {
+    await Promise.all(BACKENDS.map((backend) => this.#removeFrom({ backend, uploadId, signal })))
+  }
+
+  async #removeDue(signal: AbortSignal): Promise<number> {
+    const counts = await Promise.all(BACKENDS.map((backend) => this.#removeFrom({ backend, signal })))
+    await forgetServed(this.#options.db)
+    return counts.reduce((sum, count) => sum + count, 0)
+  }
+
+  async #removeFrom({ backend, uploadId, signal }: Task): Promise<number> {
+    const { db, onFailure } = this.#options
+    const until = performance.now() + PASS_MS
+    const failures: unknown[] = []
+    let objects: Objects | undefined
+    let removed = 0
+    while (!signal.aborted && performance.now() < until && !this.#isAway(backend)) {
+      const strays = await holdStrays(db, { backend, limit: AT_ONCE, uploadId })
+      if (strays.length === 0) break
+      try {
+        objects ??= await inTime(ANSWER_MS, this.#reach(backend))
+      } catch (error) {
+        this.#leaveAlone(backend)
+        failures.push(error)
+        for (const stray of strays) await letGoOfStray(db, stray)
+        break
+      }
+      const place = objects
+      await inParallel(strays, AT_ONCE, async (stray) => {
+        try {
+          if (await this.#remove(stray, place, signal)) removed += 1
+        } catch (error) {
+          if (error instanceof StorageAway) this.#leaveAlone(backend)
+          failures.push(error)
+          await putOffStray(db, stray)
+        }
+      })
+      if (uploadId !== undefined) break
+    }
+    if (failures.length > 0) onFailure({ backend, uploads: failures.length, error: failures[0] })
+    return removed
+  }
+
+  /** Returns whether they are removed: not where somebody else holds them by now, or all has to end. */
+  async #remove(stray: StrayCopy, objects: Objects, signal: AbortSignal): Promise<boolean> {
+    const { db } = this.#options
+    let isLate = false
+    const work = async () => {
+      for (const keys of stray.isBegun ? stray.keys.map((key) => [key]) : [stray.keys]) {
+        if (isLate) return false
+        if (signal.aborted) {
+          await letGoOfStray(db, stray)
+          return false
+        }
+        if (!(await renewStray(db, stray))) return false
+        // Copies that were made a part at a time may have left parts.
+        if (stray.isBegun) for (const key of keys) await objects.removeCopy(key)
+        else await objects.removeMany(keys)
+      }
+      if (isLate) return false
+      await forgetStray(db, stray)
+      return true
+    }
+    try {
+      return await inTime(STRAY_MS, work())
+    } finally {
+      isLate = true
+    }
+  }
+
+  async #reach(backend: Backend): Promise<Objects> {
+    const objects = await this.#options.storage.objectsOf({ storage_backend: backend })
+    await objects.checkWritable()
+    return objects
+  }
+
+  #isAway(backend: Backend): boolean {
+    return performance.now() < (this.#awayUntil.get(backend) ?? 0)
+  }
+
+  #leaveAlone(backend: Backend): void {
+    this.#awayUntil.set(backend, performance.now() + AWAY_MS)
+  }
+}
+
+type Task = { backend: Backend; uploadId?: UploadId; signal: AbortSignal }
+
+/** Fails with `StorageAway` when it takes longer. Whatever becomes of the work then, nobody waits for it. */
+async function inTime<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const error = new StorageAway({ cause: new Error(`it did not answer within ${ms / 1000} s`) })
+  const timer = setTimeout(() => reject(error), ms)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }

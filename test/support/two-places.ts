@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest'
 import type { Backend } from '../../ledger/storage-places.ts'
 import { parseConfig } from '../../server/config.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../../server/storage-options.ts'
-import { removeStrays } from '../../storage/moving/remove-strays.ts'
+import { StrayRemover } from '../../storage/moving/remove-strays.ts'
 import { openStorage, type Storage } from '../../storage/storage.ts'
 import { freshBucket } from './bucket.ts'
 import { runCommand } from './command.ts'
@@ -76,13 +76,14 @@ export async function twoPlaces(more: Record<string, string> = {}): Promise<TwoP
         .set({ due_at: new Date(0) })
         .execute()
       const { storage } = await open(landfall)
-      return await removeStrays({
+      const remover = new StrayRemover({
         db: landfall.db,
         storage,
         onFailure({ error }) {
           throw error
         },
       })
+      return await remover.removeDue(new AbortController().signal)
     },
   }
 }
