@@ -1,15 +1,17 @@
 import { readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Bus } from '../ledger/bus.ts'
+import { bytesToCome } from '../ledger/disk-claims.ts'
 import { parseMediaId, parseUploadId } from '../ledger/ids.ts'
 import { MediaMoved, recordRendition } from '../ledger/media.ts'
 import { purgeMedia } from '../ledger/reaping.ts'
 import type { Backend } from '../ledger/storage-places.ts'
 import { endCopying } from '../ledger/stray-copies.ts'
 import { MEDIA_QUEUES, openQueues, QUEUES, removalEnqueuer } from '../processing/queues.ts'
+import { FileSystem } from '../storage/disk/file-system.ts'
 import { type MoveResult, moveUpload } from '../storage/moving/move-upload.ts'
-import type { Objects } from '../storage/objects.ts'
+import { type Objects, StorageFull } from '../storage/objects.ts'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import type { Landfall } from './support/landfall.ts'
@@ -278,6 +280,29 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     for (const place of [from, to])
       await expect.poll(() => two.places[place].keys(), { timeout: 20_000 }).not.toContain(copy)
     expect(await two.places[to].keys()).toContain(`uploads/${item.uploadId}`)
+  }, 60_000)
+})
+
+describe.skipIf(!ceph.met || !ffmpeg.met)('a move to a disk', () => {
+  it('takes its room as uploads do, and nothing where there is none', async () => {
+    const two = await twoPlaces()
+    const landfall = await two.start('s3')
+    const { db } = landfall
+    const item = await ready(two, landfall, 'disk')
+    const figures = vi.spyOn(FileSystem.prototype, 'figures')
+    onTestFinished(() => figures.mockRestore())
+    figures.mockResolvedValue({ freeBytes: 1000, totalBytes: 4000, freeFiles: null, totalFiles: null })
+    await expect(item.move()).rejects.toThrow(StorageFull)
+    expect(await two.places.disk.keys()).toEqual([])
+    expect(await db.selectFrom('stray_copies').select('upload_id').execute()).toEqual([])
+    figures.mockRestore()
+    let toCome = 0
+    const meanwhile = async () => {
+      toCome = await bytesToCome(db)
+    }
+    expect(await item.move(meanwhile)).toMatchObject({ kind: 'moved' })
+    expect(toCome).toBeGreaterThanOrEqual(item.body.length)
+    expect(await bytesToCome(db)).toBe(0)
   }, 60_000)
 })
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
@@ -264,6 +264,29 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('landfal
     expect(await places[to].keys()).toContain(`uploads/${idOf(final)}`)
     expect(await removeFormer(after)).toBe(1)
     expect(await places[from].keys()).toEqual([])
+  }, 60_000)
+})
+
+describe.skipIf(!ceph.met || !ffmpeg.met)('landfall move', () => {
+  it('goes on behind a media item that fails, names it and ends with 1', async () => {
+    const { start, move, dataDirectory } = await twoPlaces()
+    const landfall = await start('disk')
+    const items: MediaJson[] = []
+    for (const body of await pictures(3)) items.push(await send(landfall, body))
+    const [first] = items.toSorted((a, b) => a.id.localeCompare(b.id))
+    if (!first) throw new Error('there is no media item')
+    const path = join(dataDirectory, 'objects/uploads', first.uploadId)
+    // It cannot be read, and nobody knows why.
+    await rm(path)
+    await mkdir(path)
+    const { exitCode, stdout } = await move(landfall, 's3')
+    expect(exitCode).toBe(1)
+    expect(stdout.split('\n')).toEqual([
+      expect.stringMatching(/^moved to s3: 2 media items, /),
+      expect.stringMatching(/^a worker removes/),
+      expect.stringMatching(new RegExp(`^not moved: media item ${first.id}: EISDIR`)),
+      'not moved: 0 that are damaged, 1 that failed',
+    ])
   }, 60_000)
 })
 

@@ -8,7 +8,7 @@ import { reportProgress } from '../backup/progress.ts'
 import { ConfigError } from '../config.ts'
 import { messageOf } from '../message-of.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
-import { type Command, CommandFailure, textOption, UsageError } from './command.ts'
+import { type Command, textOption, UsageError } from './command.ts'
 import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
 /** Moves finished files between disk and bucket, while servers that have the settings of both run. */
@@ -28,8 +28,17 @@ export const move: Command = {
     if (to !== 's3' && to !== 'disk') throw new UsageError('move takes --to s3 or --to disk')
     return await withLedger(call.env, 'move', async (command) => {
       const outcome = await moveTo(command, to)
-      const isDone = outcome.damaged.length === 0 && Object.values(outcome.left).every((count) => count === 0)
-      return { code: isDone ? 0 : 1, lines: linesOf(outcome, to), json: { to, ...outcome } }
+      const { damaged, failed, left, stoppedBy, ...moved } = outcome
+      const isDone =
+        damaged.length + failed.length === 0 &&
+        stoppedBy === undefined &&
+        Object.values(left).every((count) => count === 0)
+      const json = {
+        ...{ to, ...moved, damaged, left },
+        failed: failed.map(({ mediaId, error }) => ({ mediaId, detail: reasonOf(error) })),
+        stoppedBy: stoppedBy === undefined ? null : reasonOf(stoppedBy),
+      }
+      return { code: isDone ? 0 : 1, lines: linesOf(outcome, to), json }
     })
   },
 }
@@ -48,20 +57,23 @@ async function moveTo({ config, db, onError, releasers }: LedgerCommand, to: Bac
   const options = { db, storage, keyPrefixes: keyPrefixesOf(config), queues: MEDIA_QUEUES, signal }
   try {
     return await moveAll(options, { from: otherOf(to), to }, progress)
-  } catch (error) {
-    if (!(error instanceof StorageAway) && !(error instanceof StorageFull)) throw error
-    const why = error.cause === undefined ? error.message : `${error.message} (${messageOf(error.cause)})`
-    throw new CommandFailure(`${why}; ${progress.moved} media items were moved: run it again`, {
-      cause: error,
-    })
   } finally {
     report.stop()
   }
 }
 
-function linesOf({ moved, bytes, damaged, left }: MoveOutcome, to: Backend): string[] {
+const reasonOf = (error: unknown): string => {
+  const isStorage = error instanceof StorageAway || error instanceof StorageFull
+  return isStorage && error.cause !== undefined
+    ? `${error.message} (${messageOf(error.cause)})`
+    : messageOf(error)
+}
+
+function linesOf(outcome: MoveOutcome, to: Backend): string[] {
+  const { moved, bytes, damaged, failed, stoppedBy, left } = outcome
   const from = otherOf(to)
-  const busy = left.atRest - damaged.length + left.processing
+  const notMoved = [...damaged, ...failed.map(({ mediaId, error }) => ({ mediaId, detail: reasonOf(error) }))]
+  const others = Math.max(0, left.atRest - notMoved.length + left.processing)
   return [
     `moved to ${to}: ${moved} media items, ${bytes} bytes`,
     ...(moved > 0
@@ -69,10 +81,15 @@ function linesOf({ moved, bytes, damaged, left }: MoveOutcome, to: Backend): str
           `a worker removes their former copies in ${FORMER_KEPT_MS / 60_000} minutes; it needs the settings of both`,
         ]
       : []),
-    ...damaged.map(({ mediaId, detail }) => `not moved: media item ${mediaId}: ${detail}`),
-    ...(busy > 0
-      ? [`${busy} media items are being processed on ${from}: run it again when they are not`]
+    ...notMoved.map(({ mediaId, detail }) => `not moved: media item ${mediaId}: ${detail}`),
+    ...(notMoved.length > 0
+      ? [`not moved: ${damaged.length} that are damaged, ${failed.length} that failed`]
       : []),
+    ...(stoppedBy !== undefined
+      ? [`stopped (${reasonOf(stoppedBy)}): ${others} others are left on ${from}: run it again`]
+      : others > 0
+        ? [`${others} media items are being processed on ${from}: run it again when they are not`]
+        : []),
     ...(left.open > 0
       ? [`${left.open} uploads are still open on ${from}: run it again when they have ended`]
       : []),
