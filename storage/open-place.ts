@@ -1,9 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ledger } from '../ledger/database.ts'
 import { StorageAway } from './objects.ts'
 import { type Place, StorageChanged, verifyPlace } from './places.ts'
 
 /** How long a start waits for the answer of a bucket. */
 const ANSWER_MS = 10_000
+/** A bucket may say for a moment that it lacks what it has. It is another one when it says so again after this long. */
+const LOOK_AGAIN_MS = 500
+/** How long that is believed. */
+const BELIEVED_MS = 30_000
 
 /**
  * A place of which it is found out whether it is the right one, before anything is read from it or written to it: what
@@ -16,7 +21,7 @@ export class OpenPlace {
   readonly #prepare: () => Promise<void>
   #isVerified = false
   #verifying: Promise<void> | undefined
-  #changed: StorageChanged | undefined
+  #changed: { error: StorageChanged; until: number } | undefined
   #isTold = false
 
   /** `prepare` is called when it is known to be the right one, before it is used. */
@@ -35,10 +40,10 @@ export class OpenPlace {
     return this.#isVerified
   }
 
-  /** Returns when it is the right one. Fails with `StorageChanged`, and as a storage does that is away. */
+  /** Returns when it is the right one. Fails with `StorageChanged` when two looks say that it is not, and as a storage does that is away. */
   async verify(): Promise<void> {
     if (this.#isVerified) return
-    if (this.#changed) throw this.#changed
+    if (this.#changed && performance.now() < this.#changed.until) throw this.#changed.error
     this.#verifying ??= this.#verify().finally(() => {
       this.#verifying = undefined
     })
@@ -72,12 +77,24 @@ export class OpenPlace {
 
   async #verify(): Promise<void> {
     try {
-      await verifyPlace(this.#db, this.#place)
-      await this.#prepare()
-      this.#isVerified = true
+      await this.#look()
     } catch (error) {
-      if (error instanceof StorageChanged) this.#changed = error
+      if (error instanceof StorageChanged) {
+        this.#changed = { error, until: performance.now() + BELIEVED_MS }
+      }
       throw error
     }
+    await this.#prepare()
+    this.#isVerified = true
+  }
+
+  async #look(): Promise<void> {
+    try {
+      return await verifyPlace(this.#db, this.#place)
+    } catch (error) {
+      if (!(error instanceof StorageChanged)) throw error
+    }
+    await sleep(LOOK_AGAIN_MS)
+    await verifyPlace(this.#db, this.#place)
   }
 }
