@@ -1,19 +1,19 @@
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 
 /** Responses whose clients wait for leave to send the body (RFC 9110 § 10.1.1). */
 const waiting = new WeakMap<ServerResponse, { shouldKeepAlive: boolean }>()
 
 /**
- * Lets `app` decide about requests with `Expect: 100-continue` before their bodies are sent: for paths that begin
+ * Lets the listeners of `server` decide about requests with `Expect: 100-continue` before their bodies are sent: for paths that begin
  * with `prefix` somebody has to call `continueNow`, for all others it is done here.
  */
-export function answerExpectations(server: Server, app: RequestListener, prefix: string): void {
+export function answerExpectations(server: Server, prefix: string): void {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     waiting.set(response, { shouldKeepAlive: response.shouldKeepAlive })
     // Refused, a client may send its body all the same, or not: nobody knows where the next request begins.
     response.shouldKeepAlive = false
     if (!request.url?.startsWith(prefix)) continueNow(response)
-    app(request, response)
+    server.emit('request', request, response)
   })
 }
 

@@ -261,7 +261,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     onRefused: () => connections?.countRefused(),
   })
   connections?.watch(promisify(server.getConnections.bind(server)))
-  answerExpectations(server, app, FILES)
+  answerExpectations(server, FILES)
   answerUpgrades(server, app)
   const metricsServer =
     metrics && config.METRICS_PORT !== undefined

@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from 'node:net'
 import pino from 'pino'
 import { expect, it, onTestFinished } from 'vitest'
 import { DEADLINES } from './deadlines.ts'
+import { answerExpectations } from './expect-continue.ts'
 import { createListener, listen } from './listener.ts'
 import { answerUpgrades } from './upgrades.ts'
 
@@ -61,6 +62,33 @@ it('closes a connection that asked for a WebSocket, was answered, and does not r
   await expect.poll(() => connectionsOf(server), { timeout: 5_000 }).toBe(0)
   socket.destroy()
 })
+
+it.each(['', 'Expect: 100-continue\r\n'])(
+  'writes no refusal of what follows into an answer under way (%j)',
+  async (expectation) => {
+    const server = createListener((_request, response) => void response.write('half an answer'), {
+      deadlines: DEADLINES,
+      maxHeaderBytes: 16_384,
+      maxConnections: 10,
+      silenceMs: 60_000,
+      log: pino({ level: 'silent' }),
+      onRefused: () => {},
+    })
+    answerExpectations(server, '/files')
+    onTestFinished(() => void server.close())
+    const port = await listen(server, 0, '127.0.0.1')
+    const socket = connect(port, '127.0.0.1').on('error', () => {})
+    let received = ''
+    socket.on('data', (bytes) => {
+      received += bytes
+      if (received.includes('half an answer')) socket.write('no request\r\n\r\n')
+    })
+    socket.write(`GET / HTTP/1.1\r\nHost: x\r\n${expectation}\r\n`)
+    await once(socket, 'close')
+    expect(received).toContain('half an answer')
+    expect(received).not.toContain('no HTTP request')
+  },
+)
 
 async function connectionsOf(server: Server): Promise<number> {
   return await new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))

@@ -9,8 +9,9 @@ export function startCommand(
   args: readonly string[],
   env: Record<string, string> = {},
 ) {
+  const { PATH, NODE_COMPILE_CACHE } = process.env
   return execa(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env.PATH ?? '', DATA_DIR: dataDirectory, ...env },
+    env: { PATH, NODE_COMPILE_CACHE, DATA_DIR: dataDirectory, ...env },
     extendEnv: false,
     reject: false,
     stdin: 'ignore',

@@ -51,6 +51,7 @@ export function runServer(
 ): Run {
   const env = {
     PATH: process.env.PATH,
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
     DATA_DIR: dataDirectory,
     PORT: '0',
     CLAMD_URL: inject('clamdUrl'),
