@@ -50,11 +50,13 @@ describe.skipIf(!ceph.met || !ffmpeg.met)(
         const ids = await inTurn(planned, AT_ONCE, (upload) => send(landfall, upload))
 
         const kept = ids.filter((_, index) => !planned[index]?.isGivenUp)
-        await expect
-          .poll(() => countInState(landfall, kept, 'ready'), { timeout: 200_000, interval: 250 })
-          .toBe(kept.length)
+        const ready = () => countInState(landfall, kept, 'ready')
+        const most = Math.floor(kept.length * 0.8)
+        await expect.poll(ready, { timeout: 200_000, interval: 250 }).toBeGreaterThanOrEqual(most)
         expect(faults.hits).toBeGreaterThan(UPLOADS / 2)
         faults.stop()
+        // The unluckiest may wait for the fifth attempt, or for one of the last queue: for minutes, whatever S3 does by then.
+        await expect.poll(ready, { timeout: 200_000, interval: 250 }).toBe(kept.length)
 
         const { bucket, db } = landfall
         const media = await db.selectFrom('media').selectAll().execute()
@@ -77,7 +79,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)(
       } finally {
         await landfall.close()
       }
-    }, 500_000)
+    }, 700_000)
   },
 )
 
