@@ -110,12 +110,15 @@ export class Ffmpeg {
 
   /**
    * What ffprobe finds in the input, and what it complained about while it read every packet of it.
-   * With `isQuick` it reads no more than tells what is in it. Fails with `UnreadableInput`, and with `Undelivered` where
-   * it did not get all of the input.
+   * With `isQuick` it reads no more than tells what is in it; `withConfig` adds the configurations of the streams.
+   * Fails with `UnreadableInput`, and with `Undelivered` where it did not get all of the input.
    */
-  async probe(run: ToolRun & { isQuick?: boolean }): Promise<ToolReport & { json: unknown }> {
+  async probe(
+    run: ToolRun & { isQuick?: boolean; withConfig?: boolean },
+  ): Promise<ToolReport & { json: unknown }> {
     const count = run.isQuick ? [] : ['-count_packets']
-    const args = ['-show_format', '-show_streams', ...count, '-of', 'json']
+    const configs = run.withConfig ? ['-show_data'] : []
+    const args = ['-show_format', '-show_streams', ...configs, ...count, '-of', 'json']
     const { stdout, ...report } = await this.#run(
       this.#options.ffprobePath,
       [...inputArgs(run), ...args, '-i', run.input],
@@ -267,6 +270,28 @@ export class Ffmpeg {
     )
   }
 
+  /** Tells where in the input its packets are, in bytes, as they come; `NaN` where that is not known. Fails like `probe`. */
+  async packets(run: ToolRun & { onPacket: (place: PacketPlace) => void }): Promise<void> {
+    let rest = ''
+    const lines = (text: string) => {
+      const all = (rest + text).split('\n')
+      rest = all.pop() ?? ''
+      for (const line of all) {
+        const [, stream, bytes, position, beside = ''] = PACKET_LINE.exec(line) ?? []
+        if (stream !== undefined)
+          run.onPacket({ stream: Number(stream), bytes: Number(bytes), position: Number(position), beside })
+      }
+    }
+    const entries = 'packet=stream_index,size,pos:packet_side_data=side_data_type'
+    const args = [...inputArgs(run), '-show_entries', entries, '-of', 'compact=p=0:nk=1', '-i', run.input]
+    await this.#run(this.#options.ffprobePath, args, run, {
+      timeout: Math.min(readingMs(run), MAX_REMUX_MS),
+      maxBuffer: MAX_JSON_BYTES,
+      stdout: swallow((chunk) => lines(Buffer.from(chunk).toString('latin1'))),
+    })
+    lines('\n')
+  }
+
   /**
    * Decodes the first sound to signed bytes of one channel, and hands them over as they come. Fails like
    * `probe`.
@@ -283,15 +308,9 @@ export class Ffmpeg {
       {
         timeout: SAMPLES_TIMEOUT_MS,
         maxBuffer: MAX_JSON_BYTES,
-        stdout: {
-          binary: true,
-          // Nothing is passed on, so nothing is kept.
-          *transform(chunk: unknown) {
-            if (chunk instanceof Uint8Array)
-              onSamples(new Int8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))
-            yield* []
-          },
-        },
+        stdout: swallow(({ buffer, byteOffset, byteLength }) =>
+          onSamples(new Int8Array(buffer, byteOffset, byteLength)),
+        ),
       },
     )
   }
@@ -400,6 +419,26 @@ type Limits = {
 
 /** Output that is used as it comes and not kept. */
 type Swallowed = { binary: true; transform: (chunk: unknown) => Generator<never, void> }
+
+const swallow = (onChunk: (chunk: Uint8Array) => void): Swallowed => ({
+  binary: true,
+  // Nothing is passed on, so nothing is kept.
+  *transform(chunk) {
+    if (chunk instanceof Uint8Array) onChunk(chunk)
+    yield* []
+  },
+})
+
+/** Where a packet is in a file: its first byte, or what its container has in front of it. */
+export type PacketPlace = {
+  stream: number
+  position: number
+  bytes: number
+  /** What ffmpeg has found beside it, by its names. */
+  beside: string
+}
+
+const PACKET_LINE = /^(\d+)\|(\d+)\|(\d+|N\/A)(?:\|(.*))?$/
 
 /** Whether a tool reads this input over the network. */
 export const isRemote = (input: string): boolean => !input.startsWith('/')

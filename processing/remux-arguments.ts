@@ -4,7 +4,7 @@ import type { MediaKind } from '../ledger/schema.ts'
 // A remux writes the coded picture and sound of a file into a new container of the same kind, and nothing else: no
 // place, device, date, title, comment, chapter, cover or attachment, no track of data, and no captions, because drones
 // write their position into those. What belongs to the picture stays: its rotation, its colours (HDR), 360°. So does
-// the language of a sound. What an encoder has put between the coded frames is part of the picture, and stays as well.
+// the language of a sound. What codecs themselves carry besides is overwritten afterwards: see `scrubbing/`.
 
 const Stream = z.object({
   index: z.number().int().nonnegative(),

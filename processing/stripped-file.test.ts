@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { turned } from '../test/fixtures/media.ts'
+import { PLANTED, plant } from '../test/fixtures/planted.ts'
 import { makeTelltale, SECRET, TELLTALES } from '../test/fixtures/telltale.ts'
 import { programPath, requires } from '../test/services/requirements.ts'
 import { Ffmpeg, UnreadableInput } from './ffmpeg.ts'
@@ -23,7 +24,7 @@ afterAll(() => rm(directory, { recursive: true, force: true }))
 type ProbedStream = {
   codec_type: string
   tags?: Record<string, string>
-  side_data_list?: object[]
+  side_data_list?: { side_data_type?: string }[]
   color_transfer?: string
   color_primaries?: string
   color_space?: string
@@ -42,16 +43,12 @@ async function probe(path: string): Promise<Probed> {
   return JSON.parse(stdout) as Probed
 }
 
-/** Of the `coded` packets of each stream, or of what they are when they are `decoded`. */
-async function hashOf(kind: string, path: string, isSound: boolean): Promise<string> {
-  const maps = [
-    ...(isSound ? [] : ['-map', '0:V']),
-    '-map',
-    '0:a',
-    ...(kind === 'coded' ? ['-c', 'copy'] : []),
-  ]
+/** Of what the packets of each stream are when they are decoded, with what players would cut off of a sound. */
+async function hashOf(path: string, isSound: boolean): Promise<string> {
+  const maps = [...(isSound ? [] : ['-map', '0:V']), '-map', '0:a?']
   const output = [...maps, '-f', 'streamhash', '-hash', 'md5', '-']
-  const { stdout } = await execa(programPath('ffmpeg'), ['-v', 'error', '-i', path, ...output])
+  const input = ['-flags2', '+skip_manual', '-i', path]
+  const { stdout } = await execa(programPath('ffmpeg'), ['-v', 'error', ...input, ...output])
   // In the order of the streams, which the copy need not have.
   return stdout
     .split('\n')
@@ -114,13 +111,22 @@ describe.skipIf(!ffmpegThere.met)('a file without what was noted in it', () => {
     expect((await readFile(path)).includes(SECRET)).toBe(true)
     const copy = await strip(path, contentType)
     const bytes = await readFile(copy)
-    for (const word of [SECRET, '52.5163', '013.3777', '2021-03', 'ISO6709', 'Exif', 'Lavf5'])
+    for (const word of [
+      SECRET,
+      '52.5163',
+      '013.3777',
+      '2021-03',
+      'ISO6709',
+      'Exif',
+      'Lavf5',
+      'Lavc',
+      'x264',
+      'x265',
+    ])
       expect([word, bytes.includes(word)]).toEqual([word, false])
     const [before, after] = [await probe(path), await probe(copy)]
     const isSound = telltale.isSound === true
-    const kinds = telltale.isCutToSize ? ['coded'] : ['coded', 'decoded']
-    for (const kind of kinds)
-      expect(await hashOf(kind, copy, isSound)).toBe(await hashOf(kind, path, isSound))
+    expect(await hashOf(copy, isSound)).toBe(await hashOf(path, isSound))
     expect(after.chapters).toEqual([])
     expect(after.streams.map(({ codec_type }) => codec_type).sort()).toEqual(
       isSound ? ['audio'] : ['audio', 'video'],
@@ -129,6 +135,19 @@ describe.skipIf(!ffmpegThere.met)('a file without what was noted in it', () => {
       for (const tag of Object.keys(tags)) expect(OWN).toContain(tag)
     const seconds = (probed: Probed) => Number(probed.format.duration)
     expect(Math.abs(seconds(after) - seconds(before))).toBeLessThan(0.1)
+  })
+
+  it.each(PLANTED)('has nothing of what is noted in the coded data of $name', async (planted) => {
+    const { contentType, isSound = false } = planted
+    const path = await plant(directory, planted)
+    expect((await readFile(path)).includes(SECRET)).toBe(true)
+    const copy = await strip(path, contentType)
+    const bytes = await readFile(copy)
+    for (const word of [SECRET, '52.5163', 'Exif', 'Lavc', 'x264', 'x265'])
+      expect([word, bytes.includes(word)]).toEqual([word, false])
+    expect(await hashOf(copy, isSound)).toBe(await hashOf(path, isSound))
+    const { stderr } = await execa(programPath('ffmpeg'), ['-v', 'error', '-i', copy, '-f', 'null', '-'])
+    expect(stderr).toBe('')
   })
 
   const named = (name: string) => {
@@ -157,6 +176,39 @@ describe.skipIf(!ffmpegThere.met)('a file without what was noted in it', () => {
     const original = await colours(path)
     expect(original).toMatchObject({ color_transfer: 'smpte2084', color_primaries: 'bt2020' })
     expect(await colours(await strip(path, contentType))).toEqual(original)
+  })
+
+  it.each(['hevc.mov', 'hevc.mkv'])('has the light of the screen that %s was mastered on', async (name) => {
+    const planted = PLANTED.find((one) => one.name === name)
+    if (!planted) throw new Error(`no such file: ${name}`)
+    const light = async (path: string) => {
+      const frames = ['-show_frames', '-read_intervals', '%+#1', '-of', 'json']
+      const { stdout } = await execa(programPath('ffprobe'), ['-v', 'error', ...frames, path])
+      const [frame] = (JSON.parse(stdout) as { frames: ProbedStream[] }).frames
+      return frame?.side_data_list?.filter(({ side_data_type: type }) => !/user data/i.test(type ?? ''))
+    }
+    const path = await plant(directory, planted)
+    const original = await light(path)
+    const types = ['Mastering display metadata', 'Content light level metadata']
+    expect(original).toEqual(types.map((type) => expect.objectContaining({ side_data_type: type })))
+    expect(await light(await strip(path, planted.contentType))).toEqual(original)
+  })
+
+  const PICTURE = ['-f', 'lavfi', '-i', 'testsrc2=size=176x144:rate=25:duration=1']
+  it.each([
+    ['pictures in PNG', 'png.mov', 'video/quicktime', ['-c:v', 'png']],
+    ['AC-3', 'ac3.mkv', 'video/x-matroska', ['-f', 'lavfi', '-i', 'sine', '-t', '1', '-c:a', 'ac3']],
+    ['DV', 'dv.mov', 'video/quicktime', ['-s', '720x576', '-pix_fmt', 'yuv420p', '-c:v', 'dvvideo']],
+    [
+      'transparency beside the frames',
+      'alpha.webm',
+      'video/webm',
+      ['-c:v', 'libvpx', '-auto-alt-ref', '0', '-pix_fmt', 'yuva420p'],
+    ],
+  ])('is not made of a file with %s, as nobody has looked through that', async (_, name, type, options) => {
+    const path = join(directory, name)
+    await execa(programPath('ffmpeg'), ['-v', 'error', '-y', ...PICTURE, ...options, path])
+    await expect(strip(path, type)).rejects.toThrow(/is not known/)
   })
 
   it('is not made of a file whose sound its container cannot hold', async () => {

@@ -6,6 +6,7 @@ import { localRun } from './local-run.ts'
 import { readProbe } from './probe-report.ts'
 import { muxersOf, planRemux, type RemuxPlan } from './remux-arguments.ts'
 import { isFruitless } from './rendition.ts'
+import { scrubFile } from './scrubbing/scrubbed-file.ts'
 import type { StepContext } from './step.ts'
 import { Rejected } from './verdict.ts'
 
@@ -15,7 +16,7 @@ const DURATION_PART = 0.02
 
 /**
  * Writes the media item's picture and sound, as they are, into a new file in the folder that has nothing else of the
- * original: see `remux-arguments.ts`. Fails with `UnreadableInput` or `ToolFailed` where that cannot be done.
+ * original: see `remux-arguments.ts`, and for what codecs carry, `scrubbing/codecs.ts`. Fails with `UnreadableInput` or `ToolFailed` where that cannot be done.
  */
 export async function writeStripped(
   context: StepContext,
@@ -30,7 +31,9 @@ export async function writeStripped(
     const path = join(folder, `stripped-${n}`)
     try {
       await ffmpeg.remux({ ...run, plan, muxer, folder, path })
-      await compare(context, { ...run, input: path }, plan)
+      const written = { ...run, input: path, size: (await stat(path)).size }
+      await scrubFile(ffmpeg, written, media.content_type ?? '')
+      await compare(context, written, plan)
       return { path, size: (await stat(path)).size }
     } catch (error) {
       if (!isFruitless(error, context.signal)) throw error
@@ -42,8 +45,7 @@ export async function writeStripped(
 
 /** A muxer may leave out what it cannot hold and end well. Fails with `UnreadableInput`. */
 async function compare({ media, ffmpeg }: StepContext, run: ToolRun, plan: RemuxPlan): Promise<void> {
-  const { size } = await stat(run.input)
-  const found = await lookAt(ffmpeg, { ...run, size })
+  const found = await lookAt(ffmpeg, run)
   const isRight =
     found.video_streams === plan.video.length &&
     found.audio_streams === plan.audio.length &&

@@ -103,7 +103,9 @@ export const variables = z.object({
     .describe('Memory in which one process gathers parts of all its uploads; at least 128MiB.'),
   PUBLISH: oneOf('in-place', 'copy')
     .prefault('in-place')
-    .describe('Whether a ready file stays private where it is, or is also copied below `PUBLIC_PREFIX`.'),
+    .describe(
+      'Whether a ready file stays private where it is, or a copy without its metadata is also made below `PUBLIC_PREFIX`. The original is never published.',
+    ),
   PUBLIC_PREFIX: keyPrefix().prefault('public/').describe('What the keys of published copies begin with.'),
   CDN_URL: baseUrl()
     .optional()

@@ -1,0 +1,108 @@
+import { atMost, type Blank, type CodecScrub, cannotFollow } from './scrub.ts'
+
+// A frame of MP3 (ISO 11172-3, 13818-3) says how many bits of sound it has and how far before itself they begin. What
+// lies between the end of one frame's and the beginning of the next one's is "ancillary data", and free for any use.
+
+/** kbit/s of layer III by the index in the header: of version 1, and of 2 and 2.5. */
+const BITRATES = [
+  [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+  [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+] as const
+const RATES = [44_100, 48_000, 32_000] as const
+/** Of `MPEGLAYER3WAVEFORMAT`. */
+const CONFIG_BYTES = 12
+
+type Frame = {
+  bytes: number
+  /** Where its part of the main data begins. */
+  dataAt: number
+  /** How many bytes of main data before those its sound begins. */
+  backwards: number
+  soundBits: number
+}
+
+export const mp3 = (): CodecScrub => ({ config: atMost(CONFIG_BYTES), packets: () => scrubPackets() })
+
+/** A piece of the main data, as it lies in the file. */
+type Piece = { from: number; position: number; bytes: number }
+
+function scrubPackets() {
+  let pieces: Piece[] = []
+  /** Bytes of main data so far, and where in them the sound of the last frame ends. */
+  let total = 0
+  let ended = 0
+  const clear = (from: number, to: number, blank: Blank): void => {
+    for (const piece of pieces) {
+      const start = Math.max(from, piece.from)
+      const end = Math.min(to, piece.from + piece.bytes)
+      if (start < end) blank(piece.position + start - piece.from, end - start)
+    }
+    pieces = pieces.filter((piece) => piece.from + piece.bytes > to)
+  }
+  return (packet: Buffer, position: number, blank: Blank): void => {
+    let at = 0
+    while (at < packet.length) {
+      const frame = frameAt(packet, at)
+      if (!frame) break
+      const begins = Math.max(total - frame.backwards, 0)
+      clear(ended, begins, blank)
+      const bytes = frame.bytes - frame.dataAt
+      pieces.push({ from: total, position: position + at + frame.dataAt, bytes })
+      total += bytes
+      ended = Math.max(ended, begins + Math.ceil(frame.soundBits / 8))
+      at += frame.bytes
+    }
+    if (at === 0) throw cannotFollow('a frame of MP3')
+    // Tags, for example.
+    if (at < packet.length) blank(position + at, packet.length - at)
+  }
+}
+
+function frameAt(packet: Buffer, at: number): Frame | undefined {
+  if (at + 4 > packet.length) return undefined
+  const header = packet.readUInt32BE(at)
+  const version = (header >>> 19) & 3
+  const bitrateIndex = (header >>> 12) & 15
+  const rate = RATES[(header >>> 10) & 3]
+  const isLayer3 = header >>> 21 === 0x7ff && version !== 1 && ((header >>> 17) & 3) === 1
+  if (!isLayer3 || rate === undefined) return undefined
+  const isFirst = version === 3
+  const kbits = BITRATES[isFirst ? 0 : 1][bitrateIndex]
+  // Of free format, only its encoder knows the length.
+  if (!kbits) return undefined
+  const hz = rate / (isFirst ? 1 : version === 2 ? 2 : 4)
+  const bytes = Math.floor(((isFirst ? 144_000 : 72_000) * kbits) / hz) + ((header >>> 9) & 1)
+  const isMono = ((header >>> 6) & 3) === 3
+  const sideAt = at + 4 + ((header >>> 16) & 1 ? 0 : 2)
+  const sideBytes = isFirst ? (isMono ? 17 : 32) : isMono ? 9 : 17
+  if (at + bytes > packet.length || sideAt + sideBytes > at + bytes) return undefined
+  const side = packet.subarray(sideAt, sideAt + sideBytes)
+  return {
+    bytes,
+    dataAt: sideAt + sideBytes - at,
+    ...(isFirst ? sideOfFirst(side, isMono ? 1 : 2) : sideOfSecond(side, isMono ? 1 : 2)),
+  }
+}
+
+/** Of version 1: two granules. */
+function sideOfFirst(side: Buffer, channels: 1 | 2) {
+  const before = 9 + (channels === 1 ? 5 : 3) + 4 * channels
+  return { backwards: bitsAt(side, 0, 9), soundBits: sumOfParts(side, before, 59, 2 * channels) }
+}
+
+/** Of versions 2 and 2.5: one. */
+function sideOfSecond(side: Buffer, channels: 1 | 2) {
+  return { backwards: bitsAt(side, 0, 8), soundBits: sumOfParts(side, 8 + channels, 63, channels) }
+}
+
+function sumOfParts(side: Buffer, at: number, every: number, count: number): number {
+  let sum = 0
+  for (let n = 0; n < count; n++) sum += bitsAt(side, at + n * every, 12)
+  return sum
+}
+
+function bitsAt(bytes: Buffer, at: number, count: number): number {
+  let value = 0
+  for (let n = at; n < at + count; n++) value = value * 2 + (((bytes[n >> 3] ?? 0) >> (7 - (n & 7))) & 1)
+  return value
+}

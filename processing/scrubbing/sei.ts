@@ -1,0 +1,102 @@
+import { cannotFollow } from './scrub.ts'
+
+/**
+ * Messages that belong to the picture (ISO 23002-7, ISO 14496-10 annex D, ISO 23008-2 annex D): buffering, timing, recovery point, 3D,
+ * orientation, hashes, light and colours (mastering display, content light, transfer, ambient light), 360°.
+ */
+const KEPT = new Set([0, 1, 6, 45, 47, 128, 129, 130, 132, 137, 144, 147, 148, 150, 151, 154, 155, 156])
+const FILLER_PAYLOAD = 3
+const STOP_BIT = 0x80
+/** Two bytes that say what and how many; a size of 255 and more takes one byte more. */
+const MOST_SHORT_BYTES = 2 + 254
+
+/** Leaves those messages of an SEI unit that belong to the picture; the others become one that is filled with 255s. */
+export function scrubSei(unit: Buffer, headerBytes: number): void {
+  const content = withoutEscapes(unit.subarray(headerBytes))
+  const messages = messagesIn(content)
+  const kept = messages.filter(({ type }) => KEPT.has(type)).map(({ bytes }) => bytes)
+  if (kept.length === messages.length) return
+  const rest = Buffer.concat([...kept, Buffer.of(STOP_BIT)])
+  const room = unit.length - headerBytes
+  // Of what is kept some bytes may be escaped, so that less is left to fill.
+  for (let bytes = room - rest.length; bytes >= 2; bytes--) {
+    const written = withEscapes(Buffer.concat([filler(bytes), rest]))
+    if (written.length < room) break
+    if (written.length === room) return void written.copy(unit, headerBytes)
+  }
+  throw cannotFollow('an SEI message')
+}
+
+type Message = { type: number; bytes: Buffer }
+
+function messagesIn(content: Buffer): Message[] {
+  const messages: Message[] = []
+  let end = content.length
+  while (end > 0 && content[end - 1] === 0) end -= 1
+  // What follows is the stop bit, in a byte of its own.
+  end -= 1
+  let at = 0
+  const number = () => {
+    let sum = 0
+    while (content[at] === 0xff) {
+      sum += 0xff
+      at += 1
+    }
+    return sum + (content[at++] ?? 0)
+  }
+  while (at < end) {
+    const start = at
+    const type = number()
+    const size = number()
+    // One that is cut off is none that anybody reads.
+    const isWhole = at + size <= end
+    at = Math.min(at + size, end)
+    messages.push({ type: isWhole ? type : -1, bytes: content.subarray(start, at) })
+  }
+  // Behind them may be more than there should.
+  if (end >= 0 && content[end] !== STOP_BIT) messages.push({ type: -1, bytes: content.subarray(end) })
+  return messages
+}
+
+/** Messages of so many bytes, two or more, that say nothing. */
+function filler(bytes: number): Buffer {
+  // No single message has one byte more than the longest short one.
+  if (bytes === MOST_SHORT_BYTES + 1) return Buffer.concat([filler(2), filler(bytes - 2)])
+  const isShort = bytes <= MOST_SHORT_BYTES
+  const sizeBytes = isShort ? 1 : Math.ceil((bytes - 2) / 256)
+  const size = bytes - 1 - sizeBytes
+  const sizes = Buffer.alloc(sizeBytes, 0xff)
+  const last = size - 0xff * (sizeBytes - 1)
+  if (last < 0 || last > 0xfe) return Buffer.concat([filler(2), filler(bytes - 2)])
+  sizes[sizeBytes - 1] = last
+  return Buffer.concat([Buffer.of(FILLER_PAYLOAD), sizes, Buffer.alloc(size, 0xff)])
+}
+
+/** Without the bytes that keep start codes out (emulation prevention). */
+function withoutEscapes(bytes: Buffer): Buffer {
+  const out = Buffer.alloc(bytes.length)
+  let [length, zeros] = [0, 0]
+  for (const byte of bytes) {
+    if (zeros >= 2 && byte === 3) {
+      zeros = 0
+      continue
+    }
+    out[length++] = byte
+    zeros = byte === 0 ? zeros + 1 : 0
+  }
+  return out.subarray(0, length)
+}
+
+function withEscapes(bytes: Buffer): Buffer {
+  const out = Buffer.alloc(2 * bytes.length)
+  let [length, zeros] = [0, 0]
+  for (const byte of bytes) {
+    if (zeros >= 2 && byte <= 3) {
+      out[length++] = 3
+      zeros = 0
+    }
+    out[length++] = byte
+    zeros = byte === 0 ? zeros + 1 : 0
+  }
+  return out.subarray(0, length)
+}

@@ -1,0 +1,19 @@
+import type { CodecScrub, Scrub } from './scrub.ts'
+
+// MPEG-1, MPEG-2 (ISO 13818-2) and MPEG-4 part 2 (ISO 14496-2) have user data behind a start code, up to the next one.
+
+const USER_DATA = '000001b2'
+/** By these a decoder knows what an encoder got wrong, and decodes accordingly. */
+const ENCODERS = /^(?:XviD\d{1,4}|DivX\d{1,4}(?:b|Build)\d{1,6}p?)/
+
+export const mpegVideo = (): CodecScrub => ({ config: scrubUserData, packets: () => scrubUserData })
+
+const scrubUserData: Scrub = (bytes) => {
+  for (let at = bytes.indexOf(USER_DATA, 0, 'hex'); at >= 0; at = bytes.indexOf(USER_DATA, at + 4, 'hex')) {
+    const next = bytes.indexOf('000001', at + 4, 'hex')
+    const data = bytes.subarray(at + 4, next < 0 ? bytes.length : next)
+    const [encoder = ''] = ENCODERS.exec(data.toString('latin1', 0, 32)) ?? []
+    // Zeros may stand in front of the next start code, and of nothing else.
+    data.fill(0, encoder.length)
+  }
+}
