@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { isBackupRunning } from './backup-lock.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, UploadId } from './ids.ts'
 import type { Backend } from './storage-places.ts'
@@ -138,13 +139,17 @@ const isServed = sql`exists (
 
 /**
  * Holds copies in a backend that are to be removed: those whose time has come, or those of an upload that has ended
- * whatever the time. Never what the ledger serves.
+ * whatever the time. Never what the ledger serves. On disk those whose time has come wait for a backup that is being made:
+ * it may name them, as it shows the ledger of when it began.
  */
 export async function holdStrays(
   db: Ledger,
   which: { backend: Backend; limit: number; uploadId?: UploadId | undefined },
 ): Promise<StrayCopy[]> {
-  const isDue = which.uploadId === undefined ? sql`s.due_at <= now()` : sql`s.upload_id = ${which.uploadId}`
+  const isDue =
+    which.uploadId === undefined
+      ? sql`(s.due_at <= now() and (s.backend <> 'disk' or not ${isBackupRunning}))`
+      : sql`s.upload_id = ${which.uploadId}`
   const { rows } = await sql<StrayCopy>`
     with due as (
       select upload_id, backend from landfall.stray_copies s

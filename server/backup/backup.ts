@@ -2,6 +2,7 @@ import { opendir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { createGzip } from 'node:zlib'
+import { whileBackingUp } from '../../ledger/backup-lock.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { type DumpedJob, dumpLedger } from '../../ledger/dump.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
@@ -22,9 +23,16 @@ const UNFINISHED = /\.tmp$|\.joining$/
 /**
  * Copies the database as of one moment, and then the objects. Objects never change once they are written, and an open
  * upload's only grows: whatever the database of that moment knows is in its files. What is deleted while it runs
- * may be missing.
+ * may be missing; what is moved to a bucket is not: its former copy stays for as long.
  */
-export async function writeBackup({ db, archive, dataDirectory, storage }: BackupOptions): Promise<Manifest> {
+export async function writeBackup(options: BackupOptions): Promise<Manifest> {
+  return await whileBackingUp(options.db, (checkKept) => write(options, checkKept))
+}
+
+async function write(
+  { db, archive, dataDirectory, storage }: BackupOptions,
+  checkKept: () => Promise<void>,
+): Promise<Manifest> {
   const progress = { what: 'database', count: 0, bytes: 0 }
   const report = reportProgress(
     () => `backup: ${progress.what}, ${progress.count}, ${Math.round(progress.bytes / 1e6)} MB`,
@@ -35,6 +43,7 @@ export async function writeBackup({ db, archive, dataDirectory, storage }: Backu
     await archive.copy(DEVELOPMENT_SECRET, join(dataDirectory, DEVELOPMENT_SECRET))
     Object.assign(progress, { what: 'objects', count: 0, bytes: 0 })
     const goneMeanwhile = await copyObjects(join(dataDirectory, OBJECTS), archive, progress)
+    await checkKept()
     let manifest: Manifest | undefined
     await archive.finish((checksumsSha256) => {
       manifest = newManifest({

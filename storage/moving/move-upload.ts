@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { isAnyBackupRunning } from '../../ledger/backup-lock.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { findMovable, isAtWork, type Movable, serveCopy } from '../../ledger/moves.ts'
@@ -84,7 +85,7 @@ async function moveHeld(copying: Copying, hold: Hold): Promise<MoveResult> {
       return { kind: 'gone' }
     }
     // A worker that begins from now on ends our hold.
-    if (!isSame(now, found) || (await isAtWorkOn(found, options))) {
+    if (!isSame(now, found) || (await isAtWorkOn(found, options)) || (await isInBackup(copying, hold))) {
       if (hold.isNew) await forgetStray(db, copy)
       return { kind: 'busy' }
     }
@@ -115,6 +116,12 @@ const isSame = (now: Movable | undefined, found: Movable): boolean =>
 const isAtWorkOn = async ({ media }: Movable, { db, queues }: MoveOptions): Promise<boolean> =>
   media !== undefined && (await isAtWork(db, media.id, queues))
 
+/** A backup that is being made may name what would be removed. */
+const isInBackup = async (copying: Copying, hold: Hold): Promise<boolean> =>
+  copying.to.backend === 'disk' &&
+  othersIn(copying, hold).length > 0 &&
+  (await isAnyBackupRunning(copying.options.db))
+
 const bytesOf = ({ size, renditions }: Movable): number =>
   renditions.reduce((sum, rendition) => sum + rendition.size, size)
 
@@ -123,21 +130,25 @@ const targetsOf = ({ to }: Pick<Copying, 'to'>): string[] => [
   ...to.renditions.map(({ storageKey }) => storageKey),
 ]
 
+function othersIn(copying: Copying, { keys }: Hold): string[] {
+  const targets = new Set(targetsOf(copying))
+  return keys.filter((key) => !targets.has(key))
+}
+
 /**
  * Removes what is there of the upload and will not be served: of a move that died, or of what was served from there once.
  * When these copies are served, nobody knows of it any more.
  */
 async function removeOthers(copying: Copying, hold: Hold, signal: AbortSignal): Promise<void> {
   const { options, copy, to } = copying
-  const targets = new Set(targetsOf(copying))
-  const others = hold.keys.filter((key) => !targets.has(key))
+  const others = othersIn(copying, hold)
   if (others.length === 0) return
   const objects = await options.storage.objectsOf({ storage_backend: to.backend })
   for (const key of others) {
     signal.throwIfAborted()
     await objects.removeCopy(key)
   }
-  if (!(await narrowHold(options.db, copy, [...targets]))) throw new HoldLost()
+  if (!(await narrowHold(options.db, copy, targetsOf(copying)))) throw new HoldLost()
 }
 
 /** The file as one object, where it rests. */

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { beforeEach, expect, it, onTestFinished } from 'vitest'
+import { whileBackingUp } from '../../ledger/backup-lock.ts'
 import { createUpload } from '../../ledger/creation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
@@ -128,4 +129,16 @@ it('forgets what a mover wrote down that was too late, and never what is served'
   await strays.removeDue(signal)
   expect(await rows()).toEqual([])
   expect(failures).toEqual([])
+})
+
+it('keeps copies on disk while a backup is made, and none that an owner has deleted', async () => {
+  await insert(2, ['disk', 's3'])
+  const strays = remover(storageWith({}))
+  await whileBackingUp(db, async () => {
+    expect(await strays.removeDue(signal)).toBe(2)
+    expect((await rows()).map(({ backend }) => backend)).toEqual(['disk', 'disk'])
+    await strays.removeOf('u1' as UploadId, signal)
+    expect(await rows()).toHaveLength(1)
+  })
+  expect(await strays.removeDue(signal)).toBe(1)
 })
