@@ -29,7 +29,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)(
   `S3 that fails one call in ten (LANDFALL_CHAOS_SEED=${SEED})`,
   () => {
     it(`${UPLOADS} uploads of odd sizes in odd chunks over lines that break: each arrives, nothing is left`, async () => {
-      const landfall = await startS3Landfall({ env: { SCAN: 'off' } })
+      const landfall = await startS3Landfall({ env: { SCAN: 'off', WORKER_CONCURRENCY: '8' } })
       try {
         const faults = landfall.proxy.random({
           seed: SEED,
