@@ -99,6 +99,7 @@ async function applyAll(
     if (!due.has(name)) continue
     tell(`applies migration ${name}`)
     if (!begun.has(name)) await patiently(name, () => applyOne(session, name, migration))
+    await backfill(session, name, migration)
     for (const change of migration.indexes ?? []) {
       await patiently(name, () => applyIndexChange(session, change, tell))
     }
@@ -133,6 +134,16 @@ async function applyOne(session: Ledger, name: string, migration: Migration): Pr
         on conflict do nothing`.execute(trx)
     }
   })
+}
+
+/** A batch at a time, each a transaction of its own. */
+async function backfill(session: Ledger, name: string, migration: Migration): Promise<void> {
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const from: string = after
+    await patiently(name, async () => {
+      after = await migration.backfill?.(session, from)
+    })
+  }
 }
 
 /** Tries again where only a lock was missing, ever more slowly. */

@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type QueryExecutorProvider, sql } from 'kysely'
 import type { IndexChange } from './migration.ts'
 
 /**
@@ -10,8 +10,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   const { rows: one } = await sql<{ backend: string }>`
     select storage_backend as backend from landfall.uploads limit 1`.execute(db)
   const backend = one[0]?.backend ?? 'disk'
-  const { rows: others } = await sql`
-    select 1 from landfall.uploads where storage_backend <> ${backend} limit 1`.execute(db)
   const statements = [
     `alter table landfall.media add column storage_backend text not null default '${backend.replaceAll("'", "''")}'`,
     // From now on it is what the upload says, also where the previous release inserts the row.
@@ -23,12 +21,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       end $$`,
     `create trigger store_as_uploaded before insert on landfall.media for each row
       when (new.storage_backend is null) execute function landfall.store_as_uploaded()`,
-    ...(others.length > 0
-      ? [
-          `update landfall.media m set storage_backend = u.storage_backend from landfall.uploads u
-            where u.id = m.upload_id and u.storage_backend <> m.storage_backend`,
-        ]
-      : []),
 
     `create table landfall.storage_places (
       backend text primary key,
@@ -38,6 +30,28 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     )`,
   ]
   for (const statement of statements) await sql.raw(statement).execute(db)
+}
+
+const BATCH = 1000
+
+/** Where uploads are of several backends, the other media items are told theirs. */
+export async function backfill(db: QueryExecutorProvider, after: string): Promise<string | undefined> {
+  if (after === '') {
+    const { rows } = await sql<{ areSeveral: boolean }>`
+      select coalesce(min(storage_backend) <> max(storage_backend), false) as "areSeveral"
+        from landfall.uploads`.execute(db)
+    if (rows[0]?.areSeveral !== true) return undefined
+  }
+  const { rows: page } = await sql<{ last: string | null }>`
+    with page as (
+      select id, upload_id from landfall.media where id > ${after} order by id limit ${BATCH}
+    ), told as (
+      update landfall.media m set storage_backend = u.storage_backend
+        from page join landfall.uploads u on u.id = page.upload_id
+       where m.id = page.id and m.storage_backend <> u.storage_backend
+    )
+    select max(id) as last from page`.execute(db)
+  return page[0]?.last ?? undefined
 }
 
 /** What every start asks: whether a backend still holds something. And what is moved from one to another. */

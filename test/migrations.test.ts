@@ -145,6 +145,62 @@ describe('migrating', () => {
   })
 })
 
+describe('a migration that tells many rows something', () => {
+  const NAME = '0009-storage-places'
+  const wrong = async () =>
+    (
+      await sql<{ count: number }>`
+        select count(*) as count from landfall.media m join landfall.uploads u on u.id = m.upload_id
+         where m.storage_backend <> u.storage_backend`.execute(db)
+    ).rows[0]?.count
+
+  it('does it a batch at a time, when its change of the table is committed, and again where it was killed', async () => {
+    await db.destroy()
+    url = await freshDatabase({ isEmpty: true })
+    db = openLedger(url)
+    const { [NAME]: migration, ...rest } = thisRelease.later
+    if (!migration) throw new Error('there is no such migration')
+    const before = Object.fromEntries(Object.entries(rest).filter(([name]) => name < NAME))
+    await migrateToLatest(db, { release: { first: thisRelease.first, later: before } })
+    await sql`
+      insert into landfall.uploads (id, owner_id, protocol, size, "offset", state, storage_backend, storage_key, expires_at,
+                                    metadata, reserved_bytes)
+      select lpad(i::text, 22, '0'), 'alice', 'tus-1.0', 1, 1, 'received', case when i % 2 = 0 then 's3' else 'disk' end, 'k' || i, now(), '{}', 1
+        from generate_series(1, 2500) i`.execute(db)
+    await sql`
+      insert into landfall.media (id, upload_id, owner_id, size, status, storage_key)
+      select lpad(i::text, 22, '0'), lpad(i::text, 22, '0'), 'alice', 1, 'ready', 'k' || i from generate_series(1, 2500) i`.execute(
+      db,
+    )
+    const left: unknown[] = []
+    let dies = true
+    const release: Release = {
+      first: thisRelease.first,
+      later: {
+        ...thisRelease.later,
+        [NAME]: {
+          ...migration,
+          async backfill(session, after) {
+            // Another connection sees the column, and waits for nothing.
+            left.push(await wrong())
+            if (dies && left.length === 2) throw new Error('killed')
+            return await migration.backfill?.(session, after)
+          },
+        },
+      },
+    }
+    await expect(migrateToLatest(db, { release })).rejects.toThrow('killed')
+    expect((await schemaState(db)).pending).toContain(NAME)
+    dies = false
+    expect(await migrateToLatest(db, { release })).toContain(NAME)
+    expect(await wrong()).toBe(0)
+    expect(left).toHaveLength(6)
+    expect(left[0]).toBe(1250)
+    expect(Number(left[0]) - Number(left[1])).toBeLessThanOrEqual(1000)
+    expect((await schemaState(db)).pending).toEqual([])
+  })
+})
+
 describe('landfall migrate --check and MIGRATE=off', () => {
   let empty: string
   beforeAll(async () => {
