@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { CreateResult, NewUpload } from './creation.ts'
+import type { CreateResult, NewUpload, QuotaRefusal } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
@@ -41,6 +41,8 @@ export type CreateFinalResult =
   | { kind: 'unknown-length' }
   /** Bytes of all of them together. */
   | { kind: 'wrong-size'; size: number }
+  /** The disk has none, or none that could be claimed at once: nothing was reserved. */
+  | { kind: 'no-room' }
 
 /**
  * Whatever concerns several uploads of an owner takes turns: they lock rows of each other in any order. On this node
@@ -51,12 +53,13 @@ const takeTurns = (trx: LedgerTransaction, ownerId: OwnerId) =>
 
 /**
  * Creates a final upload. Over complete partials it is complete at once: state `received`, with a media and its
- * processing job. `isAllowed` is asked about the size of all partials together.
+ * processing job. `isAllowed` is asked about the size of all partials together, and `claimDisk`, once the quota has
+ * room, for the bytes that the disk has to take besides those that its partials need.
  */
 export async function createFinal(
   db: Ledger,
   final: NewFinal,
-  isAllowed: (size: number) => boolean,
+  { isAllowed, claimDisk }: { isAllowed: (size: number) => boolean; claimDisk: (bytes: number) => boolean },
   defaults: QuotaDefaults,
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<CreateFinalResult> {
@@ -74,11 +77,15 @@ export async function createFinal(
     const taken = [...partials.values()].filter(({ is_free }) => is_free)
     const reservedBytes = size - taken.reduce((sum, { reserved_bytes }) => sum + reserved_bytes, 0)
     const isComplete = [...partials.values()].every(({ is_complete }) => is_complete)
-    const refusal = await reserve(trx, final.ownerId, { bytes: reservedBytes, isComplete }, defaults)
+    const refusal = await quotaAgainst(trx, final.ownerId, { bytes: reservedBytes, isComplete }, defaults)
     if (refusal) return refusal
+    const place = placeOf(final, partials)
+    if (place.storageBackend === 'disk' && !claimDisk(size + bytesElsewhere(partials)))
+      return { kind: 'no-room' }
+    await reserve(trx, final.ownerId, reservedBytes)
     await insertFinal(
       trx,
-      { ...final, ...placeOf(final, partials) },
+      { ...final, ...place },
       { size, reservedBytes, takes: new Set(taken.map(({ id }) => id)) },
     )
     if (isComplete) await completeFinal(trx, final.id, enqueue)
@@ -101,20 +108,12 @@ function placeOf(
     : { storageBackend: backend, storageKey: storageKeyIn(backend) }
 }
 
-/** Bytes of these partial uploads together, as far as they are in this backend and have declared their length. */
-export async function sizeOfPartials(
-  db: Ledger,
-  ownerId: OwnerId,
-  ids: readonly UploadId[],
-  backend: Backend,
-): Promise<number> {
-  const { rows } = await sql<{ bytes: number }>`
-    select coalesce(sum(size), 0)::bigint as bytes from landfall.uploads
-     where storage_backend = ${backend} and id = any(${[...ids]}::text[]) and owner_id = ${ownerId} and is_partial`.execute(
-    ofOwner(db, ownerId),
+/** Bytes that are brought to the disk before they are put together there. */
+const bytesElsewhere = (partials: ReadonlyMap<UploadId, Partial>): number =>
+  [...partials.values()].reduce(
+    (sum, { storage_backend: backend, size }) => (backend === 'disk' ? sum : sum + (size ?? 0)),
+    0,
   )
-  return rows[0]?.bytes ?? 0
-}
 
 type Partial = {
   id: UploadId
@@ -144,13 +143,13 @@ async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Ma
   return new Map(rows.map((row) => [row.id, row]))
 }
 
-/** Holds the bytes that no partial has reserved. Says why where there is no room. */
-async function reserve(
+/** What the owner's quota says against it. From then on nobody else changes what they use. */
+async function quotaAgainst(
   trx: LedgerTransaction,
   ownerId: OwnerId,
   wanted: { bytes: number; isComplete: boolean },
   defaults: QuotaDefaults,
-): Promise<Exclude<CreateResult, { kind: 'created' }> | undefined> {
+): Promise<QuotaRefusal | undefined> {
   await sql`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`.execute(
     trx,
   )
@@ -162,11 +161,15 @@ async function reserve(
     return { kind: 'quota-bytes', quota, wanted: wanted.bytes }
   if (uploads.limit !== null && uploads.open + uploads.finished >= uploads.limit)
     return { kind: 'quota-uploads', quota }
+  return undefined
+}
+
+/** Holds the bytes that no partial has reserved. */
+async function reserve(trx: LedgerTransaction, ownerId: OwnerId, bytes: number): Promise<void> {
   await sql`
     update landfall.quota_usage
-       set reserved_bytes = reserved_bytes + ${wanted.bytes}::bigint, open_uploads = open_uploads + 1
+       set reserved_bytes = reserved_bytes + ${bytes}::bigint, open_uploads = open_uploads + 1
      where owner_id = ${ownerId}`.execute(trx)
-  return undefined
 }
 
 async function insertFinal(

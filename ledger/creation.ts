@@ -35,8 +35,9 @@ export type NewUpload = {
 /** So many partial uploads may wait for each upload that may be open. */
 export const PARTIALS_PER_UPLOAD = 16
 
-export type CreateResult =
-  | { kind: 'created'; upload: UploadRow }
+export type CreateResult = { kind: 'created'; upload: UploadRow } | QuotaRefusal
+
+export type QuotaRefusal =
   | { kind: 'too-many-open' | 'too-many-partials' | 'quota-uploads'; quota: Quota }
   /** `wanted`: bytes that it would have reserved. */
   | { kind: 'quota-bytes'; quota: Quota; wanted: number }
@@ -52,6 +53,8 @@ export async function createUpload(
 ): Promise<CreateResult> {
   return await creations(db).add({ upload, defaults })
 }
+
+type Reservation = Pick<NewUpload, 'isPartial' | 'reservedBytes'>
 
 type Creation = { upload: NewUpload; defaults: QuotaDefaults }
 
@@ -185,15 +188,27 @@ async function createIn(
   if (row) return { kind: 'created', upload: row }
 
   const quota = await readQuota(trx, upload.ownerId, defaults)
-  const { bytes, uploads } = quota
-  if (!upload.isPartial && uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
-  if (uploads.partials + counts.partials > maxPartials) return { kind: 'too-many-partials', quota }
-  if (bytes.limit !== null && bytes.used + bytes.reserved + upload.reservedBytes > bytes.limit) {
-    return { kind: 'quota-bytes', quota, wanted: upload.reservedBytes }
-  }
-  if (uploads.limit !== null && uploads.open + uploads.finished >= uploads.limit) {
-    return { kind: 'quota-uploads', quota }
-  }
   // Room came free between the two statements: the next attempt of the client will have it.
-  return { kind: 'too-many-open', quota }
+  return refusedBy(quota, upload) ?? { kind: 'too-many-open', quota }
+}
+
+/** What an owner's quota says against an upload, before anything is reserved for it; undefined where it has room. */
+export async function quotaRefusal(
+  db: Ledger,
+  upload: Reservation & { ownerId: OwnerId },
+  defaults: QuotaDefaults,
+): Promise<QuotaRefusal | undefined> {
+  return refusedBy(await readQuota(db, upload.ownerId, defaults), upload)
+}
+
+function refusedBy(quota: Quota, { isPartial, reservedBytes }: Reservation): QuotaRefusal | undefined {
+  const { bytes, uploads } = quota
+  if (!isPartial && uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
+  if (isPartial && uploads.partials >= uploads.maxOpen * PARTIALS_PER_UPLOAD)
+    return { kind: 'too-many-partials', quota }
+  if (bytes.limit !== null && bytes.used + bytes.reserved + reservedBytes > bytes.limit)
+    return { kind: 'quota-bytes', quota, wanted: reservedBytes }
+  if (uploads.limit !== null && uploads.open + uploads.finished >= uploads.limit)
+    return { kind: 'quota-uploads', quota }
+  return undefined
 }

@@ -2,25 +2,61 @@ import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import { isOpenNow } from './expiry.ts'
 
+/** Bytes `[from, to)` of a file that are claimed, and of which some may be on the disk already. */
+export type RunningClaim = { key: string; from: number; to: number }
+
+/** What the disk still has to take for what was accepted. */
+export type DiskClaims = {
+  /** Bytes that the ledger does not count as arrived. */
+  bytes: number
+  /** Those of them that may be on the disk, because somebody writes them at the moment. */
+  running: readonly RunningClaim[]
+}
+
+/** Each costs a look at its file. What is more is counted as if nothing of it were on the disk. */
+const MOST_RUNNING = 1000
+
 /**
- * Bytes that the disk still has to take for what was accepted: what open uploads have declared and not sent yet, and
- * all of a final upload (tus 1.0 § concatenation) until it is one file, as that is written beside its partials; and
- * what is being moved there. An upload of deferred length has declared nothing. Costs what is open, by the index on open uploads.
+ * What open uploads have declared and not sent yet, and all of a final upload (tus 1.0 § concatenation) until it is one
+ * file: it is written beside its partials, and those that are in another backend are brought to the disk first; and what
+ * is being moved there. An upload of deferred length has declared nothing. Costs what is open, by the index on open
+ * uploads, and the concatenations that are not one file yet.
  */
-export async function bytesToCome(db: Ledger): Promise<number> {
-  const { rows } = await sql<{ bytes: number }>`
-    select ((
-      select coalesce(sum(size - "offset"), 0) from landfall.uploads
-       where ${isOpenNow} and storage_backend = 'disk' and (concat is null or is_partial)
-    ) + (
-      select coalesce(sum(size), 0) from landfall.uploads
+export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
+  const isMoving = sql<boolean>`(backend = 'disk' and bytes_to_come > 0 and fenced_until > now())`
+  const isSent = sql<boolean>`(storage_backend = 'disk' and (concat is null or is_partial))`
+  const { rows } = await sql<DiskClaims>`
+    with finals as materialized (
+      select id, media_id, storage_key, size from landfall.uploads
        where id in (select final_id from landfall.upload_concat where position = 0)
-         and (${isOpenNow} or state = 'received') and storage_backend = 'disk'
+         and storage_backend = 'disk' and (${isOpenNow} or state = 'received')
+    ), running as (
+      (select storage_key as key, "offset" as from, size as to from landfall.uploads
+        where id in (select upload_id from landfall.upload_locks)
+          and ${isOpenNow} and ${isSent} and size > "offset"
+        order by size - "offset" desc limit ${MOST_RUNNING})
+      union all
+      (select storage_key, 0, size from finals
+        where exists (
+          select 1 from landfall.processing_steps s where s.media_id = finals.media_id and s.step = 'assemble'
+        )
+        limit ${MOST_RUNNING})
+    )
+    select ((
+      select coalesce(sum(size - "offset"), 0) from landfall.uploads where ${isOpenNow} and ${isSent}
     ) + (
-      select coalesce(sum(bytes_to_come), 0) from landfall.stray_copies
-       where backend = 'disk' and bytes_to_come > 0 and fenced_until > now()
-    ))::bigint as bytes`.execute(db)
-  return rows[0]?.bytes ?? 0
+      select coalesce(sum(size), 0) from finals
+    ) + (
+      select coalesce(sum(size), 0) from landfall.uploads u
+       where storage_backend = 's3' and is_partial and state in ('open', 'received')
+         and exists (
+           select 1 from landfall.upload_concat c join finals on finals.id = c.final_id where c.partial_id = u.id
+         )
+         and not exists (select 1 from landfall.stray_copies where upload_id = u.id and ${isMoving})
+    ) + (
+      select coalesce(sum(bytes_to_come), 0) from landfall.stray_copies where ${isMoving}
+    ))::bigint as bytes, (select coalesce(json_agg(running), '[]') from running) as running`.execute(db)
+  return rows[0] ?? { bytes: 0, running: [] }
 }
 
 /** Bytes of files that Landfall stores: by the counters of their owners, and those of open uploads. */

@@ -9,6 +9,7 @@ import * as retention from './0008-retention.ts'
 import * as storagePlaces from './0009-storage-places.ts'
 import * as strayCopies from './0010-stray-copies.ts'
 import * as retentionOfEnded from './0012-retention-of-ended.ts'
+import * as concatenations from './0013-concatenations.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -31,4 +32,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0009-storage-places': storagePlaces,
   '0010-stray-copies': strayCopies,
   '0012-retention-of-ended': retentionOfEnded,
+  '0013-concatenations': concatenations,
 }

@@ -1,5 +1,6 @@
-import { type DiskSpace, isLow, type Room } from '../storage/disk/disk-space.ts'
+import type { DiskSpace } from '../storage/disk/disk-space.ts'
 import type { FileSystem } from '../storage/disk/file-system.ts'
+import { isLow, type Room } from '../storage/disk/room.ts'
 
 export type DiskReport = Room & {
   /** What lies there: the bytes of uploads and renditions, or files of tools that work on them. */

@@ -180,7 +180,11 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     // By the connection of the probe: that the pool is busy is no reason to know less.
     space:
       storage.primary === 'disk'
-        ? new DiskSpace({ db: probe, fileSystem: new FileSystem(storage.disk.objects.directory) })
+        ? new DiskSpace({
+            db: probe,
+            objects: storage.disk.objects,
+            fileSystem: new FileSystem(storage.disk.objects.directory),
+          })
         : undefined,
     scratch: new FileSystem(config.DATA_DIR),
   }

@@ -5,7 +5,7 @@ import { moveUpload } from './moving/move-upload.ts'
 import { BytesLost, StorageAway } from './objects.ts'
 import type { BytesAnywhere, Storage, UploadBytes } from './storage.ts'
 
-type Backends = Pick<Storage, 'objectsOf' | 'bytesOf' | 'enter'>
+type Backends = Pick<Storage, 'objectsOf' | 'bytesOf'>
 
 /** The bytes of every upload, each by the backend that its row names at the moment. */
 export class RoutedBytes implements BytesAnywhere {
@@ -34,10 +34,16 @@ export class RoutedBytes implements BytesAnywhere {
   }
 
   async bring(uploadId: UploadId, to: Backend): Promise<void> {
+    const backends = this.#backends()
     const result = await moveUpload(
       {
         db: this.#db,
-        storage: this.#backends(),
+        storage: {
+          objectsOf: (row) => backends.objectsOf(row),
+          bytesOf: (row) => backends.bytesOf(row),
+          // The final upload has claimed the room when it was created.
+          enter: async (_backend, _bytes, work) => await work(),
+        },
         keyPrefixes: this.#keyPrefixes,
         // Nothing is made of a partial upload.
         queues: [],

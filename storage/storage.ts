@@ -3,7 +3,7 @@ import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import { type Backend, isHolding } from '../ledger/storage-places.ts'
 import { DiskObjects } from './disk/disk-objects.ts'
-import { DiskSpace } from './disk/disk-space.ts'
+import { DiskSpace, NO_ROOM } from './disk/disk-space.ts'
 import { DiskUploadBytes } from './disk/disk-upload-bytes.ts'
 import { FileSystem } from './disk/file-system.ts'
 import { type Objects, StorageAway, StorageFull } from './objects.ts'
@@ -142,7 +142,9 @@ export class Storage {
    */
   async enter<Result>(backend: Backend, bytes: number, work: () => Promise<Result>): Promise<Result> {
     if (backend !== 'disk') return await work()
-    const outcome = await this.disk.space.enter(bytes, async () => ({ result: await work() }))
+    const outcome = await this.disk.space.enter(async (claim) =>
+      claim(bytes) ? { result: await work() } : NO_ROOM,
+    )
     if ('result' in outcome) return outcome.result
     throw new StorageFull()
   }
@@ -181,7 +183,7 @@ function openDisk(
   const name = { setting: 'DATA_DIR', value: dirname(directory), shown: directory } as const
   const prepare = () => objects.prepare()
   const place = new OpenPlace(db, { backend: 'disk', objects, name, markerPrefix: '' }, { onError, prepare })
-  const space = new DiskSpace({ db, fileSystem: new FileSystem(objects.directory) })
+  const space = new DiskSpace({ db, objects, fileSystem: new FileSystem(objects.directory) })
   return { place, objects, bytes: new DiskUploadBytes(db, objects, bytes), space, sync }
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Bus } from '../ledger/bus.ts'
-import { bytesToCome } from '../ledger/disk-claims.ts'
+import { readDiskClaims } from '../ledger/disk-claims.ts'
 import { parseMediaId, parseUploadId } from '../ledger/ids.ts'
 import { MediaMoved, recordRendition } from '../ledger/media.ts'
 import { purgeMedia } from '../ledger/reaping.ts'
@@ -298,11 +298,11 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a move to a disk', () => {
     figures.mockRestore()
     let toCome = 0
     const meanwhile = async () => {
-      toCome = await bytesToCome(db)
+      toCome = (await readDiskClaims(db)).bytes
     }
     expect(await item.move(meanwhile)).toMatchObject({ kind: 'moved' })
     expect(toCome).toBeGreaterThanOrEqual(item.body.length)
-    expect(await bytesToCome(db)).toBe(0)
+    expect((await readDiskClaims(db)).bytes).toBe(0)
   }, 60_000)
 })
 

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { Ledger } from '../../ledger/database.ts'
+import { DiskObjects } from '../../storage/disk/disk-objects.ts'
 import { DiskSpace } from '../../storage/disk/disk-space.ts'
 import { FileSystem } from '../../storage/disk/file-system.ts'
 import type { Config } from '../config.ts'
@@ -15,7 +16,11 @@ export async function checkDisks(config: Config, db: Ledger): Promise<Finding[]>
   const reports = await lookAtDisks({
     space:
       options.primary === 'disk'
-        ? new DiskSpace({ db, fileSystem: new FileSystem(options.disk.directory) })
+        ? new DiskSpace({
+            db,
+            objects: new DiskObjects(options.disk.directory),
+            fileSystem: new FileSystem(options.disk.directory),
+          })
         : undefined,
     scratch: new FileSystem(resolve(config.DATA_DIR)),
   })

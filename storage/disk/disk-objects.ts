@@ -115,6 +115,16 @@ export class DiskObjects implements Objects {
     }
   }
 
+  /** Bytes of a key's file, or of what is being written to take its place. */
+  async sizeInTheMaking(key: string): Promise<number> {
+    const size = await this.sizeOf(key)
+    if (size !== undefined) return size
+    const drafts = draftsOf(this.pathOf(key))
+    const names = await readdir(drafts).catch(() => [])
+    const sizes = await Promise.all(names.map((name) => this.sizeOf(`${key}${DRAFTS}/${name}`)))
+    return sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0)
+  }
+
   /** Files carry no headers: how they are served is decided with each request. */
   async put(key: string, bytes: Uint8Array): Promise<void> {
     await this.#replace(key, async (temporary) => {
@@ -272,7 +282,8 @@ export class DiskObjects implements Objects {
 }
 
 /** Where a file is put together before it takes its place. */
-const draftsOf = (path: string): string => `${path}.joining`
+const draftsOf = (path: string): string => `${path}${DRAFTS}`
+const DRAFTS = '.joining'
 
 function missingOr(error: unknown, key: string): unknown {
   return isCode(error, 'ENOENT') ? new ObjectMissing(key, { cause: error }) : translateDiskError(error)

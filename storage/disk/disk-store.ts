@@ -73,7 +73,9 @@ export class DiskStore extends FileStore {
     const { books, space } = this.#options
     const { arrivedTo, upload } = appendContext()
     const toCome = Math.max(0, size - (arrivedTo ?? upload?.offset ?? 0))
-    if ((await space.enter(toCome, () => books.declareLength(size))) === NO_ROOM) throw new StorageFull()
+    const declare = async () => await books.declareLength(size)
+    const result = await space.enter(async (claim) => (claim(toCome) ? await declare() : NO_ROOM))
+    if (result === NO_ROOM) throw new StorageFull()
   }
 
   /**
@@ -99,7 +101,11 @@ export class DiskStore extends FileStore {
       context.onReceived(received, upload.size)
       if (failure instanceof ContentRefused) return await commits.refuse(upload, lease, failure)
       // More than was declared: finishing with the first part of it would call a wrong file complete.
-      if (isTooLong(failure) || (context.isAtomic && failure !== undefined)) throw failure
+      if (isTooLong(failure) || (context.isAtomic && failure !== undefined)) {
+        // Bytes that do not count would take room until the next request, and be reserved as well. Nobody needs them gone.
+        if (lease.isCurrent()) await writer.cutOff(upload.offset).catch(() => {})
+        throw failure
+      }
       const complete = endsUpload(upload, writer.written)
       if (sync === 'always' || (sync === 'finish' && complete)) await writer.sync()
       // With nothing new there is nothing to commit, unless an empty file is to be finished.

@@ -55,7 +55,8 @@ export class FileSystem {
   }
 }
 
-async function within<Answer>(answer: Promise<Answer>, ms: number): Promise<Answer | undefined> {
+/** An answer that is not there after so many milliseconds is not waited for. */
+export async function within<Answer>(answer: Promise<Answer>, ms: number): Promise<Answer | undefined> {
   if (ms <= 0) return undefined
   const { promise, resolve } = Promise.withResolvers<undefined>()
   const timer = setTimeout(resolve, ms)

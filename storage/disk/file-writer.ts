@@ -80,6 +80,13 @@ export class FileWriter {
     }
   }
 
+  /** Gives back the room of what lies behind an offset: bytes that do not count. */
+  async cutOff(offset: number): Promise<void> {
+    if (this.#written <= offset) return
+    await this.#handle.truncate(offset)
+    this.#written = offset
+  }
+
   /** Returns when every byte up to `written` would survive a power cut. */
   async sync(): Promise<void> {
     try {

@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createUpload } from '../../ledger/creation.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import { freshDatabase } from '../../test/support/landfall.ts'
+import { newUpload, openLedger, SIZE, UNLIMITED } from '../../test/support/ledger.ts'
+import { DiskSpace, NO_ROOM } from './disk-space.ts'
+
+const GIB = 1024 ** 3
+/** Of a file system of 8 GiB. */
+const HEADROOM = (8 * GIB) / 100
+const ROOM = 1000 * SIZE
+
+/** Something that is decided when the test says so. */
+function undecided() {
+  const begun = Promise.withResolvers<void>()
+  const decision = Promise.withResolvers<{ kind: 'created' | 'quota-bytes' }>()
+  return { begun, decision }
+}
+
+describe('the room on a disk', () => {
+  let db: Ledger
+  let space: DiskSpace
+  let looks = 0
+  beforeEach(async () => {
+    db = openLedger(await freshDatabase())
+    looks = 0
+    const figures = async (maxAgeMs?: number) => {
+      if (maxAgeMs === 0) looks++
+      const bytes = { freeBytes: HEADROOM + ROOM, totalBytes: 8 * GIB }
+      return { ...bytes, freeFiles: null, totalFiles: null }
+    }
+    space = new DiskSpace({ db, fileSystem: { figures }, objects: { sizeInTheMaking: async () => 0 } })
+  })
+  afterEach(async () => {
+    await db?.destroy()
+  })
+
+  const isRefused = ({ kind }: { kind: string }) => kind !== 'created'
+  const enter = (bytes: number, by = undecided()) =>
+    space.enter(
+      async (claim) => {
+        if (!claim(bytes)) return NO_ROOM
+        by.begun.resolve()
+        return await by.decision.promise
+      },
+      { isRefused },
+    )
+  const at = async (bytes: number) => {
+    const by = undecided()
+    by.decision.resolve({ kind: 'created' })
+    return (await enter(bytes, by)).kind
+  }
+
+  it('is not refused because of somebody who is refused', async () => {
+    const overQuota = undecided()
+    const refused = enter(ROOM, overQuota)
+    await overQuota.begun.promise
+    const other = at(ROOM)
+    // Not before it is clear what becomes of the first.
+    await expect.poll(() => looks).toBeGreaterThanOrEqual(3)
+    overQuota.decision.resolve({ kind: 'quota-bytes' })
+    expect(await other).toBe('created')
+    expect((await refused).kind).toBe('quota-bytes')
+  })
+
+  it('is refused because of somebody who is let in', async () => {
+    const first = undecided()
+    const created = enter(ROOM - SIZE, first)
+    await first.begun.promise
+    const others = [at(2 * SIZE), at(SIZE)]
+    // The ledger has it, as when it is created.
+    await createUpload(db, newUpload('alice', { size: ROOM - SIZE }), UNLIMITED)
+    first.decision.resolve({ kind: 'created' })
+    expect((await created).kind).toBe('created')
+    expect(await Promise.all(others)).toEqual(['no-room', 'created'])
+  })
+
+  it('is not asked for before the quota where it is scarce', async () => {
+    const overQuota = { kind: 'quota-bytes' } as const
+    const entered: number[] = []
+    const attempt = (bytes: number, refusal: () => Promise<{ kind: string } | undefined>) =>
+      space.enter<{ kind: string }>(
+        async (claim) => {
+          if (!claim(bytes)) return NO_ROOM
+          entered.push(bytes)
+          return { kind: 'created' }
+        },
+        { isRefused, refusal },
+      )
+    for (const bytes of [ROOM / 2, ROOM, 2 * ROOM])
+      expect(await attempt(bytes, async () => overQuota)).toBe(overQuota)
+    expect(entered).toEqual([])
+    expect(await attempt(ROOM, async () => undefined)).toEqual({ kind: 'created' })
+    expect(await attempt(2 * ROOM, async () => undefined)).toBe(NO_ROOM)
+  })
+
+  it('costs no look of its own where there is plenty of it', async () => {
+    await space.room()
+    const before = looks
+    for (let index = 0; index < 20; index++) expect(await at(SIZE)).toBe('created')
+    expect(looks).toBe(before)
+  })
+})
