@@ -74,7 +74,7 @@ async function runRounds(
   for (let round = 0; round <= rounds; round++) {
     // A long case warms up on a small plan: its first run would say nothing that the others do not.
     const used = round === 0 && which.rounds === 1 ? which.quick : plan
-    // Whoever comes first meets a machine that has rested: they take turns at that too.
+    // The first subject has a machine that has rested: they take turns at that too.
     for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
       if (subject.name in failures) continue
       try {

@@ -32,7 +32,7 @@ export class Exchange {
   interim: readonly Interim[] = []
   /** Fails with `NoAnswer`. */
   readonly answer: Promise<Answer>
-  /** Resolves when the connection is gone, by whoever's doing. */
+  /** Resolves when the connection is gone, whichever side closed it. */
   readonly closed: Promise<unknown>
   readonly #socket: Socket
   readonly #isChunked: boolean
@@ -43,7 +43,7 @@ export class Exchange {
     this.#isChunked = request.isChunked === true
     this.closed = once(socket, 'close').catch(() => {})
     this.answer = this.#read(request.method)
-    // Whether there is one is for whoever awaits it.
+    // The caller that awaits it sees whether there is one.
     this.answer.catch(() => {})
   }
 

@@ -26,7 +26,7 @@ S3_ACCESS_KEY=GK$(random 12)
 S3_SECRET_KEY=$(random 32)
 GARAGE_RPC_SECRET=$(random 32)
 
-# Who may upload: a secret shared with whoever issues tokens. Or AUTH_JWKS_URL or AUTH_JWT_PUBLIC_KEY in its place.
+# Who may upload: a secret shared with the issuer of tokens. Or AUTH_JWKS_URL or AUTH_JWT_PUBLIC_KEY in its place.
 AUTH_JWT_SECRET=$(random 32)
 # AUTH_ISSUER=
 # AUTH_AUDIENCE=

@@ -2,7 +2,7 @@ import type { Bus } from '../ledger/bus.ts'
 import type { UploadRow } from '../ledger/uploads.ts'
 
 /**
- * After the commit that completed an upload: wakes whoever listens, the worker among them. Only
+ * After the commit that completed an upload: wakes listeners, the worker among them. Only
  * speed depends on it; the job and the event are in the ledger already. Returns the headers that
  * tell the client which media its upload has become.
  */

@@ -41,8 +41,8 @@ export async function beginAnalysis(
 }
 
 /**
- * Notes that nothing more can be done for a media before its analysis is over; whoever ends that has it processed on.
- * Returns false, and notes nothing, when it is over by now.
+ * Notes that nothing more can be done for a media before its analysis is over; the end of the analysis has it processed on.
+ * Returns false, and notes nothing, when it is over already.
  */
 export async function parkMedia(db: Ledger, id: MediaId): Promise<boolean> {
   const { rows } = await sql`

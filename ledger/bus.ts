@@ -204,7 +204,7 @@ export class Bus {
     try {
       this.#emitter.emit('message', Message.parse(JSON.parse(payload)))
     } catch (error) {
-      // Whoever may connect to the database may notify: what is not ours must not stop us.
+      // Any client of the database may notify: a message that is not ours must not stop us.
       this.#options.onError(error)
     }
   }

@@ -287,7 +287,7 @@ export async function finishPartial(
            join landfall.upload_concat other on other.final_id = c.final_id where c.partial_id = ${append.id}
        )
        order by id for update`.execute(trx)
-    // A statement of its own: it sees what was locked as it is by now.
+    // A statement of its own: it sees the locked rows as they are now.
     const waiting = await sql<{ id: UploadId }>`
       select f.id from landfall.uploads f
        where f.state = 'open'

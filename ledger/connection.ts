@@ -33,8 +33,8 @@ const names = new Map<string, string>()
 
 /**
  * A connection on which nothing lasts for ever. The database is told the deadlines when the connection is made; where
- * it does not keep them, because the network swallows what is said, the socket is destroyed, so that whoever waits
- * fails, and a pool makes another. A transaction that is cut off like that is never gone on with.
+ * it does not keep them, because the network swallows what is said, the socket is destroyed, so that waiting
+ * queries fail, and a pool makes another. A transaction that is cut off like that is never gone on with.
  *
  * Everything that Landfall asks of a database goes over this class.
  */
@@ -54,7 +54,7 @@ export class LedgerClient extends pg.Client {
     })
     this.#socket = socket
     this.#deadlines = deadlines
-    // Whoever waits for an answer is told; an error that nobody listens to would end the process.
+    // A query that waits for an answer fails; an error that nobody listens to would end the process.
     this.on('error', () => {})
     socket.once('close', () => clearTimeout(this.#transactionTimer))
   }
@@ -88,7 +88,7 @@ export class LedgerClient extends pg.Client {
     return end(callback)
   }) as pg.Client['end']
 
-  /** Ends the connection without a word. Whoever waits for an answer fails with `error`. */
+  /** Ends the connection without a word. A query that waits for an answer fails with `error`. */
   abandon(error?: Error): void {
     this.#socket.destroy(error)
   }

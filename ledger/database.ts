@@ -44,7 +44,7 @@ export type DatabaseOptions = {
 
 /** A connection that nobody uses is closed after this long: the network may have forgotten it by then. */
 const IDLE_MS = 10_000
-/** And every one after this long, in use or not, so that an address that leads elsewhere by now is followed. */
+/** And every one after this long, in use or not, so that an address that has changed is followed. */
 const MAX_LIFETIME_SECONDS = 30 * 60
 /** What is still asked when a pool is closed has so long to be answered. */
 const CLOSE_MS = 5_000

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 
-/** What the log says of an upload or a media item that came to an end, whoever decided it. */
+/** What the log says of the end of an upload or of a media item. */
 export type End = {
   event:
     | 'upload.received'
@@ -17,13 +17,13 @@ export type End = {
   ownerId: string
   /** A code; null where there is nothing to explain. */
   reason: string | null
-  /** Acknowledged ones of an upload, or those of the whole file. */
+  /** Acknowledged bytes of an upload; the size of a media item. */
   bytes: number
   /** Since the upload was created, or since the media item was received. */
   durationMs: number
 }
 
-/** The same of uploads, and of the media that they became, whose end was decided by a statement for many. */
+/** Reads that of uploads, or of their media items, that one statement has ended together. */
 export async function describeEnds(
   db: Ledger,
   event: End['event'],

@@ -16,8 +16,8 @@ export type EventRow = Selectable<EventsTable> & {
  * That is a bound, not a guess. We send no statement of a transaction later than `transactionMs` after its begin, as we
  * end its connection then. What is under way by then the network may bring up to `idleInTransactionMs` later, or else
  * the database has ended the transaction, and it runs for `statementMs` at most: 55 s in all with
- * `ORDINARY_DEADLINES`. From PostgreSQL 17 on the database itself ends a transaction after `transactionMs`. Whoever
- * changes a deadline is told by `deadlines.test.ts`.
+ * `ORDINARY_DEADLINES`. From PostgreSQL 17 on the database itself ends a transaction after `transactionMs`. A test
+ * (`deadlines.test.ts`) fails where a changed deadline breaks that.
  */
 export const SETTLED_AFTER_MS = 60_000
 

@@ -12,7 +12,7 @@ export type ExpiryPolicy = {
   maxAgeMs: number
 }
 
-/** Of a row of `uploads`: whether its time is over, be it marked so by now or not. */
+/** Of a row of `uploads`: whether its time is over, whether it is marked so or not. */
 export const isExpired = sql<boolean>`(
   state = 'expired' or (expires_at <= now() and (state = 'open' or (is_partial and state = 'received')))
 )`

@@ -5,7 +5,7 @@ declare const brand: unique symbol
 /** 128 random bits, URL-safe: 22 characters of base64url. Also the storage key's last segment. */
 export type UploadId = string & { readonly [brand]: 'UploadId' }
 export type MediaId = string & { readonly [brand]: 'MediaId' }
-/** The `sub` of a token. Whoever calls the ledger says whose rows are meant. */
+/** The `sub` of a token. Every call of the ledger says whose rows are meant. */
 export type OwnerId = string & { readonly [brand]: 'OwnerId' }
 
 const ID = /^[A-Za-z0-9_-]{22}$/

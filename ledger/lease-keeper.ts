@@ -158,7 +158,7 @@ export class LeaseKeeper {
   }
 
   /** Asks every request that holds a lease here to finish what it has: used when draining. */
-  letGoOfAll(): void {
+  askAllToRelease(): void {
     for (const { wanted } of this.#held.values()) wanted()
   }
 

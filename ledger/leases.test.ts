@@ -173,7 +173,7 @@ describe('leases that are wanted at the same time', () => {
           await holder
         }
       }
-      const letGo = await lock(dead)
+      const unlock = await lock(dead)
       const commit = await lock(slow)
       await expect.poll(() => performance.now() > slow.validUntil - ttlMs / 2, { timeout: ttlMs }).toBe(true)
       // Locked while the renewal came by, and not for long: it goes on.
@@ -181,7 +181,7 @@ describe('leases that are wanted at the same time', () => {
       await expect.poll(() => dead.isCurrent(), { timeout: 3 * ttlMs }).toBe(false)
       expect([slow.isCurrent(), free.isCurrent()]).toEqual([true, true])
       expect(errors).toEqual([])
-      await letGo()
+      await unlock()
     } finally {
       keeper.close()
     }

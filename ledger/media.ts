@@ -36,7 +36,7 @@ export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Prom
   return row as OwnMediaRow | undefined
 }
 
-/** The media that a link signed by us leads to: whoever got the link was allowed to see it. */
+/** The media that a link signed by us leads to: its receiver was allowed to see it. */
 export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
   // Whose it is, it tells: until then all that come by links share what one owner has.
   const row = await ofOwner(db, 'links')
@@ -196,8 +196,8 @@ export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): P
 /**
  * Records a rendition whose bytes are stored, unless the media has ended meanwhile: then the caller
  * has to remove the bytes again (returns false). A media that another worker has made ready has not
- * ended: the bytes under this key are the ones it serves. Fails with `MediaMoved` when the media item is stored by
- * another backend by now than the one that has these bytes. `event` is written where there was none of this kind.
+ * ended: the bytes under this key are the ones it serves. Fails with `StorageBackendChanged` when the media item
+ * is stored by another backend now than the one that has these bytes. `event` is written where there was none of this kind.
  */
 export async function recordRendition(
   db: Ledger,
@@ -228,15 +228,15 @@ export async function recordRendition(
     select media_id from recorded`.execute(db)
   if (rows.length > 0) return true
   const now = await mediaForJob(db, rendition.media_id as MediaId)
-  if (now && now.storage_backend !== rendition.storage_backend) throw new MediaMoved()
+  if (now && now.storage_backend !== rendition.storage_backend) throw new StorageBackendChanged()
   return false
 }
 
-/** What was stored for a media item is in another backend than the item is by now. */
-export class MediaMoved extends Error {
+/** The media item is stored by another backend now than what was made of it. */
+export class StorageBackendChanged extends Error {
   constructor() {
     super('the media item was moved to another storage meanwhile')
-    this.name = 'MediaMoved'
+    this.name = 'StorageBackendChanged'
   }
 }
 

@@ -70,7 +70,7 @@ export function databaseOutage(error: unknown): DatabaseOutage | undefined {
   return undefined
 }
 
-/** Whether an error is one of the network, whoever was to be reached over it. */
+/** Whether an error is one of the network, whatever the peer. */
 export function isNetworkError(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = 'code' in error ? String(error.code) : ''

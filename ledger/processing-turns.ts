@@ -5,9 +5,9 @@ import type { OwnerId } from './ids.ts'
 // Whose turn it is. Owners share the workers: each has its files in a line of its own, and the lines advance side by
 // side (self-clocked fair queueing, S. J. Golestani 1994). A file's turn is the virtual time at which it would be done,
 // were its owner's line served beside all others; the clock shows the turn of the file taken last. So an owner's two
-// hundred files do not stand before another's next one, an owner alone has everything, and nobody pays later for what
-// he had while nobody else wanted it. The clock never follows the one on the wall: while files wait, whoever came
-// before would then stand before everybody who comes.
+// hundred files do not stand before another's next one, and no owner gets less later for what was done for them while
+// nobody else waited. The clock never follows the one on the wall: while files wait, an owner who came earlier would then
+// stand before all who come later.
 
 /** Kinds of work that is shared out by turns. */
 export type TurnKind = 'processing' | 'again' | 'analysis' | 'transcoding'
@@ -68,7 +68,7 @@ export async function takeTurn(
   return rows[0]?.turn ?? AT_ONCE
 }
 
-/** Work of this turn was taken: whoever comes from now on is behind it. Lost in a crash, it is said by the next. */
+/** Work of this turn was taken: what is queued from now on is behind it. Lost in a crash, it is said by the next. */
 export async function advanceClock(db: Ledger, kind: TurnKind, turn: Turn): Promise<void> {
   await sql`
     update landfall.turn_clocks set now_ms = ${Math.floor(turn)}::bigint

@@ -159,7 +159,7 @@ it('keeps next to nothing of an upload that ended, outside of any quota', async 
   const small = await terminated(1, { filename: 'ä.png' })
   expect(await metadataOf(small)).toMatchObject({ metadata: { filename: 'ä.png' } })
   await letPass(31)
-  // Whoever creates and deletes without end would fill the ledger for two years.
+  // A client that creates and deletes without end would fill the ledger for two years.
   expect(await prune(db, RETENTION)).toMatchObject({ stripped: 0, uploads: 1 })
   expect(await metadataOf(empty)).toBeUndefined()
   await letPass(335)

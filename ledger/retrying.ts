@@ -92,8 +92,8 @@ export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]>
 }
 
 /**
- * A worker begins to process a media item once more: what is asked for from now on is one more time. Whoever asked
- * before has his wish fulfilled by this.
+ * A worker begins to process a media item once more: what was asked for before is done by this, and what is asked
+ * for from now on is done after it.
  */
 export async function beginAgain(db: Ledger, id: MediaId): Promise<void> {
   await db
@@ -111,7 +111,7 @@ export async function enqueueAskedAgain(
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    // Whoever asks at this moment has the row locked, and finds that the job is over, or is seen here.
+    // A request at this moment has the row locked and finds that the job is over, or is seen here.
     const row = await trx
       .selectFrom('media')
       .select(['size', 'owner_id'])

@@ -67,7 +67,7 @@ export async function markerOf(db: Ledger, backend: Backend): Promise<string | u
   return rows[0]?.marker_key
 }
 
-/** Records another marker than the one that was there, which is stored by now. Returns false when another was quicker. */
+/** Records another marker than the one that was there, which has been stored. Returns false when another was quicker. */
 export async function recordMarker(
   db: Ledger,
   backend: Backend,

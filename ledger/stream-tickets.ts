@@ -25,7 +25,7 @@ export async function keepTicket(
 
 /** The ticket with this hash; undefined when there is none, or not any more. */
 export async function findTicket(db: Ledger, hash: Buffer): Promise<StreamTicket | undefined> {
-  // Nobody is known yet: whoever comes with tickets, true or not, shares what one owner has.
+  // The owner is not known yet: all requests with tickets, valid or not, share what one owner has.
   const row = await ofOwner(db, 'tickets')
     .selectFrom('stream_tickets')
     .select(['owner_id', 'scopes'])

@@ -19,7 +19,7 @@ type Waiting = { start: () => void; since: number }
 type Queue = { running: number; waiting: Set<Waiting> }
 
 /**
- * A queue for each key, in which so many have a turn at a time. Whoever comes with one key waits behind those of the
+ * A queue for each key, in which so many have a turn at a time. A turn of one key waits behind those of the
  * same key and of no other. Nothing is kept of a key that nobody uses.
  */
 export class Turns {

@@ -9,7 +9,7 @@ import type { Turn } from './processing-turns.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 
-/** Its `state` is that of the moment `read_at`: one that has expired is `expired`, whoever has noticed. */
+/** Its `state` is that of the moment `read_at`: one that has expired is `expired`, whether it is marked so or not. */
 export type UploadRow = Omit<
   Selectable<UploadsTable>,
   'reap_after' | 'ended_at' | 'is_bare' | 'ended_empty'

@@ -79,7 +79,7 @@ export async function untilNextDelivery(db: Ledger, endpointId: string): Promise
 }
 
 /**
- * Keeps what is about to be sent, for whoever sends this delivery again. Returns what an earlier attempt has kept where
+ * Keeps what is about to be sent, for the worker that sends this delivery again. Returns what an earlier attempt has kept where
  * there is such; undefined when the lease was lost.
  */
 export async function keepPayload(
@@ -137,7 +137,7 @@ export async function recordAttempt(
   return rows.length > 0
 }
 
-/** Gives a delivery back as it was: it is due at once, for whoever comes. */
+/** Gives a delivery back as it was: it is due at once, for any worker. */
 export async function handBackDelivery(
   db: Ledger,
   { id, lease }: Pick<TakenDelivery, 'id' | 'lease'>,

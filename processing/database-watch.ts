@@ -15,7 +15,7 @@ export type DatabaseWatch = {
 
 /**
  * Looks every five seconds, on a connection of its own, whether the database answers and takes writes. A worker that
- * has none for a minute is better started anew by whoever supervises it, who then also notices.
+ * has none for a minute is better restarted by its supervisor, which then also notices.
  */
 export function watchDatabase(options: {
   connectionString: string

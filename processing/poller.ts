@@ -10,7 +10,7 @@ export type TakenJob<Data> = Pick<
   JobWithMetadata<Data>,
   'id' | 'name' | 'data' | 'priority' | 'retryCount' | 'retryLimit' | 'groupId'
 > & {
-  /** Aborted when the job is another's by now, or has taken longer than its queue allows. */
+  /** Aborted when another worker has taken over the job, or it has taken longer than its queue allows. */
   signal: AbortSignal
 }
 
@@ -196,7 +196,7 @@ export class Poller<Data extends object> {
     }
   }
 
-  /** In one transaction, so that there is always one of it: unless it is another's by now. */
+  /** In one transaction, so that there is always one of it: unless another worker has taken it over. */
   async #putBack(job: JobWithMetadata<Data>, { data, afterMs }: PutBack<Data>): Promise<void> {
     const { boss, db } = this.#options
     await db.transaction().execute(async (trx) => {
@@ -230,7 +230,7 @@ export class Poller<Data extends object> {
         )
         for (const { job, controller } of held) {
           // One that has ended meanwhile is not ours any more either, and nobody listens to its signal.
-          if (!alive.has(job.id)) controller.abort(new Error('the job is another worker’s by now'))
+          if (!alive.has(job.id)) controller.abort(new Error('another worker has taken over the job'))
         }
       } catch (error) {
         // That says nothing about the jobs.
@@ -242,7 +242,7 @@ export class Poller<Data extends object> {
 
 type Running<Data> = { job: TakenJob<Data>; controller: AbortController; ended: Promise<void> }
 
-/** Names the attempt: what is done to it is not done to a later one, of whoever has the job then. */
+/** Names the attempt: what is done to it is not done to a later attempt, by another worker. */
 const attemptOf = ({ id, retryCount }: { id: string; retryCount: number }) => ({ id, retryCount })
 
 /** Ids of the jobs that a call has changed; its answer has them, and the types of pg-boss do not say so. */

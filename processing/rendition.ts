@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { findRendition, MediaMoved, recordRendition } from '../ledger/media.ts'
+import { findRendition, recordRendition, StorageBackendChanged } from '../ledger/media.ts'
 import type { EventType } from '../ledger/schema.ts'
 import { RENDITIONS, type RenditionKind, renditionKey } from '../storage/keys.ts'
 import { servedAs } from '../storage/served-as.ts'
@@ -63,7 +63,7 @@ async function store(
   try {
     if (await recordRendition(db, row, event)) return true
   } catch (error) {
-    if (error instanceof MediaMoved) await objects.remove(key)
+    if (error instanceof StorageBackendChanged) await objects.remove(key)
     throw error
   }
   // The media has ended meanwhile, so nobody will look at this; unless it is another worker's as well,

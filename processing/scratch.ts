@@ -19,7 +19,7 @@ export class ScratchLost extends Error {
 
 /**
  * Does work in an empty folder of its own, which is removed whatever happens. Other folders of the name go before:
- * a worker that was killed or lost its job has left them, and whoever has the job now is their heir. Fails with
+ * a worker that was killed or lost its job has left them, and the worker that has the job now removes them. Fails with
  * `ScratchLost` where that is what made the work fail, and with `StorageFull` where there is no room for it.
  */
 export async function withScratch<Result>(

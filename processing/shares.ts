@@ -15,7 +15,7 @@ type Holder = { ownerId: string; isShort: boolean; since: number }
 /**
  * Whose the slots are that are in use here. A job keeps its slot until it is done, be it for hours, so turns alone do
  * not keep one owner's long files from holding all of them. Where there are several, an owner's long files get all but
- * one. The last one is for whoever else comes, and for short files, of the same owner too, as those give it back soon.
+ * one. The last one is for other owners, and for short files, of the same owner too, as those give it back soon.
  * Files that turn out not to be short count as long ones, and so do their owner's short files until one is short again.
  */
 export class Shares {
@@ -52,7 +52,7 @@ export class Shares {
       .flatMap(([ownerId]) => [`long:${ownerId}`, ...(this.#slow.has(ownerId) ? [`short:${ownerId}`] : [])])
   }
 
-  /** So many slots can be given away at once, whoever gets them, but for the groups that are `full`. */
+  /** So many slots can be given away at once, to any group but for the groups that are `full`. */
   get atOnce(): number {
     if (this.#slots < 2) return this.#slots
     const counts = [...this.#longOfOwners().values()].filter((count) => count < this.#slots - 1)

@@ -92,7 +92,7 @@ export type Step = {
   needs?: readonly (keyof MediaFacts)[]
   /** Why there is nothing to do here; undefined when there is something. */
   skip?: (tools: Tools) => string | undefined
-  /** Whether it may be done by now. Where not, whoever changes that has the media processed again. */
+  /** Whether it may be done already. Where not, the change that allows it has the media item processed again. */
   isDue?: (tools: Tools, media: MediaRow) => boolean
   /** Kinds of renditions that it may store. */
   produces?: readonly RenditionKind[]

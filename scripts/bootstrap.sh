@@ -37,7 +37,7 @@ trap 'exit 143' TERM
 runtime_is_writable() { mkdir -p "$LANDFALL_RUNTIME" 2>/dev/null && [ -w "$LANDFALL_RUNTIME" ]; }
 
 # Two set-ups at once (npm start in one terminal, npm test in another) would install over each other.
-# Taken by whoever has work to do, kept until the script ends; a lock whose owner is gone is taken over.
+# Taken by the first script that has work to do, and kept until it ends; a lock whose owner is gone is taken over.
 take_lock() {
   local owner waited=0
   if [ -n "$HOLDS_LOCK" ]; then return 0; fi
@@ -245,7 +245,7 @@ apt_get() {
 
 install_by_apt() {
   local package unit had_ceph=''
-  # Whoever has some of Ceph already may be running it, and its packages share units: then all of them are left alone.
+  # A machine that has some of Ceph already may be running it, and its packages share units: then all of them are left alone.
   if find_program ceph-crash >/dev/null || find_program radosgw >/dev/null; then had_ceph=1; fi
   say "installing Debian packages: $(names "$1") (apt-get, as root; log in .runtime/apt.log)"
   : >"$LANDFALL_RUNTIME/apt.log"

@@ -10,7 +10,7 @@ shift
 LANDFALL_EARLIER_CHECKOUT=$(mktemp -d "${TMPDIR:-/tmp}/landfall-earlier.XXXXXX")
 export LANDFALL_EARLIER_CHECKOUT
 trap 'rm -rf "$LANDFALL_EARLIER_CHECKOUT"' EXIT
-# Whoever runs PostgreSQL or a scanner for it enters it, too.
+# The users that run PostgreSQL or a scanner for it enter it, too.
 chmod 755 "$LANDFALL_EARLIER_CHECKOUT"
 git -C "$LANDFALL_ROOT" archive "$commit" | tar -x -C "$LANDFALL_EARLIER_CHECKOUT"
 

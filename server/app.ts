@@ -200,7 +200,7 @@ function requestLog(log: Log): RequestHandler {
       return id
     },
     customLogLevel: (request, response, error) => {
-      // Whoever asks does so every few seconds: what changes is logged where it is found out.
+      // Probes ask every few seconds: a change is logged where it is found.
       if (PROBES.has(String(request.url).split('?', 1)[0] ?? '')) return 'debug'
       return response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug'
     },

@@ -282,7 +282,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       // The balancer has to hear of it before the listener is gone.
       if (config.DRAIN_DELAY > 0) await sleep(config.DRAIN_DELAY)
       const closed = new Promise((resolve) => server.close(resolve))
-      leases.letGoOfAll()
+      leases.askAllToRelease()
       streams.close()
       // A connection kept alive for its next request would be waited for.
       const idle = setInterval(() => server.closeIdleConnections(), 100)

@@ -50,7 +50,7 @@ export function createListener(app: RequestListener, options: ListenerOptions): 
     refused += 1
     if (performance.now() - madeRoomAt >= ROOM_MS) {
       madeRoomAt = performance.now()
-      // Whoever keeps a connection for later opens another as easily.
+      // A client that keeps an idle connection can open another as easily.
       server.closeIdleConnections()
     }
     if (performance.now() - loggedAt < LOG_MS) return

@@ -37,7 +37,7 @@ function print({ lines, json }: Outcome, asJson: boolean): void {
   process.stdout.write(asJson ? `${JSON.stringify(json)}\n` : lines.map((line) => `${line}\n`).join(''))
 }
 
-// Whoever reads the lines has enough of them, as `head` does.
+// The reader of the lines has closed the pipe, as `head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
@@ -48,7 +48,7 @@ try {
 }
 // A listener for the parent's end keeps the channel, and so the process, open.
 if (process.connected) process.disconnect()
-// Whatever still runs by now (a socket that did not close) must not keep the process.
+// What still runs here (a socket that did not close) must not keep the process.
 setTimeout(() => process.exit(), 2_000).unref()
 
 /** Says in one line each what went wrong where that is known; a stack only where it is not. */

@@ -24,7 +24,7 @@ export function outageOf(error: unknown): Outage | undefined {
   if (error instanceof StorageAway) return { dependency: 'storage', retryAfterSeconds: 5 }
   if (error instanceof NoTurn) return { dependency: 'database', retryAfterSeconds: 2 }
   if (error instanceof DatabaseReadOnly) return { dependency: 'database', retryAfterSeconds: 5 }
-  // So says the network, whoever was to be reached over it; pg and the SDK of S3 have the same errors.
+  // Errors of the network, whatever the peer; pg and the SDK of S3 have the same errors.
   if (isNetworkError(error) && !isCode(error, 'ENOENT'))
     return { dependency: 'network', retryAfterSeconds: 5 }
   const outage = databaseOutage(error)

@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 
-/** NIST SP 800-131A: shorter RSA keys can be broken, and whoever does that signs tokens for anyone. */
+/** NIST SP 800-131A: shorter RSA keys can be broken, and then anybody signs tokens for anyone. */
 export const MIN_RSA_BITS = 2048
 
 /** Whether a key can belong to an accepted algorithm and is strong enough. */

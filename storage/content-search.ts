@@ -54,7 +54,7 @@ export class ContentSearch {
       ARCHIVES.find(([, signature]) => together.includes(signature))?.[0]
   }
 
-  /** What the file is besides, as far as that shows by now. */
+  /** What the file is besides, as far as its bytes so far show. */
   get found(): string | undefined {
     return this.#found
   }

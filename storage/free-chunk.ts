@@ -1,5 +1,5 @@
 /**
- * Gives the memory of a chunk back at once; whoever looks at it afterwards finds it empty. V8 counts
+ * Gives the memory of a chunk back at once; it is empty afterwards. V8 counts
  * what buffers hold as its own memory, so it would collect all garbage after every few dozen megabytes,
  * which costs more CPU than everything else on a byte's way.
  */

@@ -33,7 +33,7 @@ export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
 export type Claims = { filename: string | null; declared_type: string | null }
 
 /**
- * What there is to say against a file by the type that its own bytes are of (undefined: none that is known), or
+ * Why a file is refused by the type that its own bytes are of (undefined: none that is known), or
  * the format that it is.
  */
 export function judgeType(

@@ -8,7 +8,7 @@ export type MediaLimits = {
   maxHeight: number
 }
 
-/** What there is to say against a duration in seconds. */
+/** Why a duration in seconds is refused. */
 export function judgeDuration(seconds: number | null | undefined, limits: MediaLimits): Verdict | undefined {
   if (seconds === undefined || seconds === null || seconds <= limits.maxDurationSeconds) return undefined
   return {
@@ -17,7 +17,7 @@ export function judgeDuration(seconds: number | null | undefined, limits: MediaL
   }
 }
 
-/** What there is to say against a picture of so many pixels. */
+/** Why a picture of so many pixels is refused. */
 export function judgeDimensions(
   width: number | null | undefined,
   height: number | null | undefined,

@@ -9,7 +9,7 @@ export type ReadOptions = {
   etag?: string | null
 }
 
-/** How an object is served to whoever fetches it: always what we identified, never what a client said. */
+/** How an object is served: always what we identified, never what a client said. */
 export type ServedAs = { contentType: string; disposition: 'inline' | 'attachment' }
 
 /** Bytes that come by and by, of which it is known how many they are. */
@@ -19,7 +19,7 @@ export type StreamedBody = { size: number; chunks: AsyncIterable<Uint8Array> }
 export interface Objects {
   /** Names the backend in the ledger. */
   readonly backend: 'disk' | 's3'
-  /** Reads an object or a part of it. Fails with `ObjectMissing`, also when it is another object by now. */
+  /** Reads an object or a part of it. Fails with `ObjectMissing`, also when the object has been replaced. */
   read(key: string, options?: ReadOptions): Promise<Readable>
   /** Size in bytes; undefined when there is no such object. */
   sizeOf(key: string): Promise<number | undefined>
@@ -37,7 +37,7 @@ export interface Objects {
   putStream(key: string, body: StreamedBody, servedAs: ServedAs, signal: AbortSignal): Promise<string | null>
   /**
    * Makes `to` the same object as `from`, without its bytes passing through here. Fails with `ObjectMissing`,
-   * also when it is another object by now than the one with this etag.
+   * also when the object with this etag has been replaced.
    */
   copy(from: string, to: string, servedAs: ServedAs, etag?: string | null): Promise<void>
   /** Removes an object; one that is not there is no error. */

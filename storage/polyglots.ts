@@ -99,7 +99,7 @@ const CODE: readonly [what: string, pattern: RegExp][] = [
   ['a web page', /<a\s[^<\0]{0,1000}?href\s{0,20}=\s{0,20}["']?\s{0,20}(?:javascript|data|vbscript):/i],
 ]
 
-/** What a text that belongs to no format is: code in it is meant for whoever runs it. */
+/** What a text that belongs to no format is: code in it may be run. */
 const codeIn = (text: string): string | undefined => CODE.find(([, pattern]) => pattern.test(text))?.[0]
 
 const END_RECORD = Buffer.from('PK\x05\x06', 'latin1')

@@ -52,7 +52,7 @@ export class RoutedBytes implements BytesAnywhere {
       { uploadId, to },
     )
     if (result.kind === 'damaged') throw new BytesLost(result.detail)
-    // Whoever is at it may bring it here, or somewhere else.
+    // Another process may be moving it, here or elsewhere.
     if ((await backendOf(this.#db, uploadId)) !== to)
       throw new StorageAway({ cause: new Error('a partial upload cannot be brought here yet') })
   }

@@ -70,8 +70,8 @@ export type OpenOptions = {
 }
 
 /**
- * Everything that this process can reach of what the ledger names, as server, worker and commands share it. Whoever
- * reads or writes bytes asks for the backend that their row names.
+ * Everything that this process can reach of what the ledger names, as server, worker and commands share it. To
+ * read or write bytes, ask for the backend that their row names.
  */
 export class Storage {
   readonly primary: Backend

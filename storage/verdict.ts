@@ -15,7 +15,7 @@ export type RejectionCode =
   | 'dimensions-too-large'
   | 'analysis-rejected'
 
-/** What there is to say against a file: a stable code, and a sentence for people. */
+/** Why a file is refused: a stable code, and a sentence for people. */
 export type Verdict = { code: RejectionCode; detail: string }
 
 /** A verdict on a file while it arrives. Its upload is rejected, whatever of it has been stored. */

@@ -35,15 +35,15 @@ describe('one owner', () => {
       await release.promise
     })
     await Promise.race([held.promise, transaction])
-    const letGo = async () => {
+    const unlock = async () => {
       release.resolve()
       await transaction
     }
     undo.push(async () => {
-      await letGo()
+      await unlock()
       await db.destroy()
     })
-    return letGo
+    return unlock
   }
 
   /** What somebody does who has nothing to do with it; fails unless all of it is answered soon. */
@@ -80,11 +80,11 @@ describe('one owner', () => {
   ])('whose %s another node has locked holds up nobody else', { timeout: 60_000 }, async (_, lock) => {
     const landfall = await start()
     const id = await createId(landfall, 'alice', { size: 2000, headers: { 'Upload-Concat': 'partial' } })
-    const letGo = await hold(landfall, lock)
+    const unlock = await hold(landfall, lock)
     const flood = Array.from({ length: FLOOD }, () => concatenate(landfall, id))
     await ordinaryDay(landfall)
     expect(await waiting(landfall)).toBeLessThanOrEqual(1)
-    await letGo()
+    await unlock()
     const statuses = (await Promise.all(flood)).map(({ status }) => status)
     expect(statuses).toEqual(statuses.map(() => 201))
   })
@@ -107,7 +107,7 @@ describe('one owner', () => {
     }
     for (const [name, ask] of Object.entries(floods)) {
       // All that an owner may read stands still, as with a statement that takes long.
-      const letGo = await hold(
+      const unlock = await hold(
         landfall,
         sql`lock table landfall.media, landfall.uploads, landfall.quotas, landfall.upload_locks,
                        landfall.webhook_deliveries, landfall.stream_tickets in access exclusive mode`,
@@ -119,7 +119,7 @@ describe('one owner', () => {
       expect([name, await waiting(landfall)]).toSatisfy(
         ([, count]) => typeof count === 'number' && count <= shareOf(POOL) + 1,
       )
-      await letGo()
+      await unlock()
       const statuses = new Set((await Promise.all(answers)).map(({ status }) => status))
       expect([name, [...statuses].filter((status) => status >= 500)]).toEqual([name, []])
     }

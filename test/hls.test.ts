@@ -177,7 +177,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
       .orderBy('id')
       .execute()
     expect(types.map(({ type }) => type).slice(-2)).toEqual(['media.ready', 'hls.finished'])
-    // Whoever comes back after it was ready hears of it, and of nothing more.
+    // A client that comes back after it was ready is told so, and nothing more.
     const ready = types.at(-2)?.id
     const stream = await get(`/api/v1/uploads/${media.uploadId}/events?lastEventId=${ready}`)
     expect(await stream.text()).toContain('"type":"hls.finished"')

@@ -78,7 +78,7 @@ describe('/metrics', () => {
     expect([...samples].filter(([series, value]) => /scrape_errors/.test(series) && value > 0)).toEqual([])
   })
 
-  it('counts the bytes and the requests of an upload, whoever sends it', async () => {
+  it('counts the bytes and the requests of an upload by any client', async () => {
     const before = (await sampleOf(landfall, 'landfall_received_bytes_total')) ?? 0
     const bytes = asJpeg(randomBytes(300_000))
     const id = await createId(landfall, 'alice', { size: bytes.length })

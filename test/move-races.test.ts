@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Bus } from '../ledger/bus.ts'
 import { readDiskClaims } from '../ledger/disk-claims.ts'
 import { parseMediaId, parseUploadId } from '../ledger/ids.ts'
-import { MediaMoved, recordRendition } from '../ledger/media.ts'
+import { recordRendition, StorageBackendChanged } from '../ledger/media.ts'
 import { purgeMedia } from '../ledger/reaping.ts'
 import type { Backend } from '../ledger/storage-places.ts'
 import { endCopying } from '../ledger/stray-copies.ts'
@@ -154,7 +154,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     expect(await item.backend()).toBe(from)
     expect(await item.move()).toMatchObject({ kind: 'moved' })
     // A worker that has lost its job and does not know writes to what is not served any more, and hears of it.
-    await expect(again()).rejects.toThrow(MediaMoved)
+    await expect(again()).rejects.toThrow(StorageBackendChanged)
     const content = await landfall.as('alice')(`/api/v1/media/${item.id}/content`)
     expect(sha256Of(Buffer.from(await content.arrayBuffer()))).toBe(sha256Of(item.body))
   }, 60_000)

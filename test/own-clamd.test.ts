@@ -123,7 +123,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('the clamd of a server without CLAMD_
     expect(await leftIn(target.dataDirectory)).toEqual([])
   })
 
-  it('is its own, whoever listens on 3310', async () => {
+  it('is its own, though another listens on 3310', async () => {
     const stranger = await listenOn(3310)
     // Where the port is taken, somebody is there already.
     const target = await server()

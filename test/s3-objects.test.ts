@@ -74,7 +74,7 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
     expect((await buffer(await objects.read('a'))).equals(bytes)).toBe(true)
     const part = await buffer(await objects.read('a', { range: { start: 10, end: 4096 } }))
     expect(part.equals(bytes.subarray(10, 4097))).toBe(true)
-    // A range that reaches behind the end gives what there is.
+    // A range that reaches behind the end gives the bytes up to the end.
     const end = await buffer(await objects.read('a', { range: { start: MIB - 5, end: 2 * MIB } }))
     expect(end.equals(bytes.subarray(MIB - 5))).toBe(true)
   })
@@ -110,7 +110,7 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
     expect(proxy.calls).toEqual([])
   })
 
-  it('that are not there, or are others by now, are missing', async () => {
+  it('that are not there, or have been replaced, are missing', async () => {
     expect(await objects.sizeOf('nothing')).toBeUndefined()
     await expect(objects.read('nothing')).rejects.toThrow(ObjectMissing)
     await expect(objects.copy('nothing', 'copy', AS_VIDEO)).rejects.toThrow(ObjectMissing)

@@ -16,7 +16,7 @@ export interface MediaWatch {
   onStreamable(listener: (mediaId: string) => void): () => void
 }
 
-/** Whoever hears nothing asks as often: the stream may be down, and events tell only when to look. */
+/** Without an event it asks this often: the stream may be down, and events tell only when to look. */
 const pollMs = 5_000
 
 export function createMediaWatch(api: Api, events: OwnerEvents): MediaWatch {

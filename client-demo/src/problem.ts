@@ -41,7 +41,7 @@ export function inPlainWords(reason: Reason): string {
   return plainWords[reason.code] ?? (reason.detail || 'Something went wrong on the server.')
 }
 
-/** Reads an error body, whoever wrote it: a proxy between us and the server answers with HTML. */
+/** Reads an error body, also one that is not ours: a proxy between us and the server answers with HTML. */
 export function parseProblem(body: string, status: number): Reason {
   try {
     const parsed = JSON.parse(body) as Partial<Problem>

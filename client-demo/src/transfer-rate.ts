@@ -2,7 +2,7 @@
 const windowMs = 4_000
 
 export interface TransferRate {
-  /** Tells how many bytes have gone out by now; returns bytes a second, or null before it can tell. */
+  /** Is told how many bytes have been sent so far; returns bytes a second, or null before it can tell. */
   measure(bytes: number, nowMs: number): number | null
   /** Forgets the past, after a pause. */
   reset(): void

@@ -76,7 +76,7 @@ export const creationRows: readonly Row[] = rowsOf({ protocol: 'ietf', section: 
   {
     id: 'ietf-creation-complete-flag',
     level: 'SHOULD',
-    requirement: 'The answer to a creation says in Upload-Complete whether the upload is complete by now.',
+    requirement: 'The answer to a creation says in Upload-Complete whether the upload is complete.',
     interop: [8],
     async check(peer) {
       expectComplete((await create(peer, { body: mediaBytes(1000) })).created, false)

@@ -42,7 +42,7 @@ export async function ask(
   const id = `analysis_${media.id}_${Date.parse(requestedAt)}`
   const answer = await send(
     { url: new URL(options.url), headers: signedHeaders(signers, id, body), body },
-    // Named by whoever runs this server, and often beside it.
+    // Configured by the operator, and often on the same host.
     {
       allowPrivate: true,
       timeoutMs: REQUEST_MS,

@@ -1,6 +1,6 @@
 import type { Step } from '../step.ts'
 
-/** Wakes whoever waits for the outcome; the events themselves were written with the change they tell of. */
+/** Wakes listeners that wait for the outcome; the events themselves were written with the change they tell of. */
 export const notify: Step = {
   name: 'notify',
   after: ['publish'],

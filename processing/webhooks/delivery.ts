@@ -25,7 +25,7 @@ export type DeliveryOptions = {
 export async function attemptDelivery(options: DeliveryOptions, delivery: TakenDelivery): Promise<void> {
   const { db, endpointId, log } = options
   const payload = delivery.payload ?? (await keepPayload(db, delivery, await payloadOf(db, delivery)))
-  // Somebody else sends it by now.
+  // Another worker has taken it over.
   if (payload === undefined) return
   const begun = performance.now()
   const answer = await send(

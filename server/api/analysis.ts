@@ -104,7 +104,7 @@ function isSignedBy(signer: Webhook, bytes: Buffer, signature: Record<string, st
     signer.verify(bytes, signature, { jsonParse: false })
     return true
   } catch {
-    // It says which of the many ways to be wrong this was; whoever tries is not told.
+    // It says which of the many ways to be wrong this was; the caller is not told.
     return false
   }
 }

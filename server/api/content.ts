@@ -112,7 +112,7 @@ export async function redirectToObject(
   response
     .status(307)
     .set({
-      // Neither kept nor passed on: whoever has the address can read the object.
+      // Neither kept nor passed on: anybody with the address can read the object.
       'Cache-Control': 'no-store',
       'Cross-Origin-Resource-Policy': 'cross-origin',
       Location: address,

@@ -60,7 +60,7 @@ export function mediaApi(options: MediaApiOptions): Router {
     return media
   }
 
-  /** Lets in whoever holds a signed link, and asks everybody else for a token. */
+  /** Lets a request in that has a signed link, and asks every other for a token. */
   const linkOrToken = (target: LinkTarget): RequestHandler<{ id: string }> =>
     async function checkLinkOrToken(request, response, next) {
       if (!links.check(idOf(request), target, request.query))

@@ -58,7 +58,7 @@ type PublicRoutes = { hasMetrics: boolean }
 
 /**
  * The OpenAPI 3.1 document of every route, from the schemas that type the answers; but for `POST /dev/token`, which is
- * not there for whoever has not seen the start's output.
+ * not there for a client that has not seen the start's output.
  */
 export function openApiDocument(options: PublicRoutes): Json & { paths: Record<string, Json> } {
   return {

@@ -16,9 +16,9 @@ export type RenditionRouteOptions = {
   storage: Pick<Storage, 'objectsOf'>
   openDownloads: OpenDownloads
   links: ContentLinks
-  /** Lets in whoever has a link to this target, or a token. */
+  /** Lets a request in that has a link to this target, or a token. */
   linkOrToken: (target: LinkTarget) => RequestHandler<{ id: string }>
-  /** The media asked for. Fails unless it is ready, and where whoever asks may not see it. */
+  /** The media asked for. Fails unless it is ready, and where the caller may not see it. */
   readyMedia: (request: Request<{ id: string }>, response: Response) => Promise<MediaRow>
   /** Sends an object, or the client to where it is. */
   send: (request: Request, response: Response, object: ServedObject) => Promise<void>

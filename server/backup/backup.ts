@@ -99,7 +99,7 @@ function openTable(table: string, archive: ArchiveWriter): TableFile {
   const lines = new PassThrough()
   const gzip = createGzip({ level: 3 })
   const written = archive.add(tableFile(table), lines.pipe(gzip))
-  // Whoever writes next, or ends it, is told: both wait for this.
+  // The next write, or the end, fails with it: both wait for this.
   written.catch(() => {})
   return {
     table,

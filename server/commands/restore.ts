@@ -81,7 +81,7 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
     if (!embedded) await refuseUsed(db)
     await checkTables(archive)
     await restoreFiles(archive, draft)
-    // Last, in one transaction: whoever is killed before has left a database of DATABASE_URL empty.
+    // Last, in one transaction: a restore that is killed before has left a database of DATABASE_URL empty.
     await restoreDatabase(archive, db, onError)
   } catch (error) {
     await releasers.releaseAll(log)

@@ -127,7 +127,7 @@ function greet(config: Config, port: number, devCode: string | undefined): void 
     // Only asked under a loopback name does it give out tokens.
     const page = isLoopback(config.HOST) ? local : `http://127.0.0.1:${port}`
     lines.push(
-      `Its page is at ${page}/?code=${devCode} (whoever has this code gets tokens until the server stops)`,
+      `Its page is at ${page}/?code=${devCode} (anybody with this code gets tokens until the server stops)`,
     )
   }
   if (devCode !== undefined && isLoopback(config.HOST)) {

@@ -68,7 +68,11 @@ async function checkKeySet(url: string, algorithms: readonly string[]): Promise<
         ]
       : []),
     ...(new URL(url).protocol === 'http:' && !isLoopback(new URL(url).hostname)
-      ? [warning('tokens: AUTH_JWKS_URL is not https: whoever is on the way can be anyone')]
+      ? [
+          warning(
+            'tokens: AUTH_JWKS_URL is not https: who can intercept the connection can issue tokens for anyone',
+          ),
+        ]
       : []),
   ]
 }

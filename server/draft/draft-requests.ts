@@ -12,7 +12,7 @@ import { Problem } from '../errors.ts'
 import { LeaseLocker } from '../tus/locker.ts'
 import { Interrupted } from '../tus/request-body.ts'
 import { declaredBodyLength } from '../tus/request-checks.ts'
-import { LET_GO_MS, type UploadEndpointOptions } from '../tus/upload-endpoint.ts'
+import { LEASE_DRAIN_MS, type UploadEndpointOptions } from '../tus/upload-endpoint.ts'
 import { receivedBody, type UploadRequest, uploadRequest } from '../tus/upload-request.ts'
 import { digestCheck, digestRecord, digestsOf, ReprDigest, wantedDigest } from './digest-fields.ts'
 import { completedUpload, inconsistentLength, mismatchingOffset, translateDraftError } from './errors.ts'
@@ -202,7 +202,7 @@ export function draftRequests(
     if (context.over.aborted) ending.abort()
     return await withAppendContext(context, async () => {
       const lock = new LeaseLocker(leases).newLock(context.uploadId)
-      await lock.lock(ending.signal, () => void setTimeout(() => ending.abort(), LET_GO_MS))
+      await lock.lock(ending.signal, () => void setTimeout(() => ending.abort(), LEASE_DRAIN_MS))
       try {
         return await work(ending.signal)
       } finally {

@@ -24,7 +24,7 @@ export type CommandDatabase = {
 
 /** As long as PostgreSQL may recover from a crash, as for a server. */
 const STARTING_MS = 30_000
-/** What does not listen within this time is not starting: its number is another program's by now. */
+/** A process that does not listen within this time is not starting: its pid belongs to another program. */
 const LISTENING_MS = 5_000
 const RETRY_MS = 100
 const ATTEMPTS = 3

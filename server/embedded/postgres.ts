@@ -64,7 +64,7 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
       connectionString: url(port, DATABASE),
       lost: lock.lost,
       async stop() {
-        // Without the lock it may be another server's by now.
+        // Without the lock it may belong to another server.
         const isOurs = lock.isHeld
         await lock.release()
         if (isOurs) await stopCluster()

@@ -87,7 +87,7 @@ describe('the lock of a server on its database', () => {
     expect(await lockersOf(administrator)).toEqual([await backendOf(rival)])
   })
 
-  it('is had again when whoever was quicker lets go of it soon', async () => {
+  it('is taken again when another that was quicker releases it soon', async () => {
     const lock = await take()
     const former = lock.session
     const administrator = await connect()

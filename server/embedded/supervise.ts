@@ -61,7 +61,7 @@ export function supervise(options: SupervisedOptions): { stop(): Promise<void> }
       // Not a moment later than it has to be: a child that could not be started says so at once.
       const current = starting instanceof Promise ? await starting : starting
       child = current
-      // Whoever sends bytes goes before what is done with them afterwards.
+      // Requests that send bytes come before processing.
       if (current.pid !== undefined) lowerPriority(current.pid, nice)
       const { promise, resolve } = Promise.withResolvers<object>()
       current.once('exit', (code, by) => resolve({ code, signal: by }))

@@ -33,7 +33,7 @@ export const FINAL: ReadonlySet<EventType> = new Set<EventType>([
   'media.ready',
   'media.failed',
   'media.deleted',
-  // Whoever comes back after it was ready hears of it and is done.
+  // A client that comes back after it was ready is told so, and its stream ends.
   'hls.finished',
 ])
 

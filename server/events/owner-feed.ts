@@ -6,7 +6,7 @@ import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 export type FeedEntry = { seq: number; id: number; uploadId: string; event: EventRow | undefined }
 
 const PAGE = 500
-/** Events kept with all they say; of older ones only the ids, and whoever needs them reads them again. */
+/** Events kept with all they say; of older ones only the ids, and a stream that needs them reads them again. */
 const MOST_KEPT = 1000
 
 /**
@@ -36,7 +36,7 @@ export class OwnerFeed {
     this.#onNews = onNews
   }
 
-  /** Nothing will become visible up to this id that is not visible by now. */
+  /** No further event up to this id will become visible. */
   get base(): number {
     return this.#base ?? 0
   }

@@ -19,7 +19,7 @@ export function parseConcat(header: string, path: string): Concat {
   if (addresses.length > MAX_PARTIALS)
     throw new Problem('invalid-concat', `A file is made of at most ${MAX_PARTIALS} partial uploads.`)
   const partials = new Set<UploadId>()
-  // It ends at the first that is wrong: whoever sends a thousand is not worth more work than whoever sends two.
+  // It ends at the first that is wrong: a list of a thousand costs no more than one of two.
   for (const address of addresses) {
     const id = idOf(address, path)
     if (id === undefined) throw malformed()

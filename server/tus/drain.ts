@@ -18,7 +18,7 @@ export const drainAfterwards: RequestHandler = (request, response, next) => {
     drop(request)
     // Not cleared by the request's own 'close', which comes with the answer and not with the last byte.
     const timer = setTimeout(() => {
-      // Complete, the connection is another request's by now.
+      // Once it is complete, the connection may serve another request.
       if (!request.complete) request.socket.destroy()
     }, LINGER_MS).unref()
     request.once('end', () => clearTimeout(timer))
@@ -49,7 +49,7 @@ export async function dropSome(request: IncomingMessage): Promise<void> {
 }
 
 function drop(request: IncomingMessage): void {
-  // Whoever was reading the body would stop it again once its own buffer is full.
+  // The former reader of the body would pause it again once its own buffer is full.
   request.removeAllListeners('data').removeAllListeners('readable')
   request.unpipe()
   // Not resume(): taking the listeners away stops a stream that flows already, and it would stay so.

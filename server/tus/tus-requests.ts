@@ -15,7 +15,7 @@ import { LeaseLocker } from './locker.ts'
 import { BodilessRequest, NativeBodyServer } from './native-body.ts'
 import { byteCountHeader } from './request-checks.ts'
 import { translateTusError } from './translate.ts'
-import { LET_GO_MS, type UploadEndpointOptions } from './upload-endpoint.ts'
+import { LEASE_DRAIN_MS, type UploadEndpointOptions } from './upload-endpoint.ts'
 import { receivedBody, runningRequest, type UploadRequest, uploadRequest } from './upload-request.ts'
 
 export type HandleTusRequest = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
@@ -35,7 +35,7 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
     datastore: options.store,
     bodyOf: (limits) => receivedBody(options, limits),
     locker,
-    lockDrainTimeout: LET_GO_MS,
+    lockDrainTimeout: LEASE_DRAIN_MS,
     maxSize: policy.maxSize,
     getFileIdFromRequest: () => runningRequest().uploadId,
     namingFunction: () => runningRequest().uploadId,
@@ -132,7 +132,7 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
     const context = uploadRequest(incoming, response, { uploadId, baseUrl, onReceived })
     await withAppendContext(context, async () => {
       const lock = locker.newLock(uploadId)
-      await lock.lock(AbortSignal.timeout(LET_GO_MS), () => {})
+      await lock.lock(AbortSignal.timeout(LEASE_DRAIN_MS), () => {})
       try {
         await options.store.remove(uploadId)
       } finally {

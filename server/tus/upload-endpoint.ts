@@ -30,4 +30,4 @@ export type UploadEndpointOptions = {
 }
 
 /** A request whose holder is asked to let go has this long to store what is on its way. */
-export const LET_GO_MS = 250
+export const LEASE_DRAIN_MS = 250

@@ -267,7 +267,7 @@ export class DiskObjects implements Objects {
     const temporary = `${path}.${randomUUID()}.tmp`
     try {
       await makeDirectory(dirname(path))
-      // Whoever was killed while making it does not come back, and has no other heir.
+      // A process that was killed while writing one does not come back, and nothing else removes it.
       await removeTemporaries(dirname(path), new Set([basename(path)]), ABANDONED_MS)
       await write(temporary)
       await rename(temporary, path)

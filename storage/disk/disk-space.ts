@@ -207,7 +207,7 @@ export class DiskSpace {
         if (entry.enteredAt !== undefined && entry.enteredAt <= at) this.#entries.delete(entry)
       this.#known = { at, room: figures && { ...figures, reservedBytes: bytes - (arrived ?? 0) } }
     } catch {
-      // The ledger does not answer: whoever wants to enter something will hear that from itself.
+      // The ledger does not answer: the statement that enters something will say so.
       this.#known = { at, room: undefined }
     } finally {
       this.#looking = undefined

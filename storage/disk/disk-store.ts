@@ -48,7 +48,7 @@ export class DiskStore extends FileStore {
     this.#options = options
   }
 
-  /** The upload's row exists by now; an empty file is complete as soon as it is created. */
+  /** The upload's row exists already; an empty file is complete as soon as it is created. */
   override async create(upload: Upload): Promise<Upload> {
     const row = this.#options.books.created(upload)
     if (endsUpload(row, 0)) await this.write(nothing(), upload.id, 0)

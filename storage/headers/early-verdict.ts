@@ -9,7 +9,7 @@ const SPARE_SECONDS = 1
 const SPARE_PIXELS = 15
 
 /**
- * What there is to say against a file by its header alone. Says nothing where the check of the whole file
+ * Why a file is refused by its header alone. Says nothing where the check of the whole file
  * may see it differently: that one decides. The first video track counts, as it does there.
  */
 export function earlyVerdict(facts: HeaderFacts, kind: MediaKind, limits: MediaLimits): Verdict | undefined {

@@ -9,7 +9,7 @@ export const BLOCK_BYTES = 256 * 1024
 const BESIDE_BLOCKS_BYTES = 1024 * 1024
 /** What the process takes for all of them together once it is busy, measured with a hundred. */
 const BUSY_BYTES = 64 * 1024 * 1024
-/** Whoever has had no byte for this long may stay silent for longer. */
+/** A request that has had no byte for this long may stay silent for longer. */
 const SILENT_MS = 1_000
 const LOOK_AGAIN_MS = 250
 
@@ -26,8 +26,8 @@ export interface Gatherer {
 type Waiter = { count: number; resolve: (blocks: Buffer[]) => void }
 
 /**
- * The memory in which one process gathers parts, for all uploads together. Whoever asks waits in one line.
- * While somebody waits, the blocks of whoever is silent, or has most, are asked back, so clients that stall,
+ * The memory in which one process gathers parts, for all uploads together. Requests wait for it in one line.
+ * While somebody waits, blocks are asked back from requests that are silent, or have most, so clients that stall,
  * however many, hold back nobody.
  */
 export class BlockPool {

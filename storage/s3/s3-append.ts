@@ -101,7 +101,7 @@ export class S3Append implements Gatherer {
     return this.#buffer.size > 0 ? this.#buffer.blockCount : 0
   }
 
-  /** Called by whoever needs memory; what follows is this request's all the same. */
+  /** Called by a request that needs memory; what follows is this request's all the same. */
   readonly spill: () => void = AsyncLocalStorage.bind(() => {
     if (this.#buffer.size > 0 && !this.#isEnding) this.#sendTail()
   })

@@ -57,7 +57,7 @@ export class S3LedgerStore extends S3Store {
     this.#pool = new BlockPool(options.s3.options.memoryBudget)
   }
 
-  /** The upload's row exists by now; an empty file is complete as soon as it is created. */
+  /** The upload's row exists already; an empty file is complete as soon as it is created. */
   override async create(upload: Upload): Promise<Upload> {
     const row = this.#options.books.created(upload)
     if (endsUpload(row, 0)) await this.#append(nothing(), 0)

@@ -40,7 +40,7 @@ export class Places {
       before.uses += 1
       return before.id
     }
-    // Whoever comes meanwhile takes the one that is being made.
+    // A call that comes meanwhile takes the one that is being made.
     const making = this.#make(place).then((id): Standing => ({ id, uses: 1 }))
     this.#standing.set(place, making)
     return (await making).id

@@ -64,7 +64,7 @@ export async function sendRaw(options: RawRequest): Promise<Answer> {
     return await answer
   } catch (error) {
     outgoing.destroy()
-    // Whoever answered has answered, even if it would not take the rest of the body.
+    // The answer is there, even if the server would not take the rest of the body.
     if (isAnswered) return await answer.catch(failLost)
     return failLost(error)
   }

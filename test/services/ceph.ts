@@ -119,7 +119,7 @@ class Cluster {
     process.once('exit', this.#killAll)
   }
 
-  // For whoever ends without stopping us, say by an error that nobody caught.
+  // For a process that ends without stopping us, such as by an uncaught error.
   readonly #killAll = () => {
     for (const { process } of this.#daemons) process.kill('SIGKILL')
   }

@@ -38,7 +38,7 @@ export function kindFor(step: string, n: number, models: Record<FileKind, Model>
   return kind
 }
 
-/** Makes what there is none of below `directory`. */
+/** Makes the files that are missing below `directory`. */
 export async function loadFiles(directory: string): Promise<Record<FileKind, Fixture>> {
   const large = await videoOfSize(LARGE_BYTES, 'steps')
   const path = join(directory, 'large.mp4')

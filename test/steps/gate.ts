@@ -69,7 +69,7 @@ export class Gate {
     return new Gate(db)
   }
 
-  /** Whoever comes to this moment of this step with this file, in so much time, is held there until it is released. */
+  /** A worker that comes to this moment of this step with this file, in so much time, is held there until it is released. */
   async hold({ filename, step, moment }: HoldPlan, withinMs: number): Promise<Hold> {
     const { rows } = await sql<{ id: number }>`
       insert into steps_test.holds (filename, step, moment) values (${filename}, ${step}, ${moment})
@@ -84,7 +84,7 @@ export class Gate {
       clearTimeout(timer)
       this.#waiting.delete(id)
     })
-    // Whoever gives up does not wait for it.
+    // A test that gives up does not wait for it.
     reached.catch(() => {})
     this.#waiting.set(id, resolve)
     this.#polling ??= this.#poll().catch(reject)

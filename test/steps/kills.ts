@@ -25,7 +25,7 @@ const MERCY_MS = 60_000
 const WRITING_MS = 10_000
 const POLL_MS = 200
 
-/** Sends a file for each kill, kills whoever has it there, and waits until all of the files are ready. */
+/** Sends a file for each kill, kills the worker that has it there, and waits until all of the files are ready. */
 export async function playKills(stage: Stage, kills: readonly Kill[]): Promise<KillReport[]> {
   const shots: Promise<void>[] = []
   const sent: Sent[] = []

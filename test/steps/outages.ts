@@ -83,7 +83,7 @@ export async function playOutage(stage: Stage, outage: Outage, awayMs: number): 
     sent.push(await stage.send(kind, filename))
   }
   await Promise.all(held.map(({ hold }) => hold.reached))
-  await letGo(held)
+  await releaseAll(held)
   line.cut()
   try {
     for (const { hold, headStartMs } of held) if (headStartMs === 0) await hold.release()
@@ -96,7 +96,7 @@ export async function playOutage(stage: Stage, outage: Outage, awayMs: number): 
 }
 
 /** Resolves when each has had its head start; those without one stay held. */
-async function letGo(held: readonly { hold: Hold; headStartMs: number }[]): Promise<void> {
+async function releaseAll(held: readonly { hold: Hold; headStartMs: number }[]): Promise<void> {
   const runners = held.filter(({ headStartMs }) => headStartMs > 0)
   const longestMs = Math.max(0, ...runners.map(({ headStartMs }) => headStartMs))
   await Promise.all(

@@ -14,7 +14,7 @@ export async function fakeClamd(version: string | undefined): Promise<FakeClamd>
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
     socket.on('error', () => {
-      // Whoever asked has left.
+      // The client has left.
     })
     socket.once('data', () => {
       if (version !== undefined) socket.end(`${version}\0`)

@@ -35,7 +35,7 @@ export async function createIn(
   return told.location?.split('/').at(-1) ?? ''
 }
 
-/** Asks how far an upload has come. Whoever sends to it is made to stop. */
+/** Asks how far an upload has come. A request that sends to it is made to stop. */
 export async function offsetIn(
   protocol: Protocol,
   target: Target,

@@ -40,7 +40,7 @@ export const mediaRoutes = (id: string = newMediaId()): Route[] => [
   { method: 'DELETE', path: `/api/v1/media/${id}` },
 ]
 
-/** Routes about whoever asks. */
+/** Routes about the caller. */
 export const ownRoutes = (): Route[] => [
   { method: 'POST', path: '/files', headers: { ...TUS, 'Upload-Length': '2000' } },
   { method: 'GET', path: '/api/v1/uploads' },

@@ -29,7 +29,7 @@ export type Run = {
   stderr(): string
 }
 
-/** A directory that the user postgres can enter, whoever made it. */
+/** A directory that the user postgres can enter. */
 export async function enterableDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'landfall-server-'))
   await chmod(directory, 0o755)
@@ -71,7 +71,7 @@ export function runServer(
   const stdout = gather(child.stdout)
   const stderr = gather(child.stderr)
   const address = greeting(child, stdout, stderr)
-  // Whoever starts a server that must not start does not wait for it.
+  // A test that starts a server that must not start does not wait for it.
   address.catch(() => {})
   return { pid: child.pid, address, exited, closed, stdout, stderr }
 }

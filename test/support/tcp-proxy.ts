@@ -18,7 +18,7 @@ export type TcpProxy = {
   close(): Promise<void>
 }
 
-/** Listens on a loopback port and passes bytes between whoever connects and the server at `target` (an http URL). */
+/** Listens on a loopback port and passes bytes between its clients and the server at `target` (an http URL). */
 export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port } = new URL(target)
   const pairs = new Set<Pair>()

@@ -134,7 +134,7 @@ async function partInFlight(pair: Pair, standstill: Standstill): Promise<void> {
   await expectLocked(stale)
   // It gave its call up, which has not come to an end.
   expect(performance.now() - thawedAt).toBeLessThan(QUICK_MS)
-  held.letGo()
+  held.thaw()
   await expectAt(pair, id, 2 * PART)
   await append(a, id, bytes, 2 * PART)
   await expectWhole(pair, id, bytes)
@@ -293,7 +293,7 @@ type Held = {
   arrived(): Promise<void>
   /** Lets it go on. Resolves with what the bucket says to it. */
   release(): Promise<number>
-  letGo(): void
+  thaw(): void
 }
 
 /** Holds A's next call of this kind for this upload up, between A and the bucket. */
@@ -316,7 +316,7 @@ function hold({ proxy }: Pair, id: string, operation: S3Operation): Held {
       fault.stop()
       return await vi.waitFor(() => held?.status ?? fail('it has not arrived'), FOLLOWING)
     },
-    letGo: () => fault.stop(),
+    thaw: () => fault.stop(),
   }
 }
 
