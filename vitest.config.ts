@@ -16,6 +16,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
+    // What is waited for comes when it comes: the default of a second is not for busy machines.
+    expect: { poll: { timeout: 15_000 } },
     hookTimeout: 120_000,
     retry: 0,
     reporters: ['default', './test/reporter.ts'],

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
-import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
 import { type Ledger, openDatabase } from '../ledger/database.ts'
 import { FileSystem } from '../storage/disk/file-system.ts'
 import type { Objects } from '../storage/objects.ts'
@@ -159,14 +159,21 @@ describe('readiness', () => {
 
 describe('the event loop', () => {
   it('is known to have been stuck, for a while', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    let now = 0
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now)
+    onTestFinished(() => clock.mockRestore())
+    const pass = (ms: number) => {
+      for (const until = now + ms; now < until; now += 100) vi.advanceTimersByTime(100)
+    }
     const watch = new EventLoopWatch()
-    await sleep(600)
-    expect(watch.standstillMs(10_000)).toBeLessThan(1_000)
-    const until = performance.now() + 1_800
-    while (performance.now() < until);
-    // Before its timer had a chance.
+    pass(600)
+    expect(watch.standstillMs(10_000)).toBe(0)
+    // Time passes, and no timer has a chance.
+    now += 1_800
     expect(watch.standstillMs(10_000)).toBeGreaterThan(1_000)
-    await sleep(700)
+    pass(700)
     expect(watch.standstillMs(10_000)).toBeGreaterThan(1_000)
     expect(watch.standstillMs(100)).toBe(0)
     watch.close()

@@ -204,10 +204,11 @@ describe('a WebSocket of events', () => {
     const dead = await open(here, 'alice', '/api/v1/events/ws', { autoPong: false })
     const from = performance.now()
     expect(await dead.closed).toBe(1006)
-    expect(performance.now() - from).toBeLessThan(4000)
+    // Not only when the network gives up.
+    expect(performance.now() - from).toBeLessThan(20_000)
     let pings = 0
     alive.socket.on('ping', () => pings++)
-    await expect.poll(() => pings, { timeout: 5000 }).toBeGreaterThanOrEqual(2)
+    await expect.poll(() => pings).toBeGreaterThanOrEqual(2)
     expect(alive.socket.readyState).toBe(alive.socket.OPEN)
   })
 
@@ -218,9 +219,10 @@ describe('a WebSocket of events', () => {
     deaf.socket.pause()
     const from = performance.now()
     const closing = node.close()
-    expect(await watching.closed).toBe(1001)
-    expect(performance.now() - from).toBeLessThan(1000)
+    // Before the server has given up on the other.
+    const first = await Promise.race([watching.closed, closing.then(() => 'the server has stopped')])
+    expect(first).toBe(1001)
     await closing
-    expect(performance.now() - from).toBeLessThan(4000)
+    expect(performance.now() - from).toBeLessThan(20_000)
   })
 })

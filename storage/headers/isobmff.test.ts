@@ -287,9 +287,10 @@ describe('the header of an mp4', () => {
     ],
     ['nothing but zeros', Buffer.alloc(100 * MIB)],
   ])('is given up at once, and tells nothing, with %s', (_what, bytes) => {
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     expect(readBytes(MP4, bytes)).toMatchObject({ isDone: true, facts: NOTHING })
-    expect(performance.now() - startedAt).toBeLessThan(1000)
+    // Of the processor: others may be using it as well.
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000)
   })
 
   it('is read no deeper than the boxes that it needs', () => {

@@ -235,9 +235,10 @@ describe('the header of a Matroska file', () => {
     ['a million pieces', inSegment(Buffer.alloc(9_000_000, element(VOID)), tracks)],
     ['a million pieces in front', Buffer.concat([ebml, Buffer.alloc(9_000_000, element(VOID))])],
   ])('is given up at once, and tells nothing, with %s', (_what, bytes) => {
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     expect(readBytes(MKV, bytes)).toMatchObject({ isDone: true, facts: NOTHING })
-    expect(performance.now() - startedAt).toBeLessThan(1000)
+    // Of the processor: others may be using it as well.
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000)
   })
 
   it('may be any bytes', () => {
