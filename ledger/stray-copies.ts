@@ -204,11 +204,15 @@ export async function forgetServed(db: Ledger): Promise<void> {
      where s.bytes_to_come > 0 and s.due_at <= now() and s.fenced_until <= now() and ${isServed}`.execute(db)
 }
 
-/** Whether copies of an upload are left to be removed, and whether somebody is at them. */
-export async function straysOf(db: Ledger, uploadId: UploadId): Promise<'none' | 'held' | 'free'> {
-  const { rows } = await sql<{ isHeld: boolean }>`
-    select coalesce(s.fenced_until > now(), false) as "isHeld" from landfall.stray_copies s
-     where s.upload_id = ${uploadId} and not ${isServed} order by 1 desc`.execute(db)
-  const [first] = rows
-  return first === undefined ? 'none' : first.isHeld ? 'held' : 'free'
+/**
+ * Of an upload that has ended: what is left of its copies is to be removed as soon as nobody holds it. Says whether any
+ * are left, and whether somebody is making them.
+ */
+export async function hastenStrays(db: Ledger, uploadId: UploadId): Promise<'none' | 'left' | 'copying'> {
+  const { rows } = await sql<{ isCopying: boolean }>`
+    update landfall.stray_copies s
+       set due_at = least(s.due_at, greatest(coalesce(s.fenced_until, now()), now()))
+     where s.upload_id = ${uploadId} and not ${isServed}
+    returning coalesce(s.fenced_until > now(), false) and not s.is_removing as "isCopying"`.execute(db)
+  return rows.length === 0 ? 'none' : rows.some(({ isCopying }) => isCopying) ? 'copying' : 'left'
 }

@@ -1,7 +1,7 @@
 import type { PgBoss } from 'pg-boss'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
-import { straysOf } from '../ledger/stray-copies.ts'
+import { hastenStrays } from '../ledger/stray-copies.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
 import type { StrayRemover } from '../storage/moving/remove-strays.ts'
 import type { PutBack, TakenJob } from './poller.ts'
@@ -10,8 +10,6 @@ import type { Tools } from './step.ts'
 
 /** When a public copy is removed again that may have been made meanwhile. */
 const AGAIN_MS = 5_000
-/** When copies are removed again that are where no answer comes from. */
-const AWAY_MS = 60_000
 /** When the bytes of a partial upload are looked at again that a concatenation needs; the end of that removes them. */
 const NEEDED_MS = 15 * 60_000
 
@@ -37,16 +35,19 @@ export function remover(
     if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
     // What is elsewhere of it is not for anybody any more either.
     const isEnded = isWhole || publishedKey !== undefined
-    if (isEnded) await strays.removeOf(data.uploadId, signal)
+    let left = isEnded ? await hastenStrays(db, data.uploadId) : 'none'
+    if (left !== 'none') {
+      await strays.removeOf(data.uploadId, signal)
+      left = await hastenStrays(db, data.uploadId)
+    }
     if (isWhole) await (await storage.bytesOf(removal)).discard(data.uploadId)
     if (media && isEnded && (await isBeingProcessed(boss, media.id))) {
       // A worker may be storing a rendition or the public copy at this moment, and not live to take it back.
       return { data, afterMs: AGAIN_MS }
     }
-    // Whoever is making copies at this moment finds at the end that they are of no use. Until then the public copy stays
-    // recorded, so that nobody begins to make another.
-    const left = isEnded ? await straysOf(db, data.uploadId) : 'none'
-    if (left !== 'none') return { data, afterMs: left === 'held' ? AGAIN_MS : AWAY_MS }
+    // Whoever is making copies at this moment finds at the end that they are of no use. What cannot be removed now, the
+    // upkeep does.
+    if (left === 'copying') return { data, afterMs: AGAIN_MS }
     await forgetRenditions(db, data.uploadId)
     return undefined
   }

@@ -5,7 +5,7 @@ import { createUpload } from '../../ledger/creation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
-import { holdCopy } from '../../ledger/stray-copies.ts'
+import { hastenStrays, holdCopy, letGoOfCopy } from '../../ledger/stray-copies.ts'
 import { freshDatabase } from '../../test/support/landfall.ts'
 import { created, newUpload, openLedger, UNLIMITED } from '../../test/support/ledger.ts'
 import { DiskObjects } from '../disk/disk-objects.ts'
@@ -141,4 +141,24 @@ it('keeps copies on disk while a backup is made, and none that an owner has dele
     expect(await rows()).toHaveLength(1)
   })
   expect(await strays.removeDue(signal)).toBe(1)
+})
+
+it('has what an ended upload leaves in a backend that is away removed as soon as nobody holds it', async () => {
+  await insert(1)
+  await sql`update landfall.stray_copies set due_at = now() + interval '1 hour'`.execute(db)
+  const upload = 'u1' as UploadId
+  const copy = { uploadId: upload, backend: 's3' as const, fence: crypto.randomUUID() }
+  await holdCopy(db, copy, { keys: ['a'], bytes: 1 })
+  expect(await hastenStrays(db, upload)).toBe('copying')
+  expect(await rows()).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ backend: 'disk', isHeld: false, isDue: true }),
+      expect.objectContaining({ backend: 's3', isHeld: true, isDueWithHold: true }),
+    ]),
+  )
+  await letGoOfCopy(db, copy, 'useless')
+  expect(await hastenStrays(db, upload)).toBe('left')
+  const strays = remover(storageWith({}))
+  await strays.removeOf(upload, signal)
+  expect(await hastenStrays(db, upload)).toBe('none')
 })
