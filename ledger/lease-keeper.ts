@@ -71,7 +71,7 @@ type Held = { lease: Lease; ownerId: OwnerId; wanted: () => void }
 
 /**
  * The leases of one process: takes them, renews all of them with one statement, passes on the wish
- * of a contender, and wakes contenders here when a holder anywhere lets go. Waiting is by
+ * of a contender, and wakes contenders here when a holder anywhere releases its lease. Waiting is by
  * notification, with one timer for the holder's expiry: nothing polls.
  */
 export class LeaseKeeper {

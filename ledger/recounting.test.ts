@@ -74,7 +74,7 @@ it('corrects counters that are too high or too low, and those without a row or w
   expect(await miscountedOwners(db)).toEqual([])
 })
 
-it('waits for who is changing the counters, and keeps what they did', async () => {
+it('waits for a transaction that is changing the counters, and keeps what it did', async () => {
   await receive()
   const creating = Array.from({ length: 20 }, () => createUpload(db, newUpload('alice'), UNLIMITED))
   const recounts = Array.from({ length: 5 }, () => recountOwner(db, alice))

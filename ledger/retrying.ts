@@ -66,7 +66,7 @@ export async function retryMedia(
 }
 
 /**
- * The engine is asked for anew, unless it has come to a verdict or is still at it. That it is at it, the step finds
+ * The engine is asked anew, unless it has come to a verdict or is still working. That it is working, the step finds
  * out itself.
  */
 async function askAgain(trx: LedgerTransaction, id: MediaId): Promise<void> {

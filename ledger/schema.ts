@@ -25,7 +25,7 @@ export type EventType =
 export type Analysis = {
   /** The engine's own; null until it has answered. */
   id: string | null
-  /** `requested`: it has not answered yet. `pending`: it is at it. */
+  /** `requested`: it has not answered yet. `pending`: it is working. */
   status: 'requested' | 'pending' | 'finished' | 'failed'
   result: unknown
   /** From 0 to 1. */

@@ -259,7 +259,7 @@ export async function terminateUpload(
 
 /**
  * Ends a received upload at its owner's wish: its media is deleted as if by the API, so the bytes stay,
- * and count, until it is purged, and a public copy goes; a worker that is at it stops. The lease is given back.
+ * and count, until it is purged, and a public copy goes; a worker that processes it stops. The lease is given back.
  */
 export async function terminateReceived(
   db: Ledger,

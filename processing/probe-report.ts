@@ -29,7 +29,7 @@ const Report = z.object({
 
 /** Transfer functions of PQ and HLG. */
 const HDR_TRANSFERS: readonly (string | undefined)[] = ['smpte2084', 'arib-std-b67']
-/** A language tag as containers hold it; anything else in its place is nobody's language. */
+/** A language tag as containers hold it; anything else in its place is left out. */
 const LANGUAGE = /^[a-z]{2,3}(-[a-z0-9]{1,8}){0,3}$/i
 const UNKNOWN_LANGUAGE = 'und'
 

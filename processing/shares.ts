@@ -27,7 +27,7 @@ export class Shares {
     this.#slots = slots
   }
 
-  /** `key` stands for a slot until it is given back. A job of no known owner takes nobody's share. */
+  /** `key` stands for a slot until it is given back. A job of no known owner counts for no share. */
   take(key: unknown, groupId: string | null | undefined): void {
     const [, group, ownerId] = /^(short|long):(.*)$/s.exec(groupId ?? '') ?? []
     if (ownerId !== undefined)

@@ -2,7 +2,7 @@
 export type Delivery = 'sound' | 'healed' | 'broken'
 
 export type ToolReport = {
-  /** What the tool said of the file, without the input's address, which is nobody's business. */
+  /** What the tool said of the file, without the input's address, which is not to be logged. */
   complaints: string
   delivery: Delivery
 }

@@ -35,7 +35,7 @@ export type Confined = {
 
 export type Command = { program: string; args: string[] }
 
-/** Directories with what is nobody's business: homes, sockets, files of others. */
+/** Directories that no tool needs: homes, sockets, files of others. */
 const HIDDEN = ['/tmp', '/var/tmp', '/run', '/root', '/home', '/mnt', '/media', '/srv']
 /** Where the resolver's configuration may really be. */
 const RESOLVER = ['/run/systemd/resolve', '/run/NetworkManager', '/run/resolvconf']
@@ -146,7 +146,7 @@ while read -r device place type options rest; do
 done </proc/self/mounts
 setpriv --no-new-privs --bounding-set="$0" -- "$@" || exit $?`
 
-/** Runs nothing but the limits around a tool: for who uses tools outside of a worker. */
+/** Runs nothing but the limits around a tool: for callers outside of a worker. */
 export const noSandbox = (path: string): ToolSandbox =>
   new ToolSandbox('none', { path, dataDirectory: '/nonexistent' })
 

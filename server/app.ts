@@ -61,7 +61,7 @@ export type AppOptions = {
   deadlines: Deadlines
   /** Where content is redirected to; undefined where it comes from here. */
   contentOrigin: string | undefined
-  /** What this start printed for who wants development tokens; undefined where there are none. */
+  /** The code for development tokens, as this start has printed it; undefined where there are none. */
   devCode: string | undefined
   /** The directory of the built web page; undefined where there is none. */
   pageDirectory: string | undefined

@@ -138,7 +138,7 @@ export const variables = z.object({
   AUTH_DEV_TOKENS: flag()
     .prefault('false')
     .describe(
-      '`POST /dev/token` gives a token to who has the code that the start prints. `npm start` sets it on a loopback address, unless another `AUTH_…` variable, `PUBLIC_URL` or `TRUST_PROXY` is set: see [operations](operations.md#development-tokens).',
+      '`POST /dev/token` gives a token to a client that has the code that the start prints. `npm start` sets it on a loopback address, unless another `AUTH_…` variable, `PUBLIC_URL` or `TRUST_PROXY` is set: see [operations](operations.md#development-tokens).',
     ),
   AUTH_DEV_SCOPES: scopes()
     .optional()

@@ -8,7 +8,7 @@ export type Deadlines = {
   headersMs: number
   /** For all of a body that is no upload, from the end of the headers. */
   bodyMs: number
-  /** For an answer to who has no token, from the end of the headers until all of it is sent. */
+  /** For an answer to a client without a token, from the end of the headers until all of it is sent. */
   answerMs: number
   /** For the first byte of the next request on a connection. */
   idleMs: number

@@ -67,7 +67,7 @@ export type HttpServerOptions = {
   isOnlyServer: boolean
   /** Other deadlines than the usual ones, for tests that do not want to wait so long. */
   deadlines?: Partial<Deadlines>
-  /** What the start prints for who wants development tokens; undefined where there are none. */
+  /** The code for development tokens, as the start prints it; undefined where there are none. */
   devCode: string | undefined
   /** The directory of the built web page; undefined where there is none. */
   pageDirectory: string | undefined

@@ -1,7 +1,7 @@
 import type { MediaId, OwnerId, UploadId } from '../ledger/ids.ts'
 
 // The last segments of a key are made of our own ids only. What a prefix takes from a token is reduced to
-// letters, digits, `-` and `_`, so that nobody's name reaches out of its place.
+// letters, digits, `-` and `_`, so that no name reaches out of its place.
 
 /** What a prefix can be made of. */
 export type KeyNames = { owner: OwnerId; tenant: string | null; at: Date }

@@ -64,7 +64,7 @@ export class OpenPlace {
     }
   }
 
-  /** As `verify`, for who wants to use it: fails with `StorageAway` where it is not the right one. */
+  /** As `verify`, before it is used: fails with `StorageAway` where it is not the right one. */
   async checkUsable(): Promise<void> {
     if (this.#isVerified) return
     await this.verify().catch((error: unknown) => {

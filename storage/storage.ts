@@ -45,7 +45,7 @@ export interface UploadBytes {
 export interface BytesAnywhere extends UploadBytes {
   /**
    * Moves a finished partial upload to where a concatenation needs it. Fails with `BytesLost` when it is not what was
-   * received, and with `StorageAway` while somebody else is at it.
+   * received, and with `StorageAway` while another process moves it.
    */
   bring(uploadId: UploadId, to: Backend): Promise<void>
 }

@@ -85,7 +85,7 @@ async function post(
   return await promise
 }
 
-/** Reads to the end, or to where it has read enough, and then lets go of the connection. */
+/** Reads to the end, or to where it has read enough, and then closes the connection. */
 async function readLittle(
   response: IncomingMessage,
   { maxBodyBytes = MAX_BODY_BYTES, maxBodyMs = MAX_BODY_MS }: SendOptions,

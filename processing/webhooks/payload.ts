@@ -37,7 +37,7 @@ async function uploadData(db: Ledger, { type, upload_id, media_id, reason }: Tak
   }
 }
 
-/** What the media has become since is told by events of its own. */
+/** What the media has become since is the subject of other events. */
 function mediaData({ type, reason }: TakenDelivery, media: MediaRow) {
   const facts = mediaFacts(media)
   return {

@@ -10,7 +10,7 @@ import { readInput } from './query.ts'
 import { TokenRequest } from './schemas.ts'
 
 /**
- * `POST /dev/token`: a token for who has seen the output of this start, and so has its code. Only mounted with
+ * `POST /dev/token`: a token for a client that has seen the output of this start, and so has its code. Only mounted with
  * `AUTH_DEV_TOKENS=true`; to everybody else, and through any proxy, it is not there.
  */
 export function devApi(config: Config, code: string): Router {

@@ -20,7 +20,7 @@ const HOUR_SECONDS = 3600
 
 /**
  * Links that a browser can follow from `<img>` and `<video>`, which send no token: an expiry and a
- * signature over it, good for one media and one target. Given only to who may see the media.
+ * signature over it, good for one media item and one target. Given only to clients that may see the media item.
  */
 export class ContentLinks {
   readonly #key: Buffer

@@ -61,7 +61,7 @@ export async function syncDirectory(directory: string): Promise<void> {
 }
 
 /**
- * A file in the making that was not touched for so long is nobody's any more. The job of a worker that was killed
+ * A file in the making that was not touched for so long is abandoned. The job of a worker that was killed
  * takes longer to come to another; one that lives writes on, and where it does not, its attempt fails and comes again.
  */
 const ABANDONED_MS = 5_000
