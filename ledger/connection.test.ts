@@ -72,7 +72,7 @@ describe('a connection that dies silently', () => {
     proxy.swallow()
     const began = performance.now()
     await expect(pidOf(db)).rejects.toThrow(/timeout|terminated/i)
-    expect(performance.now() - began).toBeLessThan(SHORT.connectMs + 2_000)
+    expect(performance.now() - began).toBeLessThan(SHORT.connectMs + 10_000)
     proxy.restore()
     expect(await pidOf(db)).toBeGreaterThan(0)
   })

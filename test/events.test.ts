@@ -154,7 +154,7 @@ describe('the events of an upload', () => {
             status = await statusOf(node, 'alice', id)
             return status.etaSeconds
           },
-          { timeout: 3_000, interval: 50 },
+          { interval: 50 },
         )
         .toBeGreaterThan(0)
       expect(status).toMatchObject({ id, state: 'open', size: SIZE, mediaId: null })

@@ -8,8 +8,8 @@ import { createId, head, patch } from './support/tus.ts'
 
 const POOL = 4
 const FLOOD = 40
-/** Far less than the ten seconds after which a request gives up waiting for a connection. */
-const SOON_MS = 4_000
+/** Less than the ten seconds after which a request gives up waiting for a connection. */
+const SOON_MS = 8_000
 
 describe('one owner', () => {
   const undo: (() => unknown)[] = []

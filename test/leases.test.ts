@@ -7,8 +7,8 @@ import { statusOf, untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { createId, head, patch } from './support/tus.ts'
 
-/** Well under what a client would take for a hang; letting go takes a quarter of a second. */
-const QUICK_MS = 1500
+/** Well under the fifteen seconds that a holder is waited for which does not answer; one that does takes a quarter of a second. */
+const QUICK_MS = 8_000
 
 describeStorages('the lease on an upload', (storage) => {
   const started: Landfall[] = []

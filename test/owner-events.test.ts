@@ -106,7 +106,7 @@ describe('the events of an owner', () => {
   it('tell of an upload that was created soon after, before there is a byte of it', async () => {
     const listener = await listen(there, 'bert')
     const id = await createId(here, 'bert', { size: SIZE })
-    await expect.poll(() => listener.of(id), { timeout: 3000 }).toEqual(['upload.created'])
+    await expect.poll(() => listener.of(id)).toEqual(['upload.created'])
   })
 
   it('show the progress of an upload to which bytes come', async () => {
@@ -115,7 +115,7 @@ describe('the events of an owner', () => {
     await patch(here, 'carl', id, { offset: 0, body: BYTES.subarray(0, 2000) })
     const progress = () => listener.events.filter(({ event }) => event === 'progress')
     await expect
-      .poll(() => progress().at(-1)?.data, { timeout: 3000 })
+      .poll(() => progress().at(-1)?.data)
       .toMatchObject({
         uploadId: id,
         offset: 2000,
@@ -285,6 +285,6 @@ describe('the events of an owner', () => {
     const listener = await listen(node, 'anna')
     const from = performance.now()
     await Promise.all([listener.ended, node.close()])
-    expect(performance.now() - from).toBeLessThan(3000)
+    expect(performance.now() - from).toBeLessThan(15_000)
   })
 })

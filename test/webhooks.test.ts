@@ -429,7 +429,8 @@ describe('workers', () => {
     await receiver.until(({ length }) => length === 1)
     const begun = performance.now()
     await worker.close()
-    expect(performance.now() - begun).toBeLessThan(2000)
+    // Not after the minute that the endpoint has.
+    expect(performance.now() - begun).toBeLessThan(30_000)
     opened.pop()
     expect(await deliveries()).toMatchObject([{ status: 'pending', lease: null, attempts: 0 }])
     await startWorker({}, patient)

@@ -192,9 +192,9 @@ describe('a WebSocket of events', () => {
     await here.db.insertInto('events').values(rows).execute()
     const from = performance.now()
     const watching = await open(there, ownerId, '/api/v1/events/ws?lastEventId=0')
-    await expect.poll(() => watching.events.length, { timeout: 10_000 }).toBe(EVENTS)
+    await expect.poll(() => watching.events.length).toBe(EVENTS)
     // By heartbeats alone it would take twenty seconds.
-    expect(performance.now() - from).toBeLessThan(8000)
+    expect(performance.now() - from).toBeLessThan(15_000)
     expect(watching.events.map(({ data }) => data.uploadId)).toEqual(rows.map((row) => row.upload_id))
     await here.db.deleteFrom('events').where('owner_id', '=', ownerId).execute()
   })
