@@ -253,16 +253,18 @@ export class Ffmpeg {
   }
 
   /**
-   * Writes streams of the input as they are, and nothing else of it, to the file `path` in the folder. Fails like
-   * `probe`, with `ToolFailed` when it takes too long, and with `StorageFull`.
+   * Writes streams of the input as they are, and nothing else of it, to the file `path` in the folder. Ends when that
+   * has `mostBytes`, or a few more. Fails like `probe`, with `ToolFailed` when it takes too long, and with `StorageFull`.
    */
-  async remux(run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string }): Promise<void> {
-    const { plan, muxer, folder, path } = run
+  async remux(
+    run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string; mostBytes: number },
+  ): Promise<void> {
+    const { plan, muxer, folder } = run
     await this.#run(
       this.#options.ffmpegPath,
       [
         ...['-nostdin', ...inputArgs(run), ...remuxInputArguments(muxer), '-i', run.input],
-        ...remuxArguments(plan, muxer, path),
+        ...remuxArguments(plan, run),
       ],
       run,
       // The index goes to the front when all else is written: then everything is written once more.

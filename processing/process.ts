@@ -1,18 +1,21 @@
+import { dirname } from 'node:path'
 import { Bus } from '../ledger/bus.ts'
-import { openDatabase } from '../ledger/database.ts'
+import { type Ledger, openDatabase } from '../ledger/database.ts'
 import { prepareSchema } from '../ledger/migrate.ts'
 import type { Retention } from '../ledger/retention.ts'
 import { NEWER_SCHEMA } from '../ledger/schema-state.ts'
+import { DiskSpace } from '../storage/disk/disk-space.ts'
+import { FileSystem } from '../storage/disk/file-system.ts'
 import type { Format } from '../storage/formats.ts'
 import type { MediaLimits } from '../storage/media-limits.ts'
 import { linkKey } from '../storage/signed-path.ts'
-import { openStorage, type StorageOptions } from '../storage/storage.ts'
+import { openStorage, type Storage, type StorageOptions } from '../storage/storage.ts'
 import type { AnalysisOptions } from './analysis/engine.ts'
 import { watchDatabase } from './database-watch.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
-import { clearOldScratch } from './scratch.ts'
+import { clearOldScratch, type Scratch } from './scratch.ts'
 import { watchStarvation } from './starvation.ts'
 import type { HlsOptions, ThumbnailOptions, Tools } from './step.ts'
 import { openSandbox, type SandboxKind, type SandboxOptions, type SandboxWish } from './tool-sandbox.ts'
@@ -118,7 +121,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
         thumbnails: options.thumbnails,
         hls: options.hls,
         analysis: options.analysis && { ...options.analysis, linkKey: await linkKey(db) },
-        scratch: options.scratch,
+        scratch: openScratch(db, storage, options.scratch),
       },
     })
     undo.push(() => worker.close())
@@ -130,4 +133,10 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
     throw error
   }
   return { close, lost: watch.lost }
+}
+
+/** It may not be there yet, and lies on the disk of the directory around it. */
+function openScratch(db: Ledger, { disk: { objects } }: Storage, root: string): Scratch {
+  const fileSystem = new FileSystem(dirname(root))
+  return { root, space: new DiskSpace({ db, fileSystem, objects, scratch: root }) }
 }

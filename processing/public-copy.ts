@@ -5,6 +5,7 @@ import { ObjectTooLarge } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
 import { isFruitless } from './rendition.ts'
 import { withScratch } from './scratch.ts'
+import { copyRoom } from './scratch-room.ts'
 import type { StepContext } from './step.ts'
 import { writeStripped } from './stripped-file.ts'
 
@@ -39,7 +40,8 @@ async function ofImage(context: StepContext, template: string): Promise<PublicCo
 async function ofStreams(context: StepContext, template: string): Promise<PublicCopy> {
   const { media, objects, scratch, signal } = context
   try {
-    return await withScratch(scratch, `${media.id}.public`, async (folder): Promise<PublicCopy> => {
+    const room = { name: `${media.id}.public`, bytes: copyRoom(media) }
+    return await withScratch(scratch, room, async (folder): Promise<PublicCopy> => {
       const { path, size } = await writeStripped(context, folder)
       const copy = await recordCopy(context, template, size)
       if (copy.kind === 'made') await objects.putFile(copy.key, path, servedAs(media.content_type), signal)

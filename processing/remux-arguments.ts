@@ -82,7 +82,10 @@ export const remuxInputArguments = ([format]: Muxer): string[] =>
   format === 'avi' ? ['-fflags', '+genpts'] : []
 
 /** What ffmpeg is told behind the input. */
-export function remuxArguments({ video, audio }: RemuxPlan, muxer: Muxer, path: string): string[] {
+export function remuxArguments(
+  { video, audio }: RemuxPlan,
+  { muxer, path, mostBytes }: { muxer: Muxer; path: string; mostBytes: number },
+): string[] {
   const [format, ...options] = muxer
   const indexes = [...video, ...audio.map(({ index }) => index)]
   const languages = audio.flatMap(({ language }, n) =>
@@ -95,6 +98,6 @@ export function remuxArguments({ video, audio }: RemuxPlan, muxer: Muxer, path: 
     // Nor who wrote it, and when.
     ...['-fflags', '+bitexact', '-flags:v', '+bitexact', '-flags:a', '+bitexact'],
     // Dolby Vision and 360° are none of the official parts of mp4.
-    ...['-strict', 'unofficial', ...options, '-f', format, path],
+    ...['-strict', 'unofficial', ...options, '-fs', String(mostBytes), '-f', format, path],
   ]
 }

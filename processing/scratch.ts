@@ -1,13 +1,17 @@
-import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { mkdir, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { translateDiskError } from '../storage/disk/disk-objects.ts'
+import { type DiskSpace, NO_ROOM } from '../storage/disk/disk-space.ts'
+import { namesIn, scratchName } from '../storage/disk/scratch-claims.ts'
 import { isCode } from '../storage/error-code.ts'
 import { StorageFull } from '../storage/objects.ts'
 import { saysNoRoom } from './no-room.ts'
 
-// Files of a step while it runs lie below root/<name>/<random>, and nowhere else. The name is that of the media item,
-// with that of the work where several are done at once.
+// Files of a step while it runs lie below root/<name>/<random>.<bytes>, and nowhere else. The name is that of the media
+// item, with that of the work where several are done at once; the bytes are those that may come.
+
+/** Where scratch folders are made, and the room that there is for them. */
+export type Scratch = { root: string; space: Pick<DiskSpace, 'enter'> }
 
 /** The folder went away under the work: another job has the media now, or an operator made room. */
 export class ScratchLost extends Error {
@@ -18,21 +22,27 @@ export class ScratchLost extends Error {
 }
 
 /**
- * Does work in an empty folder of its own, which is removed whatever happens. Other folders of the name go before:
- * a worker that was killed or lost its job has left them, and the worker that has the job now removes them. Fails with
+ * Does work that may write so many bytes in an empty folder of its own, which is removed whatever happens. Fails with
+ * `StorageFull` before that, where the disk has no such room beside what is still to come to it. Other folders of the
+ * name go before: a worker that was killed or lost its job has left them, and the worker that has the job now removes them. Fails with
  * `ScratchLost` where that is what made the work fail, and with `StorageFull` where there is no room for it.
  */
 export async function withScratch<Result>(
-  root: string,
-  name: string,
+  { root, space }: Scratch,
+  { name, bytes }: { name: string; bytes: number },
   work: (folder: string) => Promise<Result>,
 ): Promise<Result> {
   const room = join(root, name)
-  const folder = join(room, randomUUID())
+  const folder = join(room, scratchName(bytes))
   try {
     // A tool that still writes into one may be quicker than a look into it.
     await rm(room, { recursive: true, force: true, maxRetries: 3 })
-    await mkdir(folder, { recursive: true })
+    const made = await space.enter(async (claim) => {
+      if (!claim(bytes)) return NO_ROOM
+      await mkdir(folder, { recursive: true })
+      return 'made'
+    })
+    if (made === NO_ROOM) throw new StorageFull()
   } catch (error) {
     throw translateDiskError(error)
   }
@@ -75,16 +85,6 @@ async function statOf(path: string) {
     return await stat(path)
   } catch (error) {
     if (isCode(error, 'ENOENT')) return undefined
-    throw error
-  }
-}
-
-/** None of a directory that is not there, and of what is no directory. */
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory)
-  } catch (error) {
-    if (isCode(error, 'ENOENT', 'ENOTDIR')) return []
     throw error
   }
 }

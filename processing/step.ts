@@ -14,6 +14,7 @@ import type { Ffmpeg } from './ffmpeg.ts'
 import type { Lane } from './lanes.ts'
 import type { JobKind, QueueKey } from './queues.ts'
 import type { Scanner } from './scanner.ts'
+import type { Scratch } from './scratch.ts'
 
 export type ThumbnailOptions = {
   /** Where in a video the picture is taken. */
@@ -48,8 +49,8 @@ export type Tools = {
   hls: HlsOptions | undefined
   /** The engine that has a say in what becomes of a file; undefined where there is none. */
   analysis: AnalysisOptions | undefined
-  /** The directory of scratch folders; nothing is written elsewhere. */
-  scratch: string
+  /** Scratch folders; nothing is written elsewhere. */
+  scratch: Scratch
   /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
   announce: (uploadId: string, queue?: QueueKey) => void
   enqueueProcessing: Enqueue<readonly DueMedia[]>

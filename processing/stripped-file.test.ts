@@ -57,9 +57,9 @@ async function hashOf(path: string, isSound: boolean): Promise<string> {
     .join('\n')
 }
 
-async function strip(path: string, contentType: string): Promise<string> {
+async function strip(path: string, contentType: string, declared?: number): Promise<string> {
   const folder = await mkdtemp(join(directory, 'scratch-'))
-  const { size } = await stat(path)
+  const size = declared ?? (await stat(path)).size
   const kind = contentType.startsWith('video/') ? 'video' : 'audio'
   const run = {
     input: path,
@@ -209,6 +209,13 @@ describe.skipIf(!ffmpegThere.met)('a file without what was noted in it', () => {
     const path = join(directory, name)
     await execa(programPath('ffmpeg'), ['-v', 'error', '-y', ...PICTURE, ...options, path])
     await expect(strip(path, type)).rejects.toThrow(/is not known/)
+  })
+
+  it('is not made of a file that grows far beyond its size by that, and is not written to its end', async () => {
+    const path = join(directory, 'long.wav')
+    const sound = ['-f', 'lavfi', '-i', 'anoisesrc=duration=60:sample_rate=44100', '-c:a', 'pcm_s16le']
+    await execa(programPath('ffmpeg'), ['-v', 'error', '-y', ...sound, path])
+    await expect(strip(path, 'audio/wav', 1000)).rejects.toThrow(/larger/)
   })
 
   it('is not made of a file whose sound its container cannot hold', async () => {

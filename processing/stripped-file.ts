@@ -6,6 +6,7 @@ import { localRun } from './local-run.ts'
 import { readProbe } from './probe-report.ts'
 import { muxersOf, planRemux, type RemuxPlan } from './remux-arguments.ts'
 import { isFruitless } from './rendition.ts'
+import { mostCopyBytes } from './scratch-room.ts'
 import { scrubFile } from './scrubbing/scrubbed-file.ts'
 import type { StepContext } from './step.ts'
 import { Rejected } from './verdict.ts'
@@ -26,12 +27,15 @@ export async function writeStripped(
   const run = await localRun(context, folder)
   const plan = planRemux((await ffmpeg.probe({ ...run, isQuick: true })).json, media.kind)
   if (!plan) throw new UnreadableInput('there is no picture or sound that can be written')
+  const mostBytes = mostCopyBytes(media)
   let failure: unknown = new UnreadableInput(`no ${media.content_type} is written`)
   for (const [n, muxer] of muxersOf(media.content_type).entries()) {
     const path = join(folder, `stripped-${n}`)
     try {
-      await ffmpeg.remux({ ...run, plan, muxer, folder, path })
+      await ffmpeg.remux({ ...run, plan, muxer, folder, path, mostBytes })
       const written = { ...run, input: path, size: (await stat(path)).size }
+      // It may be only the beginning.
+      if (written.size >= mostBytes) throw new UnreadableInput('it would become much larger')
       await scrubFile(ffmpeg, written, media.content_type ?? '')
       await compare(context, written, plan)
       return { path, size: (await stat(path)).size }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { UploadPolicy } from '../hooks/pre-create.ts'
@@ -184,6 +185,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
             db: probe,
             objects: storage.disk.objects,
             fileSystem: new FileSystem(storage.disk.objects.directory),
+            scratch: resolve(config.DATA_DIR, 'scratch'),
           })
         : undefined,
     scratch: new FileSystem(config.DATA_DIR),

@@ -1,4 +1,4 @@
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import { type Backend, isHolding } from '../ledger/storage-places.ts'
@@ -183,7 +183,8 @@ function openDisk(
   const name = { setting: 'DATA_DIR', value: dirname(directory), shown: directory } as const
   const prepare = () => objects.prepare()
   const place = new OpenPlace(db, { backend: 'disk', objects, name, markerPrefix: '' }, { onError, prepare })
-  const space = new DiskSpace({ db, objects, fileSystem: new FileSystem(objects.directory) })
+  const scratch = join(dirname(directory), 'scratch')
+  const space = new DiskSpace({ db, objects, fileSystem: new FileSystem(objects.directory), scratch })
   return { place, objects, bytes: new DiskUploadBytes(db, objects, bytes), space, sync }
 }
 

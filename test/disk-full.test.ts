@@ -230,8 +230,29 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
     await untilWaiting(landfall, mediaId, { times: 2 })
     const media = (await (await landfall.as('alice')(`/api/v1/media/${mediaId}`)).json()) as MediaJson
     expect(media).toMatchObject({ status: 'processing', reason: null })
-    await expect.poll(() => filesBelow(join(disk.directory, 'scratch'))).toEqual([])
+    await expect.poll(() => filesBelow(join(disk.directory, 'scratch')).catch(() => [])).toEqual([])
 
+    await disk.leaveFree(PLENTY)
+    expect(await outcome(landfall, 'alice', id)).toMatchObject({ status: 'ready', sha256: sound.sha256 })
+    expect(await landfall.stored.keys()).toContain(`public/${mediaId}.wav`)
+  })
+
+  it('does not come of a public copy: that is not begun where others may need what it would take', async () => {
+    const sound = await madeByFfmpeg('for-a-copy.wav', [
+      ...['-f', 'lavfi', '-i', 'anoisesrc=duration=30:sample_rate=44100', '-c:a', 'pcm_s16le'],
+    ])
+    const bytes = await readFile(sound.path)
+    const id = await createId(landfall, 'alice', { size: bytes.length, metadata: { filename: sound.name } })
+    expect((await append(id, 0, bytes)).status).toBe(204)
+    // Enough for the copy and for an upload, but not for both.
+    const other = await createId(landfall, 'bob', { size: 4 * MIB })
+    await disk.leaveFree(10 * MIB)
+    await start(landfall, { PUBLISH: 'copy', PUBLIC_PREFIX: 'public/', TOOL_SANDBOX: 'off' })
+    const { mediaId } = await statusOf(landfall, 'alice', id)
+    await untilWaiting(landfall, mediaId, { times: 2 })
+    expect(await disk.free()).toBeGreaterThan(9 * MIB)
+    expect(await filesBelow(join(disk.directory, 'scratch')).catch(() => [])).toEqual([])
+    expect((await terminate(landfall, 'bob', other)).status).toBe(204)
     await disk.leaveFree(PLENTY)
     expect(await outcome(landfall, 'alice', id)).toMatchObject({ status: 'ready', sha256: sound.sha256 })
     expect(await landfall.stored.keys()).toContain(`public/${mediaId}.wav`)

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { headroomOf } from '../storage/disk/room.ts'
@@ -155,6 +155,19 @@ describe.skipIf(!tmpfs.met)('the room on a disk', () => {
     }
     isOver = true
     await Promise.all(flood)
+  })
+
+  it('is not what the scratch folder of a worker may still need', async () => {
+    await leaveRoom(8 * MIB)
+    const folder = join(disk.directory, 'scratch', 'a-media-item', `a-folder.${6 * MIB}`)
+    await mkdir(folder, { recursive: true })
+    await writeFile(join(folder, 'stripped-0'), Buffer.alloc(MIB))
+    // Of the 8 MiB one is written, and five are still to come.
+    expect(await refusal(await create(landfall, 'alice', { size: 3 * MIB }))).toEqual(FULL)
+    const id = await createId(landfall, 'alice', { size: MIB })
+    expect((await terminate(landfall, 'alice', id)).status).toBe(204)
+    await rm(folder, { recursive: true })
+    expect((await create(landfall, 'alice', { size: 6 * MIB })).status).toBe(201)
   })
 
   it('comes back when an upload is terminated', async () => {

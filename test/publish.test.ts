@@ -137,7 +137,7 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
         objects,
         publicPrefix: ENV.PUBLIC_PREFIX,
         ffmpeg: new Ffmpeg(ffmpegPaths),
-        scratch: join(landfall.dataDirectory, 'scratch'),
+        scratch: { root: join(landfall.dataDirectory, 'scratch'), space: opened.disk.space },
         signal: AbortSignal.timeout(60_000),
         ends: new EndLog(QUIET),
       }

@@ -76,7 +76,7 @@ async function processTwice(
     thumbnails: { atSeconds: 1, widths: [640, 320] },
     hls: undefined,
     analysis: undefined,
-    scratch: dataDirectory,
+    scratch: { root: dataDirectory, space: storage.disk.space },
     announce: () => {},
     enqueueProcessing: async () => {},
     ends: new EndLog({ info() {}, warn() {}, error() {} }),

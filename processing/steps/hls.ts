@@ -10,6 +10,7 @@ import { codecsOf, masterPlaylist, readMediaPlaylist, secondsOf, type Variant } 
 import { localRun } from '../local-run.ts'
 import { isFruitless, storeRendition, storeRenditionFile } from '../rendition.ts'
 import { withScratch } from '../scratch.ts'
+import { hlsRoom } from '../scratch-room.ts'
 import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
@@ -39,7 +40,8 @@ export const hls: Step = {
     // Hours of work, done before by a worker that could not say so any more.
     if (await isThere(context, plan)) return THERE
     try {
-      return await withScratch(context.scratch, context.media.id, async (folder) => {
+      const bytes = hlsRoom(context.media, plan, context.objects.backend)
+      return await withScratch(context.scratch, { name: context.media.id, bytes }, async (folder) => {
         const variants = await encode(context, plan, folder)
         return (await isThere(context, plan)) ? THERE : await store(context, variants, folder)
       })

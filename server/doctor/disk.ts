@@ -20,6 +20,7 @@ export async function checkDisks(config: Config, db: Ledger): Promise<Finding[]>
             db,
             objects: new DiskObjects(options.disk.directory),
             fileSystem: new FileSystem(options.disk.directory),
+            scratch: resolve(config.DATA_DIR, 'scratch'),
           })
         : undefined,
     scratch: new FileSystem(resolve(config.DATA_DIR)),

@@ -29,7 +29,8 @@ describe('the room on a disk', () => {
       const bytes = { freeBytes: HEADROOM + ROOM, totalBytes: 8 * GIB }
       return { ...bytes, freeFiles: null, totalFiles: null }
     }
-    space = new DiskSpace({ db, fileSystem: { figures }, objects: { sizeInTheMaking: async () => 0 } })
+    const objects = { sizeInTheMaking: async () => 0 }
+    space = new DiskSpace({ db, fileSystem: { figures }, objects, scratch: '/nowhere' })
   })
   afterEach(async () => {
     await db?.destroy()

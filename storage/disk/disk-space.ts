@@ -4,6 +4,7 @@ import { arrivedBytes } from './arrived-bytes.ts'
 import type { DiskObjects } from './disk-objects.ts'
 import { type FileSystem, within } from './file-system.ts'
 import { type Room, roomIn } from './room.ts'
+import { scratchToCome } from './scratch-claims.ts'
 
 /** There is no room for so many bytes. */
 export const NO_ROOM = { kind: 'no-room' } as const
@@ -47,11 +48,13 @@ export type DiskSpaceOptions = {
   db: Ledger
   fileSystem: Pick<FileSystem, 'figures'>
   objects: Pick<DiskObjects, 'sizeInTheMaking'>
+  /** Where workers of this disk have their scratch folders. */
+  scratch: string
 }
 
 /**
- * The room that the disk has for new uploads: what is free, less what is still to come for those that were accepted by
- * any node, by the ledger. Of two that this node lets in at a time, each counts for the other; but none is refused
+ * The room that the disk has for new uploads and scratch folders: what is free, less what is still to come for those
+ * uploads that were accepted by any node, by the ledger, and to those folders that any worker has made. Of two that this node lets in at a time, each counts for the other; but none is refused
  * because of another that may be refused itself. Two nodes can both give away the same room only within the
  * milliseconds that one look takes, and no more than it was then.
  */
@@ -77,7 +80,7 @@ export class DiskSpace {
   }
 
   /**
-   * Enters something into the ledger that needs room on the disk. `work` claims the bytes just before that, and gives
+   * Enters something into the ledger, or makes a scratch folder, that needs room on the disk. `work` claims the bytes just before that, and gives
    * `NO_ROOM` where it may not have them, with nothing entered; it may be run again then. Until the ledger is seen to
    * have what was entered, it counts all the same.
    */
@@ -194,7 +197,7 @@ export class DiskSpace {
   }
 
   async #look(): Promise<Room | undefined> {
-    const { db, fileSystem, objects } = this.#options
+    const { db, fileSystem, objects, scratch } = this.#options
     const at = performance.now()
     try {
       // One that hangs is asked no more questions.
@@ -202,10 +205,14 @@ export class DiskSpace {
       // In this order: what is written between two of these questions counts twice, and nothing counts as free that is not.
       const { bytes, running } = await readDiskClaims(db)
       const arrived = isThere ? await within(arrivedBytes(objects, running), PATIENCE_MS) : 0
+      const toScratch = isThere ? await within(scratchToCome(scratch), PATIENCE_MS) : 0
       const figures = await fileSystem.figures(0)
       for (const entry of this.#entries)
         if (entry.enteredAt !== undefined && entry.enteredAt <= at) this.#entries.delete(entry)
-      this.#known = { at, room: figures && { ...figures, reservedBytes: bytes - (arrived ?? 0) } }
+      this.#known = {
+        at,
+        room: figures && { ...figures, reservedBytes: bytes - (arrived ?? 0) + (toScratch ?? 0) },
+      }
     } catch {
       // The ledger does not answer: the statement that enters something will say so.
       this.#known = { at, room: undefined }
