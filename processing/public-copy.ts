@@ -3,7 +3,7 @@ import { FORMATS, formatOfType } from '../storage/formats.ts'
 import { publishedKey } from '../storage/keys.ts'
 import { ObjectTooLarge } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
-import { isFruitless } from './rendition.ts'
+import { ToolFailed, UnreadableInput } from './ffmpeg.ts'
 import { withScratch } from './scratch.ts'
 import { copyRoom } from './scratch-room.ts'
 import type { StepContext } from './step.ts'
@@ -48,9 +48,18 @@ async function ofStreams(context: StepContext, template: string): Promise<Public
       return copy
     })
   } catch (error) {
-    if (!isFruitless(error, signal) && !(error instanceof ObjectTooLarge)) throw error
+    if (signal.aborted || !isOfFile(error)) throw error
     return { kind: 'none', reason: `it cannot be written without its metadata: ${error.message}` }
   }
+}
+
+/**
+ * Whether it lies in the file, or in what can hold it, that there is no copy. Anything else, such as a tool that was
+ * killed, is a failed attempt, and the next one may make it.
+ */
+function isOfFile(error: unknown): error is Error {
+  if (error instanceof ToolFailed) return error.end === 'out-of-time' || error.end === 'said-too-much'
+  return error instanceof UnreadableInput || error instanceof ObjectTooLarge
 }
 
 /** Notes where the copy will be before it is made, so that whatever happens it will be removed with its media. */

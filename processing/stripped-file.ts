@@ -5,7 +5,6 @@ import { type ToolRun, UnreadableInput } from './ffmpeg.ts'
 import { localRun } from './local-run.ts'
 import { readProbe } from './probe-report.ts'
 import { muxersOf, planRemux, type RemuxPlan } from './remux-arguments.ts'
-import { isFruitless } from './rendition.ts'
 import { mostCopyBytes } from './scratch-room.ts'
 import { scrubFile } from './scrubbing/scrubbed-file.ts'
 import type { StepContext } from './step.ts'
@@ -40,7 +39,7 @@ export async function writeStripped(
       await compare(context, written, plan)
       return { path, size: (await stat(path)).size }
     } catch (error) {
-      if (!isFruitless(error, context.signal)) throw error
+      if (!(error instanceof UnreadableInput)) throw error
       failure = error
     }
   }

@@ -101,6 +101,30 @@ describeStorages.skipIf(!ffmpeg.met)('what everybody may see of a file', (storag
     ).toEqual([])
   })
 
+  it('is made by the next attempt where ffmpeg was killed at it, which is no matter of the file', async () => {
+    const path = join(directory, 'killed-once')
+    const isNew = `[ -e ${path}.begun ] || { : >${path}.begun; kill -9 $$; }`
+    const remux = `case "$*" in *map_chapters*) ${isNew};; esac`
+    await writeFile(path, `#!/bin/sh\n${remux}\nexec ${programPath('ffmpeg')} "$@"\n`, { mode: 0o755 })
+    const landfall = await start({ FFMPEG_PATH: path, TOOL_SANDBOX: 'off' })
+    try {
+      const media: MediaJson & { cdnUrl?: string | null } = await process(
+        landfall,
+        'alice',
+        await made('song.m4a'),
+      )
+      expect(media).toMatchObject({ status: 'ready', cdnUrl: `https://cdn.example/${media.id}.m4a` })
+      expect(await detailOf(landfall, media.id)).toEqual(
+        expect.arrayContaining([
+          { status: 'failed', detail: { error: expect.stringContaining('SIGKILL') } },
+          { status: 'done', detail: { copy: `public/${media.id}.m4a` } },
+        ]),
+      )
+    } finally {
+      await rm(`${path}.begun`, { force: true })
+    }
+  })
+
   it('leaves nothing in scratch, also where a worker was killed at it before', async () => {
     const landfall = await startLandfall({ storage, env: ENV, withoutWorker: true })
     onTestFinished(() => landfall.close())
