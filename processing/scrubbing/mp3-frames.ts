@@ -39,7 +39,7 @@ function scrubPackets() {
     }
     pieces = pieces.filter((piece) => piece.from + piece.bytes > to)
   }
-  return (packet: Buffer, position: number, blank: Blank): void => {
+  const scrub = (packet: Buffer, position: number, blank: Blank): void => {
     let at = 0
     while (at < packet.length) {
       const frame = frameAt(packet, at)
@@ -56,6 +56,7 @@ function scrubPackets() {
     // Tags, for example.
     if (at < packet.length) blank(position + at, packet.length - at)
   }
+  return Object.assign(scrub, { end: (blank: Blank) => clear(ended, total, blank) })
 }
 
 function frameAt(packet: Buffer, at: number): Frame | undefined {

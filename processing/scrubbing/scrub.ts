@@ -7,7 +7,10 @@ export type Blank = (position: number, bytes: number) => void
 export type Scrub = (bytes: Buffer) => void
 
 /** The same of a stream's packets one after the other; of an earlier one by its position in the file. */
-export type PacketScrub = (packet: Buffer, position: number, blank: Blank) => void
+export type PacketScrub = ((packet: Buffer, position: number, blank: Blank) => void) & {
+  /** Called behind the last packet. */
+  end?: (blank: Blank) => void
+}
 
 /** Where a codec has room for what is neither picture nor sound, and how that is overwritten. */
 export type CodecScrub = {

@@ -85,11 +85,22 @@ async function scrubPackets(
     const packet = window.bytes.subarray(position - window.from, position - window.from + bytes)
     if (packet.length < bytes) throw new UnreadableInput('a packet is not where it should be')
     const before = Buffer.from(packet)
-    const blanks: { at: number; zeros: Buffer }[] = []
-    scrub(packet, position, (at, count) => blanks.push({ at, zeros: Buffer.alloc(count) }))
+    const blanks: Blanked[] = []
+    scrub(packet, position, (at, count) => blanks.push([at, count]))
     if (!packet.equals(before)) await writeAt(file, packet, position)
-    for (const { at, zeros } of blanks) await writeAt(file, zeros, at)
+    await blankOut(file, blanks)
   }
+  for (const scrub of work.scrubbers) {
+    const blanks: Blanked[] = []
+    scrub?.end?.((at, count) => blanks.push([at, count]))
+    await blankOut(file, blanks)
+  }
+}
+
+type Blanked = readonly [position: number, bytes: number]
+
+async function blankOut(file: FileHandle, blanks: readonly Blanked[]): Promise<void> {
+  for (const [position, bytes] of blanks) await writeAt(file, Buffer.alloc(bytes), position)
 }
 
 async function readAt(file: FileHandle, position: number, bytes: number): Promise<Buffer> {
