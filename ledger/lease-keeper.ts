@@ -61,9 +61,12 @@ export class Lease {
     this.validUntil = validUntil
   }
 
-  /** False once another holder may be writing: then not a byte more may go to storage. */
-  isCurrent(): boolean {
-    return !this.released && performance.now() < this.validUntil
+  /**
+   * False once another holder may be writing: then not a byte more may go to storage. Nor where that may be so in
+   * `marginMs`.
+   */
+  isCurrent(marginMs = 0): boolean {
+    return !this.released && performance.now() + marginMs < this.validUntil
   }
 }
 

@@ -47,11 +47,22 @@ export async function holdCopy(
   return rows[0]
 }
 
-/** Others than these keys are removed by now. Returns false when the copies are held no more. */
+/**
+ * Before each call that removes one of them. Nobody else makes copies while it may still arrive. Returns false when they
+ * are held no more.
+ */
+export async function holdForRemoval(db: Ledger, copy: HeldCopy): Promise<boolean> {
+  const { rows } = await sql`
+    update landfall.stray_copies set fenced_until = ${after(REMOVAL_TTL_MS)}
+     where ${isHeldAs(copy)} and fenced_until > now() returning 1`.execute(db)
+  return rows.length > 0
+}
+
+/** All keys but these are removed: every call has been answered. Returns false when the copies are held no more. */
 export async function narrowHold(db: Ledger, copy: HeldCopy, keys: readonly string[]): Promise<boolean> {
   const { rows } = await sql`
-    update landfall.stray_copies set storage_keys = ${[...keys]}::text[]
-     where ${isHeldAs(copy)} returning 1`.execute(db)
+    update landfall.stray_copies set storage_keys = ${[...keys]}::text[], fenced_until = ${after(COPY_TTL_MS)}
+     where ${isHeldAs(copy)} and fenced_until > now() returning 1`.execute(db)
   return rows.length > 0
 }
 
@@ -62,13 +73,23 @@ export async function narrowHold(db: Ledger, copy: HeldCopy, keys: readonly stri
 export async function renewHold(db: Ledger, copy: HeldCopy, bytesToCome: number): Promise<boolean> {
   const { rows } = await sql`
     update landfall.stray_copies s
-       set fenced_until = ${after(COPY_TTL_MS)}, due_at = ${after(BEGUN_KEPT_MS)}, bytes_to_come = ${bytesToCome}
+       set fenced_until = greatest(s.fenced_until, ${after(COPY_TTL_MS)}), due_at = ${after(BEGUN_KEPT_MS)},
+           bytes_to_come = ${bytesToCome}
      where ${isHeldAs(copy)} and not exists (
        select 1 from landfall.media m join landfall.renditions r on r.media_id = m.id and r.kind = 'published'
         where m.upload_id = s.upload_id and m.status <> 'ready'
      ) returning 1`.execute(db)
   return rows.length > 0
 }
+
+/**
+ * Takes a hold from its mover, who writes no more when he notices. A call of his that removes may still arrive: until
+ * then nobody else has it.
+ */
+const endHold = sql`
+  fence = case when s.fenced_until > ${after(COPY_TTL_MS)} then gen_random_uuid() end,
+  fenced_until = case when s.fenced_until > ${after(COPY_TTL_MS)} then s.fenced_until end,
+  bytes_to_come = 0`
 
 const isHeldAs = ({ uploadId, backend, fence }: HeldCopy) =>
   sql`upload_id = ${uploadId} and backend = ${backend} and fence = ${fence}::uuid`
@@ -97,7 +118,7 @@ export async function letGoOfCopy(db: Ledger, copy: HeldCopy, end: EndOfCopying)
  */
 export async function endCopying(db: Ledger, mediaId: MediaId): Promise<void> {
   await sql`
-    update landfall.stray_copies s set fence = null, fenced_until = null, bytes_to_come = 0
+    update landfall.stray_copies s set ${endHold}
       from landfall.media m
      where m.id = ${mediaId} and s.upload_id = m.upload_id and s.fence is not null and not s.is_removing`.execute(
     db,
@@ -127,7 +148,7 @@ export async function leaveCopy(
     values (${uploadId}, ${backend}, ${[...keys]}::text[], false, ${after(FORMER_KEPT_MS)})
     on conflict (upload_id, backend) do update
       set storage_keys = array(select distinct unnest(s.storage_keys || excluded.storage_keys)),
-          due_at = excluded.due_at, fence = null, fenced_until = null, bytes_to_come = 0`.execute(trx)
+          due_at = excluded.due_at, ${endHold}`.execute(trx)
 }
 
 export type StrayCopy = HeldCopy & { keys: string[]; isBegun: boolean }
@@ -187,10 +208,16 @@ export async function putOffStray(db: Ledger, stray: HeldCopy): Promise<void> {
     update landfall.stray_copies set due_at = fenced_until where ${isHeldAs(stray)}`.execute(db)
 }
 
-/** Nothing is under way: whoever comes next goes on. */
-export async function letGoOfStray(db: Ledger, stray: HeldCopy): Promise<void> {
+/** Nothing is under way: the next one goes on. `removed`: keys of which there is nothing any more. */
+export async function letGoOfStray(
+  db: Ledger,
+  stray: HeldCopy,
+  removed: readonly string[] = [],
+): Promise<void> {
   await sql`
-    update landfall.stray_copies set fence = null, fenced_until = null, is_removing = false
+    update landfall.stray_copies
+       set fence = null, fenced_until = null, is_removing = false,
+           storage_keys = array(select unnest(storage_keys) except select unnest(${[...removed]}::text[]))
      where ${isHeldAs(stray)}`.execute(db)
 }
 

@@ -1,4 +1,5 @@
 import type { PgBoss } from 'pg-boss'
+import { isAnyBackupRunning } from '../ledger/backup-lock.ts'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
 import { hastenStrays } from '../ledger/stray-copies.ts'
@@ -37,7 +38,9 @@ export function remover(
     const isEnded = isWhole || publishedKey !== undefined
     let left = isEnded ? await hastenStrays(db, data.uploadId) : 'none'
     if (left !== 'none') {
-      await strays.removeOf(data.uploadId, signal)
+      // A backup that is being made may name the other copies of what is not deleted for good.
+      const only = !isWhole && (await isAnyBackupRunning(db)) ? publishedKey : undefined
+      await strays.removeOf(data.uploadId, only, signal)
       left = await hastenStrays(db, data.uploadId)
     }
     if (isWhole) await (await storage.bytesOf(removal)).discard(data.uploadId)

@@ -24,6 +24,8 @@ export type DiskStoreOptions = {
 /** During a long request the ledger learns of new bytes after this much data and time, whichever is later. */
 const CHECKPOINT_BYTES = 8 * 1024 * 1024
 const CHECKPOINT_MS = 500
+/** Bytes are cut off only with a lease that lasts for longer: another holder may have appended by the time of a late cut. */
+const CUT_OFF_MS = 5_000
 /** While the length is deferred, nothing is reserved: each time after so much it is asked whether there is room for more. */
 const UNDECLARED_BYTES = 8 * 1024 * 1024
 
@@ -103,7 +105,7 @@ export class DiskStore extends FileStore {
       // More than was declared: finishing with the first part of it would call a wrong file complete.
       if (isTooLong(failure) || (context.isAtomic && failure !== undefined)) {
         // Bytes that do not count would take room until the next request, and be reserved as well. Nobody needs them gone.
-        if (lease.isCurrent()) await writer.cutOff(upload.offset).catch(() => {})
+        if (lease.isCurrent(CUT_OFF_MS)) await writer.cutOff(upload.offset).catch(() => {})
         throw failure
       }
       const complete = endsUpload(upload, writer.written)

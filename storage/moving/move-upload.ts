@@ -11,6 +11,7 @@ import {
   type HeldCopy,
   type Hold,
   holdCopy,
+  holdForRemoval,
   letGoOfCopy,
   narrowHold,
   renewHold,
@@ -146,6 +147,7 @@ async function removeOthers(copying: Copying, hold: Hold, signal: AbortSignal): 
   const objects = await options.storage.objectsOf({ storage_backend: to.backend })
   for (const key of others) {
     signal.throwIfAborted()
+    if (!(await holdForRemoval(options.db, copy))) throw new HoldLost()
     await objects.removeCopy(key)
   }
   if (!(await narrowHold(options.db, copy, targetsOf(copying)))) throw new HoldLost()

@@ -5,7 +5,15 @@ import { createUpload } from '../../ledger/creation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
-import { hastenStrays, holdCopy, letGoOfCopy } from '../../ledger/stray-copies.ts'
+import {
+  type HeldCopy,
+  hastenStrays,
+  holdCopy,
+  holdForRemoval,
+  leaveCopy,
+  letGoOfCopy,
+  narrowHold,
+} from '../../ledger/stray-copies.ts'
 import { freshDatabase } from '../../test/support/landfall.ts'
 import { created, newUpload, openLedger, UNLIMITED } from '../../test/support/ledger.ts'
 import { DiskObjects } from '../disk/disk-objects.ts'
@@ -137,7 +145,7 @@ it('keeps copies on disk while a backup is made, and none that an owner has dele
   await whileBackingUp(db, async () => {
     expect(await strays.removeDue(signal)).toBe(2)
     expect((await rows()).map(({ backend }) => backend)).toEqual(['disk', 'disk'])
-    await strays.removeOf('u1' as UploadId, signal)
+    await strays.removeOf('u1' as UploadId, undefined, signal)
     expect(await rows()).toHaveLength(1)
   })
   expect(await strays.removeDue(signal)).toBe(1)
@@ -159,6 +167,29 @@ it('has what an ended upload leaves in a backend that is away removed as soon as
   await letGoOfCopy(db, copy, 'useless')
   expect(await hastenStrays(db, upload)).toBe('left')
   const strays = remover(storageWith({}))
-  await strays.removeOf(upload, signal)
+  await strays.removeOf(upload, undefined, signal)
   expect(await hastenStrays(db, upload)).toBe('none')
+})
+
+it('removes the copies under one key, and leaves the others to their time', async () => {
+  await insert(1)
+  const removed: string[] = []
+  const strays = remover(storageWith({ removeCopy: async (key) => void removed.push(key) }))
+  await strays.removeOf('u1' as UploadId, 'b', signal)
+  expect(removed).toEqual(['b'])
+  const left = await db.selectFrom('stray_copies').select(['storage_keys', 'fence']).execute()
+  expect(left).toEqual([{ storage_keys: ['a'], fence: null }])
+})
+
+it.each([
+  ['can be taken', false],
+  ['can be taken by nobody while what he removes may still go', true],
+])('the hold of a mover who was overtaken %s', async (_what, isRemoving) => {
+  const first: HeldCopy = { uploadId: 'u1' as UploadId, backend: 'disk', fence: crypto.randomUUID() }
+  await holdCopy(db, first, { keys: ['a'], bytes: 1 })
+  if (isRemoving) expect(await holdForRemoval(db, first)).toBe(true)
+  await db.transaction().execute((trx) => leaveCopy(trx, first, ['b']))
+  expect(await narrowHold(db, first, ['a'])).toBe(false)
+  const second = { ...first, fence: crypto.randomUUID() }
+  expect((await holdCopy(db, second, { keys: ['a'], bytes: 1 })) === undefined).toBe(isRemoving)
 })

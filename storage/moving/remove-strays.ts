@@ -56,9 +56,12 @@ export class StrayRemover {
     return await this.#pass
   }
 
-  /** Removes all of one upload that has ended and that nobody else holds. */
-  async removeOf(uploadId: UploadId, signal: AbortSignal): Promise<void> {
-    await Promise.all(BACKENDS.map((backend) => this.#removeFrom({ backend, uploadId, signal })))
+  /**
+   * Removes all of one upload that has ended and that nobody else holds. Or the copies under one key only: the others
+   * wait for their time.
+   */
+  async removeOf(uploadId: UploadId, only: string | undefined, signal: AbortSignal): Promise<void> {
+    await Promise.all(BACKENDS.map((backend) => this.#removeFrom({ backend, uploadId, only, signal })))
   }
 
   async #removeDue(signal: AbortSignal): Promise<number> {
@@ -67,7 +70,7 @@ export class StrayRemover {
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
-  async #removeFrom({ backend, uploadId, signal }: Task): Promise<number> {
+  async #removeFrom({ backend, uploadId, only, signal }: Task): Promise<number> {
     const { db, onFailure } = this.#options
     const until = performance.now() + PASS_MS
     const failures: unknown[] = []
@@ -87,7 +90,7 @@ export class StrayRemover {
       const place = objects
       await inParallel(strays, AT_ONCE, async (stray) => {
         try {
-          if (await this.#remove(stray, place, signal)) removed += 1
+          if (await this.#remove(stray, place, only, signal)) removed += 1
         } catch (error) {
           if (error instanceof StorageAway) this.#leaveAlone(backend)
           failures.push(error)
@@ -101,11 +104,17 @@ export class StrayRemover {
   }
 
   /** Returns whether they are removed: not where somebody else holds them by now, or all has to end. */
-  async #remove(stray: StrayCopy, objects: Objects, signal: AbortSignal): Promise<boolean> {
+  async #remove(
+    stray: StrayCopy,
+    objects: Objects,
+    only: string | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { db } = this.#options
+    const wanted = only === undefined ? stray.keys : stray.keys.filter((key) => key === only)
     let isLate = false
     const work = async () => {
-      for (const keys of stray.isBegun ? stray.keys.map((key) => [key]) : [stray.keys]) {
+      for (const keys of stray.isBegun ? wanted.map((key) => [key]) : [wanted]) {
         if (isLate) return false
         if (signal.aborted) {
           await letGoOfStray(db, stray)
@@ -117,7 +126,8 @@ export class StrayRemover {
         else await objects.removeMany(keys)
       }
       if (isLate) return false
-      await forgetStray(db, stray)
+      if (wanted.length === stray.keys.length) await forgetStray(db, stray)
+      else await letGoOfStray(db, stray, wanted)
       return true
     }
     try {
@@ -142,7 +152,7 @@ export class StrayRemover {
   }
 }
 
-type Task = { backend: Backend; uploadId?: UploadId; signal: AbortSignal }
+type Task = { backend: Backend; uploadId?: UploadId; only?: string | undefined; signal: AbortSignal }
 
 /** Fails with `StorageAway` when it takes longer. Whatever becomes of the work then, nobody waits for it. */
 async function inTime<Result>(ms: number, work: Promise<Result>): Promise<Result> {
