@@ -1,57 +1,68 @@
-import { atMost, type CodecScrub, cannotFollow, type Scrub } from './scrub.ts'
+import { ELEMENT_TYPES, scrubAacConfig, scrubChannels } from './aac-config.ts'
+import { BitReader } from './bit-reader.ts'
+import { type CodecScrub, cannotFollow, MOST_SOUND_BYTES } from './scrub.ts'
 
 // A frame of AAC is a row of elements, each begun by three bits (ISO 14496-3 § 4.4.2.1). What an encoder says of itself and what others
 // add stands in front of the first channel.
 
-const [DATA, FILL] = [4, 6]
+const [DATA, CHANNELS, FILL, END] = [4, 5, 6, 7]
 /** What fill elements have for the sound: dynamic range and higher frequencies (SBR). */
 const KEPT_FILL = new Set([0b1011, 0b1101, 0b1110])
-/** No configuration without a list of channels is longer; with it comes a comment. */
-const MOST_CONFIG_BYTES = 16
 
 export const aac = (): CodecScrub => ({
-  config: atMost(MOST_CONFIG_BYTES),
-  // Without a configuration, each frame has a header (ADTS).
+  config: scrubAacConfig,
+  mostPacketBytes: MOST_SOUND_BYTES,
   packets: (config) => (packet) => scrubFrame(config.length > 0 ? packet : withoutHeader(packet)),
 })
 
+/** Of ADTS (§ 1.A.2.2): one block of data, of a profile that has the elements. */
 function withoutHeader(packet: Buffer): Buffer {
   if (packet.length < 7 || packet[0] !== 0xff || ((packet[1] ?? 0) & 0xf6) !== 0xf0)
     throw cannotFollow('a frame of AAC')
+  const type = ((packet[2] ?? 0) >> 6) + 1
+  if (!ELEMENT_TYPES.has(type)) throw cannotFollow(`AAC of the object type ${type}`)
+  if (((packet[6] ?? 0) & 3) !== 0) throw cannotFollow('a frame of AAC of several blocks')
   const frameBytes = (packet.readUInt32BE(3) >> 13) & 0x1fff
   packet.fill(0, frameBytes)
   return packet.subarray((packet[1] ?? 0) & 1 ? 7 : 9, frameBytes)
 }
 
-const scrubFrame: Scrub = (frame) => {
-  let at = 0
-  const read = (bits: number): number => {
-    let value = 0
-    for (let n = 0; n < bits; n++, at++) value = value * 2 + (((frame[at >> 3] ?? 0) >> (7 - (at & 7))) & 1)
-    return value
-  }
+function* scrubFrame(frame: Buffer): Generator<void> {
+  const bits = new BitReader(frame)
   const clear = (bytes: number): void => {
-    const end = at + 8 * bytes
-    if (end > 8 * frame.length) throw cannotFollow('a frame of AAC')
-    for (; at < end; at++) frame[at >> 3] = (frame[at >> 3] ?? 0) & ~(0x80 >> (at & 7))
+    if (8 * bytes > bits.left) throw cannotFollow('a frame of AAC')
+    bits.clear(8 * bytes)
   }
-  while (at + 3 <= 8 * frame.length) {
-    const element = read(3)
-    if (element === DATA) {
-      read(4)
-      const isAligned = read(1) === 1
-      const short = read(8)
-      const bytes = short === 0xff ? short + read(8) : short
-      if (isAligned) at = Math.ceil(at / 8) * 8
-      clear(bytes)
-    } else if (element === FILL) {
-      const short = read(4)
-      const bytes = short === 15 ? 14 + read(8) : short
-      if (bytes === 0) continue
-      const kind = read(4)
-      at -= 4
-      if (KEPT_FILL.has(kind)) return
-      clear(bytes)
-    } else return
+  while (bits.left >= 3) {
+    yield
+    switch (bits.read(3)) {
+      case DATA: {
+        bits.read(4)
+        const isAligned = bits.read(1) === 1
+        const short = bits.read(8)
+        const bytes = short === 0xff ? short + bits.read(8) : short
+        if (isAligned) bits.align()
+        clear(bytes)
+        break
+      }
+      case CHANNELS:
+        scrubChannels(bits)
+        break
+      case FILL: {
+        const short = bits.read(4)
+        const bytes = short === 15 ? 14 + bits.read(8) : short
+        if (bytes === 0) break
+        const kind = bits.read(4)
+        bits.at -= 4
+        if (KEPT_FILL.has(kind)) return
+        clear(bytes)
+        break
+      }
+      case END:
+        bits.clear(bits.left)
+        return
+      default:
+        return
+    }
   }
 }

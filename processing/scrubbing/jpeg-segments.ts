@@ -1,4 +1,4 @@
-import { atMost, type CodecScrub, cannotFollow, type Scrub } from './scrub.ts'
+import { atMost, type CodecScrub, cannotFollow, MOST_PICTURE_BYTES } from './scrub.ts'
 
 // Each frame of Motion JPEG is one JPEG, or two of an interlaced picture (ISO 10918-1 annex B). Application segments and comments
 // are emptied, but for what tells a decoder the order of the fields and the kind of colours.
@@ -9,21 +9,26 @@ const APP14 = 0xee
 const APP15 = 0xef
 const COLOURS = Buffer.from('CS=ITU601\0')
 
-export const mjpeg = (): CodecScrub => ({ config: atMost(0), packets: () => scrubFrame })
+export const mjpeg = (): CodecScrub => ({
+  config: atMost(0),
+  packets: () => scrubFrame,
+  mostPacketBytes: MOST_PICTURE_BYTES,
+})
 
-const scrubFrame: Scrub = (frame) => {
+function* scrubFrame(frame: Buffer): Generator<void> {
   let at = 0
   while (at < frame.length) {
     const isImage = frame[at] === 0xff && frame[at + 1] === SOI
     if (!isImage && at === 0) throw cannotFollow('a JPEG')
     if (!isImage) return void frame.fill(0, at)
-    at = scrubImage(frame, at + 2)
+    at = yield* scrubImage(frame, at + 2)
   }
 }
 
 /** Returns where the image ends that has begun before `at`. */
-function scrubImage(frame: Buffer, at: number): number {
+function* scrubImage(frame: Buffer, at: number): Generator<void, number> {
   while (at + 2 <= frame.length) {
+    yield
     const marker = frame[at + 1] ?? 0
     if (frame[at] !== 0xff) throw cannotFollow('a JPEG')
     if (marker === 0xff) {
@@ -36,7 +41,7 @@ function scrubImage(frame: Buffer, at: number): number {
     if (end > frame.length || end < at + 4) throw cannotFollow('a JPEG')
     const content = frame.subarray(at + 4, end)
     if (marker === COM || (marker >= APP0 && marker <= APP15)) content.fill(0, keptOf(marker, content))
-    at = marker === SOS ? behindScan(frame, end) : end
+    at = marker === SOS ? yield* behindScan(frame, end) : end
   }
   return frame.length
 }
@@ -52,10 +57,11 @@ function keptOf(marker: number, content: Buffer): number {
 }
 
 /** The next marker that is no restart. */
-function behindScan(frame: Buffer, from: number): number {
+function* behindScan(frame: Buffer, from: number): Generator<void, number> {
   for (let at = frame.indexOf(0xff, from); at >= 0; at = frame.indexOf(0xff, at + 1)) {
     const next = frame[at + 1] ?? 0
     if (next !== 0 && next !== 0xff && !(next >= 0xd0 && next <= 0xd7)) return at
+    yield
   }
   return frame.length
 }

@@ -1,4 +1,4 @@
-import { atMost, type Blank, type CodecScrub, cannotFollow } from './scrub.ts'
+import { atMost, type Blank, type CodecScrub, cannotFollow, MOST_SOUND_BYTES } from './scrub.ts'
 
 // A frame of MP3 (ISO 11172-3, 13818-3) says how many bits of sound it has and how far before itself they begin. What
 // lies between the end of one frame's and the beginning of the next one's is "ancillary data", and free for any use.
@@ -21,25 +21,34 @@ type Frame = {
   soundBits: number
 }
 
-export const mp3 = (): CodecScrub => ({ config: atMost(CONFIG_BYTES), packets: () => scrubPackets() })
+export const mp3 = (): CodecScrub => ({
+  config: atMost(CONFIG_BYTES),
+  packets: () => scrubPackets(),
+  mostPacketBytes: MOST_SOUND_BYTES,
+})
 
 /** A piece of the main data, as it lies in the file. */
 type Piece = { from: number; position: number; bytes: number }
 
 function scrubPackets() {
-  let pieces: Piece[] = []
+  const pieces: Piece[] = []
   /** Bytes of main data so far, and where in them the sound of the last frame ends. */
   let total = 0
   let ended = 0
   const clear = (from: number, to: number, blank: Blank): void => {
+    let behind = 0
     for (const piece of pieces) {
+      if (piece.from >= to) break
+      const pieceEnd = piece.from + piece.bytes
       const start = Math.max(from, piece.from)
-      const end = Math.min(to, piece.from + piece.bytes)
+      const end = Math.min(to, pieceEnd)
       if (start < end) blank(piece.position + start - piece.from, end - start)
+      if (pieceEnd <= to) behind += 1
     }
-    pieces = pieces.filter((piece) => piece.from + piece.bytes > to)
+    // No more than lie within the reach of a frame: 511 bytes.
+    if (behind > 0) pieces.splice(0, behind)
   }
-  const scrub = (packet: Buffer, position: number, blank: Blank): void => {
+  const scrub = function* (packet: Buffer, position: number, blank: Blank): Generator<void> {
     let at = 0
     while (at < packet.length) {
       const frame = frameAt(packet, at)
@@ -51,6 +60,7 @@ function scrubPackets() {
       total += bytes
       ended = Math.max(ended, begins + Math.ceil(frame.soundBits / 8))
       at += frame.bytes
+      yield
     }
     if (at === 0) throw cannotFollow('a frame of MP3')
     // Tags, for example.

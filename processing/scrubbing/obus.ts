@@ -1,4 +1,4 @@
-import { type CodecScrub, cannotFollow } from './scrub.ts'
+import { atOnce, type CodecScrub, cannotFollow, MOST_PICTURE_BYTES } from './scrub.ts'
 
 // AV1 is a row of open bitstream units (OBU; AV1 Bitstream § 5.3). All but those below become padding.
 
@@ -11,11 +11,12 @@ const KEPT_METADATA = new Set([1, 2, 3])
 const RECORD_BYTES = 4
 
 export const av1 = (): CodecScrub => ({
-  config: (record) => scrubUnits(record.subarray(RECORD_BYTES)),
+  config: (record) => atOnce(scrubUnits(record.subarray(RECORD_BYTES))),
+  mostPacketBytes: MOST_PICTURE_BYTES,
   packets: () => scrubUnits,
 })
 
-function scrubUnits(bytes: Buffer): void {
+function* scrubUnits(bytes: Buffer): Generator<void> {
   let at = 0
   while (at < bytes.length) {
     const header = bytes[at] ?? 0
@@ -25,6 +26,7 @@ function scrubUnits(bytes: Buffer): void {
     if (content.length < value) throw cannotFollow('a unit of AV1')
     scrubUnit(bytes, at, content)
     at = start + length + value
+    yield
   }
 }
 

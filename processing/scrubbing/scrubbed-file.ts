@@ -1,123 +1,197 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { type Ffmpeg, type PacketPlace, type ToolRun, UnreadableInput } from '../ffmpeg.ts'
+import { type Ffmpeg, type ToolRun, UnreadableInput } from '../ffmpeg.ts'
 import { packetOffset, scrubFor } from './codecs.ts'
+import { occurrences } from './occurrences.ts'
+import { PacketPlaces } from './packet-places.ts'
 import type { CodecScrub, PacketScrub } from './scrub.ts'
+import { Turns } from './turns.ts'
 import { readStreams, type WrittenStream } from './written-streams.ts'
 
 /** Configurations stand in front of the first packet, behind no more than an index of hours. */
 const MOST_HEAD_BYTES = 64 * 1024 * 1024
-const MOST_PACKET_BYTES = 128 * 1024 * 1024
+/** Of streams that are looked through: of a film of ten hours with its sound. Each takes 12 bytes of memory. */
+const MOST_PACKETS = 5_000_000
 /** How much of a sound is cut off; the comments of an Ogg, which were written anew. */
 const KNOWN_BESIDE = new Set(['', 'Skip Samples', 'Metadata Update'])
 const WINDOW_BYTES = 1024 * 1024
 
+export type ScrubOptions = {
+  /** Called once before the file is changed; not at all where nothing is to be. */
+  beforeChange?: () => Promise<void>
+  mostPackets?: number
+}
+
 /**
  * Overwrites in a file that we have just written what its codecs say besides picture and sound, in place: nothing
- * else of the file changes. Fails with `UnreadableInput` where there is something that it does not know.
+ * else of the file changes. Fails with `UnreadableInput` where there is something that it does not know. Time grows with the
+ * file and no faster, whatever is in it; others have their turn meanwhile.
  */
-export async function scrubFile(ffmpeg: Ffmpeg, run: ToolRun, contentType: string): Promise<void> {
+export async function scrubFile(
+  ffmpeg: Ffmpeg,
+  run: ToolRun,
+  contentType: string,
+  options: ScrubOptions = {},
+): Promise<void> {
   const streams = readStreams((await ffmpeg.probe({ ...run, isQuick: true, withConfig: true })).json)
   const scrubs = streams.map((stream) => scrubFor(contentType, stream))
-  const places = await placesOf(ffmpeg, run, contentType)
-  const file = await open(run.input, 'r+')
+  const isScrubbed = scrubs.map((scrub) => scrub.packets !== undefined)
+  const { places, firstPosition } = await placesOf(ffmpeg, run, {
+    offset: packetOffset(contentType),
+    isScrubbed,
+    most: options.mostPackets ?? MOST_PACKETS,
+  })
+  const file = new ScrubbedFile(await open(run.input, 'r+'), run.signal, options.beforeChange)
   try {
-    const scrubbers = scrubs.map((scrub, n) => scrub.packets?.(streams[n]?.config ?? Buffer.alloc(0)))
-    await scrubConfigs(file, { streams, scrubs, headBytes: places[0]?.position ?? 0 })
-    await scrubPackets(file, { places, scrubbers, signal: run.signal })
+    await file.scrubConfigs({ streams, scrubs, headBytes: firstPosition })
+    await file.scrubPackets({ streams, scrubs, places })
   } finally {
     await file.close()
   }
 }
 
-/** In the order of the file. */
-async function placesOf(ffmpeg: Ffmpeg, run: ToolRun, contentType: string): Promise<PacketPlace[]> {
-  const places: PacketPlace[] = []
-  const offset = packetOffset(contentType)
-  await ffmpeg.packets({
-    ...run,
-    onPacket: ({ position, ...packet }) => places.push({ ...packet, position: position + offset }),
-  })
-  if (places.some(({ position }) => Number.isNaN(position)))
-    throw new UnreadableInput('where a packet is cannot be told')
-  const strange = places.find(({ beside }) => beside.split('|').some((one) => !KNOWN_BESIDE.has(one)))
-  if (strange) throw new UnreadableInput(`what is beside its packets is not known: ${strange.beside}`)
-  return places.sort((a, b) => a.position - b.position)
-}
+type Work = { streams: readonly WrittenStream[]; scrubs: readonly CodecScrub[] }
 
-async function scrubConfigs(
-  file: FileHandle,
-  work: { streams: readonly WrittenStream[]; scrubs: readonly CodecScrub[]; headBytes: number },
-): Promise<void> {
-  let head: Buffer | undefined
-  for (const [n, { config }] of work.streams.entries()) {
-    const scrubbed = Buffer.from(config)
-    work.scrubs[n]?.config(scrubbed)
-    if (scrubbed.equals(config)) continue
-    head ??= await readHead(file, work.headBytes)
-    let at = head.indexOf(config)
-    if (at < 0) throw new UnreadableInput('a configuration is not where it should be')
-    for (; at >= 0; at = head.indexOf(config, at + config.length)) await writeAt(file, scrubbed, at)
+/** Of the packets that are looked through; and where the first one of all is. */
+async function placesOf(
+  ffmpeg: Ffmpeg,
+  run: ToolRun,
+  { offset, isScrubbed, most }: { offset: number; isScrubbed: readonly boolean[]; most: number },
+): Promise<{ places: PacketPlaces; firstPosition: number }> {
+  const places = new PacketPlaces()
+  let first = Number.POSITIVE_INFINITY
+  let problem: string | undefined
+  const ended = new AbortController()
+  const check = ({
+    stream,
+    position,
+    bytes,
+    beside,
+  }: Parameters<typeof places.add>[0] & { beside: string }) => {
+    if (Number.isNaN(position)) return 'where a packet is cannot be told'
+    if (beside !== '' && beside.split('|').some((one) => !KNOWN_BESIDE.has(one)))
+      return `what is beside its packets is not known: ${beside}`
+    first = Math.min(first, position + offset)
+    if (!isScrubbed[stream]) return undefined
+    if (places.length >= most) return 'there are too many packets'
+    return places.add({ stream, position: position + offset, bytes })
+      ? undefined
+      : 'its packets are out of order'
   }
+  try {
+    await ffmpeg.packets({
+      ...run,
+      signal: AbortSignal.any([run.signal, ended.signal]),
+      onPacket(place) {
+        if (problem !== undefined) return
+        problem = check(place)
+        // Nothing that comes would change that.
+        if (problem !== undefined) ended.abort()
+      },
+    })
+  } catch (error) {
+    if (problem === undefined) throw error
+  }
+  if (problem !== undefined) throw new UnreadableInput(problem)
+  return { places, firstPosition: Number.isFinite(first) ? first : 0 }
 }
 
-async function readHead(file: FileHandle, bytes: number): Promise<Buffer> {
-  if (bytes > MOST_HEAD_BYTES)
-    throw new UnreadableInput('what stands in front of the first packet is too long')
-  return await readAt(file, 0, bytes)
-}
+/** A file while it is scrubbed. */
+class ScrubbedFile {
+  readonly #file: FileHandle
+  readonly #signal: AbortSignal
+  readonly #turns: Turns
+  readonly #beforeChange: (() => Promise<void>) | undefined
+  #isChanged = false
 
-async function scrubPackets(
-  file: FileHandle,
-  work: {
-    places: readonly PacketPlace[]
-    scrubbers: readonly (PacketScrub | undefined)[]
-    signal: AbortSignal
-  },
-): Promise<void> {
-  let window: { from: number; bytes: Buffer } = { from: 0, bytes: Buffer.alloc(0) }
-  for (const { stream, position, bytes } of work.places) {
-    const scrub = work.scrubbers[stream]
-    if (!scrub) continue
-    work.signal.throwIfAborted()
-    if (bytes > MOST_PACKET_BYTES) throw new UnreadableInput('a packet is too long')
-    if (position < window.from || position + bytes > window.from + window.bytes.length)
-      window = { from: position, bytes: await readAt(file, position, Math.max(bytes, WINDOW_BYTES)) }
-    const packet = window.bytes.subarray(position - window.from, position - window.from + bytes)
-    if (packet.length < bytes) throw new UnreadableInput('a packet is not where it should be')
+  constructor(file: FileHandle, signal: AbortSignal, beforeChange: (() => Promise<void>) | undefined) {
+    this.#file = file
+    this.#signal = signal
+    this.#turns = new Turns(signal)
+    this.#beforeChange = beforeChange
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close()
+  }
+
+  async scrubConfigs({ streams, scrubs, headBytes }: Work & { headBytes: number }): Promise<void> {
+    let head: Buffer | undefined
+    for (const [n, { config }] of streams.entries()) {
+      const scrubbed = Buffer.from(config)
+      scrubs[n]?.config(scrubbed)
+      if (scrubbed.equals(config)) continue
+      if (headBytes > MOST_HEAD_BYTES)
+        throw new UnreadableInput('what stands in front of the first packet is too long')
+      head ??= await this.#read(0, headBytes)
+      let isFound = false
+      for (const at of occurrences(head, config)) {
+        if (this.#turns.isOver) await this.#turns.pass()
+        if (at === undefined) continue
+        isFound = true
+        await this.#write(scrubbed, at)
+      }
+      if (!isFound) throw new UnreadableInput('a configuration is not where it should be')
+    }
+  }
+
+  async scrubPackets({ streams, scrubs, places }: Work & { places: PacketPlaces }): Promise<void> {
+    const scrubbers = scrubs.map((scrub, n) => scrub.packets?.(streams[n]?.config ?? Buffer.alloc(0)))
+    let window: { from: number; bytes: Buffer } = { from: 0, bytes: Buffer.alloc(0) }
+    for (const { stream, position, bytes } of places) {
+      const scrub = scrubbers[stream]
+      if (!scrub) continue
+      this.#signal.throwIfAborted()
+      if (bytes > (scrubs[stream]?.mostPacketBytes ?? 0)) throw new UnreadableInput('a packet is too long')
+      if (position < window.from || position + bytes > window.from + window.bytes.length)
+        window = { from: position, bytes: await this.#read(position, Math.max(bytes, WINDOW_BYTES)) }
+      const packet = window.bytes.subarray(position - window.from, position - window.from + bytes)
+      if (packet.length < bytes) throw new UnreadableInput('a packet is not where it should be')
+      await this.#scrubPacket(scrub, packet, position)
+    }
+    for (const scrub of scrubbers) {
+      const blanks: Blanked[] = []
+      scrub?.end?.((at, count) => blanks.push([at, count]))
+      await this.#blank(blanks)
+    }
+  }
+
+  async #scrubPacket(scrub: PacketScrub, packet: Buffer, position: number): Promise<void> {
     const before = Buffer.from(packet)
     const blanks: Blanked[] = []
-    scrub(packet, position, (at, count) => blanks.push([at, count]))
-    if (!packet.equals(before)) await writeAt(file, packet, position)
-    await blankOut(file, blanks)
+    await this.#turns.through(scrub(packet, position, (at, count) => blanks.push([at, count])))
+    if (!packet.equals(before)) await this.#write(packet, position)
+    await this.#blank(blanks)
   }
-  for (const scrub of work.scrubbers) {
-    const blanks: Blanked[] = []
-    scrub?.end?.((at, count) => blanks.push([at, count]))
-    await blankOut(file, blanks)
+
+  async #blank(blanks: readonly Blanked[]): Promise<void> {
+    for (const [position, bytes] of blanks) await this.#write(Buffer.alloc(bytes), position)
+  }
+
+  async #read(position: number, bytes: number): Promise<Buffer> {
+    const buffer = Buffer.alloc(bytes)
+    let read = 0
+    while (read < bytes) {
+      const { bytesRead } = await this.#file.read(buffer, read, bytes - read, position + read)
+      if (bytesRead === 0) break
+      read += bytesRead
+    }
+    return buffer.subarray(0, read)
+  }
+
+  async #write(bytes: Buffer, position: number): Promise<void> {
+    if (!this.#isChanged) await this.#beforeChange?.()
+    this.#isChanged = true
+    let written = 0
+    while (written < bytes.length) {
+      const { bytesWritten } = await this.#file.write(
+        bytes,
+        written,
+        bytes.length - written,
+        position + written,
+      )
+      written += bytesWritten
+    }
   }
 }
 
 type Blanked = readonly [position: number, bytes: number]
-
-async function blankOut(file: FileHandle, blanks: readonly Blanked[]): Promise<void> {
-  for (const [position, bytes] of blanks) await writeAt(file, Buffer.alloc(bytes), position)
-}
-
-async function readAt(file: FileHandle, position: number, bytes: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(bytes)
-  let read = 0
-  while (read < bytes) {
-    const { bytesRead } = await file.read(buffer, read, bytes - read, position + read)
-    if (bytesRead === 0) break
-    read += bytesRead
-  }
-  return buffer.subarray(0, read)
-}
-
-async function writeAt(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  let written = 0
-  while (written < bytes.length) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written)
-    written += bytesWritten
-  }
-}

@@ -10,31 +10,45 @@ const STOP_BIT = 0x80
 /** Two bytes that say what and how many; a size of 255 and more takes one byte more. */
 const MOST_SHORT_BYTES = 2 + 254
 
-/** Leaves those messages of an SEI unit that belong to the picture; the others become one that is filled with 255s. */
+/** The largest that a camera writes have some KiB. */
+const MOST_SEI_BYTES = 1024 * 1024
+
+/**
+ * Leaves those messages of an SEI unit that belong to the picture; the others become one that is filled with 255s. Takes
+ * time for each byte a few times, however the unit is made.
+ */
 export function scrubSei(unit: Buffer, headerBytes: number): void {
+  if (unit.length > MOST_SEI_BYTES) throw cannotFollow('an SEI message')
   const content = withoutEscapes(unit.subarray(headerBytes))
-  const messages = messagesIn(content)
-  const kept = messages.filter(({ type }) => KEPT.has(type)).map(({ bytes }) => bytes)
-  if (kept.length === messages.length) return
-  const rest = Buffer.concat([...kept, Buffer.of(STOP_BIT)])
+  let [keptBytes, hasOthers] = [0, false]
+  for (const { type, start, end } of messagesIn(content)) {
+    if (KEPT.has(type)) {
+      // In place: what is kept never moves backwards over what is still to be read.
+      content.copyWithin(keptBytes, start, end)
+      keptBytes += end - start
+    } else hasOthers = true
+  }
+  if (!hasOthers) return
+  const rest = Buffer.concat([content.subarray(0, keptBytes), Buffer.of(STOP_BIT)])
   const room = unit.length - headerBytes
-  // Of what is kept some bytes may be escaped, so that less is left to fill.
-  for (let bytes = room - rest.length; bytes >= 2; bytes--) {
+  // In front of the rest it takes as many escapes as alone, and one more where the filler ends with a zero.
+  const left = room - withEscapes(rest).length
+  for (const bytes of [left, left - 1]) {
+    if (bytes < 2) break
     const written = withEscapes(Buffer.concat([filler(bytes), rest]))
-    if (written.length < room) break
     if (written.length === room) return void written.copy(unit, headerBytes)
   }
   throw cannotFollow('an SEI message')
 }
 
-type Message = { type: number; bytes: Buffer }
+type Message = { type: number; start: number; end: number }
 
-function messagesIn(content: Buffer): Message[] {
-  const messages: Message[] = []
+function* messagesIn(content: Buffer): Generator<Message> {
   let end = content.length
   while (end > 0 && content[end - 1] === 0) end -= 1
   // What follows is the stop bit, in a byte of its own.
   end -= 1
+  const stop = content[end]
   let at = 0
   const number = () => {
     let sum = 0
@@ -51,11 +65,10 @@ function messagesIn(content: Buffer): Message[] {
     // One that is cut off is none that anybody reads.
     const isWhole = at + size <= end
     at = Math.min(at + size, end)
-    messages.push({ type: isWhole ? type : -1, bytes: content.subarray(start, at) })
+    yield { type: isWhole ? type : -1, start, end: at }
   }
   // Behind them may be more than there should.
-  if (end >= 0 && content[end] !== STOP_BIT) messages.push({ type: -1, bytes: content.subarray(end) })
-  return messages
+  if (end >= 0 && stop !== STOP_BIT) yield { type: -1, start: end, end: content.length }
 }
 
 /** Messages of so many bytes, two or more, that say nothing. */
@@ -76,7 +89,8 @@ function filler(bytes: number): Buffer {
 function withoutEscapes(bytes: Buffer): Buffer {
   const out = Buffer.alloc(bytes.length)
   let [length, zeros] = [0, 0]
-  for (const byte of bytes) {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0
     if (zeros >= 2 && byte === 3) {
       zeros = 0
       continue
@@ -90,7 +104,8 @@ function withoutEscapes(bytes: Buffer): Buffer {
 function withEscapes(bytes: Buffer): Buffer {
   const out = Buffer.alloc(2 * bytes.length)
   let [length, zeros] = [0, 0]
-  for (const byte of bytes) {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0
     if (zeros >= 2 && byte <= 3) {
       out[length++] = 3
       zeros = 0

@@ -1,19 +1,25 @@
-import type { CodecScrub, Scrub } from './scrub.ts'
+import { atOnce, type CodecScrub, MOST_PICTURE_BYTES } from './scrub.ts'
 
 // MPEG-1, MPEG-2 (ISO 13818-2) and MPEG-4 part 2 (ISO 14496-2) have user data behind a start code, up to the next one.
 
-const USER_DATA = '000001b2'
+const START = Buffer.of(0, 0, 1)
+const USER_DATA = Buffer.of(0, 0, 1, 0xb2)
 /** By these a decoder knows what an encoder got wrong, and decodes accordingly. */
 const ENCODERS = /^(?:XviD\d{1,4}|DivX\d{1,4}(?:b|Build)\d{1,6}p?)/
 
-export const mpegVideo = (): CodecScrub => ({ config: scrubUserData, packets: () => scrubUserData })
+export const mpegVideo = (): CodecScrub => ({
+  config: (config) => atOnce(scrubUserData(config)),
+  packets: () => scrubUserData,
+  mostPacketBytes: MOST_PICTURE_BYTES,
+})
 
-const scrubUserData: Scrub = (bytes) => {
-  for (let at = bytes.indexOf(USER_DATA, 0, 'hex'); at >= 0; at = bytes.indexOf(USER_DATA, at + 4, 'hex')) {
-    const next = bytes.indexOf('000001', at + 4, 'hex')
+function* scrubUserData(bytes: Buffer): Generator<void> {
+  for (let at = bytes.indexOf(USER_DATA); at >= 0; at = bytes.indexOf(USER_DATA, at + 4)) {
+    const next = bytes.indexOf(START, at + 4)
     const data = bytes.subarray(at + 4, next < 0 ? bytes.length : next)
     const [encoder = ''] = ENCODERS.exec(data.toString('latin1', 0, 32)) ?? []
     // Zeros may stand in front of the next start code, and of nothing else.
     data.fill(0, encoder.length)
+    yield
   }
 }
