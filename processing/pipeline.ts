@@ -56,7 +56,13 @@ export type PipelineOptions = {
   handOver: (kind: JobKind, media: MediaRow) => Promise<void>
 }
 
-export type ProcessingTask = { id: MediaId; kind: JobKind; signal: AbortSignal }
+export type ProcessingTask = {
+  id: MediaId
+  kind: JobKind
+  signal: AbortSignal
+  /** Whether the queue does not try again when this attempt fails. */
+  isLastAttempt?: boolean
+}
 
 /**
  * Takes a media through the steps of a kind of job that it does not have behind it, side by side where one does not
@@ -142,10 +148,11 @@ class Run {
     const media = await this.#media()
     if (!media) return
     const { tools } = this.#options
+    const { isLastAttempt = false } = this.#task
     await this.#record(step, media, async () => {
       const { storage } = tools
       const stored = { objects: await storage.objectsOf(media), bytes: await storage.bytesOf(media) }
-      return await step.run({ ...tools, ...stored, media, signal: this.#signal })
+      return await step.run({ ...tools, ...stored, media, signal: this.#signal, isLastAttempt })
     })
   }
 

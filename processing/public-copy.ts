@@ -48,7 +48,9 @@ async function ofStreams(context: StepContext, template: string): Promise<Public
       return copy
     })
   } catch (error) {
-    if (signal.aborted || !isOfFile(error)) throw error
+    if (signal.aborted) throw error
+    if (isOutOfTime(error) && context.isLastAttempt) return await servedCopy(context)
+    if (!isOfFile(error)) throw error
     return { kind: 'none', reason: `it cannot be written without its metadata: ${error.message}` }
   }
 }
@@ -58,8 +60,19 @@ async function ofStreams(context: StepContext, template: string): Promise<Public
  * killed, is a failed attempt, and the next one may make it.
  */
 function isOfFile(error: unknown): error is Error {
-  if (error instanceof ToolFailed) return error.end === 'out-of-time' || error.end === 'said-too-much'
+  if (error instanceof ToolFailed) return error.end === 'said-too-much'
   return error instanceof UnreadableInput || error instanceof ObjectTooLarge
+}
+
+/** On a machine that has too much to do as well as with a file that takes long: which of them it was is not known. */
+const isOutOfTime = (error: unknown): boolean => error instanceof ToolFailed && error.end === 'out-of-time'
+
+/** What is served already, by an attempt before this one that could not say so; it is as good as a new one. */
+async function servedCopy({ media, db, objects }: StepContext): Promise<PublicCopy> {
+  const earlier = await findRendition(db, media, 'published')
+  if (earlier && (await objects.sizeOf(earlier.storage_key)) !== undefined)
+    return { kind: 'made', key: earlier.storage_key }
+  return { kind: 'none', reason: 'it takes too long to write it without its metadata' }
 }
 
 /** Notes where the copy will be before it is made, so that whatever happens it will be removed with its media. */

@@ -65,6 +65,8 @@ export type StepContext = Omit<Tools, 'storage'> & {
   media: MediaRow
   /** Aborted when the job is taken away or the worker stops. */
   signal: AbortSignal
+  /** Whether the job is not tried again when this attempt fails. */
+  isLastAttempt: boolean
 }
 
 export type StepResult = {

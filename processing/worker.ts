@@ -89,11 +89,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   async function process(
     kind: JobKind,
-    { data, signal }: TakenJob<ProcessingJob>,
+    { data, signal, retryCount, retryLimit }: TakenJob<ProcessingJob>,
   ): Promise<PutBack<ProcessingJob> | undefined> {
     const { mediaId: id, waits = 0 } = data
     try {
-      await processMedia(pipeline, { id, kind, signal: AbortSignal.any([signal, stopping.signal]) })
+      await processMedia(pipeline, {
+        id,
+        kind,
+        signal: AbortSignal.any([signal, stopping.signal]),
+        isLastAttempt: retryCount >= retryLimit,
+      })
       return undefined
     } catch (error) {
       // Handed back, not failed: the next worker goes on at once.

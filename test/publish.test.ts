@@ -4,7 +4,7 @@ import type { PgBoss } from 'pg-boss'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parseMediaId } from '../ledger/ids.ts'
 import { failMedia, type MediaFacts, mediaForJob } from '../ledger/media.ts'
-import { Ffmpeg } from '../processing/ffmpeg.ts'
+import { Ffmpeg, ToolFailed } from '../processing/ffmpeg.ts'
 import { openQueues, QUEUES, removalEnqueuer } from '../processing/queues.ts'
 import { reap } from '../processing/reaper.ts'
 import type { StepContext } from '../processing/step.ts'
@@ -124,7 +124,11 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     const stored = await opened.objectsOf(media)
     const ffmpegPaths = { ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }
     /** `store` is called in the place of what stores the copy. */
-    const run = (store: Objects['putFile'], facts: MediaFacts = {}) => {
+    const run = (
+      store: Objects['putFile'],
+      facts: MediaFacts = {},
+      more: Partial<Pick<StepContext, 'ffmpeg' | 'isLastAttempt'>> = {},
+    ) => {
       const objects: Objects = Object.create(stored, {
         copy: { value: store },
         putFile: { value: store },
@@ -140,6 +144,8 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
         scratch: { root: join(landfall.dataDirectory, 'scratch'), space: opened.disk.space },
         signal: AbortSignal.timeout(60_000),
         ends: new EndLog(QUIET),
+        isLastAttempt: false,
+        ...more,
       }
       return publish.run(context as unknown as StepContext)
     }
@@ -167,6 +173,39 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     })
     expect(result).toMatchObject({ detail: { skipped: expect.any(String) } })
     expect(await publicKeys(landfall)).toEqual([])
+  })
+
+  /** On a machine that has too much to do. */
+  function slowFfmpeg(): Ffmpeg {
+    const ffmpeg = new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') })
+    ffmpeg.remux = async () => {
+      throw new ToolFailed('ffmpeg took too long', 'out-of-time')
+    }
+    return ffmpeg
+  }
+
+  it('is tried again when time was short, and only the last attempt gives up', async () => {
+    const landfall = await start({ withoutWorker: true })
+    const { run, store } = await held(landfall)
+    await expect(run(store, {}, { ffmpeg: slowFfmpeg() })).rejects.toThrow('took too long')
+    expect(await run(store, {}, { ffmpeg: slowFfmpeg(), isLastAttempt: true })).toEqual({
+      detail: { skipped: expect.stringContaining('too long') },
+    })
+    expect(await publicKeys(landfall)).toEqual([])
+    expect(await recorded(landfall)).toEqual([])
+  })
+
+  it('stays, once it is there, when time is short for another', async () => {
+    const landfall = await start({ withoutWorker: true })
+    const { run, store } = await held(landfall)
+    const { detail } = await run(store)
+    expect(detail).toEqual({ copy: expect.stringContaining(FOLDER) })
+    const keys = await publicKeys(landfall)
+    expect(keys).toHaveLength(1)
+    await expect(run(store, {}, { ffmpeg: slowFfmpeg() })).rejects.toThrow('took too long')
+    expect(await run(store, {}, { ffmpeg: slowFfmpeg(), isLastAttempt: true })).toEqual({ detail })
+    expect(await publicKeys(landfall)).toEqual(keys)
+    expect(await recorded(landfall)).toHaveLength(1)
   })
 
   it('is not begun when the media was deleted before', async () => {
