@@ -3,6 +3,7 @@ import { StorageFull } from '../storage/objects.ts'
 import { runProgram } from '../storage/programs.ts'
 import { SYSTEM_PATH } from '../storage/system-path.ts'
 import { ChildGroups, toolLimits } from './child-limits.ts'
+import { type Hashed, type HashedStreams, hashArguments } from './hash-arguments.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
 import { saysNoRoom } from './no-room.ts'
 import { type Muxer, type RemuxPlan, remuxArguments, remuxInputArguments } from './remux-arguments.ts'
@@ -270,6 +271,21 @@ export class Ffmpeg {
       // The index goes to the front when all else is written: then everything is written once more.
       { timeout: Math.min(2 * readingMs(run), MAX_REMUX_MS), maxBuffer: MAX_TALK_BYTES, folder },
     )
+  }
+
+  /** Hashes of streams of the input, each in a line. Fails like `probe`, and with `ToolFailed` when it takes too long. */
+  async hashes(run: ToolRun & { hashed: Hashed; streams: HashedStreams }): Promise<string> {
+    const { before, behind } = hashArguments(run.hashed, run.streams)
+    const { stdout } = await this.#run(
+      this.#options.ffmpegPath,
+      ['-nostdin', ...inputArgs(run), ...before, '-i', run.input, ...behind],
+      run,
+      {
+        timeout: run.hashed === 'packets' ? Math.min(readingMs(run), MAX_REMUX_MS) : MAX_DECODE_MS,
+        maxBuffer: MAX_TALK_BYTES,
+      },
+    )
+    return Buffer.from(stdout).toString('latin1')
   }
 
   /** Tells where in the input its packets are, in bytes, as they come; `NaN` where that is not known. Fails like `probe`. */

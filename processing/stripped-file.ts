@@ -1,6 +1,7 @@
-import { stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MediaFacts } from '../ledger/media.ts'
+import { checkPackets, decodedHashes } from './copy-check.ts'
 import { type ToolRun, UnreadableInput } from './ffmpeg.ts'
 import { localRun } from './local-run.ts'
 import { readProbe } from './probe-report.ts'
@@ -16,7 +17,8 @@ const DURATION_PART = 0.02
 
 /**
  * Writes the media item's picture and sound, as they are, into a new file in the folder that has nothing else of the
- * original: see `remux-arguments.ts`, and for what codecs carry, `scrubbing/codecs.ts`. Fails with `UnreadableInput` or `ToolFailed` where that cannot be done.
+ * original: see `remux-arguments.ts`, for what codecs carry `scrubbing/codecs.ts`, and for how it is checked
+ * `copy-check.ts`. Fails with `UnreadableInput` or `ToolFailed` where that cannot be done.
  */
 export async function writeStripped(
   context: StepContext,
@@ -35,12 +37,23 @@ export async function writeStripped(
       const written = { ...run, input: path, size: (await stat(path)).size }
       // It may be only the beginning.
       if (written.size >= mostBytes) throw new UnreadableInput('it would become much larger')
-      await scrubFile(ffmpeg, written, media.content_type ?? '')
+      const copied = { ffmpeg, media, plan, original: run, written }
+      await checkPackets(copied)
+      let before: string | undefined
+      await scrubFile(ffmpeg, written, media.content_type ?? '', {
+        beforeChange: async () => {
+          before = await decodedHashes(copied, written)
+        },
+      })
+      if (before !== undefined && (await decodedHashes(copied, written)) !== before)
+        throw new UnreadableInput('without what was overwritten it does not decode as before')
       await compare(context, written, plan)
       return { path, size: (await stat(path)).size }
     } catch (error) {
       if (!(error instanceof UnreadableInput)) throw error
       failure = error
+      // The room that was claimed is that of one.
+      await rm(path, { force: true })
     }
   }
   throw failure
