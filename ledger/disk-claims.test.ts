@@ -98,6 +98,19 @@ describe('what the disk still has to take', () => {
     expect(await finalOver('disk', partials)).toMatchObject({ kind: 'quota-uploads', claimed: [] })
   })
 
+  it('is no final of which no file will be made, until that is asked for again', async () => {
+    const partials = [await partialIn('disk'), await partialIn('s3')]
+    for (const id of partials) await complete(id)
+    const { id } = await finalOver('disk', partials)
+    const become = async (status: string) => {
+      await sql`update landfall.media set status = ${status} where upload_id = ${id}`.execute(db)
+      return (await readDiskClaims(db)).bytes
+    }
+    expect(await become('failed')).toBe(0)
+    expect(await become('processing')).toBe(3 * SIZE)
+    expect(await become('deleted')).toBe(0)
+  })
+
   it('may be there in part where a concatenation is being written', async () => {
     const partials = [await partialIn('disk'), await partialIn('disk')]
     for (const id of partials) await complete(id)

@@ -19,7 +19,7 @@ const MOST_RUNNING = 1000
 /**
  * What open uploads have declared and not sent yet, and all of a final upload (tus 1.0 § concatenation) until it is one
  * file: it is written beside its partials, and those that are in another backend are brought to the disk first; and what
- * is being moved there. An upload of deferred length has declared nothing. Costs what is open, by the index on open
+ * is being moved there. Of one whose media item has ended no file is made, unless it is processed again. An upload of deferred length has declared nothing. Costs what is open, by the index on open
  * uploads, and the concatenations that are not one file yet.
  */
 export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
@@ -30,6 +30,7 @@ export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
       select id, media_id, storage_key, size from landfall.uploads
        where id in (select final_id from landfall.upload_concat where position = 0)
          and storage_backend = 'disk' and (${isOpenNow} or state = 'received')
+         and not exists (select 1 from landfall.media m where m.id = media_id and m.status in ('rejected', 'failed', 'deleted'))
     ), running as (
       (select storage_key as key, "offset" as from, size as to from landfall.uploads
         where id in (select upload_id from landfall.upload_locks)
