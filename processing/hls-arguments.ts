@@ -53,9 +53,9 @@ function filters({ renditions, fps }: HlsEncoding): string {
 }
 
 function outputOf(rendition: HlsRendition, { hasAudio, seconds, folder }: HlsEncoding): string[] {
-  const { number, maxBitrate } = rendition
+  const { number, maxBitrate, burstBits } = rendition
   const picture = ['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', '23']
-  const rate = ['-maxrate', String(maxBitrate), '-bufsize', String(2 * maxBitrate)]
+  const rate = ['-maxrate', String(maxBitrate), '-bufsize', String(burstBits)]
   // No key frames where the scene changes: each rendition would see that elsewhere.
   const keyFrames = [
     ...['-force_key_frames', `expr:gte(t,n_forced*${SEGMENT_SECONDS})`, '-sc_threshold', '0'],

@@ -59,6 +59,8 @@ export type PipelineOptions = {
 export type ProcessingTask = {
   id: MediaId
   kind: JobKind
+  /** Since when the job waits for room for a scratch folder (milliseconds since the epoch). */
+  roomSince?: number | undefined
   signal: AbortSignal
   /** Whether the queue does not try again when this attempt fails. */
   isLastAttempt?: boolean
@@ -152,7 +154,8 @@ class Run {
     await this.#record(step, media, async () => {
       const { storage } = tools
       const stored = { objects: await storage.objectsOf(media), bytes: await storage.bytesOf(media) }
-      return await step.run({ ...tools, ...stored, media, signal: this.#signal, isLastAttempt })
+      const scratch = { ...tools.scratch, waitsSince: this.#task.roomSince }
+      return await step.run({ ...tools, ...stored, scratch, media, signal: this.#signal, isLastAttempt })
     })
   }
 

@@ -15,7 +15,7 @@ import { watchDatabase } from './database-watch.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { openQueues } from './queues.ts'
 import { Scanner, type ScannerOptions } from './scanner.ts'
-import { clearOldScratch, type Scratch } from './scratch.ts'
+import { keepScratchClear, type Scratch } from './scratch.ts'
 import { watchStarvation } from './starvation.ts'
 import type { HlsOptions, ThumbnailOptions, Tools } from './step.ts'
 import { openSandbox, type SandboxKind, type SandboxOptions, type SandboxWish } from './tool-sandbox.ts'
@@ -57,9 +57,6 @@ export type WorkerProcessOptions = {
   log: WorkerOptions['log']
 }
 
-/** Longer than a step takes: what nobody has touched since then belongs to nobody. */
-const OLD_SCRATCH_MS = 24 * 3_600_000
-
 /** `lost` resolves with the reason when it has been without a database for a minute, and should be started anew. */
 export type WorkerProcess = Worker & { lost: Promise<Error> }
 
@@ -95,7 +92,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
     undo.push(() => storage.close())
     const bus = await Bus.open({ connectionString, onError })
     undo.push(() => bus.close())
-    await clearOldScratch(options.scratch, OLD_SCRATCH_MS)
+    undo.push(keepScratchClear(options.scratch, onError))
     const sandbox = await opening
     if (sandbox.kind === 'none' && toolSandbox.wish !== 'off')
       log.warn({}, 'ffmpeg runs without a sandbox: this system has neither bwrap nor unshare that works')
@@ -121,7 +118,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
         thumbnails: options.thumbnails,
         hls: options.hls,
         analysis: options.analysis && { ...options.analysis, linkKey: await linkKey(db) },
-        scratch: openScratch(db, storage, options.scratch),
+        scratch: openScratch(db, storage, options.scratch, onError),
       },
     })
     undo.push(() => worker.close())
@@ -136,7 +133,12 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
 }
 
 /** It may not be there yet, and lies on the disk of the directory around it. */
-function openScratch(db: Ledger, { disk: { objects } }: Storage, root: string): Scratch {
+function openScratch(
+  db: Ledger,
+  { disk: { objects } }: Storage,
+  root: string,
+  onError: (error: unknown) => void,
+): Scratch {
   const fileSystem = new FileSystem(dirname(root))
-  return { root, space: new DiskSpace({ db, fileSystem, objects, scratch: root }) }
+  return { root, space: new DiskSpace({ db, fileSystem, objects, scratch: root, onError }) }
 }

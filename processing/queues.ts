@@ -50,6 +50,8 @@ export type ProcessingJob = {
   since?: number
   kind?: JobKind
   waits?: number
+  /** Since when it waits for room for a scratch folder: milliseconds since the epoch. */
+  roomSince?: number
 }
 export type RemovalJob = { uploadId: UploadId }
 

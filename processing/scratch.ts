@@ -1,17 +1,27 @@
-import { mkdir, rm, rmdir, stat } from 'node:fs/promises'
+import { mkdir, rm, rmdir, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { translateDiskError } from '../storage/disk/disk-objects.ts'
-import { type DiskSpace, NO_ROOM } from '../storage/disk/disk-space.ts'
-import { namesIn, scratchName } from '../storage/disk/scratch-claims.ts'
+import type { DiskSpace } from '../storage/disk/disk-space.ts'
+import { contentOf, isAbandoned, namesIn, scratchName } from '../storage/disk/scratch-claims.ts'
 import { isCode } from '../storage/error-code.ts'
-import { StorageFull } from '../storage/objects.ts'
+import { ObjectTooLarge, StorageFull } from '../storage/objects.ts'
 import { saysNoRoom } from './no-room.ts'
 
 // Files of a step while it runs lie below root/<name>/<random>.<bytes>, and nowhere else. The name is that of the media
 // item, with that of the work where several are done at once; the bytes are those that may come.
 
 /** Where scratch folders are made, and the room that there is for them. */
-export type Scratch = { root: string; space: Pick<DiskSpace, 'enter'> }
+export type Scratch = {
+  root: string
+  space: Pick<DiskSpace, 'enterScratch'>
+  /** Since when the job has found no room for one (milliseconds since the epoch); undefined where it has not. */
+  waitsSince?: number | undefined
+}
+
+/** What is made in scratch folders is worth no longer wait: the file goes without. */
+const PATIENCE_MS = 3_600_000
+const HEARTBEAT_MS = 60_000
+const CLEARING_MS = 5 * 60_000
 
 /** The folder went away under the work: another job has the media now, or an operator made room. */
 export class ScratchLost extends Error {
@@ -21,70 +31,110 @@ export class ScratchLost extends Error {
   }
 }
 
+/** There is no room for the work at the moment. */
+export class ScratchFull extends StorageFull {}
+
+/** There is no room for the work, and the file goes without what it makes. */
+export class NoScratchRoom extends ObjectTooLarge {
+  constructor(bytes: number, message: string, options?: ErrorOptions) {
+    super(bytes, 0)
+    this.name = 'NoScratchRoom'
+    this.message = message
+    this.cause = options?.cause
+  }
+}
+
 /**
- * Does work that may write so many bytes in an empty folder of its own, which is removed whatever happens. Fails with
- * `StorageFull` before that, where the disk has no such room beside what is still to come to it. Other folders of the
- * name go before: a worker that was killed or lost its job has left them, and the worker that has the job now removes them. Fails with
- * `ScratchLost` where that is what made the work fail, and with `StorageFull` where there is no room for it.
+ * Does work that may write so many bytes in an empty folder of its own, which is removed whatever happens. Other folders
+ * of the name go before: a worker that was killed or lost its job has left them, and the worker that has the job now
+ * removes them. Fails with `ScratchFull` where the disk has no such room, or a write of the work found none; with
+ * `NoScratchRoom` where it never will have, or the job has waited for an hour; and with `ScratchLost` where the folder
+ * went away and that made the work fail.
  */
 export async function withScratch<Result>(
-  { root, space }: Scratch,
+  scratch: Scratch,
   { name, bytes }: { name: string; bytes: number },
   work: (folder: string) => Promise<Result>,
 ): Promise<Result> {
-  const room = join(root, name)
+  const room = join(scratch.root, name)
   const folder = join(room, scratchName(bytes))
   try {
     // A tool that still writes into one may be quicker than a look into it.
     await rm(room, { recursive: true, force: true, maxRetries: 3 })
-    const made = await space.enter(async (claim) => {
-      if (!claim(bytes)) return NO_ROOM
+    const entered = await scratch.space.enterScratch(bytes, async () => {
       await mkdir(folder, { recursive: true })
-      return 'made'
     })
-    if (made === NO_ROOM) throw new StorageFull()
+    if (entered === 'never') throw new NoScratchRoom(bytes, `the disk has no room for ${bytes} bytes of it`)
+    if (entered === 'no-room') throw new StorageFull()
   } catch (error) {
-    throw translateDiskError(error)
+    throw lackOf(scratch, bytes, translateDiskError(error))
   }
+  const heartbeat = setInterval(() => void touch(folder), HEARTBEAT_MS)
   try {
     return await work(folder)
   } catch (error) {
-    if (saysNoRoom(error)) throw new StorageFull({ cause: error })
+    if (error instanceof StorageFull || saysNoRoom(error)) throw lackOf(scratch, bytes, error)
     throw (await isThere(folder)) ? error : new ScratchLost({ cause: error })
   } finally {
+    clearInterval(heartbeat)
     await rm(folder, { recursive: true, force: true })
     await removeIfEmpty(room)
   }
 }
 
-/** Removes the folders of media that nobody has touched for so long: their jobs went elsewhere, or nowhere. */
-export async function clearOldScratch(root: string, olderThanMs: number): Promise<void> {
-  const before = Date.now() - olderThanMs
-  for (const media of await namesIn(root)) {
-    const room = join(root, media)
-    for (const name of await namesIn(room)) {
-      const folder = join(room, name)
-      if ((await touchedAt(folder)) < before) await rm(folder, { recursive: true, force: true })
+/** What an error means, where it is that there is no room. */
+function lackOf({ waitsSince }: Scratch, bytes: number, cause: unknown): unknown {
+  if (!(cause instanceof StorageFull || saysNoRoom(cause))) return cause
+  if (waitsSince === undefined || Date.now() - waitsSince < PATIENCE_MS) return new ScratchFull({ cause })
+  return new NoScratchRoom(
+    bytes,
+    `there was no room for it on the disk for ${PATIENCE_MS / 60_000} minutes`,
+    {
+      cause,
+    },
+  )
+}
+
+/** Says that the folder is in use: see `isAbandoned`. One that is gone is noticed by who works in it. */
+async function touch(folder: string): Promise<void> {
+  const now = new Date()
+  await utimes(folder, now, now).catch(() => {})
+}
+
+/** Removes abandoned folders from now on, and every five minutes. Returns what ends that. */
+export function keepScratchClear(root: string, onError: (error: unknown) => void): () => void {
+  const clear = () => void clearOldScratch(root).catch(onError)
+  clear()
+  const timer = setInterval(clear, CLEARING_MS)
+  return () => clearInterval(timer)
+}
+
+/** Removes the folders that nobody has touched for long: their jobs went elsewhere, or nowhere. */
+export async function clearOldScratch(root: string): Promise<void> {
+  for (const name of await namesIn(root)) {
+    const room = join(root, name)
+    for (const one of await namesIn(room)) {
+      const folder = join(room, one)
+      if (await isOld(one, folder)) await rm(folder, { recursive: true, force: true })
     }
     // One that is empty may be about to be used, and is needed by nobody.
-    if ((await touchedAt(room)) < before) await removeIfEmpty(room)
+    if (await isOld(name, room)) await removeIfEmpty(room)
   }
 }
 
-/** When something in it was last written: files that grow do not change the time of their folder. */
-async function touchedAt(path: string): Promise<number> {
-  const paths = [path, ...(await namesIn(path)).map((name) => join(path, name))]
-  const times = await Promise.all(paths.map(async (one) => (await statOf(one))?.mtimeMs ?? 0))
-  return Math.max(...times)
+async function isOld(name: string, path: string): Promise<boolean> {
+  const failures: unknown[] = []
+  const { touchedAt } = await contentOf(path, failures)
+  if (failures.length > 0) throw failures[0]
+  return isAbandoned(name, touchedAt)
 }
 
-const isThere = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined
-
-async function statOf(path: string) {
+async function isThere(path: string): Promise<boolean> {
   try {
-    return await stat(path)
+    await stat(path)
+    return true
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined
+    if (isCode(error, 'ENOENT')) return false
     throw error
   }
 }

@@ -143,7 +143,9 @@ describe.skipIf(process.platform !== 'linux' || !requires('ffmpeg').met)('a tool
     const ffmpeg = new Ffmpeg(tools)
     const common = { input, size: 1, demuxers: ['mov'], signal: AbortSignal.timeout(60_000) }
     expect(await ffmpeg.probe(common)).toMatchObject({ json: { format: {} }, complaints: '' })
-    const renditions = [{ number: 1, width: 320, height: 180, maxBitrate: 500_000 }] as const
+    const renditions = [
+      { number: 1, width: 320, height: 180, maxBitrate: 500_000, burstBits: 1_000_000 },
+    ] as const
     await ffmpeg.hls({ ...common, renditions, hasAudio: true, seconds: 2, fps: 25, folder })
     expect(await readFile(join(folder, 'hls-1.m3u8'), 'utf8')).toContain('#EXT-X-ENDLIST')
 

@@ -23,6 +23,7 @@ import {
   turnOf,
 } from './queues.ts'
 import { remover } from './removal.ts'
+import { ScratchFull } from './scratch.ts'
 import type { Tools } from './step.ts'
 import { doUpkeep, tellOfStrays } from './upkeep.ts'
 import { Waiting } from './verdict.ts'
@@ -91,11 +92,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     kind: JobKind,
     { data, signal, retryCount, retryLimit }: TakenJob<ProcessingJob>,
   ): Promise<PutBack<ProcessingJob> | undefined> {
-    const { mediaId: id, waits = 0 } = data
+    const { mediaId: id, waits = 0, roomSince } = data
     try {
       await processMedia(pipeline, {
-        id,
-        kind,
+        ...{ id, kind, roomSince },
         signal: AbortSignal.any([signal, stopping.signal]),
         isLastAttempt: retryCount >= retryLimit,
       })
@@ -108,7 +108,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       const askedMs = Math.min(error.afterMs ?? 0, MAX_ASKED_WAIT_MS)
       const waitMs = Math.max(backoffMs, askedMs) * (1 + WAIT_JITTER * Math.random())
       log.warn({ mediaId: id, waitMs: Math.round(waitMs), err: error.cause }, error.message)
-      return { data: { ...data, waits: Math.min(waits + 1, 16) }, afterMs: waitMs }
+      const { roomSince: _, ...rest } = data
+      const lacksRoom = error.cause instanceof ScratchFull
+      return {
+        data: {
+          ...rest,
+          ...(lacksRoom ? { roomSince: roomSince ?? Date.now() } : {}),
+          waits: Math.min(waits + 1, 16),
+        },
+        afterMs: waitMs,
+      }
     }
   }
 

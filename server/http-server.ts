@@ -186,6 +186,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
             objects: storage.disk.objects,
             fileSystem: new FileSystem(storage.disk.objects.directory),
             scratch: resolve(config.DATA_DIR, 'scratch'),
+            onError,
           })
         : undefined,
     scratch: new FileSystem(config.DATA_DIR),

@@ -184,7 +184,8 @@ function openDisk(
   const prepare = () => objects.prepare()
   const place = new OpenPlace(db, { backend: 'disk', objects, name, markerPrefix: '' }, { onError, prepare })
   const scratch = join(dirname(directory), 'scratch')
-  const space = new DiskSpace({ db, objects, fileSystem: new FileSystem(objects.directory), scratch })
+  const fileSystem = new FileSystem(objects.directory)
+  const space = new DiskSpace({ db, objects, fileSystem, scratch, onError })
   return { place, objects, bytes: new DiskUploadBytes(db, objects, bytes), space, sync }
 }
 

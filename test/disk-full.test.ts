@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { jpeg, madeByFfmpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
@@ -215,6 +216,9 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
     await thumbnail.arrayBuffer()
   })
 
+  const mediaOf = async (mediaId: string | null) =>
+    (await (await landfall.as('alice')(`/api/v1/media/${mediaId}`)).json()) as MediaJson
+
   it('is no verdict either where a public copy has no room to be written', async () => {
     const sound = await madeByFfmpeg('half-a-minute.wav', [
       ...['-f', 'lavfi', '-i', 'anoisesrc=duration=30:sample_rate=44100', '-c:a', 'pcm_s16le'],
@@ -237,24 +241,48 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
     expect(await landfall.stored.keys()).toContain(`public/${mediaId}.wav`)
   })
 
-  it('does not come of a public copy: that is not begun where others may need what it would take', async () => {
+  it('does not come of a public copy: that has half of what is free, is waited for an hour, and then gone without', async () => {
     const sound = await madeByFfmpeg('for-a-copy.wav', [
       ...['-f', 'lavfi', '-i', 'anoisesrc=duration=30:sample_rate=44100', '-c:a', 'pcm_s16le'],
     ])
     const bytes = await readFile(sound.path)
-    const id = await createId(landfall, 'alice', { size: bytes.length, metadata: { filename: sound.name } })
-    expect((await append(id, 0, bytes)).status).toBe(204)
-    // Enough for the copy and for an upload, but not for both.
-    const other = await createId(landfall, 'bob', { size: 4 * MIB })
-    await disk.leaveFree(10 * MIB)
+    const received = async () => {
+      const id = await createId(landfall, 'alice', { size: bytes.length, metadata: { filename: sound.name } })
+      expect((await append(id, 0, bytes)).status).toBe(204)
+      return { id, mediaId: (await statusOf(landfall, 'alice', id)).mediaId }
+    }
+    const first = await received()
+    // The copy would have its room, but nobody else any of it.
+    await disk.leaveFree(6 * MIB)
     await start(landfall, { PUBLISH: 'copy', PUBLIC_PREFIX: 'public/', TOOL_SANDBOX: 'off' })
-    const { mediaId } = await statusOf(landfall, 'alice', id)
-    await untilWaiting(landfall, mediaId, { times: 2 })
-    expect(await disk.free()).toBeGreaterThan(9 * MIB)
+    await untilWaiting(landfall, first.mediaId, { times: 2 })
+    expect(await disk.free()).toBeGreaterThan(5 * MIB)
     expect(await filesBelow(join(disk.directory, 'scratch')).catch(() => [])).toEqual([])
-    expect((await terminate(landfall, 'bob', other)).status).toBe(204)
+    const waited = { roomSince: Date.now() - 3_600_000 }
+    const haveWaited = async () => {
+      // One that has its turn at the moment is put back as it was.
+      await sql`
+        update pgboss.job set data = data || ${JSON.stringify(waited)}::jsonb
+         where data ->> 'mediaId' = ${first.mediaId} and data ->> 'roomSince' is not null
+           and state in ('created', 'retry')`.execute(landfall.db)
+      return (await mediaOf(first.mediaId)).status
+    }
+    await expect.poll(haveWaited, { timeout: 60_000, interval: 500 }).toBe('ready')
+    expect(await outcome(landfall, 'alice', first.id)).toMatchObject({
+      status: 'ready',
+      sha256: sound.sha256,
+    })
+    const { rows } = await sql<{ skipped: string }>`
+      select detail ->> 'skipped' as skipped from landfall.processing_steps
+       where media_id = ${first.mediaId} and step = 'publish' and status = 'done'`.execute(landfall.db)
+    expect(rows).toEqual([{ skipped: expect.stringContaining('no room for it on the disk for 60 minutes') }])
+    expect(await landfall.stored.keys()).not.toContain(`public/${first.mediaId}.wav`)
+
+    // What others have only declared keeps nobody waiting.
     await disk.leaveFree(PLENTY)
-    expect(await outcome(landfall, 'alice', id)).toMatchObject({ status: 'ready', sha256: sound.sha256 })
-    expect(await landfall.stored.keys()).toContain(`public/${mediaId}.wav`)
+    await createId(landfall, 'bob', { size: 5 * MIB })
+    const second = await received()
+    expect(await outcome(landfall, 'alice', second.id)).toMatchObject({ status: 'ready' })
+    expect(await landfall.stored.keys()).toContain(`public/${second.mediaId}.wav`)
   })
 })

@@ -40,7 +40,7 @@ export const hls: Step = {
     // Hours of work, done before by a worker that could not say so any more.
     if (await isThere(context, plan)) return THERE
     try {
-      const bytes = hlsRoom(context.media, plan, context.objects.backend)
+      const bytes = hlsRoom(context.media, plan)
       return await withScratch(context.scratch, { name: context.media.id, bytes }, async (folder) => {
         const variants = await encode(context, plan, folder)
         return (await isThere(context, plan)) ? THERE : await store(context, variants, folder)

@@ -81,13 +81,14 @@ describe('objects on disk', () => {
     expect(await names()).toEqual(['image', 'image.jpg.123.tmp'])
   })
 
-  it('are put from a file, which stays as it is, in the place of what was there', async () => {
+  it('are put from a file without room of their own, and stay when that goes, in the place of what was there', async () => {
     const file = join(directory, 'file')
     await objects.put('renditions/m/hls-1.mp4', Buffer.from('earlier'))
     await writeFile(file, 'video')
     await objects.putFile('renditions/m/hls-1.mp4', file)
     expect(await readdir(join(directory, 'renditions/m'))).toEqual(['hls-1.mp4'])
-    await writeFile(file, 'other')
+    expect((await stat(file)).nlink).toBe(2)
+    await rm(file)
     expect(await textOf('renditions/m/hls-1.mp4')).toBe('video')
     await expect(objects.putFile('renditions/m/hls-2.mp4', join(directory, 'none'))).rejects.toThrow('ENOENT')
     expect(await readdir(join(directory, 'renditions/m'))).toEqual(['hls-1.mp4'])

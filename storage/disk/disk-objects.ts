@@ -139,8 +139,17 @@ export class DiskObjects implements Objects {
   }
 
   /** By a copy, which costs neither time nor room where the file system can share blocks. */
+  /** By a hard link, so that it needs no room, or by copying: nobody may write to the file from then on. */
   async putFile(key: string, path: string): Promise<void> {
-    await this.#replace(key, (temporary) => copyDurably(path, temporary))
+    await this.#replace(key, async (temporary) => {
+      try {
+        await link(path, temporary)
+      } catch (error) {
+        if (!isCode(error, ...NO_LINK)) throw error
+        await copyFile(path, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+      }
+      await makeDurable(temporary)
+    })
   }
 
   async putStream(
@@ -177,7 +186,7 @@ export class DiskObjects implements Objects {
       await syncDirectory(dirname(path))
     } catch (error) {
       if (isCode(error, 'EEXIST')) await this.#replace(to, (temporary) => link(source, temporary))
-      else if (isCode(error, 'EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'ENOSYS'))
+      else if (isCode(error, ...NO_LINK))
         await this.#replace(to, (temporary) => copyDurably(source, temporary))
       else throw translateDiskError(missingOr(error, from))
     }
@@ -281,6 +290,9 @@ export class DiskObjects implements Objects {
   }
 }
 
+/** Codes of a file system that makes no such link. */
+const NO_LINK = ['EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'ENOSYS'] as const
+
 /** Where a file is put together before it takes its place. */
 const draftsOf = (path: string): string => `${path}${DRAFTS}`
 const DRAFTS = '.joining'
@@ -291,9 +303,13 @@ function missingOr(error: unknown, key: string): unknown {
 
 async function copyDurably(from: string, to: string): Promise<void> {
   await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
-  const handle = await open(to, 'r+')
+  await makeDurable(to)
+}
+
+async function makeDurable(path: string): Promise<void> {
+  const handle = await open(path, 'r+')
   try {
-    // It has the mode of what was copied: of a file of an earlier release, readable by its group.
+    // It has the mode of what was copied or linked: of a file of an earlier release or of a tool, readable by its group.
     await handle.chmod(0o600)
     await handle.datasync()
   } finally {

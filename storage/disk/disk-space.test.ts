@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createUpload } from '../../ledger/creation.ts'
 import type { Ledger } from '../../ledger/database.ts'
+import { NoTurn } from '../../ledger/turns.ts'
 import { freshDatabase } from '../../test/support/landfall.ts'
 import { newUpload, openLedger, SIZE, UNLIMITED } from '../../test/support/ledger.ts'
 import { DiskSpace, NO_ROOM } from './disk-space.ts'
@@ -21,6 +22,7 @@ describe('the room on a disk', () => {
   let db: Ledger
   let space: DiskSpace
   let looks = 0
+  let open: (more?: { lineMs: number }) => DiskSpace
   beforeEach(async () => {
     db = openLedger(await freshDatabase())
     looks = 0
@@ -30,7 +32,8 @@ describe('the room on a disk', () => {
       return { ...bytes, freeFiles: null, totalFiles: null }
     }
     const objects = { sizeInTheMaking: async () => 0 }
-    space = new DiskSpace({ db, fileSystem: { figures }, objects, scratch: '/nowhere' })
+    open = (more) => new DiskSpace({ db, fileSystem: { figures }, objects, scratch: '/nowhere', ...more })
+    space = open()
   })
   afterEach(async () => {
     await db?.destroy()
@@ -93,6 +96,31 @@ describe('the room on a disk', () => {
     expect(entered).toEqual([])
     expect(await attempt(ROOM, async () => undefined)).toEqual({ kind: 'created' })
     expect(await attempt(2 * ROOM, async () => undefined)).toBe(NO_ROOM)
+  })
+
+  it('is waited for no longer than some seconds where it stays unclear what becomes of another', async () => {
+    space = open({ lineMs: 300 })
+    const stuck = undecided()
+    const first = enter(ROOM, stuck)
+    await stuck.begun.promise
+    const others = [at(SIZE), at(SIZE)].map((one) => one.catch((error: unknown) => error))
+    for (const one of others) expect(await one).toBeInstanceOf(NoTurn)
+    stuck.decision.resolve({ kind: 'quota-bytes' })
+    await first
+    expect(await at(ROOM)).toBe('created')
+  })
+
+  it('for a scratch folder is half of what is free, with the headroom and whatever uploads have declared', async () => {
+    const made: number[] = []
+    const enterScratch = async (bytes: number) =>
+      await space.enterScratch(bytes, async () => void made.push(bytes))
+    await createUpload(db, newUpload('alice', { size: ROOM }), UNLIMITED)
+    const half = Math.floor((HEADROOM * (7 / 8) + ROOM) / 2)
+    expect(await enterScratch(half + 1)).toBe('no-room')
+    expect(await enterScratch(8 * GIB)).toBe('never')
+    expect(made).toEqual([])
+    expect(await enterScratch(half)).toBe('made')
+    expect(made).toEqual([half])
   })
 
   it('costs no look of its own where there is plenty of it', async () => {

@@ -1,10 +1,15 @@
 import type { FileSystemFigures } from './file-system.ts'
+import type { ScratchFigures } from './scratch-claims.ts'
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
 const MIN_HEADROOM_BYTES = 64 * MIB
 const MIN_FREE_FILES = 1000
 const MOST_LOW_BYTES = 20 * GIB
+/** Of the headroom, which is there for files of tools as well, scratch folders leave this: no disk is to be full. */
+const KEPT_OF_HEADROOM = 1 / 8
+/** Of the room that there would be without scratch folders, all of them together have no more. */
+const SCRATCH_SHARE = 1 / 2
 
 /** What was found at one time. */
 export type Room = FileSystemFigures & {
@@ -23,6 +28,21 @@ export const headroomOf = ({ totalBytes }: Pick<FileSystemFigures, 'totalBytes'>
 export function roomIn(room: Room): number {
   return lacksFiles(room) ? -1 : room.freeBytes - headroomOf(room) - room.reservedBytes
 }
+
+/**
+ * Bytes that a new scratch folder may claim: half of what is free, less what such folders have. The headroom is there for
+ * them, and what uploads have only declared keeps no file that was received from being ready.
+ */
+export function scratchRoomIn(room: FileSystemFigures, { written, toCome }: ScratchFigures): number {
+  if (lacksFiles(room)) return -1
+  return mostScratchOf(room, room.freeBytes + written) - written - toCome
+}
+
+/** Bytes that a scratch folder can never have, whatever goes from the disk, are more than this. */
+export const mostScratchIn = (room: FileSystemFigures): number => mostScratchOf(room, room.totalBytes)
+
+const mostScratchOf = (room: FileSystemFigures, freeBytes: number): number =>
+  (freeBytes - KEPT_OF_HEADROOM * headroomOf(room)) * SCRATCH_SHARE
 
 /** Whether an operator should make room: less than 5 % (or 20 GiB) is free, or less than what is to come. */
 export function isLow(room: Room): boolean {
