@@ -203,7 +203,8 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('a server that is stopped or killed',
     const target = await server()
     const worker = await target.untilWorker()
     await target.kill('SIGKILL')
-    await untilGone([worker], 5_000)
+    // It notices when it has read its modules, which takes a busy machine seconds.
+    await untilGone([worker], 20_000)
   })
 })
 
