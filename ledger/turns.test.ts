@@ -43,6 +43,43 @@ describe('turns', () => {
     expect(turns.size).toBe(0)
   })
 
+  it('of a key of which others wait leave time to other keys, and wait for their turns, but not too long', async () => {
+    vi.useFakeTimers()
+    let mostMs = 50
+    const turns = open({ atOnce: () => 1, maxWaiting: 10, restMs: () => mostMs })
+    const entered: (() => void)[] = []
+    const first = await turns.enter('many')
+    for (let n = 0; n < 5; n++) void turns.enter('many').then((leave) => entered.push(leave))
+    const entering = async (ms: number) => {
+      await vi.advanceTimersByTimeAsync(ms)
+      return entered.length
+    }
+    // As much time as the turn took.
+    await entering(10)
+    first()
+    expect([await entering(9), await entering(1)]).toEqual([0, 1])
+    // Until the turn of somebody else is over.
+    const few = await turns.enter('few')
+    entered[0]?.()
+    expect(await entering(20)).toBe(1)
+    few()
+    expect(await entering(0)).toBe(2)
+    // Which is not waited for without end.
+    const lasting = await turns.enter('lasting')
+    await entering(100)
+    entered[1]?.()
+    expect([await entering(49), await entering(1)]).toEqual([2, 3])
+    lasting()
+    // Not at all where nobody else is there.
+    mostMs = 0
+    entered[2]?.()
+    expect(await entering(0)).toBe(4)
+    entered[3]?.()
+    await entering(0)
+    entered[4]?.()
+    expect(turns.size).toBe(0)
+  })
+
   it('become fewer and more as things are', async () => {
     let most = 2
     const turns = open({ atOnce: () => most, maxWaiting: 10 })

@@ -5,6 +5,12 @@ export type TurnsOptions = {
   maxWaiting: number
   /** How long one waits before it gives up. */
   patienceMs: number
+  /**
+   * A turn that is given back while others of its key wait goes to the next of them after as much time as it took, and
+   * when the turns are over that other keys have at that moment: after this many milliseconds at most, as things are. So
+   * a key of many leaves half of the time to keys of few. None by default.
+   */
+  restMs?: () => number
 }
 
 /** There is no turn: too many of the same key wait, or one has waited for too long. */
@@ -17,6 +23,8 @@ export class NoTurn extends Error {
 
 type Waiting = { start: () => void; since: number }
 type Queue = { running: number; waiting: Set<Waiting> }
+/** A turn that somebody has, and who is told when it is over. */
+type Turn = { key: string; since: number; onOver: (() => void)[] }
 
 /**
  * A queue for each key, in which so many have a turn at a time. A turn of one key waits behind those of the
@@ -25,6 +33,7 @@ type Queue = { running: number; waiting: Set<Waiting> }
 export class Turns {
   readonly #options: TurnsOptions
   readonly #queues = new Map<string, Queue>()
+  readonly #turns = new Set<Turn>()
 
   constructor(options: TurnsOptions) {
     this.#options = options
@@ -40,11 +49,12 @@ export class Turns {
     this.#queues.set(key, queue)
     if (queue.running < this.#options.atOnce()) queue.running += 1
     else await this.#wait(queue, signal)
-    let isOver = false
+    const turn: Turn = { key, since: performance.now(), onOver: [] }
+    this.#turns.add(turn)
     return () => {
-      if (isOver) return
-      isOver = true
-      this.#leave(key, queue)
+      if (!this.#turns.delete(turn)) return
+      for (const tell of turn.onOver) tell()
+      this.#rest(turn, queue)
     }
   }
 
@@ -77,6 +87,28 @@ export class Turns {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
     }
+  }
+
+  #rest({ key, since }: Turn, queue: Queue): void {
+    const mostMs = queue.waiting.size > 0 ? (this.#options.restMs?.() ?? 0) : 0
+    if (mostMs <= 0) {
+      this.#leave(key, queue)
+      return
+    }
+    const others = [...this.#turns].filter((turn) => turn.key !== key)
+    let left = others.length + 1
+    const timers: NodeJS.Timeout[] = []
+    const goOn = () => {
+      left = 0
+      for (const timer of timers) clearTimeout(timer)
+      this.#leave(key, queue)
+    }
+    const count = () => {
+      left -= 1
+      if (left === 0) goOn()
+    }
+    for (const turn of others) turn.onOver.push(count)
+    timers.push(setTimeout(count, Math.min(mostMs, performance.now() - since)), setTimeout(goOn, mostMs))
   }
 
   #leave(key: string, queue: Queue): void {

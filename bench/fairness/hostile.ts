@@ -168,7 +168,8 @@ const FLOODS: Record<string, () => Promise<void>> = {
             })
           })
           if (status !== 'ended') count(status)
-          await sleep(500)
+          // Not all at the same moment, and sooner than `Retry-After` says.
+          await sleep(status === 'ended' ? 0 : 2000 + 4000 * Math.random())
         }
       }),
     )

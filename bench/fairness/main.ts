@@ -23,11 +23,12 @@ const FLOODS = [
   'concat-locks',
   'process',
   'streams',
-  'files',
-  'large-files',
   'lists',
   'heads',
   'slow-appends',
+  // Last, as they leave work behind for the worker.
+  'files',
+  'large-files',
 ] as const
 const MOST = 3
 /** Below this a time says more about the machine than about who waits for whom. */

@@ -5,8 +5,13 @@ import { Problem } from '../errors.ts'
 
 /** Requests of one owner that a node works on at a time while nobody else asks for anything. */
 const ALONE = 16
-/** While others do: each of their requests then waits for so many of this owner's whenever it is its turn to go on. */
-const BESIDE_OTHERS = 4
+/**
+ * While others do. They come in turn with theirs: each of their requests waits for these and no more of this owner's. More
+ * than one, as one may be waiting for an upload that another connection still holds.
+ */
+const BESIDE_OTHERS = 2
+/** Between two of this owner's requests of which others wait, at most: one of the others may be waiting for something itself. */
+const REST_MS = 50
 /** Who has asked for something within this time is somebody else. */
 const RECENT_MS = 1000
 /** Requests of one owner that wait for that, at most. */
@@ -16,7 +21,7 @@ const PATIENCE_MS = 30_000
 
 /**
  * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
- * node as if there were four. A request has its turn while it works on an answer. It waits for no client in it: the
+ * node as if there were two. A request has its turn while it works on an answer. It waits for no client in it: the
  * turn ends before a body is read, or an answer sent, that may take its time (`endTurn`).
  */
 export class OwnerTurns {
@@ -24,6 +29,7 @@ export class OwnerTurns {
     atOnce: () => (this.#recent.size > 1 ? BESIDE_OTHERS : ALONE),
     maxWaiting: MAX_WAITING,
     patienceMs: PATIENCE_MS,
+    restMs: () => (this.#recent.size > 1 ? REST_MS : 0),
   })
   /** Who has asked for something lately, and when; the longest ago first. */
   readonly #recent = new Map<string, number>()
