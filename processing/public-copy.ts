@@ -4,7 +4,7 @@ import { publishedKey } from '../storage/keys.ts'
 import { ObjectTooLarge } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
 import { ToolFailed, UnreadableInput } from './ffmpeg.ts'
-import { withScratch } from './scratch.ts'
+import { NoScratchRoom, withScratch } from './scratch.ts'
 import { copyRoom } from './scratch-room.ts'
 import type { StepContext } from './step.ts'
 import { writeStripped } from './stripped-file.ts'
@@ -49,7 +49,9 @@ async function ofStreams(context: StepContext, template: string): Promise<Public
     })
   } catch (error) {
     if (signal.aborted) throw error
-    if (isOutOfTime(error) && context.isLastAttempt) return await servedCopy(context)
+    if (isOutOfTime(error) && context.isLastAttempt)
+      return await servedCopy(context, 'it takes too long to write it without its metadata')
+    if (error instanceof NoScratchRoom) return await servedCopy(context, error.message)
     if (!isOfFile(error)) throw error
     return { kind: 'none', reason: `it cannot be written without its metadata: ${error.message}` }
   }
@@ -67,12 +69,15 @@ function isOfFile(error: unknown): error is Error {
 /** On a machine that has too much to do as well as with a file that takes long: which of them it was is not known. */
 const isOutOfTime = (error: unknown): boolean => error instanceof ToolFailed && error.end === 'out-of-time'
 
-/** What is served already, by an attempt before this one that could not say so; it is as good as a new one. */
-async function servedCopy({ media, db, objects }: StepContext): Promise<PublicCopy> {
+/**
+ * What is served already, by an attempt before this one that could not say so; it is as good as a new one. Where there is
+ * none, there is no copy for this reason.
+ */
+async function servedCopy({ media, db, objects }: StepContext, elseReason: string): Promise<PublicCopy> {
   const earlier = await findRendition(db, media, 'published')
   if (earlier && (await objects.sizeOf(earlier.storage_key)) !== undefined)
     return { kind: 'made', key: earlier.storage_key }
-  return { kind: 'none', reason: 'it takes too long to write it without its metadata' }
+  return { kind: 'none', reason: elseReason }
 }
 
 /** Notes where the copy will be before it is made, so that whatever happens it will be removed with its media. */
