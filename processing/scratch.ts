@@ -59,8 +59,7 @@ export async function withScratch<Result>(
   const room = join(scratch.root, name)
   const folder = join(room, scratchName(bytes))
   try {
-    // A tool that still writes into one may be quicker than a look into it.
-    await rm(room, { recursive: true, force: true, maxRetries: 3 })
+    await clearScratch(scratch, name)
     const entered = await scratch.space.enterScratch(bytes, async () => {
       await mkdir(folder, { recursive: true })
     })
@@ -80,6 +79,12 @@ export async function withScratch<Result>(
     await rm(folder, { recursive: true, force: true })
     await removeIfEmpty(room)
   }
+}
+
+/** Removes what workers of before have left under this name: for who has their job now, and may have nothing to write. */
+export async function clearScratch({ root }: Pick<Scratch, 'root'>, name: string): Promise<void> {
+  // A tool that still writes into one may be quicker than a look into it.
+  await rm(join(root, name), { recursive: true, force: true, maxRetries: 3 })
 }
 
 /** What an error means, where it is that there is no room. */

@@ -9,7 +9,7 @@ import { type HlsRendition, planHls } from '../hls-plan.ts'
 import { codecsOf, masterPlaylist, readMediaPlaylist, secondsOf, type Variant } from '../hls-playlist.ts'
 import { localRun } from '../local-run.ts'
 import { isFruitless, storeRendition, storeRenditionFile } from '../rendition.ts'
-import { withScratch } from '../scratch.ts'
+import { clearScratch, withScratch } from '../scratch.ts'
 import { hlsRoom } from '../scratch-room.ts'
 import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step.ts'
 
@@ -38,7 +38,10 @@ export const hls: Step = {
   async run(context) {
     const plan = planHls(context.media, context.hls?.heights ?? [])
     // Hours of work, done before by a worker that could not say so any more.
-    if (await isThere(context, plan)) return THERE
+    if (await isThere(context, plan)) {
+      await clearScratch(context.scratch, context.media.id)
+      return THERE
+    }
     try {
       const bytes = hlsRoom(context.media, plan)
       return await withScratch(context.scratch, { name: context.media.id, bytes }, async (folder) => {
