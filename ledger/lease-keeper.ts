@@ -37,6 +37,8 @@ export type TakeOptions = {
   signal: AbortSignal
   /** Aborted when the request is answered or its client has left: then the lease ends too, in a bounded time. */
   over: AbortSignal
+  /** Called before each wait for a present holder. */
+  onWait?: (() => void) | undefined
   /** Called once, when another request asks for the lease or the lease is lost. */
   onWanted: () => void
 }
@@ -127,6 +129,7 @@ export class LeaseKeeper {
         }
         const leftMs = deadline - performance.now()
         if (leftMs <= 0) return 'busy'
+        options.onWait?.()
         await bus.publish({ t: 'lease-wanted', id: uploadId })
         await woken.wait(Math.min(leftMs, result.expiresInMs + 1), signal)
       } finally {

@@ -21,6 +21,8 @@ export type AppendContext = {
   readonly isAtomic: boolean
   /** Whether the upload is complete once it has all of its bytes; else its client says so by a later request. */
   readonly completes: boolean
+  /** Told that the request waits for another one to give up the lease, which may take seconds. */
+  readonly onLeaseWait: () => void
   lease: Lease | undefined
   /** The upload as last read under the lease, or as just created. */
   upload: UploadRow | undefined

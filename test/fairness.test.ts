@@ -68,6 +68,39 @@ describe('one owner', () => {
     return rows[0]?.n ?? 0
   }
 
+  it('whose requests wait for uploads that another node writes to is answered everything else', async () => {
+    const landfall = await start()
+    const ids: string[] = []
+    while (ids.length < 3) ids.push(await createId(landfall, 'alice', { size: 2000 }))
+    await sql`
+      insert into landfall.upload_locks (upload_id, holder, fence, expires_at)
+      select unnest(${ids}::text[]), 'another node', gen_random_uuid(), now() + interval '1 minute'`.execute(
+      landfall.db,
+    )
+    // Somebody else is there, so that she has few turns.
+    expect((await landfall.as('bob')('/api/v1/quota')).status).toBe(200)
+    const leave = new AbortController()
+    undo.push(() => leave.abort())
+    for (const id of ids) {
+      const asked = { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' }, signal: leave.signal }
+      landfall
+        .as('alice')(`/files/${id}`, asked)
+        .catch(() => {
+          // It is left when the test is over.
+        })
+    }
+    await expect.poll(() => wanted(landfall)).toBe(ids.length)
+    const began = performance.now()
+    expect((await landfall.as('alice')('/api/v1/media')).status).toBe(200)
+    expect(performance.now() - began).toBeLessThan(SOON_MS)
+  }, 60_000)
+
+  /** Uploads for which somebody waits. */
+  async function wanted(landfall: Landfall): Promise<number> {
+    const locks = await landfall.db.selectFrom('upload_locks').select('contended').execute()
+    return locks.filter(({ contended }) => contended).length
+  }
+
   const concatenate = async (landfall: Landfall, id: string) =>
     await landfall.as('alice')('/files', {
       method: 'POST',

@@ -41,6 +41,7 @@ class LeaseLock implements Lock {
       waitMs: WAIT_MS,
       signal,
       over: context.over,
+      onWait: context.onLeaseWait,
       onWanted: cancel,
     })
     switch (taken) {

@@ -56,6 +56,8 @@ export function uploadRequest(
     bodyLength: declaredBodyLength(incoming),
     incoming,
     response,
+    // Its owner's other requests are not held up by that.
+    onLeaseWait: () => endTurn(response),
     lease: undefined,
     upload: undefined,
     failure: undefined,
