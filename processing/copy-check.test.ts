@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { programPath, requires } from '../test/services/requirements.ts'
-import { Ffmpeg, UnreadableInput } from './ffmpeg.ts'
+import { Ffmpeg } from './ffmpeg.ts'
 import { readProbe } from './probe-report.ts'
 import { scrubFor } from './scrubbing/codecs.ts'
 import type { PacketScrub } from './scrubbing/scrub.ts'
 import { scrubFile } from './scrubbing/scrubbed-file.ts'
 import type { StepContext } from './step.ts'
 import { writeStripped } from './stripped-file.ts'
+import { UnreadableInput } from './tool-ends.ts'
 
 vi.mock('./scrubbing/codecs.ts', { spy: true })
 

@@ -1,7 +1,7 @@
 import { ObjectMissing, StorageFull } from '../storage/objects.ts'
-import { Undelivered, UnreadableInput } from './ffmpeg.ts'
 import { saysNoRoom } from './no-room.ts'
 import type { StepContext } from './step.ts'
+import { Undelivered, UnreadableInput } from './tool-ends.ts'
 import { Rejected } from './verdict.ts'
 
 const CHECK_MS = 30_000

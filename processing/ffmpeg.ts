@@ -1,15 +1,11 @@
-import { ExecaError } from 'execa'
-import { StorageFull } from '../storage/objects.ts'
-import { runProgram } from '../storage/programs.ts'
 import { SYSTEM_PATH } from '../storage/system-path.ts'
-import { ChildGroups, toolLimits } from './child-limits.ts'
 import { type Hashed, type HashedStreams, hashArguments } from './hash-arguments.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
-import { saysNoRoom } from './no-room.ts'
 import { type Muxer, type RemuxPlan, remuxArguments, remuxInputArguments } from './remux-arguments.ts'
-import { RECONNECT_SECONDS, readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
+import { ToolFailed, UnreadableInput } from './tool-ends.ts'
+import { RECONNECT_SECONDS, type ToolReport } from './tool-report.ts'
+import { isRemote, swallow, ToolRunner } from './tool-runner.ts'
 import { noSandbox, type ToolSandbox } from './tool-sandbox.ts'
-import { Waiting } from './verdict.ts'
 
 export type FfmpegOptions = {
   ffmpegPath: string
@@ -30,36 +26,6 @@ export type ToolRun = {
 
 /** Pixels of a small picture. */
 export type Tile = { width: number; height: number }
-
-/** A sound ffmpeg or ffprobe looked at the input and could not make sense of it. */
-export class UnreadableInput extends Error {
-  constructor(stderr: string) {
-    super(stderr)
-    this.name = 'UnreadableInput'
-  }
-}
-
-/** Why a tool gave no answer, as far as that matters to anybody. */
-export type ToolEnd = 'out-of-time' | 'said-too-much' | 'our-mistake' | 'other'
-
-/** A tool was ended, or could not be run. It carries nothing of the command, which may hold a signed address. */
-export class ToolFailed extends Error {
-  readonly end: ToolEnd
-
-  constructor(what: string, end: ToolEnd = 'other', options?: ErrorOptions) {
-    super(what, options)
-    this.name = 'ToolFailed'
-    this.end = end
-  }
-}
-
-/** The storage did not hand over all of the file, or not without interruptions: nothing is known of the file. */
-export class Undelivered extends Waiting {
-  constructor(program: string, options?: ErrorOptions) {
-    super(`the storage did not deliver the file to ${program}`, options)
-    this.name = 'Undelivered'
-  }
-}
 
 const PROBE_TIMEOUT_MS = 120_000
 /** Every packet is read, over the network too; an address works for little longer than this. */
@@ -85,10 +51,7 @@ const MAX_TALK_BYTES = 4 * 1024 * 1024
 const HLS_SLOWNESS = 20
 const HLS_MS = 10 * 60_000
 const MAX_HLS_MS = 6 * 3_600_000
-/** No single buffer of a sound file comes near. */
-const MAX_ALLOCATION_BYTES = 512 * 1024 * 1024
 const MAX_REMUX_MS = 6 * 3_600_000
-const VERSION_TIMEOUT_MS = 10_000
 /** Where an index says which frames these are, the others are not even read. */
 const KEY_FRAMES_ONLY = ['-discard', 'nokey', '-skip_frame', 'nokey']
 /** On a machine of many cores each of dozens of threads would claim 64 MB of address space for itself. */
@@ -101,12 +64,11 @@ const RAW_PIXELS = ['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1']
  */
 export class Ffmpeg {
   readonly #options: FfmpegOptions
-  readonly #sandbox: ToolSandbox
-  readonly #groups = new ChildGroups()
+  readonly #runner: ToolRunner
 
   constructor(options: FfmpegOptions) {
     this.#options = options
-    this.#sandbox = options.sandbox ?? noSandbox(SYSTEM_PATH)
+    this.#runner = new ToolRunner(options.sandbox ?? noSandbox(SYSTEM_PATH))
   }
 
   /**
@@ -120,7 +82,7 @@ export class Ffmpeg {
     const count = run.isQuick ? [] : ['-count_packets']
     const configs = run.withConfig ? ['-show_data'] : []
     const args = ['-show_format', '-show_streams', ...configs, ...count, '-of', 'json']
-    const { stdout, ...report } = await this.#run(
+    const { stdout, ...report } = await this.#runner.run(
       this.#options.ffprobePath,
       [...inputArgs(run), ...args, '-i', run.input],
       run,
@@ -142,7 +104,7 @@ export class Ffmpeg {
     const seek = ['-nostdin', '-ss', atSeconds.toFixed(3)]
     const scale = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=w='min(${width},iw)':h=-2`]
     const output = ['-f', 'image2pipe', '-c:v', 'png', 'pipe:1']
-    const { stdout } = await this.#run(
+    const { stdout } = await this.#runner.run(
       this.#options.ffmpegPath,
       [...inputArgs(run), ...seek, '-i', run.input, ...scale, ...output],
       run,
@@ -174,7 +136,7 @@ export class Ffmpeg {
       : ['-map', '0:a:0', '-t', String(QUICK_SOUND_SECONDS)]
     const output = [...(isQuick ? some : all), '-fps_mode', 'passthrough', '-f', 'null', '-']
     try {
-      const { complaints, delivery } = await this.#run(
+      const { complaints, delivery } = await this.#runner.run(
         this.#options.ffmpegPath,
         ['-nostdin', ...inputArgs(run), ...keyFrames, '-i', run.input, ...output],
         run,
@@ -204,7 +166,7 @@ export class Ffmpeg {
     const skip = keyFramesOnly ? KEY_FRAMES_ONLY : []
     // Passed on at the end, or a video that is shorter than half an interval would have no tile.
     const filters = `fps=1000/${intervalMs}:start_time=0:eof_action=pass,scale=${width}:${height}`
-    const { stdout } = await this.#run(
+    const { stdout } = await this.#runner.run(
       this.#options.ffmpegPath,
       [
         ...['-nostdin', ...inputArgs(run), ...skip, '-i', run.input],
@@ -223,7 +185,7 @@ export class Ffmpeg {
   async tileAt(run: ToolRun & Tile & { atSeconds: number }): Promise<Uint8Array | undefined> {
     const { width, height, atSeconds } = run
     const seek = ['-ss', atSeconds.toFixed(3), '-noaccurate_seek', ...KEY_FRAMES_ONLY]
-    const { stdout } = await this.#run(
+    const { stdout } = await this.#runner.run(
       this.#options.ffmpegPath,
       [
         ...['-nostdin', ...inputArgs(run), ...seek, '-i', run.input],
@@ -240,7 +202,7 @@ export class Ffmpeg {
    * rendition. Fails like `probe`, and with `ToolFailed` when it takes too long.
    */
   async hls(run: ToolRun & HlsEncoding): Promise<void> {
-    await this.#run(
+    await this.#runner.run(
       this.#options.ffmpegPath,
       ['-nostdin', ...inputArgs(run), '-threads', String(HLS_THREADS), '-i', run.input, ...hlsArguments(run)],
       run,
@@ -261,7 +223,7 @@ export class Ffmpeg {
     run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string; mostBytes: number },
   ): Promise<void> {
     const { plan, muxer, folder } = run
-    await this.#run(
+    await this.#runner.run(
       this.#options.ffmpegPath,
       [
         ...['-nostdin', ...inputArgs(run), ...remuxInputArguments(muxer), '-i', run.input],
@@ -276,7 +238,7 @@ export class Ffmpeg {
   /** Hashes of streams of the input, each in a line. Fails like `probe`, and with `ToolFailed` when it takes too long. */
   async hashes(run: ToolRun & { hashed: Hashed; streams: HashedStreams }): Promise<string> {
     const { before, behind } = hashArguments(run.hashed, run.streams)
-    const { stdout } = await this.#run(
+    const { stdout } = await this.#runner.run(
       this.#options.ffmpegPath,
       ['-nostdin', ...inputArgs(run), ...before, '-i', run.input, ...behind],
       run,
@@ -302,7 +264,7 @@ export class Ffmpeg {
     }
     const entries = 'packet=stream_index,size,pos:packet_side_data=side_data_type'
     const args = [...inputArgs(run), '-show_entries', entries, '-of', 'compact=p=0:nk=1', '-i', run.input]
-    await this.#run(this.#options.ffprobePath, args, run, {
+    await this.#runner.run(this.#options.ffprobePath, args, run, {
       timeout: Math.min(readingMs(run), MAX_REMUX_MS),
       maxBuffer: MAX_JSON_BYTES,
       stdout: swallow((chunk) => lines(Buffer.from(chunk).toString('latin1'))),
@@ -316,7 +278,7 @@ export class Ffmpeg {
    */
   async samples(run: ToolRun & { rate: number; onSamples: (samples: Int8Array) => void }): Promise<void> {
     const { rate, onSamples } = run
-    await this.#run(
+    await this.#runner.run(
       this.#options.ffmpegPath,
       [
         ...['-nostdin', ...inputArgs(run), '-i', run.input],
@@ -332,120 +294,10 @@ export class Ffmpeg {
       },
     )
   }
-
-  async #run(program: string, args: string[], { input, signal }: ToolRun, { folder, ...limits }: Limits) {
-    const read = (stderr: unknown): ToolReport => {
-      const said = stderr instanceof Uint8Array ? Buffer.from(stderr).toString('utf8') : ''
-      return isRemote(input) ? readRemoteReport(said) : readLocalReport(said)
-    }
-    let result: { stdout: Uint8Array; stderr: Uint8Array }
-    try {
-      const confined = await this.#sandbox.confine({
-        program,
-        args: ['-max_alloc', String(MAX_ALLOCATION_BYTES), ...args],
-        input: isRemote(input) ? undefined : input,
-        folder,
-        hasNetwork: isRemote(input),
-        limits: toolLimits(limits.timeout),
-      })
-      const child = runProgram(confined.program, confined.args, {
-        encoding: 'buffer',
-        stdin: 'ignore',
-        cancelSignal: signal,
-        // What holds a tool in passes on no other, and a tool has nothing to put in order.
-        killSignal: 'SIGKILL',
-        detached: true,
-        ...limits,
-        env: { ...this.#sandbox.environment, ...limits.env },
-      })
-      this.#groups.add(child.nodeChildProcess)
-      result = await child
-    } catch (error) {
-      if (!(error instanceof ExecaError)) throw error
-      const report = read(error.stderr)
-      throw noRoomIn(folder, report, error) ?? (await this.#explain(program, error, report))
-    }
-    const report = read(result.stderr)
-    const noRoom = noRoomIn(folder, report)
-    if (noRoom) throw noRoom
-    // It ends well even where it takes a connection that broke for the end of the file.
-    if (report.delivery === 'broken') throw new Undelivered(program)
-    return { stdout: result.stdout, ...report }
-  }
-
-  /** What it means that a run failed. */
-  async #explain(program: string, error: ExecaError, { complaints, delivery }: ToolReport): Promise<Error> {
-    const isOurs = OUR_MISTAKE.test(complaints)
-    const end = error.timedOut
-      ? 'out-of-time'
-      : error.isMaxBuffer
-        ? 'said-too-much'
-        : isOurs
-          ? 'our-mistake'
-          : 'other'
-    const failure = new ToolFailed(`${program} ${endOf(error)}: ${complaints}`, end)
-    if (isAway(error)) return new Waiting(`${program} cannot be run`, { cause: failure })
-    if (error.isCanceled) return failure
-    if (delivery !== 'sound') return new Undelivered(program, { cause: failure })
-    // Killed or out of time: not the file's fault, or not provably so.
-    if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer) return failure
-    if (isOurs || CRASHES.has(error.exitCode)) return failure
-    if (HOLDER_FAILED.test(complaints)) return new Waiting(`${program} cannot be run`, { cause: failure })
-    return (await this.#isSound(program))
-      ? new UnreadableInput(complaints)
-      : new Waiting(`${program} does not work`, { cause: failure })
-  }
-
-  /** A tool that cannot even say its version says no to every file: that is no verdict on this one. */
-  async #isSound(program: string): Promise<boolean> {
-    try {
-      const confined = await this.#sandbox.confine({
-        program,
-        args: ['-version'],
-        hasNetwork: false,
-        limits: toolLimits(VERSION_TIMEOUT_MS),
-      })
-      const { stdout } = await runProgram(confined.program, confined.args, {
-        timeout: VERSION_TIMEOUT_MS,
-        killSignal: 'SIGKILL',
-        env: this.#sandbox.environment,
-      })
-      return /^ff(mpeg|probe) version /.test(stdout)
-    } catch {
-      // The reason that matters is the first one.
-      return false
-    }
-  }
 }
 
 /** For reading every byte of an input. */
 const readingMs = ({ size }: ToolRun): number => PROBE_TIMEOUT_MS + Math.ceil(size / SLOWEST_BYTES_PER_MS)
-
-/** That what was to be written has found no room, whether or not the tool makes much of it. */
-function noRoomIn(folder: string | undefined, { complaints }: ToolReport, cause?: Error): Error | undefined {
-  return folder !== undefined && saysNoRoom(new Error(complaints)) ? new StorageFull({ cause }) : undefined
-}
-
-type Limits = {
-  timeout: number
-  maxBuffer: number
-  stdout?: Swallowed
-  env?: typeof FEW_ARENAS
-  /** Where it may write. */
-  folder?: string
-}
-
-/** Output that is used as it comes and not kept. */
-type Swallowed = { binary: true; transform: (chunk: unknown) => Generator<never, void> }
-
-const swallow = (onChunk: (chunk: Uint8Array) => void): Swallowed => ({
-  binary: true,
-  // Nothing is passed on, so nothing is kept.
-  *transform(chunk) {
-    if (chunk instanceof Uint8Array) onChunk(chunk)
-    yield* []
-  },
-})
 
 /** Where a packet is in a file: its first byte, or what its container has in front of it. */
 export type PacketPlace = {
@@ -457,29 +309,6 @@ export type PacketPlace = {
 }
 
 const PACKET_LINE = /^(\d+)\|(\d+)\|(\d+|N\/A)(?:\|(.*))?$/
-
-/** Whether a tool reads this input over the network. */
-export const isRemote = (input: string): boolean => !input.startsWith('/')
-
-/** Options that this ffmpeg does not know, or a decoder it was built without. */
-const OUR_MISTAKE = /unrecognized option|option .* not found|decoder .* not found|no decoder|unknown decoder/i
-
-/** How bubblewrap and shells tell that a program was ended by a signal: ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM, XCPU, XFSZ, SYS. */
-const CRASHES = new Set([4, 5, 6, 7, 8, 9, 11, 15, 24, 25, 31].map((signal) => 128 + signal))
-
-/** What a tool is run by could not do so. */
-const HOLDER_FAILED = /^(?:bwrap|prlimit|unshare|setpriv|mount|sh): /
-
-function isAway(error: ExecaError): boolean {
-  return error.code === 'ENOENT' || error.code === 'EACCES'
-}
-
-function endOf({ exitCode, timedOut, isMaxBuffer, signal, code }: ExecaError): string {
-  if (timedOut) return 'took too long'
-  if (isMaxBuffer) return 'said too much'
-  if (signal !== undefined) return `was ended by ${signal}`
-  return exitCode === undefined ? `failed with ${code ?? 'no reason'}` : `exited with ${exitCode}`
-}
 
 /** Options of the input, which stand before it. Messages carry their level where the network may have a say. */
 function inputArgs({ input, demuxers }: ToolRun): string[] {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { MediaLimits } from '../storage/media-limits.ts'
 import { damageOr } from './damage.ts'
-import { isRemote } from './ffmpeg.ts'
 import type { StepContext } from './step.ts'
+import { isRemote } from './tool-runner.ts'
 
 /** Enough for the header of nearly every image. */
 const HEADER_BYTES = 1024 * 1024

@@ -3,9 +3,10 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { translateDiskError } from '../storage/disk/disk-objects.ts'
-import { isRemote, type ToolRun } from './ffmpeg.ts'
+import type { ToolRun } from './ffmpeg.ts'
 import type { StepContext } from './step.ts'
 import { toolRun } from './tool-run.ts'
+import { isRemote } from './tool-runner.ts'
 
 /**
  * A run on a file of this machine, copied into the folder where it lies elsewhere: an address works for minutes, and

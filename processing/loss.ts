@@ -1,7 +1,7 @@
 import type { MediaRow } from '../ledger/media.ts'
 import type { Reason } from '../ledger/schema.ts'
 import { BytesLost, ObjectMissing, type Objects } from '../storage/objects.ts'
-import { Undelivered } from './ffmpeg.ts'
+import { Undelivered } from './tool-ends.ts'
 
 export const BYTES_LOST: Reason = {
   code: 'bytes-lost',

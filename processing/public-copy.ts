@@ -3,11 +3,11 @@ import { FORMATS, formatOfType } from '../storage/formats.ts'
 import { publishedKey } from '../storage/keys.ts'
 import { ObjectTooLarge } from '../storage/objects.ts'
 import { servedAs } from '../storage/served-as.ts'
-import { ToolFailed, UnreadableInput } from './ffmpeg.ts'
 import { NoScratchRoom, withScratch } from './scratch.ts'
 import { copyRoom } from './scratch-room.ts'
 import type { StepContext } from './step.ts'
 import { writeStripped } from './stripped-file.ts'
+import { ToolFailed, UnreadableInput } from './tool-ends.ts'
 
 export type PublicCopy =
   | { kind: 'made'; key: string }

@@ -48,7 +48,7 @@ export function remover(
       // A worker may be storing a rendition or the public copy at this moment, and not live to take it back.
       return { data, afterMs: AGAIN_MS }
     }
-    // Whoever is making copies at this moment finds at the end that they are of no use. What cannot be removed now, the
+    // A mover that makes copies at this moment finds at the end that they are not wanted. What cannot be removed now, the
     // upkeep does.
     if (left === 'copying') return { data, afterMs: AGAIN_MS }
     await forgetRenditions(db, data.uploadId)

@@ -3,8 +3,8 @@ import { findRendition, recordRendition, StorageBackendChanged } from '../ledger
 import type { EventType } from '../ledger/schema.ts'
 import { RENDITIONS, type RenditionKind, renditionKey } from '../storage/keys.ts'
 import { servedAs } from '../storage/served-as.ts'
-import { ToolFailed, UnreadableInput } from './ffmpeg.ts'
 import type { StepContext } from './step.ts'
+import { ToolFailed, UnreadableInput } from './tool-ends.ts'
 
 type Description = {
   kind: RenditionKind

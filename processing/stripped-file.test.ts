@@ -7,10 +7,11 @@ import { turned } from '../test/fixtures/media.ts'
 import { PLANTED, plant } from '../test/fixtures/planted.ts'
 import { makeTelltale, SECRET, TELLTALES } from '../test/fixtures/telltale.ts'
 import { programPath, requires } from '../test/services/requirements.ts'
-import { Ffmpeg, UnreadableInput } from './ffmpeg.ts'
+import { Ffmpeg } from './ffmpeg.ts'
 import { readProbe } from './probe-report.ts'
 import type { StepContext } from './step.ts'
 import { writeStripped } from './stripped-file.ts'
+import { UnreadableInput } from './tool-ends.ts'
 
 const ffmpegThere = requires('ffmpeg')
 const ffmpeg = new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') })

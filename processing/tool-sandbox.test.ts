@@ -9,7 +9,8 @@ import { SYSTEM_PATH } from '../storage/system-path.ts'
 import { shortVideo } from '../test/fixtures/media.ts'
 import { programPath, requires } from '../test/services/requirements.ts'
 import { listProcesses, untilGone } from '../test/support/processes.ts'
-import { Ffmpeg, ToolFailed } from './ffmpeg.ts'
+import { Ffmpeg } from './ffmpeg.ts'
+import { ToolFailed } from './tool-ends.ts'
 import { openSandbox, ToolSandbox } from './tool-sandbox.ts'
 
 const LIMITS = { addressBytes: 4 * 1024 ** 3, cpuSeconds: 20 }

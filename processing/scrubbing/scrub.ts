@@ -1,4 +1,4 @@
-import { UnreadableInput } from '../ffmpeg.ts'
+import { UnreadableInput } from '../tool-ends.ts'
 
 /** Overwrites a part of the file with zeros. */
 export type Blank = (position: number, bytes: number) => void

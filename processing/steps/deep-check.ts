@@ -1,8 +1,9 @@
 import { confirmed, damageOr } from '../damage.ts'
 import { damageIn } from '../decode-report.ts'
-import { isRemote, ToolFailed, Undelivered, UnreadableInput } from '../ffmpeg.ts'
 import { type Step, type StepContext, SWITCHED_OFF } from '../step.ts'
+import { ToolFailed, Undelivered, UnreadableInput } from '../tool-ends.ts'
 import { toolRun } from '../tool-run.ts'
+import { isRemote } from '../tool-runner.ts'
 import { Rejected } from '../verdict.ts'
 
 /**

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { dropRendition, findRenditions } from '../../ledger/media.ts'
 import { HLS_NUMBERS, type RenditionKind } from '../../storage/keys.ts'
 import { ObjectTooLarge } from '../../storage/objects.ts'
-import { UnreadableInput } from '../ffmpeg.ts'
 import { bytesName, playlistName } from '../hls-arguments.ts'
 import { type HlsRendition, planHls } from '../hls-plan.ts'
 import { codecsOf, masterPlaylist, readMediaPlaylist, secondsOf, type Variant } from '../hls-playlist.ts'
@@ -12,6 +11,7 @@ import { isFruitless, storeRendition, storeRenditionFile } from '../rendition.ts
 import { clearScratch, withScratch } from '../scratch.ts'
 import { hlsRoom } from '../scratch-room.ts'
 import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step.ts'
+import { UnreadableInput } from '../tool-ends.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }

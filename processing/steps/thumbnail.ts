@@ -1,10 +1,10 @@
 import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
 import { RENDITIONS, type RenditionKind } from '../../storage/keys.ts'
-import { UnreadableInput } from '../ffmpeg.ts'
 import { lookAtWhole } from '../image-input.ts'
 import { storeRendition } from '../rendition.ts'
 import type { Step, StepContext } from '../step.ts'
+import { UnreadableInput } from '../tool-ends.ts'
 import { toolRun } from '../tool-run.ts'
 
 /** In a video that is no longer than the chosen moment. */
