@@ -41,7 +41,7 @@ export async function beginAnalysis(
 }
 
 /**
- * Notes that nothing more can be done for a media before its analysis is over; the end of the analysis has it processed on.
+ * Notes that the processing of a media item waits for its analysis; the end of the analysis continues the processing.
  * Returns false, and notes nothing, when it is over already.
  */
 export async function parkMedia(db: Ledger, id: MediaId): Promise<boolean> {

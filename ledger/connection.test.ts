@@ -201,7 +201,7 @@ describe('every connection', () => {
 })
 
 describe('a database that became read-only', () => {
-  it('is noticed, and its connections are made anew, as the address may lead elsewhere', async () => {
+  it('is noticed, and its connections are opened again, as the address may lead to another server by then', async () => {
     const connectionString = await freshDatabase()
     const name = new URL(connectionString).pathname.slice(1)
     const options = { connectionString, maxConnections: 1, applicationName: 'test', onPoolError: () => {} }

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 
-/** What the log says of the end of an upload or of a media item. */
+/** The end of an upload or of a media item, as it is logged. */
 export type End = {
   event:
     | 'upload.received'
@@ -17,13 +17,13 @@ export type End = {
   ownerId: string
   /** A code; null where there is nothing to explain. */
   reason: string | null
-  /** Acknowledged bytes of an upload; the size of a media item. */
+  /** For an upload, the bytes that were acknowledged; for a media item, its size. */
   bytes: number
   /** Since the upload was created, or since the media item was received. */
   durationMs: number
 }
 
-/** Reads that of uploads, or of their media items, that one statement has ended together. */
+/** Reads the ends of uploads, or of their media items, that one statement has ended. */
 export async function describeEnds(
   db: Ledger,
   event: End['event'],

@@ -66,8 +66,7 @@ export async function retryMedia(
 }
 
 /**
- * The engine is asked anew, unless it has come to a verdict or is still working. That it is working, the step finds
- * out itself.
+ * Asks the analysis engine again, unless it has given a verdict. Whether it is still working is checked by the step.
  */
 async function askAgain(trx: LedgerTransaction, id: MediaId): Promise<void> {
   await sql`
@@ -92,8 +91,8 @@ export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]>
 }
 
 /**
- * A worker begins to process a media item once more: what was asked for before is done by this, and what is asked
- * for from now on is done after it.
+ * A worker begins to process a media item again. That fulfils every request made before; a request made from now on is
+ * fulfilled by another run.
  */
 export async function beginAgain(db: Ledger, id: MediaId): Promise<void> {
   await db

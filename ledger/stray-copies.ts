@@ -83,8 +83,8 @@ export async function renewHold(db: Ledger, copy: HeldCopy, bytesToCome: number)
 }
 
 /**
- * Takes a hold from its mover, who writes no more when he notices. A call of his that removes may still arrive: until
- * then nobody else has it.
+ * Takes a hold from its mover, which stops writing when it notices. A call of it that removes may still arrive; until
+ * then nobody else gets the hold.
  */
 const endHold = sql`
   fence = case when s.fenced_until > ${after(COPY_TTL_MS)} then gen_random_uuid() end,
@@ -102,7 +102,7 @@ const isHeldAs = ({ uploadId, backend, fence }: HeldCopy) =>
 export type EndOfCopying = 'unbegun' | 'useless' | 'unsure'
 
 /** Lets go of copies that are not served. */
-export async function letGoOfCopy(db: Ledger, copy: HeldCopy, end: EndOfCopying): Promise<void> {
+export async function releaseCopyHold(db: Ledger, copy: HeldCopy, end: EndOfCopying): Promise<void> {
   const due = end === 'useless' ? sql`now()` : end === 'unbegun' ? after(FORMER_KEPT_MS) : sql`fenced_until`
   const isKept = sql`${end === 'unsure'}::boolean`
   await sql`
@@ -135,8 +135,8 @@ export async function takeCopy(trx: LedgerTransaction, copy: HeldCopy): Promise<
 }
 
 /**
- * In the same transaction: what was served before is removed after a while. Whoever was about to copy to there has read
- * what is true no more, and loses his hold.
+ * In the same transaction: what was served before is removed after a while. A mover that was about to copy to that
+ * backend has read an outdated row, and loses its hold.
  */
 export async function leaveCopy(
   trx: LedgerTransaction,
@@ -186,7 +186,7 @@ export async function holdStrays(
   return rows
 }
 
-/** Before each call that removes. Returns false when they are held no more: they may be served by now. */
+/** Before each call that removes. Returns false when they are held no more: then they may be served. */
 export async function renewStray(db: Ledger, stray: HeldCopy): Promise<boolean> {
   const { rows } = await sql`
     update landfall.stray_copies set fenced_until = ${after(REMOVAL_TTL_MS)}
@@ -209,7 +209,7 @@ export async function putOffStray(db: Ledger, stray: HeldCopy): Promise<void> {
 }
 
 /** Nothing is under way: the next one goes on. `removed`: keys of which there is nothing any more. */
-export async function letGoOfStray(
+export async function releaseStrayHold(
   db: Ledger,
   stray: HeldCopy,
   removed: readonly string[] = [],

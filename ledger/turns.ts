@@ -6,9 +6,9 @@ export type TurnsOptions = {
   /** How long one waits before it gives up. */
   patienceMs: number
   /**
-   * A turn that is given back while others of its key wait goes to the next of them after as much time as it took, and
-   * when the turns are over that other keys have at that moment: after this many milliseconds at most, as things are. So
-   * a key of many leaves half of the time to keys of few. None by default.
+   * The longest pause before a turn that is given back goes to the next one of its key, in milliseconds, as things are. It
+   * lasts as long as the turn did, and until the turns are over that other keys have at that moment. So a key with many
+   * requests leaves half of the time to the others. No pause by default.
    */
   restMs?: () => number
 }
@@ -23,7 +23,7 @@ export class NoTurn extends Error {
 
 type Waiting = { start: () => void; since: number }
 type Queue = { running: number; waiting: Set<Waiting> }
-/** A turn that somebody has, and who is told when it is over. */
+/** A turn that is under way. `onOver` is called at its end. */
 type Turn = { key: string; since: number; onOver: (() => void)[] }
 
 /**

@@ -19,7 +19,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       fence uuid,
       fenced_until timestamptz,
       is_removing boolean not null default false,
-      -- What is still to be written by whoever makes them.
+      -- What their mover has still to write.
       bytes_to_come bigint not null default 0,
       primary key (upload_id, backend)
     )`,

@@ -44,7 +44,7 @@ node_platform() {
 
 # use_landfall_node: puts a recent Node first on PATH: the one already there, or the one in .runtime/.
 # Returns 1, with PATH unchanged, when there is neither. What Node compiles is kept, for a start in two thirds of the
-# time: in a directory of our own, as whoever can write there can have us run anything.
+# time: in a directory of our own, because anybody who can write there can make us run any code.
 use_landfall_node() {
   local program platform
   export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$LANDFALL_RUNTIME/compile-cache}"

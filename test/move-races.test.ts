@@ -202,7 +202,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     await expect.poll(() => two.places[to].keys(), { timeout: 30_000 }).not.toContain(copy)
     await expect.poll(strays, { timeout: 30_000 }).toEqual([])
 
-    // And one that is at it, and finds what another had left.
+    // And one that is under way, and finds what another had left.
     const second = await ready(two, landfall, to)
     const secondCopy = `public/${second.id}.jpg`
     await died(second.uploadId, secondCopy)

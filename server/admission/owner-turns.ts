@@ -6,11 +6,11 @@ import { Problem } from '../errors.ts'
 /** Requests of one owner that a node works on at a time while nobody else asks for anything. */
 const ALONE = 16
 /**
- * While others do. They come in turn with theirs: each of their requests waits for these and no more of this owner's. More
- * than one, as one may be waiting for an upload that another connection still holds.
+ * While others do. Each of the others' requests waits behind so many of this owner's. More than one, as one may be
+ * waiting for a lock that another node holds.
  */
 const BESIDE_OTHERS = 2
-/** Between two of this owner's requests of which others wait, at most: one of the others may be waiting for something itself. */
+/** Longest pause between two of this owner's requests, in milliseconds: a request of the others may be waiting itself. */
 const REST_MS = 50
 /** Who has asked for something within this time is somebody else. */
 const RECENT_MS = 1000

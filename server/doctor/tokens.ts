@@ -70,7 +70,7 @@ async function checkKeySet(url: string, algorithms: readonly string[]): Promise<
     ...(new URL(url).protocol === 'http:' && !isLoopback(new URL(url).hostname)
       ? [
           warning(
-            'tokens: AUTH_JWKS_URL is not https: who can intercept the connection can issue tokens for anyone',
+            'tokens: AUTH_JWKS_URL is not https: anybody who can intercept the connection can issue tokens for any owner',
           ),
         ]
       : []),

@@ -48,7 +48,7 @@ type Entry = {
   decided: PromiseWithResolvers<void>
 }
 
-/** When it began, and what it found; undefined where nobody says. */
+/** When it began, and what it found; undefined where the file system or the ledger did not answer. */
 type Look = { at: number; room: Found | undefined }
 type Found = Room & { scratch: ScratchFigures }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { isCode } from '../error-code.ts'
 import { within } from './file-system.ts'
 
-// A scratch folder says in its own name how many bytes may come into it: whoever looks for room on this disk, in
+// A scratch folder says in its own name how many bytes may come into it: every process that looks for room on this disk, in
 // whichever process, sees that from the moment it is made, and for as long as its job touches it.
 
 const CLAIM = /\.(\d{1,15})$/

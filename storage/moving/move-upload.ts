@@ -12,8 +12,8 @@ import {
   type Hold,
   holdCopy,
   holdForRemoval,
-  letGoOfCopy,
   narrowHold,
+  releaseCopyHold,
   renewHold,
 } from '../../ledger/stray-copies.ts'
 import { fillPrefix, isRenditionKind, RENDITION_NAMES, RENDITIONS, renditionKey, uploadKey } from '../keys.ts'
@@ -107,7 +107,7 @@ async function moveHeld(copying: Copying, hold: Hold): Promise<MoveResult> {
     if (!isSame(await findMovable(db, found.uploadId), found)) return { kind: 'busy' }
     return { kind: 'damaged', detail: error.message }
   } finally {
-    await letGoOfCopy(db, copy, end)
+    await releaseCopyHold(db, copy, end)
   }
 }
 

@@ -11,8 +11,8 @@ import {
   holdCopy,
   holdForRemoval,
   leaveCopy,
-  letGoOfCopy,
   narrowHold,
+  releaseCopyHold,
 } from '../../ledger/stray-copies.ts'
 import { freshDatabase } from '../../test/support/landfall.ts'
 import { created, newUpload, openLedger, UNLIMITED } from '../../test/support/ledger.ts'
@@ -80,7 +80,7 @@ it('leaves a backend alone that is away, tells of it once, and goes on with the 
   expect(asked).toBe(1)
 })
 
-it('keeps what it could not remove from whoever copies, for as long as its calls may arrive', async () => {
+it('keeps movers from copying to what it could not remove, for as long as its calls may arrive', async () => {
   await insert(2)
   const removeCopy = () => Promise.reject(new Error('a reset connection'))
   expect(await remover(storageWith({ removeCopy })).removeDue(signal)).toBe(0)
@@ -164,7 +164,7 @@ it('has what an ended upload leaves in a backend that is away removed as soon as
       expect.objectContaining({ backend: 's3', isHeld: true, isDueWithHold: true }),
     ]),
   )
-  await letGoOfCopy(db, copy, 'useless')
+  await releaseCopyHold(db, copy, 'useless')
   expect(await hastenStrays(db, upload)).toBe('left')
   const strays = remover(storageWith({}))
   await strays.removeOf(upload, undefined, signal)
@@ -183,8 +183,8 @@ it('removes the copies under one key, and leaves the others to their time', asyn
 
 it.each([
   ['can be taken', false],
-  ['can be taken by nobody while what he removes may still go', true],
-])('the hold of a mover who was overtaken %s', async (_what, isRemoving) => {
+  ['can be taken by nobody while its calls that remove may still arrive', true],
+])('the hold of a mover that was overtaken %s', async (_what, isRemoving) => {
   const first: HeldCopy = { uploadId: 'u1' as UploadId, backend: 'disk', fence: crypto.randomUUID() }
   await holdCopy(db, first, { keys: ['a'], bytes: 1 })
   if (isRemoving) expect(await holdForRemoval(db, first)).toBe(true)

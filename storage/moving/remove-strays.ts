@@ -5,8 +5,8 @@ import {
   forgetServed,
   forgetStray,
   holdStrays,
-  letGoOfStray,
   putOffStray,
+  releaseStrayHold,
   renewStray,
   type StrayCopy,
 } from '../../ledger/stray-copies.ts'
@@ -21,7 +21,7 @@ export type StrayOptions = {
   onFailure: (failure: StrayFailure) => void
 }
 
-/** `uploads`: how many were tried in vain; `error`: of the first of them. */
+/** `uploads`: for how many it failed; `error`: of the first of them. */
 export type StrayFailure = { backend: Backend; uploads: number; error: unknown }
 
 const BACKENDS: readonly Backend[] = ['disk', 's3']
@@ -47,7 +47,7 @@ export class StrayRemover {
 
   /**
    * Removes those whose time has come, for a minute at most; where another pass is under way, that is waited for
-   * instead. Returns of how many uploads they were. Whoever aborts has what is begun finished, and no more.
+   * instead. Returns of how many uploads they were. After an abort it finishes what it has begun, and no more.
    */
   async removeDue(signal: AbortSignal): Promise<number> {
     this.#pass ??= this.#removeDue(signal).finally(() => {
@@ -84,7 +84,7 @@ export class StrayRemover {
       } catch (error) {
         this.#leaveAlone(backend)
         failures.push(error)
-        for (const stray of strays) await letGoOfStray(db, stray)
+        for (const stray of strays) await releaseStrayHold(db, stray)
         break
       }
       const place = objects
@@ -103,7 +103,7 @@ export class StrayRemover {
     return removed
   }
 
-  /** Returns whether they are removed: not where somebody else holds them by now, or all has to end. */
+  /** Returns whether they are removed: not where somebody else holds them, or after an abort. */
   async #remove(
     stray: StrayCopy,
     objects: Objects,
@@ -117,7 +117,7 @@ export class StrayRemover {
       for (const keys of stray.isBegun ? wanted.map((key) => [key]) : [wanted]) {
         if (isLate) return false
         if (signal.aborted) {
-          await letGoOfStray(db, stray)
+          await releaseStrayHold(db, stray)
           return false
         }
         if (!(await renewStray(db, stray))) return false
@@ -127,7 +127,7 @@ export class StrayRemover {
       }
       if (isLate) return false
       if (wanted.length === stray.keys.length) await forgetStray(db, stray)
-      else await letGoOfStray(db, stray, wanted)
+      else await releaseStrayHold(db, stray, wanted)
       return true
     }
     try {
