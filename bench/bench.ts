@@ -9,7 +9,7 @@ import type { CaseResult, Results } from './results.ts'
 import { type RunCaseOptions, runCase } from './run-case.ts'
 import { startDatabase } from './services/database.ts'
 import { diskStore, lackForS3, startS3Store } from './services/store.ts'
-import type { Checkout } from './subjects/start.ts'
+import type { FormerCheckout } from './subjects/start.ts'
 
 /** Who hears how it goes. */
 export type Audience = {
@@ -93,9 +93,8 @@ async function runCases(
   return results
 }
 
-/** Another checkout of Landfall, on a database of its own: their migrations may differ. */
-async function checkoutIn(root: string, directory: string): Promise<Checkout> {
-  return { name: 'before', root, database: await startDatabase(join(directory, 'postgres-before')) }
+async function checkoutIn(root: string, directory: string): Promise<FormerCheckout> {
+  return { root, database: await startDatabase(join(directory, 'postgres-before')) }
 }
 
 const QUICK_ROUNDS = 2

@@ -6,7 +6,7 @@ import { runClient } from './client/client.ts'
 import type { UploadPlan } from './client/plan.ts'
 import type { CallCount } from './results.ts'
 import type { Bucket } from './services/bucket.ts'
-import type { Database } from './services/database.ts'
+import type { DatabaseServer } from './services/database.ts'
 import type { Store } from './services/store.ts'
 import { type SubjectPlace, startLandfall, startStock, thisCheckout } from './subjects/start.ts'
 import type { Subject, SubjectName } from './subjects/subject.ts'
@@ -16,7 +16,7 @@ type CountOptions = {
   isQuick: boolean
   directory: string
   store: Store
-  database: Database
+  database: DatabaseServer
   settings: Record<string, string>
   signal: AbortSignal
 }
@@ -34,7 +34,8 @@ type Counted = {
  * nothing is timed here.
  */
 export async function countCalls(options: CountOptions): Promise<Partial<Record<SubjectName, CallCount>>> {
-  const { database, settings } = options
+  const { settings } = options
+  const database = await options.database.fresh()
   const stock = await countOf(options, { name: 'stock', start: startStock, afterwards: async () => {} })
   const landfall = await countOf(options, {
     name: 'landfall',

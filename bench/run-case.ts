@@ -7,9 +7,9 @@ import { countCalls } from './count-calls.ts'
 import { figuresOf, medianFigures, ratiosOf } from './figures.ts'
 import { measure } from './measure.ts'
 import type { CaseResult, Figures } from './results.ts'
-import type { Database } from './services/database.ts'
+import type { DatabaseServer } from './services/database.ts'
 import type { Store } from './services/store.ts'
-import { type Checkout, startLandfall, startStock, thisCheckout } from './subjects/start.ts'
+import { type FormerCheckout, startLandfall, startStock, thisCheckout } from './subjects/start.ts'
 import type { Subject, SubjectName } from './subjects/subject.ts'
 
 export type RunCaseOptions = {
@@ -20,9 +20,9 @@ export type RunCaseOptions = {
   /** A fresh directory below which the subjects store. */
   directory: string
   store: Store
-  database: Database
+  database: DatabaseServer
   /** Another checkout of Landfall in place of the stock server; undefined for that. */
-  before: Checkout | undefined
+  before: FormerCheckout | undefined
   /** Settings of Landfall besides those that the bench needs. */
   settings: Record<string, string>
   signal: AbortSignal
@@ -108,9 +108,14 @@ async function withSubjects<Result>(
     return { ...own, bucket: { ...own.bucket, endpoint: proxy.url } }
   }
   try {
-    if (before) subjects.push(await startLandfall(await place('before'), before, settings))
-    else if (!which.isLong) subjects.push(await startStock(await place('stock')))
-    subjects.push(await startLandfall(await place('landfall'), thisCheckout(database), settings))
+    if (before) {
+      const former = { name: 'before', root: before.root, database: await before.database.fresh() } as const
+      subjects.push(await startLandfall(await place('before'), former, settings))
+    }
+    if (!before && !which.isLong) subjects.push(await startStock(await place('stock')))
+    subjects.push(
+      await startLandfall(await place('landfall'), thisCheckout(await database.fresh()), settings),
+    )
     return await use(subjects)
   } finally {
     await Promise.all(subjects.map((subject) => subject.stop()))

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
 import { NODE_FLAGS } from '../../server/node-flags.ts'
 import type { Bucket } from '../services/bucket.ts'
-import type { Database } from '../services/database.ts'
+import type { Database, DatabaseServer } from '../services/database.ts'
 import { type Subject, startProgram } from './subject.ts'
 
 /** Where a subject stores: a directory of its own, and a bucket of its own where it stores there. */
@@ -33,6 +33,9 @@ export async function startStock({ directory, bucket }: SubjectPlace): Promise<S
 
 /** A checkout of Landfall, and the database that it alone uses. */
 export type Checkout = { name: 'landfall' | 'before'; root: string; database: Database }
+
+/** Another checkout of Landfall, and a PostgreSQL of its own: their migrations may differ. */
+export type FormerCheckout = { root: string; database: DatabaseServer }
 
 /** The checkout that this file belongs to. */
 export const thisCheckout = (database: Database): Checkout => ({ name: 'landfall', root: ROOT, database })

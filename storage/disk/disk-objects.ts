@@ -138,7 +138,6 @@ export class DiskObjects implements Objects {
     })
   }
 
-  /** By a copy, which costs neither time nor room where the file system can share blocks. */
   /** By a hard link, so that it needs no room, or by copying: nobody may write to the file from then on. */
   async putFile(key: string, path: string): Promise<void> {
     await this.#replace(key, async (temporary) => {

@@ -66,10 +66,10 @@ export type DiskSpaceOptions = {
 
 /**
  * The room that the disk has for new uploads: what is free, less what is still to come for those uploads that were
- * accepted by any node, by the ledger, and to those scratch folders that any worker has made; and that for such folders,
- * which take no account of what uploads have only declared. Of two that this node lets in at a time, each counts for the other; but none is refused
- * because of another that may be refused itself. Two nodes can both give away the same room only within the
- * milliseconds that one look takes, and no more than it was then.
+ * accepted by any node, by the ledger, and to those scratch folders that any worker has made; and that for such
+ * folders, which take no account of what uploads have only declared. Of two that this node lets in at a time, each
+ * counts for the other; but none is refused because of another that may be refused itself. Two nodes can both give
+ * away the same room only within the milliseconds that one look takes, and no more than it was then.
  */
 export class DiskSpace {
   readonly #options: DiskSpaceOptions
@@ -261,7 +261,7 @@ export class DiskSpace {
       const reservedBytes = bytes - (arrived ?? 0) + scratch.toCome
       this.#known = { at, room: figures && { ...figures, reservedBytes, scratch } }
     } catch {
-      // The ledger does not answer: the statement that enters something will say so.
+      // Where it is the ledger that does not answer, the statement that enters something will say so.
       this.#known = { at, room: undefined }
     } finally {
       this.#looking = undefined
