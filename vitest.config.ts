@@ -2,14 +2,11 @@ import { defineConfig } from 'vitest/config'
 
 const rooms = 'server,hooks,processing,ledger,storage,migrations,client-demo,test,scripts,bench'
 
+/** Files that hold a time of the clock against a bound: they run when all others have ended. */
+const timed = 'test/timed/*.test.ts'
+
 export default defineConfig({
   test: {
-    include: [
-      ...rooms.split(',').map((room) => `${room}/**/*.test.{ts,tsx}`),
-      // Beside an earlier release, which `npm run test:upgrade` names.
-      ...(process.env.LANDFALL_EARLIER_CHECKOUT ? ['test/upgrade/upgrade.ts'] : []),
-    ],
-    exclude: ['**/node_modules/**', 'client-demo/dist/**'],
     globalSetup: 'test/services/global-setup.ts',
     // Tests start servers and kill them: a process of their own each. Two, because the machines that run them have two
     // cores and the services beside the tests need some.
@@ -21,5 +18,23 @@ export default defineConfig({
     hookTimeout: 120_000,
     retry: 0,
     reporters: ['default', './test/reporter.ts'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'all',
+          include: [
+            ...rooms.split(',').map((room) => `${room}/**/*.test.{ts,tsx}`),
+            // Beside an earlier release, which `npm run test:upgrade` names.
+            ...(process.env.LANDFALL_EARLIER_CHECKOUT ? ['test/upgrade/upgrade.ts'] : []),
+          ],
+          exclude: ['**/node_modules/**', 'client-demo/dist/**', timed],
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'timed', include: [timed], maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 })

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { jpeg, png, video60s1080p } from './fixtures/media.ts'
+import { jpeg, png } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { describeStorages } from './support/storages.ts'
-import { outcome, process, sendFile } from './support/uploads.ts'
+import { process } from './support/uploads.ts'
 
 const ffmpeg = requires('ffmpeg')
 const clamd = requires('clamd')
@@ -18,44 +18,6 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)('a file, all the way through'
     landfall = await startLandfall({ storage })
   })
   afterAll(() => landfall?.close())
-
-  it('makes a 60 s 1080p mp4 ready within 5 s of its last byte, with its facts right', async () => {
-    const file = await video60s1080p()
-    const timed = async () => {
-      const { uploadId, lastByteAt } = await sendFile(landfall, 'alice', file)
-      const media = await outcome(landfall, 'alice', uploadId)
-      const seconds = (performance.now() - lastByteAt) / 1000
-      console.log(
-        `60 s 1080p (${(file.size / 1e6).toFixed(0)} MB, ${storage}) ready ${seconds.toFixed(2)} s after its last byte`,
-      )
-      return { media, seconds }
-    }
-    let { media, seconds } = await timed()
-    // The tests of another file use the processors as well: one time of several is without them. How long it takes on a
-    // machine with nothing else to do is for `npm run bench:processing`.
-    for (let again = 0; seconds >= 5 && again < 6; again++) ({ media, seconds } = await timed())
-    expect(media).toMatchObject({
-      status: 'ready',
-      contentType: 'video/mp4',
-      kind: 'video',
-      size: file.size,
-      sha256: file.sha256,
-      width: 1920,
-      height: 1080,
-      fps: 30,
-      videoCodec: 'h264',
-      audioCodec: 'aac',
-      hasAudio: true,
-      quality: '1080p',
-    })
-    expect(media.durationSeconds).toBeCloseTo(60, 1)
-    expect(seconds).toBeLessThan(5)
-
-    const thumbnail = await fetch(new URL(media.thumbnailUrl, landfall.url))
-    expect(thumbnail.headers.get('Content-Type')).toBe('image/webp')
-    const picture = await sharp(await thumbnail.arrayBuffer()).metadata()
-    expect(picture).toMatchObject({ format: 'webp', width: 640, height: 360 })
-  })
 
   it.each([
     ['jpeg', jpeg, 'image/jpeg'],

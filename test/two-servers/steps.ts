@@ -17,7 +17,7 @@ const MAIN = join(import.meta.dirname, '..', '..', 'server', 'main.ts')
 
 export const ALICE = 'alice'
 /** Well under what a client would take for a hang, and under the life of a lease (10 s). */
-export const QUICK_MS = 3_000
+export const QUICK_MS = 8_000
 export const MIB = 1024 * 1024
 /** Workers and nodes clean up behind their answers. */
 const CLEANING = { timeout: 15_000, interval: 100 }
