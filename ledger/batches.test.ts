@@ -61,6 +61,66 @@ describe('batches', () => {
     ])
   })
 
+  it('keep for the next one what locks its owner, while others of that owner go alone', async () => {
+    const lane = new Lane()
+    const done: string[] = []
+    let isLocked = true
+    const unlocked = Promise.withResolvers<void>()
+    const make = (name: string) =>
+      new Batches<string, string>(
+        {
+          ownerOf: (item) => item[0] ?? '',
+          together: async (items) => {
+            done.push(`${name}: ${items.join(' ')}`)
+            return items.map((item) => (item.startsWith('a') && isLocked ? undefined : 'together'))
+          },
+          alone: async () => {
+            await unlocked.promise
+            isLocked = false
+            return 'alone'
+          },
+          locksOwner: true,
+        },
+        lane,
+      )
+    const creations = make('created')
+    const finishes = make('finished')
+    const first = [creations.add('a1'), creations.add('a2'), creations.add('b1')]
+    expect(await first[2]).toBe('together')
+    const next = [finishes.add('a3'), creations.add('a4'), creations.add('a5')]
+    expect(await creations.add('b2')).toBe('together')
+    unlocked.resolve()
+    expect(await Promise.all([...first, ...next])).toEqual([
+      'alone',
+      'alone',
+      'together',
+      'together',
+      'together',
+      'together',
+    ])
+    expect(done).toEqual(['created: a1 a2 b1', 'created: b2', 'created: a4 a5', 'finished: a3'])
+  })
+
+  it('do not wait for one that hangs alone for longer than a second', async () => {
+    vi.useFakeTimers()
+    let isLocked = true
+    const batches = new Batches<number, string>({
+      ownerOf: () => 'alice',
+      together: async (items) => items.map(() => (isLocked ? undefined : 'together')),
+      alone: () => new Promise(() => {}),
+      locksOwner: true,
+    })
+    void batches.add(1)
+    await vi.advanceTimersByTimeAsync(10)
+    isLocked = false
+    const outcome = vi.fn()
+    void batches.add(2).then(outcome)
+    await vi.advanceTimersByTimeAsync(900)
+    expect(outcome).not.toHaveBeenCalled()
+    await vi.advanceTimersByTimeAsync(200)
+    expect(outcome).toHaveBeenCalledWith('together')
+  })
+
   it.each(['22P05', '23505', '40P01', '0A000'])(
     'that the database refuses with %s are done one by one, and a bad one is alone in failing',
     async (code) => {

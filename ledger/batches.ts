@@ -10,10 +10,34 @@ const MOST_AT_ONCE = 100
 /** Where batches go one after another, because two at once would only be in each other's way. */
 export class Lane {
   #last: Promise<void> = Promise.resolve()
+  /** How many items of an owner are done alone at the moment. */
+  readonly #alone = new Map<string, number>()
+  readonly #onFree = new Set<() => void>()
 
   /** Does the work, which must not fail, when what came before it is done or hangs. */
   enter(work: () => Promise<void>): void {
     this.#last = this.#last.then(() => withPatience(work()))
+  }
+
+  /** Whether items of this owner are done alone, and do not hang. */
+  isBusy(owner: string): boolean {
+    return this.#alone.has(owner)
+  }
+
+  /** Counts work on one item alone, which must not fail. */
+  hold(owner: string, work: Promise<unknown>): void {
+    this.#alone.set(owner, (this.#alone.get(owner) ?? 0) + 1)
+    void withPatience(work).then(() => {
+      const left = (this.#alone.get(owner) ?? 1) - 1
+      if (left > 0) return this.#alone.set(owner, left)
+      this.#alone.delete(owner)
+      for (const tell of this.#onFree) tell()
+    })
+  }
+
+  /** `tell` is called whenever an owner is busy no more. */
+  onFree(tell: () => void): void {
+    this.#onFree.add(tell)
   }
 }
 
@@ -27,6 +51,11 @@ export type BatchWork<Item, Result> = {
   together: (items: readonly Item[]) => Promise<readonly (Result | undefined)[]>
   /** Does one item by itself, with everything that may come up. */
   alone: (item: Item) => Promise<Result>
+  /**
+   * Whether one that is done alone locks what all items of its owner need. Then the owner's others wait until it is
+   * done, and go together: a batch would find the lock taken, and leave them to go alone as well, on and on.
+   */
+  locksOwner?: boolean
 }
 
 /**
@@ -37,39 +66,57 @@ export class Batches<Item, Result> {
   readonly #work: BatchWork<Item, Result>
   readonly #lane: Lane
   readonly #waiting: Waiting<Item, Result>[] = []
+  #isScheduled = false
 
   constructor(work: BatchWork<Item, Result>, lane = new Lane()) {
     this.#work = work
     this.#lane = lane
+    if (work.locksOwner) lane.onFree(() => this.#schedule())
   }
 
   add(item: Item): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>()
     this.#waiting.push({ item, resolve, reject })
-    if (this.#waiting.length === 1) this.#lane.enter(() => this.#next())
+    this.#schedule()
     return promise
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || !this.#waiting.some((waiting) => this.#isReady(waiting))) return
+    this.#isScheduled = true
+    this.#lane.enter(() => this.#next())
+  }
+
+  #isReady({ item }: Waiting<Item, Result>): boolean {
+    return !this.#work.locksOwner || !this.#lane.isBusy(this.#work.ownerOf(item))
   }
 
   /** The next batch: of each owner in turn the one that has waited longest, in the order in which they came. */
   #takeFairly(): Waiting<Item, Result>[] {
-    if (this.#waiting.length <= MOST_AT_ONCE) return this.#waiting.splice(0)
+    const ready = this.#waiting.filter((waiting) => this.#isReady(waiting))
+    const batch = ready.length <= MOST_AT_ONCE ? ready : this.#takeInTurn(ready)
+    const taken = new Set(batch)
+    this.#waiting.splice(0, this.#waiting.length, ...this.#waiting.filter((one) => !taken.has(one)))
+    return batch
+  }
+
+  #takeInTurn(ready: readonly Waiting<Item, Result>[]): Waiting<Item, Result>[] {
     const turns = new Map<string, number>()
-    const inTurn = this.#waiting.map((waiting, place) => {
+    const inTurn = ready.map((waiting, place) => {
       const owner = this.#work.ownerOf(waiting.item)
       const turn = turns.get(owner) ?? 0
       turns.set(owner, turn + 1)
       return { waiting, turn, place }
     })
     inTurn.sort((a, b) => a.turn - b.turn || a.place - b.place)
-    const batch = inTurn.splice(0, MOST_AT_ONCE).map(({ waiting }) => waiting)
-    const taken = new Set(batch)
-    this.#waiting.splice(0, this.#waiting.length, ...this.#waiting.filter((one) => !taken.has(one)))
-    return batch
+    return inTurn.slice(0, MOST_AT_ONCE).map(({ waiting }) => waiting)
   }
 
   async #next(): Promise<void> {
+    this.#isScheduled = false
     const batch = this.#takeFairly()
-    if (this.#waiting.length > 0) this.#lane.enter(() => this.#next())
+    this.#schedule()
+    if (batch.length === 0) return
     let results: readonly (Result | undefined)[] = []
     try {
       results = await this.#work.together(batch.map(({ item }) => item))
@@ -82,9 +129,15 @@ export class Batches<Item, Result> {
     }
     for (const [index, { item, resolve, reject }] of batch.entries()) {
       const result = results[index]
-      if (result === undefined) this.#work.alone(item).then(resolve, reject)
+      if (result === undefined) this.#goAlone(item).then(resolve, reject)
       else resolve(result)
     }
+  }
+
+  async #goAlone(item: Item): Promise<Result> {
+    const work = this.#work.alone(item)
+    if (this.#work.locksOwner) this.#lane.hold(this.#work.ownerOf(item), Promise.allSettled([work]))
+    return await work
   }
 }
 
@@ -122,7 +175,7 @@ export function isWorthDoingAlone(error: unknown): boolean {
     : CONTENTION.test(error.code ?? '')
 }
 
-async function withPatience(work: Promise<void>): Promise<void> {
+async function withPatience(work: Promise<unknown>): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, PATIENCE_MS)
   await Promise.race([work, promise])

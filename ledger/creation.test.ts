@@ -27,6 +27,17 @@ describe('creations that arrive at the same time', () => {
   const expectCounted = async (...owners: string[]) =>
     expect(await countedUsage(db, owners)).toEqual(await impliedUsage(db, owners))
 
+  it('go together again after those that went alone, as the first of an owner do', async () => {
+    const client = async () => {
+      for (let n = 0; n < 20; n++) await kindsOf([newUpload('zoe')])
+    }
+    await Promise.all(Array.from({ length: 16 }, client))
+    const { rows } = await sql<{ transactions: number }>`
+      select count(distinct xmin::text)::int as transactions from landfall.uploads`.execute(db)
+    expect(rows[0]?.transactions).toBeLessThan(100)
+    await expectCounted('zoe')
+  })
+
   it('are what each would be by itself', async () => {
     await createFirst(db, 'alice')
     const wanted = [

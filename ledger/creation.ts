@@ -65,6 +65,7 @@ const creations = perLedger(
         ownerOf: ({ upload }) => upload.ownerId,
         together: (items) => createTogether(db, items),
         alone: ({ upload, defaults }) => createAlone(db, upload, defaults),
+        locksOwner: true,
       },
       usageLane(db),
     ),

@@ -47,6 +47,7 @@ const finishes = perLedger(
         ownerOf: ({ append }) => append.ownerId,
         together: (items) => finishTogether(db, items),
         alone: (item) => finishAlone(db, item),
+        locksOwner: true,
       },
       usageLane(db),
     ),

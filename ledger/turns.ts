@@ -45,10 +45,30 @@ export class Turns {
    */
   async enter(key: string, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted()
-    const queue = this.#queues.get(key) ?? { running: 0, waiting: new Set() }
+    const free = this.enterNow(key)
+    if (free) return free
+    const queue = this.#queueOf(key)
+    await this.#wait(queue, signal)
+    return this.#begin(key, queue)
+  }
+
+  /** As `enter`, where there is a turn at once; undefined where there is none. */
+  enterNow(key: string): (() => void) | undefined {
+    const queue = this.#queueOf(key)
+    if (queue.running >= this.#options.atOnce()) return undefined
+    queue.running += 1
+    return this.#begin(key, queue)
+  }
+
+  #queueOf(key: string): Queue {
+    const found = this.#queues.get(key)
+    if (found) return found
+    const queue: Queue = { running: 0, waiting: new Set() }
     this.#queues.set(key, queue)
-    if (queue.running < this.#options.atOnce()) queue.running += 1
-    else await this.#wait(queue, signal)
+    return queue
+  }
+
+  #begin(key: string, queue: Queue): () => void {
     const turn: Turn = { key, since: performance.now(), onOver: [] }
     this.#turns.add(turn)
     return () => {

@@ -202,9 +202,14 @@ function requestLog(log: Log): RequestHandler {
     customLogLevel: (request, response, error) => {
       // Probes ask every few seconds: a change is logged where it is found.
       if (PROBES.has(String(request.url).split('?', 1)[0] ?? '')) return 'debug'
-      return response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug'
+      const level =
+        response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug'
+      // Nothing is made for a line that is not written.
+      return log.isLevelEnabled(level) ? level : 'silent'
     },
-    customProps: (request) => ({ requestId: request.id }),
+    // Not as a property of the request's own log: nobody else writes to that, and to make it takes its time.
+    customSuccessObject: ({ id }, _response, line) => ({ ...line, requestId: id }),
+    customErrorObject: ({ id }, _response, _error, line) => ({ ...line, requestId: id }),
     serializers: {
       // Without headers and query: both carry secrets.
       req: (request) => ({

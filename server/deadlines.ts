@@ -19,8 +19,9 @@ export const DEADLINES: Deadlines = { headersMs: 15_000, bodyMs: 10_000, answerM
 type Exchange = { body: NodeJS.Timeout | undefined; answer: NodeJS.Timeout; isUpload: boolean }
 type Connection = { underWay: number; idle: NodeJS.Timeout | undefined }
 
-/** Requests whose deadlines may be lifted. */
-const exchanges = new WeakMap<IncomingMessage, Exchange>()
+/** Where a request has its deadlines, so that they can be lifted. A map of all requests would cost more to collect. */
+const EXCHANGE = Symbol('exchange')
+type Limited = IncomingMessage & { [EXCHANGE]?: Exchange }
 
 export type AnswerError = (error: unknown, request: Request, response: Response) => void
 
@@ -54,7 +55,7 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Reque
       answer: setTimeout(() => socket.destroy(), deadlines.answerMs).unref(),
       isUpload: false,
     }
-    exchanges.set(request, exchange)
+    ;(request as Limited)[EXCHANGE] = exchange
     let isOver = false
     const end = () => {
       if (isOver) return
@@ -73,14 +74,14 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Reque
 export const expectUpload: RequestHandler = (request, _response, next) => {
   const override = request.headers['x-http-method-override']
   const method = (override === undefined ? request.method : String(override)).toUpperCase()
-  const exchange = exchanges.get(request)
+  const exchange = (request as Limited)[EXCHANGE]
   if (exchange) exchange.isUpload = method === 'POST' || method === 'PATCH'
   next()
 }
 
 /** Who has shown a token may read an answer for hours, and send an upload as well. */
 export function authenticated(request: IncomingMessage): void {
-  const exchange = exchanges.get(request)
+  const exchange = (request as Limited)[EXCHANGE]
   if (!exchange) return
   clearTimeout(exchange.answer)
   if (exchange.isUpload) clearTimeout(exchange.body)

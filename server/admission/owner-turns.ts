@@ -1,6 +1,7 @@
 import type { Request, RequestHandler, Response } from 'express'
 import { NoTurn, Turns } from '../../ledger/turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
+import { CLIENT_GONE } from '../client-gone.ts'
 import { Problem } from '../errors.ts'
 
 /** Requests of one owner that a node works on at a time while nobody else asks for anything. */
@@ -55,17 +56,10 @@ export class OwnerTurns {
   /** Waits for the turn of this owner, unless the request has had one. Fails as is said above. */
   async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
-    const left = new AbortController()
-    if (response.destroyed) left.abort()
-    response.once('close', () => {
-      left.abort()
-      endTurn(response)
-    })
     this.#note(ownerId)
-    const end = await this.#turns.enter(ownerId, left.signal).catch((error: unknown) => {
-      throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
-    })
+    const end = this.#turns.enterNow(ownerId) ?? (await this.#wait(request, response, ownerId))
     response.locals.endTurn = end
+    response.once('close', end)
     // With the answer, and not when it is sent: it may have to wait for one that its client reads slowly.
     response.end = new Proxy(response.end, {
       apply(send, self, args) {
@@ -75,6 +69,20 @@ export class OwnerTurns {
     })
     // It may have gone in the moment in which its turn came.
     if (response.destroyed) end()
+  }
+
+  async #wait(request: Request, response: Response, ownerId: string): Promise<() => void> {
+    const left = new AbortController()
+    const leave = () => left.abort(CLIENT_GONE)
+    if (response.destroyed) leave()
+    response.once('close', leave)
+    try {
+      return await this.#turns.enter(ownerId, left.signal)
+    } catch (error) {
+      throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
+    } finally {
+      response.off('close', leave)
+    }
   }
 
   #note(ownerId: string): void {

@@ -28,7 +28,7 @@ function bearerToken(request: Request): string {
     })
   }
   // Where there are several, a proxy may have looked at another one.
-  const isSingle = request.headersDistinct.authorization?.length === 1
+  const isSingle = timesGiven(request, 'authorization') === 1
   const token = isSingle ? /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(header)?.[1] : undefined
   if (token === undefined) {
     throw new Problem('token-invalid', 'There is not one Authorization header with a bearer token.', {
@@ -36,4 +36,13 @@ function bearerToken(request: Request): string {
     })
   }
   return token
+}
+
+function timesGiven({ rawHeaders }: Request, name: string): number {
+  let times = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const given = rawHeaders[at]
+    if (given?.length === name.length && given.toLowerCase() === name) times += 1
+  }
+  return times
 }

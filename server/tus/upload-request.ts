@@ -6,6 +6,7 @@ import { ContentRefused } from '../../storage/verdict.ts'
 import { endTurn } from '../admission/owner-turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
+import { CLIENT_GONE } from '../client-gone.ts'
 import { continueNow } from '../expect-continue.ts'
 import { type BodyLimits, Interrupted, requestBody } from './request-body.ts'
 import { declaredBodyLength } from './request-checks.ts'
@@ -65,9 +66,9 @@ export function uploadRequest(
 }
 
 function overWith(response: Response): AbortSignal {
-  if (response.closed) return AbortSignal.abort()
+  if (response.closed) return AbortSignal.abort(CLIENT_GONE)
   const over = new AbortController()
-  response.once('close', () => over.abort())
+  response.once('close', () => over.abort(CLIENT_GONE))
   return over.signal
 }
 
