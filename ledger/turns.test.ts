@@ -48,16 +48,16 @@ describe('turns', () => {
     let mostMs = 50
     const turns = open({ atOnce: () => 1, maxWaiting: 10, restMs: () => mostMs })
     const entered: (() => void)[] = []
-    const first = await turns.enter('many')
+    const first = await turns.enter('many', undefined, 3)
     for (let n = 0; n < 5; n++) void turns.enter('many').then((leave) => entered.push(leave))
     const entering = async (ms: number) => {
       await vi.advanceTimersByTimeAsync(ms)
       return entered.length
     }
-    // As much time as the turn took.
-    await entering(10)
+    // Twice as much time as the turn took, with what it took before.
+    await entering(7)
     first()
-    expect([await entering(9), await entering(1)]).toEqual([0, 1])
+    expect([await entering(19), await entering(1)]).toEqual([0, 1])
     // Until the turn of somebody else is over.
     const few = await turns.enter('few')
     entered[0]?.()

@@ -7,8 +7,8 @@ export type TurnsOptions = {
   patienceMs: number
   /**
    * The longest pause before a turn that is given back goes to the next one of its key, in milliseconds, as things are. It
-   * lasts as long as the turn did, and until the turns are over that other keys have at that moment. So a key with many
-   * requests leaves half of the time to the others. No pause by default.
+   * lasts twice as long as the turn did, and until the turns are over that other keys have at that moment. So a key with
+   * many requests leaves two thirds of the time to the others. No pause by default.
    */
   restMs?: () => number
 }
@@ -23,6 +23,8 @@ export class NoTurn extends Error {
 
 type Waiting = { start: () => void; since: number }
 type Queue = { running: number; waiting: Set<Waiting> }
+const RESTS_PER_TURN = 2
+
 /** A turn that is under way. `onOver` is called at its end. */
 type Turn = { key: string; since: number; onOver: (() => void)[] }
 
@@ -41,23 +43,23 @@ export class Turns {
 
   /**
    * Resolves with the function that gives the turn back, which may be called more than once. Fails with `NoTurn`, or
-   * with the reason of `signal`.
+   * with the reason of `signal`. `beforeMs` is the time that it has taken already: the turn counts as that much longer.
    */
-  async enter(key: string, signal?: AbortSignal): Promise<() => void> {
+  async enter(key: string, signal?: AbortSignal, beforeMs = 0): Promise<() => void> {
     signal?.throwIfAborted()
-    const free = this.enterNow(key)
+    const free = this.enterNow(key, beforeMs)
     if (free) return free
     const queue = this.#queueOf(key)
     await this.#wait(queue, signal)
-    return this.#begin(key, queue)
+    return this.#begin(key, queue, beforeMs)
   }
 
   /** As `enter`, where there is a turn at once; undefined where there is none. */
-  enterNow(key: string): (() => void) | undefined {
+  enterNow(key: string, beforeMs = 0): (() => void) | undefined {
     const queue = this.#queueOf(key)
     if (queue.running >= this.#options.atOnce()) return undefined
     queue.running += 1
-    return this.#begin(key, queue)
+    return this.#begin(key, queue, beforeMs)
   }
 
   #queueOf(key: string): Queue {
@@ -68,8 +70,8 @@ export class Turns {
     return queue
   }
 
-  #begin(key: string, queue: Queue): () => void {
-    const turn: Turn = { key, since: performance.now(), onOver: [] }
+  #begin(key: string, queue: Queue, beforeMs: number): () => void {
+    const turn: Turn = { key, since: performance.now() - beforeMs, onOver: [] }
     this.#turns.add(turn)
     return () => {
       if (!this.#turns.delete(turn)) return
@@ -128,7 +130,10 @@ export class Turns {
       if (left === 0) goOn()
     }
     for (const turn of others) turn.onOver.push(count)
-    timers.push(setTimeout(count, Math.min(mostMs, performance.now() - since)), setTimeout(goOn, mostMs))
+    timers.push(
+      setTimeout(count, Math.min(mostMs, RESTS_PER_TURN * (performance.now() - since))),
+      setTimeout(goOn, mostMs),
+    )
   }
 
   #leave(key: string, queue: Queue): void {

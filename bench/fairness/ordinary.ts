@@ -13,7 +13,7 @@ export type Day = {
 }
 
 const BODY = asMp4(Buffer.alloc(16 * 1024, 7))
-const PAUSE_MS = 20
+const PAUSE_MS = 10
 
 /** What one ordinary owner does on one connection: small uploads, lists, offsets. */
 export class Ordinary {

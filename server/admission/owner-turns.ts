@@ -7,10 +7,10 @@ import { Problem } from '../errors.ts'
 /** Requests of one owner that a node works on at a time while nobody else asks for anything. */
 const ALONE = 16
 /**
- * While others do. Each of the others' requests waits behind so many of this owner's. More than one, as one may be
- * waiting for a lock that another node holds.
+ * While others do. Each of the others' requests waits behind so many of this owner's. Where it waits for the lease of
+ * another node, for bytes or for a reader, it is none of them (`endTurn`).
  */
-const BESIDE_OTHERS = 2
+const BESIDE_OTHERS = 1
 /** Longest pause between two of this owner's requests, in milliseconds: a request of the others may be waiting itself. */
 const REST_MS = 50
 /** Who has asked for something within this time is somebody else. */
@@ -22,7 +22,7 @@ const PATIENCE_MS = 30_000
 
 /**
  * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
- * node as if there were two. A request has its turn while it works on an answer. It waits for no client in it: the
+ * node as if there were one. A request has its turn while it works on an answer. It waits for no client in it: the
  * turn ends before a body is read, or an answer sent, that may take its time (`endTurn`).
  */
 export class OwnerTurns {
@@ -57,7 +57,10 @@ export class OwnerTurns {
   async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
     this.#note(ownerId)
-    const end = this.#turns.enterNow(ownerId) ?? (await this.#wait(request, response, ownerId))
+    // Who it is from was not known until now; what it took until then is the owner's as well.
+    const beforeMs = performance.now() - arrivedAt(response)
+    const end =
+      this.#turns.enterNow(ownerId, beforeMs) ?? (await this.#wait(request, response, ownerId, beforeMs))
     response.locals.endTurn = end
     response.once('close', end)
     // With the answer, and not when it is sent: it may have to wait for one that its client reads slowly.
@@ -71,13 +74,13 @@ export class OwnerTurns {
     if (response.destroyed) end()
   }
 
-  async #wait(request: Request, response: Response, ownerId: string): Promise<() => void> {
+  async #wait(request: Request, response: Response, ownerId: string, beforeMs: number): Promise<() => void> {
     const left = new AbortController()
     const leave = () => left.abort(CLIENT_GONE)
     if (response.destroyed) leave()
     response.once('close', leave)
     try {
-      return await this.#turns.enter(ownerId, left.signal)
+      return await this.#turns.enter(ownerId, left.signal, beforeMs)
     } catch (error) {
       throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
     } finally {
@@ -95,6 +98,14 @@ export class OwnerTurns {
     }
   }
 }
+
+/** Notes when a request arrived. Stands in front of everything that takes its time. */
+export const noteArrival: RequestHandler = (_request, response, next) => {
+  response.locals.arrivedAt = performance.now()
+  next()
+}
+
+const arrivedAt = ({ locals }: Response): number => locals.arrivedAt ?? performance.now()
 
 /** From here on the request waits for its client: the next of its owner may begin. May be called more than once. */
 export function endTurn(response: Response): void {

@@ -17,9 +17,9 @@ class Peer implements Transport {
   #room = () => {}
   #closed = () => {}
 
-  send(message: StreamMessage): void {
-    this.#waiting.push(message)
-    this.bufferedBytes += JSON.stringify(message).length
+  send(messages: readonly StreamMessage[]): void {
+    this.#waiting.push(...messages)
+    this.bufferedBytes += JSON.stringify(messages).length
     this.mostBuffered = Math.max(this.mostBuffered, this.bufferedBytes)
   }
 

@@ -1,3 +1,4 @@
+import { setImmediate as othersFirst } from 'node:timers/promises'
 import type { EventRow } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { EventType } from '../../ledger/schema.ts'
@@ -5,7 +6,7 @@ import type { UploadRow } from '../../ledger/uploads.ts'
 import { KnownUploads } from './known-uploads.ts'
 import type { Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
-import type { StreamEnd, Transport } from './transport.ts'
+import type { StreamEnd, StreamMessage, Transport } from './transport.ts'
 
 export type EventReaderOptions = {
   board: ProgressBoard
@@ -90,7 +91,7 @@ export class EventReader {
   }
 
   step(uploadId: string, step: string): void {
-    if (this.#hasRoom()) this.#options.transport.send({ event: 'step', data: { uploadId, step } })
+    if (this.#hasRoom()) this.#options.transport.send([{ event: 'step', data: { uploadId, step } }])
   }
 
   /** An upload was heard of on the bus. */
@@ -128,6 +129,8 @@ export class EventReader {
         this.#sendAll(events)
         if (isOver && events.length === 0) this.end('over')
         if (isOver || events.length === PAGE) this.#hasNews = true
+        // One who has much to catch up with, or many who have, must not keep those waiting who ask for little.
+        if (this.#hasNews) await othersFirst()
       }
     } catch (error) {
       // The next heartbeat looks again.
@@ -138,17 +141,20 @@ export class EventReader {
   }
 
   #sendAll(events: readonly EventRow[]): void {
+    if (this.#ended) return
     const { position, transport, upload } = this.#options
+    const messages: StreamMessage[] = []
     for (const event of events) {
-      if (this.#ended) return
       const { received_size: size } = event
       // All of it has arrived: said once more before the state change that ends it.
-      if (size !== null) this.#sendProgress({ id: event.upload_id, offset: size, size, state: 'received' })
+      if (size !== null)
+        messages.push(this.#progressOf({ id: event.upload_id, offset: size, size, state: 'received' }))
       if (event.type !== 'upload.created') this.#moved.delete(event.upload_id)
       this.#uploads.note(event.upload_id, event.type === 'upload.created' ? 'under-way' : 'settled')
       position.passed(event.id)
-      transport.send({ event: 'state', id: event.id, data: stateView(event) })
+      messages.push({ event: 'state', id: event.id, data: stateView(event) })
     }
+    transport.send(messages)
     if (upload && events.some((event) => FINAL.has(event.type))) this.end('over')
   }
 
@@ -161,14 +167,14 @@ export class EventReader {
     this.#progressTimer = setTimeout(() => {
       this.#progressTimer = undefined
       this.#progressSentAt = performance.now()
-      for (const moved of this.#moved.values()) if (this.#hasRoom()) this.#sendProgress(moved)
+      for (const moved of this.#moved.values())
+        if (this.#hasRoom()) this.#options.transport.send([this.#progressOf(moved)])
       this.#moved.clear()
     }, waitMs)
   }
 
-  #sendProgress(subject: Subject): void {
-    const data = { uploadId: subject.id, ...this.#options.board.of(subject) }
-    this.#options.transport.send({ event: 'progress', data })
+  #progressOf(subject: Subject): StreamMessage {
+    return { event: 'progress', data: { uploadId: subject.id, ...this.#options.board.of(subject) } }
   }
 
   #hasRoom(): boolean {

@@ -24,9 +24,8 @@ export class SseTransport implements Transport {
     return this.#response.writableLength
   }
 
-  send({ event, id, data }: StreamMessage): void {
-    const idLine = id === undefined ? '' : `id: ${id}\n`
-    this.#response.write(`event: ${event}\n${idLine}data: ${JSON.stringify(data)}\n\n`)
+  send(messages: readonly StreamMessage[]): void {
+    if (messages.length > 0) this.#response.write(messages.map(textOf).join(''))
   }
 
   beat(): void {
@@ -44,4 +43,9 @@ export class SseTransport implements Transport {
   onClosed(listener: () => void): void {
     this.#response.once('close', listener)
   }
+}
+
+function textOf({ event, id, data }: StreamMessage): string {
+  const idLine = id === undefined ? '' : `id: ${id}\n`
+  return `event: ${event}\n${idLine}data: ${JSON.stringify(data)}\n\n`
 }

@@ -8,7 +8,8 @@ export type StreamEnd = 'over' | 'draining'
 export interface Transport {
   /** Bytes that were sent and that the reader has not taken. */
   readonly bufferedBytes: number
-  send(message: StreamMessage): void
+  /** Sends them in this order, with one write where the way allows that. */
+  send(messages: readonly StreamMessage[]): void
   /** Gives a sign of life, and closes the way to a reader that gives none where it could. */
   beat(): void
   end(why: StreamEnd): void

@@ -25,8 +25,8 @@ export class WebSocketTransport implements Transport {
     return this.#socket.bufferedAmount
   }
 
-  send(message: StreamMessage): void {
-    this.#socket.send(JSON.stringify(message), () => this.#room())
+  send(messages: readonly StreamMessage[]): void {
+    for (const message of messages) this.#socket.send(JSON.stringify(message), () => this.#room())
   }
 
   beat(): void {
