@@ -41,11 +41,11 @@ describe('batches', () => {
     expect(together).toEqual([[0], [1, 2, 4]])
   })
 
-  it('are of a hundred items at most', async () => {
+  it('are of 25 items at most', async () => {
     const { batches, together } = setUp()
-    const items = Array.from({ length: 250 }, (_, index) => index)
+    const items = Array.from({ length: 60 }, (_, index) => index)
     await Promise.all(items.map((item) => batches.add(item)))
-    expect(together.map((batch) => batch.length)).toEqual([100, 100, 50])
+    expect(together.map((batch) => batch.length)).toEqual([25, 25, 10])
     expect(together.flat()).toEqual(items)
   })
 

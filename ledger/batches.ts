@@ -4,8 +4,8 @@ import { databaseOutage } from './outages.ts'
 
 /** How long one batch may keep the next one waiting. Far more than it takes, unless its connection hangs. */
 const PATIENCE_MS = 1000
-/** Items of one batch: its transaction should not hold locks for long. */
-const MOST_AT_ONCE = 100
+/** Items of one batch: its transaction should not hold locks for long, and the next batch waits for it. */
+const MOST_AT_ONCE = 25
 
 /** Where batches go one after another, because two at once would only be in each other's way. */
 export class Lane {
@@ -165,7 +165,7 @@ const CONTENTION = /^(40001|40P01|55P03)$/
 
 /**
  * Whether the database has refused a statement, and with it all of the batch, because of one of its items. During an
- * outage they all fail alike: a hundred of them would only hang one by one. And where a connection broke or the server
+ * outage they all fail alike: dozens of them would only hang one by one. And where a connection broke or the server
  * went down or failed itself, a commit may have gone through before.
  */
 export function isWorthDoingAlone(error: unknown): boolean {

@@ -20,7 +20,6 @@ const EXCEPTIONS = [
   ['server/doctor/tools.ts', 'processing/tool-sandbox.ts'],
   ['server/doctor/addresses.ts', 'processing/outgoing/addresses.ts'],
   ['server/commands/worker.ts', 'processing/tool-sandbox.ts'],
-  ['server/commands/all.ts', 'processing/tool-sandbox.ts'],
   ['server/commands/worker.ts', 'processing/low-priority.ts'],
   ['server/commands/reap.ts', 'processing/reaper.ts'],
   ['server/commands/reap.ts', 'processing/pruner.ts'],

@@ -9,8 +9,6 @@ import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
 /** Copies database and objects into a folder, while the server runs or not. */
 export const backup: Command = {
-  name: 'backup',
-  summary: 'Copy the database and the objects below DATA_DIR into a folder.',
   usage: 'DIR',
   details: [
     'The server may run meanwhile: the copy is of one moment. DIR is made, or must be empty.',

@@ -13,9 +13,6 @@ export type Call = {
 }
 
 export type Command = {
-  name: string
-  /** One line of the overview. */
-  summary: string
   /** What follows the name in `Usage:`; empty where it takes nothing. */
   usage: string
   /** What `--help` of the command says beside its usage. */

@@ -16,8 +16,6 @@ import { withDatabase } from './with-ledger.ts'
 
 /** Checks what can be checked without serving, a line each; ends with 1 when something is wrong. */
 export const doctor: Command = {
-  name: 'doctor',
-  summary: 'Check the configuration and what it leads to, and say what is wrong.',
   usage: '',
   details: [],
   run: ({ env }) => examine(env),

@@ -1,10 +1,11 @@
+import type { Entry } from './all.ts'
 import type { Command } from './command.ts'
 
 const EXIT_CODES = 'Exit codes: 0 done, 1 failed or something is wrong, 2 called or configured wrongly.'
 const SETTINGS = 'Settings come from environment variables: see docs/configuration.md.'
 
 /** The overview of all commands. */
-export function overview(commands: readonly Command[]): string {
+export function overview(commands: readonly Entry[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length))
   return `landfall: a resumable upload server that finishes the job
 
@@ -22,7 +23,7 @@ ${SETTINGS}
 }
 
 /** What `--help` of one command says. */
-export function helpOf({ name, summary, usage, details, isLongRunning }: Command): string {
+export function helpOf({ name, summary }: Entry, { usage, details, isLongRunning }: Command): string {
   const json = isLongRunning ? [] : ['  --json  print one JSON document instead of lines']
   const lines = [summary, '', `Usage: landfall ${name} ${usage}`.trimEnd(), '', ...details, ...json]
   return `${[...lines, '', EXIT_CODES, SETTINGS].join('\n')}\n`

@@ -7,8 +7,6 @@ import { type LedgerCommand, withDatabase } from './with-ledger.ts'
 
 /** Brings the database up to date: the ledger's schema, and the queue's. */
 export const migrate: Command = {
-  name: 'migrate',
-  summary: 'Bring the database up to date and exit.',
   usage: '[--check]',
   details: [
     '  --check  only say what is due; exits 1 when something is',

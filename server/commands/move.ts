@@ -13,8 +13,6 @@ import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
 /** Moves finished files between disk and bucket, while servers that have the settings of both run. */
 export const move: Command = {
-  name: 'move',
-  summary: 'Move finished files to the bucket, or from there to the disk.',
   usage: '--to s3|disk',
   details: [
     '  --to  where to',

@@ -9,8 +9,6 @@ import { withLedger } from './with-ledger.ts'
 
 /** Ends what time has ended, now and not within the minute in which a worker would; a worker then removes the bytes. */
 export const reap: Command = {
-  name: 'reap',
-  summary: 'End expired uploads and purge deleted media now.',
   usage: '',
   details: ['Workers do it every minute. They also remove the bytes, so one has to run for that.'],
   run: ({ env }) =>

@@ -6,8 +6,6 @@ import { withLedger } from './with-ledger.ts'
 
 /** Sets the counters of what owners use to what the rows of the ledger say; safe while servers run. */
 export const recount: Command = {
-  name: 'recount',
-  summary: 'Set the counters of what owners use to what the rows say.',
   usage: '',
   details: ['Prints the owners whose counters were wrong. Servers may run meanwhile.'],
   run: ({ env }) =>

@@ -17,8 +17,6 @@ import { type Command, CommandFailure, done, failureOf, UsageError } from './com
 
 /** Fills an empty `DATA_DIR`, or an empty database and `DATA_DIR`, with a backup. */
 export const restore: Command = {
-  name: 'restore',
-  summary: 'Fill an empty DATA_DIR with a backup.',
   usage: 'DIR',
   details: [
     'DATA_DIR must be empty or not there; so must the database of DATABASE_URL, where it is set.',

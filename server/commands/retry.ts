@@ -9,8 +9,6 @@ const MOST = 10_000
 
 /** Has media processed again: those named, or all that failed for reasons of this server. */
 export const retry: Command = {
-  name: 'retry',
-  summary: 'Process again what failed for reasons of the server.',
   usage: 'ID… | --all',
   details: [
     '  ID     a media item that failed',

@@ -13,11 +13,26 @@ import { type HttpServer, startHttpServer } from '../http-server.ts'
 import { createLog, type Log } from '../log.ts'
 import { Releasers } from '../releasers.ts'
 import { listenForStop } from '../signals.ts'
+import type { Command } from './command.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 
+export const serveCommand: Command = {
+  usage: '[--dev]',
+  details: [
+    '  --dev  make up what is needed to try it',
+    'Without DATABASE_URL it also runs a PostgreSQL, a clamd and a worker. Runs until it is stopped.',
+  ],
+  options: { dev: { type: 'boolean' } },
+  isLongRunning: true,
+  async run({ env, values }) {
+    await serve(env, { isDevelopment: values.dev === true })
+    return undefined
+  },
+}
+
 /** Serves until a signal says stop, and starts what it needs that nobody else runs. */
-export async function serve(given: Environment, options: { isDevelopment: boolean }): Promise<number> {
+async function serve(given: Environment, options: { isDevelopment: boolean }): Promise<number> {
   const env = options.isDevelopment ? await developmentEnvironment(given) : given
   const config = parseConfig(env, { auth: true })
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall' })

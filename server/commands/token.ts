@@ -5,8 +5,6 @@ import { type Command, done, textOption, UsageError } from './command.ts'
 
 /** Prints a token that a server with the same AUTH_ settings, or on the same DATA_DIR, accepts. */
 export const token: Command = {
-  name: 'token',
-  summary: 'Print a token signed with AUTH_JWT_SECRET, or as npm start signs them.',
   usage: '--sub NAME [--scope "a b"] [--expires SECONDS]',
   details: [
     '  --sub NAME         the owner',

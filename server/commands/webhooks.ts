@@ -10,8 +10,6 @@ const LISTED = 100
 
 /** Lists the last deliveries of all owners, sends one again, or uses an endpoint again that has answered 410. */
 export const webhooks: Command = {
-  name: 'webhooks',
-  summary: 'List webhook deliveries, send one again, enable an endpoint.',
   usage: 'list | replay ID | enable',
   details: [
     '  list       the last hundred deliveries of all owners',

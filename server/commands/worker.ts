@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lowerPriority } from '../../processing/low-priority.ts'
 import { runWorker, type WorkerProcessOptions } from '../../processing/process.ts'
-import type { SandboxKind } from '../../processing/tool-sandbox.ts'
+import { SANDBOX_KINDS, type SandboxKind } from '../../processing/tool-sandbox.ts'
 import { SYSTEM_PATH } from '../../storage/system-path.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../config.ts'
 import { closeDataDirectory } from '../data-directory.ts'
@@ -13,15 +13,31 @@ import { createLog, type Log } from '../log.ts'
 import { mediaLimitsOf } from '../media-limits.ts'
 import { listenForStop } from '../signals.ts'
 import { storageOptionsOf } from '../storage-options.ts'
+import { type Command, textOption, UsageError } from './command.ts'
 
 /** Whatever does not let go, such as a database that is away, must not keep the process. */
 const CLOSE_MS = 20_000
+
+export const workerCommand: Command = {
+  usage: '',
+  details: ['Runs until it is stopped.'],
+  // Not for people: by it serve spares its workers a trial that one of them has made.
+  options: { sandbox: { type: 'string' } },
+  isLongRunning: true,
+  async run(call) {
+    const given = textOption(call, 'sandbox')
+    const found = SANDBOX_KINDS.find((kind) => kind === given)
+    if (found !== given) throw new UsageError(`--sandbox takes ${SANDBOX_KINDS.join(', ')}`)
+    await work(call.env, found)
+    return undefined
+  },
+}
 
 /**
  * Processes received files until a signal says stop. Fails when the database was away for a minute. `found` is the sandbox of
  * tools that a worker of the same server has found before; the server is told which it is.
  */
-export async function work(env: Environment, found?: SandboxKind): Promise<number> {
+async function work(env: Environment, found?: SandboxKind): Promise<number> {
   const config = parseConfig(env, { auth: false })
   if (config.DATABASE_URL === undefined) {
     throw new ConfigError([
