@@ -98,7 +98,7 @@ describe('batches', () => {
       'together',
       'together',
     ])
-    expect(done).toEqual(['created: a1 a2 b1', 'created: b2', 'created: a4 a5', 'finished: a3'])
+    expect(done).toEqual(['created: a1 a2 b1', 'created: b2', 'finished: a3', 'created: a4 a5'])
   })
 
   it('do not wait for one that hangs alone for longer than a second', async () => {

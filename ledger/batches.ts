@@ -12,7 +12,8 @@ export class Lane {
   #last: Promise<void> = Promise.resolve()
   /** How many items of an owner are done alone at the moment. */
   readonly #alone = new Map<string, number>()
-  readonly #onFree = new Set<() => void>()
+  readonly #members: LaneMember[] = []
+  #lastPlace = 0
 
   /** Does the work, which must not fail, when what came before it is done or hangs. */
   enter(work: () => Promise<void>): void {
@@ -24,21 +25,35 @@ export class Lane {
     return this.#alone.has(owner)
   }
 
-  /** Counts work on one item alone, which must not fail. */
+  /** Notes that an item of this owner is done alone, until `work`, which must not fail, ends or hangs. */
   hold(owner: string, work: Promise<unknown>): void {
     this.#alone.set(owner, (this.#alone.get(owner) ?? 0) + 1)
     void withPatience(work).then(() => {
       const left = (this.#alone.get(owner) ?? 1) - 1
       if (left > 0) return this.#alone.set(owner, left)
       this.#alone.delete(owner)
-      for (const tell of this.#onFree) tell()
+      // Whoever has waited longest first: the first may find the owner's lock taken, and make the owner busy again.
+      const inOrder = this.#members.map((member) => ({ member, place: member.firstPlace() }))
+      for (const { member } of inOrder.sort((a, b) => a.place - b.place)) member.schedule()
     })
   }
 
-  /** `tell` is called whenever an owner is busy no more. */
-  onFree(tell: () => void): void {
-    this.#onFree.add(tell)
+  /** A member has its next batch made whenever an owner is busy no more. */
+  join(member: LaneMember): void {
+    this.#members.push(member)
   }
+
+  /** The place of the next item among all of the lane. */
+  nextPlace(): number {
+    return ++this.#lastPlace
+  }
+}
+
+type LaneMember = {
+  /** The place of the item that has waited longest of those that can go; infinity where there is none. */
+  firstPlace(): number
+  /** Enters the lane where an item can go. */
+  schedule(): void
 }
 
 export type BatchWork<Item, Result> = {
@@ -71,12 +86,14 @@ export class Batches<Item, Result> {
   constructor(work: BatchWork<Item, Result>, lane = new Lane()) {
     this.#work = work
     this.#lane = lane
-    if (work.locksOwner) lane.onFree(() => this.#schedule())
+    const firstPlace = () =>
+      this.#waiting.find((waiting) => this.#isReady(waiting))?.place ?? Number.POSITIVE_INFINITY
+    if (work.locksOwner) lane.join({ firstPlace, schedule: () => this.#schedule() })
   }
 
   add(item: Item): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>()
-    this.#waiting.push({ item, resolve, reject })
+    this.#waiting.push({ item, place: this.#lane.nextPlace(), resolve, reject })
     this.#schedule()
     return promise
   }
@@ -102,13 +119,13 @@ export class Batches<Item, Result> {
 
   #takeInTurn(ready: readonly Waiting<Item, Result>[]): Waiting<Item, Result>[] {
     const turns = new Map<string, number>()
-    const inTurn = ready.map((waiting, place) => {
+    const inTurn = ready.map((waiting) => {
       const owner = this.#work.ownerOf(waiting.item)
       const turn = turns.get(owner) ?? 0
       turns.set(owner, turn + 1)
-      return { waiting, turn, place }
+      return { waiting, turn }
     })
-    inTurn.sort((a, b) => a.turn - b.turn || a.place - b.place)
+    inTurn.sort((a, b) => a.turn - b.turn || a.waiting.place - b.waiting.place)
     return inTurn.slice(0, MOST_AT_ONCE).map(({ waiting }) => waiting)
   }
 
@@ -143,6 +160,7 @@ export class Batches<Item, Result> {
 
 type Waiting<Item, Result> = {
   item: Item
+  place: number
   resolve: (result: Result) => void
   reject: (error: unknown) => void
 }

@@ -230,9 +230,9 @@ async function completeFinal(
              open_partials = u.open_partials - (select count(*) from used),
              used_bytes = u.used_bytes + f.size,
              open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1,
-             ${chargeTurn('f')}
+             ${chargeTurn(sql`f.size`)}
         from finished f where u.owner_id = f.owner_id
-      returning ${chargedTurn('f')} as turn
+      returning ${chargedTurn(sql`f.size`)} as turn
     ), media as (
       insert into landfall.media
           (id, upload_id, owner_id, tenant_id, filename, size, status, storage_backend, storage_key)

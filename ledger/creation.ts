@@ -77,24 +77,26 @@ const creations = perLedger(
  */
 async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(CreateResult | undefined)[]> {
   const defaults = items[0]?.defaults
-  if (!defaults || items.some((item) => item.defaults !== defaults || item.upload.isPartial)) return []
-  const given = items.map(({ upload }) => ({
-    id: upload.id,
-    owner_id: upload.ownerId,
-    tenant_id: upload.tenantId,
-    protocol: upload.protocol,
-    size: upload.size,
-    metadata: upload.metadata,
-    metadata_header: upload.metadataHeader,
-    digests: upload.digests,
-    wanted_digest: upload.wantedDigest,
-    filename: upload.filename,
-    declared_type: upload.declaredType,
-    storage_backend: upload.storageBackend,
-    storage_key: upload.storageKey,
-    reserved_bytes: upload.reservedBytes,
-    lives_for: upload.expiresAfterMs / 1000,
-  }))
+  if (!defaults || items.some((item) => item.defaults !== defaults)) return []
+  const given = items
+    .filter(({ upload }) => !upload.isPartial)
+    .map(({ upload }) => ({
+      id: upload.id,
+      owner_id: upload.ownerId,
+      tenant_id: upload.tenantId,
+      protocol: upload.protocol,
+      size: upload.size,
+      metadata: upload.metadata,
+      metadata_header: upload.metadataHeader,
+      digests: upload.digests,
+      wanted_digest: upload.wantedDigest,
+      filename: upload.filename,
+      declared_type: upload.declaredType,
+      storage_backend: upload.storageBackend,
+      storage_key: upload.storageKey,
+      reserved_bytes: upload.reservedBytes,
+      lives_for: upload.expiresAfterMs / 1000,
+    }))
   const { rows } = await sql<UploadRow>`
     ${PREPARED} with given as materialized (
       select * from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as g (

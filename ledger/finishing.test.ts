@@ -175,25 +175,4 @@ describe('uploads that are finished at the same time', () => {
     expect(await Promise.all(appends.map((append) => finish(append)))).toEqual([APPENDED, APPENDED])
     await expectFinished(['alice', 'bob'], 2)
   })
-
-  it('have turns in which tenants share as owners do, and owners of a tenant share what it has', async () => {
-    const order: { turn: number; owner: string }[] = []
-    const note = async (_: LedgerTransaction, due: readonly DueMedia[]) => {
-      order.push(...due.map(({ turn, ownerId: owner }) => ({ turn, owner })))
-    }
-    const send = async (owner: string, tenantId: string | null) => {
-      const id = created(await createUpload(db, newUpload(owner, { tenantId }), UNLIMITED))
-      const append = { id, ownerId: owner as OwnerId, fence: await leaseOf(db, owner, id), from: 0, to: SIZE }
-      expect(await finishUpload(db, append, newMediaId(), note)).toEqual(APPENDED)
-    }
-    const many = Array.from({ length: 10 }, (_, n) => `many-${n}`)
-    for (let n = 0; n < 3; n++) for (const owner of many) await send(owner, 'many')
-    for (let n = 0; n < 3; n++) await send('few', 'few')
-    for (let n = 0; n < 3; n++) await send('alone', null)
-    order.sort((a, b) => a.turn - b.turn)
-    const places = (owner: string) => order.flatMap((each, place) => (each.owner === owner ? [place] : []))
-    for (const owner of ['few', 'alone']) expect(Math.max(...places(owner))).toBeLessThan(18)
-    // Whoever of the many came last is before the second file of some who came before.
-    expect(places('many-9')[0]).toBeLessThan(places('many-5')[1] ?? 0)
-  })
 })

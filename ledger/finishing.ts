@@ -11,7 +11,7 @@ import {
   isShort,
   type Turn,
   turnClock,
-  turnCostOf,
+  turnCost,
 } from './processing-turns.ts'
 import type { Append, AppendResult, DueMedia, Enqueue } from './uploads.ts'
 
@@ -97,7 +97,7 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
                  then u.short_turn + sum(c.cost) filter (where c.is_short) over before
                  else u.turn + sum(c.cost) over before end as turn
           from appended a join usage u using (owner_id),
-               lateral (select ${turnCostOf('a')} as cost, ${isShort(sql`a.size`)} as is_short) c
+               lateral (select ${turnCost(sql`a.size`)} as cost, ${isShort(sql`a.size`)} as is_short) c
         window before as (partition by a.owner_id order by a.size, a.id rows unbounded preceding)
       ), released as (
         delete from landfall.upload_locks l using appended a where l.upload_id = a.id
@@ -156,9 +156,9 @@ async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Pr
         update landfall.quota_usage u
            set reserved_bytes = u.reserved_bytes - r.reserved_bytes, used_bytes = u.used_bytes + r.size,
                open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1,
-               ${chargeTurn('r')}
+               ${chargeTurn(sql`r.size`)}
           from appended r where u.owner_id = r.owner_id
-        returning ${chargedTurn('r')} as turn
+        returning ${chargedTurn(sql`r.size`)} as turn
       ), media as (
         insert into landfall.media
           (id, upload_id, owner_id, tenant_id, filename, size, status, storage_backend, storage_key)

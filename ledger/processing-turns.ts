@@ -25,26 +25,9 @@ const MOST_MS = 3_600_000
 /** Work that its owner's longer files do not hold up. */
 const SHORT_MS = 1_000
 
-/** How long a file of so many bytes is taken to be worked on. */
-const turnCost = (size: RawBuilder<number>): RawBuilder<number> =>
+/** What a file of so many bytes costs its owner, in virtual time. */
+export const turnCost = (size: RawBuilder<number>): RawBuilder<number> =>
   sql`greatest(${sql.lit(LEAST_MS)}, least(${size} / ${sql.lit(BYTES_PER_MS)}, ${sql.lit(MOST_MS)}))`
-
-/**
- * How many owners a tenant's files are of that wait for a worker, with this one: 1 without a tenant. What a file costs
- * its owner is multiplied by it, so that tenants share the workers as owners without one do, and the owners of a tenant
- * what it gets.
- */
-const ownersOfTenant = (
-  tenantId: RawBuilder<unknown>,
-  ownerId: RawBuilder<unknown>,
-): RawBuilder<number> => sql`
-  case when ${tenantId} is null then 1 else 1 + (
-    select count(distinct m.owner_id) from landfall.media m
-     where m.tenant_id = ${tenantId} and m.status = 'processing' and m.owner_id <> ${ownerId}) end`
-
-/** What the file of a row that has `size`, `tenant_id` and `owner_id` costs that owner, in virtual time. */
-export const turnCostOf = (row: string): RawBuilder<number> =>
-  sql`${turnCost(sql.id(row, 'size'))} * ${ownersOfTenant(sql.id(row, 'tenant_id'), sql.id(row, 'owner_id'))}`
 
 /** The same as `isShort`, of a file of so many bytes. */
 export const isShortFile = (bytes: number): boolean => bytes / BYTES_PER_MS <= SHORT_MS
@@ -57,26 +40,25 @@ export const turnClock = (kind: TurnKind): RawBuilder<number> =>
   sql`(select now_ms from landfall.turn_clocks where kind = ${sql.lit(kind)})`
 
 /**
- * For an update of `quota_usage u` that charges an owner for one new file, the upload in `row`. Short files have a line
- * of their own before their owner's longer ones, for which the longer ones that come later pay.
+ * For an update of `quota_usage u` that charges an owner for one new file of so many bytes. Short files have a line of
+ * their own before their owner's longer ones, for which the longer ones that come later pay.
  */
-export const chargeTurn = (row: string): RawBuilder<unknown> => sql`
-  turn_until_ms = greatest(u.turn_until_ms, ${turnClock('processing')}) + ${turnCostOf(row)},
-  short_turn_until_ms = case when ${isShort(sql.id(row, 'size'))}
-    then greatest(u.short_turn_until_ms, ${turnClock('processing')}) + ${turnCostOf(row)}
+export const chargeTurn = (size: RawBuilder<number>): RawBuilder<unknown> => sql`
+  turn_until_ms = greatest(u.turn_until_ms, ${turnClock('processing')}) + ${turnCost(size)},
+  short_turn_until_ms = case when ${isShort(size)}
+    then greatest(u.short_turn_until_ms, ${turnClock('processing')}) + ${turnCost(size)}
     else u.short_turn_until_ms end`
 
 /** The turn that `chargeTurn` has charged, of the updated row. */
-export const chargedTurn = (row: string): RawBuilder<Turn> =>
-  sql`case when ${isShort(sql.id(row, 'size'))} then u.short_turn_until_ms else u.turn_until_ms end`
+export const chargedTurn = (size: RawBuilder<number>): RawBuilder<Turn> =>
+  sql`case when ${isShort(size)} then u.short_turn_until_ms else u.turn_until_ms end`
 
 /** Gives an owner's next piece of work its turn, and charges the owner for it. */
 export async function takeTurn(
   db: Ledger,
-  work: { kind: TurnKind; ownerId: OwnerId; tenantId: string | null; size: number },
+  work: { kind: TurnKind; ownerId: OwnerId; size: number },
 ): Promise<Turn> {
-  const sharing = ownersOfTenant(sql`${work.tenantId}::text`, sql`${work.ownerId}`)
-  const cost = sql`${turnCost(sql`${work.size}::bigint`)} * ${sharing}`
+  const cost = turnCost(sql`${work.size}::bigint`)
   const { rows } = await sql<{ turn: Turn }>`
     insert into landfall.turns as t (kind, owner_id, until_ms)
     select ${work.kind}, ${work.ownerId}, coalesce((select now_ms from landfall.turn_clocks where kind = ${work.kind}), 0) + ${cost}

@@ -28,7 +28,7 @@ export async function retryMedia(
   return await inTurn(db, media.ownerId ?? media.id, async (trx): Promise<RetryResult> => {
     const row = await trx
       .selectFrom('media')
-      .select(['status', 'upload_id', 'size', 'owner_id', 'tenant_id', 'is_asked_again'])
+      .select(['status', 'upload_id', 'size', 'owner_id', 'is_asked_again'])
       .where('id', '=', media.id)
       .$if(media.ownerId !== undefined, (query) => query.where('owner_id', '=', media.ownerId ?? ''))
       .forUpdate()
@@ -57,20 +57,13 @@ export async function retryMedia(
       default:
         return { kind: 'over', status: row.status }
     }
-    const turn = await takeTurn(trx, againOf(row))
+    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id as OwnerId, size: row.size })
     await enqueue(trx, [
       { id: media.id, ownerId: row.owner_id as OwnerId, size: row.size, turn, again: true },
     ])
     return queued
   })
 }
-
-const againOf = (row: { owner_id: string; tenant_id: string | null; size: number }) => ({
-  kind: 'again' as const,
-  ownerId: row.owner_id as OwnerId,
-  tenantId: row.tenant_id,
-  size: row.size,
-})
 
 /**
  * Asks the analysis engine again, unless it has given a verdict. Whether it is still working is checked by the step.
@@ -120,13 +113,13 @@ export async function enqueueAskedAgain(
     // A request at this moment has the row locked and finds that the job is over, or is seen here.
     const row = await trx
       .selectFrom('media')
-      .select(['size', 'owner_id', 'tenant_id'])
+      .select(['size', 'owner_id'])
       .where('id', '=', id)
       .where('is_asked_again', '=', true)
       .forUpdate()
       .executeTakeFirst()
     if (!row) return
-    const turn = await takeTurn(trx, againOf(row))
+    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id as OwnerId, size: row.size })
     await enqueue(trx, [{ id, ownerId: row.owner_id as OwnerId, size: row.size, turn, again: true }])
   })
 }

@@ -8,7 +8,7 @@ export type TurnsOptions = {
   /**
    * The longest pause before a turn that is given back goes to the next one of its key, in milliseconds, as things are. It
    * lasts twice as long as the turn did, and until the turns are over that other keys have at that moment. So a key with
-   * many requests leaves two thirds of the time to the others. No pause by default.
+   * many short turns leaves two thirds of the time to the others. No pause by default.
    */
   restMs?: () => number
 }
@@ -23,6 +23,7 @@ export class NoTurn extends Error {
 
 type Waiting = { start: () => void; since: number }
 type Queue = { running: number; waiting: Set<Waiting> }
+/** How much longer than a turn its rest is: see `restMs`. */
 const RESTS_PER_TURN = 2
 
 /** A turn that is under way. `onOver` is called at its end. */

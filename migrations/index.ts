@@ -10,7 +10,6 @@ import * as storagePlaces from './0009-storage-places.ts'
 import * as strayCopies from './0010-stray-copies.ts'
 import * as retentionOfEnded from './0012-retention-of-ended.ts'
 import * as concatenations from './0013-concatenations.ts'
-import * as tenantTurns from './0014-tenant-turns.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -34,5 +33,4 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0010-stray-copies': strayCopies,
   '0012-retention-of-ended': retentionOfEnded,
   '0013-concatenations': concatenations,
-  '0014-tenant-turns': tenantTurns,
 }

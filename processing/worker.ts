@@ -81,8 +81,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     lanes: new Lanes(options.concurrency),
     onStep: (id: string, step: string) => void bus.publish({ t: 'step', id, step }),
     enqueueRemoval: removalEnqueuer(boss),
-    async handOver(kind: JobKind, { id, size, upload_id, owner_id: ownerId, tenant_id: tenantId }: MediaRow) {
-      const turn = await takeTurn(tools.db, { kind, ownerId, tenantId, size })
+    async handOver(kind: JobKind, { id, size, upload_id, owner_id: ownerId }: MediaRow) {
+      const turn = await takeTurn(tools.db, { kind, ownerId, size })
       await enqueueSteps(boss, kind, { mediaId: id, ownerId, size, turn })
       tools.announce(upload_id, kind)
     },

@@ -28,8 +28,8 @@ export function explain(error: unknown): number {
     process.stderr.write(`landfall: ${error.message}\n`)
     return 1
   }
-  if (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL') {
-    process.stderr.write(`landfall: ${(error as Error).message}; choose another HOST or PORT\n`)
+  if (isOfListening(error)) {
+    process.stderr.write(`landfall: ${error.message}; choose another HOST or PORT\n`)
     return 1
   }
   const isKnown =
@@ -42,3 +42,11 @@ export function explain(error: unknown): number {
   if (isKnown && error.cause instanceof Error) process.stderr.write(`  because: ${error.cause.message}\n`)
   return 1
 }
+
+/** Whether the server's own address could not be had: files have some of these codes as well. */
+const isOfListening = (error: unknown): error is Error =>
+  error instanceof Error &&
+  'syscall' in error &&
+  (error.syscall === 'listen' || error.syscall === 'bind') &&
+  'code' in error &&
+  ['EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL'].includes(String(error.code))

@@ -1,4 +1,6 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto'
+import { once } from 'node:events'
+import { request } from 'node:http'
 import jwt, { type SignOptions } from 'jsonwebtoken'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, SECRET, startLandfall } from './support/landfall.ts'
@@ -168,6 +170,26 @@ describe('a token signed with a shared secret', () => {
       requestId: headers.get('X-Request-Id'),
     })
     expect(headers.get('Cache-Control')).toBe('no-store')
+  })
+
+  it('is refused beside another one, in whatever order and case their headers come', async () => {
+    const statusOf = async (...lines: string[]) => {
+      const { hostname, port } = new URL(landfall.url)
+      const sent = request({
+        hostname,
+        port,
+        path: '/api/v1/quota',
+        headers: ['Host', hostname, ...lines],
+      }).end()
+      const [answer] = await once(sent, 'response')
+      answer.resume()
+      return answer.statusCode
+    }
+    const [good, other] = [bearer(sign()), bearer('abc')]
+    expect(await statusOf('Authorization', good)).toBe(200)
+    expect(await statusOf('Authorization', good, 'authorization', other)).toBe(401)
+    expect(await statusOf('AUTHORIZATION', other, 'Authorization', good)).toBe(401)
+    expect(await statusOf('Authorization', good, 'Authorization', good)).toBe(401)
   })
 
   const subjects: [string, unknown][] = [

@@ -44,6 +44,12 @@ const count = (status: number | string): void => {
   counts[status] = (counts[status] ?? 0) + 1
 }
 
+/** A creation that was not let in: counted, and tried again after a moment. */
+async function refused(): Promise<undefined> {
+  count('refused')
+  await sleep(1000)
+}
+
 /** The same request over and over on many connections. */
 async function flood(one: (turn: number) => Promise<Answer>, connections = CONNECTIONS): Promise<void> {
   begun()
@@ -178,10 +184,9 @@ const FLOODS: Record<string, () => Promise<void>> = {
     begun()
     await Promise.all(
       Array.from({ length: 4 }, async (_, lane) => {
-        for (let n = 0; n < 50 && !isOver; n++) await sendPicture(lane * 50 + n)
+        for (let n = lane; !isOver; n += 4) await sendPicture(n).catch(refused)
       }),
     )
-    while (!isOver) await sleep(100)
   },
   async 'large-files'() {
     // A minute of 1080p, as large as a file that takes long: one has a slot of a worker for much of the flood.
@@ -207,8 +212,16 @@ const FLOODS: Record<string, () => Promise<void>> = {
     while (paths.length < 1000)
       paths.push(...(await Promise.all(Array.from({ length: 20 }, () => createOne(bytes.length)))))
     begun()
-    await Promise.all(paths.map((path) => slowAppend(path, bytes, 20)))
-    while (!isOver) await sleep(100)
+    // Of different length, so that they do not all end together, and each is followed by another.
+    await Promise.all(
+      paths.map(async (path, n) => {
+        await slowAppend(path, bytes, 5 + (n % 16))
+        while (!isOver) {
+          const next = await createOne(bytes.length).catch(refused)
+          if (next !== undefined) await slowAppend(next, bytes, 20)
+        }
+      }),
+    )
   },
 }
 

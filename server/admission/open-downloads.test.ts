@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Response } from 'express'
 import { expect, it } from 'vitest'
+import { CLIENT_GONE } from '../client-gone.ts'
 import { DOWNLOADS_OF_ONE, OpenDownloads } from './open-downloads.ts'
 
 const answer = (isDestroyed = false) =>
@@ -20,8 +21,9 @@ it('lets one owner have so many downloads at a time, whatever others have', () =
     downloads.enter('alice', one)
 })
 
-it('does not count answers whose clients have left before', () => {
+it('neither begins nor counts answers whose clients have left before', () => {
   const downloads = new OpenDownloads()
-  for (let left = 0; left <= DOWNLOADS_OF_ONE; left++) downloads.enter('alice', answer(true))
+  for (let left = 0; left <= DOWNLOADS_OF_ONE; left++)
+    expect(() => downloads.enter('alice', answer(true))).toThrow(CLIENT_GONE)
   downloads.enter('alice', answer())
 })

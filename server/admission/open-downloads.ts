@@ -1,4 +1,5 @@
 import type { Response } from 'express'
+import { CLIENT_GONE } from '../client-gone.ts'
 import { Problem } from '../errors.ts'
 
 /** Downloads of one owner's files that a node serves at a time: a quarter of the connections it has to a bucket. */
@@ -15,7 +16,7 @@ export class OpenDownloads {
   /** Counts the answer until its connection is done with it. Fails with `rate-limited`. */
   enter(ownerId: string, response: Response): void {
     // Its client has left while it was looked up: it says so no second time, and would be counted for ever.
-    if (response.destroyed) return
+    if (response.destroyed) throw CLIENT_GONE
     const open = this.#open.get(ownerId) ?? 0
     if (open >= DOWNLOADS_OF_ONE) {
       throw new Problem('rate-limited', "Too many downloads of this owner's files run here already.", {

@@ -1,21 +1,26 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
-import express from 'express'
+import { setTimeout as sleep } from 'node:timers/promises'
+import express, { type Express, type Request, type Response } from 'express'
 import { afterEach, expect, it } from 'vitest'
-import { endTurn, OwnerTurns } from './owner-turns.ts'
+import { CLIENT_GONE } from '../client-gone.ts'
+import { endTurn, noteArrival, OwnerTurns } from './owner-turns.ts'
 
 const undo: (() => unknown)[] = []
 afterEach(() => {
   for (const release of undo.splice(0)) release()
 })
 
-/** A node on which all requests are of one owner. */
-async function node(): Promise<number> {
+/** A node on which requests are of the owner that they name, or alice's. */
+async function node({ beforeMs = 0 } = {}): Promise<{ port: number; turns: OwnerTurns; app: Express }> {
   const app = express()
+  const turns = new OwnerTurns()
   app.use(
-    new OwnerTurns().after((_request, response, next) => {
-      response.locals.principal = { ownerId: 'alice' }
+    noteArrival,
+    turns.after(async (request, response, next) => {
+      if (beforeMs > 0) await sleep(beforeMs)
+      response.locals.principal = { ownerId: request.get('X-Owner') ?? 'alice' }
       next()
     }),
   )
@@ -30,11 +35,11 @@ async function node(): Promise<number> {
     server.closeAllConnections()
     server.close()
   })
-  return (server.address() as AddressInfo).port
+  return { port: (server.address() as AddressInfo).port, turns, app }
 }
 
 it('end with the answer, though it waits behind one that its client does not read', async () => {
-  const port = await node()
+  const { port } = await node()
   const socket = connect(port, '127.0.0.1').on('error', () => {})
   undo.push(() => socket.destroy())
   const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
@@ -42,4 +47,36 @@ it('end with the answer, though it waits behind one that its client does not rea
   await once(socket, 'readable')
   const answer = await fetch(`http://127.0.0.1:${port}/small`, { signal: AbortSignal.timeout(5_000) })
   expect(answer.status).toBe(200)
+})
+
+it('are sixteen at a time for an owner who is alone, and one beside others, with a rest for what each took', async () => {
+  const { port, app } = await node({ beforeMs: 20 })
+  const running = { now: 0, most: 0 }
+  app.get('/work', async (request, response) => {
+    if (request.get('X-Owner') === 'many') running.most = Math.max(running.most, ++running.now)
+    await sleep(5)
+    if (request.get('X-Owner') === 'many') running.now -= 1
+    response.json({})
+  })
+  const ask = async (owner: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}/work`, { headers: { 'X-Owner': owner } })
+    expect(answer.status).toBe(200)
+    await answer.arrayBuffer()
+  }
+  const askAtOnce = (times: number) => Promise.all(Array.from({ length: times }, () => ask('many')))
+  await askAtOnce(40)
+  expect(running.most).toBe(16)
+  running.most = 0
+  await ask('few')
+  const began = performance.now()
+  await askAtOnce(10)
+  expect(running.most).toBe(1)
+  // Nine rests of fifty milliseconds: twice the five of the turn and the twenty before it.
+  expect(performance.now() - began).toBeGreaterThan(9 * 45)
+})
+
+it('are not for a request whose client has gone', async () => {
+  const { turns } = await node()
+  const gone = { destroyed: true, locals: {} } as Response
+  await expect(turns.enter({} as Request, gone, 'alice')).rejects.toBe(CLIENT_GONE)
 })

@@ -7,8 +7,8 @@ import { Problem } from '../errors.ts'
 /** Requests of one owner that a node works on at a time while nobody else asks for anything. */
 const ALONE = 16
 /**
- * While others do. Each of the others' requests waits behind so many of this owner's. Where it waits for the lease of
- * another node, for bytes or for a reader, it is none of them (`endTurn`).
+ * While others do. Each of the others' requests waits behind so many of this owner's. One that waits for a lease, for
+ * bytes, for a storage or for a reader is none of them (`endTurn`).
  */
 const BESIDE_OTHERS = 1
 /** Longest pause between two of this owner's requests, in milliseconds: a request of the others may be waiting itself. */
@@ -22,8 +22,8 @@ const PATIENCE_MS = 30_000
 
 /**
  * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
- * node as if there were one. A request has its turn while it works on an answer. It waits for no client in it: the
- * turn ends before a body is read, or an answer sent, that may take its time (`endTurn`).
+ * node as if the owner sent one at a time. A request has its turn while it works on an answer. It waits for no client in
+ * it: the turn ends before a body is read, or an answer sent, that may take its time (`endTurn`).
  */
 export class OwnerTurns {
   readonly #turns = new Turns({
@@ -56,6 +56,8 @@ export class OwnerTurns {
   /** Waits for the turn of this owner, unless the request has had one. Fails as is said above. */
   async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
+    // Whoever it is for has gone: nothing is done for nobody, with a turn or without.
+    if (response.destroyed) throw CLIENT_GONE
     this.#note(ownerId)
     // Who it is from was not known until now; what it took until then is the owner's as well.
     const beforeMs = performance.now() - arrivedAt(response)
@@ -71,13 +73,14 @@ export class OwnerTurns {
       },
     })
     // It may have gone in the moment in which its turn came.
-    if (response.destroyed) end()
+    if (!response.destroyed) return
+    end()
+    throw CLIENT_GONE
   }
 
   async #wait(request: Request, response: Response, ownerId: string, beforeMs: number): Promise<() => void> {
     const left = new AbortController()
     const leave = () => left.abort(CLIENT_GONE)
-    if (response.destroyed) leave()
     response.once('close', leave)
     try {
       return await this.#turns.enter(ownerId, left.signal, beforeMs)

@@ -137,8 +137,15 @@ export function sendText(
   response.end(request.method === 'HEAD' ? undefined : bytes)
 }
 
-/** A small object of ours as text. Fails with `unavailable`. */
-export async function readText(storage: Pick<Storage, 'objectsOf'>, object: ServedObject): Promise<string> {
+/** A small object of ours as text, for an answer that needs it. Fails with `unavailable`. */
+export async function readText(
+  { storage, openDownloads }: ContentOptions,
+  response: Response,
+  object: ServedObject,
+): Promise<string> {
+  // The storage may take its time.
+  endTurn(response)
+  openDownloads.enter(object.ownerId, response)
   return await text(await open(storage, object, undefined))
 }
 

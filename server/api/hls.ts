@@ -18,7 +18,7 @@ const HOUR_SECONDS = 3600
  * token, so all that a playlist names are links.
  */
 export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
-  const { storage, links, linkOrToken, readyMedia, renditionOf } = options
+  const { links, linkOrToken, readyMedia, renditionOf } = options
 
   /** A link relative to the playlist of the master, or to that of a rendition. */
   const relativeLink = (media: MediaRow, target: LinkTarget, base: '' | 'hls/'): string => {
@@ -31,8 +31,9 @@ export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
   router.get('/:id/hls.m3u8', linkOrToken('hls.m3u8'), async (request, response) => {
     const media = await readyMedia(request, response)
     const object = servedRendition(media, await renditionOf(media, 'hls'))
-    const text = (await readText(storage, object)).replaceAll(/^hls-([1-6])\.m3u8$/gm, (_, n: HlsNumber) =>
-      relativeLink(media, `hls/${n}.m3u8`, ''),
+    const text = (await readText(options, response, object)).replaceAll(
+      /^hls-([1-6])\.m3u8$/gm,
+      (_, n: HlsNumber) => relativeLink(media, `hls/${n}.m3u8`, ''),
     )
     sendText(request, response, { text, contentType: PLAYLIST_TYPE })
   })
@@ -45,7 +46,7 @@ export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
       const media = await readyMedia(request, response)
       const object = servedRendition(media, await renditionOf(media, `hls-${number}-playlist`))
       const link = relativeLink(media, bytes, 'hls/')
-      const text = (await readText(storage, object)).replaceAll(`hls-${number}.mp4`, link)
+      const text = (await readText(options, response, object)).replaceAll(`hls-${number}.mp4`, link)
       sendText(request, response, { text, contentType: PLAYLIST_TYPE })
     })
 

@@ -26,7 +26,7 @@ export type RenditionRouteOptions = {
 
 /** What was made of a media: pictures, storyboard, waveform, renditions to stream. */
 export function addRenditionRoutes(router: Router, options: RenditionRouteOptions): void {
-  const { db, storage, links, linkOrToken, readyMedia, send } = options
+  const { db, links, linkOrToken, readyMedia, send } = options
 
   const renditionOf = async (media: MediaRow, kind: RenditionKind): Promise<RenditionRow> => {
     const rendition = await findRendition(db, media, kind)
@@ -56,7 +56,7 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
     const object = servedRendition(media, await renditionOf(media, 'storyboard-cues'))
     // A player fetches the picture without a token, so its address has to be a link.
     const picture = links.sign(media.id, 'storyboard').split('/').at(-1)
-    const cues = (await readText(storage, object)).replaceAll(/^storyboard#/gm, `${picture}#`)
+    const cues = (await readText(options, response, object)).replaceAll(/^storyboard#/gm, `${picture}#`)
     sendText(request, response, { text: cues, contentType: 'text/vtt; charset=utf-8' })
   })
 
@@ -64,7 +64,7 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
     const media = await readyMedia(request, response)
     const object = servedRendition(media, await renditionOf(media, 'waveform'))
     sendText(request, response, {
-      text: await readText(storage, object),
+      text: await readText(options, response, object),
       contentType: 'application/json',
     })
   })

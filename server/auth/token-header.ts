@@ -12,7 +12,9 @@ export function readTokenHeader(token: string): TokenHeader | undefined {
   const parts = token.split('.', 4)
   if (parts.length !== 3 || !parts.every((part) => PART.test(part))) return undefined
   const header = parseObject(parts[0] ?? '')
-  if (!header || Object.hasOwn(header, 'crit')) return undefined
+  // The library parses a text in the payload once more, and takes what it finds there for claims.
+  const payload = parseObject(parts[1] ?? '')
+  if (!header || !payload || Object.hasOwn(header, 'crit')) return undefined
   const { alg, kid } = header
   if (typeof alg !== 'string' || (kid !== undefined && typeof kid !== 'string')) return undefined
   return { alg, kid }

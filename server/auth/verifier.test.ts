@@ -44,6 +44,7 @@ describe('a token with a right signature', () => {
     ['no JSON', 'sub=alice'],
     ['half an object', '{"sub":"alice"'],
     ['text', '"alice"'],
+    ['an object in a text', JSON.stringify('{"sub":"alice","exp":99999999999}')],
     ['a number', '7'],
     ['null', 'null'],
     ['true', 'true'],
