@@ -193,8 +193,11 @@ async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> 
 }
 
 /** A batch: they are gone from the ledger when the worker is done with them, not before. */
-async function sweep({ db, boss }: ReaperOptions): Promise<number> {
+async function sweep({ db, boss, announce }: ReaperOptions): Promise<number> {
   const due = await uploadsToSweep(db, LATE_MS, MAX_SWEPT)
-  for (const uploadId of due) await enqueueSweep(boss, uploadId)
+  for (const uploadId of due) {
+    await enqueueSweep(boss, uploadId)
+    announce(uploadId, 'sweeping')
+  }
   return due.length
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { type ClientRequest, request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { requires } from './services/requirements.ts'
@@ -81,15 +82,21 @@ describe.skipIf(!ceph.met || process.platform !== 'linux')('memory of a server o
     const requests = ids.map((id, client) => stallingPatch(id, sub(client), FLOWING))
     const answers = requests.map((sent) => once(sent, 'response'))
     await Promise.all(requests.map((sent) => writeSlowly(sent, bytes)))
-    for (const answer of answers) expect((await answer)[0].statusCode).toBe(204)
+    for (const answer of answers) {
+      const [received] = await answer
+      expect([received.statusCode, await text(received)]).toEqual([204, ''])
+    }
     expect(await peakBytes(server.run().pid)).toBeLessThan(BUDGET + BESIDE_BUDGET)
   }, 180_000)
 
-  /** In pieces, each when the one before it has left. */
+  /**
+   * In pieces, each when the one before it has left. Forty megabytes a second in all: a gateway that shares two cores with
+   * other tests takes no more, and leaves calls without an answer for so long that they are given up.
+   */
   async function writeSlowly(sent: ClientRequest, bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; at += MB / 10) {
       await write(sent, bytes.subarray(at, at + MB / 10))
-      await sleep(100)
+      await sleep(250)
     }
     sent.end()
   }
