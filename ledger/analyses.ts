@@ -41,7 +41,7 @@ export async function beginAnalysis(
 }
 
 /**
- * Notes that the processing of a media item waits for its analysis; the end of the analysis continues the processing.
+ * Notes that a media item waits for its analysis. When the analysis ends, processing goes on.
  * Returns false, and notes nothing, when it is over already.
  */
 export async function parkMedia(db: Ledger, id: MediaId): Promise<boolean> {

@@ -32,7 +32,7 @@ export class Lane {
       const left = (this.#alone.get(owner) ?? 1) - 1
       if (left > 0) return this.#alone.set(owner, left)
       this.#alone.delete(owner)
-      // Whoever has waited longest first: the first may find the owner's lock taken, and make the owner busy again.
+      // Oldest item first: the first batch may make the owner busy again, and the others then wait once more.
       const inOrder = this.#members.map((member) => ({ member, place: member.firstPlace() }))
       for (const { member } of inOrder.sort((a, b) => a.place - b.place)) member.schedule()
     })

@@ -91,8 +91,8 @@ export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]>
 }
 
 /**
- * A worker begins to process a media item again. That fulfils every request made before; a request made from now on is
- * fulfilled by another run.
+ * Notes that a worker begins to process a media item again. This run answers all requests made so far. A request made
+ * later gets a run of its own.
  */
 export async function beginAgain(db: Ledger, id: MediaId): Promise<void> {
   await db

@@ -1,4 +1,5 @@
 import type { Response } from 'express'
+import { CLIENT_GONE } from './client-gone.ts'
 import { Problem } from './errors.ts'
 import { unavailable } from './outages.ts'
 import { statusFor } from './tus/head-answers.ts'
@@ -8,6 +9,8 @@ import { statusFor } from './tus/head-answers.ts'
  * anything else is told to the log, and to the client in general words.
  */
 export function renderProblem(error: unknown, requestId: string, response: Response): void {
+  // Nobody is there to be answered, and nothing went wrong here.
+  if (error === CLIENT_GONE) return void response.destroy()
   const problem = problemOf(error)
   // The line of the request tells it: one is enough.
   if (problem.status >= 500) response.err = error instanceof Error ? error : new Error(String(error))

@@ -150,6 +150,21 @@ describe('the reaper', () => {
     expect(rows).toMatchObject([{ used_bytes: 0, inconsistent_since: null }])
   })
 
+  it('tells workers of what is to be removed once more', async () => {
+    const started = await start({ withoutWorker: true })
+    const { landfall, boss } = started
+    const id = await createId(landfall, 'alice', { size: SIZE })
+    await sql`update landfall.uploads
+                 set state = 'terminated', multipart_unsure = true, updated_at = now() - interval '1 hour'
+               where id = ${id}`.execute(landfall.db)
+    const told: unknown[] = []
+    const announce = (...what: unknown[]) => void told.push(what)
+    expect(await reap({ db: landfall.db, boss, retentionMs: DAY_MS, announce, log: QUIET })).toMatchObject({
+      swept: 1,
+    })
+    expect(told).toEqual([[id, 'sweeping']])
+  })
+
   it('removes leases that nobody gave back', async () => {
     const started = await start({ withoutWorker: true })
     const { landfall } = started

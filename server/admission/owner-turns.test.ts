@@ -3,8 +3,9 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express, { type Express, type Request, type Response } from 'express'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { CLIENT_GONE } from '../client-gone.ts'
+import { renderProblem } from '../problem-renderer.ts'
 import { endTurn, noteArrival, OwnerTurns } from './owner-turns.ts'
 
 const undo: (() => unknown)[] = []
@@ -75,8 +76,11 @@ it('are sixteen at a time for an owner who is alone, and one beside others, with
   expect(performance.now() - began).toBeGreaterThan(9 * 45)
 })
 
-it('are not for a request whose client has gone', async () => {
+it('are not for a request whose client has gone, which is no error of the server', async () => {
   const { turns } = await node()
-  const gone = { destroyed: true, locals: {} } as Response
+  const destroy = vi.fn()
+  const gone = { destroyed: true, locals: {}, destroy } as unknown as Response
   await expect(turns.enter({} as Request, gone, 'alice')).rejects.toBe(CLIENT_GONE)
+  renderProblem(CLIENT_GONE, 'an id', gone)
+  expect([destroy.mock.calls.length, gone.err]).toEqual([1, undefined])
 })

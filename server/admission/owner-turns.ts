@@ -56,7 +56,7 @@ export class OwnerTurns {
   /** Waits for the turn of this owner, unless the request has had one. Fails as is said above. */
   async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
-    // Whoever it is for has gone: nothing is done for nobody, with a turn or without.
+    // Nobody would read the answer.
     if (response.destroyed) throw CLIENT_GONE
     this.#note(ownerId)
     // Who it is from was not known until now; what it took until then is the owner's as well.
