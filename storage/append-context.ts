@@ -23,6 +23,8 @@ export type AppendContext = {
   readonly completes: boolean
   /** Told that the request waits for another one to give up the lease, which may take seconds. */
   readonly onLeaseWait: () => void
+  /** Records what has arrived, when it is the turn of the request's owner. Not to be called from within `work`. */
+  readonly inTurn: <Result>(work: () => Promise<Result>) => Promise<Result>
   lease: Lease | undefined
   /** The upload as last read under the lease, or as just created. */
   upload: UploadRow | undefined

@@ -6,7 +6,7 @@ import express, { type Express, type Request, type Response } from 'express'
 import { afterEach, expect, it, vi } from 'vitest'
 import { CLIENT_GONE } from '../client-gone.ts'
 import { renderProblem } from '../problem-renderer.ts'
-import { endTurn, noteArrival, OwnerTurns } from './owner-turns.ts'
+import { endTurn, inTurnAgain, noteArrival, OwnerTurns } from './owner-turns.ts'
 
 const undo: (() => unknown)[] = []
 afterEach(() => {
@@ -75,6 +75,38 @@ it('are sixteen at a time for an owner who is alone, and one beside others, with
   // Nine rests of fifty milliseconds: twice the five of the turn and the twenty before it.
   expect(performance.now() - began).toBeGreaterThan(9 * 45)
 })
+
+it('record what has arrived one at a time as well, beside others, and without a turn where that takes long', async () => {
+  const { port, app } = await node()
+  const running = { now: 0, most: 0 }
+  const goOn = Promise.withResolvers<void>()
+  let work = () => sleep(5)
+  app.get('/body', async (_request, response) => {
+    endTurn(response)
+    await sleep(50)
+    await inTurnAgain(response, async () => {
+      running.most = Math.max(running.most, ++running.now)
+      await work()
+      running.now -= 1
+    })
+    response.json({})
+  })
+  const ask = async (path: string, owner: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { 'X-Owner': owner } })
+    expect(answer.status).toBe(200)
+  }
+  const record = () => Promise.all(Array.from({ length: 10 }, () => ask('/body', 'many')))
+  await ask('/small', 'few')
+  await record()
+  expect(running.most).toBe(1)
+  await ask('/small', 'few')
+  // One that hangs, as one does that another node holds up.
+  work = () => goOn.promise
+  const recorded = record()
+  await expect.poll(() => running.now, { timeout: 10_000 }).toBe(10)
+  goOn.resolve()
+  await recorded
+}, 20_000)
 
 it('are not for a request whose client has gone, which is no error of the server', async () => {
   const { turns } = await node()

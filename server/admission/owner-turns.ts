@@ -17,13 +17,16 @@ const REST_MS = 50
 const RECENT_MS = 1000
 /** Requests of one owner that wait for that, at most. */
 const MAX_WAITING = 1000
+/** Bytes that have arrived are not lost because a turn does not come: they are recorded without one after this time. */
+const RECORD_AFTER_MS = 5000
 /** A thousand appends of one owner that begin at once take longer than ten seconds on a busy machine. */
 const PATIENCE_MS = 30_000
 
 /**
  * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
  * node as if the owner sent one at a time. A request has its turn while it works on an answer. It waits for no client in
- * it: the turn ends before a body is read, or an answer sent, that may take its time (`endTurn`).
+ * it: the turn ends before a body is read, or an answer sent, that may take its time (`endTurn`). What has arrived of a
+ * body is recorded in another turn (`inTurnAgain`).
  */
 export class OwnerTurns {
   readonly #turns = new Turns({
@@ -64,6 +67,7 @@ export class OwnerTurns {
     const end =
       this.#turns.enterNow(ownerId, beforeMs) ?? (await this.#wait(request, response, ownerId, beforeMs))
     response.locals.endTurn = end
+    response.locals.turns = this
     response.once('close', end)
     // With the answer, and not when it is sent: it may have to wait for one that its client reads slowly.
     response.end = new Proxy(response.end, {
@@ -76,6 +80,18 @@ export class OwnerTurns {
     if (!response.destroyed) return
     end()
     throw CLIENT_GONE
+  }
+
+  /** Does work of this owner in a turn of its own; without one where that takes long. */
+  async again<Result>(ownerId: string, work: () => Promise<Result>): Promise<Result> {
+    const end =
+      this.#turns.enterNow(ownerId) ??
+      (await this.#turns.enter(ownerId, AbortSignal.timeout(RECORD_AFTER_MS)).catch(() => undefined))
+    try {
+      return await work()
+    } finally {
+      end?.()
+    }
   }
 
   async #wait(request: Request, response: Response, ownerId: string, beforeMs: number): Promise<() => void> {
@@ -114,6 +130,16 @@ const arrivedAt = ({ locals }: Response): number => locals.arrivedAt ?? performa
 export function endTurn(response: Response): void {
   const { endTurn: end }: { endTurn?: () => void } = response.locals
   end?.()
+}
+
+/**
+ * What a request does after it has waited for its client: in another turn of its owner's, which ends with it. The client
+ * may have gone. Without a turn where the request never had one.
+ */
+export async function inTurnAgain<Result>(response: Response, work: () => Promise<Result>): Promise<Result> {
+  endTurn(response)
+  const { turns }: { turns?: OwnerTurns } = response.locals
+  return turns ? await turns.again(principalOf(response).ownerId, work) : await work()
 }
 
 function tooMany({ baseUrl, path }: Request, waitedMs: number): Problem {

@@ -3,7 +3,7 @@ import { inspectContent } from '../../hooks/pre-append.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { type AppendContext, appendContext } from '../../storage/append-context.ts'
 import { ContentRefused } from '../../storage/verdict.ts'
-import { endTurn } from '../admission/owner-turns.ts'
+import { endTurn, inTurnAgain } from '../admission/owner-turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
 import { CLIENT_GONE } from '../client-gone.ts'
@@ -59,6 +59,7 @@ export function uploadRequest(
     response,
     // Its owner's other requests are not held up by that.
     onLeaseWait: () => endTurn(response),
+    inTurn: (work) => inTurnAgain(response, work),
     lease: undefined,
     upload: undefined,
     failure: undefined,

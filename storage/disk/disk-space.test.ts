@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createUpload } from '../../ledger/creation.ts'
 import type { Ledger } from '../../ledger/database.ts'
@@ -22,16 +24,22 @@ describe('the room on a disk', () => {
   let db: Ledger
   let space: DiskSpace
   let looks = 0
+  let files = 0
   let open: (more?: { lineMs: number }) => DiskSpace
   beforeEach(async () => {
     db = openLedger(await freshDatabase())
     looks = 0
+    files = 0
     const figures = async (maxAgeMs?: number) => {
       if (maxAgeMs === 0) looks++
       const bytes = { freeBytes: HEADROOM + ROOM, totalBytes: 8 * GIB }
       return { ...bytes, freeFiles: null, totalFiles: null }
     }
-    const objects = { sizeInTheMaking: async () => 0 }
+    const sizeInTheMaking = async () => {
+      files++
+      return 0
+    }
+    const objects = { sizeInTheMaking }
     open = (more) => new DiskSpace({ db, fileSystem: { figures }, objects, scratch: '/nowhere', ...more })
     space = open()
   })
@@ -65,6 +73,28 @@ describe('the room on a disk', () => {
     overQuota.decision.resolve({ kind: 'quota-bytes' })
     expect(await other).toBe('created')
     expect((await refused).kind).toBe('quota-bytes')
+  })
+
+  it('is found without a look at the files that grow, unless it is scarce', async () => {
+    const growing = async (size: number) => {
+      const upload = newUpload('alice', { size })
+      await createUpload(db, upload, UNLIMITED)
+      await db
+        .insertInto('upload_locks')
+        .values({
+          upload_id: upload.id,
+          holder: 'a node',
+          fence: randomUUID(),
+          expires_at: sql`now() + interval '1 minute'`,
+        })
+        .execute()
+    }
+    await growing(32 * SIZE)
+    expect(await open().room()).toMatchObject({ reservedBytes: 32 * SIZE })
+    expect(files).toBe(0)
+    await growing(125 * SIZE)
+    await open().room()
+    expect(files).toBe(2)
   })
 
   it('is refused because of somebody who is let in', async () => {

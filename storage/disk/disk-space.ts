@@ -250,10 +250,13 @@ export class DiskSpace {
     const at = performance.now()
     try {
       // One that hangs is asked no more questions.
-      const isThere = (await fileSystem.figures()) !== undefined
+      const before = await fileSystem.figures()
+      const isThere = before !== undefined
       // In this order: what is written between two of these questions counts twice, and nothing counts as free that is not.
       const { bytes, running } = await readDiskClaims(db)
-      const arrived = isThere ? await within(arrivedBytes(objects, running), PATIENCE_MS) : 0
+      // With plenty of room no file is looked at: a thousand looks a second would hold up everybody.
+      const isPlenty = before && bytes * SMALL_PART <= roomIn({ ...before, reservedBytes: 0 })
+      const arrived = isThere && !isPlenty ? await within(arrivedBytes(objects, running), PATIENCE_MS) : 0
       const scratch = isThere ? await this.#scratch.figures() : { written: 0, toCome: 0 }
       const figures = await fileSystem.figures(0)
       for (const entry of this.#entries)

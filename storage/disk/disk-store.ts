@@ -96,27 +96,33 @@ export class DiskStore extends FileStore {
     const lease = requireLease()
     // A file made after another request has ended the upload would stay for ever.
     if (!lease.isCurrent()) throw new LeaseLost()
-    const { commits, objects, sync } = this.#options
+    const { objects } = this.#options
     const writer = await FileWriter.open(objects.pathOf(upload.storage_key), offset)
     try {
       const { failure, received } = await this.#receive(source, writer, upload, lease, offset)
       context.onReceived(received, upload.size)
-      if (failure instanceof ContentRefused) return await commits.refuse(upload, lease, failure)
-      // More than was declared: finishing with the first part of it would call a wrong file complete.
-      if (isTooLong(failure) || (context.isAtomic && failure !== undefined)) {
-        // Bytes that do not count would take room until the next request, and be reserved as well. Nobody needs them gone.
-        if (lease.isCurrent(CUT_OFF_MS)) await writer.cutOff(upload.offset).catch(() => {})
-        throw failure
-      }
-      const complete = endsUpload(upload, writer.written)
-      if (sync === 'always' || (sync === 'finish' && complete)) await writer.sync()
-      // With nothing new there is nothing to commit, unless an empty file is to be finished.
-      if (writer.written > upload.offset || complete) await commits.lastAppend(upload, lease, writer.written)
-      if (failure !== undefined) throw failure
-      return writer.written
+      return await context.inTurn(() => this.#record(writer, upload, lease, failure))
     } finally {
       await writer.close()
     }
+  }
+
+  /** Makes durable and tells the ledger what has arrived, where it counts. Passes on what the source failed with. */
+  async #record(writer: FileWriter, upload: UploadRow, lease: Lease, failure: unknown): Promise<number> {
+    const { commits, sync } = this.#options
+    if (failure instanceof ContentRefused) return await commits.refuse(upload, lease, failure)
+    // More than was declared: finishing with the first part of it would call a wrong file complete.
+    if (isTooLong(failure) || (appendContext().isAtomic && failure !== undefined)) {
+      // Bytes that do not count would take room until the next request, and be reserved as well. Nobody needs them gone.
+      if (lease.isCurrent(CUT_OFF_MS)) await writer.cutOff(upload.offset).catch(() => {})
+      throw failure
+    }
+    const complete = endsUpload(upload, writer.written)
+    if (sync === 'always' || (sync === 'finish' && complete)) await writer.sync()
+    // With nothing new there is nothing to commit, unless an empty file is to be finished.
+    if (writer.written > upload.offset || complete) await commits.lastAppend(upload, lease, writer.written)
+    if (failure !== undefined) throw failure
+    return writer.written
   }
 
   override async remove(id: string): Promise<void> {

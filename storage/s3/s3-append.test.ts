@@ -119,6 +119,7 @@ async function resume(
     isAtomic: false,
     endsUpload: (to: number) => to === upload.size,
     onReceived() {},
+    inTurn: (work: () => Promise<void>) => work(),
   }
   return await new S3Append(options, request).run(source)
 }

@@ -46,6 +46,8 @@ export type S3AppendRequest = {
   /** Whether the upload is complete when it has its bytes up to `to`. */
   endsUpload: (to: number) => boolean
   onReceived: (offset: number, size: number | null) => void
+  /** Does what ends the request in the ledger, when it is the turn of its owner. */
+  inTurn: (work: () => Promise<void>) => Promise<void>
 }
 
 /** What the ledger is to know of bytes that are in the bucket, and the keys of tails that are not needed once it does. */
@@ -422,14 +424,14 @@ export class S3Append implements Gatherer {
   }
 
   async #commitLast(): Promise<void> {
-    const { endsUpload, isAtomic, upload, lease } = this.#request
+    const { endsUpload, inTurn, isAtomic, upload, lease } = this.#request
     if (isAtomic && this.#failure) return
     const ready = this.#storedPieces()
     const to = ready.at(-1)?.to ?? upload.offset
     // With nothing new there is nothing to commit, unless the upload is to be finished.
     if (ready.length === 0 && (!endsUpload(to) || this.#failure)) return
     await this.#recorded
-    await this.#options.commits.lastAppend(upload, lease, to, rowsOf(ready))
+    await inTurn(() => this.#options.commits.lastAppend(upload, lease, to, rowsOf(ready)))
     this.#isCommitted = true
     this.#counted(ready)
   }

@@ -101,7 +101,7 @@ export class S3LedgerStore extends S3Store {
   }
 
   async #append(source: AsyncIterable<Uint8Array>, offset: number): Promise<number> {
-    const { upload, bodyLength, isAtomic, onReceived } = appendContext()
+    const { upload, bodyLength, isAtomic, onReceived, inTurn } = appendContext()
     if (!upload) throw new UploadNotFound()
     // The last PATCH repeated: there is nothing to add and nothing to finish twice.
     if (isComplete(upload)) {
@@ -129,14 +129,16 @@ export class S3LedgerStore extends S3Store {
           isAtomic,
           endsUpload: (to) => endsUpload(upload, to),
           onReceived,
+          inTurn,
         },
       )
       return await append.run(source)
     } catch (error) {
-      if (error instanceof ContentRefused) return await this.#options.commits.refuse(upload, lease, error)
+      if (error instanceof ContentRefused)
+        return await inTurn(() => this.#options.commits.refuse(upload, lease, error))
       if (!(error instanceof BytesLost)) throw error
       this.#options.onError(error)
-      return await this.#options.commits.lose(upload, lease)
+      return await inTurn(() => this.#options.commits.lose(upload, lease))
     }
   }
 
