@@ -34,12 +34,16 @@ RUN apt-get update \
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules/
 COPY --from=page /app/client-demo/dist client-demo/dist/
-COPY package.json ./
+COPY landfall.ts package.json ./
+COPY commands commands/
+COPY content content/
 COPY hooks hooks/
+COPY jobs jobs/
 COPY ledger ledger/
 COPY migrations migrations/
 COPY processing processing/
 COPY storage storage/
+COPY system system/
 COPY server server/
 # Inside a container only 0.0.0.0 can be reached from outside of it. /data is for STORAGE=disk: mount a volume there.
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=1080 DATA_DIR=/data
@@ -50,5 +54,5 @@ STOPSIGNAL SIGTERM
 # /healthz and not /readyz: a server whose clamd or bucket is away for a while is not helped by a restart.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=4", "--heap-growing-percent=20", "server/main.ts"]
+ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=4", "--heap-growing-percent=20", "landfall.ts"]
 CMD ["serve"]

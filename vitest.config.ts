@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-const rooms = 'server,hooks,processing,ledger,storage,migrations,client-demo,test,scripts,bench'
+const rooms =
+  'commands,server,hooks,processing,jobs,content,system,ledger,storage,migrations,client-demo,test,scripts,bench'
 
 /** Files that hold a time of the clock against a bound: they run when all others have ended. */
 const timed = 'test/timed/*.test.ts'

@@ -2,7 +2,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createLog } from '../server/log.ts'
+import { createLog } from '../server/process/log.ts'
 import { type Audience, bench } from './bench.ts'
 import { HELP, parseOptions, UsageError } from './options.ts'
 import { CAVEATS } from './report/document.ts'

@@ -1,8 +1,9 @@
 /** npm run conformance: see options.ts for what it takes, docs/conformance.md for what it means. */
+
+import { findTarget, type Target } from './kit/peer.ts'
+import type { Row } from './kit/row.ts'
 import { HELP, type Options, parseOptions, UsageError } from './options.ts'
-import { findTarget, type Target } from './peer.ts'
 import { closingText, isFailure, plain, sectionText } from './report.ts'
-import type { Row } from './row.ts'
 import { rows } from './rows.ts'
 import { type Result, run } from './run.ts'
 

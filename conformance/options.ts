@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import type { Interop, Protocol } from './row.ts'
+import type { Interop, Protocol } from './kit/protocols.ts'
 
 export const HELP = `npm run conformance -- URL [options]: does the server at URL keep to tus 1.0 and to the IETF draft?
 

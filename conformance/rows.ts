@@ -1,5 +1,5 @@
 import { ietfRows } from './ietf/rows.ts'
-import type { Row } from './row.ts'
+import type { Row } from './kit/row.ts'
 import { tusRows } from './tus/rows.ts'
 
 export const rows: readonly Row[] = [...tusRows, ...ietfRows]

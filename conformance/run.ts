@@ -1,7 +1,7 @@
-import { type Capabilities, whatIsMissing } from './capabilities.ts'
-import { Deviation, NotApplicable } from './expectations.ts'
-import { Peer, type Target } from './peer.ts'
-import type { Row } from './row.ts'
+import { type Capabilities, whatIsMissing } from './kit/capabilities.ts'
+import { Deviation, NotApplicable } from './kit/expectations.ts'
+import { Peer, type Target } from './kit/peer.ts'
+import type { Row } from './kit/row.ts'
 
 export type Outcome = { outcome: 'passed' } | { outcome: 'failed' | 'skipped'; reason: string }
 export type Result = Outcome & { row: Row }

@@ -1,11 +1,12 @@
 import { type CreateResult, PARTIALS_PER_UPLOAD, type QuotaRefusal } from '../ledger/creation.ts'
 import type { Ledger } from '../ledger/database.ts'
+import type { Enqueue } from '../ledger/due-work.ts'
+import type { EndLog } from '../ledger/end-log.ts'
 import type { OwnerId, UploadId } from '../ledger/ids.ts'
 import { expireOfOwner, type Lack, makeRoom, secondsUntilRoom } from '../ledger/reaping.ts'
 import type { Backend } from '../ledger/storage-places.ts'
-import type { Enqueue, UploadRow } from '../ledger/uploads.ts'
+import type { UploadRow } from '../ledger/uploads.ts'
 import type { Claim, DiskSpace, NoRoom } from '../storage/disk/disk-space.ts'
-import type { EndLog } from '../storage/end-log.ts'
 import { Refusal } from './refusal.ts'
 
 export type CreationOptions = {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { FORMATS } from '../storage/formats.ts'
-import { ContentRefused } from '../storage/verdict.ts'
+import { FORMATS } from '../content/formats.ts'
+import { ContentRefused } from '../content/verdict.ts'
 import { inspectContent } from './pre-append.ts'
 
 const limits = { maxDurationSeconds: 10, minWidth: 1, minHeight: 1, maxWidth: 4096, maxHeight: 4096 }

@@ -1,9 +1,9 @@
-import type { Format } from '../storage/formats.ts'
-import { earlyVerdict } from '../storage/headers/early-verdict.ts'
-import { type HeaderReader, headerReaderFor } from '../storage/headers/header-reader.ts'
-import { type Claims, detectType, HEAD_BYTES, isConclusive, judgeType } from '../storage/identification.ts'
-import type { MediaLimits } from '../storage/media-limits.ts'
-import { ContentRefused } from '../storage/verdict.ts'
+import type { Format } from '../content/formats.ts'
+import { earlyVerdict } from '../content/headers/early-verdict.ts'
+import { type HeaderReader, headerReaderFor } from '../content/headers/header-reader.ts'
+import { type Claims, detectType, HEAD_BYTES, isConclusive, judgeType } from '../content/identification.ts'
+import type { MediaLimits } from '../content/media-limits.ts'
+import { ContentRefused } from '../content/verdict.ts'
 
 export type ContentPolicy = { allowedFormats: readonly Format[]; limits: MediaLimits }
 

@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { sql } from 'kysely'
 import type { AnalysisReport } from './analysis-report.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import type { DueMedia, Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { AT_ONCE } from './processing-turns.ts'
 import type { Analysis } from './schema.ts'
-import type { DueMedia, Enqueue } from './uploads.ts'
 
 /** Whether an engine has said what it had to say, or its time is over. */
 export const isOver = ({ status }: Analysis): boolean => status === 'finished' || status === 'failed'

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { CreateResult, NewUpload, QuotaRefusal } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import type { DueMedia, Enqueue } from './due-work.ts'
 import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
@@ -8,15 +9,7 @@ import { recordPieces } from './pieces.ts'
 import { AT_ONCE, chargedTurn, chargeTurn, type Turn } from './processing-turns.ts'
 import { type QuotaDefaults, readQuota } from './quotas.ts'
 import type { Backend } from './storage-places.ts'
-import {
-  type Append,
-  type Appended,
-  type DueMedia,
-  type Enqueue,
-  type Moved,
-  UPLOAD_COLUMNS,
-  type UploadRow,
-} from './uploads.ts'
+import { type Append, type Appended, type Moved, UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
 // tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be
 // used again until it expires. A final is `open` as long as one of its partials is incomplete; no bytes are ever

@@ -13,9 +13,10 @@ import {
 import { countedUsage, impliedUsage } from '../test/support/quota.ts'
 import { createUpload } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import type { DueMedia } from './due-work.ts'
 import { finishUpload } from './finishing.ts'
 import { type MediaId, newMediaId, type OwnerId } from './ids.ts'
-import type { Append, DueMedia } from './uploads.ts'
+import type { Append } from './uploads.ts'
 
 const FENCED_OFF = { kind: 'fenced-off' }
 const APPENDED = { kind: 'appended', contended: false }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { Batches, perLedger, usageLane } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
+import type { DueMedia, Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn } from './owner-share.ts'
 import { recordPieces } from './pieces.ts'
@@ -13,7 +14,7 @@ import {
   turnClock,
   turnCost,
 } from './processing-turns.ts'
-import type { Append, AppendResult, DueMedia, Enqueue } from './uploads.ts'
+import type { Append, AppendResult } from './uploads.ts'
 
 /**
  * The append that completes the upload: state `received`, media row, quota reserved → used, event

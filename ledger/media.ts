@@ -1,10 +1,11 @@
 import { type Selectable, sql } from 'kysely'
 import { LAZILY, type Ledger } from './database.ts'
+import type { Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { EventType, MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
-import type { Enqueue, UploadRow } from './uploads.ts'
+import type { UploadRow } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
 /** A media as its owner sees it. */

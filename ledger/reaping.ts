@@ -1,10 +1,10 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import type { DueMedia, Enqueue } from './due-work.ts'
 import { isExpired } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
 import { turnClock } from './processing-turns.ts'
-import type { DueMedia, Enqueue } from './uploads.ts'
 
 // What time ends. Everything starts from rows of the ledger, a batch at a time, so that no transaction
 // grows with the backlog; several reapers share the work.

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import type { Enqueue } from './due-work.ts'
 import type { MediaId, UploadId } from './ids.ts'
-import type { Enqueue } from './uploads.ts'
 
 /**
  * Whether the bytes of an upload have to go: it expired or was rejected, was terminated before it had

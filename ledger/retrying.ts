@@ -1,11 +1,11 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import type { DueMedia, Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn } from './owner-share.ts'
 import { takeTurn, turnClock } from './processing-turns.ts'
 import type { MediaStatus } from './schema.ts'
 import { LASTING_STEPS } from './steps.ts'
-import type { DueMedia, Enqueue } from './uploads.ts'
 
 export type RetryResult =
   /** It is, or already was, on its way. */

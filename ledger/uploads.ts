@@ -1,11 +1,11 @@
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
-import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
+import { type Ledger, PREPARED } from './database.ts'
+import type { Enqueue } from './due-work.ts'
 import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
 import { type Pieces, recordPieces } from './pieces.ts'
-import type { Turn } from './processing-turns.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 
@@ -175,20 +175,6 @@ export async function appendAndRelease(db: Ledger, append: Append, expiry: Expir
 
 const appended = (row: ({ contended: boolean } & Moved) | undefined): Appended =>
   row ? { kind: 'appended', ...row } : { kind: 'fenced-off' }
-
-/** A media whose processing is due, and its bytes. */
-export type DueMedia = {
-  id: MediaId
-  ownerId: OwnerId
-  size: number
-  /** In the line of its owner. */
-  turn: Turn
-  /** It has been processed before: it waits behind all new files, once at most. */
-  again?: boolean
-}
-
-/** Puts work into the queue inside the transaction that makes it due. */
-export type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Promise<void>
 
 /**
  * Declares a deferred length (tus 1.0 § creation-defer-length) and shrinks the reservation to it.

@@ -1,4 +1,7 @@
 import { dirname } from 'node:path'
+import type { Format } from '../content/formats.ts'
+import type { MediaLimits } from '../content/media-limits.ts'
+import { openQueues } from '../jobs/queues.ts'
 import { Bus } from '../ledger/bus.ts'
 import { type Ledger, openDatabase } from '../ledger/database.ts'
 import { prepareSchema } from '../ledger/migrate.ts'
@@ -6,19 +9,21 @@ import type { Retention } from '../ledger/retention.ts'
 import { NEWER_SCHEMA } from '../ledger/schema-state.ts'
 import { DiskSpace } from '../storage/disk/disk-space.ts'
 import { FileSystem } from '../storage/disk/file-system.ts'
-import type { Format } from '../storage/formats.ts'
-import type { MediaLimits } from '../storage/media-limits.ts'
 import { linkKey } from '../storage/signed-path.ts'
 import { openStorage, type Storage, type StorageOptions } from '../storage/storage.ts'
+import {
+  openSandbox,
+  type SandboxKind,
+  type SandboxOptions,
+  type SandboxWish,
+} from '../system/tool-sandbox.ts'
 import type { AnalysisOptions } from './analysis/engine.ts'
 import { watchDatabase } from './database-watch.ts'
-import { Ffmpeg } from './ffmpeg.ts'
-import { openQueues } from './queues.ts'
-import { Scanner, type ScannerOptions } from './scanner.ts'
-import { keepScratchClear, type Scratch } from './scratch.ts'
 import { watchStarvation } from './starvation.ts'
-import type { HlsOptions, ThumbnailOptions, Tools } from './step.ts'
-import { openSandbox, type SandboxKind, type SandboxOptions, type SandboxWish } from './tool-sandbox.ts'
+import { keepScratchClear, type Scratch } from './step/scratch.ts'
+import type { HlsOptions, ThumbnailOptions, Tools } from './step/step.ts'
+import { Ffmpeg } from './tools/ffmpeg.ts'
+import { Scanner, type ScannerOptions } from './tools/scanner.ts'
 import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
 import { type Concurrency, startWorker, type Worker, type WorkerOptions } from './worker.ts'
 

@@ -1,13 +1,13 @@
 import type { PgBoss } from 'pg-boss'
+import { isBeingProcessed, type RemovalJob } from '../jobs/queues.ts'
 import { isAnyBackupRunning } from '../ledger/backup-lock.ts'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
 import { hastenStrays } from '../ledger/stray-copies.ts'
-import { RENDITION_NAMES, renditionKey } from '../storage/keys.ts'
 import type { StrayRemover } from '../storage/moving/remove-strays.ts'
-import type { PutBack, TakenJob } from './poller.ts'
-import { isBeingProcessed, type RemovalJob } from './queues.ts'
-import type { Tools } from './step.ts'
+import { RENDITION_NAMES, renditionKey } from '../storage/store/keys.ts'
+import type { PutBack, TakenJob } from './polling/poller.ts'
+import type { Tools } from './step/step.ts'
 
 /** When a public copy is removed again that may have been made meanwhile. */
 const AGAIN_MS = 5_000

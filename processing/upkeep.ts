@@ -1,8 +1,8 @@
+import { CollectedFailures } from '../jobs/upkeep/collected-failures.ts'
+import { type Pruned, prune } from '../jobs/upkeep/pruner.ts'
+import { type Reaped, type ReaperOptions, reap } from '../jobs/upkeep/reaper.ts'
 import type { Retention } from '../ledger/retention.ts'
 import type { StrayFailure, StrayRemover } from '../storage/moving/remove-strays.ts'
-import { CollectedFailures } from './collected-failures.ts'
-import { type Pruned, prune } from './pruner.ts'
-import { type Reaped, type ReaperOptions, reap } from './reaper.ts'
 
 export type UpkeepOptions = Omit<ReaperOptions, 'log'> & {
   strays: Pick<StrayRemover, 'removeDue'>

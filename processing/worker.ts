@@ -1,16 +1,4 @@
 import type { PgBoss } from 'pg-boss'
-import type { Bus } from '../ledger/bus.ts'
-import { failMedia, type MediaRow } from '../ledger/media.ts'
-import { advanceClock, type Turn, type TurnKind, takeTurn } from '../ledger/processing-turns.ts'
-import type { Retention } from '../ledger/retention.ts'
-import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
-import { lastAttempt } from '../ledger/steps.ts'
-import { EndLog } from '../storage/end-log.ts'
-import { StrayRemover } from '../storage/moving/remove-strays.ts'
-import { FailureLog } from './failure-log.ts'
-import { type Lane, Lanes } from './lanes.ts'
-import { processMedia } from './pipeline.ts'
-import { Poller, type PollerOptions, type PutBack, type TakenJob } from './poller.ts'
 import {
   enqueueSteps,
   isQueueKey,
@@ -21,12 +9,25 @@ import {
   type RemovalJob,
   removalEnqueuer,
   turnOf,
-} from './queues.ts'
+} from '../jobs/queues.ts'
+import type { Bus } from '../ledger/bus.ts'
+import { EndLog } from '../ledger/end-log.ts'
+import { failMedia, type MediaRow } from '../ledger/media.ts'
+import { advanceClock, type Turn, type TurnKind, takeTurn } from '../ledger/processing-turns.ts'
+import type { Retention } from '../ledger/retention.ts'
+import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
+import { lastAttempt } from '../ledger/steps.ts'
+import { StrayRemover } from '../storage/moving/remove-strays.ts'
+import { FailureLog } from './failures/failure-log.ts'
+import { Waiting } from './failures/job-failures.ts'
+import type { WorkerLog } from './failures/worker-log.ts'
+import { processMedia } from './pipeline.ts'
+import { Poller, type PollerOptions, type PutBack, type TakenJob } from './polling/poller.ts'
 import { remover } from './removal.ts'
-import { ScratchFull } from './scratch.ts'
-import type { Tools } from './step.ts'
+import { type Lane, Lanes } from './step/lanes.ts'
+import { ScratchFull } from './step/scratch.ts'
+import type { Tools } from './step/step.ts'
 import { doUpkeep, tellOfStrays } from './upkeep.ts'
-import { Waiting } from './verdict.ts'
 
 /** How many at a time: files on their way to being ready, and of these how many in each lane; jobs of the other kinds. */
 export type Concurrency = Readonly<Record<JobKind | Lane, number>>
@@ -40,11 +41,7 @@ export type WorkerOptions = {
   retentionMs: number
   /** How long the ledger remembers what is over. */
   retention: Retention
-  log: {
-    info(details: object, message: string): void
-    warn(details: object, message: string): void
-    error(details: object, message: string): void
-  }
+  log: WorkerLog
 }
 
 export type Worker = { close(): Promise<void> }

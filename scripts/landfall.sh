@@ -10,4 +10,4 @@ case "${1:-}" in
 esac
 use_landfall_node
 cd -- "$LANDFALL_ROOT"
-exec node --max-semi-space-size=4 --heap-growing-percent=20 server/main.ts "$@"
+exec node --max-semi-space-size=4 --heap-growing-percent=20 landfall.ts "$@"

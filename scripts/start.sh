@@ -8,4 +8,4 @@ bash "$LANDFALL_ROOT/scripts/bootstrap.sh" start
 use_landfall_node
 cd -- "$LANDFALL_ROOT"
 node scripts/build-page.ts
-exec node --max-semi-space-size=4 --heap-growing-percent=20 server/main.ts serve --dev "$@"
+exec node --max-semi-space-size=4 --heap-growing-percent=20 landfall.ts serve --dev "$@"

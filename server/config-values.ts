@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { FORMATS } from '../storage/formats.ts'
-import { HLS_NUMBERS, MAX_THUMBNAILS, unknownPlaceholders } from '../storage/keys.ts'
+import { FORMATS } from '../content/formats.ts'
+import { HLS_NUMBERS, MAX_THUMBNAILS, unknownPlaceholders } from '../storage/store/keys.ts'
 import { MIN_RSA_BITS, publicKeysIn } from './public-keys.ts'
 import { parseDuration, parseSize } from './units.ts'
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { FORMATS } from '../storage/formats.ts'
+import { FORMATS } from '../content/formats.ts'
 import { problemsOf as problemsIn } from '../test/support/config-problems.ts'
 import { type Config, type Environment, parseConfig } from './config.ts'
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import type { Format } from '../storage/formats.ts'
+import type { Format } from '../content/formats.ts'
 import { largestFor } from '../storage/s3/part-size.ts'
 import {
   type Algorithm,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Environment } from './config.ts'
-import { makeDataDirectory } from './data-directory.ts'
+import { makeDataDirectory } from './process/data-directory.ts'
 
 /** Whether a server that listens there is reached from this machine only: which a proxy on it passes on, too. */
 export function isLoopback(host: string): boolean {

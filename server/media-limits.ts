@@ -1,4 +1,4 @@
-import type { MediaLimits } from '../storage/media-limits.ts'
+import type { MediaLimits } from '../content/media-limits.ts'
 import type { Config } from './config.ts'
 
 /** The limits on duration and picture size, as configured. */

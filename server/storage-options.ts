@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { beginningOf } from '../storage/keys.ts'
 import type { StorageOptions } from '../storage/storage.ts'
+import { beginningOf } from '../storage/store/keys.ts'
 import type { Config } from './config.ts'
 
 /** What the configuration says of where bytes live. */

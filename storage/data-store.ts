@@ -1,10 +1,10 @@
 import type { Ledger } from '../ledger/database.ts'
-import type { Commits } from './commits.ts'
 import { DiskStore } from './disk/disk-store.ts'
 import { RoutedStore } from './routed-store.ts'
 import { S3LedgerStore } from './s3/s3-ledger-store.ts'
 import type { Storage } from './storage.ts'
-import { UploadBooks } from './upload-books.ts'
+import type { Commits } from './store/commits.ts'
+import { UploadBooks } from './store/upload-books.ts'
 
 export type DataStoreOptions = {
   db: Ledger

@@ -5,9 +5,9 @@ import type { Ledger } from '../ledger/database.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
 import { newUpload, openLedger, UNLIMITED } from '../test/support/ledger.ts'
 import { DiskObjects } from './disk/disk-objects.ts'
-import { StorageAway } from './objects.ts'
 import { OpenPlace } from './open-place.ts'
 import { StorageChanged } from './places.ts'
+import { StorageAway } from './store/objects.ts'
 
 let db: Ledger
 let answers: (number | undefined)[]

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ledger } from '../ledger/database.ts'
-import { StorageAway } from './objects.ts'
 import { type Place, StorageChanged, verifyPlace } from './places.ts'
+import { StorageAway } from './store/objects.ts'
 
 /** How long a start waits for the answer of a bucket. */
 const ANSWER_MS = 10_000

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { servedAs } from '../content/served-as.ts'
 import type { Ledger } from '../ledger/database.ts'
 import {
   type Backend,
@@ -9,8 +10,7 @@ import {
   recordMarker,
   sampleKeys,
 } from '../ledger/storage-places.ts'
-import { ObjectMissing, type Objects } from './objects.ts'
-import { servedAs } from './served-as.ts'
+import { ObjectMissing, type Objects } from './store/objects.ts'
 
 // A place is one directory or one bucket. The ledger knows by which object in it, its marker, a place is recognised:
 // the same name, or the same setting, may lead somewhere else tomorrow.

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { MediaId, OwnerId } from '../ledger/ids.ts'
-import { pathBelowPrefix, publishedKey } from './keys.ts'
+import { pathBelowPrefix, publishedKey } from './store/keys.ts'
 
 const media = {
   id: 'BBBBBBBBBBBBBBBBBBBBBB' as MediaId,

@@ -2,18 +2,20 @@ import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import { type Backend, backendOf } from '../ledger/storage-places.ts'
 import { moveUpload } from './moving/move-upload.ts'
-import { BytesLost, StorageAway } from './objects.ts'
-import type { BytesAnywhere, Storage, UploadBytes } from './storage.ts'
-
-type Backends = Pick<Storage, 'objectsOf' | 'bytesOf'>
+import { BytesLost, StorageAway } from './store/objects.ts'
+import type { Backends, BytesAnywhere, UploadBytes } from './store/upload-bytes.ts'
 
 /** The bytes of every upload, each by the backend that its row names at the moment. */
 export class RoutedBytes implements BytesAnywhere {
   readonly #db: Ledger
-  readonly #backends: () => Backends
+  readonly #backends: () => Pick<Backends, 'objectsOf' | 'bytesOf'>
   readonly #keyPrefixes: Readonly<Record<Backend, string>>
 
-  constructor(db: Ledger, backends: () => Backends, keyPrefixes: Readonly<Record<Backend, string>>) {
+  constructor(
+    db: Ledger,
+    backends: () => Pick<Backends, 'objectsOf' | 'bytesOf'>,
+    keyPrefixes: Readonly<Record<Backend, string>>,
+  ) {
     this.#db = db
     this.#backends = backends
     this.#keyPrefixes = keyPrefixes

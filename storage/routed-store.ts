@@ -1,10 +1,10 @@
 import { DataStore, type Upload } from '@tus/utils'
 import type { UploadRow } from '../ledger/uploads.ts'
-import { appendContext } from './append-context.ts'
-import { StorageAway } from './objects.ts'
-import { UploadNotFound } from './outcomes.ts'
-import type { StoredRow } from './storage.ts'
-import type { UploadBooks } from './upload-books.ts'
+import { appendContext } from './store/append-context.ts'
+import { StorageAway } from './store/objects.ts'
+import { UploadNotFound } from './store/outcomes.ts'
+import type { UploadBooks } from './store/upload-books.ts'
+import type { StoredRow } from './store/upload-bytes.ts'
 
 /** A tus data store of one backend. */
 export interface BackendStore extends DataStore {

@@ -1,21 +1,18 @@
 import { dirname, join } from 'node:path'
 import type { Ledger } from '../ledger/database.ts'
-import type { UploadId } from '../ledger/ids.ts'
 import { type Backend, isHolding } from '../ledger/storage-places.ts'
 import { DiskObjects } from './disk/disk-objects.ts'
 import { DiskSpace, NO_ROOM } from './disk/disk-space.ts'
 import { DiskUploadBytes } from './disk/disk-upload-bytes.ts'
 import { FileSystem } from './disk/file-system.ts'
-import { type Objects, StorageAway, StorageFull } from './objects.ts'
 import { OpenPlace } from './open-place.ts'
 import { withoutBucket } from './places.ts'
 import { RoutedBytes } from './routed-bytes.ts'
 import { openS3, type S3, type S3Options } from './s3/s3.ts'
 import { S3Objects } from './s3/s3-objects.ts'
 import { S3UploadBytes } from './s3/s3-upload-bytes.ts'
-
-/** When written bytes are forced to the disk: before every acknowledgement, before the last, or never. */
-export type DiskSync = 'always' | 'finish' | 'never'
+import { type Objects, StorageAway, StorageFull } from './store/objects.ts'
+import type { Backends, BytesAnywhere, DiskSync, StoredRow, UploadBytes } from './store/upload-bytes.ts'
 
 /** Where bytes live, as configured. */
 export type StorageOptions = {
@@ -27,31 +24,6 @@ export type StorageOptions = {
   /** Undefined where no bucket is configured. `markerPrefix`: what the key of its marker begins with. */
   s3: (S3Options & { markerPrefix: string }) | undefined
 }
-
-/** What becomes of an upload's bytes besides the requests that bring them. */
-export interface UploadBytes {
-  /**
-   * Makes the bytes of a received upload one object under its storage key. Done again it changes nothing.
-   * Fails with `BytesLost` when acknowledged bytes are gone for good.
-   */
-  assemble(uploadId: UploadId): Promise<{ size: number; etag: string | null }>
-  /** Removes everything that an ended upload may have left, renditions aside. Done again it changes nothing. */
-  discard(uploadId: UploadId): Promise<void>
-  /** Removes a second time what a call may have made after it was removed. Never touches what counts. */
-  sweep(uploadId: UploadId): Promise<void>
-}
-
-/** The same of uploads wherever they are. */
-export interface BytesAnywhere extends UploadBytes {
-  /**
-   * Moves a finished partial upload to where a concatenation needs it. Fails with `BytesLost` when it is not what was
-   * received, and with `StorageAway` while another process moves it.
-   */
-  bring(uploadId: UploadId, to: Backend): Promise<void>
-}
-
-/** A row of the ledger that says by which backend its bytes are stored. */
-export type StoredRow = { storage_backend: string }
 
 type DiskPart = {
   place: OpenPlace
@@ -73,7 +45,7 @@ export type OpenOptions = {
  * Everything that this process can reach of what the ledger names, as server, worker and commands share it. To
  * read or write bytes, ask for the backend that their row names.
  */
-export class Storage {
+export class Storage implements Backends {
   readonly primary: Backend
   readonly disk: DiskPart
   readonly s3: S3Part | undefined
@@ -121,7 +93,7 @@ export class Storage {
     return storage
   }
 
-  /** The objects of the backend that a row names. Fails with `StorageAway` where that cannot be used at the moment. */
+  /** See `Backends`. */
   async objectsOf(row: StoredRow): Promise<Objects> {
     return (await this.#partOf(row)).objects
   }

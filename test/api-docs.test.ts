@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { CATALOGUE } from '../server/errors.ts'
-import type { RejectionCode } from '../storage/verdict.ts'
+import type { RejectionCode } from '../content/verdict.ts'
+import { CATALOGUE } from '../server/http/errors.ts'
 
 // A type has no values to go through: the compiler sees to it that this is all of them.
 const rejections = {

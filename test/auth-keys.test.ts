@@ -6,7 +6,7 @@ import jwt, { type Algorithm } from 'jsonwebtoken'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createVerifier, type Verify } from '../server/auth/verifier.ts'
 import { parseConfig } from '../server/config.ts'
-import { Problem } from '../server/errors.ts'
+import { Problem } from '../server/http/errors.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { ask } from './support/routes.ts'
 

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { requires } from './services/requirements.ts'
 import { freshDatabase, SECRET, startLandfall } from './support/landfall.ts'
 
-const MAIN = join(import.meta.dirname, '..', 'server', 'main.ts')
+const MAIN = join(import.meta.dirname, '..', 'landfall.ts')
 
 let dataDirectory: string
 

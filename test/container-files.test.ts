@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { variables } from '../server/config.ts'
 import { size } from '../server/config-values.ts'
-import { NODE_FLAGS } from '../server/node-flags.ts'
+import { NODE_FLAGS } from '../server/process/node-flags.ts'
 
 // No container engine runs where the tests run, so what they check is what would drift unseen: names, versions, and
 // what the image has to hold. What was tried by hand is in docs/deployment.md.
@@ -17,7 +17,7 @@ const isOurs = (name: string) => name in variables.shape
 
 describe('what starts the server', () => {
   it.each(['Dockerfile', 'scripts/landfall.sh', 'scripts/start.sh'])('%s has our flags for Node', (file) => {
-    expect(read(file).replaceAll(/[",]/g, '')).toContain(`node ${NODE_FLAGS.join(' ')} server/main.ts`)
+    expect(read(file).replaceAll(/[",]/g, '')).toContain(`node ${NODE_FLAGS.join(' ')} landfall.ts`)
   })
 })
 
@@ -48,9 +48,9 @@ describe('Dockerfile', () => {
   })
 
   it('holds every file and package that the server and the worker import', () => {
-    const { files, packages } = importsFrom('server/main.ts')
+    const { files, packages } = importsFrom('landfall.ts')
     const last = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '))
-    const copied = [...last.matchAll(/^COPY (\w+) \w+\/$/gm)].map((match) => match[1])
+    const copied = [...last.matchAll(/^COPY (?!--)(.+) \S+$/gm)].flatMap((match) => match[1]?.split(' '))
     const folders = new Set(files.map((file) => file.split('/')[0]))
     expect([...folders].filter((folder) => !copied.includes(folder))).toEqual([])
     expect(files.filter((file) => file.includes('.test.'))).toEqual([])

@@ -3,7 +3,7 @@ import { chmod, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'nod
 import { join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { closeDataDirectory, makeDataDirectory } from '../server/data-directory.ts'
+import { closeDataDirectory, makeDataDirectory } from '../server/process/data-directory.ts'
 import { DiskObjects } from '../storage/disk/disk-objects.ts'
 import { shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'

@@ -18,7 +18,7 @@ const ceph = requires('ceph')
 const ffmpeg = requires('ffmpeg')
 const AS_JPEG = { metadata: { filename: 'a.jpg', filetype: 'image/jpeg' } }
 const MIB = 1024 * 1024
-const MAIN = join(import.meta.dirname, '..', 'server', 'main.ts')
+const MAIN = join(import.meta.dirname, '..', 'landfall.ts')
 
 async function bytesAt(landfall: Landfall, path: string, headers = {}): Promise<Buffer> {
   const response = await landfall.as('alice')(path, { headers })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Formats, Media, MediaList, Quota, Readiness, Upload, UploadList } from '../server/api/schemas.ts'
-import { CATALOGUE } from '../server/errors.ts'
+import { CATALOGUE } from '../server/http/errors.ts'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'

@@ -5,10 +5,10 @@ import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterEach, describe, expect, it } from 'vitest'
-import { clamdVersion } from '../server/clamd-link.ts'
 import { type OwnClamdOptions, startOwnClamd } from '../server/embedded/clamd.ts'
 import { findServersClamd } from '../server/embedded/clamd-records.ts'
-import { createLog } from '../server/log.ts'
+import { clamdVersion } from '../server/health/clamd-link.ts'
+import { createLog } from '../server/process/log.ts'
 import { jpeg } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
 import { runCommand } from './support/command.ts'
@@ -146,7 +146,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('the clamd of a server without CLAMD_
     await untilAnswers(target.run.pid, dataDirectory)
     const doctor = await runCommand(dataDirectory, ['doctor'], env)
     expect(doctor.stdout).toMatch(/^ok +clamd: the server's own, unix:.*\/clamd\.sock: ClamAV /m)
-    const worker = spawn(process.execPath, [join(import.meta.dirname, '..', 'server', 'main.ts'), 'worker'], {
+    const worker = spawn(process.execPath, [join(import.meta.dirname, '..', 'landfall.ts'), 'worker'], {
       env: { PATH: process.env.PATH, DATA_DIR: dataDirectory, ...env },
       stdio: 'ignore',
     })

@@ -1,7 +1,7 @@
 import pino from 'pino'
 import { expect, it } from 'vitest'
 import { parseConfig } from '../server/config.ts'
-import { startHttpServer } from '../server/http-server.ts'
+import { startHttpServer } from '../server/serving/http-server.ts'
 import { SECRET, startLandfall } from './support/landfall.ts'
 
 it('a probe that is answered with 503 is no line in the log each time', async () => {

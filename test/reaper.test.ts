@@ -4,8 +4,8 @@ import { execa } from 'execa'
 import { sql } from 'kysely'
 import type { PgBoss } from 'pg-boss'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { openQueues, QUEUES } from '../processing/queues.ts'
-import { reap } from '../processing/reaper.ts'
+import { openQueues, QUEUES } from '../jobs/queues.ts'
+import { reap } from '../jobs/upkeep/reaper.ts'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { readEvents } from './support/event-reader.ts'
@@ -180,7 +180,7 @@ describe('the reaper', () => {
   it('can be called by hand', async () => {
     const { landfall } = await start({ withoutWorker: true })
     await letExpire(landfall, [await createId(landfall, 'alice', { size: SIZE })])
-    const main = join(import.meta.dirname, '..', 'server', 'main.ts')
+    const main = join(import.meta.dirname, '..', 'landfall.ts')
     const { stdout } = await execa(globalThis.process.execPath, [main, 'reap'], {
       env: { DATABASE_URL: landfall.connectionString },
     })

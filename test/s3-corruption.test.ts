@@ -5,11 +5,11 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { workerOptions } from '../commands/worker.ts'
 import { runWorker } from '../processing/process.ts'
 import type { Worker } from '../processing/worker.ts'
-import { workerOptions } from '../server/commands/worker.ts'
 import { parseConfig } from '../server/config.ts'
-import { createLog } from '../server/log.ts'
+import { createLog } from '../server/process/log.ts'
 import { requires } from './services/requirements.ts'
 import { SECRET } from './support/landfall.ts'
 import { type S3Landfall, sha256Of, startS3Landfall, videoOfSize } from './support/s3-landfall.ts'

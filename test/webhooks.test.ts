@@ -596,7 +596,7 @@ it('a whole Landfall tells of a file from its last byte to its deletion', async 
 })
 
 it('landfall webhooks lists, replays and enables', async () => {
-  const main = join(import.meta.dirname, '..', 'server', 'main.ts')
+  const main = join(import.meta.dirname, '..', 'landfall.ts')
   const run = async (args: string[]) => {
     const { exitCode, stdout, stderr } = await execa(
       globalThis.process.execPath,

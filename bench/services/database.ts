@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { openConnection } from '../../ledger/connection.ts'
 import { ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
 import { startEmbeddedPostgres } from '../../server/embedded/postgres.ts'
-import { createLog } from '../../server/log.ts'
+import { createLog } from '../../server/process/log.ts'
 
 export type Database = {
   url: string

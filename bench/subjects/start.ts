@@ -1,7 +1,8 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
-import { NODE_FLAGS } from '../../server/node-flags.ts'
+import { NODE_FLAGS } from '../../server/process/node-flags.ts'
+import { programOf } from '../../test/support/program.ts'
 import type { Bucket } from '../services/bucket.ts'
 import type { Database, DatabaseServer } from '../services/database.ts'
 import { type Subject, startProgram } from './subject.ts'
@@ -64,7 +65,7 @@ export async function startLandfall(
     ...settings,
   }
   // As its own scripts start it.
-  const running = await startProgram(join(root, 'server', 'main.ts'), ['serve'], env, NODE_FLAGS)
+  const running = await startProgram(programOf(root), ['serve'], env, NODE_FLAGS)
   const token = jwt.sign({}, SECRET, { subject: 'bench', expiresIn: '1d' })
   return {
     name,

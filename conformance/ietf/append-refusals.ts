@@ -1,6 +1,6 @@
-import { expectNoHeader, expectRefusal, expectStatus } from '../expectations.ts'
-import type { Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectNoHeader, expectRefusal, expectStatus } from '../kit/expectations.ts'
+import type { Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { append, create, createFilled, expectComplete, expectInteger, expectOpenAt, SIZE } from './client.ts'
 
 const HALF = SIZE / 2

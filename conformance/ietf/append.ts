@@ -1,5 +1,5 @@
-import { expectRefusal, expectStatus, expectSuccess, isSuccess } from '../expectations.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectRefusal, expectStatus, expectSuccess, isSuccess } from '../kit/expectations.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,

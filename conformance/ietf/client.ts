@@ -1,4 +1,4 @@
-import type { Answer, Interim } from '../answer.ts'
+import type { Answer, Interim } from '../kit/answer.ts'
 import {
   describeAnswer,
   expectStatus,
@@ -6,10 +6,10 @@ import {
   expectThat,
   headerOf,
   isSuccess,
-} from '../expectations.ts'
-import { FILE, mediaBytes, type Peer, type PeerRequest } from '../peer.ts'
-import { booleanOf, dictionaryOf, integerOf } from '../structured.ts'
-import type { Exchange, RequestHeaders } from '../wire.ts'
+} from '../kit/expectations.ts'
+import { FILE, mediaBytes, type Peer, type PeerRequest } from '../kit/peer.ts'
+import { booleanOf, dictionaryOf, integerOf } from '../kit/structured.ts'
+import type { Exchange, RequestHeaders } from '../kit/wire.ts'
 
 /** Requests of the IETF draft, for rows to vary. */
 

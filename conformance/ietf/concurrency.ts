@@ -1,8 +1,8 @@
-import { expectStatus, expectSuccess, expectThat, isSuccess } from '../expectations.ts'
-import { orElse, untilUnderWay } from '../patience.ts'
-import type { Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
-import type { Exchange } from '../wire.ts'
+import { expectStatus, expectSuccess, expectThat, isSuccess } from '../kit/expectations.ts'
+import { orElse, untilUnderWay } from '../kit/patience.ts'
+import type { Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
+import type { Exchange } from '../kit/wire.ts'
 import {
   append,
   appendHeaders,

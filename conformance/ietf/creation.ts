@@ -8,9 +8,9 @@ import {
   isRefusal,
   isSuccess,
   skip,
-} from '../expectations.ts'
-import { mediaBytes } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+} from '../kit/expectations.ts'
+import { mediaBytes } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,

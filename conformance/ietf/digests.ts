@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
-import type { Answer } from '../answer.ts'
+import type { Answer } from '../kit/answer.ts'
 import {
   describeAnswer,
   expectRefusal,
@@ -10,10 +10,10 @@ import {
   isRefusal,
   isSuccess,
   skip,
-} from '../expectations.ts'
-import { mediaBytes, type Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
-import { dictionaryOf } from '../structured.ts'
+} from '../kit/expectations.ts'
+import { mediaBytes, type Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
+import { dictionaryOf } from '../kit/structured.ts'
 import {
   append,
   create,

@@ -1,8 +1,8 @@
-import type { Interim } from '../answer.ts'
-import { expectHeader, expectNoHeader, expectThat, headerOf, isSuccess, skip } from '../expectations.ts'
-import { mediaBytes, type Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
-import type { Exchange, RequestHeaders } from '../wire.ts'
+import type { Interim } from '../kit/answer.ts'
+import { expectHeader, expectNoHeader, expectThat, headerOf, isSuccess, skip } from '../kit/expectations.ts'
+import { mediaBytes, type Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
+import type { Exchange, RequestHeaders } from '../kit/wire.ts'
 import {
   appendHeaders,
   create,

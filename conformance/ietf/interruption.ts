@@ -1,7 +1,7 @@
-import { expectSuccess, expectThat, headerOf, isSuccess, skip } from '../expectations.ts'
-import { eventually } from '../patience.ts'
-import { mediaBytes, type Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectSuccess, expectThat, headerOf, isSuccess, skip } from '../kit/expectations.ts'
+import { eventually } from '../kit/patience.ts'
+import { mediaBytes, type Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   append,
   appendHeaders,

@@ -1,4 +1,4 @@
-import type { Answer } from '../answer.ts'
+import type { Answer } from '../kit/answer.ts'
 import {
   expectHeader,
   expectNoHeader,
@@ -9,9 +9,9 @@ import {
   headerOf,
   isSuccess,
   skip,
-} from '../expectations.ts'
-import type { Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+} from '../kit/expectations.ts'
+import type { Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,

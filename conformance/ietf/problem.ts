@@ -1,5 +1,5 @@
-import type { Answer } from '../answer.ts'
-import { expectThat, headerOf, skip } from '../expectations.ts'
+import type { Answer } from '../kit/answer.ts'
+import { expectThat, headerOf, skip } from '../kit/expectations.ts'
 
 const REGISTRY = 'https://iana.org/assignments/http-problem-types#'
 

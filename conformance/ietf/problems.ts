@@ -1,6 +1,6 @@
-import { expectStatus, expectThat } from '../expectations.ts'
-import { mediaBytes, type Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectStatus, expectThat } from '../kit/expectations.ts'
+import { mediaBytes, type Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { append, createComplete, createFilled, creation, expectComplete, SIZE } from './client.ts'
 import { problemIfUsed, problemOf } from './problem.ts'
 

@@ -1,4 +1,4 @@
-import type { Row } from '../row.ts'
+import type { Row } from '../kit/row.ts'
 import { appendRows } from './append.ts'
 import { appendRefusalRows } from './append-refusals.ts'
 import { cancellationRows } from './cancellation.ts'

@@ -1,8 +1,8 @@
-import type { Answer } from '../answer.ts'
-import type { Need } from '../capabilities.ts'
-import { expectThat } from '../expectations.ts'
-import { mediaBytes, type Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import type { Answer } from '../kit/answer.ts'
+import type { Need } from '../kit/capabilities.ts'
+import { expectThat } from '../kit/expectations.ts'
+import { mediaBytes, type Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,

@@ -1,7 +1,7 @@
-import type { Answer } from '../answer.ts'
-import { expectHeader, expectRefusal, expectStatus } from '../expectations.ts'
-import type { Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import type { Answer } from '../kit/answer.ts'
+import { expectHeader, expectRefusal, expectStatus } from '../kit/expectations.ts'
+import type { Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { checksumOf } from './checksum.ts'
 import { create, createFilled, expectOffset, OFFSET_STREAM, open, SIZE, type Upload } from './client.ts'
 

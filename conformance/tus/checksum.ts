@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { expectHeader, expectRefusal, expectStatus, expectThat } from '../expectations.ts'
-import { mediaBytes } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectHeader, expectRefusal, expectStatus, expectThat } from '../kit/expectations.ts'
+import { mediaBytes } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,

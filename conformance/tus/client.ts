@@ -1,7 +1,7 @@
-import type { Answer } from '../answer.ts'
-import { describeAnswer, expectHeader, expectStatus, expectThat, headerOf } from '../expectations.ts'
-import { FILE, mediaBytes, type Peer, type PeerRequest } from '../peer.ts'
-import type { Exchange, RequestHeaders } from '../wire.ts'
+import type { Answer } from '../kit/answer.ts'
+import { describeAnswer, expectHeader, expectStatus, expectThat, headerOf } from '../kit/expectations.ts'
+import { FILE, mediaBytes, type Peer, type PeerRequest } from '../kit/peer.ts'
+import type { Exchange, RequestHeaders } from '../kit/wire.ts'
 
 /** Requests of tus 1.0, for rows to vary. */
 

@@ -1,8 +1,8 @@
-import type { Answer } from '../answer.ts'
-import { describeAnswer, expectStatus, expectThat, headerOf } from '../expectations.ts'
-import { eventually } from '../patience.ts'
-import type { Peer } from '../peer.ts'
-import type { RequestHeaders } from '../wire.ts'
+import type { Answer } from '../kit/answer.ts'
+import { describeAnswer, expectStatus, expectThat, headerOf } from '../kit/expectations.ts'
+import { eventually } from '../kit/patience.ts'
+import type { Peer } from '../kit/peer.ts'
+import type { RequestHeaders } from '../kit/wire.ts'
 import { append, create, creation, head, type Upload } from './client.ts'
 
 export const PARTIAL = { 'Upload-Concat': 'partial', 'Upload-Metadata': undefined }

@@ -5,9 +5,9 @@ import {
   expectStatus,
   headerOf,
   skip,
-} from '../expectations.ts'
-import { mediaBytes } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+} from '../kit/expectations.ts'
+import { mediaBytes } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { append, creation, head } from './client.ts'
 import {
   concatenate,

@@ -6,9 +6,9 @@ import {
   headerOf,
   isSuccess,
   skip,
-} from '../expectations.ts'
-import { mediaBytes, type Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+} from '../kit/expectations.ts'
+import { mediaBytes, type Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { append, creation, expectCreatable, head, METADATA, metadataOf, terminate } from './client.ts'
 import {
   concatenate,

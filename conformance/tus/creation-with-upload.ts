@@ -5,9 +5,9 @@ import {
   expectThat,
   headerOf,
   isRefusal,
-} from '../expectations.ts'
-import { mediaBytes } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+} from '../kit/expectations.ts'
+import { mediaBytes } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,

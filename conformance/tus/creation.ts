@@ -7,9 +7,9 @@ import {
   headerOf,
   isRefusal,
   skip,
-} from '../expectations.ts'
-import { FILE } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+} from '../kit/expectations.ts'
+import { FILE } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   create,
   creation,

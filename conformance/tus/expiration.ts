@@ -1,8 +1,8 @@
-import type { Answer } from '../answer.ts'
-import { expectStatus, expectThat, headerOf, skip } from '../expectations.ts'
-import { pause } from '../patience.ts'
-import type { Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import type { Answer } from '../kit/answer.ts'
+import { expectStatus, expectThat, headerOf, skip } from '../kit/expectations.ts'
+import { pause } from '../kit/patience.ts'
+import type { Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { append, createFilled, head } from './client.ts'
 
 /** RFC 9110 § 5.6.7: the one form of a date that may be sent. */

@@ -1,8 +1,8 @@
-import { expectHeader, expectStatus, expectThat } from '../expectations.ts'
-import { eventually, untilUnderWay } from '../patience.ts'
-import { mediaBytes, type Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
-import type { Exchange } from '../wire.ts'
+import { expectHeader, expectStatus, expectThat } from '../kit/expectations.ts'
+import { eventually, untilUnderWay } from '../kit/patience.ts'
+import { mediaBytes, type Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
+import type { Exchange } from '../kit/wire.ts'
 import {
   append,
   create,

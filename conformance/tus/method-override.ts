@@ -1,5 +1,5 @@
-import { expectHeader, expectNoHeader, expectStatus, expectThat } from '../expectations.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectHeader, expectNoHeader, expectStatus, expectThat } from '../kit/expectations.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { append, create, createFilled, expectOffset, head, SIZE, send } from './client.ts'
 
 const as = (method: string) => ({ 'X-HTTP-Method-Override': method })

@@ -1,6 +1,6 @@
-import { expectHeader, expectStatus, expectThat, headerOf } from '../expectations.ts'
-import type { Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectHeader, expectStatus, expectThat, headerOf } from '../kit/expectations.ts'
+import type { Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 
 const LIST_OF_NAMES = /^[a-z\d-]+( *, *[a-z\d-]+)*$/
 

@@ -1,6 +1,6 @@
-import { expectHeader, expectRefusal, expectStatus, expectThat } from '../expectations.ts'
-import { mediaBytes } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectHeader, expectRefusal, expectStatus, expectThat } from '../kit/expectations.ts'
+import { mediaBytes } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { append, create, createFilled, expectOffset, head, SIZE } from './client.ts'
 
 const HALF = SIZE / 2

@@ -1,4 +1,4 @@
-import type { Row } from '../row.ts'
+import type { Row } from '../kit/row.ts'
 import { announcementRows } from './announcements.ts'
 import { checksumRows } from './checksum.ts'
 import { checksumTrailerRows } from './checksum-trailer.ts'

@@ -1,5 +1,5 @@
-import { expectHeader, expectNoHeader, expectStatus } from '../expectations.ts'
-import { type Row, rowsOf } from '../row.ts'
+import { expectHeader, expectNoHeader, expectStatus } from '../kit/expectations.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import { append, create, createFilled, expectOffset, head, SIZE, terminate } from './client.ts'
 
 export const terminationRows: readonly Row[] = rowsOf(

@@ -1,7 +1,7 @@
-import type { Answer } from '../answer.ts'
-import { expectHeader, expectNoHeader, expectStatus } from '../expectations.ts'
-import type { Peer } from '../peer.ts'
-import { type Row, rowsOf } from '../row.ts'
+import type { Answer } from '../kit/answer.ts'
+import { expectHeader, expectNoHeader, expectStatus } from '../kit/expectations.ts'
+import type { Peer } from '../kit/peer.ts'
+import { type Row, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,

@@ -4,9 +4,9 @@ import type { MediaRow } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import type { Analysis } from '../../ledger/schema.ts'
 import { signedPath } from '../../storage/signed-path.ts'
+import { Waiting } from '../failures/job-failures.ts'
 import { send } from '../outgoing/sender.ts'
 import { signedHeaders } from '../outgoing/signature.ts'
-import { Waiting } from '../verdict.ts'
 
 export type AnalysisOptions = {
   /** Whether a file is ready only when the engine says so. */

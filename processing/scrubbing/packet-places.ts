@@ -1,4 +1,4 @@
-import type { PacketPlace } from '../ffmpeg.ts'
+import type { PacketPlace } from '../tools/ffmpeg.ts'
 
 const CHUNK = 65_536
 

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import type { Ffmpeg, ToolRun } from '../ffmpeg.ts'
-import { UnreadableInput } from '../tool-ends.ts'
+import type { Ffmpeg, ToolRun } from '../tools/ffmpeg.ts'
+import { UnreadableInput } from '../tools/tool-ends.ts'
 import { packetOffset, scrubFor } from './codecs.ts'
 import { occurrences } from './occurrences.ts'
 import { PacketPlaces } from './packet-places.ts'

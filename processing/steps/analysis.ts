@@ -1,6 +1,6 @@
 import { beginAnalysis, recordAnalysis } from '../../ledger/analyses.ts'
 import { ask } from '../analysis/engine.ts'
-import { type Step, SWITCHED_OFF } from '../step.ts'
+import { type Step, SWITCHED_OFF } from '../step/step.ts'
 
 /**
  * Has an outside engine analyse the file. It is done when the engine has taken the file or its time is over; what

@@ -1,6 +1,6 @@
 import { findRemoval } from '../../ledger/removal.ts'
-import { BytesLost } from '../../storage/objects.ts'
-import type { Step } from '../step.ts'
+import { BytesLost } from '../../storage/store/objects.ts'
+import type { Step } from '../step/step.ts'
 
 /** Makes the bytes one object, checks that it is all there, and notes which object that is. */
 export const assemble: Step = {

@@ -1,7 +1,7 @@
-import { PeakMeter } from '../peaks.ts'
-import { isFruitless, storeRendition } from '../rendition.ts'
-import type { Step } from '../step.ts'
-import { toolRun } from '../tool-run.ts'
+import { isFruitless, storeRendition } from '../step/rendition.ts'
+import type { Step } from '../step/step.ts'
+import { toolRun } from '../step/tool-run.ts'
+import { PeakMeter } from '../tools/peaks.ts'
 
 /** Samples a second: what is higher than half of it is not heard of. */
 const RATE = 8_000

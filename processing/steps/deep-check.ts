@@ -1,10 +1,10 @@
-import { confirmed, damageOr } from '../damage.ts'
-import { damageIn } from '../decode-report.ts'
-import { type Step, type StepContext, SWITCHED_OFF } from '../step.ts'
-import { ToolFailed, Undelivered, UnreadableInput } from '../tool-ends.ts'
-import { toolRun } from '../tool-run.ts'
-import { isRemote } from '../tool-runner.ts'
-import { Rejected } from '../verdict.ts'
+import { Rejected } from '../failures/job-failures.ts'
+import { confirmed, damageOr } from '../step/damage.ts'
+import { type Step, type StepContext, SWITCHED_OFF } from '../step/step.ts'
+import { toolRun } from '../step/tool-run.ts'
+import { damageIn } from '../tools/decode-report.ts'
+import { ToolFailed, Undelivered, UnreadableInput } from '../tools/tool-ends.ts'
+import { isRemote } from '../tools/tool-runner.ts'
 
 /**
  * Decodes a video or a sound, all of it or its key frames, and rejects what cannot be decoded. A file that takes

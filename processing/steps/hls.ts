@@ -1,17 +1,23 @@
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { dropRendition, findRenditions } from '../../ledger/media.ts'
-import { HLS_NUMBERS, type RenditionKind } from '../../storage/keys.ts'
-import { ObjectTooLarge } from '../../storage/objects.ts'
-import { bytesName, playlistName } from '../hls-arguments.ts'
-import { type HlsRendition, planHls } from '../hls-plan.ts'
-import { codecsOf, masterPlaylist, readMediaPlaylist, secondsOf, type Variant } from '../hls-playlist.ts'
-import { localRun } from '../local-run.ts'
-import { isFruitless, storeRendition, storeRenditionFile } from '../rendition.ts'
-import { clearScratch, withScratch } from '../scratch.ts'
-import { hlsRoom } from '../scratch-room.ts'
-import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step.ts'
-import { UnreadableInput } from '../tool-ends.ts'
+import { HLS_NUMBERS, type RenditionKind } from '../../storage/store/keys.ts'
+import { ObjectTooLarge } from '../../storage/store/objects.ts'
+import { localRun } from '../step/local-run.ts'
+import { isFruitless, storeRendition, storeRenditionFile } from '../step/rendition.ts'
+import { clearScratch, withScratch } from '../step/scratch.ts'
+import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step/step.ts'
+import { bytesName, playlistName } from '../tools/hls-arguments.ts'
+import { type HlsRendition, planHls } from '../tools/hls-plan.ts'
+import {
+  codecsOf,
+  masterPlaylist,
+  readMediaPlaylist,
+  secondsOf,
+  type Variant,
+} from '../tools/hls-playlist.ts'
+import { hlsRoom } from '../tools/scratch-room.ts'
+import { UnreadableInput } from '../tools/tool-ends.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }

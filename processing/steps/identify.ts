@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream'
 import { fileTypeFromStream } from 'file-type'
+import { judgeType } from '../../content/identification.ts'
+import type { ReadRange } from '../../content/polyglots/file-view.ts'
+import { alsoIs } from '../../content/polyglots/polyglots.ts'
 import { declarationOf } from '../../ledger/media.ts'
-import { judgeType } from '../../storage/identification.ts'
-import { alsoIs, type ReadRange } from '../../storage/polyglots.ts'
-import type { Step, StepContext } from '../step.ts'
-import { Rejected } from '../verdict.ts'
+import { Rejected } from '../failures/job-failures.ts'
+import type { Step, StepContext } from '../step/step.ts'
 
 /** Finds out from its own bytes what the file is, and holds that against what it was said to be. */
 export const identify: Step = {

@@ -1,9 +1,9 @@
 import sharp, { type Sharp } from 'sharp'
 import type { MediaRow } from '../../ledger/media.ts'
-import { ObjectMissing } from '../../storage/objects.ts'
-import { lookAtWhole } from '../image-input.ts'
-import { storeRendition } from '../rendition.ts'
-import type { Step, StepContext } from '../step.ts'
+import { ObjectMissing } from '../../storage/store/objects.ts'
+import { lookAtWhole } from '../step/image-input.ts'
+import { storeRendition } from '../step/rendition.ts'
+import type { Step, StepContext } from '../step/step.ts'
 
 /** AVIF takes long. */
 const ENCODING_SECONDS = 60

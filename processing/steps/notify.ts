@@ -1,4 +1,4 @@
-import type { Step } from '../step.ts'
+import type { Step } from '../step/step.ts'
 
 /** Wakes listeners that wait for the outcome; the events themselves were written with the change they tell of. */
 export const notify: Step = {

@@ -1,8 +1,8 @@
 import { isOver } from '../../ledger/analyses.ts'
 import { mediaForJob, publishMedia } from '../../ledger/media.ts'
-import { makePublicCopy } from '../public-copy.ts'
-import type { Step, StepContext } from '../step.ts'
-import { GivenUp, Rejected } from '../verdict.ts'
+import { GivenUp, Rejected } from '../failures/job-failures.ts'
+import { makePublicCopy } from '../step/public-copy.ts'
+import type { Step, StepContext } from '../step/step.ts'
 
 const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
 

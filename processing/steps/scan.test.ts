@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { MAX_SCANNED_BYTES, type ScanVerdict } from '../scanner.ts'
-import type { StepContext } from '../step.ts'
+import type { StepContext } from '../step/step.ts'
+import { MAX_SCANNED_BYTES, type ScanVerdict } from '../tools/scanner.ts'
 import { scan } from './scan.ts'
 
 const BYTES = Buffer.from('a file of some bytes')

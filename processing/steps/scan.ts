@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
+import { ContentSearch } from '../../content/polyglots/content-search.ts'
 import { declarationOf, type MediaFacts } from '../../ledger/media.ts'
-import { ContentSearch } from '../../storage/content-search.ts'
-import { MAX_SCANNED_BYTES, type ScanVerdict } from '../scanner.ts'
-import type { Step, StepContext } from '../step.ts'
-import { Rejected } from '../verdict.ts'
+import { Rejected } from '../failures/job-failures.ts'
+import type { Step, StepContext } from '../step/step.ts'
+import { MAX_SCANNED_BYTES, type ScanVerdict } from '../tools/scanner.ts'
 
 /**
  * Scans for viruses, looks for other formats anywhere in the file, computes the SHA-256 and compares what the client has

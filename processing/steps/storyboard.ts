@@ -1,15 +1,15 @@
 import sharp from 'sharp'
-import type { Tile } from '../ffmpeg.ts'
-import { isFruitless, storeRendition } from '../rendition.ts'
-import type { Step, StepContext } from '../step.ts'
+import { isFruitless, storeRendition } from '../step/rendition.ts'
+import type { Step, StepContext } from '../step/step.ts'
+import { toolRun } from '../step/tool-run.ts'
+import type { Tile } from '../tools/ffmpeg.ts'
 import {
   isAffordable,
   planStoryboard,
   type StoryboardPlan,
   type StoryboardWay,
   wayOf,
-} from '../storyboard-plan.ts'
-import { toolRun } from '../tool-run.ts'
+} from '../tools/storyboard-plan.ts'
 
 const CHANNELS = 3
 /** Key frames that do not come up to here in a video are too few for it. */

@@ -1,11 +1,11 @@
 import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
-import { RENDITIONS, type RenditionKind } from '../../storage/keys.ts'
-import { lookAtWhole } from '../image-input.ts'
-import { storeRendition } from '../rendition.ts'
-import type { Step, StepContext } from '../step.ts'
-import { UnreadableInput } from '../tool-ends.ts'
-import { toolRun } from '../tool-run.ts'
+import { RENDITIONS, type RenditionKind } from '../../storage/store/keys.ts'
+import { lookAtWhole } from '../step/image-input.ts'
+import { storeRendition } from '../step/rendition.ts'
+import type { Step, StepContext } from '../step/step.ts'
+import { toolRun } from '../step/tool-run.ts'
+import { UnreadableInput } from '../tools/tool-ends.ts'
 
 /** In a video that is no longer than the chosen moment. */
 const AT_FRACTION = 0.1

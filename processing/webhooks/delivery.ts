@@ -2,9 +2,9 @@ import type { Webhook } from 'standardwebhooks'
 import type { Ledger } from '../../ledger/database.ts'
 import { disableEndpoint } from '../../ledger/webhook-endpoints.ts'
 import { type AttemptRecord, keepPayload, recordAttempt, type TakenDelivery } from '../../ledger/webhooks.ts'
+import type { WorkerLog } from '../failures/worker-log.ts'
 import { type Answer, send } from '../outgoing/sender.ts'
 import { signedHeaders } from '../outgoing/signature.ts'
-import type { WorkerOptions } from '../worker.ts'
 import { payloadOf } from './payload.ts'
 import { retryDelayMs } from './schedule.ts'
 
@@ -18,7 +18,7 @@ export type DeliveryOptions = {
   schedule: readonly number[]
   /** Aborted when the worker stops. */
   signal: AbortSignal
-  log: WorkerOptions['log']
+  log: WorkerLog
 }
 
 /** Makes one attempt at a delivery and writes down how it ended. Throws when `signal` is aborted or the ledger is away. */

@@ -9,8 +9,8 @@ import {
   takeDueDeliveries,
   untilNextDelivery,
 } from '../../ledger/webhooks.ts'
-import { Alarm, Doorbell } from '../alarm.ts'
-import type { WorkerOptions } from '../worker.ts'
+import type { WorkerLog } from '../failures/worker-log.ts'
+import { Alarm, Doorbell } from '../polling/alarm.ts'
 import { attemptDelivery, type DeliveryOptions } from './delivery.ts'
 import { SCHEDULE_MS } from './schedule.ts'
 
@@ -27,7 +27,7 @@ export type DispatcherOptions = {
   bus: Pick<Bus, 'onMessage' | 'onReconnected'>
   /** Undefined: nobody is told, and what waits ends. */
   webhook: WebhookOptions | undefined
-  log: WorkerOptions['log']
+  log: WorkerLog
   /** For tests, which do not wait for hours. */
   timing?: Partial<Timing>
 }

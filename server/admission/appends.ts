@@ -1,6 +1,6 @@
 import { totalmem } from 'node:os'
 import type { Config } from '../config.ts'
-import { Problem } from '../errors.ts'
+import { Problem } from '../http/errors.ts'
 
 /** What an append holds on disk storage while its client is slow: its request, its socket and what waits in them. */
 const APPEND_BYTES = 128 * 1024

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Response } from 'express'
 import { expect, it } from 'vitest'
-import { CLIENT_GONE } from '../client-gone.ts'
+import { CLIENT_GONE } from '../http/client-gone.ts'
 import { DOWNLOADS_OF_ONE, OpenDownloads } from './open-downloads.ts'
 
 const answer = (isDestroyed = false) =>

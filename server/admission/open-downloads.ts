@@ -1,6 +1,6 @@
 import type { Response } from 'express'
-import { CLIENT_GONE } from '../client-gone.ts'
-import { Problem } from '../errors.ts'
+import { CLIENT_GONE } from '../http/client-gone.ts'
+import { Problem } from '../http/errors.ts'
 
 /** Downloads of one owner's files that a node serves at a time: a quarter of the connections it has to a bucket. */
 export const DOWNLOADS_OF_ONE = 256

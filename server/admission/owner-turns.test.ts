@@ -4,8 +4,8 @@ import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express, { type Express, type Request, type Response } from 'express'
 import { afterEach, expect, it, vi } from 'vitest'
-import { CLIENT_GONE } from '../client-gone.ts'
-import { renderProblem } from '../problem-renderer.ts'
+import { CLIENT_GONE } from '../http/client-gone.ts'
+import { renderProblem } from '../http/problem-renderer.ts'
 import { endTurn, inTurnAgain, noteArrival, OwnerTurns } from './owner-turns.ts'
 
 const undo: (() => unknown)[] = []

@@ -1,8 +1,8 @@
 import type { Request, RequestHandler, Response } from 'express'
 import { NoTurn, Turns } from '../../ledger/turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
-import { CLIENT_GONE } from '../client-gone.ts'
-import { Problem } from '../errors.ts'
+import { CLIENT_GONE } from '../http/client-gone.ts'
+import { Problem } from '../http/errors.ts'
 
 /** Requests of one owner that a node works on at a time while nobody else asks for anything. */
 const ALONE = 16

@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { Request, Response } from 'express'
+import { servedAs } from '../../content/served-as.ts'
 import type { RenditionRow } from '../../ledger/media.ts'
-import { type ByteRange, ObjectMissing, StorageAway } from '../../storage/objects.ts'
-import { servedAs } from '../../storage/served-as.ts'
-import type { Storage, StoredRow } from '../../storage/storage.ts'
+import type { Storage } from '../../storage/storage.ts'
+import { type ByteRange, ObjectMissing, StorageAway } from '../../storage/store/objects.ts'
+import type { StoredRow } from '../../storage/store/upload-bytes.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import { endTurn } from '../admission/owner-turns.ts'
-import { Problem } from '../errors.ts'
+import { Problem } from '../http/errors.ts'
 
 export type ServedObject = StoredRow & {
   /** Whose share of the downloads it is sent in. */

@@ -1,7 +1,7 @@
 import type { Router } from 'express'
 import type { z } from 'zod'
-import type { Readiness } from '../readiness.ts'
-import { strictRouter } from '../routing.ts'
+import type { Readiness } from '../health/readiness.ts'
+import { strictRouter } from '../http/routing.ts'
 import type { Readiness as ReadinessSchema } from './schemas.ts'
 
 /** `/healthz`: the process answers. `/readyz`: 503 where another node should be asked instead. */

@@ -1,9 +1,9 @@
 import type { Router } from 'express'
 import type { MediaRow, RenditionRow } from '../../ledger/media.ts'
-import { HLS_NUMBERS, type HlsNumber, type RenditionKind } from '../../storage/keys.ts'
+import { HLS_NUMBERS, type HlsNumber, type RenditionKind } from '../../storage/store/keys.ts'
 import type { LinkTarget } from '../auth/content-links.ts'
 import { readText, sendObject, sendText, servedRendition } from './content.ts'
-import type { RenditionRouteOptions } from './renditions.ts'
+import type { RenditionRouteOptions } from './rendition-options.ts'
 
 export type HlsRouteOptions = RenditionRouteOptions & {
   /** Fails where there is none. */

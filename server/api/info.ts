@@ -5,7 +5,7 @@ import type { Ledger } from '../../ledger/database.ts'
 import { readQuota } from '../../ledger/quotas.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Config } from '../config.ts'
-import { strictRouter } from '../routing.ts'
+import { strictRouter } from '../http/routing.ts'
 import type { Formats, Quota } from './schemas.ts'
 
 export type InfoApiOptions = { db: Ledger; policy: UploadPolicy; config: Config }

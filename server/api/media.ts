@@ -1,6 +1,8 @@
 import type { Request, RequestHandler, Response, Router } from 'express'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
+import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import type { EndLog } from '../../ledger/end-log.ts'
 import { type MediaId, parseMediaId, type UploadId } from '../../ledger/ids.ts'
 import {
   deleteMedia,
@@ -11,16 +13,14 @@ import {
   type OwnMediaRow,
 } from '../../ledger/media.ts'
 import { retryMedia } from '../../ledger/retrying.ts'
-import type { DueMedia, Enqueue } from '../../ledger/uploads.ts'
-import type { EndLog } from '../../storage/end-log.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import type { OwnerTurns } from '../admission/owner-turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
-import { authenticated } from '../deadlines.ts'
-import { notFound, Problem } from '../errors.ts'
-import { strictRouter } from '../routing.ts'
+import { authenticated } from '../http/deadlines.ts'
+import { notFound, Problem } from '../http/errors.ts'
+import { strictRouter } from '../http/routing.ts'
 import { redirectToObject, type ServedObject, sendObject } from './content.ts'
 import { readCursor, readInput, writeCursor } from './query.ts'
 import { addRenditionRoutes } from './renditions.ts'

@@ -1,6 +1,6 @@
 import type { Router } from 'express'
+import { isOriginForm, strictRouter } from '../http/routing.ts'
 import type { Metrics } from '../metrics/metrics.ts'
-import { isOriginForm, strictRouter } from '../routing.ts'
 
 /** `/metrics`, for Prometheus. It asks for no token: there is nothing in it of anybody. */
 export function metricsApi(metrics: Metrics): Router {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AnalysisReport } from '../../ledger/analysis-report.ts'
-import { CATALOGUE } from '../errors.ts'
+import { CATALOGUE } from '../http/errors.ts'
 import {
   Analysis,
   Formats,

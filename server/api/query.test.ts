@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { newMediaId } from '../../ledger/ids.ts'
-import { Problem } from '../errors.ts'
+import { Problem } from '../http/errors.ts'
 import { readCursor, readInput, writeCursor } from './query.ts'
 
 function problemOf(work: () => unknown): Problem {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { parseMediaId } from '../../ledger/ids.ts'
-import { Problem } from '../errors.ts'
+import { Problem } from '../http/errors.ts'
 
 /** Reads a query or body by its schema. Fails with `invalid-request`, naming the first thing that is wrong. */
 export function readInput<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {

@@ -1,28 +1,12 @@
-import type { Request, RequestHandler, Response, Router } from 'express'
-import type { Ledger } from '../../ledger/database.ts'
+import type { Router } from 'express'
 import { findRendition, findRenditions, type MediaRow, type RenditionRow } from '../../ledger/media.ts'
-import type { RenditionKind } from '../../storage/keys.ts'
-import type { Storage } from '../../storage/storage.ts'
-import type { OpenDownloads } from '../admission/open-downloads.ts'
-import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
-import { notFound } from '../errors.ts'
-import { readText, type ServedObject, sendText, servedRendition } from './content.ts'
+import type { RenditionKind } from '../../storage/store/keys.ts'
+import { notFound } from '../http/errors.ts'
+import { readText, sendText, servedRendition } from './content.ts'
 import { addHlsRoutes } from './hls.ts'
 import { readInput } from './query.ts'
+import type { RenditionRouteOptions } from './rendition-options.ts'
 import { ThumbnailQuery } from './schemas.ts'
-
-export type RenditionRouteOptions = {
-  db: Ledger
-  storage: Pick<Storage, 'objectsOf'>
-  openDownloads: OpenDownloads
-  links: ContentLinks
-  /** Lets a request in that has a link to this target, or a token. */
-  linkOrToken: (target: LinkTarget) => RequestHandler<{ id: string }>
-  /** The media asked for. Fails unless it is ready, and where the caller may not see it. */
-  readyMedia: (request: Request<{ id: string }>, response: Response) => Promise<MediaRow>
-  /** Sends an object, or the client to where it is. */
-  send: (request: Request, response: Response, object: ServedObject) => Promise<void>
-}
 
 /** What was made of a media: pictures, storyboard, waveform, renditions to stream. */
 export function addRenditionRoutes(router: Router, options: RenditionRouteOptions): void {

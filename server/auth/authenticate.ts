@@ -1,6 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express'
-import { authenticated } from '../deadlines.ts'
-import { Problem } from '../errors.ts'
+import { authenticated } from '../http/deadlines.ts'
+import { Problem } from '../http/errors.ts'
 import type { Principal, Verify } from './verifier.ts'
 
 /** Requires a bearer token and keeps who it speaks for, for `principalOf`. */

@@ -1,8 +1,8 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { MediaId } from '../../ledger/ids.ts'
-import type { HlsNumber } from '../../storage/keys.ts'
 import { linkSignature, signedPath } from '../../storage/signed-path.ts'
-import { Problem } from '../errors.ts'
+import type { HlsNumber } from '../../storage/store/keys.ts'
+import { Problem } from '../http/errors.ts'
 
 export type LinkTarget =
   | 'content'

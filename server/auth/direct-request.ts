@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isOriginForm } from '../routing.ts'
+import { isOriginForm } from '../http/routing.ts'
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
 

@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto'
 import jwks from 'jwks-rsa'
-import { Problem } from '../errors.ts'
+import { Problem } from '../http/errors.ts'
 import { isStrongEnough } from '../public-keys.ts'
 import { fetchKeySet, WEAK_KEY } from './jwks-document.ts'
 

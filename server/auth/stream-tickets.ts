@@ -2,8 +2,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { RequestHandler } from 'express'
 import type { Ledger } from '../../ledger/database.ts'
 import { findTicket, keepTicket } from '../../ledger/stream-tickets.ts'
-import { authenticated } from '../deadlines.ts'
-import { Problem } from '../errors.ts'
+import { authenticated } from '../http/deadlines.ts'
+import { Problem } from '../http/errors.ts'
 import type { Principal } from './verifier.ts'
 
 const TTL_MS = 60_000

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import { describe, expect, it } from 'vitest'
 import { type Environment, parseConfig } from '../config.ts'
-import { Problem } from '../errors.ts'
+import { Problem } from '../http/errors.ts'
 import { createVerifier } from './verifier.ts'
 
 const SECRET = 'a-secret-of-a-test-that-is-long-enough'

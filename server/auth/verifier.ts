@@ -2,7 +2,7 @@ import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { AuthKey, Config } from '../config.ts'
-import { Problem } from '../errors.ts'
+import { Problem } from '../http/errors.ts'
 import { JwksKeys, type WarnOfKey } from './jwks-keys.ts'
 import { readTokenHeader } from './token-header.ts'
 

@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { CommandFailure, failureOf } from '../commands/command.ts'
-import { isMountPoint } from '../data-directory.ts'
+import { CommandFailure, failureOf } from '../process/command-failure.ts'
+import { isMountPoint } from '../process/data-directory.ts'
 import { openForReading, writeHashed } from './hashed-copy.ts'
 import { CHECKSUMS, MANIFEST, type Manifest } from './layout.ts'
 

@@ -5,11 +5,11 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createGunzip } from 'node:zlib'
 import { z } from 'zod'
+import { createQueues, enqueueRestored, enqueueRestoredSteps, openQueues } from '../../jobs/queues.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { loadLedger } from '../../ledger/dump.ts'
 import { migrateToLatest, migrateToSchemaOf } from '../../ledger/migrate.ts'
-import { createQueues, enqueueRestored, enqueueRestoredSteps, openQueues } from '../../processing/queues.ts'
-import { CommandFailure } from '../commands/command.ts'
+import { CommandFailure } from '../process/command-failure.ts'
 import { openForReading, writeHashed } from './hashed-copy.ts'
 import {
   CHECKSUMS,

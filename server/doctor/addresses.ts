@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { connect as connectPlain, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { publicLookup, refusePrivateLiteral } from '../../processing/outgoing/addresses.ts'
+import { publicLookup, refusePrivateLiteral } from '../../system/addresses.ts'
 import type { Config } from '../config.ts'
-import { messageOf } from '../message-of.ts'
+import { messageOf } from '../process/message-of.ts'
 import { error, type Finding, found, ok, warning } from './finding.ts'
 
 const CONNECT_MS = 5_000

@@ -1,6 +1,6 @@
 import { access, constants, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { isCode } from '../../storage/error-code.ts'
+import { isCode } from '../../system/error-code.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
 /** That `DATA_DIR`, or the folder in which it will be made, can be written, and is closed to others. */

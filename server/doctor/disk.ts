@@ -4,7 +4,7 @@ import { DiskObjects } from '../../storage/disk/disk-objects.ts'
 import { DiskSpace } from '../../storage/disk/disk-space.ts'
 import { FileSystem } from '../../storage/disk/file-system.ts'
 import type { Config } from '../config.ts'
-import { type DiskReport, LOW_DISK, lookAtDisks } from '../disks.ts'
+import { type DiskReport, LOW_DISK, lookAtDisks } from '../health/disks.ts'
 import { storageOptionsOf } from '../storage-options.ts'
 import { type Finding, ok } from './finding.ts'
 

@@ -1,9 +1,9 @@
-import { SYSTEM_PATH } from '../../storage/system-path.ts'
-import { clamdVersion, hasOfficialSignatures } from '../clamd-link.ts'
+import { SYSTEM_PATH } from '../../system/system-path.ts'
 import type { Config } from '../config.ts'
 import { findClamd } from '../embedded/clamd.ts'
 import { findServersClamd } from '../embedded/clamd-records.ts'
-import { TEST_SIGNATURES_WARNING } from '../readiness.ts'
+import { clamdVersion, hasOfficialSignatures } from '../health/clamd-link.ts'
+import { TEST_SIGNATURES_WARNING } from '../health/readiness.ts'
 import type { Finding } from './finding.ts'
 
 /** The one that `CLAMD_URL` names, or that of the server on this `DATA_DIR`. */

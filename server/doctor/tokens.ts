@@ -3,7 +3,7 @@ import jwks from 'jwks-rsa'
 import { fetchKeySet } from '../auth/jwks-document.ts'
 import type { Config } from '../config.ts'
 import { isLoopback } from '../development.ts'
-import { messageOf } from '../message-of.ts'
+import { messageOf } from '../process/message-of.ts'
 import { isStrongEnough } from '../public-keys.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 

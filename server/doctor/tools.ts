@@ -1,6 +1,6 @@
-import { openSandbox } from '../../processing/tool-sandbox.ts'
-import { programEnvironment, runProgram } from '../../storage/programs.ts'
-import { SYSTEM_PATH } from '../../storage/system-path.ts'
+import { programEnvironment, runProgram } from '../../system/programs.ts'
+import { SYSTEM_PATH } from '../../system/system-path.ts'
+import { openSandbox } from '../../system/tool-sandbox.ts'
 import type { Config } from '../config.ts'
 import type { Finding } from './finding.ts'
 

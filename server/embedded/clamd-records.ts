@@ -2,9 +2,9 @@ import { lstat, readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/pr
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { isCode } from '../../storage/error-code.ts'
-import { runProgram } from '../../storage/programs.ts'
-import type { Log } from '../log.ts'
+import { isCode } from '../../system/error-code.ts'
+import { runProgram } from '../../system/programs.ts'
+import type { Log } from '../process/log.ts'
 import { argumentsOf, endProcess, runningWith, startOf } from './processes.ts'
 
 // Each server on a DATA_DIR has a clamd of its own, in a folder of its own, and a record beside that: DATA_DIR/clamd-ID.json.

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { access, lchown, lstat, mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { startProgram } from '../../storage/programs.ts'
-import { clamdVersion } from '../clamd-link.ts'
-import type { Log } from '../log.ts'
+import { startProgram } from '../../system/programs.ts'
+import { clamdVersion } from '../health/clamd-link.ts'
+import type { Log } from '../process/log.ts'
 import {
   clamdArguments,
   configFileIn,

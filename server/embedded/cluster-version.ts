@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runProgram } from '../../storage/programs.ts'
+import { runProgram } from '../../system/programs.ts'
 
 /**
  * Refuses a cluster that another major version of PostgreSQL made: its files cannot be read by this one, and it would

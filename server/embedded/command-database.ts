@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LedgerClient } from '../../ledger/connection.ts'
 import { MAINTENANCE_DEADLINES, ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../process/log.ts'
 import { startEmbeddedPostgres } from './postgres.ts'
 import { CopiedDataDirectory } from './served-directory.ts'
 

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { runProgram } from '../../storage/programs.ts'
+import { runProgram } from '../../system/programs.ts'
 
 type ProcessLine = { pid: number; parent: number; args: readonly string[] }
 

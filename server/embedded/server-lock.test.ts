@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { freshDatabase } from '../../test/support/landfall.ts'
-import { createLog } from '../log.ts'
+import { createLog } from '../process/log.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
 
 const DIRECTORY = '/a/data/directory'

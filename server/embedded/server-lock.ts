@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LedgerClient, openConnection } from '../../ledger/connection.ts'
 import { ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../process/log.ts'
 
 /** A second server was started on a data directory in use. */
 export class DataDirectoryInUse extends Error {

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { lowerPriority } from '../../processing/low-priority.ts'
-import type { Log } from '../log.ts'
+import { lowerPriority } from '../../system/low-priority.ts'
+import type { Log } from '../process/log.ts'
 
 const FIRST_RESTART_MS = 500
 const MAX_RESTART_MS = 30_000

@@ -1,4 +1,4 @@
-import { runProgram } from '../../storage/programs.ts'
+import { runProgram } from '../../system/programs.ts'
 
 /** As whom a program runs; empty where it runs as we do. */
 export type RunAs = { uid?: number; gid?: number }

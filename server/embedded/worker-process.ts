@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { join } from 'node:path'
 import type { Environment } from '../config.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../process/log.ts'
 import { supervise } from './supervise.ts'
 import { workerEnvironment } from './worker-environment.ts'
 
@@ -12,7 +12,7 @@ export type WorkerMessage = { sandbox: 'bwrap' | 'unshare' | 'none' }
 
 /** Runs a worker as a child process, with the part of the environment that it needs. It ends with this process, even a killed one. */
 export function superviseWorker(env: Environment, log: Log): { stop(): Promise<void> } {
-  const program = join(import.meta.dirname, '..', 'main.ts')
+  const program = join(import.meta.dirname, '..', '..', 'landfall.ts')
   // What one has found by a trial, the next takes from it. Where there is none, there may be one by then.
   let found: string[] = []
   return supervise({

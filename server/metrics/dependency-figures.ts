@@ -1,5 +1,5 @@
 import { Gauge } from 'prom-client'
-import type { Readiness } from '../readiness.ts'
+import type { Readiness } from '../health/readiness.ts'
 import type { Collector } from './collector.ts'
 
 /** What `/readyz` says, for alerts: also what is `degraded` and answers 200. */

@@ -2,7 +2,7 @@ import { Gauge } from 'prom-client'
 import type { Ledger } from '../../ledger/database.ts'
 import { storedBytes } from '../../ledger/disk-claims.ts'
 import { readBriefly } from '../../ledger/operating-figures.ts'
-import { type Disks, lookAtDisks } from '../disks.ts'
+import { type Disks, lookAtDisks } from '../health/disks.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
 
 /** A counter for each owner is read for this: not as often as somebody scrapes. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { RequestHandler } from 'express'
 import { Counter, Histogram, type Registry } from 'prom-client'
-import { isUpgrade } from '../upgrades.ts'
+import { isUpgrade } from '../http/upgrades.ts'
 import { type Paths, routeFinder } from './route-patterns.ts'
 
 /** Seconds: a small PATCH takes milliseconds, a large one minutes. */

@@ -1,7 +1,7 @@
 import { Gauge, type Registry } from 'prom-client'
 import { afterEach, expect, it } from 'vitest'
 import { parseFigures } from '../../test/support/prometheus.ts'
-import { createLog } from '../log.ts'
+import { createLog } from '../process/log.ts'
 import { type Metrics, openMetrics } from './metrics.ts'
 
 const log = createLog({ level: 'silent', name: 'test' })

@@ -1,5 +1,5 @@
 import { Counter, Registry } from 'prom-client'
-import type { Log } from '../log.ts'
+import type { Log } from '../process/log.ts'
 import { type Collector, KeptFigures } from './collector.ts'
 import { watchProcess } from './process-figures.ts'
 

@@ -1,6 +1,6 @@
 import type { PgBoss } from 'pg-boss'
 import { Gauge } from 'prom-client'
-import { QUEUES } from '../../processing/queues.ts'
+import { QUEUES } from '../../jobs/queues.ts'
 import type { Collector } from './collector.ts'
 
 /**

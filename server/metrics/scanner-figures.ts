@@ -1,6 +1,6 @@
 import { Gauge } from 'prom-client'
-import { clamdVersion, signaturesOf } from '../clamd-link.ts'
 import type { ClamdAddress } from '../config.ts'
+import { clamdVersion, signaturesOf } from '../health/clamd-link.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
 
 /** Whether clamd answers, and what it knows. A test database has neither version nor age. */

@@ -1,5 +1,5 @@
 import type { RunningClaim } from '../../ledger/disk-claims.ts'
-import { inParallel } from '../in-parallel.ts'
+import { inParallel } from '../../system/in-parallel.ts'
 import type { DiskObjects } from './disk-objects.ts'
 
 const SIDE_BY_SIDE = 8

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { ObjectMissing } from '../objects.ts'
+import { ObjectMissing } from '../store/objects.ts'
 import { DiskObjects } from './disk-objects.ts'
 
 describe('objects on disk', () => {

@@ -15,17 +15,17 @@ import {
 } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
-import { isCode } from '../error-code.ts'
-import { inParallel } from '../in-parallel.ts'
+import type { ServedAs } from '../../content/served-as.ts'
+import { isCode } from '../../system/error-code.ts'
+import { inParallel } from '../../system/in-parallel.ts'
 import {
   ObjectMissing,
   type Objects,
   type ReadOptions,
-  type ServedAs,
   StorageAway,
   StorageFull,
   type StreamedBody,
-} from '../objects.ts'
+} from '../store/objects.ts'
 
 /** Codes of a disk that is broken, read-only, unmounted, not ours, or away with its network; or no descriptors are left. */
 const AWAY = [

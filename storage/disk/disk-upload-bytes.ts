@@ -2,9 +2,9 @@ import { type ConcatSource, concatSources, forgetConcat } from '../../ledger/con
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { uploadInBucket } from '../../ledger/pieces.ts'
-import { BytesLost } from '../objects.ts'
-import { partialsIn } from '../partials.ts'
-import type { BytesAnywhere, UploadBytes } from '../storage.ts'
+import { BytesLost } from '../store/objects.ts'
+import { partialsIn } from '../store/partials.ts'
+import type { BytesAnywhere, UploadBytes } from '../store/upload-bytes.ts'
 import type { DiskObjects } from './disk-objects.ts'
 
 /** On disk an upload is one file from its first byte on. */

@@ -2,7 +2,7 @@ import { type FileHandle, mkdtemp, open, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { LeaseLost } from '../outcomes.ts'
+import { LeaseLost } from '../store/outcomes.ts'
 import { FileWriter } from './file-writer.ts'
 
 /** So large that each is written by itself. */

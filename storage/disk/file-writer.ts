@@ -1,10 +1,10 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { isCode } from '../error-code.ts'
-import { freeChunk } from '../free-chunk.ts'
-import { StorageAway } from '../objects.ts'
-import { LeaseLost } from '../outcomes.ts'
+import { isCode } from '../../system/error-code.ts'
+import { freeChunk } from '../../system/free-chunk.ts'
+import { StorageAway } from '../store/objects.ts'
+import { LeaseLost } from '../store/outcomes.ts'
 import { syncDirectory, translateDiskError } from './disk-objects.ts'
 
 /**

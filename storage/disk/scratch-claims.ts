@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isCode } from '../error-code.ts'
+import { isCode } from '../../system/error-code.ts'
 import { within } from './file-system.ts'
 
 // A scratch folder says in its own name how many bytes may come into it: every process that looks for room on this disk, in

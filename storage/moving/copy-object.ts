@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Objects, ServedAs } from '../objects.ts'
+import type { ServedAs } from '../../content/served-as.ts'
+import type { Objects } from '../store/objects.ts'
 
 export type CopiedObject = {
   from: { objects: Objects; key: string; etag: string | null }

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { MediaId, UploadId } from '../../ledger/ids.ts'
 import { leftToMove, mediaToMove } from '../../ledger/moves.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
-import { inParallel } from '../in-parallel.ts'
-import { StorageAway } from '../objects.ts'
+import { inParallel } from '../../system/in-parallel.ts'
+import { StorageAway } from '../store/objects.ts'
 import { type MoveOptions, moveUpload } from './move-upload.ts'
 
 /** What a move has done so far. */

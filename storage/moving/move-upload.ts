@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { servedAs } from '../../content/served-as.ts'
 import { isAnyBackupRunning } from '../../ledger/backup-lock.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
@@ -16,15 +17,21 @@ import {
   releaseCopyHold,
   renewHold,
 } from '../../ledger/stray-copies.ts'
-import { fillPrefix, isRenditionKind, RENDITION_NAMES, RENDITIONS, renditionKey, uploadKey } from '../keys.ts'
-import { BytesLost, ObjectMissing } from '../objects.ts'
-import { servedAs } from '../served-as.ts'
-import type { Storage } from '../storage.ts'
+import {
+  fillPrefix,
+  isRenditionKind,
+  RENDITION_NAMES,
+  RENDITIONS,
+  renditionKey,
+  uploadKey,
+} from '../store/keys.ts'
+import { BytesLost, ObjectMissing } from '../store/objects.ts'
+import type { Backends } from '../store/upload-bytes.ts'
 import { CopyMismatch, copyObject } from './copy-object.ts'
 
 export type MoveOptions = {
   db: Ledger
-  storage: Pick<Storage, 'objectsOf' | 'bytesOf' | 'enter'>
+  storage: Backends
   /** Templates of what storage keys begin with. */
   keyPrefixes: Readonly<Record<Backend, string>>
   /** Queues whose jobs read and make objects of media items. */

@@ -17,7 +17,7 @@ import {
 import { freshDatabase } from '../../test/support/landfall.ts'
 import { created, newUpload, openLedger, UNLIMITED } from '../../test/support/ledger.ts'
 import { DiskObjects } from '../disk/disk-objects.ts'
-import { type Objects, StorageAway } from '../objects.ts'
+import { type Objects, StorageAway } from '../store/objects.ts'
 import { type StrayFailure, StrayRemover } from './remove-strays.ts'
 
 let db: Ledger

@@ -10,13 +10,13 @@ import {
   renewStray,
   type StrayCopy,
 } from '../../ledger/stray-copies.ts'
-import { inParallel } from '../in-parallel.ts'
-import { type Objects, StorageAway } from '../objects.ts'
-import type { Storage } from '../storage.ts'
+import { inParallel } from '../../system/in-parallel.ts'
+import { type Objects, StorageAway } from '../store/objects.ts'
+import type { Backends } from '../store/upload-bytes.ts'
 
 export type StrayOptions = {
   db: Ledger
-  storage: Pick<Storage, 'objectsOf'>
+  storage: Pick<Backends, 'objectsOf'>
   /** Told once of each pass and backend of what could not be removed: it is tried again in a while. */
   onFailure: (failure: StrayFailure) => void
 }

@@ -1,4 +1,4 @@
-import { freeChunk } from '../free-chunk.ts'
+import { freeChunk } from '../../system/free-chunk.ts'
 
 /** Memory is lent in blocks of this many bytes. */
 export const BLOCK_BYTES = 256 * 1024

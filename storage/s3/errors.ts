@@ -1,4 +1,4 @@
-import { ObjectMissing, StorageAway, StorageFull } from '../objects.ts'
+import { ObjectMissing, StorageAway, StorageFull } from '../store/objects.ts'
 
 type S3Error = Error & { $metadata?: { httpStatusCode?: number } }
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ObjectMissing, StorageAway } from '../objects.ts'
+import { ObjectMissing, StorageAway } from '../store/objects.ts'
 import type { S3, S3Reply } from './s3.ts'
 
 /** Replies in a row that may bring nothing new before the read is given up. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { StorageAway } from '../objects.ts'
+import { StorageAway } from '../store/objects.ts'
 import { isPassing, translateS3Error } from './errors.ts'
 
 export type Patience = {

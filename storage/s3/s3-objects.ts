@@ -3,14 +3,14 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { ServedAs } from '../../content/served-as.ts'
 import {
   ObjectMissing,
   type Objects,
   ObjectTooLarge,
   type ReadOptions,
-  type ServedAs,
   type StreamedBody,
-} from '../objects.ts'
+} from '../store/objects.ts'
 import { isMissing } from './errors.ts'
 import { ObjectRead } from './object-read.ts'
 import type { S3 } from './s3.ts'

@@ -11,9 +11,9 @@ import {
   type UploadInBucket,
   uploadInBucket,
 } from '../../ledger/pieces.ts'
-import { BytesLost } from '../objects.ts'
-import { partialsIn } from '../partials.ts'
-import type { BytesAnywhere, UploadBytes } from '../storage.ts'
+import { BytesLost } from '../store/objects.ts'
+import { partialsIn } from '../store/partials.ts'
+import type { BytesAnywhere, UploadBytes } from '../store/upload-bytes.ts'
 import { isGone, isInvalidPart } from './errors.ts'
 import type { S3 } from './s3.ts'
 import { concatenate, type WholePartial } from './s3-concat.ts'

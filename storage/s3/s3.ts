@@ -7,8 +7,9 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { inParallel } from '../in-parallel.ts'
-import { type ByteRange, ObjectMissing, type ReadOptions, type ServedAs, StorageAway } from '../objects.ts'
+import type { ServedAs } from '../../content/served-as.ts'
+import { inParallel } from '../../system/in-parallel.ts'
+import { type ByteRange, ObjectMissing, type ReadOptions, StorageAway } from '../store/objects.ts'
 import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from './errors.ts'
 import { leastFor } from './part-size.ts'
 import { type Patience, retrying } from './retrying.ts'

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { ServedAs, StreamedBody } from '../objects.ts'
+import type { ServedAs } from '../../content/served-as.ts'
+import type { StreamedBody } from '../store/objects.ts'
 import { leastFor } from './part-size.ts'
 import type { S3, S3Body, S3Part } from './s3.ts'
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { CATALOGUE } from '../../server/errors.ts'
+import { CATALOGUE } from '../../server/http/errors.ts'
 import type { WireAnswer } from './answers.ts'
 
 // What holds for every answer, whatever was asked.

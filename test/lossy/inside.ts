@@ -4,7 +4,7 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
-import { NODE_FLAGS } from '../../server/node-flags.ts'
+import { NODE_FLAGS } from '../../server/process/node-flags.ts'
 import { BYTES, sendOne, severally, sha256Of } from './uploads.ts'
 
 // inside.ts PORT UPLOADS AT_ONCE: a server and its clients in the network that they are started in. Prints an `Account`.
@@ -49,7 +49,7 @@ function startServer(): ChildProcess {
     UPLOAD_MAX_OPEN: '1000',
     LOG_LEVEL: 'warn',
   }
-  const program = [...NODE_FLAGS, join(ROOT, 'server', 'main.ts'), 'serve']
+  const program = [...NODE_FLAGS, join(ROOT, 'landfall.ts'), 'serve']
   return spawn(process.execPath, program, { env, stdio: ['ignore', 'pipe', 'inherit'] })
 }
 

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { clamdVersion } from '../../server/clamd-link.ts'
 import { freePort } from '../../server/embedded/free-port.ts'
+import { clamdVersion } from '../../server/health/clamd-link.ts'
 import { programPath } from './requirements.ts'
 
 const SIGNATURES = join(import.meta.dirname, '..', '..', 'processing', 'clamav')

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NODE_FLAGS } from '../../server/node-flags.ts'
+import { NODE_FLAGS } from '../../server/process/node-flags.ts'
 import { listProcesses, type ProcessLine } from '../support/processes.ts'
 
-const MAIN = join(import.meta.dirname, '..', '..', 'server', 'main.ts')
+const MAIN = join(import.meta.dirname, '..', '..', 'landfall.ts')
 const STOP_MS = 25_000
 const LOG_LINES = 80
 const LINE_CHARACTERS = 300

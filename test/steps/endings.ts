@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
-import { QUEUES } from '../../processing/queues.ts'
+import { QUEUES } from '../../jobs/queues.ts'
 import type { Sent, Stage } from './stage.ts'
 
 const POLL_MS = 200

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { execa } from 'execa'
 
-const MAIN = join(import.meta.dirname, '..', '..', 'server', 'main.ts')
+const MAIN = join(import.meta.dirname, '..', '..', 'landfall.ts')
 
 /** Starts a command as a process of its own, which the caller may kill. */
 export function startCommand(

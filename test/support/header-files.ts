@@ -4,9 +4,9 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { execa } from 'execa'
 import { expect } from 'vitest'
+import { type HeaderFacts, type HeaderReader, headerReaderFor } from '../../content/headers/header-reader.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
-import { readProbe } from '../../processing/probe-report.ts'
-import { type HeaderFacts, type HeaderReader, headerReaderFor } from '../../storage/headers/header-reader.ts'
+import { readProbe } from '../../processing/tools/probe-report.ts'
 import { programPath } from '../services/requirements.ts'
 
 export const NOTHING: HeaderFacts = { durationSeconds: undefined, pictures: [] }

@@ -7,9 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import jwt from 'jsonwebtoken'
 import { inject } from 'vitest'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
-import { NODE_FLAGS } from '../../server/node-flags.ts'
+import { NODE_FLAGS } from '../../server/process/node-flags.ts'
 import { SECRET } from './landfall.ts'
 import { isRunning, listProcesses, untilGone } from './processes.ts'
+import { programOf } from './program.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const START_MS = 30_000
@@ -17,7 +18,7 @@ const STOP_MS = 20_000
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null }
 
-/** A run of `node server/main.ts serve`, whatever becomes of it. */
+/** A run of `node landfall.ts serve`, whatever becomes of it. */
 export type Run = {
   pid: number
   /** The address it greets with; fails, with all it printed, when it ends without. */
@@ -59,7 +60,7 @@ export function runServer(
     LOG_LEVEL: 'info',
     ...options.env,
   }
-  const program = [...NODE_FLAGS, join(options.checkout ?? ROOT, 'server', 'main.ts')]
+  const program = [...NODE_FLAGS, programOf(options.checkout ?? ROOT)]
   const child = spawn(process.execPath, [...program, 'serve', ...(options.args ?? [])], {
     env,
     detached: true,

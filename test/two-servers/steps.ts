@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { sql } from 'kysely'
 import { expect, vi } from 'vitest'
-import { QUEUES } from '../../processing/queues.ts'
+import { QUEUES } from '../../jobs/queues.ts'
 import { jpeg } from '../fixtures/media.ts'
 import { statusOf } from '../support/status.ts'
 import { createId, head, patch, type Target, terminate } from '../support/tus.ts'
@@ -13,7 +13,7 @@ import type { Node, Pair } from './nodes.ts'
 
 /** What clients of two servers do, and what they expect of them. All of it is alice's. */
 
-const MAIN = join(import.meta.dirname, '..', '..', 'server', 'main.ts')
+const MAIN = join(import.meta.dirname, '..', '..', 'landfall.ts')
 
 export const ALICE = 'alice'
 /** Well under what a client would take for a hang, and under the life of a lease (10 s). */

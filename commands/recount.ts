@@ -1,0 +1,33 @@
+import { openDatabase } from '../ledger/database.ts'
+import { MAINTENANCE_DEADLINES } from '../ledger/deadlines.ts'
+import { miscountedOwners, type Recount, recountOwner } from '../ledger/recounting.ts'
+import { type Command, done } from './command.ts'
+import { withLedger } from './with-ledger.ts'
+
+/** Sets the counters of what owners use to what the rows of the ledger say; safe while servers run. */
+export const recount: Command = {
+  usage: '',
+  details: ['Prints the owners whose counters were wrong. Servers may run meanwhile.'],
+  run: ({ env }) =>
+    withLedger(env, 'recount', async ({ db, connectionString, onError, releasers }) => {
+      // One statement reads all of the ledger, which no request has to wait for.
+      const reading = openDatabase({
+        connectionString,
+        maxConnections: 1,
+        applicationName: 'landfall-recount',
+        onPoolError: onError,
+        deadlines: MAINTENANCE_DEADLINES,
+      })
+      releasers.add('database for reading', () => reading.destroy())
+      const corrected: Recount[] = []
+      for (const ownerId of await miscountedOwners(reading)) corrected.push(await recountOwner(db, ownerId))
+      return done([...corrected.map(sentence), `owners corrected: ${corrected.length}`], { corrected })
+    }),
+}
+
+function sentence({ ownerId, before, after }: Recount): string {
+  const changes = (Object.keys(after) as (keyof typeof after)[])
+    .filter((name) => before[name] !== after[name])
+    .map((name) => `${name} ${before[name]} -> ${after[name]}`)
+  return `${ownerId}: ${changes.join(', ') || 'nothing to correct any more'}`
+}

@@ -1,0 +1,170 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { newDevCode } from '../server/auth/dev-code.ts'
+import { signToken } from '../server/auth/dev-token.ts'
+import { type ClamdAddress, type Config, type Environment, parseConfig } from '../server/config.ts'
+import { developmentEnvironment, isLoopback, saysForOthers } from '../server/development.ts'
+import { startOwnClamd } from '../server/embedded/clamd.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../server/embedded/postgres.ts'
+import { refuseRestoring } from '../server/embedded/restoring.ts'
+import { superviseWorker } from '../server/embedded/worker-process.ts'
+import { closeDataDirectory, makeDataDirectory } from '../server/process/data-directory.ts'
+import { createLog, type Log } from '../server/process/log.ts'
+import { Releasers } from '../server/process/releasers.ts'
+import { listenForStop } from '../server/process/signals.ts'
+import { type HttpServer, startHttpServer } from '../server/serving/http-server.ts'
+import type { Command } from './command.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+
+export const serveCommand: Command = {
+  usage: '[--dev]',
+  details: [
+    '  --dev  make up what is needed to try it',
+    'Without DATABASE_URL it also runs a PostgreSQL, a clamd and a worker. Runs until it is stopped.',
+  ],
+  options: { dev: { type: 'boolean' } },
+  isLongRunning: true,
+  async run({ env, values }) {
+    await serve(env, { isDevelopment: values.dev === true })
+    return undefined
+  },
+}
+
+/** Serves until a signal says stop, and starts what it needs that nobody else runs. */
+async function serve(given: Environment, options: { isDevelopment: boolean }): Promise<number> {
+  const env = options.isDevelopment ? await developmentEnvironment(given) : given
+  const config = parseConfig(env, { auth: true })
+  const log = createLog({ level: config.LOG_LEVEL, name: 'landfall' })
+  const stop = listenForStop(log)
+  const releasers = new Releasers()
+  try {
+    await refuseRestoring(config.DATA_DIR)
+    // What we run for ourselves lives in it.
+    const isNeeded = config.DATABASE_URL === undefined || runsClamd(config)
+    const prepare = isNeeded ? makeDataDirectory : closeDataDirectory
+    for (const warning of await prepare(config.DATA_DIR)) log.warn(warning)
+    const database =
+      config.DATABASE_URL === undefined ? await embedded(config, log) : external(config.DATABASE_URL)
+    releasers.add('embedded database', () => database.stop())
+    const { connectionString } = database
+    stop.check()
+    const clamd = await clamdOf(config, env, log)
+    releasers.add('clamd', clamd.stop)
+    stop.check()
+    const pageDirectory = join(ROOT, 'client-demo', 'dist')
+    const devCode = config.AUTH_DEV_TOKENS ? newDevCode() : undefined
+    const server = await startHttpServer({
+      config: { ...config, CLAMD_URL: clamd.address },
+      log,
+      connectionString,
+      isOnlyServer: config.DATABASE_URL === undefined,
+      devCode,
+      pageDirectory: existsSync(pageDirectory) ? pageDirectory : undefined,
+    })
+    let worker: { stop(): Promise<void> } | undefined
+    releasers.add('server and worker', async () => {
+      await Promise.all([server.close(), worker?.stop()])
+    })
+    stop.check()
+    if (config.WORKER === 'child')
+      worker = superviseWorker({ ...env, DATABASE_URL: connectionString, ...clamd.forWorker }, log)
+    greet(config, server.port, devCode)
+    if (options.isDevelopment) sayWhyNoTokens(config, given)
+    warnSoon(server, log)
+    const lost = await Promise.race([stop.asked, database.lost])
+    if (lost) throw lost
+    return 0
+  } finally {
+    await releasers.releaseAll(log)
+  }
+}
+
+async function embedded(config: Config, log: Log): Promise<EmbeddedPostgres> {
+  return await startEmbeddedPostgres(join(config.DATA_DIR, 'postgres'), log)
+}
+
+/** A database that somebody else runs: connections to it are made anew, however often it goes away. */
+function external(connectionString: string): EmbeddedPostgres {
+  return { connectionString, lost: new Promise(() => {}), async stop() {} }
+}
+
+type UsedClamd = {
+  /** Undefined where nothing is scanned. */
+  address: ClamdAddress | undefined
+  /** What a worker of ours is told in its environment. */
+  forWorker: { CLAMD_URL?: string }
+  stop(): Promise<void>
+}
+
+/** Whether it is one of our own. */
+const runsClamd = ({ SCAN, CLAMD_URL }: Config): boolean => SCAN === 'required' && CLAMD_URL === undefined
+
+/** One of our own, unless there is none to be or `CLAMD_URL` names somebody else's: that is never replaced by us. */
+async function clamdOf(config: Config, env: Environment, log: Log): Promise<UsedClamd> {
+  if (!runsClamd(config)) {
+    return { address: config.CLAMD_URL, forWorker: {}, async stop() {} }
+  }
+  const { address, stop } = await startOwnClamd({
+    dataDirectory: config.DATA_DIR,
+    signatureDirectories: [
+      join(ROOT, '.runtime', 'clamav'),
+      '/var/lib/clamav',
+      '/opt/homebrew/var/lib/clamav',
+      join(ROOT, 'processing', 'clamav'),
+    ],
+    searchPath: env.PATH ?? '',
+    nice: config.WORKER_NICE,
+    log,
+  })
+  return { address, forWorker: { CLAMD_URL: `unix:${address.socketPath}` }, stop }
+}
+
+/** Signatures take a while to load, so what clamd has is asked a little later, and said so that nobody misses it. */
+function warnSoon(server: HttpServer, log: Log): void {
+  const timer = setInterval(async () => {
+    const { warnings, checks } = await server.readiness.check()
+    if (checks.scanner.status === 'failing') return
+    clearInterval(timer)
+    for (const warning of warnings) {
+      log.warn(warning)
+      // A person would not see it among the lines of the log; a collector of these takes nothing else.
+      if (process.stderr.isTTY) process.stderr.write(`\n!! ${warning}\n\n`)
+    }
+  }, 1_000).unref()
+}
+
+function greet(config: Config, port: number, devCode: string | undefined): void {
+  const local = `http://${config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST}:${port}`
+  const address = config.PUBLIC_URL ?? local
+  const lines = [`Landfall is at ${address}`]
+  if (devCode !== undefined) {
+    // Only asked under a loopback name does it give out tokens.
+    const page = isLoopback(config.HOST) ? local : `http://127.0.0.1:${port}`
+    lines.push(
+      `Its page is at ${page}/?code=${devCode} (anybody with this code gets tokens until the server stops)`,
+    )
+  }
+  if (devCode !== undefined && isLoopback(config.HOST)) {
+    lines.push(
+      '',
+      'A token for development, good for a day, and an upload with it:',
+      '',
+      `  TOKEN=${signToken(config, { sub: 'developer' })} FILE=movie.mp4`,
+      `  URL=$(curl -si -X POST ${address}/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H "Upload-Length: $(wc -c < "$FILE" | tr -d ' ')" -H "Upload-Metadata: filename $(printf %s "$FILE" | base64 | tr -d '\\n')" | tr -d '\\r' | sed -n 's#^[Ll]ocation: /#${address}/#p;s/^[Ll]ocation: http/http/p')`,
+      `  curl -i -X PATCH "$URL" -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' --data-binary @"$FILE"`,
+      '',
+      'Or open the address of the page in a browser. Ctrl-C stops everything.',
+    )
+  }
+  process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+/** Who is used to development tokens misses them otherwise. */
+function sayWhyNoTokens(config: Config, given: Environment): void {
+  const reason = saysForOthers(given)
+  if (config.AUTH_DEV_TOKENS || reason === undefined) return
+  process.stdout.write(
+    `It gives out no development tokens, as ${reason} is set. "npm run landfall -- token --sub NAME" prints one, with the same settings.\n`,
+  )
+}

@@ -1,0 +1,32 @@
+import { signToken } from '../server/auth/dev-token.ts'
+import { ConfigError, parseConfig } from '../server/config.ts'
+import { withKeptSecret } from '../server/development.ts'
+import { type Command, done, textOption, UsageError } from './command.ts'
+
+/** Prints a token that a server with the same AUTH_ settings, or on the same DATA_DIR, accepts. */
+export const token: Command = {
+  usage: '--sub NAME [--scope "a b"] [--expires SECONDS]',
+  details: [
+    '  --sub NAME         the owner',
+    '  --scope "a b"      scopes, separated by blanks',
+    '  --expires SECONDS  how long it is good; a day without it',
+    'Without an AUTH_ key it is signed with the development secret below DATA_DIR.',
+  ],
+  options: { sub: { type: 'string' }, scope: { type: 'string' }, expires: { type: 'string' } },
+  async run(call) {
+    const config = parseConfig(await withKeptSecret(call.env), { auth: true })
+    if (config.auth.key.kind !== 'secret') {
+      throw new ConfigError([
+        'AUTH_JWT_SECRET: "" is not accepted; tokens are signed with it, other keys are the issuer\'s',
+      ])
+    }
+    const sub = textOption(call, 'sub')
+    const scope = textOption(call, 'scope')
+    const expiresInSeconds = Number(textOption(call, 'expires') ?? 86_400)
+    if (!sub || !Number.isSafeInteger(expiresInSeconds) || expiresInSeconds <= 0) {
+      throw new UsageError('token takes --sub NAME, and --expires a whole number of seconds')
+    }
+    const signed = signToken(config, { sub, expiresInSeconds, ...(scope === undefined ? {} : { scope }) })
+    return done([signed], { token: signed, sub, expiresInSeconds })
+  },
+}

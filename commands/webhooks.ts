@@ -1,0 +1,77 @@
+import { Bus } from '../ledger/bus.ts'
+import type { Ledger } from '../ledger/database.ts'
+import { enableEndpoint } from '../ledger/webhook-endpoints.ts'
+import { EVERYBODY, listDeliveries, replayDelivery } from '../ledger/webhook-history.ts'
+import { type Config, ConfigError } from '../server/config.ts'
+import { CommandFailure } from '../server/process/command-failure.ts'
+import { type Command, done, type Outcome, UsageError } from './command.ts'
+import { withLedger } from './with-ledger.ts'
+
+const LISTED = 100
+
+/** Lists the last deliveries of all owners, sends one again, or uses an endpoint again that has answered 410. */
+export const webhooks: Command = {
+  usage: 'list | replay ID | enable',
+  details: [
+    '  list       the last hundred deliveries of all owners',
+    '  replay ID  send one again, now',
+    '  enable     use the endpoint of WEBHOOK_URL again that has answered 410',
+  ],
+  takesPositionals: true,
+  async run({ env, positionals: [action, id, ...rest] }) {
+    const isCalledRightly = (action === 'replay') === (id !== undefined) && rest.length === 0
+    if (!isCalledRightly || (action !== 'list' && action !== 'replay' && action !== 'enable')) {
+      throw new UsageError('webhooks takes list, replay ID or enable')
+    }
+    return await withLedger(env, 'webhooks', async ({ config, db, connectionString, onError, releasers }) => {
+      if (action === 'enable') return await enable(db, config)
+      if (id === undefined) return await list(db)
+      const bus = await Bus.open({ connectionString, onError })
+      releasers.add('bus', () => bus.close())
+      return await replay(db, bus, id)
+    })
+  },
+}
+
+async function list(db: Ledger): Promise<Outcome> {
+  const deliveries = await listDeliveries(db, { whose: EVERYBODY, limit: LISTED })
+  const lines = deliveries.map(({ id, status, attempts, type, upload_id, last_error, created_at }) =>
+    [created_at.toISOString(), id, status, attempts, type, upload_id, last_error ?? ''].join('  ').trimEnd(),
+  )
+  const json = deliveries.map(({ id, status, attempts, type, upload_id, last_error, created_at }) => ({
+    id,
+    status,
+    attempts,
+    type,
+    uploadId: upload_id,
+    lastError: last_error,
+    createdAt: created_at.toISOString(),
+  }))
+  return done(lines, { deliveries: json })
+}
+
+async function replay(db: Ledger, bus: Bus, id: string): Promise<Outcome> {
+  const result = await replayDelivery(db, EVERYBODY, id)
+  switch (result.kind) {
+    case 'unknown':
+      throw new CommandFailure(`there is no delivery "${id}"; see landfall webhooks list`)
+    case 'no-endpoint':
+      throw new CommandFailure('there is no webhook endpoint in use; see landfall webhooks enable')
+    case 'replayed':
+      await bus.publish({ t: 'event', id: result.uploadId, queue: null })
+      return done([`${id} is due now`], { id, uploadId: result.uploadId })
+  }
+}
+
+async function enable(db: Ledger, { WEBHOOK_URL: url }: Config): Promise<Outcome> {
+  if (url === undefined) {
+    throw new ConfigError([
+      'WEBHOOK_URL: "" is not accepted; webhooks enable takes the address that answered 410',
+    ])
+  }
+  const enabled = await enableEndpoint(db, url)
+  const line = enabled
+    ? 'the endpoint is told of events again'
+    : 'the endpoint is not disabled, or no worker has used it yet'
+  return done([line], { enabled })
+}

@@ -1,0 +1,140 @@
+import { type Ledger, openDatabase } from '../ledger/database.ts'
+import { type Deadlines, ORDINARY_DEADLINES } from '../ledger/deadlines.ts'
+import { pingDatabase } from '../ledger/ping.ts'
+import { schemaProblem, schemaState } from '../ledger/schema-state.ts'
+import { type Config, ConfigError, type Environment, parseConfig } from '../server/config.ts'
+import { NoEmbeddedDatabase, openCommandDatabase } from '../server/embedded/command-database.ts'
+import { refuseRestoring } from '../server/embedded/restoring.ts'
+import { CommandFailure } from '../server/process/command-failure.ts'
+import { createLog, type Log } from '../server/process/log.ts'
+import { messageOf } from '../server/process/message-of.ts'
+import { Releasers } from '../server/process/releasers.ts'
+
+export type LedgerCommand = {
+  config: Config
+  db: Ledger
+  connectionString: string
+  log: Log
+  onError: (error: unknown) => void
+  /** For what the command opens besides; closed in the reverse order, before the database. */
+  releasers: Releasers
+}
+
+/** Whatever ends an upload or a media item has a line in the log, also where a command does. */
+const ENDS_UPLOADS: ReadonlySet<string> = new Set(['reap'])
+
+/** How long a database may take to answer the first question. */
+const ANSWER_MS = 15_000
+
+/**
+ * Does the work of a command on the database of the server it works for: that of `DATABASE_URL`, or the embedded one
+ * below `DATA_DIR`, which is started for as long where no server runs. Closes whatever was opened. Nothing is created
+ * in a database that is not Landfall's, or not up to date: fails with `CommandFailure`, and with `ConfigError` where
+ * there is no database.
+ */
+export async function withLedger<T>(
+  env: Environment,
+  name: string,
+  work: (command: LedgerCommand) => Promise<T>,
+  deadlines: Deadlines = ORDINARY_DEADLINES,
+): Promise<T> {
+  const checked = async (command: LedgerCommand) => {
+    await checkSchema(command.db)
+    return await work(command)
+  }
+  return await withDatabase(env, name, checked, deadlines)
+}
+
+/** As `withLedger`, whatever is in the database: for commands that bring it up to date or judge it. */
+export async function withDatabase<T>(
+  env: Environment,
+  name: string,
+  work: (command: LedgerCommand) => Promise<T>,
+  deadlines: Deadlines = ORDINARY_DEADLINES,
+): Promise<T> {
+  const config = parseConfig(env, { auth: false })
+  const applicationName = `landfall-${name}`
+  // What a command does is what it prints; only trouble is logged, unless somebody asks for more.
+  const level = env.LOG_LEVEL ? config.LOG_LEVEL : ENDS_UPLOADS.has(name) ? 'info' : 'warn'
+  const log = createLog({ level, name: applicationName })
+  const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
+  await refuseRestoring(config.DATA_DIR).catch((error: unknown) => {
+    throw new CommandFailure(messageOf(error), { cause: error })
+  })
+  const releasers = new Releasers()
+  try {
+    const connectionString = config.DATABASE_URL ?? (await embeddedDatabase(config, name, log, releasers))
+    const db = openDatabase({
+      connectionString,
+      maxConnections: 3,
+      applicationName,
+      onPoolError: onError,
+      deadlines,
+    })
+    releasers.add('database', () => db.destroy())
+    await firstAnswer(pingDatabase(db))
+    return await work({ config, db, connectionString, log, onError, releasers })
+  } finally {
+    await releasers.releaseAll(log)
+  }
+}
+
+async function embeddedDatabase(
+  config: Config,
+  name: string,
+  log: Log,
+  releasers: Releasers,
+): Promise<string> {
+  const opening = openCommandDatabase(config.DATA_DIR, log)
+  // Interrupted while it starts, it is stopped when it has: nothing else would.
+  const ignoreSignals = stopOnSignals(async () => {
+    await Promise.allSettled([opening])
+    await releasers.releaseAll(log)
+  })
+  try {
+    const database = await opening
+    releasers.add('embedded database', () => database.stop())
+    if (database.wasRunning) ignoreSignals()
+    else releasers.add('signals', ignoreSignals)
+    return database.connectionString
+  } catch (error) {
+    ignoreSignals()
+    if (!(error instanceof NoEmbeddedDatabase)) throw error
+    throw new ConfigError([
+      `DATABASE_URL: "" is not accepted; ${name} takes the database of the server it works for, and ${error.message}`,
+    ])
+  }
+}
+
+/** A command that is interrupted does not leave behind the PostgreSQL that it started. Returns what ends that. */
+function stopOnSignals(release: () => Promise<void>): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const stop = () => void release().finally(() => process.exit(130))
+  for (const signal of signals) process.once(signal, stop)
+  return () => {
+    for (const signal of signals) process.off(signal, stop)
+  }
+}
+
+async function checkSchema(db: Ledger): Promise<void> {
+  const state = await schemaState(db)
+  const problem = schemaProblem(state)
+  if (problem === undefined) return
+  throw new CommandFailure(
+    state.isLedger
+      ? `nothing was changed: ${problem}`
+      : "the database is not Landfall's: nothing was changed; is DATABASE_URL right? (landfall migrate makes an empty one ready)",
+  )
+}
+
+async function firstAnswer(work: Promise<void>): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS / 1000} s`)), ANSWER_MS)
+  try {
+    await Promise.race([work, promise])
+  } catch (error) {
+    throw new CommandFailure(`the database does not answer (${messageOf(error)})`, { cause: error })
+  } finally {
+    clearTimeout(timer)
+  }
+}

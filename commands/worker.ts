@@ -1,0 +1,129 @@
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { runWorker, type WorkerProcessOptions } from '../processing/process.ts'
+import { type Config, ConfigError, type Environment, parseConfig } from '../server/config.ts'
+import { findServersClamd } from '../server/embedded/clamd-records.ts'
+import { refuseRestoring } from '../server/embedded/restoring.ts'
+import type { WorkerMessage } from '../server/embedded/worker-process.ts'
+import { mediaLimitsOf } from '../server/media-limits.ts'
+import { closeDataDirectory } from '../server/process/data-directory.ts'
+import { createLog, type Log } from '../server/process/log.ts'
+import { listenForStop } from '../server/process/signals.ts'
+import { storageOptionsOf } from '../server/storage-options.ts'
+import { lowerPriority } from '../system/low-priority.ts'
+import { SYSTEM_PATH } from '../system/system-path.ts'
+import { SANDBOX_KINDS, type SandboxKind } from '../system/tool-sandbox.ts'
+import { type Command, textOption, UsageError } from './command.ts'
+
+/** Whatever does not let go, such as a database that is away, must not keep the process. */
+const CLOSE_MS = 20_000
+
+export const workerCommand: Command = {
+  usage: '',
+  details: ['Runs until it is stopped.'],
+  // Not for people: by it serve spares its workers a trial that one of them has made.
+  options: { sandbox: { type: 'string' } },
+  isLongRunning: true,
+  async run(call) {
+    const given = textOption(call, 'sandbox')
+    const found = SANDBOX_KINDS.find((kind) => kind === given)
+    if (found !== given) throw new UsageError(`--sandbox takes ${SANDBOX_KINDS.join(', ')}`)
+    await work(call.env, found)
+    return undefined
+  },
+}
+
+/**
+ * Processes received files until a signal says stop. Fails when the database was away for a minute. `found` is the sandbox of
+ * tools that a worker of the same server has found before; the server is told which it is.
+ */
+async function work(env: Environment, found?: SandboxKind): Promise<number> {
+  const config = parseConfig(env, { auth: false })
+  if (config.DATABASE_URL === undefined) {
+    throw new ConfigError([
+      'DATABASE_URL: "" is not accepted; a worker takes the database of the server it works for',
+    ])
+  }
+  await refuseRestoring(config.DATA_DIR)
+  await refuseWithoutClamd(config)
+  const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
+  const stop = listenForStop(log)
+  for (const warning of await closeDataDirectory(config.DATA_DIR)) log.warn(warning)
+  // Its server may have gone while it was still loading.
+  stop.check()
+  lowerPriority(process.pid, config.WORKER_NICE)
+  const options = workerOptions(config, config.DATABASE_URL, log, env.PATH)
+  const worker = await runWorker({
+    ...options,
+    toolSandbox: { ...options.toolSandbox, found },
+    onSandbox: (sandbox) =>
+      process.send?.({ sandbox } satisfies WorkerMessage, () => {
+        // A server that has gone needs no answer; that this process stops then is seen to elsewhere.
+      }),
+  })
+  log.info('working')
+  const lost = await Promise.race([stop.asked, worker.lost])
+  await Promise.race([worker.close(), sleep(CLOSE_MS, undefined, { ref: false })])
+  if (lost) throw lost
+  return 0
+}
+
+/** Without `CLAMD_URL` it is the clamd of the server beside this worker, which files wait for when it is away later. */
+async function refuseWithoutClamd({ SCAN, CLAMD_URL, DATA_DIR }: Config): Promise<void> {
+  if (SCAN === 'off' || CLAMD_URL !== undefined || (await findServersClamd(DATA_DIR))) return
+  throw new ConfigError([
+    `CLAMD_URL: "" is not accepted; a worker takes tcp://HOST:PORT or unix:/PATH, or SCAN=off, where no server on ${DATA_DIR} runs a clamd`,
+  ])
+}
+
+/** What the configuration means for a worker on this database. Its tools are looked for in the directories of `path`. */
+export function workerOptions(
+  config: Config,
+  connectionString: string,
+  log: Log,
+  path: string = SYSTEM_PATH,
+): WorkerProcessOptions {
+  return {
+    connectionString,
+    storage: storageOptionsOf(config),
+    concurrency: concurrencyOf(config),
+    retentionMs: config.MEDIA_RETENTION,
+    retention: { historyMs: config.HISTORY_RETENTION, recordMs: config.RECORD_RETENTION },
+    databasePool: config.DATABASE_POOL,
+    clamd:
+      config.SCAN === 'required'
+        ? (config.CLAMD_URL ?? (() => findServersClamd(config.DATA_DIR)))
+        : undefined,
+    ffmpegPath: config.FFMPEG_PATH,
+    ffprobePath: config.FFPROBE_PATH,
+    toolSandbox: { wish: config.TOOL_SANDBOX, path, dataDirectory: config.DATA_DIR },
+    allowedFormats: config.formats,
+    limits: mediaLimitsOf(config),
+    deepCheck: config.DEEP_CHECK,
+    scanOversize: config.SCAN_OVERSIZE,
+    publicPrefix: config.PUBLISH === 'copy' ? config.PUBLIC_PREFIX : undefined,
+    thumbnails: { atSeconds: config.THUMBNAIL_AT, widths: config.THUMBNAIL_WIDTHS },
+    hls: config.HLS === 'on' ? { heights: config.HLS_HEIGHTS } : undefined,
+    analysis: analysisOf(config),
+    scratch: resolve(config.DATA_DIR, 'scratch'),
+    webhook: webhookOf(config),
+    log,
+  }
+}
+
+function concurrencyOf({
+  WORKER_CONCURRENCY: files,
+  WORKER_LIMITS: limits,
+}: Config): WorkerProcessOptions['concurrency'] {
+  return { processing: files, scan: files, decode: files, analysis: 4, transcoding: 1, ...limits }
+}
+
+function analysisOf(config: Config): WorkerProcessOptions['analysis'] {
+  const { ANALYSIS: mode, ANALYSIS_URL: url, ANALYSIS_SECRET: secrets = [], PUBLIC_URL: publicUrl } = config
+  if (mode === 'off' || url === undefined || publicUrl === undefined) return undefined
+  return { mode, url, secrets, publicUrl, timeoutMs: config.ANALYSIS_TIMEOUT }
+}
+
+function webhookOf({ WEBHOOK_URL: url, WEBHOOK_SECRET: secrets = [], ...config }: Config) {
+  return url === undefined ? undefined : { url, secrets, allowPrivate: config.WEBHOOK_ALLOW_PRIVATE }
+}

@@ -1,0 +1,3 @@
+export type Protocol = 'tus' | 'ietf'
+/** Versions of the IETF draft: 6 is draft-05, which clients in the field speak; 8 is the newest. */
+export type Interop = 6 | 8

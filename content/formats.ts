@@ -1,0 +1,92 @@
+export type MediaKind = 'image' | 'video' | 'audio'
+
+/** A kind of file that Landfall can receive, by every name the world has for it. */
+export type Format = {
+  /** What the file is called after identification, and served as. */
+  contentType: string
+  kind: MediaKind
+  /** Lower case, without the dot; the first is the usual one. */
+  extensions: readonly string[]
+  /** Other media types that clients declare or detectors report for it. */
+  aliases: readonly string[]
+  /** Containers that are told apart by a brand only; a name may say one where the bytes say the other. */
+  family: string
+  /** ffmpeg demuxers that may open it; empty where ffmpeg never sees it. */
+  demuxers: readonly string[]
+}
+
+const ISOBMFF = ['mov', 'mp4', 'm4a', '3gp', '3g2', 'mj2'] as const
+const MATROSKA = ['matroska', 'webm'] as const
+
+const format = (
+  kind: MediaKind,
+  contentType: string,
+  extensions: readonly string[],
+  more: { aliases?: readonly string[]; family?: string; demuxers?: readonly string[] } = {},
+): Format => ({
+  contentType,
+  kind,
+  extensions,
+  aliases: more.aliases ?? [],
+  family: more.family ?? contentType,
+  demuxers: more.demuxers ?? [],
+})
+
+/** Everything that can be allowed. What is allowed is a matter of configuration. */
+export const FORMATS: readonly Format[] = [
+  format('video', 'video/mp4', ['mp4', 'm4v'], {
+    aliases: ['video/x-m4v', 'application/mp4', 'video/3gpp', 'video/3gpp2'],
+    family: 'isobmff',
+    demuxers: ISOBMFF,
+  }),
+  format('video', 'video/quicktime', ['mov', 'qt'], { family: 'isobmff', demuxers: ISOBMFF }),
+  format('video', 'video/webm', ['webm'], { family: 'matroska', demuxers: MATROSKA }),
+  format('video', 'video/x-matroska', ['mkv'], {
+    aliases: ['video/matroska', 'video/mkv'],
+    family: 'matroska',
+    demuxers: MATROSKA,
+  }),
+  format('video', 'video/x-msvideo', ['avi'], {
+    aliases: ['video/vnd.avi', 'video/avi', 'video/msvideo'],
+    demuxers: ['avi'],
+  }),
+  format('image', 'image/jpeg', ['jpg', 'jpeg'], { aliases: ['image/jpg', 'image/pjpeg'] }),
+  format('image', 'image/png', ['png'], { aliases: ['image/apng'] }),
+  format('image', 'image/webp', ['webp']),
+  format('image', 'image/gif', ['gif']),
+  format('image', 'image/avif', ['avif']),
+  format('audio', 'audio/mpeg', ['mp3'], { aliases: ['audio/mp3'], demuxers: ['mp3'] }),
+  format('audio', 'audio/mp4', ['m4a'], {
+    aliases: ['audio/x-m4a', 'audio/m4a'],
+    family: 'isobmff',
+    demuxers: ISOBMFF,
+  }),
+  format('audio', 'audio/wav', ['wav'], {
+    aliases: ['audio/x-wav', 'audio/wave', 'audio/vnd.wave'],
+    demuxers: ['wav'],
+  }),
+  format('audio', 'audio/ogg', ['ogg', 'oga', 'opus'], {
+    aliases: ['application/ogg', 'audio/opus', 'audio/ogg; codecs=opus'],
+    demuxers: ['ogg'],
+  }),
+  format('audio', 'audio/flac', ['flac'], { aliases: ['audio/x-flac'], demuxers: ['flac'] }),
+  format('audio', 'audio/aac', ['aac'], { aliases: ['audio/x-aac', 'audio/aacp'], demuxers: ['aac'] }),
+]
+
+/** The format a media type stands for, parameters ignored. */
+export function formatOfType(formats: readonly Format[], mediaType: string): Format | undefined {
+  const full = mediaType.trim().toLowerCase()
+  const bare = full.split(';', 1)[0]?.trim() ?? ''
+  return formats.find((f) => f.contentType === bare || f.aliases.includes(bare) || f.aliases.includes(full))
+}
+
+/** The extension of a file name in lower case, without the dot; undefined when it has none. */
+export function extensionOf(filename: string): string | undefined {
+  return /[^.]\.([A-Za-z0-9]{1,10})$/.exec(filename)?.[1]?.toLowerCase()
+}
+
+/** The format a file name claims to be. */
+export function formatOfName(formats: readonly Format[], filename: string): Format | undefined {
+  const extension = extensionOf(filename)
+  return extension === undefined ? undefined : formats.find((f) => f.extensions.includes(extension))
+}

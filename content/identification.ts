@@ -1,0 +1,69 @@
+import { fileTypeFromBuffer } from 'file-type'
+import { FORMATS, type Format, formatOfName, formatOfType } from './formats.ts'
+import { dangerIn } from './names.ts'
+import { type ServedAs, servedAs } from './served-as.ts'
+import type { RejectionCode, Verdict } from './verdict.ts'
+
+/** As many first bytes as it takes to tell any of our formats, unless a file is shorter. */
+export const HEAD_BYTES = 4100
+
+/** What a file is by its first bytes; undefined when they say nothing that is known. */
+export async function detectType(head: Uint8Array): Promise<string | undefined> {
+  return (await fileTypeFromBuffer(head))?.mime
+}
+
+const EBML = [0x1a, 0x45, 0xdf, 0xa3]
+
+/** Whether the first bytes of a file leave no doubt: some say what it is only behind a tag of any length. */
+export function isConclusive(head: Uint8Array, detected: string | undefined): boolean {
+  if (EBML.every((byte, index) => head[index] === byte)) return detected !== undefined
+  if (Buffer.from(head.subarray(0, 3)).toString('latin1') !== 'ID3') return true
+  const [a = 0, b = 0, c = 0, d = 0] = head.subarray(6, 10)
+  // ID3v2: seven bits a byte.
+  return 10 + ((a << 21) | (b << 14) | (c << 7) | d) + 10 < head.length
+}
+
+/** How an object is to be served by what its first bytes say; what they do not say nobody says. */
+export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
+  const detected = await detectType(head)
+  return servedAs((detected && formatOfType(FORMATS, detected)?.contentType) ?? null)
+}
+
+export type Claims = { filename: string | null; declared_type: string | null }
+
+/**
+ * Why a file is refused by the type that its own bytes are of (undefined: none that is known), or
+ * the format that it is.
+ */
+export function judgeType(
+  detected: string | undefined,
+  claims: Claims,
+  allowed: readonly Format[],
+): { format: Format } | { verdict: Verdict } {
+  if (detected === undefined) return against('type-not-recognised', 'The content is of no known file type.')
+  const format = formatOfType(FORMATS, detected)
+  if (!format || !allowed.includes(format))
+    return against(
+      'type-not-allowed',
+      `The content is ${format?.contentType ?? detected}, which is not accepted here.`,
+    )
+  const { filename, declared_type: type } = claims
+  const danger = filename === null ? undefined : dangerIn(filename)
+  if (danger !== undefined)
+    return against('type-mismatch', `By its name it can be taken for a program (.${danger}).`)
+  const mismatch =
+    mismatchOf(format, filename === null ? undefined : formatOfName(FORMATS, filename), 'name') ??
+    mismatchOf(format, type === null ? undefined : formatOfType(FORMATS, type), 'declared type')
+  return mismatch ?? { format }
+}
+
+const against = (code: RejectionCode, detail: string) => ({ verdict: { code, detail } })
+
+/** Containers of one family count as the same: phones name mp4 files .mov and the other way round. */
+function mismatchOf(actual: Format, claimed: Format | undefined, by: string) {
+  if (!claimed || claimed.family === actual.family) return undefined
+  return against(
+    'type-mismatch',
+    `By its ${by} the file is ${claimed.contentType}, by its content ${actual.contentType}.`,
+  )
+}

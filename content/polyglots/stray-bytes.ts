@@ -1,0 +1,40 @@
+import type { Format } from '../formats.ts'
+import { type FileView, Unfollowed } from './file-view.ts'
+import { strayInIsobmff } from './isobmff.ts'
+import { strayInMatroska } from './matroska.ts'
+import { strayInGif, strayInJpeg, strayInPng } from './pictures.ts'
+import { strayInRiff } from './riff.ts'
+import { strayInFlac, strayInFrames, strayInOgg } from './sounds.ts'
+import type { Stray, StrayFinder } from './stray.ts'
+
+/** Where a structure cannot be followed to its end, the end of the file counts as no part of it. */
+const TAIL_BYTES = 64 * 1024
+
+const FINDERS: Record<string, StrayFinder> = {
+  isobmff: strayInIsobmff,
+  'image/avif': strayInIsobmff,
+  matroska: strayInMatroska,
+  'video/x-msvideo': strayInRiff,
+  'audio/wav': strayInRiff,
+  'image/webp': strayInRiff,
+  'image/jpeg': strayInJpeg,
+  'image/png': strayInPng,
+  'image/gif': strayInGif,
+  'audio/mpeg': strayInFrames,
+  'audio/aac': strayInFrames,
+  'audio/flac': strayInFlac,
+  'audio/ogg': strayInOgg,
+}
+
+/**
+ * The bytes of a file that its format has no use for: padding, pieces of unknown kinds, and what lies behind its end.
+ * Declared text (titles, comments, EXIF, XMP) and media data are none of them.
+ */
+export async function* strayBytes(format: Format, file: FileView): AsyncIterable<Stray> {
+  try {
+    yield* FINDERS[format.family]?.(file) ?? []
+  } catch (error) {
+    if (!(error instanceof Unfollowed)) throw error
+    yield { start: Math.max(0, file.size - TAIL_BYTES), end: file.size }
+  }
+}

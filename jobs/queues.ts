@@ -1,0 +1,246 @@
+import { fromKysely, PgBoss, type Queue } from 'pg-boss'
+import type { Ledger, LedgerTransaction } from '../ledger/database.ts'
+import type { DueMedia } from '../ledger/due-work.ts'
+import type { MediaId, OwnerId, UploadId } from '../ledger/ids.ts'
+import { mediaForJob } from '../ledger/media.ts'
+import { AT_ONCE, type Turn } from '../ledger/processing-turns.ts'
+import { groupOf } from './shares.ts'
+
+/** Names of the queues, each with what its jobs carry. */
+export const QUEUES = {
+  /** `{ mediaId }`: make a received file ready. */
+  processing: 'process-media',
+  /** `{ mediaId }`: process once more what has been before. One of a media item, waiting or worked on. */
+  again: 'process-media-again',
+  /** `{ mediaId }`: ask the engine that analyses files. */
+  analysis: 'analyse-media',
+  /** `{ mediaId }`: make renditions that take long, of a file that is ready. */
+  transcoding: 'transcode-media',
+  /** Jobs of these four that failed every time. */
+  dead: 'process-media-dead',
+  /** `{ uploadId }`: remove the bytes of an ended upload. */
+  removal: 'remove-bytes',
+  /** `{ uploadId }`: remove a second time what a late call may have made. */
+  sweeping: 'sweep-bytes',
+  /** No data: end what time has ended. */
+  reaping: 'reap',
+} as const
+
+/** A media item that has a job in one of these is on its way. */
+export const MEDIA_QUEUES: readonly string[] = [
+  QUEUES.processing,
+  QUEUES.again,
+  QUEUES.transcoding,
+  QUEUES.dead,
+]
+
+export type QueueKey = keyof typeof QUEUES
+
+export const isQueueKey = (name: string | undefined): name is QueueKey =>
+  name !== undefined && Object.hasOwn(QUEUES, name)
+
+/** Kinds of jobs that do steps of a media. */
+export type JobKind = 'processing' | 'analysis' | 'transcoding'
+
+export type ProcessingJob = {
+  mediaId: MediaId
+  /** Bytes. */
+  size?: number
+  /** Only in jobs of the release before this one. */
+  since?: number
+  kind?: JobKind
+  waits?: number
+  /** Since when it waits for room for a scratch folder: milliseconds since the epoch. */
+  roomSince?: number
+}
+export type RemovalJob = { uploadId: UploadId }
+
+export type QueueOptions = {
+  db: Ledger
+  /** Whether this process looks after the queues: expired jobs, retries, clean-up, schedules. */
+  supervise: boolean
+  /** Whether the queue's tables are created where they are missing; fails otherwise. By default they are. */
+  migrate?: boolean
+  onError: (error: unknown) => void
+}
+
+/** pg-boss on the ledger's own connections, in a schema of its own. The caller stops it. */
+export async function openQueues(options: QueueOptions): Promise<PgBoss> {
+  const boss = new PgBoss({
+    db: fromKysely(options.db),
+    schema: 'pgboss',
+    supervise: options.supervise,
+    migrate: options.migrate ?? true,
+    // The reaper's jobs are asked for by the workers' own clocks, at a statement a minute.
+    schedule: false,
+    ...(options.supervise ? SUPERVISION : {}),
+  })
+  boss.on('error', options.onError)
+  await boss.start()
+  return boss
+}
+
+/** Fails in a sentence when a queue is missing that only `landfall migrate` may create. */
+export async function requireQueues(boss: PgBoss): Promise<void> {
+  const missing = await missingQueues(boss)
+  if (missing.length > 0) {
+    throw new Error(`the database lacks queues (${missing.join(', ')}): run "landfall migrate"`)
+  }
+}
+
+/** The queues of this release that nobody has created yet. */
+export async function missingQueues(boss: PgBoss): Promise<string[]> {
+  const present = new Set((await boss.getQueues()).map(({ name }) => name))
+  return Object.values(QUEUES).filter((name) => !present.has(name))
+}
+
+/**
+ * One worker of all looks so often for jobs whose worker is gone, and counts; the others find that it was done. Flows
+ * (jobs that wait for jobs) we have none of, but pg-boss looks for them.
+ */
+const SUPERVISION = { superviseIntervalSeconds: 10, monitorIntervalSeconds: 10, flowIntervalSeconds: 3600 }
+
+const NO_JOB = '00000000-0000-0000-0000-000000000000'
+
+/** Creates the queues, or brings their options up to date. */
+export async function createQueues(boss: PgBoss): Promise<void> {
+  // A job waits for a worker however long it takes one to come back.
+  const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 3600, retentionSeconds: 10 * 365 * 86_400 }
+  const steps = {
+    deadLetter: QUEUES.dead,
+    retryLimit: 5,
+    retryDelay: 2,
+    retryBackoff: true,
+    retryDelayMax: 300,
+    ...shared,
+  }
+  const queues: Queue[] = [
+    { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
+    { name: QUEUES.processing, ...steps, expireInSeconds: 4 * 3600 },
+    { name: QUEUES.again, policy: 'exclusive', ...steps, expireInSeconds: 4 * 3600 },
+    // One of a media waits at a time, and one is worked on: two transcodings would be in each other's scratch.
+    { name: QUEUES.analysis, policy: 'stately', ...steps },
+    { name: QUEUES.transcoding, policy: 'stately', ...steps, expireInSeconds: 12 * 3600 },
+    {
+      name: QUEUES.removal,
+      retryLimit: 1000,
+      retryDelay: 2,
+      retryBackoff: true,
+      retryDelayMax: 3600,
+      ...shared,
+    },
+    // One an upload; the reaper asks again.
+    { name: QUEUES.sweeping, policy: 'exclusive', retryLimit: 0, ...shared },
+    // One at a time, and none waiting: each does all there is to do.
+    { name: QUEUES.reaping, policy: 'exclusive', retryLimit: 0, ...shared },
+  ]
+  for (const { name, policy, ...settings } of queues) {
+    if (await boss.getQueue(name)) await boss.updateQueue(name, settings)
+    else await boss.createQueue(name, { policy, ...settings })
+    // pg-boss forgets a queue that it changes, and looks it up with the next job, on a connection beside that of the
+    // transaction. A burst of transactions that each wait for a second connection would stand still: look it up now.
+    await boss.getJobById(name, NO_JOB)
+  }
+}
+
+/** States of a job that will still be worked on, or is. */
+const ALIVE = new Set(['created', 'retry', 'active'])
+
+/** Whether a worker is at this media or will be. */
+export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<boolean> {
+  for (const queue of MEDIA_QUEUES) {
+    const jobs = await boss.findJobs(queue, { data: { mediaId } })
+    if (jobs.some(({ state }) => ALIVE.has(state))) return true
+  }
+  return false
+}
+
+/** The queue takes what has the highest first; 32-bit numbers. */
+const LEAST_PRIORITY = -(2 ** 31)
+
+/**
+ * Of the earlier turn goes first, to the second; equals in the order in which they came. Were virtual time ever to
+ * reach 68 years of work, all would be equals.
+ */
+export const priorityOf = (turn: Turn): number => Math.max(LEAST_PRIORITY, -Math.floor(turn / 1000))
+
+/** The other way round. */
+export const turnOf = (priority: number): Turn => -priority * 1000
+
+/** Enqueues a job of this kind for a media. */
+export async function enqueueSteps(
+  boss: PgBoss,
+  kind: JobKind,
+  { turn, ownerId, ...job }: ProcessingJob & { turn: Turn; ownerId: OwnerId | undefined },
+): Promise<void> {
+  await boss.send(QUEUES[kind], { ...job, kind } satisfies ProcessingJob, {
+    priority: priorityOf(turn),
+    ...(ownerId === undefined ? {} : { group: groupOf(ownerId, job.size ?? 0) }),
+    ...(kind === 'processing' ? {} : { singletonKey: job.mediaId }),
+  })
+}
+
+/** Enqueues the processing of media in the transaction that makes it due. */
+export function processingEnqueuer(boss: PgBoss) {
+  return async (trx: LedgerTransaction, due: readonly DueMedia[]): Promise<void> => {
+    for (const again of [false, true]) {
+      const jobs = due
+        .filter((media) => (media.again ?? false) === again)
+        .map(({ id: mediaId, ownerId, size, turn }) => ({
+          data: { mediaId, size } satisfies ProcessingJob,
+          priority: priorityOf(turn),
+          group: groupOf(ownerId, size),
+          ...(again ? { singletonKey: mediaId } : {}),
+        }))
+      if (jobs.length > 0)
+        await boss.insert(again ? QUEUES.again : QUEUES.processing, jobs, { db: fromKysely(trx) })
+    }
+  }
+}
+
+/** Enqueues the removal of an upload's bytes in the transaction that ends it. */
+export function removalEnqueuer(boss: PgBoss) {
+  return async (trx: LedgerTransaction, uploadId: UploadId): Promise<void> => {
+    await boss.send(QUEUES.removal, { uploadId } satisfies RemovalJob, { db: fromKysely(trx) })
+  }
+}
+
+/** Enqueues the second removal of what an upload may have left, unless that waits or runs already. */
+export async function enqueueSweep(boss: PgBoss, uploadId: UploadId): Promise<void> {
+  await boss.send(QUEUES.sweeping, { uploadId } satisfies RemovalJob, { singletonKey: uploadId })
+}
+
+/** Enqueues again, in the transaction that restores what they are for, jobs that were in the queues. */
+export async function enqueueRestored(
+  boss: PgBoss,
+  trx: LedgerTransaction,
+  jobs: readonly { name: string; data: unknown }[],
+): Promise<void> {
+  const enqueueRemoval = removalEnqueuer(boss)
+  const enqueueProcessing = processingEnqueuer(boss)
+  for (const { name, data } of jobs) {
+    if (name === QUEUES.removal) await enqueueRemoval(trx, (data as RemovalJob).uploadId)
+    if (name === QUEUES.processing || name === QUEUES.dead) {
+      const media = await mediaForJob(trx, (data as ProcessingJob).mediaId)
+      if (!media) continue
+      const { id, size, owner_id: ownerId } = media
+      await enqueueProcessing(trx, [{ id, ownerId, size, turn: AT_ONCE }])
+    }
+  }
+}
+
+/** The same for the kinds that are worked on beside: they are enqueued when the transaction is over. */
+export async function enqueueRestoredSteps(
+  boss: PgBoss,
+  db: Ledger,
+  jobs: readonly { name: string; data: unknown }[],
+): Promise<void> {
+  for (const kind of ['analysis', 'transcoding'] as const) {
+    for (const { name, data } of jobs) {
+      if (name !== QUEUES[kind]) continue
+      const job = data as ProcessingJob
+      const media = await mediaForJob(db, job.mediaId)
+      await enqueueSteps(boss, kind, { ...job, ownerId: media?.owner_id, turn: AT_ONCE })
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import type { Ledger } from '../../ledger/database.ts'
+import {
+  noteEnds,
+  pruneDeliveries,
+  pruneEmptyUploads,
+  pruneEvents,
+  pruneMedia,
+  pruneSteps,
+  pruneUploads,
+  type Retention,
+  stripUploads,
+} from '../../ledger/retention.ts'
+import { QUEUES } from '../queues.ts'
+import { CollectedFailures } from './collected-failures.ts'
+
+export type Pruned = Record<'deliveries' | 'events' | 'steps' | 'stripped' | 'media' | 'uploads', number>
+
+const BATCH = 1000
+/** Of one table in one run: what is left is for the next minute. */
+const MOST_BATCHES = 100
+
+/**
+ * Forgets what has been over for long enough. What one table fails of does not keep the others: the failures are
+ * thrown together when all had their turn.
+ */
+export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
+  const { historyMs } = retention
+  // An event may tell of an upload for as long as it is kept.
+  const recordMs = Math.max(retention.recordMs, historyMs)
+  const failures = new CollectedFailures()
+  const turn = (batch: () => Promise<number>) => failures.attempt(() => inBatches(batch), 0)
+  const deliveries = await turn(() => pruneDeliveries(db, historyMs, BATCH))
+  const events = await failures.attempt(() => pruneAllEvents(db, historyMs), 0)
+  const steps = await failures.attempt(() => pruneAllSteps(db, historyMs), 0)
+  await turn(() => noteEnds(db, BATCH))
+  const stripped = await turn(() => stripUploads(db, recordMs, BATCH))
+  const media = await turn(() => pruneMedia(db, recordMs, BATCH, QUEUES.removal))
+  // For as long again its address answers that it was there.
+  const longGone = await turn(() => pruneUploads(db, 2 * recordMs, BATCH, QUEUES.removal))
+  // After their events, which are as old as their end.
+  const empty = await turn(() => pruneEmptyUploads(db, historyMs, BATCH, QUEUES.removal))
+  failures.throwAny('not all that is over could be pruned')
+  return { deliveries, events, steps, stripped, media, uploads: longGone + empty }
+}
+
+async function inBatches(batch: () => Promise<number>): Promise<number> {
+  let pruned = 0
+  for (let i = 0; i < MOST_BATCHES; i++) {
+    const count = await batch()
+    pruned += count
+    if (count < BATCH) break
+  }
+  return pruned
+}
+
+/** Until fewer records are found than fit into a batch, or all that were found are held by others. */
+async function pruneAllSteps(db: Ledger, ageMs: number): Promise<number> {
+  let total = 0
+  for (let i = 0; i < MOST_BATCHES; i++) {
+    const { found, pruned } = await pruneSteps(db, ageMs, BATCH)
+    total += pruned
+    if (found < BATCH || pruned === 0) break
+  }
+  return total
+}
+
+async function pruneAllEvents(db: Ledger, ageMs: number): Promise<number> {
+  let pruned = 0
+  let after: number | undefined = 0
+  for (let i = 0; i < MOST_BATCHES && after !== undefined; i++) {
+    const page: Awaited<ReturnType<typeof pruneEvents>> = await pruneEvents(db, ageMs, BATCH, after)
+    pruned += page.pruned
+    after = page.next
+  }
+  return pruned
+}

@@ -1,0 +1,203 @@
+import type { PgBoss } from 'pg-boss'
+import { endOverdueAnalyses } from '../../ledger/analyses.ts'
+import { isWorthDoingAlone } from '../../ledger/batches.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import type { EndLog } from '../../ledger/end-log.ts'
+import type { OwnerId, UploadId } from '../../ledger/ids.ts'
+import { databaseOutage } from '../../ledger/outages.ts'
+import { LATE_MS, uploadsToSweep } from '../../ledger/pieces.ts'
+import { clearPastTurns } from '../../ledger/processing-turns.ts'
+import {
+  clearExpiredLeases,
+  type DuePage,
+  expiredUploads,
+  expireUploads,
+  mediaToPurge,
+  purgeMedia,
+  putOffUploads,
+  requeueLostMedia,
+} from '../../ledger/reaping.ts'
+import { inconsistentOwners, type Recount, recountOwner } from '../../ledger/recounting.ts'
+import { enqueueLostAgain } from '../../ledger/retrying.ts'
+import { clearExpiredTickets } from '../../ledger/stream-tickets.ts'
+import { enqueueSweep, MEDIA_QUEUES, processingEnqueuer, type QueueKey, removalEnqueuer } from '../queues.ts'
+import { CollectedFailures } from './collected-failures.ts'
+
+export type ReaperOptions = {
+  db: Ledger
+  boss: PgBoss
+  /** How long a deleted media keeps its bytes. */
+  retentionMs: number
+  /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
+  announce: (uploadId: UploadId, queue: QueueKey) => void
+  log: { error(details: object, message: string): void }
+  /** Undefined where nobody is told what expired. */
+  ends?: EndLog
+}
+
+export type Reaped = {
+  expired: number
+  purged: number
+  overdue: number
+  requeued: number
+  swept: number
+  leases: number
+}
+
+const BATCH = 100
+const LARGE_BATCH = 1000
+/** Younger media are surely still on their way. */
+const LONG_IN_PROCESSING_MS = 10 * 60_000
+const MAX_SWEPT = 1000
+
+/**
+ * Ends what time has ended and picks up what was dropped, until there is nothing left to do. What one kind of
+ * work fails of does not keep the others: the failure is thrown when all had their turn, an `AggregateError`
+ * of several.
+ */
+export async function reap(options: ReaperOptions): Promise<Reaped> {
+  const failures = new CollectedFailures()
+  const turn = (work: (options: ReaperOptions) => Promise<number>) => failures.attempt(() => work(options), 0)
+  const reaped: Reaped = {
+    expired: await turn(expire),
+    purged: await turn(purge),
+    overdue: await turn(endOverdue),
+    requeued: await turn(requeue),
+    swept: await turn(sweep),
+    leases: await turn(({ db }) => clearExpiredLeases(db)),
+  }
+  await turn(({ db }) => clearExpiredTickets(db))
+  await turn(recountInconsistent)
+  await turn(({ db, boss }) => enqueueLostAgain(db, LARGE_BATCH, processingEnqueuer(boss)))
+  await turn(({ db }) => clearPastTurns(db))
+  failures.throwAny('the reaper could not do all of its work')
+  return reaped
+}
+
+async function expire(options: ReaperOptions): Promise<number> {
+  const { db, boss, announce, ends } = options
+  const enqueueRemoval = removalEnqueuer(boss)
+  while ((await putOffUploads(db, LARGE_BATCH)) === LARGE_BATCH);
+  return await throughout(
+    (after) => expiredUploads(db, BATCH, after),
+    async (ids) => {
+      const expired = await expireUploads(db, ids, enqueueRemoval)
+      for (const id of expired) announce(id, 'removal')
+      await ends?.byId(db, 'upload.expired', expired)
+      return expired.length
+    },
+    (id, error) =>
+      options.log.error({ err: error, uploadId: id }, 'an upload that has expired cannot be ended'),
+  )
+}
+
+async function purge({ db, boss, log, retentionMs }: ReaperOptions): Promise<number> {
+  const enqueueRemoval = removalEnqueuer(boss)
+  return await throughout(
+    (after) => mediaToPurge(db, retentionMs, BATCH, after),
+    async (ids) => (await purgeMedia(db, ids, enqueueRemoval)).length,
+    (id, error) => log.error({ err: error, mediaId: id }, 'a deleted media item cannot be purged'),
+  )
+}
+
+/** Does the work on all that is due, page by page. What the database refuses of one keeps none of the others. */
+async function throughout<Id>(
+  due: (after: DuePage<Id>['next']) => Promise<DuePage<Id>>,
+  work: (ids: readonly Id[]) => Promise<number>,
+  onRefused: (id: Id, error: unknown) => void,
+): Promise<number> {
+  let done = 0
+  let after: DuePage<Id>['next']
+  do {
+    const page = await due(after)
+    done += await isolated(page.ids, work, onRefused)
+    after = page.next
+  } while (after)
+  return done
+}
+
+/** Halves what the database refuses until it is known which. */
+async function isolated<Id>(
+  ids: readonly Id[],
+  work: (ids: readonly Id[]) => Promise<number>,
+  onRefused: (id: Id, error: unknown) => void,
+): Promise<number> {
+  const [first] = ids
+  if (first === undefined) return 0
+  try {
+    return await work(ids)
+  } catch (error) {
+    // Where the database is away it is so for all of them.
+    if (!isWorthDoingAlone(error)) throw error
+    if (ids.length === 1) {
+      onRefused(first, error)
+      return 0
+    }
+    const half = Math.ceil(ids.length / 2)
+    return (
+      (await isolated(ids.slice(0, half), work, onRefused)) +
+      (await isolated(ids.slice(half), work, onRefused))
+    )
+  }
+}
+
+/** The analyses that an engine has not ended in time. */
+async function endOverdue({ db, boss, announce }: ReaperOptions): Promise<number> {
+  const resume = processingEnqueuer(boss)
+  for (let overdue = 0; ; ) {
+    const batch = await endOverdueAnalyses(db, BATCH, resume)
+    for (const id of batch) announce(id, 'processing')
+    overdue += batch.length
+    if (batch.length < BATCH) return overdue
+  }
+}
+
+async function requeue({ db, boss }: ReaperOptions): Promise<number> {
+  const enqueue = processingEnqueuer(boss)
+  const lost = { ageMs: LONG_IN_PROCESSING_MS, queues: MEDIA_QUEUES, limit: LARGE_BATCH }
+  for (let requeued = 0; ; ) {
+    const count = await requeueLostMedia(db, lost, enqueue)
+    requeued += count
+    if (count < LARGE_BATCH) return requeued
+  }
+}
+
+/** Database outages in a row that are taken to be those of every owner. */
+const MOST_OUTAGES = 3
+
+/** Owner by owner: what fails of one keeps none of the others, and is thrown at the end. */
+async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> {
+  const failures = new CollectedFailures()
+  let recounted = 0
+  let outages = 0
+  let page: DuePage<OwnerId> = { ids: [], next: undefined }
+  do {
+    page = await inconsistentOwners(db, BATCH, page.next)
+    for (const ownerId of page.ids) {
+      try {
+        const recount: Recount = await recountOwner(db, ownerId)
+        log.error(recount, 'the counters of an owner did not match his uploads: they were counted anew')
+        recounted += 1
+        outages = 0
+      } catch (error) {
+        failures.add(
+          new Error(`the counters of the owner ${ownerId} could not be counted anew`, { cause: error }),
+        )
+        outages = databaseOutage(error) ? outages + 1 : 0
+        if (outages === MOST_OUTAGES) failures.throwAny('counters could not be counted anew')
+      }
+    }
+  } while (page.next)
+  failures.throwAny('counters could not be counted anew')
+  return recounted
+}
+
+/** A batch: they are gone from the ledger when the worker is done with them, not before. */
+async function sweep({ db, boss, announce }: ReaperOptions): Promise<number> {
+  const due = await uploadsToSweep(db, LATE_MS, MAX_SWEPT)
+  for (const uploadId of due) {
+    await enqueueSweep(boss, uploadId)
+    announce(uploadId, 'sweeping')
+  }
+  return due.length
+}

@@ -1,0 +1,76 @@
+import type { Ledger } from './database.ts'
+import { describeEnds, type End } from './ends.ts'
+import type { MediaRow } from './media.ts'
+import type { Reason } from './schema.ts'
+import type { UploadRow } from './uploads.ts'
+
+type Write = (details: object, message: string) => void
+type Log = { info: Write; warn: Write; error: Write }
+
+/** Ends that an operator has to look at; `media.failed` is one whatever its reason. */
+const LEVELS: Readonly<Record<string, 'warn' | 'error'>> = { infected: 'warn', 'bytes-lost': 'error' }
+
+/**
+ * What happened to a file: one line in the log for each end of an upload or media item, written by the process that has
+ * decided it, after its commit. The same fields everywhere: see `End`.
+ */
+export class EndLog {
+  readonly #log: Log
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  /** `more` are ids that only some lines have, such as the request's. */
+  tell(end: End, more: object = {}): void {
+    const level = end.event === 'media.failed' ? 'error' : (LEVELS[end.reason ?? ''] ?? 'info')
+    this.#log[level]({ ...end, ...more }, end.event.replace('.', ' '))
+  }
+
+  /** An upload, as it is after its end. */
+  upload(event: End['event'], upload: UploadRow, reason: Reason | null, more: object = {}): void {
+    const { id, media_id, owner_id, offset, created_at } = upload
+    this.tell(
+      {
+        event,
+        uploadId: id,
+        mediaId: media_id,
+        ownerId: owner_id,
+        reason: reason?.code ?? null,
+        bytes: offset,
+        durationMs: Math.max(0, Date.now() - created_at.getTime()),
+      },
+      more,
+    )
+  }
+
+  media(event: End['event'], media: MediaRow, reason: Reason | null, more: object = {}): void {
+    const { id, upload_id, owner_id, size, created_at } = media
+    this.tell(
+      {
+        event,
+        uploadId: upload_id,
+        mediaId: id,
+        ownerId: owner_id,
+        reason: reason?.code ?? null,
+        bytes: size,
+        durationMs: Math.max(0, Date.now() - created_at.getTime()),
+      },
+      more,
+    )
+  }
+
+  /** Of whose end only the ids are known: the ledger is asked for the rest. What has ended stays so if that fails. */
+  async byId(
+    db: Ledger,
+    event: End['event'],
+    uploadIds: readonly string[],
+    more: object = {},
+  ): Promise<void> {
+    try {
+      for (const end of await describeEnds(db, event, uploadIds)) this.tell(end, more)
+    } catch (err) {
+      this.#log.error({ err, event, uploadIds }, 'ends that the ledger has could not be described')
+    }
+  }
+}

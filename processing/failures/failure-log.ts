@@ -1,0 +1,88 @@
+import { databaseOutage, isNetworkError } from '../../ledger/outages.ts'
+import { DatabaseReadOnly } from '../../ledger/ping.ts'
+import { NoTurn } from '../../ledger/turns.ts'
+import { StorageAway, StorageFull } from '../../storage/store/objects.ts'
+import { Waiting } from './job-failures.ts'
+
+/** A job of which an attempt has failed. `retryCount`: attempts before this one; the last has that of `retryLimit`. */
+export type FailedJob = { id: string; name: string; data: object; retryCount: number; retryLimit: number }
+
+type Log = {
+  warn(details: object, message: string): void
+  error(details: object, message: string): void
+}
+
+const WINDOW_MS = 60_000
+/** Lines of one queue in a minute: what is broken often fails all of its jobs. */
+const MOST_LINES = 20
+
+/**
+ * Logs failed attempts at jobs. Of one job: the first, the second, the fourth, the eighth and so on, and the last. Of all
+ * jobs of a queue: no more than 20 lines a minute beside those of jobs that are given up, and how many more there were.
+ */
+export class FailureLog {
+  readonly #log: Log
+  readonly #windows = new Map<string, { lines: number; withheld: number; timer?: NodeJS.Timeout }>()
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  tell(job: FailedJob, error: unknown): void {
+    const attempt = job.retryCount + 1
+    const isGivenUp = job.retryLimit > 0 && attempt > job.retryLimit
+    const isPowerOfTwo = Number.isInteger(Math.log2(attempt))
+    if (!isGivenUp && !(isPowerOfTwo && this.#hasRoom(job.name))) return
+    const details = { queue: job.name, id: job.id, attempt, ...subjectOf(job.data), err: error }
+    if (isGivenUp) this.#log.error(details, 'a job has failed for the last time')
+    else if (isOutage(error)) this.#log.warn(details, 'a job could not be done: something is away')
+    else this.#log.error(details, 'a job has failed')
+  }
+
+  /** Tells what was withheld so far: nobody will, later. */
+  close(): void {
+    for (const queue of this.#windows.keys()) this.#endWindow(queue)
+  }
+
+  #hasRoom(queue: string): boolean {
+    let window = this.#windows.get(queue)
+    if (!window) {
+      window = { lines: 0, withheld: 0 }
+      this.#windows.set(queue, window)
+      window.timer = setTimeout(() => this.#endWindow(queue), WINDOW_MS).unref()
+    }
+    if (window.lines < MOST_LINES) window.lines += 1
+    else window.withheld += 1
+    return window.withheld === 0
+  }
+
+  #endWindow(queue: string): void {
+    const { withheld = 0, timer } = this.#windows.get(queue) ?? {}
+    clearTimeout(timer)
+    this.#windows.delete(queue)
+    if (withheld > 0) this.#log.error({ queue, jobs: withheld }, 'more jobs of this queue have failed')
+  }
+}
+
+/** What a job is about, under the names that other lines of the log have for it. */
+function subjectOf(data: object): object {
+  return {
+    ...('mediaId' in data ? { mediaId: data.mediaId } : {}),
+    ...('uploadId' in data ? { uploadId: data.uploadId } : {}),
+  }
+}
+
+/** Whether something is away, and nothing wrong with the job: of several failures each, of one whatever caused it. */
+function isOutage(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isOutage)
+  return (
+    error instanceof StorageAway ||
+    error instanceof StorageFull ||
+    error instanceof Waiting ||
+    error instanceof NoTurn ||
+    error instanceof DatabaseReadOnly ||
+    isNetworkError(error) ||
+    databaseOutage(error) !== undefined ||
+    (error instanceof Error && error.cause !== undefined && isOutage(error.cause))
+  )
+}

@@ -1,8 +1,0 @@
-import { isCode } from '../storage/error-code.ts'
-
-/** As tools and libraries put it that have no codes. */
-const NO_ROOM = /No space left on device|Disk quota exceeded/
-
-/** Whether something failed because a disk is full: no verdict on a file, and no attempt that counts. */
-export const saysNoRoom = (error: unknown): boolean =>
-  isCode(error, 'ENOSPC', 'EDQUOT') || (error instanceof Error && NO_ROOM.test(error.message))

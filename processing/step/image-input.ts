@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto'
+import type { MediaLimits } from '../../content/media-limits.ts'
+import { isRemote } from '../tools/tool-runner.ts'
+import { damageOr } from './damage.ts'
+import type { StepContext } from './step.ts'
+
+/** Enough for the header of nearly every image. */
+const HEADER_BYTES = 1024 * 1024
+const GROWTH = 4
+const SMALLEST_BOUND_BYTES = 16 * 1024 * 1024
+const BYTES_PER_PIXEL = 8
+
+/**
+ * Bytes that an image within the limits can sensibly have, all of its pixels unpacked at 16 bits a channel.
+ * No more of one is read into memory.
+ */
+export function imageBound({ maxWidth, maxHeight }: MediaLimits): number {
+  return maxWidth * maxHeight * BYTES_PER_PIXEL + SMALLEST_BOUND_BYTES
+}
+
+/**
+ * Reads an image's header with `look`: from the file, or from the first bytes of an object, more and more of
+ * them until they are enough. Fails with `Rejected` when all that there is to read is not.
+ */
+export async function lookAtHeader<Found>(
+  context: StepContext,
+  look: (input: string | Uint8Array) => Promise<Found>,
+): Promise<Found> {
+  const { media, objects, limits } = context
+  const input = await objects.toolInput(media.storage_key)
+  if (!isRemote(input)) {
+    try {
+      return await look(input)
+    } catch (error) {
+      throw await damageOr(error, context)
+    }
+  }
+  const bound = Math.min(media.size, imageBound(limits))
+  let enough = Math.min(HEADER_BYTES, bound)
+  for await (const read of growing(context, bound)) {
+    if (read.byteLength < enough) continue
+    try {
+      return await look(read.bytes())
+    } catch (error) {
+      if (read.byteLength === bound) throw await damageOfBytes(error, context, read.bytes())
+    }
+    enough = Math.min(enough * GROWTH, bound)
+  }
+  throw new Error(`the object ended before ${bound} bytes`)
+}
+
+/**
+ * Lets `look` at a whole image: the file, or all bytes of an object. Undefined for an object that is larger
+ * than an image within the limits can be. Fails with `Rejected` when it is damaged.
+ */
+export async function lookAtWhole<Found>(
+  context: StepContext,
+  look: (input: string | Uint8Array) => Promise<Found>,
+): Promise<Found | undefined> {
+  const { media, objects, limits } = context
+  const input = await objects.toolInput(media.storage_key)
+  if (!isRemote(input)) {
+    try {
+      return await look(input)
+    } catch (error) {
+      throw await damageOr(error, context)
+    }
+  }
+  if (media.size > imageBound(limits)) return undefined
+  let bytes: Uint8Array = new Uint8Array()
+  for await (const read of growing(context, media.size)) {
+    if (read.byteLength === media.size) bytes = read.bytes()
+  }
+  if (bytes.byteLength !== media.size) throw new Error(`the object ended before ${media.size} bytes`)
+  try {
+    return await look(bytes)
+  } catch (error) {
+    throw await damageOfBytes(error, context, bytes)
+  }
+}
+
+/** The first bytes of the object, a chunk longer each time, up to `bound`. */
+async function* growing({ media, objects, signal }: StepContext, bound: number) {
+  const chunks: Uint8Array[] = []
+  let byteLength = 0
+  if (bound === 0) return
+  const source = await objects.read(media.storage_key, {
+    range: { start: 0, end: bound - 1 },
+    etag: media.etag,
+  })
+  for await (const chunk of source as AsyncIterable<Uint8Array>) {
+    signal.throwIfAborted()
+    chunks.push(chunk)
+    byteLength += chunk.byteLength
+    yield { byteLength, bytes: () => Buffer.concat(chunks) }
+  }
+}
+
+/** As `damageOr`, of bytes that were read into memory: they must be those that were scanned, where they are all. */
+async function damageOfBytes(error: unknown, context: StepContext, bytes: Uint8Array): Promise<unknown> {
+  const { media } = context
+  const isWhole = bytes.byteLength === media.size
+  if (isWhole && createHash('sha256').update(bytes).digest('hex') !== media.sha256) return error
+  return await damageOr(error, context)
+}

@@ -1,0 +1,114 @@
+import type { Format } from '../../content/formats.ts'
+import type { MediaLimits } from '../../content/media-limits.ts'
+import type { JobKind, QueueKey } from '../../jobs/queues.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import type { EndLog } from '../../ledger/end-log.ts'
+import type { MediaFacts, MediaRow } from '../../ledger/media.ts'
+import type { MediaKind } from '../../ledger/schema.ts'
+import type { StepDetail } from '../../ledger/steps.ts'
+import type { Storage } from '../../storage/storage.ts'
+import type { RenditionKind } from '../../storage/store/keys.ts'
+import type { Objects } from '../../storage/store/objects.ts'
+import type { UploadBytes } from '../../storage/store/upload-bytes.ts'
+import type { AnalysisOptions } from '../analysis/engine.ts'
+import type { Ffmpeg } from '../tools/ffmpeg.ts'
+import type { Scanner } from '../tools/scanner.ts'
+import type { Lane } from './lanes.ts'
+import type { Scratch } from './scratch.ts'
+
+export type ThumbnailOptions = {
+  /** Where in a video the picture is taken. */
+  atSeconds: number
+  /** Pixels; the first is that of the main one. */
+  widths: readonly number[]
+}
+
+export type HlsOptions = {
+  /** Pixels; those that a video does not have are left out. */
+  heights: readonly number[]
+}
+
+/** What every step may use. */
+export type Tools = {
+  db: Ledger
+  /** Asked for the backend that the row of a media item names. */
+  storage: Pick<Storage, 'objectsOf' | 'bytesOf' | 'bytes'>
+  ffmpeg: Ffmpeg
+  /** Undefined when scanning is switched off. */
+  scanner: Scanner | undefined
+  allowedFormats: readonly Format[]
+  limits: MediaLimits
+  /** How much of a video or a sound is decoded to see whether it can be. */
+  deepCheck: 'off' | 'quick' | 'full'
+  /** What becomes of a file that is larger than the scanner can look at. */
+  scanOversize: 'reject' | 'accept'
+  /** What the keys of public copies begin with; undefined where a ready file stays private. */
+  publicPrefix: string | undefined
+  thumbnails: ThumbnailOptions
+  /** Renditions for streaming, in these heights; undefined when they are switched off. */
+  hls: HlsOptions | undefined
+  /** The engine that has a say in what becomes of a file; undefined where there is none. */
+  analysis: AnalysisOptions | undefined
+  /** Scratch folders; nothing is written elsewhere. */
+  scratch: Scratch
+  /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
+  announce: (uploadId: string, queue?: QueueKey) => void
+  enqueueProcessing: Enqueue<readonly DueMedia[]>
+  ends: EndLog
+}
+
+export type StepContext = Omit<Tools, 'storage'> & {
+  /** Of the backend that the media item is stored by. */
+  objects: Objects
+  bytes: UploadBytes
+  /** The media with the facts that earlier steps found. */
+  media: MediaRow
+  /** Aborted when the job is taken away or the worker stops. */
+  signal: AbortSignal
+  /** Whether the job is not tried again when this attempt fails. */
+  isLastAttempt: boolean
+}
+
+export type StepResult = {
+  /** Goes into the media's columns. */
+  facts?: MediaFacts
+  /** Goes into the step's record. */
+  detail?: StepDetail
+}
+
+/**
+ * One thing done to a received file. A step may run again after a crash at any moment, beside others of its file,
+ * and by two workers at once: the outcome must be the same. It throws `Rejected`, `GivenUp`, `Waiting`, or any
+ * other error to be tried again.
+ */
+export type Step = {
+  name: string
+  /** The steps that it builds on: those it runs behind, however they are declared. */
+  after: readonly string[]
+  /** The kind of job that it is done in; `processing` without it, which is what makes a file ready. */
+  job?: JobKind
+  /** What it waits its turn for; without it, it is no burden. */
+  lane?: Lane
+  /** Kinds of media that it is for; without it, all. Others go past it, with a detail that says so. */
+  kinds?: readonly MediaKind[]
+  /** Facts without which, or where they are false, there is nothing to do. */
+  needs?: readonly (keyof MediaFacts)[]
+  /** Why there is nothing to do here; undefined when there is something. */
+  skip?: (tools: Tools) => string | undefined
+  /** Whether it may be done already. Where not, the change that allows it has the media item processed again. */
+  isDue?: (tools: Tools, media: MediaRow) => boolean
+  /** Kinds of renditions that it may store. */
+  produces?: readonly RenditionKind[]
+  run: (context: StepContext) => Promise<StepResult>
+}
+
+/** What a step says that nobody wants at the moment: when somebody does, it is not behind a media for that. */
+export const SWITCHED_OFF = 'switched off'
+
+/** Why a step has nothing to do with a media; undefined when it has. */
+export function whyNot({ kinds, needs = [], skip }: Step, tools: Tools, media: MediaRow): string | undefined {
+  if (kinds && !kinds.some((kind) => kind === media.kind)) return `not for ${media.kind ?? 'an unknown kind'}`
+  const missing = needs.find((fact) => !media[fact])
+  return missing === undefined ? skip?.(tools) : `there is no ${missing}`
+}

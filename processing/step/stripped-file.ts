@@ -1,0 +1,91 @@
+import { rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { MediaFacts } from '../../ledger/media.ts'
+import { Rejected } from '../failures/job-failures.ts'
+import { scrubFile } from '../scrubbing/scrubbed-file.ts'
+import { checkPackets, decodedHashes } from '../tools/copy-check.ts'
+import type { ToolRun } from '../tools/ffmpeg.ts'
+import { readProbe } from '../tools/probe-report.ts'
+import { muxersOf, planRemux, type RemuxPlan } from '../tools/remux-arguments.ts'
+import { mostCopyBytes } from '../tools/scratch-room.ts'
+import { UnreadableInput } from '../tools/tool-ends.ts'
+import { localRun } from './local-run.ts'
+import type { StepContext } from './step.ts'
+
+/** Containers count in different units, and some do not say how long the last frame lasts. */
+const DURATION_SECONDS = 1
+const DURATION_PART = 0.02
+
+/**
+ * Writes the media item's picture and sound, as they are, into a new file in the folder that has nothing else of the
+ * original: see `remux-arguments.ts`, for what codecs carry `scrubbing/codecs.ts`, and for how it is checked
+ * `copy-check.ts`. Fails with `UnreadableInput` or `ToolFailed` where that cannot be done.
+ */
+export async function writeStripped(
+  context: StepContext,
+  folder: string,
+): Promise<{ path: string; size: number }> {
+  const { media, ffmpeg } = context
+  const run = await localRun(context, folder)
+  const plan = planRemux((await ffmpeg.probe({ ...run, isQuick: true })).json, media.kind)
+  if (!plan) throw new UnreadableInput('there is no picture or sound that can be written')
+  const mostBytes = mostCopyBytes(media)
+  let failure: unknown = new UnreadableInput(`no ${media.content_type} is written`)
+  for (const [n, muxer] of muxersOf(media.content_type).entries()) {
+    const path = join(folder, `stripped-${n}`)
+    try {
+      await ffmpeg.remux({ ...run, plan, muxer, folder, path, mostBytes })
+      const written = { ...run, input: path, size: (await stat(path)).size }
+      // It may be only the beginning.
+      if (written.size >= mostBytes) throw new UnreadableInput('it would become much larger')
+      const copied = { ffmpeg, media, plan, original: run, written }
+      await checkPackets(copied)
+      let before: string | undefined
+      await scrubFile(ffmpeg, written, media.content_type ?? '', {
+        beforeChange: async () => {
+          before = await decodedHashes(copied, written)
+        },
+      })
+      if (before !== undefined && (await decodedHashes(copied, written)) !== before)
+        throw new UnreadableInput('without what was overwritten it does not decode as before')
+      await compare(context, written, plan)
+      return { path, size: (await stat(path)).size }
+    } catch (error) {
+      if (!(error instanceof UnreadableInput)) throw error
+      failure = error
+      // The room that was claimed is that of one.
+      await rm(path, { force: true })
+    }
+  }
+  throw failure
+}
+
+/** A muxer may leave out what it cannot hold and end well. Fails with `UnreadableInput`. */
+async function compare({ media, ffmpeg }: StepContext, run: ToolRun, plan: RemuxPlan): Promise<void> {
+  const found = await lookAt(ffmpeg, run)
+  const isRight =
+    found.video_streams === plan.video.length &&
+    found.audio_streams === plan.audio.length &&
+    found.width === media.width &&
+    found.height === media.height &&
+    (found.rotation ?? 0) === (media.rotation ?? 0) &&
+    isAsLong(found.duration_seconds ?? null, media.duration_seconds)
+  if (!isRight) throw new UnreadableInput('what was written is not what was read')
+}
+
+async function lookAt(ffmpeg: StepContext['ffmpeg'], run: ToolRun): Promise<MediaFacts> {
+  const { json, complaints } = await ffmpeg.probe(run)
+  try {
+    return readProbe(json, { size: run.size, complaints })
+  } catch (error) {
+    // The copy is, not the file.
+    if (error instanceof Rejected) throw new UnreadableInput(`what was written is damaged: ${complaints}`)
+    throw error
+  }
+}
+
+/** Some originals do not say how long they are; a copy of them does. */
+function isAsLong(seconds: number | null, original: number | null): boolean {
+  if (seconds === null || original === null) return true
+  return Math.abs(seconds - original) <= Math.max(DURATION_SECONDS, original * DURATION_PART)
+}

@@ -1,0 +1,323 @@
+import { SYSTEM_PATH } from '../../system/system-path.ts'
+import { noSandbox, type ToolSandbox } from '../../system/tool-sandbox.ts'
+import { type Hashed, type HashedStreams, hashArguments } from './hash-arguments.ts'
+import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
+import { type Muxer, type RemuxPlan, remuxArguments, remuxInputArguments } from './remux-arguments.ts'
+import { ToolFailed, UnreadableInput } from './tool-ends.ts'
+import { RECONNECT_SECONDS, type ToolReport } from './tool-report.ts'
+import { isRemote, swallow, ToolRunner } from './tool-runner.ts'
+
+export type FfmpegOptions = {
+  ffmpegPath: string
+  ffprobePath: string
+  /** What the tools run in; without it, nothing holds them in but their limits. */
+  sandbox?: ToolSandbox
+}
+
+export type ToolRun = {
+  /** A path or URL from the store, never a client's words. */
+  input: string
+  /** Bytes of it. */
+  size: number
+  /** Demuxers that may open the input. */
+  demuxers: readonly string[]
+  signal: AbortSignal
+}
+
+/** Pixels of a small picture. */
+export type Tile = { width: number; height: number }
+
+const PROBE_TIMEOUT_MS = 120_000
+/** Every packet is read, over the network too; an address works for little longer than this. */
+const SLOWEST_BYTES_PER_MS = 4_000
+const MAX_PROBE_TIMEOUT_MS = 14 * 60_000
+/** A connection without a byte for this long is made anew. In microseconds, as ffmpeg wants it. */
+const SILENCE_US = 15_000_000
+const FRAME_TIMEOUT_MS = 60_000
+const TILES_TIMEOUT_MS = 60_000
+const TILE_TIMEOUT_MS = 15_000
+const SAMPLES_TIMEOUT_MS = 180_000
+const MAX_JSON_BYTES = 4 * 1024 * 1024
+const MAX_FRAME_BYTES = 128 * 1024 * 1024
+const QUICK_DECODE_MS = 30_000
+/** A full decode may take as long as the file lasts, and this much more. */
+const DECODE_MS = 60_000
+const MAX_DECODE_MS = 14 * 60_000
+/** As many as ten minutes or so have; or the first ten seconds of a codec that has no other frames. */
+const QUICK_KEY_FRAMES = 300
+const QUICK_SOUND_SECONDS = 60
+const MAX_TALK_BYTES = 4 * 1024 * 1024
+/** Slow machines that have other things to do take so many times as long as the video lasts, and this much more. */
+const HLS_SLOWNESS = 20
+const HLS_MS = 10 * 60_000
+const MAX_HLS_MS = 6 * 3_600_000
+const MAX_REMUX_MS = 6 * 3_600_000
+/** Where an index says which frames these are, the others are not even read. */
+const KEY_FRAMES_ONLY = ['-discard', 'nokey', '-skip_frame', 'nokey']
+/** On a machine of many cores each of dozens of threads would claim 64 MB of address space for itself. */
+const FEW_ARENAS = { MALLOC_ARENA_MAX: '4' }
+const RAW_PIXELS = ['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1']
+
+/**
+ * ffprobe and ffmpeg as child processes: no shell, a time limit with a kill, bounded output, and only
+ * the demuxers and protocols that the file may need, because a playlist may otherwise open other files.
+ */
+export class Ffmpeg {
+  readonly #options: FfmpegOptions
+  readonly #runner: ToolRunner
+
+  constructor(options: FfmpegOptions) {
+    this.#options = options
+    this.#runner = new ToolRunner(options.sandbox ?? noSandbox(SYSTEM_PATH))
+  }
+
+  /**
+   * What ffprobe finds in the input, and what it complained about while it read every packet of it.
+   * With `isQuick` it reads no more than tells what is in it; `withConfig` adds the configurations of the streams.
+   * Fails with `UnreadableInput`, and with `Undelivered` where it did not get all of the input.
+   */
+  async probe(
+    run: ToolRun & { isQuick?: boolean; withConfig?: boolean },
+  ): Promise<ToolReport & { json: unknown }> {
+    const count = run.isQuick ? [] : ['-count_packets']
+    const configs = run.withConfig ? ['-show_data'] : []
+    const args = ['-show_format', '-show_streams', ...configs, ...count, '-of', 'json']
+    const { stdout, ...report } = await this.#runner.run(
+      this.#options.ffprobePath,
+      [...inputArgs(run), ...args, '-i', run.input],
+      run,
+      {
+        timeout: Math.min(readingMs(run), MAX_PROBE_TIMEOUT_MS),
+        maxBuffer: MAX_JSON_BYTES,
+      },
+    )
+    return { json: JSON.parse(Buffer.from(stdout).toString('utf8')), ...report }
+  }
+
+  /**
+   * One frame at `atSeconds` as PNG, rotated as it is to be shown, at most `width` pixels wide; undefined
+   * when there is none at that time. Fails like `probe`.
+   */
+  async frame(run: ToolRun & { atSeconds: number; width: number }): Promise<Uint8Array | undefined> {
+    const { atSeconds, width } = run
+    // Seeking before the input jumps to the key frame instead of decoding up to the moment.
+    const seek = ['-nostdin', '-ss', atSeconds.toFixed(3)]
+    const scale = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=w='min(${width},iw)':h=-2`]
+    const output = ['-f', 'image2pipe', '-c:v', 'png', 'pipe:1']
+    const { stdout } = await this.#runner.run(
+      this.#options.ffmpegPath,
+      [...inputArgs(run), ...seek, '-i', run.input, ...scale, ...output],
+      run,
+      {
+        timeout: FRAME_TIMEOUT_MS,
+        maxBuffer: MAX_FRAME_BYTES,
+      },
+    )
+    return stdout.byteLength === 0 ? undefined : stdout
+  }
+
+  /**
+   * What ffmpeg complains about while it decodes the input and throws the frames away: all of it, or with
+   * `quick` the key frames of the picture, or the first minute of a sound. `videoCodec` is null where there is
+   * no picture. Fails like `probe`, and with `ToolFailed` when it takes too long.
+   */
+  async decode(
+    run: ToolRun & { depth: 'quick' | 'full'; videoCodec: string | null; seconds: number },
+  ): Promise<ToolReport> {
+    const { depth, videoCodec, seconds } = run
+    const isQuick = depth === 'quick'
+    const hasPicture = videoCodec !== null
+    // ffmpeg's decoder of Theora takes a frame that it skips for an error.
+    const keyFrames = isQuick && hasPicture && videoCodec !== 'theora' ? ['-skip_frame', 'nokey'] : []
+    // V: a cover is no video.
+    const all = [...(hasPicture ? ['-map', '0:V?'] : []), '-map', '0:a?']
+    const some = hasPicture
+      ? ['-map', '0:V:0', '-frames:v', String(QUICK_KEY_FRAMES)]
+      : ['-map', '0:a:0', '-t', String(QUICK_SOUND_SECONDS)]
+    const output = [...(isQuick ? some : all), '-fps_mode', 'passthrough', '-f', 'null', '-']
+    try {
+      const { complaints, delivery } = await this.#runner.run(
+        this.#options.ffmpegPath,
+        ['-nostdin', ...inputArgs(run), ...keyFrames, '-i', run.input, ...output],
+        run,
+        {
+          timeout: isQuick ? QUICK_DECODE_MS : Math.min(DECODE_MS + Math.ceil(seconds * 1000), MAX_DECODE_MS),
+          maxBuffer: MAX_TALK_BYTES,
+        },
+      )
+      return { complaints, delivery }
+    } catch (error) {
+      // Of a sound file there is not that much to say.
+      if (error instanceof ToolFailed && error.end === 'said-too-much')
+        throw new UnreadableInput(error.message)
+      throw error
+    }
+  }
+
+  /**
+   * Small pictures of a video, one for each `intervalMs` from its beginning and no more than `count`: their pixels,
+   * three bytes each, one picture behind the other. With `keyFramesOnly` the others are neither read nor
+   * decoded. Fails like `probe`.
+   */
+  async tiles(
+    run: ToolRun & Tile & { intervalMs: number; count: number; keyFramesOnly: boolean },
+  ): Promise<Uint8Array> {
+    const { width, height, intervalMs, count, keyFramesOnly } = run
+    const skip = keyFramesOnly ? KEY_FRAMES_ONLY : []
+    // Passed on at the end, or a video that is shorter than half an interval would have no tile.
+    const filters = `fps=1000/${intervalMs}:start_time=0:eof_action=pass,scale=${width}:${height}`
+    const { stdout } = await this.#runner.run(
+      this.#options.ffmpegPath,
+      [
+        ...['-nostdin', ...inputArgs(run), ...skip, '-i', run.input],
+        ...['-map', '0:v:0', '-frames:v', String(count), '-vf', filters, ...RAW_PIXELS],
+      ],
+      run,
+      { timeout: TILES_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES },
+    )
+    return stdout
+  }
+
+  /**
+   * The key frame at or before `atSeconds` as a tile of `tiles`; undefined when there is none. It is found by
+   * the index, so that what lies before it is not read. Fails like `probe`.
+   */
+  async tileAt(run: ToolRun & Tile & { atSeconds: number }): Promise<Uint8Array | undefined> {
+    const { width, height, atSeconds } = run
+    const seek = ['-ss', atSeconds.toFixed(3), '-noaccurate_seek', ...KEY_FRAMES_ONLY]
+    const { stdout } = await this.#runner.run(
+      this.#options.ffmpegPath,
+      [
+        ...['-nostdin', ...inputArgs(run), ...seek, '-i', run.input],
+        ...['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=${width}:${height}`, ...RAW_PIXELS],
+      ],
+      run,
+      { timeout: TILE_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES },
+    )
+    return stdout.byteLength === 0 ? undefined : stdout
+  }
+
+  /**
+   * Encodes the first video, and the first sound where there is one, for HLS: into a file and its playlist for each
+   * rendition. Fails like `probe`, and with `ToolFailed` when it takes too long.
+   */
+  async hls(run: ToolRun & HlsEncoding): Promise<void> {
+    await this.#runner.run(
+      this.#options.ffmpegPath,
+      ['-nostdin', ...inputArgs(run), '-threads', String(HLS_THREADS), '-i', run.input, ...hlsArguments(run)],
+      run,
+      {
+        timeout: Math.min(HLS_MS + Math.ceil(run.seconds * 1000 * HLS_SLOWNESS), MAX_HLS_MS),
+        maxBuffer: MAX_TALK_BYTES,
+        env: FEW_ARENAS,
+        folder: run.folder,
+      },
+    )
+  }
+
+  /**
+   * Writes streams of the input as they are, and nothing else of it, to the file `path` in the folder. Ends when that
+   * has `mostBytes`, or a few more. Fails like `probe`, with `ToolFailed` when it takes too long, and with `StorageFull`.
+   */
+  async remux(
+    run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string; mostBytes: number },
+  ): Promise<void> {
+    const { plan, muxer, folder } = run
+    await this.#runner.run(
+      this.#options.ffmpegPath,
+      [
+        ...['-nostdin', ...inputArgs(run), ...remuxInputArguments(muxer), '-i', run.input],
+        ...remuxArguments(plan, run),
+      ],
+      run,
+      // The index goes to the front when all else is written: then everything is written once more.
+      { timeout: Math.min(2 * readingMs(run), MAX_REMUX_MS), maxBuffer: MAX_TALK_BYTES, folder },
+    )
+  }
+
+  /** Hashes of streams of the input, each in a line. Fails like `probe`, and with `ToolFailed` when it takes too long. */
+  async hashes(run: ToolRun & { hashed: Hashed; streams: HashedStreams }): Promise<string> {
+    const { before, behind } = hashArguments(run.hashed, run.streams)
+    const { stdout } = await this.#runner.run(
+      this.#options.ffmpegPath,
+      ['-nostdin', ...inputArgs(run), ...before, '-i', run.input, ...behind],
+      run,
+      {
+        timeout: run.hashed === 'packets' ? Math.min(readingMs(run), MAX_REMUX_MS) : MAX_DECODE_MS,
+        maxBuffer: MAX_TALK_BYTES,
+      },
+    )
+    return Buffer.from(stdout).toString('latin1')
+  }
+
+  /** Tells where in the input its packets are, in bytes, as they come; `NaN` where that is not known. Fails like `probe`. */
+  async packets(run: ToolRun & { onPacket: (place: PacketPlace) => void }): Promise<void> {
+    let rest = ''
+    const lines = (text: string) => {
+      const all = (rest + text).split('\n')
+      rest = all.pop() ?? ''
+      for (const line of all) {
+        const [, stream, bytes, position, beside = ''] = PACKET_LINE.exec(line) ?? []
+        if (stream !== undefined)
+          run.onPacket({ stream: Number(stream), bytes: Number(bytes), position: Number(position), beside })
+      }
+    }
+    const entries = 'packet=stream_index,size,pos:packet_side_data=side_data_type'
+    const args = [...inputArgs(run), '-show_entries', entries, '-of', 'compact=p=0:nk=1', '-i', run.input]
+    await this.#runner.run(this.#options.ffprobePath, args, run, {
+      timeout: Math.min(readingMs(run), MAX_REMUX_MS),
+      maxBuffer: MAX_JSON_BYTES,
+      stdout: swallow((chunk) => lines(Buffer.from(chunk).toString('latin1'))),
+    })
+    lines('\n')
+  }
+
+  /**
+   * Decodes the first sound to signed bytes of one channel, and hands them over as they come. Fails like
+   * `probe`.
+   */
+  async samples(run: ToolRun & { rate: number; onSamples: (samples: Int8Array) => void }): Promise<void> {
+    const { rate, onSamples } = run
+    await this.#runner.run(
+      this.#options.ffmpegPath,
+      [
+        ...['-nostdin', ...inputArgs(run), '-i', run.input],
+        ...['-map', '0:a:0', '-ac', '1', '-ar', String(rate), '-c:a', 'pcm_s8', '-f', 's8', 'pipe:1'],
+      ],
+      run,
+      {
+        timeout: SAMPLES_TIMEOUT_MS,
+        maxBuffer: MAX_JSON_BYTES,
+        stdout: swallow(({ buffer, byteOffset, byteLength }) =>
+          onSamples(new Int8Array(buffer, byteOffset, byteLength)),
+        ),
+      },
+    )
+  }
+}
+
+/** For reading every byte of an input. */
+const readingMs = ({ size }: ToolRun): number => PROBE_TIMEOUT_MS + Math.ceil(size / SLOWEST_BYTES_PER_MS)
+
+/** Where a packet is in a file: its first byte, or what its container has in front of it. */
+export type PacketPlace = {
+  stream: number
+  position: number
+  bytes: number
+  /** What ffmpeg has found beside it, by its names. */
+  beside: string
+}
+
+const PACKET_LINE = /^(\d+)\|(\d+)\|(\d+|N\/A)(?:\|(.*))?$/
+
+/** Options of the input, which stand before it. Messages carry their level where the network may have a say. */
+function inputArgs({ input, demuxers }: ToolRun): string[] {
+  const formats = ['-format_whitelist', demuxers.join(',')]
+  if (!isRemote(input)) return ['-v', 'error', '-protocol_whitelist', 'file', ...formats]
+  return [
+    ...['-v', 'level+warning', '-protocol_whitelist', 'http,https,tcp,tls', ...formats],
+    ...['-rw_timeout', String(SILENCE_US)],
+    ...['-reconnect', '1', '-reconnect_streamed', '1', '-reconnect_delay_max', String(RECONNECT_SECONDS)],
+    ...['-reconnect_on_network_error', '1', '-reconnect_on_http_error', '5xx'],
+  ]
+}

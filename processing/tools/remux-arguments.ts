@@ -1,0 +1,103 @@
+import { z } from 'zod'
+import type { MediaKind } from '../../ledger/schema.ts'
+
+// A remux writes the coded picture and sound of a file into a new container of the same kind, and nothing else: no
+// place, device, date, title, comment, chapter, cover or attachment, no track of data, and no captions, because drones
+// write their position into those. What belongs to the picture stays: its rotation, its colours (HDR), 360°. So does
+// the language of a sound. What codecs themselves carry besides is overwritten afterwards: see `scrubbing/`.
+
+const Stream = z.object({
+  index: z.number().int().nonnegative(),
+  codec_type: z.string().optional(),
+  codec_name: z.string().optional(),
+  tags: z.object({ language: z.string().optional().catch(undefined) }).optional(),
+  disposition: z
+    .object({ attached_pic: z.number().optional(), timed_thumbnails: z.number().optional() })
+    .optional(),
+})
+const Report = z.object({ streams: z.array(Stream) })
+
+/** Streams that a public copy has, by their numbers in the file. */
+export type RemuxPlan = {
+  video: readonly number[]
+  /** With their languages, where these are known (ISO 639-2). */
+  audio: readonly { index: number; language: string | undefined }[]
+}
+
+/** A code, so that it says nothing else. */
+const LANGUAGE = /^[a-z]{3}$/
+const MOST_STREAMS = 32
+
+/**
+ * The streams to keep, by ffprobe's report of the file: pictures that are no covers, and sounds. One whose codec
+ * ffmpeg does not know it cannot write. Undefined where nothing is left, or far too much.
+ */
+export function planRemux(json: unknown, kind: MediaKind | null): RemuxPlan | undefined {
+  const streams = Report.safeParse(json).data?.streams ?? []
+  const known = streams.filter(({ codec_name }) => codec_name !== undefined && codec_name !== 'unknown')
+  const video = known.filter(
+    ({ codec_type: type, disposition }) =>
+      kind === 'video' && type === 'video' && !disposition?.attached_pic && !disposition?.timed_thumbnails,
+  )
+  const audio = known.filter(({ codec_type }) => codec_type === 'audio')
+  const count = video.length + audio.length
+  if (count === 0 || count > MOST_STREAMS || (kind === 'video' && video.length === 0)) return undefined
+  return {
+    video: video.map(({ index }) => index),
+    audio: audio.map(({ index, tags: { language = '' } = {} }) => ({
+      index,
+      language: LANGUAGE.test(language) && language !== 'und' ? language : undefined,
+    })),
+  }
+}
+
+/** One way to write a file: ffmpeg's muxer and its options. */
+export type Muxer = readonly [format: string, ...options: string[]]
+
+const INDEX_FIRST = ['-movflags', '+faststart', '-write_tmcd', '0'] as const
+
+/** How files of a content type are written, by the first that can hold what is in the file. */
+const MUXERS: Readonly<Record<string, readonly Muxer[]>> = {
+  // What old phones recorded has that name as well, and sounds that no mp4 may hold.
+  'video/mp4': [
+    ['mp4', ...INDEX_FIRST],
+    ['3gp', ...INDEX_FIRST],
+  ],
+  'video/quicktime': [['mov', ...INDEX_FIRST]],
+  'video/webm': [['webm']],
+  'video/x-matroska': [['matroska']],
+  'video/x-msvideo': [['avi']],
+  'audio/mpeg': [['mp3', '-id3v2_version', '0', '-write_id3v1', '0']],
+  'audio/mp4': [['ipod', ...INDEX_FIRST]],
+  'audio/wav': [['wav']],
+  'audio/ogg': [['ogg']],
+  'audio/flac': [['flac']],
+  'audio/aac': [['adts']],
+}
+
+export const muxersOf = (contentType: string | null): readonly Muxer[] => MUXERS[contentType ?? ''] ?? []
+
+/** Options in front of the input: of an old container without times of its own. */
+export const remuxInputArguments = ([format]: Muxer): string[] =>
+  format === 'avi' ? ['-fflags', '+genpts'] : []
+
+/** What ffmpeg is told behind the input. */
+export function remuxArguments(
+  { video, audio }: RemuxPlan,
+  { muxer, path, mostBytes }: { muxer: Muxer; path: string; mostBytes: number },
+): string[] {
+  const [format, ...options] = muxer
+  const indexes = [...video, ...audio.map(({ index }) => index)]
+  const languages = audio.flatMap(({ language }, n) =>
+    language === undefined ? [] : [`-metadata:s:a:${n}`, `language=${language}`],
+  )
+  return [
+    ...indexes.flatMap((index) => ['-map', `0:${index}`]),
+    ...['-c', 'copy', '-map_metadata', '-1', '-map_metadata:s', '-1', '-map_chapters', '-1'],
+    ...languages,
+    // Nor who wrote it, and when.
+    ...['-fflags', '+bitexact', '-flags:v', '+bitexact', '-flags:a', '+bitexact'],
+    // Dolby Vision and 360° are none of the official parts of mp4.
+    ...['-strict', 'unofficial', ...options, '-fs', String(mostBytes), '-f', format, path],
+  ]
+}

@@ -1,0 +1,31 @@
+import type { MediaRow } from '../../ledger/media.ts'
+import { type HlsRendition, mostPictureBits } from './hls-plan.ts'
+
+const MIB = 1024 * 1024
+/** What a container has around each frame, and the sound with what is around that. */
+const CONTAINER_BITRATE = 40_000
+const SOUND_BITRATE = 160_000
+
+/** Bytes that a file may have which is written anew without its metadata; one that became larger is given up. */
+export const mostCopyBytes = ({ size }: Pick<MediaRow, 'size'>): number => size + Math.ceil(size / 4) + MIB
+
+/**
+ * Bytes that a public copy may need: the file in scratch (where it is stored on the same disk it is that file), and the
+ * original where a bucket has to hand it over first.
+ */
+export const copyRoom = (media: Pick<MediaRow, 'size' | 'storage_backend'>): number =>
+  mostCopyBytes(media) + sourceRoom(media)
+
+/** The same of renditions for streaming, whose bit rates are bounded. */
+export function hlsRoom(
+  media: Pick<MediaRow, 'size' | 'duration_seconds' | 'has_audio' | 'storage_backend'>,
+  renditions: readonly HlsRendition[],
+): number {
+  const seconds = media.duration_seconds ?? 0
+  const beside = seconds * (CONTAINER_BITRATE + (media.has_audio ? SOUND_BITRATE : 0))
+  const bits = renditions.reduce((sum, one) => sum + mostPictureBits(one, seconds) + beside, 0)
+  return Math.ceil(bits / 8) + renditions.length * MIB + sourceRoom(media)
+}
+
+const sourceRoom = ({ size, storage_backend }: Pick<MediaRow, 'size' | 'storage_backend'>): number =>
+  storage_backend === 'disk' ? 0 : size

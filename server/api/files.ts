@@ -1,0 +1,177 @@
+import type { NextFunction, Request, Response, Router } from 'express'
+import { postTerminate } from '../../hooks/post-terminate.ts'
+import { checkSize, nameUpload } from '../../hooks/pre-create.ts'
+import { type MediaId, parseUploadId, type UploadId } from '../../ledger/ids.ts'
+import { findUpload } from '../../ledger/uploads.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import { dropSome } from '../http/drain.ts'
+import { notFound, Problem } from '../http/errors.ts'
+import { answerWhenBack } from '../http/head-answers.ts'
+import { problemOf } from '../http/problem-renderer.ts'
+import { strictRouter } from '../http/routing.ts'
+import { draftRequests } from '../uploads/ietf/draft-requests.ts'
+import { speaksDraft } from '../uploads/ietf/fields.ts'
+import { limitsOf } from '../uploads/ietf/limits.ts'
+import {
+  applyMethodOverride,
+  byteCountHeader,
+  checkAppend,
+  checkCreation,
+  checkVersion,
+  hasBody,
+  TUS_VERSION,
+} from '../uploads/request-checks.ts'
+import { gone, translateTusError } from '../uploads/translate.ts'
+import { TUS_ALGORITHMS } from '../uploads/tus/checksum.ts'
+import { parseConcat } from '../uploads/tus/concat-header.ts'
+import { createFinalUpload } from '../uploads/tus/final-uploads.ts'
+import { tusRequests } from '../uploads/tus/tus-requests.ts'
+import type { UploadEndpointOptions } from '../uploads/upload-endpoint.ts'
+
+const ALLOWED = { collection: 'POST, OPTIONS', upload: 'GET, HEAD, PATCH, DELETE, OPTIONS' }
+const EXTENSIONS = [
+  'creation',
+  'creation-with-upload',
+  'creation-defer-length',
+  'expiration',
+  'checksum',
+  'checksum-trailer',
+  'termination',
+  'concatenation',
+  'concatenation-unfinished',
+]
+
+/**
+ * Uploads on Express, by tus 1.0 or by its successor at the IETF, as the headers of a request say. Behind
+ * `authenticate`, but for OPTIONS.
+ */
+export function createTusEndpoint(options: UploadEndpointOptions): Router {
+  const { db, policy } = options.preCreate
+  const tus = tusRequests(options)
+  const draft = draftRequests(options)
+  const router = strictRouter()
+
+  router.options(['/', '/:id'], (_request, response) => {
+    response
+      .set({
+        'Tus-Resumable': TUS_VERSION,
+        'Tus-Version': TUS_VERSION,
+        'Tus-Extension': EXTENSIONS.join(','),
+        'Tus-Checksum-Algorithm': TUS_ALGORITHMS.join(','),
+        'Tus-Max-Size': String(policy.maxSize),
+        'Upload-Limit': limitsOf(policy),
+      })
+      .status(204)
+      .end()
+  })
+
+  router.use((request, _response, next) => {
+    applyMethodOverride(request)
+    next()
+  })
+
+  router.post('/', async (request, response) => {
+    if (speaksDraft(request))
+      return await admitted(request, response, () => draft.create(request, response, nameUpload()))
+    speakTus(request, response)
+    const concat = request.get('upload-concat')
+    const parsed = concat === undefined ? undefined : parseConcat(concat, options.path)
+    if (concat !== undefined && parsed?.kind === 'final') {
+      return await createFinalUpload(options, request, response, { concat, partials: parsed.partials })
+    }
+    checkCreation(request)
+    const minSize = parsed ? 0 : policy.minSize
+    checkSize({ ...policy, minSize }, byteCountHeader(request, 'Upload-Length') ?? null)
+    await admitted(request, response, () => tus(request, response, nameUpload()))
+  })
+
+  router.all('/', (request) => refuseMethod(request, ALLOWED.collection))
+
+  router.all('/:id', async (request, response) => {
+    const uploadId = idOf(request)
+    const isDraft = speaksDraft(request) || (await isOfDraft(request, response, uploadId))
+    if (request.method === 'GET' && !isDraft) return await redirectToContent(uploadId, response)
+    if (!isDraft) speakTus(request, response)
+    switch (request.method) {
+      case 'PATCH': {
+        if (!isDraft) checkAppend(request)
+        const append = isDraft ? draft.append : tus
+        return await admitted(request, response, () => append(request, response, uploadId))
+      }
+      case 'HEAD':
+      case 'GET':
+        if (isDraft) return await draft.offset(request, response, uploadId)
+        return await answerWhenBack(request, response, {
+          answer: () => tus(request, response, uploadId),
+          isAway,
+          look: () => findUpload(db, principalOf(response).ownerId, uploadId),
+        })
+      case 'DELETE':
+        await (isDraft ? draft.cancel : tus)(request, response, uploadId)
+        return postTerminate(options.bus, uploadId)
+      default:
+        refuseMethod(request, ALLOWED.upload)
+    }
+  })
+
+  // Policy also refuses before a protocol is reached.
+  router.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
+    const problem = translateTusError(error, undefined)
+    // Gigabytes may be left of a file that is refused while it arrives.
+    if (isVerdict(problem) && !request.complete) {
+      response.set('Connection', 'close')
+      response.locals.untilHeard = () => dropSome(request)
+    }
+    next(problem)
+  })
+
+  /** Requests that bring bytes are let in as far as the node can carry them, before they take or make anything. */
+  async function admitted(request: Request, response: Response, work: () => Promise<void>): Promise<void> {
+    if (!hasBody(request)) return await work()
+    await options.appends.run(principalOf(response).ownerId, work)
+  }
+
+  /** The successor has requests without any header of its own: then the upload says which protocol it is of. */
+  async function isOfDraft(request: Request, response: Response, uploadId: UploadId): Promise<boolean> {
+    if (request.get('tus-resumable') !== undefined || !['HEAD', 'DELETE'].includes(request.method))
+      return false
+    const upload = await findUpload(db, principalOf(response).ownerId, uploadId)
+    return upload?.protocol.startsWith('ietf') ?? false
+  }
+
+  /** What users of tusd expect of GET: the file, as soon as it is one that can be had. */
+  async function redirectToContent(uploadId: UploadId, response: Response): Promise<void> {
+    const upload = await findUpload(db, principalOf(response).ownerId, uploadId)
+    if (!upload) throw notFound()
+    if (upload.state !== 'open' && upload.state !== 'received') throw gone(upload)
+    const address = upload.media_id && (await options.contentAddress(upload.media_id as MediaId, response))
+    if (!address) throw new Problem('not-ready', 'The file of this upload is not ready yet.')
+    response.status(303).set({ Location: address, 'Cache-Control': 'no-store' }).end()
+  }
+
+  return router
+}
+
+/** From here on the request is one of tus 1.0, and so is the answer, be it an error. */
+function speakTus(request: Request, response: Response): void {
+  response.set('Tus-Resumable', TUS_VERSION)
+  checkVersion(request)
+}
+
+function idOf(request: Request<{ id: string }>): UploadId {
+  const uploadId = parseUploadId(request.params.id)
+  if (!uploadId) throw notFound()
+  return uploadId
+}
+
+const isAway = (error: unknown): boolean =>
+  problemOf(translateTusError(error, undefined)).code === 'unavailable'
+
+const isVerdict = (error: unknown): boolean =>
+  error instanceof Problem && (error.code === 'type-not-allowed' || error.code === 'content-rejected')
+
+function refuseMethod(request: Request, allow: string): never {
+  throw new Problem('method-not-allowed', `${request.method} is not possible here.`, {
+    headers: { Allow: allow },
+  })
+}

@@ -1,0 +1,198 @@
+import { type Ledger, standsStill } from '../../ledger/database.ts'
+import { DatabaseReadOnly, pingDatabase } from '../../ledger/ping.ts'
+import type { Storage } from '../../storage/storage.ts'
+import type { ClamdAddress } from '../config.ts'
+import type { Dependency } from '../http/outages.ts'
+import { clamdVersion, hasOfficialSignatures, signaturesOf } from './clamd-link.ts'
+import { type Disks, LOW_DISK, lookAtDisks } from './disks.ts'
+
+type Check = { status: 'ok' } | { status: 'failing'; detail: string } | { status: 'off' }
+
+/** The scanner's database: its number, when it was published (ISO 8601), and how many days ago that is. */
+type SignaturesReport = { version: number; publishedAt: string; ageDays: number }
+
+/** What this node alone may lack, so that a balancer should send requests to another. */
+const OWN = ['database', 'bus', 'eventLoop'] as const
+/** What all nodes share: sending requests to another node would not help. */
+const SHARED = ['storage', 'scanner'] as const
+/** What needs an operator soon, and keeps no request away. */
+const WARNED = ['disk'] as const
+
+type CheckName = (typeof OWN | typeof SHARED | typeof WARNED)[number]
+
+export type ReadinessReport = {
+  /** `not-ready` and `draining` keep requests away; `degraded` is for operators. */
+  status: 'ready' | 'degraded' | 'not-ready' | 'draining'
+  checks: Record<Exclude<CheckName, 'scanner'>, Check> & {
+    scanner: Check & { signatures?: SignaturesReport }
+  }
+  /** What an operator should know although the server works. */
+  warnings: string[]
+}
+
+export type Readiness = {
+  /** As it was two seconds ago or later. */
+  check(): Promise<ReadinessReport>
+  /** A request failed because this is away: that says more than a check of ours may find. */
+  noteOutage(dependency: Dependency): void
+  drain(): void
+}
+
+export type ReadinessOptions = {
+  /** Of a connection of its own: that the pool is busy is no reason to be asked less. */
+  probe: Ledger
+  /** The pool of requests. */
+  db: Ledger
+  bus: { readonly isConnected: boolean }
+  eventLoop: { standstillMs(withinMs: number): number }
+  storage: Pick<Storage, 'checkWritable'>
+  disks: Disks
+  /** Undefined with `SCAN=off`. */
+  clamd: ClamdAddress | undefined
+  log: { info(details: object, message: string): void; warn(details: object, message: string): void }
+}
+
+/** However many ask, the collaborators are asked once in this time. */
+const KEPT_MS = 2_000
+/** An event loop that stood still for this long, within this time, answers nobody in time. */
+const STUCK_MS = 5_000
+const STUCK_WITHIN_MS = 10_000
+/** How long a request that failed because of the storage counts, though the check succeeds. */
+const NOTED_MS = 30_000
+
+const TIMEOUT_MS = 3_000
+
+export const TEST_SIGNATURES_WARNING =
+  'ClamAV runs with a TEST DATABASE that finds the EICAR test file and NO REAL VIRUS. Run freshclam to get signatures.'
+
+const DAY_MS = 86_400_000
+/** Official signatures come out daily. */
+const MAX_AGE_DAYS = 7
+
+export const oldSignaturesWarning = (days: number) =>
+  `The signatures of ClamAV are ${Math.floor(days)} days old: viruses since then are not found. Run freshclam.`
+
+/**
+ * Says whether requests should be sent to this node, and what is wrong with what it shares with others. Details stay
+ * general: the address is public.
+ */
+export function createReadiness(options: ReadinessOptions): Readiness {
+  const { probe, db, bus, eventLoop, storage: opened, disks, clamd, log } = options
+  let isDraining = false
+  let kept: { report: Promise<ReadinessReport>; until: number } | undefined
+  let known: string | undefined
+  let storageFailedAt = Number.NEGATIVE_INFINITY
+
+  async function look(): Promise<ReadinessReport> {
+    const [database, storage, version, reports] = await Promise.allSettled([
+      withTimeout(pingDatabase(probe)),
+      withTimeout(opened.checkWritable()),
+      clamd ? clamdVersion(clamd, TIMEOUT_MS) : Promise.resolve(undefined),
+      withTimeout(lookAtDisks(disks)),
+    ])
+    const said = version.status === 'fulfilled' ? version.value : undefined
+    const low = reports.status === 'fulfilled' ? reports.value.filter(({ isLow }) => isLow) : []
+    const signatures = said === undefined ? undefined : reportOn(said)
+    const checks = {
+      database: databaseCheck(database),
+      bus: bus.isConnected ? OK : failing('This server does not hear the others.'),
+      eventLoop:
+        eventLoop.standstillMs(STUCK_WITHIN_MS) < STUCK_MS ? OK : failing('This server stands still.'),
+      storage: storageCheck(storage),
+      disk: low[0] ? failing(LOW_DISK[low[0].place]) : OK,
+      scanner: clamd
+        ? {
+            ...result(version, 'clamd does not answer: files stay unscanned and are not served.'),
+            ...(signatures ? { signatures } : {}),
+          }
+        : ({ status: 'off' } as const),
+    }
+    const warnings: string[] = low.map(({ place }) => LOW_DISK[place])
+    if (said !== undefined && !hasOfficialSignatures(said)) warnings.push(TEST_SIGNATURES_WARNING)
+    if (signatures && signatures.ageDays > MAX_AGE_DAYS)
+      warnings.push(oldSignaturesWarning(signatures.ageDays))
+    const isFailing = (name: CheckName) => checks[name].status === 'failing'
+    const status = OWN.some(isFailing)
+      ? 'not-ready'
+      : [...SHARED, ...WARNED].some(isFailing)
+        ? 'degraded'
+        : 'ready'
+    return { status: isDraining ? 'draining' : status, checks, warnings }
+  }
+
+  function databaseCheck(outcome: PromiseSettledResult<unknown>): Check {
+    if (outcome.status === 'rejected' && outcome.reason instanceof DatabaseReadOnly)
+      return failing('The database takes no writes.')
+    if (standsStill(db)) return failing('Requests wait for connections to the database, and none comes free.')
+    return result(outcome, 'The database does not answer.')
+  }
+
+  function storageCheck(outcome: PromiseSettledResult<unknown>): Check {
+    if (performance.now() - storageFailedAt < NOTED_MS)
+      return failing('Requests fail because of the storage.')
+    return result(outcome, 'The storage cannot be written.')
+  }
+
+  /** One line when something changes, not one whenever somebody asks. */
+  function tell({ status, checks }: ReadinessReport): void {
+    const failures = Object.entries(checks).flatMap(([name, check]) =>
+      check.status === 'failing' ? [`${name}: ${check.detail}`] : [],
+    )
+    const now = [status, ...failures].join(' ')
+    const isNews = known === undefined ? failures.length > 0 : now !== known
+    known = now
+    if (!isNews) return
+    if (status === 'ready' || status === 'draining')
+      log.info({ readiness: status }, `this server is ${status}`)
+    else log.warn({ readiness: status, failures }, `this server is ${status}`)
+  }
+
+  return {
+    async check() {
+      if (!kept || performance.now() > kept.until) {
+        const report = look()
+        kept = { report, until: Number.POSITIVE_INFINITY }
+        const mine = kept
+        report.then(tell).finally(() => {
+          mine.until = performance.now() + KEPT_MS
+        })
+      }
+      return await kept.report
+    },
+    noteOutage(dependency) {
+      if (dependency === 'storage') storageFailedAt = performance.now()
+    },
+    drain() {
+      isDraining = true
+      kept = undefined
+    },
+  }
+}
+
+const OK: Check = { status: 'ok' }
+const failing = (detail: string): Check => ({ status: 'failing', detail })
+
+function reportOn(version: string): SignaturesReport | undefined {
+  const signatures = signaturesOf(version)
+  if (!signatures) return undefined
+  const ageMs = Math.max(0, Date.now() - signatures.publishedAt.getTime())
+  return {
+    version: signatures.version,
+    publishedAt: signatures.publishedAt.toISOString(),
+    ageDays: Math.round((ageMs / DAY_MS) * 10) / 10,
+  }
+}
+
+function result(outcome: PromiseSettledResult<unknown>, detail: string): Check {
+  return outcome.status === 'fulfilled' ? OK : failing(detail)
+}
+
+async function withTimeout<Result>(work: Promise<Result>): Promise<Result> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error('timed out')), TIMEOUT_MS)
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}

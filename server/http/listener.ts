@@ -1,0 +1,75 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Log } from '../process/log.ts'
+import type { Deadlines } from './deadlines.ts'
+import { answerMalformed, watchResponses } from './malformed.ts'
+import { isUpgrade } from './upgrades.ts'
+
+export type ListenerOptions = {
+  deadlines: Deadlines
+  maxHeaderBytes: number
+  maxConnections: number
+  /** A connection without a byte for this long is closed. */
+  silenceMs: number
+  log: Log
+  /** Told of each connection that was refused, as there are as many as may be. */
+  onRefused: () => void
+}
+
+/** How often the deadline for headers is looked after. */
+const CHECK_MS = 1_000
+/** A flood of connections is one line in this time. */
+const LOG_MS = 10_000
+/** How often connections that wait for nothing are closed where there are too many. */
+const ROOM_MS = 1_000
+
+/** An HTTP server in which no connection lives longer than it should, and of which there are only so many. */
+export function createListener(app: RequestListener, options: ListenerOptions): Server {
+  const { deadlines, log } = options
+  const server = createServer(
+    {
+      // A body may take hours; what may not happen is silence, which `timeout` ends, and what `limitTime` says.
+      requestTimeout: 0,
+      headersTimeout: deadlines.headersMs,
+      connectionsCheckingInterval: Math.min(CHECK_MS, deadlines.headersMs),
+      keepAliveTimeout: deadlines.idleMs,
+      maxHeaderSize: options.maxHeaderBytes,
+      shouldUpgradeCallback: isUpgrade,
+    },
+    app,
+  )
+  watchResponses(server)
+  server.on('clientError', answerMalformed)
+  server.timeout = options.silenceMs
+  server.maxConnections = options.maxConnections
+  let refused = 0
+  let madeRoomAt = Number.NEGATIVE_INFINITY
+  let loggedAt = Number.NEGATIVE_INFINITY
+  server.on('drop', () => {
+    options.onRefused()
+    refused += 1
+    if (performance.now() - madeRoomAt >= ROOM_MS) {
+      madeRoomAt = performance.now()
+      // A client that keeps an idle connection can open another as easily.
+      server.closeIdleConnections()
+    }
+    if (performance.now() - loggedAt < LOG_MS) return
+    loggedAt = performance.now()
+    log.warn(
+      { maxConnections: options.maxConnections, refused },
+      'connections were refused: there are too many',
+    )
+    refused = 0
+  })
+  return server
+}
+
+/** Resolves with the port when the server listens. Fails as `listen` does, with a code of the system. */
+export async function listen(server: Server, port: number, host: string): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(port, host, resolve)
+  await promise
+  server.off('error', reject)
+  return (server.address() as AddressInfo).port
+}

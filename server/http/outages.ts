@@ -1,0 +1,42 @@
+import { databaseOutage, isNetworkError } from '../../ledger/outages.ts'
+import { DatabaseReadOnly } from '../../ledger/ping.ts'
+import { NoTurn } from '../../ledger/turns.ts'
+import { StorageAway } from '../../storage/store/objects.ts'
+import { isCode } from '../../system/error-code.ts'
+import { Problem } from './errors.ts'
+
+export type Dependency = 'database' | 'storage' | 'network'
+
+export type Outage = { dependency: Dependency; retryAfterSeconds: number }
+
+const DETAILS: Record<Dependency, string> = {
+  database: 'The database does not answer, or takes no writes, for now.',
+  storage: 'The storage does not answer; what was acknowledged is kept.',
+  network: 'A service this server needs does not answer.',
+}
+
+/**
+ * What is away, where an error comes from that and not from its request; undefined for any other error. Each dependency
+ * says by itself which of its errors these are: `ledger/outages.ts`, and `storage/s3/errors.ts` and
+ * `storage/disk/disk-objects.ts`, which make `StorageAway` of them.
+ */
+export function outageOf(error: unknown): Outage | undefined {
+  if (error instanceof StorageAway) return { dependency: 'storage', retryAfterSeconds: 5 }
+  if (error instanceof NoTurn) return { dependency: 'database', retryAfterSeconds: 2 }
+  if (error instanceof DatabaseReadOnly) return { dependency: 'database', retryAfterSeconds: 5 }
+  // Errors of the network, whatever the peer; pg and the SDK of S3 have the same errors.
+  if (isNetworkError(error) && !isCode(error, 'ENOENT'))
+    return { dependency: 'network', retryAfterSeconds: 5 }
+  const outage = databaseOutage(error)
+  return outage && { dependency: 'database', retryAfterSeconds: outage.retryAfterSeconds }
+}
+
+/** What a client sees of an outage; undefined for any other error. */
+export function unavailable(error: unknown): Problem | undefined {
+  const outage = outageOf(error)
+  if (!outage) return undefined
+  return new Problem('unavailable', DETAILS[outage.dependency], {
+    headers: { 'Retry-After': String(outage.retryAfterSeconds) },
+    cause: error,
+  })
+}

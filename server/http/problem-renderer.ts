@@ -1,0 +1,55 @@
+import type { Response } from 'express'
+import { CLIENT_GONE } from './client-gone.ts'
+import { Problem } from './errors.ts'
+import { statusFor } from './head-answers.ts'
+import { unavailable } from './outages.ts'
+
+/**
+ * Answers with any error as `application/problem+json` (RFC 9457). Only a `Problem` speaks for itself;
+ * anything else is told to the log, and to the client in general words.
+ */
+export function renderProblem(error: unknown, requestId: string, response: Response): void {
+  // Nobody is there to be answered, and nothing went wrong here.
+  if (error === CLIENT_GONE) return void response.destroy()
+  const problem = problemOf(error)
+  // The line of the request tells it: one is enough.
+  if (problem.status >= 500) response.err = error instanceof Error ? error : new Error(String(error))
+  if (response.headersSent) return void response.destroy()
+  const body = JSON.stringify(problem.toDocument(requestId))
+  const { status, headers } = statusFor(problem, response.req)
+  response
+    .status(status)
+    .set(headers)
+    .set({ 'Cache-Control': 'no-store', 'Content-Type': 'application/problem+json' })
+    .set('Content-Length', String(Buffer.byteLength(body)))
+  const { untilHeard }: { untilHeard?: () => Promise<void> } = response.locals
+  if (!untilHeard) return void response.end(body)
+  response.write(body)
+  void untilHeard().then(() => response.end())
+}
+
+/** What a client may see of any error. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  const outage = unavailable(error)
+  if (outage) return outage
+  if (isClientError(error)) {
+    return error.status === 413
+      ? new Problem('too-large', 'The body is too large.', { cause: error })
+      : new Problem('invalid-request', 'The request could not be read.', { cause: error })
+  }
+  return new Problem('internal-error', 'Something went wrong here. The request id helps to find out what.', {
+    cause: error,
+  })
+}
+
+/** Express and its body parsers mark errors of the client with a status. */
+function isClientError(error: unknown): error is { status: number } {
+  return (
+    error instanceof Error &&
+    'status' in error &&
+    typeof error.status === 'number' &&
+    error.status >= 400 &&
+    error.status < 500
+  )
+}

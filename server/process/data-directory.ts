@@ -1,0 +1,111 @@
+import { chmod, lstat, mkdir, readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { isCode } from '../../system/error-code.ts'
+
+/** What Landfall makes in it, this release and earlier ones; what is in it while a restore works is left to that. */
+const OURS = /^(objects|scratch|postgres|development-secret|clamd|clamd-[0-9a-f]+(\.json)?)$/
+/** The folder of a file system that is new. */
+const LOST_AND_FOUND = 'lost+found'
+/** What belongs to no one. */
+const NOBODYS = /^(restoring|\..*)$/
+
+const NOT_TO_BE_HAD = ['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR']
+
+/**
+ * The data directory is its owner's alone. As root it can be passed through, and no more: PostgreSQL and clamd then run
+ * as other users, whose folders are in it. What a folder of ours holds is closed by that, whatever its own mode.
+ */
+const modeOf = (): number => (process.getuid?.() === 0 ? 0o711 : 0o700)
+
+/** Makes the data directory where it is not there, and closes it: see `closeDataDirectory`. */
+export async function makeDataDirectory(path: string): Promise<string[]> {
+  const directory = resolve(path)
+  const first = await mkdir(directory, { recursive: true, mode: 0o700 })
+  if (first === undefined) return await closeDataDirectory(directory)
+  // Those above it are new as well, and have to be passed through.
+  for (let made = directory; ; made = dirname(made)) {
+    await chmod(made, modeOf())
+    if (made === first) return []
+  }
+}
+
+/**
+ * Closes a data directory, and the folders in it, to others: earlier releases left them open. Makes none: with a database
+ * and a bucket elsewhere nothing is kept there. Returns what it could not close, as sentences for the log.
+ */
+export async function closeDataDirectory(path: string): Promise<string[]> {
+  const directory = resolve(path)
+  const found = await stat(directory).catch((error: unknown) => {
+    if (isCode(error, ...NOT_TO_BE_HAD)) return undefined
+    throw error
+  })
+  if (!found?.isDirectory()) return []
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (isCode(error, ...NOT_TO_BE_HAD)) return []
+    throw error
+  })
+  const others = names.filter((name) => !OURS.test(name) && !NOBODYS.test(name) && name !== LOST_AND_FOUND)
+  const open: string[] = []
+  const { mode } = found
+  // One with the sticky bit is everybody's, such as /tmp.
+  if (others.length === 0 && (mode & 0o1000) === 0) open.push(...(await close(directory, mode, modeOf())))
+  else if ((mode & 0o077 & ~modeOf()) !== 0)
+    open.push(
+      `${directory} is open to others, and is left so, as it is not Landfall's alone: it has ${others[0] ?? 'the sticky bit'}`,
+    )
+  for (const name of names.filter((one) => OURS.test(one))) {
+    const found = await lstat(join(directory, name)).catch(() => undefined)
+    // Where a link leads to may be anything.
+    if (!found || found.isSymbolicLink() || (found.mode & 0o077) === 0) continue
+    open.push(...(await close(join(directory, name), found.mode, found.mode & 0o700)))
+  }
+  return open
+}
+
+async function close(path: string, mode: number, wanted: number): Promise<string[]> {
+  if ((mode & 0o7777) === wanted) return []
+  try {
+    await chmod(path, wanted)
+    return []
+  } catch (error) {
+    // It has gone: a clamd's, of a server that has just stopped.
+    if (isCode(error, 'ENOENT')) return []
+    if (!isCode(error, 'EPERM', 'EROFS')) throw error
+    return (mode & 0o066) === 0
+      ? []
+      : [`${path} can be read by others, and cannot be closed, as it is not ours`]
+  }
+}
+
+/** What somebody has put into a folder; nothing where it is not there. A new file system is empty. */
+export async function contentsOf(path: string): Promise<string[]> {
+  const names = await readdir(path).catch((error: unknown) => {
+    if (isCode(error, 'ENOENT')) return []
+    throw error
+  })
+  return names.filter((name) => name !== LOST_AND_FOUND)
+}
+
+/** Whether a file system begins there, which cannot be renamed. */
+export async function isMountPoint(path: string): Promise<boolean> {
+  const place = resolve(path)
+  const found = await stat(place).catch(() => undefined)
+  if (!found) return false
+  const above = await stat(join(place, '..'))
+  return (
+    found.dev !== above.dev ||
+    found.ino === above.ino ||
+    (await mountedFolders()).includes(await realpath(place))
+  )
+}
+
+/** Also those that are mounted from a folder of the same file system, where the system tells. */
+async function mountedFolders(): Promise<string[]> {
+  const lines = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
+  return lines.split('\n').map((line) => {
+    const escaped = line.split(' ')[4] ?? ''
+    return escaped.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    )
+  })
+}

@@ -1,0 +1,344 @@
+import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { servedAs } from '../../content/served-as.ts'
+import type { UploadPolicy } from '../../hooks/pre-create.ts'
+import {
+  createQueues,
+  openQueues,
+  processingEnqueuer,
+  removalEnqueuer,
+  requireQueues,
+} from '../../jobs/queues.ts'
+import { Bus } from '../../ledger/bus.ts'
+import { type Ledger, openDatabase } from '../../ledger/database.ts'
+import { MAINTENANCE_DEADLINES, PROMPT_DEADLINES } from '../../ledger/deadlines.ts'
+import { EndLog } from '../../ledger/end-log.ts'
+import { LeaseKeeper } from '../../ledger/lease-keeper.ts'
+import { clearLeases } from '../../ledger/leases.ts'
+import { findMedia } from '../../ledger/media.ts'
+import { prepareSchema } from '../../ledger/migrate.ts'
+import { NEWER_SCHEMA } from '../../ledger/schema-state.ts'
+import { openDataStore } from '../../storage/data-store.ts'
+import { DiskSpace } from '../../storage/disk/disk-space.ts'
+import { FileSystem } from '../../storage/disk/file-system.ts'
+import { linkKey } from '../../storage/signed-path.ts'
+import { openStorage } from '../../storage/storage.ts'
+import { Commits } from '../../storage/store/commits.ts'
+import type { Objects } from '../../storage/store/objects.ts'
+import { Appends, mostAppends } from '../admission/appends.ts'
+import { createTusEndpoint } from '../api/files.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import { ContentLinks } from '../auth/content-links.ts'
+import { createVerifier } from '../auth/verifier.ts'
+import type { Config } from '../config.ts'
+import { EventStreams } from '../events/event-streams.ts'
+import { ProgressBoard } from '../events/progress-board.ts'
+import { ProgressReporter } from '../events/progress-reporter.ts'
+import { createReadiness, type Readiness } from '../health/readiness.ts'
+import { DEADLINES, type Deadlines } from '../http/deadlines.ts'
+import { notFound } from '../http/errors.ts'
+import { answerExpectations } from '../http/expect-continue.ts'
+import { forwardedBase } from '../http/forwarded.ts'
+import { MAX_HEADER_BYTES } from '../http/header-limit.ts'
+import { createListener, listen } from '../http/listener.ts'
+import { answerUpgrades } from '../http/upgrades.ts'
+import { mediaLimitsOf } from '../media-limits.ts'
+import { watchAppends } from '../metrics/append-figures.ts'
+import { connectionFigures } from '../metrics/connections.ts'
+import { dependencyCollector } from '../metrics/dependency-figures.ts'
+import { diskCollector, storedCollector } from '../metrics/disk-figures.ts'
+import { ledgerCollectors } from '../metrics/ledger-figures.ts'
+import { openMetrics } from '../metrics/metrics.ts'
+import { queueCollector } from '../metrics/queue-figures.ts'
+import { scannerCollector } from '../metrics/scanner-figures.ts'
+import { EventLoopWatch } from '../process/event-loop.ts'
+import type { Log } from '../process/log.ts'
+import { Releasers } from '../process/releasers.ts'
+import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
+import { createApp } from './app.ts'
+import { startMetricsServer } from './metrics-server.ts'
+
+export type HttpServerOptions = {
+  config: Config
+  log: Log
+  connectionString: string
+  /** Nobody else serves this database, so leases found in it belong to nobody. */
+  isOnlyServer: boolean
+  /** Other deadlines than the usual ones, for tests that do not want to wait so long. */
+  deadlines?: Partial<Deadlines>
+  /** The code for development tokens, as the start prints it; undefined where there are none. */
+  devCode: string | undefined
+  /** The directory of the built web page; undefined where there is none. */
+  pageDirectory: string | undefined
+}
+
+export type HttpServer = {
+  port: number
+  /** Where it has a port of its own. */
+  metricsPort: number | undefined
+  readiness: Readiness
+  /** Lets requests finish what they have, then closes everything. */
+  close(): Promise<void>
+}
+
+/** Where uploads are sent. */
+const FILES = '/files'
+const LEASE_TTL_MS = 10_000
+const MAX_HEARTBEAT_MS = 15_000
+/** How long running requests may take to finish when the server stops. */
+const DRAIN_MS = 10_000
+
+/** Opens everything that one serving process needs and listens. Whatever fails, what was opened is closed. */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const releasers = new Releasers()
+  try {
+    return await open(options, releasers)
+  } catch (error) {
+    await releasers.releaseAll(options.log)
+    throw error
+  }
+}
+
+async function open(options: HttpServerOptions, releasers: Releasers): Promise<HttpServer> {
+  const { config, log, connectionString } = options
+  const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
+
+  const db = openDatabase({
+    connectionString,
+    maxConnections: config.DATABASE_POOL,
+    applicationName: 'landfall-server',
+    onPoolError: onError,
+  })
+  releasers.add('database', () => db.destroy())
+  await prepare(options, db, onError)
+  if (options.isOnlyServer) await clearLeases(db)
+
+  const boss = await openQueues({ db, supervise: false, migrate: config.MIGRATE === 'on', onError })
+  releasers.add('queues', () => boss.stop({ close: false, graceful: false }))
+  if (config.MIGRATE === 'on') await createQueues(boss)
+  else await requireQueues(boss)
+  const bus = await Bus.open({ connectionString, onError })
+  releasers.add('bus', () => bus.close())
+
+  const renewals = openDatabase({
+    connectionString,
+    maxConnections: 1,
+    applicationName: 'landfall-leases',
+    onPoolError: onError,
+    deadlines: PROMPT_DEADLINES,
+  })
+  releasers.add('lease renewal', () => renewals.destroy())
+  const leases = new LeaseKeeper({ db, renewals, bus, holder: randomUUID(), ttlMs: LEASE_TTL_MS, onError })
+  releasers.add('leases', () => leases.close())
+  const storage = await openStorage(storageOptionsOf(config), db, { onError })
+  releasers.add('storage', () => storage.close())
+  const policy = policyOf(config)
+  const ends = new EndLog(log)
+  const { store, close: closeStore } = openDataStore(storage, {
+    db,
+    maxSize: policy.maxSize,
+    onError,
+    commits: new Commits({
+      db,
+      leases,
+      expiry: policy.expiry,
+      enqueueProcessing: processingEnqueuer(boss),
+      enqueueRemoval: removalEnqueuer(boss),
+      ends,
+      announce: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
+    }),
+  })
+  releasers.add('store', closeStore)
+
+  const progress = new ProgressReporter(bus)
+  releasers.add('progress', () => progress.close())
+  const board = new ProgressBoard(bus)
+  releasers.add('progress board', () => board.close())
+  // Well within the time after which a silent connection is closed.
+  const heartbeatMs = Math.min(MAX_HEARTBEAT_MS, config.UPLOAD_IDLE_TIMEOUT / 3)
+  const streams = new EventStreams({
+    db,
+    bus,
+    board,
+    heartbeatMs,
+    streamsPerOwner: config.STREAMS_PER_OWNER,
+    onError,
+  })
+  const clamd = config.SCAN === 'required' ? config.CLAMD_URL : undefined
+  const probe = openDatabase({
+    connectionString,
+    maxConnections: 1,
+    applicationName: 'landfall-readiness',
+    onPoolError: onError,
+    deadlines: PROMPT_DEADLINES,
+  })
+  releasers.add('readiness probe', () => probe.destroy())
+  const eventLoop = new EventLoopWatch()
+  releasers.add('event loop watch', () => eventLoop.close())
+  const disks = {
+    // By the connection of the probe: that the pool is busy is no reason to know less.
+    space:
+      storage.primary === 'disk'
+        ? new DiskSpace({
+            db: probe,
+            objects: storage.disk.objects,
+            fileSystem: new FileSystem(storage.disk.objects.directory),
+            scratch: resolve(config.DATA_DIR, 'scratch'),
+            onError,
+          })
+        : undefined,
+    scratch: new FileSystem(config.DATA_DIR),
+  }
+  const readiness = createReadiness({ probe, db, bus, eventLoop, storage, disks, clamd, log })
+  const scanner = clamd ? [scannerCollector(clamd)] : []
+  const collectors = [
+    ...ledgerCollectors(db),
+    queueCollector(boss),
+    dependencyCollector(readiness),
+    diskCollector(disks),
+    storedCollector(db),
+    ...scanner,
+  ]
+  const metrics = config.METRICS === 'on' ? openMetrics({ collectors, log }) : undefined
+  releasers.add('metrics', () => metrics?.close())
+  const preCreate = {
+    db,
+    policy,
+    storageBackend: storage.primary,
+    keyPrefixes: keyPrefixesOf(config),
+    space: storage.disk.space,
+    enqueueRemoval: removalEnqueuer(boss),
+    announce: (id: string) => void bus.publish({ t: 'event', id }),
+    ends,
+  }
+  const links = new ContentLinks(await linkKey(db))
+  const appends = new Appends(mostAppends(config))
+  if (metrics) watchAppends(metrics.register, appends)
+  const tus = createTusEndpoint({
+    store,
+    leases,
+    appends,
+    bus,
+    preCreate,
+    progress,
+    countBytes: (bytes) => metrics?.countBytes(bytes),
+    content: { allowedFormats: config.formats, limits: mediaLimitsOf(config) },
+    enqueueProcessing: processingEnqueuer(boss),
+    baseUrl: (request) => config.PUBLIC_URL ?? forwardedBase(request) ?? '',
+    contentAddress: async (mediaId, response) => {
+      const media = await findMedia(db, principalOf(response).ownerId, mediaId)
+      if (!media) throw notFound()
+      return media.status === 'ready'
+        ? (config.PUBLIC_URL ?? '') + links.sign(media.id, 'content')
+        : undefined
+    },
+    path: FILES,
+  })
+  const verify = createVerifier(config, (about, message) => log.warn(about, message))
+  const deadlines = { ...DEADLINES, ...options.deadlines }
+  const app = createApp({
+    ...options,
+    deadlines,
+    db,
+    bus,
+    storage,
+    verify,
+    links,
+    board,
+    streams,
+    readiness,
+    metrics,
+    preCreate,
+    ends,
+    enqueueRemoval: removalEnqueuer(boss),
+    enqueueProcessing: processingEnqueuer(boss),
+    tus,
+    contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(storage.s3?.objects) : undefined,
+  })
+
+  const connections = metrics && connectionFigures(metrics.register)
+  const server = createListener(app, {
+    deadlines,
+    maxHeaderBytes: MAX_HEADER_BYTES,
+    maxConnections: config.MAX_CONNECTIONS,
+    silenceMs: config.UPLOAD_IDLE_TIMEOUT,
+    log,
+    onRefused: () => connections?.countRefused(),
+  })
+  connections?.watch(promisify(server.getConnections.bind(server)))
+  answerExpectations(server, FILES)
+  answerUpgrades(server, app)
+  const metricsServer =
+    metrics && config.METRICS_PORT !== undefined
+      ? await startMetricsServer({ metrics, host: config.HOST, port: config.METRICS_PORT, log })
+      : undefined
+  if (metricsServer) releasers.add('metrics server', () => metricsServer.close())
+  const port = await listen(server, config.PORT, config.HOST)
+  return {
+    port,
+    metricsPort: metricsServer?.port,
+    readiness,
+    async close() {
+      readiness.drain()
+      // The balancer has to hear of it before the listener is gone.
+      if (config.DRAIN_DELAY > 0) await sleep(config.DRAIN_DELAY)
+      const closed = new Promise((resolve) => server.close(resolve))
+      leases.askAllToRelease()
+      streams.close()
+      // A connection kept alive for its next request would be waited for.
+      const idle = setInterval(() => server.closeIdleConnections(), 100)
+      const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
+      await closed
+      clearInterval(idle)
+      clearTimeout(deadline)
+      await releasers.releaseAll(log)
+    },
+  }
+}
+
+/** Migrates, where it may, with the patience that takes; fails where this release cannot run with the schema. */
+async function prepare(
+  options: HttpServerOptions,
+  db: Ledger,
+  onPoolError: (error: Error) => void,
+): Promise<void> {
+  const { config, log, connectionString } = options
+  const migrator = openDatabase({
+    connectionString,
+    maxConnections: 1,
+    applicationName: 'landfall-migrate',
+    onPoolError,
+    deadlines: MAINTENANCE_DEADLINES,
+  })
+  try {
+    await prepareSchema(db, {
+      migrator: config.MIGRATE === 'on' ? migrator : undefined,
+      onProgress: (message) => log.info(message),
+      onNewer: (migrations) => log.warn({ migrations }, NEWER_SCHEMA),
+    })
+  } finally {
+    await migrator.destroy()
+  }
+}
+
+/** Where the signed addresses of objects lead. */
+async function originOf(objects: Objects | undefined): Promise<string | undefined> {
+  const link = await objects?.link('any', servedAs(null))
+  return link === undefined ? undefined : new URL(link).origin
+}
+
+function policyOf(config: Config): UploadPolicy {
+  return {
+    minSize: config.UPLOAD_MIN_SIZE,
+    maxSize: config.UPLOAD_MAX_SIZE,
+    allowedFormats: config.formats,
+    expiry: { afterMs: config.UPLOAD_EXPIRES_AFTER, maxAgeMs: config.UPLOAD_MAX_AGE },
+    quota: {
+      bytes: config.QUOTA_BYTES ?? null,
+      uploads: config.QUOTA_UPLOADS ?? null,
+      openUploads: config.UPLOAD_MAX_OPEN,
+    },
+  }
+}

@@ -1,0 +1,62 @@
+import express from 'express'
+import { metricsApi } from '../api/metrics.ts'
+import { DEADLINES, limitTime } from '../http/deadlines.ts'
+import { notFound } from '../http/errors.ts'
+import { createListener, listen } from '../http/listener.ts'
+import { renderProblem } from '../http/problem-renderer.ts'
+import { checkTarget } from '../http/routing.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import type { Log } from '../process/log.ts'
+
+/** Prometheus needs one or two. */
+const MAX_CONNECTIONS = 64
+const MAX_HEADER_BYTES = 16 * 1024
+const SILENCE_MS = 30_000
+
+export type MetricsServer = { port: number; close(): Promise<void> }
+
+/** Serves `/metrics` on a port of its own, which a firewall can keep from whom it is not for, and nothing else. */
+export async function startMetricsServer(options: {
+  metrics: Metrics
+  host: string
+  port: number
+  log: Log
+}): Promise<MetricsServer> {
+  const { metrics, log } = options
+  const answerError = (error: unknown, response: express.Response) => {
+    renderProblem(error, '', response)
+    // No line of a request tells it here.
+    if (response.err) log.error({ err: response.err }, 'metrics could not be given')
+  }
+  const app = express()
+  app.disable('x-powered-by')
+  app.enable('case sensitive routing')
+  app.enable('strict routing')
+  app.use(limitTime(DEADLINES, (error, _request, response) => answerError(error, response)))
+  app.use(checkTarget)
+  app.use(metricsApi(metrics))
+  app.use(() => {
+    throw notFound()
+  })
+  const handleError: express.ErrorRequestHandler = (error, _request, response, _next) =>
+    answerError(error, response)
+  app.use(handleError)
+  const server = createListener(app, {
+    deadlines: DEADLINES,
+    maxHeaderBytes: MAX_HEADER_BYTES,
+    maxConnections: MAX_CONNECTIONS,
+    silenceMs: SILENCE_MS,
+    log,
+    onRefused: () => {},
+  })
+  const port = await listen(server, options.port, options.host)
+  log.info({ port }, 'metrics have a port of their own')
+  return {
+    port,
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}

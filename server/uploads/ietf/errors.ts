@@ -1,0 +1,85 @@
+import { ContentRefused } from '../../../content/verdict.ts'
+import type { UploadPolicy } from '../../../hooks/pre-create.ts'
+import type { UploadRow } from '../../../ledger/uploads.ts'
+import { type ErrorCode, Problem, type ProblemOptions } from '../../http/errors.ts'
+import { DigestMismatch } from '../body-digests.ts'
+import { translateTusError } from '../translate.ts'
+import type { InteropVersion } from './fields.ts'
+import { limitsOf } from './limits.ts'
+
+const TYPES = 'https://iana.org/assignments/http-problem-types#'
+/** Codes of uploads that are not there any more: version 6 knows nothing but 404 for them. */
+const GONE: readonly ErrorCode[] = ['upload-terminated', 'upload-expired', 'upload-rejected']
+/** The file is judged: resuming would not change it. */
+const FINAL: readonly ErrorCode[] = ['type-not-allowed', 'content-rejected', 'digest-mismatch']
+
+/** § Mismatching Offset. */
+export const mismatchingOffset = (expected: number, provided: number): Problem =>
+  new Problem('offset-conflict', 'Upload-Offset is not the current offset of the upload.', {
+    type: `${TYPES}mismatching-upload-offset`,
+    members: { 'expected-offset': expected, 'provided-offset': provided },
+    headers: { 'Upload-Offset': String(expected) },
+  })
+
+/** § Inconsistent Length. */
+export const inconsistentLength = (): Problem =>
+  new Problem('inconsistent-length', 'The lengths that were given for this upload do not agree.', {
+    type: `${TYPES}inconsistent-upload-length`,
+  })
+
+/** Version 6, § Completed Upload. */
+export const completedUpload = (size: number): Problem =>
+  new Problem('upload-complete', 'The upload is complete; nothing can be appended.', {
+    type: `${TYPES}completed-upload`,
+    headers: { 'Upload-Offset': String(size) },
+  })
+
+/** Whatever was thrown while a request of the draft was handled, as the problem its client may see. */
+export function translateDraftError(
+  error: unknown,
+  context: {
+    upload: UploadRow | undefined
+    version: InteropVersion | undefined
+    policy: Pick<UploadPolicy, 'maxSize' | 'minSize'>
+  },
+): unknown {
+  const problem = ofDraft(error) ?? translateTusError(error, context.upload)
+  if (!(problem instanceof Problem)) return problem
+  if (context.version === 6 && GONE.includes(problem.code))
+    return changed(problem, { members: problem.members }, 'not-found')
+  if (GONE.includes(problem.code) || problem.code === 'not-found') return problem
+  return changed(problem, {
+    headers: {
+      'Upload-Complete': FINAL.includes(problem.code) ? '?1' : '?0',
+      ...(problem.code === 'too-large' && { 'Upload-Limit': limitsOf(context.policy) }),
+      ...problem.headers,
+    },
+  })
+}
+
+function ofDraft(error: unknown): Problem | undefined {
+  if (error instanceof DigestMismatch)
+    return changed(
+      new Problem('digest-mismatch', 'The content is not that of its digest; none of it was kept.'),
+      {
+        headers: { 'Upload-Complete': '?0' },
+      },
+    )
+  if (!(error instanceof ContentRefused)) return undefined
+  const { verdict } = error
+  if (verdict.code === 'length-exceeded') return inconsistentLength()
+  if (verdict.code === 'digest-mismatch')
+    return new Problem('digest-mismatch', verdict.detail, { members: { reason: verdict } })
+  return undefined
+}
+
+function changed(problem: Problem, changes: ProblemOptions, code = problem.code): Problem {
+  const { headers, members, type, cause } = problem
+  return new Problem(code, problem.message, {
+    headers,
+    members,
+    cause,
+    ...(code === problem.code && { type }),
+    ...changes,
+  })
+}

@@ -1,0 +1,33 @@
+import { parse } from 'content-disposition'
+import type { Request } from 'express'
+import { Problem } from '../../http/errors.ts'
+import { readMetadata } from '../request-checks.ts'
+import { PARTIAL_UPLOAD } from './fields.ts'
+
+/**
+ * What a creation says of its file: by the fields of HTTP that the draft names, under the keys that clients of tus
+ * use, and by `Upload-Metadata`, which clients that know both protocols send here as well. Fails with
+ * `invalid-header`, and with `unsupported-content-type` for coded content, which nobody could look into.
+ */
+export function metadataOf(request: Request): Record<string, string | null> {
+  const coding = request.get('content-encoding')
+  if (coding !== undefined && coding.toLowerCase() !== 'identity') {
+    throw new Problem('unsupported-content-type', 'Files are taken as they are, without a content coding.')
+  }
+  const filename = filenameOf(request.get('content-disposition'))
+  const type = request.get('content-type')
+  return {
+    ...(filename !== undefined && { filename }),
+    ...(type !== undefined && type !== PARTIAL_UPLOAD && { filetype: type }),
+    ...readMetadata(request),
+  }
+}
+
+function filenameOf(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined
+  try {
+    return parse(header).parameters.filename
+  } catch {
+    throw new Problem('invalid-header', 'Content-Disposition is malformed.')
+  }
+}

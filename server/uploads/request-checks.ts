@@ -1,0 +1,112 @@
+import { ERRORS, Metadata } from '@tus/utils'
+import type { Request } from 'express'
+import { Problem } from '../http/errors.ts'
+
+// What `@tus/server` lets through, misreads or answers with another status than the standard says is
+// settled here, before it sees the request.
+
+export const TUS_VERSION = '1.0.0'
+const OFFSET_STREAM = 'application/offset+octet-stream'
+const OVERRIDABLE = new Set(['PATCH', 'DELETE', 'HEAD'])
+const MAX_METADATA_CHARACTERS = 16 * 1024
+
+/** tus 1.0 § X-HTTP-Method-Override: where a proxy blocks PATCH or DELETE, another method stands in. */
+export function applyMethodOverride(request: Request): void {
+  const override = request.headers['x-http-method-override']
+  if (override === undefined) return
+  const method = String(override).toUpperCase()
+  if (!OVERRIDABLE.has(method)) {
+    throw new Problem('invalid-header', 'X-HTTP-Method-Override takes PATCH, DELETE or HEAD.')
+  }
+  request.method = method
+}
+
+/** tus 1.0 § Tus-Resumable: any other version is refused before the request is looked at. */
+export function checkVersion(request: Request): void {
+  if (request.headers['tus-resumable'] === TUS_VERSION) return
+  throw new Problem('unsupported-version', `This server speaks tus ${TUS_VERSION}.`, {
+    headers: { 'Tus-Version': TUS_VERSION },
+  })
+}
+
+/** Reads a header that holds a count of bytes. Fails with `invalid-header`. */
+export function byteCountHeader(request: Request, name: string): number | undefined {
+  const text = request.headers[name.toLowerCase()]
+  if (text === undefined) return undefined
+  const value = typeof text === 'string' && /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(value)) {
+    throw new Problem('invalid-header', `${name} takes a whole number of bytes from 0 to 2^53-1.`)
+  }
+  return value
+}
+
+/**
+ * Bytes a request says its body has; undefined when it comes in chunks. Node has checked the header, and
+ * a request with neither header has no body.
+ */
+export function declaredBodyLength(request: Request): number | undefined {
+  if (request.headers['transfer-encoding'] !== undefined) return undefined
+  return Number(request.headers['content-length'] ?? 0)
+}
+
+/** tus 1.0 § creation, § creation-with-upload, § creation-defer-length. */
+export function checkCreation(request: Request): void {
+  const length = byteCountHeader(request, 'Upload-Length')
+  const deferred = request.headers['upload-defer-length']
+  if (deferred !== undefined && deferred !== '1') {
+    throw new Problem('invalid-header', 'Upload-Defer-Length takes 1.')
+  }
+  if ((length === undefined) === (deferred === undefined)) {
+    throw new Problem('invalid-header', 'Send either Upload-Length or Upload-Defer-Length: 1.')
+  }
+  readMetadata(request)
+  if (length !== undefined && (declaredBodyLength(request) ?? 0) > length)
+    throw new Problem('too-large', 'The body is longer than the upload.')
+  if (hasBody(request)) checkContentType(request)
+}
+
+/** tus 1.0 § concatenation: a final upload has neither length nor bytes of its own. */
+export function checkFinalCreation(request: Request): void {
+  for (const name of ['Upload-Length', 'Upload-Defer-Length']) {
+    if (request.headers[name.toLowerCase()] === undefined) continue
+    throw new Problem(
+      'invalid-header',
+      `${name} is not for a final upload: its length is that of its partials.`,
+    )
+  }
+  if (hasBody(request)) throw new Problem('invalid-header', 'A final upload takes no bytes of its own.')
+}
+
+/** tus 1.0 § Upload-Metadata. What its values may be is for `hooks/declaration.ts` to say. */
+export function readMetadata(request: Request): Record<string, string | null> {
+  const text = request.headers['upload-metadata']
+  if (text === undefined) return {}
+  if (text.length > MAX_METADATA_CHARACTERS) {
+    throw new Problem('metadata-too-large', `At most ${MAX_METADATA_CHARACTERS} characters are accepted.`)
+  }
+  try {
+    return Metadata.parse(String(text))
+  } catch {
+    throw ERRORS.INVALID_METADATA
+  }
+}
+
+/** tus 1.0 § PATCH. */
+export function checkAppend(request: Request): void {
+  checkContentType(request)
+  if (byteCountHeader(request, 'Upload-Offset') === undefined) {
+    throw new Problem('invalid-header', 'Upload-Offset is required.')
+  }
+  byteCountHeader(request, 'Upload-Length')
+}
+
+function checkContentType(request: Request): void {
+  if (request.headers['content-type'] === OFFSET_STREAM) return
+  throw new Problem('unsupported-content-type', `Bytes are sent as ${OFFSET_STREAM}.`)
+}
+
+export function hasBody(request: Request): boolean {
+  return (
+    request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
+  )
+}

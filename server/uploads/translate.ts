@@ -1,0 +1,111 @@
+import { ERRORS } from '@tus/utils'
+import { ContentRefused } from '../../content/verdict.ts'
+import { Refusal } from '../../hooks/refusal.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
+import { StorageFull } from '../../storage/store/objects.ts'
+import { FinalUpload, LeaseLost, UploadGone, UploadNotFound } from '../../storage/store/outcomes.ts'
+import { notFound, Problem } from '../http/errors.ts'
+import { unavailable } from '../http/outages.ts'
+import { DigestMismatch } from './body-digests.ts'
+import { Interrupted } from './request-body.ts'
+
+/**
+ * Whatever was thrown while a tus request was handled, as the problem its client may see. `upload` is
+ * the upload as the request last saw it. Errors unknown here are passed through for the renderer.
+ */
+export function translateTusError(error: unknown, upload: UploadRow | undefined): unknown {
+  if (error instanceof Refusal) {
+    const { retryAfterSeconds } = error
+    return new Problem(error.code, error.message, {
+      members: error.members,
+      headers: retryAfterSeconds === undefined ? {} : { 'Retry-After': String(retryAfterSeconds) },
+    })
+  }
+  if (error instanceof UploadNotFound) return notFound()
+  if (error instanceof UploadGone) return gone(error.upload)
+  if (error instanceof ContentRefused) return refused(error)
+  if (error instanceof DigestMismatch) {
+    return new Problem(
+      'checksum-mismatch',
+      'The bytes are not those of the checksum; none of them were kept.',
+    )
+  }
+  if (error instanceof FinalUpload) {
+    return new Problem('forbidden', 'This upload is made of partial uploads: send bytes to those.')
+  }
+  if (error instanceof Interrupted) {
+    return new Problem('locked', 'The request was interrupted.', { cause: error })
+  }
+  if (error instanceof LeaseLost) {
+    return new Problem('locked', 'Another request has taken over this upload.', { cause: error })
+  }
+  if (error instanceof StorageFull) {
+    return new Problem('storage-full', 'The storage is full; what was received so far is kept.', {
+      cause: error,
+      headers: { 'Retry-After': '60' },
+    })
+  }
+  const outage = unavailable(error)
+  if (outage) return outage
+  return fromPackage(error, upload)
+}
+
+/** 410: the upload was there, and why it is not any more. HEAD has no body, so the reason is a header too. */
+export function gone(upload: UploadRow): Problem {
+  switch (upload.state) {
+    case 'terminated':
+      return new Problem('upload-terminated', 'The upload was terminated by its owner.')
+    case 'rejected':
+      return new Problem('upload-rejected', upload.reject?.detail ?? 'The file was rejected.', {
+        members: { reason: upload.reject },
+        headers: { 'Upload-Reject-Reason': upload.reject?.code ?? 'unknown' },
+      })
+    default:
+      return new Problem('upload-expired', 'The upload was not finished in time.')
+  }
+}
+
+/** A verdict while bytes still arrive: with the type it is the type's own status, as at creation. */
+function refused({ verdict }: ContentRefused): Problem {
+  return new Problem(
+    verdict.code.startsWith('type-') ? 'type-not-allowed' : 'content-rejected',
+    verdict.detail,
+    {
+      members: { reason: verdict },
+      headers: { 'Upload-Reject-Reason': verdict.code },
+    },
+  )
+}
+
+/** The errors of `@tus/server` are plain objects, told apart by identity, or carry a `status_code`. */
+function fromPackage(error: unknown, upload: UploadRow | undefined): unknown {
+  switch (error) {
+    case ERRORS.INVALID_OFFSET:
+      return new Problem('offset-conflict', 'Upload-Offset is not the current offset of the upload.', {
+        headers: upload ? { 'Upload-Offset': String(upload.offset) } : {},
+      })
+    case ERRORS.ERR_SIZE_EXCEEDED:
+    case ERRORS.ERR_MAX_SIZE_EXCEEDED:
+      return new Problem('too-large', 'The body is longer than what is left of the upload.')
+    case ERRORS.INVALID_METADATA:
+      return new Problem(
+        'invalid-metadata',
+        'Upload-Metadata takes "key base64value" pairs separated by commas.',
+      )
+    case ERRORS.INVALID_LENGTH:
+      return new Problem(
+        'invalid-header',
+        'Upload-Length is already known or smaller than the current offset.',
+      )
+    case ERRORS.FILE_NO_LONGER_EXISTS:
+      return new Problem('upload-expired', 'The upload was not finished in time.')
+    case ERRORS.FILE_NOT_FOUND:
+      return notFound()
+    case ERRORS.ABORTED:
+      return new Problem('locked', 'The request was interrupted.', { cause: error })
+  }
+  if (error instanceof Error && 'status_code' in error && error.status_code === 413) {
+    return new Problem('too-large', 'The body is longer than what is left of the upload.')
+  }
+  return error
+}

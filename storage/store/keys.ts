@@ -1,0 +1,119 @@
+import type { MediaId, OwnerId, UploadId } from '../../ledger/ids.ts'
+
+// The last segments of a key are made of our own ids only. What a prefix takes from a token is reduced to
+// letters, digits, `-` and `_`, so that no name reaches out of its place.
+
+/** What a prefix can be made of. */
+export type KeyNames = { owner: OwnerId; tenant: string | null; at: Date }
+
+const PLACEHOLDERS = ['owner', 'tenant', 'yyyy', 'mm'] as const
+const SEGMENT_CHARACTERS = 64
+
+/** The names in braces that a prefix template may not have. */
+export function unknownPlaceholders(template: string): string[] {
+  return [...template.matchAll(/\{([^{}]*)\}/g)]
+    .map(([, name = '']) => name)
+    .filter((name) => !PLACEHOLDERS.some((known) => known === name))
+}
+
+/** Fills in `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` (UTC). Without a tenant its place says `none`. */
+export function fillPrefix(template: string, { owner, tenant, at }: KeyNames): string {
+  const values: Record<(typeof PLACEHOLDERS)[number], string> = {
+    owner: asSegment(owner),
+    tenant: asSegment(tenant ?? 'none'),
+    yyyy: String(at.getUTCFullYear()).padStart(4, '0'),
+    mm: String(at.getUTCMonth() + 1).padStart(2, '0'),
+  }
+  return template.replace(/\{(owner|tenant|yyyy|mm)\}/g, (_, name: keyof typeof values) => values[name])
+}
+
+const asSegment = (name: string): string =>
+  name.replaceAll(/[^A-Za-z0-9_-]/g, '_').slice(0, SEGMENT_CHARACTERS) || '_'
+
+const UPLOADS = 'uploads/'
+
+/** Where the bytes of an upload live. `prefix` is filled in and empty or ends in a slash. */
+export const uploadKey = (id: UploadId, prefix = ''): string => `${prefix}${UPLOADS}${id}`
+
+/** How many widths a thumbnail may have. */
+export const MAX_THUMBNAILS = 4
+
+/** Numbers of the HLS renditions that a video may have, the largest picture first. */
+export const HLS_NUMBERS = [1, 2, 3, 4, 5, 6] as const
+export type HlsNumber = (typeof HLS_NUMBERS)[number]
+
+/**
+ * Kinds of renditions, each with the name of its object. A name that was used once stays here. The public copy,
+ * of the kind `published`, is elsewhere.
+ */
+export const RENDITIONS = {
+  /** In the first of the configured widths, which is the one that is linked to. */
+  thumbnail: 'thumbnail.webp',
+  'thumbnail-jpeg': 'thumbnail.jpg',
+  'thumbnail-2': 'thumbnail-2.webp',
+  'thumbnail-2-jpeg': 'thumbnail-2.jpg',
+  'thumbnail-3': 'thumbnail-3.webp',
+  'thumbnail-3-jpeg': 'thumbnail-3.jpg',
+  'thumbnail-4': 'thumbnail-4.webp',
+  'thumbnail-4-jpeg': 'thumbnail-4.jpg',
+  storyboard: 'storyboard.jpg',
+  'storyboard-cues': 'storyboard.vtt',
+  waveform: 'waveform.json',
+  /** An image in its own format, as it may be shown to everybody. */
+  image: 'image',
+  /** Names the playlists of the renditions: where it is, they are. */
+  hls: 'hls.m3u8',
+  'hls-1': 'hls-1.mp4',
+  'hls-1-playlist': 'hls-1.m3u8',
+  'hls-2': 'hls-2.mp4',
+  'hls-2-playlist': 'hls-2.m3u8',
+  'hls-3': 'hls-3.mp4',
+  'hls-3-playlist': 'hls-3.m3u8',
+  'hls-4': 'hls-4.mp4',
+  'hls-4-playlist': 'hls-4.m3u8',
+  'hls-5': 'hls-5.mp4',
+  'hls-5-playlist': 'hls-5.m3u8',
+  'hls-6': 'hls-6.mp4',
+  'hls-6-playlist': 'hls-6.m3u8',
+} as const
+export type RenditionKind = keyof typeof RENDITIONS
+
+export const isRenditionKind = (kind: string): kind is RenditionKind => Object.hasOwn(RENDITIONS, kind)
+
+/**
+ * Every name under which a step may have stored a rendition, recorded or not: with a media, the objects of all
+ * of them are removed.
+ */
+export const RENDITION_NAMES = Object.values(RENDITIONS)
+
+/** Where a rendition of a media lives: beside the uploads of the same prefix. */
+export function renditionKey(
+  media: { id: MediaId; storage_key: string },
+  name: (typeof RENDITION_NAMES)[number],
+): string {
+  const prefix = media.storage_key.slice(0, media.storage_key.lastIndexOf(UPLOADS))
+  return `${prefix}renditions/${media.id}/${name}`
+}
+
+/** Where the public copy of a media lives. Year and month are those in which its upload was received. */
+export function publishedKey(
+  template: string,
+  media: { id: MediaId; owner_id: OwnerId; tenant_id: string | null; created_at: Date },
+  extension: string,
+): string {
+  const { owner_id: owner, tenant_id: tenant, created_at: at } = media
+  return `${fillPrefix(template, { owner, tenant, at })}${media.id}.${extension}`
+}
+
+/** What every key of a prefix template begins with: what stands before its first placeholder. */
+export const beginningOf = (template: string): string => template.split('{', 1)[0] ?? ''
+
+/**
+ * A public key as seen from below the directories that the template begins with, those before its first
+ * placeholder: a CDN has them as its origin's path. Undefined for a key that does not lie there.
+ */
+export function pathBelowPrefix(template: string, key: string): string | undefined {
+  const literal = beginningOf(template)
+  const directories = literal.slice(0, literal.lastIndexOf('/') + 1)
+  return key.startsWith(directories) ? key.slice(directories.length) : undefined
+}

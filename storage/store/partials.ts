@@ -1,0 +1,20 @@
+import { type ConcatSource, concatSources } from '../../ledger/concatenation.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import type { UploadId } from '../../ledger/ids.ts'
+import type { Backend } from '../../ledger/storage-places.ts'
+import type { BytesAnywhere } from './upload-bytes.ts'
+
+/**
+ * The partial uploads of a final one, all in one backend: those that came while new uploads went elsewhere are brought
+ * there.
+ */
+export async function partialsIn(
+  backend: Backend,
+  sources: readonly ConcatSource[],
+  { db, anywhere, finalId }: { db: Ledger; anywhere: BytesAnywhere; finalId: UploadId },
+): Promise<readonly ConcatSource[]> {
+  const elsewhere = sources.filter((source) => source.backend !== backend && source.size > 0)
+  if (elsewhere.length === 0) return sources
+  for (const { id } of elsewhere) await anywhere.bring(id, backend)
+  return await concatSources(db, finalId)
+}
