@@ -184,7 +184,9 @@ export async function untilWorkerOf(serverPid: number, formerPid?: number): Prom
   for (;;) {
     const worker = (await listProcesses()).find(
       ({ pid, parent, command }) =>
-        parent === serverPid && pid !== formerPid && /(landfall|main)\.ts worker( --sandbox=\w+)?$/.test(command),
+        parent === serverPid &&
+        pid !== formerPid &&
+        /(landfall|main)\.ts worker( --sandbox=\w+)?$/.test(command),
     )
     if (worker) return worker.pid
     if (performance.now() > deadline) throw new Error('the server has no worker')
