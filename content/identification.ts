@@ -40,17 +40,18 @@ export function judgeType(
   claims: Claims,
   allowed: readonly Format[],
 ): { format: Format } | { verdict: Verdict } {
-  if (detected === undefined) return against('type-not-recognised', 'The content is of no known file type.')
+  if (detected === undefined)
+    return against('type-not-recognised', 'The file type could not be determined from the content.')
   const format = formatOfType(FORMATS, detected)
   if (!format || !allowed.includes(format))
     return against(
       'type-not-allowed',
-      `The content is ${format?.contentType ?? detected}, which is not accepted here.`,
+      `The content is ${format?.contentType ?? detected}, which is not an accepted type.`,
     )
   const { filename, declared_type: type } = claims
   const danger = filename === null ? undefined : dangerIn(filename)
   if (danger !== undefined)
-    return against('type-mismatch', `By its name it can be taken for a program (.${danger}).`)
+    return against('type-mismatch', `The file name has an extension of executable files (.${danger}).`)
   const mismatch =
     mismatchOf(format, filename === null ? undefined : formatOfName(FORMATS, filename), 'name') ??
     mismatchOf(format, type === null ? undefined : formatOfType(FORMATS, type), 'declared type')
@@ -64,6 +65,6 @@ function mismatchOf(actual: Format, claimed: Format | undefined, by: string) {
   if (!claimed || claimed.family === actual.family) return undefined
   return against(
     'type-mismatch',
-    `By its ${by} the file is ${claimed.contentType}, by its content ${actual.contentType}.`,
+    `The ${by} says ${claimed.contentType}, but the content is ${actual.contentType}.`,
   )
 }

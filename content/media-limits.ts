@@ -13,7 +13,7 @@ export function judgeDuration(seconds: number | null | undefined, limits: MediaL
   if (seconds === undefined || seconds === null || seconds <= limits.maxDurationSeconds) return undefined
   return {
     code: 'too-long',
-    detail: `It lasts ${seconds.toFixed(1)} s; at most ${limits.maxDurationSeconds} s are accepted.`,
+    detail: `The file lasts ${seconds.toFixed(1)} s; the maximum is ${limits.maxDurationSeconds} s.`,
   }
 }
 
@@ -24,17 +24,17 @@ export function judgeDimensions(
   limits: MediaLimits,
 ): Verdict | undefined {
   if (!width || !height) return undefined
-  const is = `It is ${width}×${height}`
+  const is = `The picture is ${width}×${height} pixels`
   if (width > limits.maxWidth || height > limits.maxHeight) {
     return {
       code: 'dimensions-too-large',
-      detail: `${is}; at most ${limits.maxWidth}×${limits.maxHeight} is accepted.`,
+      detail: `${is}; the maximum is ${limits.maxWidth}×${limits.maxHeight}.`,
     }
   }
   if (width < limits.minWidth || height < limits.minHeight) {
     return {
       code: 'dimensions-too-small',
-      detail: `${is}; at least ${limits.minWidth}×${limits.minHeight} is accepted.`,
+      detail: `${is}; the minimum is ${limits.minWidth}×${limits.minHeight}.`,
     }
   }
   return undefined

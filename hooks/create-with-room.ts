@@ -84,7 +84,7 @@ const STORAGE_FULL_SECONDS = 60
 const storageFull = (): Refusal =>
   new Refusal(
     'storage-full',
-    'The storage has no room for a file of this length at the moment.',
+    'The storage does not have enough free space for a file of this length.',
     {},
     STORAGE_FULL_SECONDS,
   )
@@ -96,14 +96,14 @@ function refusalOf({ kind, quota }: QuotaRefusal, secondsUntilRoom: number | und
     case 'too-many-partials':
       return new Refusal(
         'too-many-open-uploads',
-        'Too many partial uploads wait for their concatenation. Concatenate or cancel some first.',
+        'Too many partial uploads are waiting for concatenation. Concatenate or cancel some first.',
         { open: uploads.partials, limit: uploads.maxOpen * PARTIALS_PER_UPLOAD },
         secondsUntilRoom ?? 1,
       )
     case 'too-many-open':
       return new Refusal(
         'too-many-open-uploads',
-        `At most ${uploads.maxOpen} uploads can be open at a time. Finish or cancel one first.`,
+        `At most ${uploads.maxOpen} uploads can be open at the same time. Finish or cancel one first.`,
         { open: uploads.open, limit: uploads.maxOpen },
         // None is open any more: one has ended since.
         secondsUntilRoom ?? 1,
@@ -116,7 +116,7 @@ function refusalOf({ kind, quota }: QuotaRefusal, secondsUntilRoom: number | und
     case 'quota-uploads':
       return new Refusal(
         'quota-uploads-exceeded',
-        'The number of uploads allowed is used up.',
+        'The quota for the number of uploads is exhausted.',
         { limit: uploads.limit },
         secondsUntilRoom ?? FULL_SECONDS,
       )

@@ -94,7 +94,7 @@ export async function preCreateFinal(
       case 'no-such-partial':
         throw new Refusal(
           'invalid-concat',
-          'Upload-Concat names an upload that is not there, or no partial one.',
+          'Upload-Concat names an upload that does not exist or is not a partial upload.',
         )
       case 'unknown-length':
         throw new Refusal('invalid-concat', 'Upload-Concat names an upload whose length is not declared yet.')
@@ -134,12 +134,12 @@ function describe(
 export function checkSize(policy: Pick<UploadPolicy, 'minSize' | 'maxSize'>, size: number | null): void {
   if (size === null) return
   if (size > policy.maxSize) {
-    throw new Refusal('too-large', `Files of at most ${policy.maxSize} bytes are accepted.`, {
+    throw new Refusal('too-large', `The maximum file size is ${policy.maxSize} bytes.`, {
       maxSize: policy.maxSize,
     })
   }
   if (size < policy.minSize) {
-    throw new Refusal('too-small', `Files of at least ${policy.minSize} bytes are accepted.`, {
+    throw new Refusal('too-small', `The minimum file size is ${policy.minSize} bytes.`, {
       minSize: policy.minSize,
     })
   }
@@ -152,16 +152,16 @@ export function checkSize(policy: Pick<UploadPolicy, 'minSize' | 'maxSize'>, siz
 function checkType(policy: UploadPolicy, { filename, declaredType }: Declaration): void {
   const { allowedFormats } = policy
   const refuse = (what: string): never => {
-    throw new Refusal('type-not-allowed', `${what} is not accepted here.`, {
+    throw new Refusal('type-not-allowed', `${what} is not accepted.`, {
       allowed: allowedFormats.map((format) => format.contentType),
     })
   }
   const extension = filename === null ? undefined : extensionOf(filename)
   const named = filename === null ? undefined : formatOfName(allowedFormats, filename)
-  if (extension !== undefined && !named) refuse(`A file ending in ".${extension}"`)
+  if (extension !== undefined && !named) refuse(`A file with the extension ".${extension}"`)
   const declared = declaredType === null ? undefined : formatOfType(allowedFormats, declaredType)
   if (declaredType !== null && !declared) refuse(`A file of the declared type`)
   if (named && declared && named.kind !== declared.kind) {
-    refuse(`A file ending in ".${extension}" and declared as ${declared.contentType}`)
+    refuse(`A file with the extension ".${extension}" and the declared type ${declared.contentType}`)
   }
 }

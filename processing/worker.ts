@@ -156,7 +156,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
     const reason = {
       code: 'processing-failed',
-      detail: `The file could not be processed, for reasons that lie with this server${last ? ` (in the step ${last.step})` : ''}.`,
+      detail: `The file could not be processed because of a failure on the server side${last ? ` (in the step ${last.step})` : ''}.`,
     }
     const uploadId = await failMedia(tools.db, mediaId, reason, pipeline.enqueueRemoval)
     if (!uploadId) return

@@ -165,7 +165,7 @@ describe('a token signed with a shared secret', () => {
       type: 'urn:landfall:token-invalid',
       title: 'The token is not valid',
       status: 401,
-      detail: 'The token was not issued for this server.',
+      detail: 'The signature or the claims of the token are not valid for this server.',
       code: 'token-invalid',
       requestId: headers.get('X-Request-Id'),
     })

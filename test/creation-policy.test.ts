@@ -67,11 +67,15 @@ describe('a creation', () => {
       { filename: 'clip.mp4', filetype: 'text/html' },
       /declared type/,
     ],
-    ['two kinds', { filename: 'clip.mp4', filetype: 'image/jpeg' }, /"\.mp4" and declared as image\/jpeg/],
+    [
+      'two kinds',
+      { filename: 'clip.mp4', filetype: 'image/jpeg' },
+      /"\.mp4" and the declared type image\/jpeg/,
+    ],
     [
       'two kinds, the other way round',
       { filename: 'a.mp3', filetype: 'video/mp4' },
-      /"\.mp3" and declared as/,
+      /"\.mp3" and the declared type/,
     ],
   ])('with %s is refused', async (_what, metadata, detail) => {
     const response = await creation(metadata)

@@ -23,30 +23,30 @@ describe('what a header says against a file', () => {
   })
 
   it.each([
-    ['it is too long', facts(61.5), 'too-long', 'It lasts 61.5 s; at most 60 s are accepted.'],
+    ['it is too long', facts(61.5), 'too-long', 'The file lasts 61.5 s; the maximum is 60 s.'],
     [
       'it is too wide',
       facts(1, size(1936, 1080)),
       'dimensions-too-large',
-      'It is 1936×1080; at most 1920×1080 is accepted.',
+      'The picture is 1936×1080 pixels; the maximum is 1920×1080.',
     ],
     [
       'it is too high',
       facts(undefined, size(1080, 1920)),
       'dimensions-too-large',
-      'It is 1080×1920; at most 1920×1080 is accepted.',
+      'The picture is 1080×1920 pixels; the maximum is 1920×1080.',
     ],
     [
       'it is too small',
       facts(1, size(31, 640)),
       'dimensions-too-small',
-      'It is 31×640; at least 32×32 is accepted.',
+      'The picture is 31×640 pixels; the minimum is 32×32.',
     ],
     [
       'it is surely too large, and perhaps too long',
       facts(60.5, size(9000, 9000)),
       'dimensions-too-large',
-      'It is 9000×9000; at most 1920×1080 is accepted.',
+      'The picture is 9000×9000 pixels; the maximum is 1920×1080.',
     ],
   ] as const)('is that %s', (_case, known, code, detail) => {
     expect(earlyVerdict(known, 'video', limits)).toEqual({ code, detail })

@@ -58,6 +58,6 @@ async function decode(context: StepContext, depth: 'quick' | 'full') {
   })
   const damage = damageIn(complaints)
   if (damage === undefined) return
-  const verdict = new Rejected('damaged', 'The file is damaged: not all of it can be decoded.')
+  const verdict = new Rejected('damaged', 'The file is damaged: parts of it cannot be decoded.')
   throw delivery === 'sound' ? verdict : new Undelivered('ffmpeg', { cause: verdict })
 }

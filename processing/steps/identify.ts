@@ -19,7 +19,7 @@ export const identify: Step = {
     const { format } = judged
     const other = await alsoIs(media.size, readerOf(context), format)
     if (other !== undefined)
-      throw new Rejected('polyglot', `The file is ${format.contentType} and at the same time ${other}.`)
+      throw new Rejected('polyglot', `The file is ${format.contentType} and also ${other}.`)
     return { facts: { content_type: format.contentType, kind: format.kind }, detail: { detected } }
   },
 }

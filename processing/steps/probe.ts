@@ -53,7 +53,7 @@ async function readStreams(context: StepContext): Promise<MediaFacts> {
   try {
     const facts = readProbe(json, { size: media.size, complaints })
     if (media.kind === 'video' && facts.width === null)
-      throw new Rejected('no-picture', 'The file holds no video.')
+      throw new Rejected('no-picture', 'The file contains no video.')
     return facts
   } catch (error) {
     if (delivery === 'sound') throw error

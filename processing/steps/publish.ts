@@ -39,10 +39,10 @@ export const publish: Step = {
 function checkAnalysis({ media, analysis }: StepContext): void {
   if (analysis?.mode !== 'gate') return
   if (media.analysis?.verdict === 'reject')
-    throw new Rejected('analysis-rejected', 'The analysis of the file has found against it.')
+    throw new Rejected('analysis-rejected', 'The analysis engine rejected the file.')
   if (media.analysis?.verdict !== 'accept')
     throw new GivenUp({
       code: 'analysis-failed',
-      detail: 'The file could not be analysed, for reasons that lie with this server.',
+      detail: 'The file could not be analysed because of a failure on the server side.',
     })
 }

@@ -25,7 +25,7 @@ export const scan: Step = {
     if (other !== undefined)
       throw new Rejected(
         'polyglot',
-        `The file is ${context.media.content_type ?? 'a media file'} and at the same time ${other}.`,
+        `The file is ${context.media.content_type ?? 'a media file'} and also ${other}.`,
       )
     return {
       facts: { sha256: sha256(), scan_status: verdict.status },

@@ -5,7 +5,7 @@ import { Undelivered } from './tool-ends.ts'
 
 export const BYTES_LOST: Reason = {
   code: 'bytes-lost',
-  detail: 'The storage has lost bytes of this file. Please send it again.',
+  detail: 'The storage has lost bytes of this file. Upload it again.',
 }
 
 /**

@@ -52,9 +52,9 @@ export function readProbe(json: unknown, read: { size: number; complaints: strin
   const sounds = streams.filter((s) => s.codec_type === 'audio')
   const [video] = videos
   const [audio] = sounds
-  if (!video && !audio) throw new Rejected('damaged', 'The file holds neither video nor audio.')
+  if (!video && !audio) throw new Rejected('damaged', 'The file contains neither video nor audio.')
   if ([video, audio].every((s) => !s?.nb_read_packets))
-    throw new Rejected('damaged', 'The file holds no data.')
+    throw new Rejected('damaged', 'The file contains no data.')
 
   const duration = format.duration ?? video?.duration ?? audio?.duration ?? null
   const rotation = video ? rotationOf(video) : null

@@ -53,7 +53,7 @@ export class Appends {
     const ofOwner = this.#ofOwners.get(ownerId) ?? 0
     if (this.#running >= this.most || ofOwner >= this.#mostOfOwner) {
       this.#refused += 1
-      throw new Problem('unavailable', 'The server receives as many uploads as it can at the moment.', {
+      throw new Problem('unavailable', 'The server is already receiving the maximum number of uploads.', {
         headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
       })
     }

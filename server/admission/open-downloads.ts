@@ -19,9 +19,13 @@ export class OpenDownloads {
     if (response.destroyed) throw CLIENT_GONE
     const open = this.#open.get(ownerId) ?? 0
     if (open >= DOWNLOADS_OF_ONE) {
-      throw new Problem('rate-limited', "Too many downloads of this owner's files run here already.", {
-        headers: { 'Retry-After': String(RETRY_SECONDS) },
-      })
+      throw new Problem(
+        'rate-limited',
+        "Too many downloads of this owner's files are already running on this server.",
+        {
+          headers: { 'Retry-After': String(RETRY_SECONDS) },
+        },
+      )
     }
     this.#open.set(ownerId, open + 1)
     response.once('close', () => this.#leave(ownerId))

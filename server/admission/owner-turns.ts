@@ -146,7 +146,7 @@ function tooMany({ baseUrl, path }: Request, waitedMs: number): Problem {
   const isOfUpload = baseUrl === '/files' && path !== '/'
   return new Problem(
     isOfUpload ? 'locked' : 'rate-limited',
-    'Too many requests of yours are waiting here already.',
+    'Too many of your requests are already waiting on this server.',
     // So long has the next one waited: those that wait now are through after about that time.
     { headers: { 'Retry-After': String(Math.max(1, Math.ceil(waitedMs / 1000))) } },
   )

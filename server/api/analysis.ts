@@ -58,7 +58,7 @@ export function analysisApi(options: AnalysisApiOptions): Router {
       if (result.kind === 'contradiction')
         throw new Problem(
           'analysis-conflict',
-          'This is about another analysis, or about one that has ended with another result.',
+          'The report belongs to another analysis, or this analysis has already ended with a different result.',
         )
       if (result.kind === 'recorded')
         void bus.publish({ t: 'event', id: result.uploadId, queue: 'processing' })
@@ -75,7 +75,7 @@ const isSigned = ({ headers }: Request<{ id: string }>): boolean =>
 function unlessService(response: Response): Problem | undefined {
   return principalOf(response).scopes.has('service')
     ? undefined
-    : new Problem('forbidden', 'This takes a token with the scope "service".')
+    : new Problem('forbidden', 'The request requires a token with the scope "service".')
 }
 
 function readSigned(
@@ -90,12 +90,12 @@ function readSigned(
     ]),
   )
   if (!signers.some((signer) => isSignedBy(signer, bytes, signature)))
-    throw new Problem('token-invalid', 'The signature is wrong or older than five minutes.', {
+    throw new Problem('token-invalid', 'The signature is invalid or older than five minutes.', {
       headers: { 'WWW-Authenticate': 'Bearer' },
     })
   const report = readInput(SignedReport, parseJson(bytes))
   if (report.mediaId !== params.id)
-    throw new Problem('invalid-request', 'mediaId: not the media of this address')
+    throw new Problem('invalid-request', 'mediaId: does not match the media item in the URL')
   return report
 }
 

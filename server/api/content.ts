@@ -157,7 +157,7 @@ async function open(storage: Pick<Storage, 'objectsOf'>, object: ServedObject, r
   } catch (error) {
     if (!(error instanceof ObjectMissing) && !(error instanceof StorageAway)) throw error
     // The row says ready and the bytes cannot be had: ours to look into, for the client it is an outage.
-    throw new Problem('unavailable', 'The content cannot be read at the moment.', {
+    throw new Problem('unavailable', 'The content is temporarily unavailable.', {
       headers: { 'Retry-After': '5' },
       cause: error,
     })

@@ -26,7 +26,7 @@ export function devApi(config: Config, code: string): Router {
       if (config.AUTH_DEV_SCOPES?.includes(scope)) continue
       throw new Problem(
         'forbidden',
-        `Development tokens have no scope ${JSON.stringify(scope)} here: AUTH_DEV_SCOPES does not name it.`,
+        `Development tokens cannot have the scope ${JSON.stringify(scope)}: AUTH_DEV_SCOPES does not list it.`,
       )
     }
     response.set('Cache-Control', 'no-store').json({ token: signToken(config, wanted) })

@@ -105,7 +105,7 @@ function checkOrigin(request: Request, { CORS_ORIGINS, PUBLIC_URL }: EventsApiOp
   // The page that comes from here is at home.
   const isOurs =
     URL.parse(origin)?.host === host || (PUBLIC_URL !== undefined && URL.parse(PUBLIC_URL)?.origin === origin)
-  if (!isOurs) throw new Problem('forbidden', 'Pages of this origin may not use the server.')
+  if (!isOurs) throw new Problem('forbidden', 'Requests from this origin are not allowed.')
 }
 
 /**
@@ -116,6 +116,6 @@ function lastEventId(request: Request): number | undefined {
   const text = request.get('Last-Event-ID') || request.query.lastEventId
   if (text === undefined || text === '') return undefined
   if (typeof text !== 'string' || !/^\d{1,15}$/.test(text))
-    throw new Problem('invalid-header', 'Last-Event-ID is not one of this stream.')
+    throw new Problem('invalid-header', 'Last-Event-ID is not an event id of this server.')
   return Number(text)
 }

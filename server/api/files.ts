@@ -171,7 +171,7 @@ const isVerdict = (error: unknown): boolean =>
   error instanceof Problem && (error.code === 'type-not-allowed' || error.code === 'content-rejected')
 
 function refuseMethod(request: Request, allow: string): never {
-  throw new Problem('method-not-allowed', `${request.method} is not possible here.`, {
+  throw new Problem('method-not-allowed', `The method ${request.method} is not allowed for this resource.`, {
     headers: { Allow: allow },
   })
 }

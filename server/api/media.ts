@@ -139,7 +139,7 @@ export function mediaApi(options: MediaApiOptions): Router {
     const result = await retryMedia(db, { id: idOf(request), ownerId }, enqueueProcessing)
     if (result.kind === 'absent') throw notFound()
     if (result.kind === 'over') {
-      throw new Problem('not-ready', `The media is ${result.status}; there is nothing to process again.`, {
+      throw new Problem('not-ready', `The media item is ${result.status} and cannot be processed again.`, {
         members: { status: result.status },
       })
     }
@@ -166,5 +166,5 @@ function requireReady(media: MediaRow): MediaRow {
       members: { reason: media.reason },
     })
   }
-  throw new Problem('not-ready', `The media is ${media.status}.`, { members: { status: media.status } })
+  throw new Problem('not-ready', `The media item is ${media.status}.`, { members: { status: media.status } })
 }

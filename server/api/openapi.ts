@@ -179,12 +179,12 @@ function apiPaths(): Record<string, Json> {
     },
     '/api/v1/media/{id}': {
       parameters: id,
-      get: operation('A media', json(Media)),
-      delete: operation('Delete a media', empty(204, 'Deleted')),
+      get: operation('A media item', json(Media)),
+      delete: operation('Delete a media item', empty(204, 'Deleted')),
     },
     '/api/v1/media/{id}/process': {
       parameters: id,
-      post: operation('Process a media again', { 202: json(Media)[200] }),
+      post: operation('Process a media item again', { 202: json(Media)[200] }),
     },
     '/api/v1/media/{id}/analysis': {
       parameters: id,

@@ -50,8 +50,12 @@ describe('a cursor', () => {
   })
 
   it('is refused without what was wrong inside, for it means nothing to its reader', () => {
-    expect(problemOf(() => readCursor('%%%')).message).toBe('cursor: not one that this server gave')
-    expect(problemOf(() => readCursor(encode([1, id]))).message).toBe('cursor: not one that this server gave')
+    expect(problemOf(() => readCursor('%%%')).message).toBe(
+      'cursor: is not a nextCursor value from this server',
+    )
+    expect(problemOf(() => readCursor(encode([1, id]))).message).toBe(
+      'cursor: is not a nextCursor value from this server',
+    )
   })
 })
 

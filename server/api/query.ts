@@ -28,7 +28,8 @@ export function writeCursor(row: { createdAtMicros: string; id: string }): strin
 /** The row behind a cursor. Fails with `invalid-request` for anything that this server did not write. */
 export function readCursor(text: string): { createdAtMicros: string; id: string } {
   const result = Cursor.safeParse(parseJson(Buffer.from(text, 'base64url').toString('utf8')))
-  if (!result.success) throw new Problem('invalid-request', 'cursor: not one that this server gave')
+  if (!result.success)
+    throw new Problem('invalid-request', 'cursor: is not a nextCursor value from this server')
   const [createdAtMicros, id] = result.data
   return { createdAtMicros, id }
 }
@@ -42,7 +43,7 @@ export function writePosition(position: number): string {
 export function readPosition(text: string): number {
   const position = Buffer.from(text, 'base64url').toString('utf8')
   if (!/^\d{1,15}$/.test(position))
-    throw new Problem('invalid-request', 'cursor: not one that this server gave')
+    throw new Problem('invalid-request', 'cursor: is not a nextCursor value from this server')
   return Number(position)
 }
 

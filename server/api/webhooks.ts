@@ -50,8 +50,7 @@ export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
     const id = idOf(request)
     const whose = seenBy(principalOf(response))
     const result = await replayDelivery(db, whose, id)
-    if (result.kind === 'no-endpoint')
-      throw new Problem('webhooks-off', 'There is no webhook endpoint in use at the moment.')
+    if (result.kind === 'no-endpoint') throw new Problem('webhooks-off', 'No webhook endpoint is active.')
     const found = result.kind === 'replayed' ? await findDelivery(db, whose, id) : undefined
     if (result.kind === 'unknown' || !found) throw notFound()
     void bus.publish({ t: 'event', id: result.uploadId, queue: null })

@@ -31,9 +31,13 @@ function bearerToken(request: Request): string {
   const isSingle = timesGiven(request, 'authorization') === 1
   const token = isSingle ? /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(header)?.[1] : undefined
   if (token === undefined) {
-    throw new Problem('token-invalid', 'There is not one Authorization header with a bearer token.', {
-      headers: { 'WWW-Authenticate': 'Bearer error="invalid_request"' },
-    })
+    throw new Problem(
+      'token-invalid',
+      'The request must have exactly one Authorization header with a bearer token.',
+      {
+        headers: { 'WWW-Authenticate': 'Bearer error="invalid_request"' },
+      },
+    )
   }
   return token
 }

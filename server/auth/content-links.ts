@@ -46,7 +46,7 @@ export class ContentLinks {
     const given = Buffer.from(String(query.signature))
     const expected = Buffer.from(linkSignature(this.#key, id, target, expires))
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
-      throw new Problem('token-invalid', 'The signature of the link is wrong.', {
+      throw new Problem('token-invalid', 'The signature of the link is invalid.', {
         headers: { 'WWW-Authenticate': 'Bearer' },
       })
     }

@@ -33,10 +33,10 @@ export class StreamTickets {
 
   /** In whose name a ticket is. Fails with `token-invalid`, or `token-expired` when another one is needed. */
   async principalOf(ticket: string): Promise<Principal> {
-    if (!TICKET.test(ticket)) throw new Problem('token-invalid', 'This is no ticket.')
+    if (!TICKET.test(ticket)) throw new Problem('token-invalid', 'The ticket is malformed.')
     const found = await findTicket(this.#db, hashOf(ticket))
     // An old one is removed: it is not told from one that there never was.
-    if (!found) throw new Problem('token-expired', 'The ticket is not good any more: ask for another.')
+    if (!found) throw new Problem('token-expired', 'The ticket has expired. Request a new one.')
     return { ownerId: found.ownerId, tenantId: null, scopes: new Set(found.scopes) }
   }
 }
@@ -48,7 +48,7 @@ export function authenticateStream(requireToken: RequestHandler, tickets: Stream
     if (request.headers.authorization !== undefined || ticket === undefined) {
       return void (await requireToken(request, response, next))
     }
-    if (typeof ticket !== 'string') throw new Problem('token-invalid', 'This is no ticket.')
+    if (typeof ticket !== 'string') throw new Problem('token-invalid', 'The ticket is malformed.')
     response.locals.principal = await tickets.principalOf(ticket)
     authenticated(request)
     next()

@@ -66,15 +66,15 @@ function claimsOf(
       failure = error
     }
   }
-  throw invalid('The token was not issued for this server.', failure)
+  throw invalid('The signature or the claims of the token are not valid for this server.', failure)
 }
 
 function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal {
   if (typeof claims !== 'object' || claims === null) throw invalid('The token has no claims.')
   const { sub, tenant, scope, exp }: jwt.JwtPayload = claims
   // The library checks `exp` only where it is present.
-  if (typeof exp !== 'number') throw invalid('The token has no expiry.')
-  if (!isId(sub)) throw invalid('The token names no subject.')
+  if (typeof exp !== 'number') throw invalid('The token has no "exp" claim.')
+  if (!isId(sub)) throw invalid('The token has no valid "sub" claim.')
   checkTenant(tenant, tenants)
   return {
     ownerId: sub as OwnerId,
@@ -87,15 +87,15 @@ function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal
 function checkTenant(tenant: unknown, tenants: Config['AUTH_TENANT']): asserts tenant is string | undefined {
   if (tenant === undefined) {
     if (tenants === 'required')
-      throw invalid('The token names no tenant, which AUTH_TENANT=required asks for.')
+      throw invalid('The token has no "tenant" claim, which AUTH_TENANT=required requires.')
     return
   }
   if (tenants === 'off') {
     throw invalid(
-      'The token has a "tenant" claim, but tenants are not kept apart here. AUTH_TENANT=optional accepts it all the same.',
+      'The token has a "tenant" claim, which this server does not accept. AUTH_TENANT=optional accepts it without isolating tenants.',
     )
   }
-  if (!isId(tenant)) throw invalid('The token names a malformed tenant.')
+  if (!isId(tenant)) throw invalid('The "tenant" claim of the token is malformed.')
 }
 
 /** The scopes of a `scope` claim, which has them separated by blanks (RFC 8693 § 4.2). */

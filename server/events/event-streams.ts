@@ -145,7 +145,7 @@ export class EventStreams {
     if (streams.streams >= streamsPerOwner) {
       throw new Problem(
         'too-many-streams',
-        `At most ${streamsPerOwner} event streams can be open at a time. Close one first.`,
+        `At most ${streamsPerOwner} event streams can be open at the same time. Close one first.`,
         // After that a stream whose reader has gone without a word is gone as well.
         { headers: { 'Retry-After': String(Math.max(1, Math.ceil((2 * heartbeatMs) / 1000))) } },
       )
@@ -221,7 +221,7 @@ export class EventStreams {
 }
 
 const draining = (): Problem =>
-  new Problem('unavailable', 'The server is about to stop.', { headers: { 'Retry-After': '1' } })
+  new Problem('unavailable', 'The server is shutting down.', { headers: { 'Retry-After': '1' } })
 
 function uploadsOf(message: BusMessage): string[] {
   switch (message.t) {

@@ -11,7 +11,7 @@ const MAX_ORDINARY_HEADER_BYTES = 16 * 1024
 export const limitHeaders: RequestHandler = (request, _response, next) => {
   const isCreation = request.method === 'POST' && /^\/files\/?(\?|$)/.test(request.url)
   if (!isCreation && headerBytes(request) > MAX_ORDINARY_HEADER_BYTES) {
-    throw new Problem('headers-too-large', 'At most 16 KiB of headers are accepted here.', {
+    throw new Problem('headers-too-large', 'The request headers exceed the limit of 16 KiB.', {
       headers: { Connection: 'close' },
     })
   }

@@ -86,7 +86,7 @@ it.each(['', 'Expect: 100-continue\r\n'])(
     socket.write(`GET / HTTP/1.1\r\nHost: x\r\n${expectation}\r\n`)
     await once(socket, 'close')
     expect(received).toContain('half an answer')
-    expect(received).not.toContain('no HTTP request')
+    expect(received).not.toContain('not valid HTTP')
   },
 )
 

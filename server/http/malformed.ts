@@ -38,7 +38,7 @@ const PROBLEMS: Readonly<Record<string, [ErrorCode, string]>> = {
 }
 
 function describe(code = ''): { status: number; title: string; body: string } {
-  const [name, detail] = PROBLEMS[code] ?? (['invalid-request', 'This is no HTTP request.'] as const)
+  const [name, detail] = PROBLEMS[code] ?? (['invalid-request', 'The request is not valid HTTP.'] as const)
   const problem = new Problem(name, detail)
   const { requestId: _, ...document } = problem.toDocument('')
   return { status: problem.status, title: STATUS_CODES[problem.status] ?? '', body: JSON.stringify(document) }

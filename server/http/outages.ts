@@ -10,9 +10,9 @@ export type Dependency = 'database' | 'storage' | 'network'
 export type Outage = { dependency: Dependency; retryAfterSeconds: number }
 
 const DETAILS: Record<Dependency, string> = {
-  database: 'The database does not answer, or takes no writes, for now.',
-  storage: 'The storage does not answer; what was acknowledged is kept.',
-  network: 'A service this server needs does not answer.',
+  database: 'The database is temporarily unavailable or read-only.',
+  storage: 'The storage is temporarily unavailable. Acknowledged bytes are kept.',
+  network: 'A service that this server depends on is temporarily unavailable.',
 }
 
 /**

@@ -38,9 +38,13 @@ export function problemOf(error: unknown): Problem {
       ? new Problem('too-large', 'The body is too large.', { cause: error })
       : new Problem('invalid-request', 'The request could not be read.', { cause: error })
   }
-  return new Problem('internal-error', 'Something went wrong here. The request id helps to find out what.', {
-    cause: error,
-  })
+  return new Problem(
+    'internal-error',
+    'An internal error occurred. The server log has its cause under this request id.',
+    {
+      cause: error,
+    },
+  )
 }
 
 /** Express and its body parsers mark errors of the client with a status. */

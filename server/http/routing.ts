@@ -23,7 +23,7 @@ export const checkTarget: RequestHandler = (request, _response, next) => {
   // `OPTIONS *` is about the server, and nothing here.
   if (path === '*') throw notFound()
   if (!PATH.test(path) || !QUERY.test(query))
-    throw new Problem('invalid-request', 'The address has characters that do not belong there.')
+    throw new Problem('invalid-request', 'The request path contains invalid characters.')
   if (path.includes('//') || (path.endsWith('/') && path !== '/' && path !== COLLECTION)) throw notFound()
   next()
 }

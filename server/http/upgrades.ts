@@ -61,7 +61,7 @@ export function answerUpgrades(server: Server, app: RequestListener): void {
 export function acceptWebSocket(request: IncomingMessage): () => WebSocket | undefined {
   const upgrade = waiting.get(request)
   if (!upgrade || request.headers['sec-websocket-version'] !== '13') {
-    throw new Problem('upgrade-required', 'This is a WebSocket of version 13, and nothing else.', {
+    throw new Problem('upgrade-required', 'The resource accepts WebSocket connections of version 13 only.', {
       headers: { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' },
     })
   }
