@@ -99,6 +99,9 @@ async function queuesOf({ db }: Landfall) {
   return boss
 }
 
+/** A storage that was slow to answer once is left alone for half a minute, and what is to go from it stays for that long. */
+const LEFT_ALONE_MS = 45_000
+
 describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move to %s in mid-copy', (to) => {
   const from = otherThan(to)
 
@@ -199,8 +202,8 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     // A move that was killed, whose hold has not run out when the item is deleted.
     await died(item.uploadId, copy)
     expect((await removeIt(item.id)).status).toBe(204)
-    await expect.poll(() => two.places[to].keys(), { timeout: 30_000 }).not.toContain(copy)
-    await expect.poll(strays, { timeout: 30_000 }).toEqual([])
+    await expect.poll(() => two.places[to].keys(), { timeout: LEFT_ALONE_MS }).not.toContain(copy)
+    await expect.poll(strays, { timeout: LEFT_ALONE_MS }).toEqual([])
 
     // And one that is under way, and finds what another had left.
     const second = await ready(two, landfall, to)
@@ -208,10 +211,10 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     await died(second.uploadId, secondCopy)
     await sql`update landfall.stray_copies set fence = null, fenced_until = null`.execute(db)
     expect(await second.move(() => removeIt(second.id))).toEqual({ kind: 'busy' })
-    await expect.poll(() => two.places[to].keys(), { timeout: 30_000 }).not.toContain(secondCopy)
-    await expect.poll(strays, { timeout: 30_000 }).toEqual([])
+    await expect.poll(() => two.places[to].keys(), { timeout: LEFT_ALONE_MS }).not.toContain(secondCopy)
+    await expect.poll(strays, { timeout: LEFT_ALONE_MS }).toEqual([])
     expect(await two.places[from].keys()).toContain(`uploads/${second.uploadId}`)
-  }, 120_000)
+  }, 240_000)
 
   it('looks again when it holds the copies, and writes down nothing of what it did not begin', async () => {
     const two = await twoPlaces()
