@@ -145,6 +145,30 @@ describe('what belongs in one place', () => {
     expect(holding(/\brequire\(|import\('(node:)?(child_process|execa)'\)/)).toEqual([])
   })
 
+  it('a context that is not passed on is kept by the adapter of a package alone, which is given nothing but an id', () => {
+    expect(holding(/\bAsyncLocalStorage\b/)).toEqual(['server/uploads/tus/package-store.ts'])
+  })
+
+  it('one way in knows nothing of another', () => {
+    const ways = sources.filter(({ path }) => /^server\/uploads\/\w+\//.test(path))
+    expect(ways.length).toBeGreaterThan(10)
+    const crossing = ways.flatMap(({ path, imports }) =>
+      imports
+        .filter((imported) => /^server\/uploads\/\w+\//.test(imported) && dirname(imported) !== dirname(path))
+        .map((imported) => `${path} imports ${imported}`),
+    )
+    expect(crossing).toEqual([])
+  })
+
+  it('the engine under them knows no protocol', () => {
+    const engine = sources.filter(({ path }) =>
+      /^server\/uploads\/(engine|held|append|commits|body)\.ts$/.test(path),
+    )
+    expect(engine.length).toBe(5)
+    for (const { path, text } of engine)
+      expect(text, path).not.toMatch(/from '(express|@tus\/|node:http|.*\/http\/)|\.headers\b/)
+  })
+
   it('every router is a strict one, made in one place', () => {
     expect(holding(/(?<!type )\bRouter\(/)).toEqual(['server/http/routing.ts'])
   })

@@ -1,32 +1,37 @@
 import type { NextFunction, Request, Response, Router } from 'express'
-import { postTerminate } from '../../hooks/post-terminate.ts'
 import { checkSize, nameUpload } from '../../hooks/pre-create.ts'
 import { type MediaId, parseUploadId, type UploadId } from '../../ledger/ids.ts'
-import { findUpload } from '../../ledger/uploads.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { dropSome } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { answerWhenBack } from '../http/head-answers.ts'
 import { problemOf } from '../http/problem-renderer.ts'
 import { strictRouter } from '../http/routing.ts'
+import type { UploadEngine } from '../uploads/engine.ts'
 import { draftRequests } from '../uploads/ietf/draft-requests.ts'
 import { speaksDraft } from '../uploads/ietf/fields.ts'
 import { limitsOf } from '../uploads/ietf/limits.ts'
+import { gone, uploadProblem } from '../uploads/problems.ts'
+import { hasBody } from '../uploads/request-body.ts'
+import { TUS_ALGORITHMS } from '../uploads/tus/checksum.ts'
+import { parseConcat } from '../uploads/tus/concat-header.ts'
+import { createFinalUpload } from '../uploads/tus/final-uploads.ts'
 import {
   applyMethodOverride,
   byteCountHeader,
   checkAppend,
   checkCreation,
   checkVersion,
-  hasBody,
   TUS_VERSION,
-} from '../uploads/request-checks.ts'
-import { gone, translateTusError } from '../uploads/translate.ts'
-import { TUS_ALGORITHMS } from '../uploads/tus/checksum.ts'
-import { parseConcat } from '../uploads/tus/concat-header.ts'
-import { createFinalUpload } from '../uploads/tus/final-uploads.ts'
+} from '../uploads/tus/request-checks.ts'
 import { tusRequests } from '../uploads/tus/tus-requests.ts'
-import type { UploadEndpointOptions } from '../uploads/upload-endpoint.ts'
+import type { WayIn } from '../uploads/way-in.ts'
+
+export type FilesRouteOptions = WayIn & {
+  engine: UploadEngine
+  /** Where a media's content is fetched; undefined as long as it is not ready. Fails with `not-found`. */
+  contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>
+}
 
 const ALLOWED = { collection: 'POST, OPTIONS', upload: 'GET, HEAD, PATCH, DELETE, OPTIONS' }
 const EXTENSIONS = [
@@ -45,10 +50,10 @@ const EXTENSIONS = [
  * Uploads on Express, by tus 1.0 or by its successor at the IETF, as the headers of a request say. Behind
  * `authenticate`, but for OPTIONS.
  */
-export function createTusEndpoint(options: UploadEndpointOptions): Router {
-  const { db, policy } = options.preCreate
-  const tus = tusRequests(options)
-  const draft = draftRequests(options)
+export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOptions): Router {
+  const { policy } = engine
+  const tus = tusRequests(engine, wayIn)
+  const draft = draftRequests(engine, wayIn)
   const router = strictRouter()
 
   router.options(['/', '/:id'], (_request, response) => {
@@ -75,9 +80,12 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
       return await admitted(request, response, () => draft.create(request, response, nameUpload()))
     speakTus(request, response)
     const concat = request.get('upload-concat')
-    const parsed = concat === undefined ? undefined : parseConcat(concat, options.path)
+    const parsed = concat === undefined ? undefined : parseConcat(concat, wayIn.path)
     if (concat !== undefined && parsed?.kind === 'final') {
-      return await createFinalUpload(options, request, response, { concat, partials: parsed.partials })
+      return await createFinalUpload(engine, wayIn, request, response, {
+        concat,
+        partials: parsed.partials,
+      })
     }
     checkCreation(request)
     const minSize = parsed ? 0 : policy.minSize
@@ -90,7 +98,7 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
   router.all('/:id', async (request, response) => {
     const uploadId = idOf(request)
     const isDraft = speaksDraft(request) || (await isOfDraft(request, response, uploadId))
-    if (request.method === 'GET' && !isDraft) return await redirectToContent(uploadId, response)
+    if (request.method === 'GET' && !isDraft) return await redirectToContent(response, uploadId)
     if (!isDraft) speakTus(request, response)
     switch (request.method) {
       case 'PATCH': {
@@ -104,11 +112,10 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
         return await answerWhenBack(request, response, {
           answer: () => tus(request, response, uploadId),
           isAway,
-          look: () => findUpload(db, principalOf(response).ownerId, uploadId),
+          look: () => engine.find({ ownerId: principalOf(response).ownerId, uploadId }),
         })
       case 'DELETE':
-        await (isDraft ? draft.cancel : tus)(request, response, uploadId)
-        return postTerminate(options.bus, uploadId)
+        return await (isDraft ? draft.cancel : tus)(request, response, uploadId)
       default:
         refuseMethod(request, ALLOWED.upload)
     }
@@ -116,7 +123,7 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
 
   // Policy also refuses before a protocol is reached.
   router.use((error: unknown, request: Request, response: Response, next: NextFunction) => {
-    const problem = translateTusError(error, undefined)
+    const problem = uploadProblem(error)
     // Gigabytes may be left of a file that is refused while it arrives.
     if (isVerdict(problem) && !request.complete) {
       response.set('Connection', 'close')
@@ -128,23 +135,23 @@ export function createTusEndpoint(options: UploadEndpointOptions): Router {
   /** Requests that bring bytes are let in as far as the node can carry them, before they take or make anything. */
   async function admitted(request: Request, response: Response, work: () => Promise<void>): Promise<void> {
     if (!hasBody(request)) return await work()
-    await options.appends.run(principalOf(response).ownerId, work)
+    await engine.admit(principalOf(response).ownerId, work)
   }
 
   /** The successor has requests without any header of its own: then the upload says which protocol it is of. */
   async function isOfDraft(request: Request, response: Response, uploadId: UploadId): Promise<boolean> {
     if (request.get('tus-resumable') !== undefined || !['HEAD', 'DELETE'].includes(request.method))
       return false
-    const upload = await findUpload(db, principalOf(response).ownerId, uploadId)
+    const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
     return upload?.protocol.startsWith('ietf') ?? false
   }
 
   /** What users of tusd expect of GET: the file, as soon as it is one that can be had. */
-  async function redirectToContent(uploadId: UploadId, response: Response): Promise<void> {
-    const upload = await findUpload(db, principalOf(response).ownerId, uploadId)
+  async function redirectToContent(response: Response, uploadId: UploadId): Promise<void> {
+    const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
     if (!upload) throw notFound()
     if (upload.state !== 'open' && upload.state !== 'received') throw gone(upload)
-    const address = upload.media_id && (await options.contentAddress(upload.media_id as MediaId, response))
+    const address = upload.media_id && (await contentAddress(upload.media_id as MediaId, response))
     if (!address) throw new Problem('not-ready', 'The file of this upload is not ready yet.')
     response.status(303).set({ Location: address, 'Cache-Control': 'no-store' }).end()
   }
@@ -164,8 +171,7 @@ function idOf(request: Request<{ id: string }>): UploadId {
   return uploadId
 }
 
-const isAway = (error: unknown): boolean =>
-  problemOf(translateTusError(error, undefined)).code === 'unavailable'
+const isAway = (error: unknown): boolean => problemOf(uploadProblem(error)).code === 'unavailable'
 
 const isVerdict = (error: unknown): boolean =>
   error instanceof Problem && (error.code === 'type-not-allowed' || error.code === 'content-rejected')

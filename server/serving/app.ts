@@ -57,7 +57,7 @@ export type AppOptions = {
   enqueueRemoval: Enqueue<UploadId>
   ends: EndLog
   enqueueProcessing: Enqueue<readonly DueMedia[]>
-  tus: RequestHandler
+  files: RequestHandler
   deadlines: Deadlines
   /** Where content is redirected to; undefined where it comes from here. */
   contentOrigin: string | undefined
@@ -141,7 +141,7 @@ export function createApp(options: AppOptions): Express {
   app.use('/files', (request, response, next) =>
     request.method === 'OPTIONS' ? next() : requireToken(request, response, next),
   )
-  app.use('/files', options.tus)
+  app.use('/files', options.files)
 
   app.options('/api/{*path}', (_request, response) => void response.status(204).end())
   app.use(

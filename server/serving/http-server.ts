@@ -20,15 +20,14 @@ import { clearLeases } from '../../ledger/leases.ts'
 import { findMedia } from '../../ledger/media.ts'
 import { prepareSchema } from '../../ledger/migrate.ts'
 import { NEWER_SCHEMA } from '../../ledger/schema-state.ts'
-import { openDataStore } from '../../storage/data-store.ts'
 import { DiskSpace } from '../../storage/disk/disk-space.ts'
 import { FileSystem } from '../../storage/disk/file-system.ts'
 import { linkKey } from '../../storage/signed-path.ts'
 import { openStorage } from '../../storage/storage.ts'
-import { Commits } from '../../storage/store/commits.ts'
 import type { Objects } from '../../storage/store/objects.ts'
+import { UploadStores } from '../../storage/upload-stores.ts'
 import { Appends, mostAppends } from '../admission/appends.ts'
-import { createTusEndpoint } from '../api/files.ts'
+import { filesRoutes } from '../api/files.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { ContentLinks } from '../auth/content-links.ts'
 import { createVerifier } from '../auth/verifier.ts'
@@ -57,6 +56,8 @@ import { EventLoopWatch } from '../process/event-loop.ts'
 import type { Log } from '../process/log.ts'
 import { Releasers } from '../process/releasers.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
+import { Commits } from '../uploads/commits.ts'
+import { UploadEngine } from '../uploads/engine.ts'
 import { createApp } from './app.ts'
 import { startMetricsServer } from './metrics-server.ts'
 
@@ -136,21 +137,8 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('storage', () => storage.close())
   const policy = policyOf(config)
   const ends = new EndLog(log)
-  const { store, close: closeStore } = openDataStore(storage, {
-    db,
-    maxSize: policy.maxSize,
-    onError,
-    commits: new Commits({
-      db,
-      leases,
-      expiry: policy.expiry,
-      enqueueProcessing: processingEnqueuer(boss),
-      enqueueRemoval: removalEnqueuer(boss),
-      ends,
-      announce: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
-    }),
-  })
-  releasers.add('store', closeStore)
+  const stores = new UploadStores(storage, { db, maxSize: policy.maxSize, onError })
+  releasers.add('upload stores', () => stores.close())
 
   const progress = new ProgressReporter(bus)
   releasers.add('progress', () => progress.close())
@@ -216,17 +204,31 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   const links = new ContentLinks(await linkKey(db))
   const appends = new Appends(mostAppends(config))
   if (metrics) watchAppends(metrics.register, appends)
-  const tus = createTusEndpoint({
-    store,
+  const engine = new UploadEngine({
+    storage,
+    stores,
     leases,
     appends,
     bus,
     preCreate,
     progress,
-    countBytes: (bytes) => metrics?.countBytes(bytes),
     content: { allowedFormats: config.formats, limits: mediaLimitsOf(config) },
     enqueueProcessing: processingEnqueuer(boss),
-    baseUrl: (request) => config.PUBLIC_URL ?? forwardedBase(request) ?? '',
+    commits: new Commits({
+      db,
+      leases,
+      expiry: policy.expiry,
+      enqueueProcessing: processingEnqueuer(boss),
+      enqueueRemoval: removalEnqueuer(boss),
+      ends,
+      announce: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
+    }),
+  })
+  const files = filesRoutes({
+    engine,
+    path: FILES,
+    addressOf: (request, id) => `${config.PUBLIC_URL ?? forwardedBase(request) ?? ''}${FILES}/${id}`,
+    countBytes: (bytes) => metrics?.countBytes(bytes),
     contentAddress: async (mediaId, response) => {
       const media = await findMedia(db, principalOf(response).ownerId, mediaId)
       if (!media) throw notFound()
@@ -234,7 +236,6 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
         ? (config.PUBLIC_URL ?? '') + links.sign(media.id, 'content')
         : undefined
     },
-    path: FILES,
   })
   const verify = createVerifier(config, (about, message) => log.warn(about, message))
   const deadlines = { ...DEADLINES, ...options.deadlines }
@@ -254,7 +255,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     ends,
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),
-    tus,
+    files,
     contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(storage.s3?.objects) : undefined,
   })
 

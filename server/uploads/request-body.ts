@@ -1,19 +1,42 @@
 import type { IncomingMessage } from 'node:http'
-import { ERRORS } from '@tus/utils'
+import type { Request, Response } from 'express'
+import { BodyTooLong } from '../../storage/store/outcomes.ts'
+import { endTurn } from '../admission/owner-turns.ts'
+import { continueNow } from '../http/expect-continue.ts'
+import type { Body, BodyLimits } from './body.ts'
+import { Interrupted } from './outcomes.ts'
 
 /** Bytes that are gathered while the reader is busy with others; then the client is made to wait. */
 const MAX_WAITING_BYTES = 128 * 1024
 
-export type BodyLimits = {
-  /** Bytes the body may have. */
-  maxBytes: number
-  /** Ends the body where it is, as if the client had sent no more. */
-  signal: AbortSignal
+/**
+ * The body of a request to this server. Its client is asked for the bytes when they are read, if it waits for that, and
+ * its owner's turn is over then: it may take its time. `countBytes` is told of every chunk that arrives.
+ */
+export const bodyOf = (request: Request, response: Response, countBytes: (bytes: number) => void): Body => ({
+  length: declaredLength(request),
+  read(limits) {
+    endTurn(response)
+    continueNow(response)
+    return requestBody(request, limits, countBytes)
+  },
+  isWhole: () => request.complete,
+})
+
+/**
+ * Bytes a request says its body has; undefined when it comes in chunks. Node has checked the header, and
+ * a request with neither header has no body.
+ */
+export function declaredLength(request: Request): number | undefined {
+  if (request.headers['transfer-encoding'] !== undefined) return undefined
+  return Number(request.headers['content-length'] ?? 0)
 }
+
+export const hasBody = (request: Request): boolean => declaredLength(request) !== 0
 
 /**
  * The body of a request as Node receives it. The end is the client's or that of `signal`; it fails with
- * a 413 at the chunk that exceeds `maxBytes`, and with `ERRORS.ABORTED` when the client goes away, each
+ * `BodyTooLong` at the chunk that exceeds `maxBytes`, and with `Interrupted` when the client goes away, each
  * after what came before. The request itself is left as it is, so that the rest can be read by others.
  * `countBytes` is told of every chunk that arrives.
  */
@@ -44,9 +67,9 @@ export async function* requestBody(
     wake()
   }
   const onEnd = () => finish({})
-  const onCut = () => finish({ failure: ERRORS.ABORTED })
-  // The package aborts the signal from an error of the request, too.
-  const onSignal = () => finish(request.errored ? { failure: ERRORS.ABORTED } : {})
+  const onCut = () => finish({ failure: new Interrupted() })
+  // What ends the request for an error of it may end this by the signal, too.
+  const onSignal = () => finish(request.errored ? { failure: new Interrupted() } : {})
   const stopListening = () => {
     request.off('data', onData).off('end', onEnd).off('error', onCut).off('close', onCut)
     signal.removeEventListener('abort', onSignal)
@@ -77,23 +100,5 @@ export async function* requestBody(
     }
   } finally {
     stopListening()
-  }
-}
-
-/** As the package's own limiter puts it. */
-class BodyTooLong extends Error {
-  readonly status_code = ERRORS.ERR_MAX_SIZE_EXCEEDED.status_code
-  readonly body = ERRORS.ERR_MAX_SIZE_EXCEEDED.body
-
-  constructor() {
-    super(ERRORS.ERR_MAX_SIZE_EXCEEDED.body)
-  }
-}
-
-/** The client's body was ended before it was all there, because somebody else wants the upload. */
-export class Interrupted extends Error {
-  constructor() {
-    super('the body was interrupted')
-    this.name = 'Interrupted'
   }
 }

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { Ledger } from '../../ledger/database.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import type { Commits } from '../store/commits.ts'
+import type { Append } from '../store/upload-store.ts'
 import { BlockPool } from './block-pool.ts'
 import type { S3Body } from './s3.ts'
 import { S3Append, type S3AppendOptions } from './s3-append.ts'
@@ -93,35 +93,30 @@ async function resume(
     multipart_id: multipartId,
     part_size: PART,
   } as unknown as UploadRow
-  const commits = {
-    checkpoint: async (row: UploadRow, _lease: Lease, to: number) => {
-      row.offset = to
-    },
-    lastAppend: async (row: UploadRow, _lease: Lease, to: number) => {
-      row.offset = to
-    },
-  } as unknown as Commits
   const options = {
     s3: bucket,
     objects: bucket,
     pool,
     db: agreeingLedger(),
-    commits,
     dropTails() {},
     giveUpTails() {},
   } as unknown as S3AppendOptions
   const lease = { fence: 'fence', isCurrent: () => true } as unknown as Lease
-  const request = {
+  const commit = async (to: number) => {
+    upload.offset = to
+  }
+  const append = {
     upload,
     lease,
-    partSize: PART,
-    tails: [tail],
+    offset: from,
     isAtomic: false,
-    endsUpload: (to: number) => to === upload.size,
-    onReceived() {},
+    endsAt: (to: number) => to === upload.size,
+    received() {},
     inTurn: (work: () => Promise<void>) => work(),
-  }
-  return await new S3Append(options, request).run(source)
+    checkpoint: commit,
+    commit,
+  } as unknown as Append
+  return await new S3Append(options, { append, partSize: PART, tails: [tail] }).run(source)
 }
 
 async function* zeros(from: number, to: number): AsyncGenerator<Buffer> {

@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import { servedAsBy } from '../../content/identification.ts'
 import { servedAs } from '../../content/served-as.ts'
 import { ContentRefused } from '../../content/verdict.ts'
@@ -14,10 +13,9 @@ import {
 } from '../../ledger/pieces.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { freeChunk } from '../../system/free-chunk.ts'
-import type { Commits } from '../store/commits.ts'
 import { BytesLost, ObjectMissing, type Objects } from '../store/objects.ts'
-import { LeaseLost } from '../store/outcomes.ts'
-import { isTooLong } from '../store/upload-books.ts'
+import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
+import type { Append } from '../store/upload-store.ts'
 import { BLOCK_BYTES, type BlockPool, type Gatherer } from './block-pool.ts'
 import { asAway, isGone } from './errors.ts'
 import { PartBuffer } from './part-buffer.ts'
@@ -28,7 +26,6 @@ export type S3AppendOptions = {
   objects: Objects
   pool: BlockPool
   db: Ledger
-  commits: Commits
   /** Removes tails that count no more, some time later. */
   dropTails: (upload: UploadRow, keys: readonly string[]) => void
   /** Removes tails that a request ended without hearing that they count, unless they do. */
@@ -36,18 +33,10 @@ export type S3AppendOptions = {
 }
 
 export type S3AppendRequest = {
-  upload: UploadRow
-  lease: Lease
+  append: Append
   partSize: number
   /** What is stored of the part in which the upload's offset lies, from that part's first byte on. */
   tails: readonly TailRow[]
-  /** All of its bytes count, or none. */
-  isAtomic: boolean
-  /** Whether the upload is complete when it has its bytes up to `to`. */
-  endsUpload: (to: number) => boolean
-  onReceived: (offset: number, size: number | null) => void
-  /** Does what ends the request in the ledger, when it is the turn of its owner. */
-  inTurn: (work: () => Promise<void>) => Promise<void>
 }
 
 /** What the ledger is to know of bytes that are in the bucket, and the keys of tails that are not needed once it does. */
@@ -69,7 +58,8 @@ const LEASE_CHECK_MS = 1_000
  */
 export class S3Append implements Gatherer {
   readonly #options: S3AppendOptions
-  readonly #request: S3AppendRequest
+  readonly #append: Append
+  readonly #partSize: number
   readonly #pieces: Piece[] = []
   readonly #announced = new Set<string>()
   readonly #opened = Promise.withResolvers<string>()
@@ -88,25 +78,27 @@ export class S3Append implements Gatherer {
 
   constructor(options: S3AppendOptions, request: S3AppendRequest) {
     this.#options = options
-    this.#request = request
-    this.#from = this.#to = request.upload.offset
-    this.#tails = request.tails.map((row) => ({
+    const { append, partSize, tails } = request
+    this.#append = append
+    this.#partSize = partSize
+    this.#from = this.#to = append.upload.offset
+    this.#tails = tails.map((row) => ({
       offset: row.offset,
       size: row.size,
       row: Promise.resolve(row),
     }))
     this.#opened.promise.catch(() => {})
-    if (request.upload.multipart_id !== null) this.#opened.resolve(request.upload.multipart_id)
+    if (append.upload.multipart_id !== null) this.#opened.resolve(append.upload.multipart_id)
   }
 
   get idleBlocks(): number {
     return this.#buffer.size > 0 ? this.#buffer.blockCount : 0
   }
 
-  /** Called by a request that needs memory; what follows is this request's all the same. */
-  readonly spill: () => void = AsyncLocalStorage.bind(() => {
+  /** Called by a request that needs memory. */
+  spill(): void {
     if (this.#buffer.size > 0 && !this.#isEnding) this.#sendTail()
-  })
+  }
 
   /**
    * Stores all of `source` behind the upload's offset. Resolves with the new offset once the ledger has it. When
@@ -114,7 +106,7 @@ export class S3Append implements Gatherer {
    */
   async run(source: AsyncIterable<Uint8Array>): Promise<number> {
     const { pool } = this.#options
-    const { lease, upload } = this.#request
+    const { lease, upload } = this.#append
     const watch = setInterval(() => {
       // A call that is on its way when somebody else takes over must not arrive late.
       if (!lease.isCurrent() && !this.#isCommitted) this.#abort.abort(new LeaseLost())
@@ -124,9 +116,9 @@ export class S3Append implements Gatherer {
       const failure = await this.#receive(source)
       // More than was declared: finishing with the first part of it would call a wrong file complete.
       const countsNot =
-        isTooLong(failure) ||
+        failure instanceof BodyTooLong ||
         failure instanceof ContentRefused ||
-        (this.#request.isAtomic && failure !== undefined)
+        (this.#append.isAtomic && failure !== undefined)
       if (!countsNot) await this.#flush()
       this.#isEnding = true
       // What is not sent any more nobody shall wait for.
@@ -146,13 +138,13 @@ export class S3Append implements Gatherer {
   }
 
   async #receive(source: AsyncIterable<Uint8Array>): Promise<unknown> {
-    const { upload, lease, onReceived } = this.#request
+    const { upload, lease } = this.#append
     let received = upload.offset
     try {
       for await (const chunk of source) {
         if (!lease.isCurrent()) throw new LeaseLost()
         received += chunk.byteLength
-        onReceived(received, upload.size)
+        this.#append.received(received)
         await this.#gather(chunk)
       }
     } catch (error) {
@@ -182,13 +174,13 @@ export class S3Append implements Gatherer {
 
   /** Offset behind the part in which the buffer lies. */
   get #partEnd(): number {
-    const { partSize } = this.#request
+    const partSize = this.#partSize
     return (Math.floor(this.#from / partSize) + 1) * partSize
   }
 
   /** Back-pressure: one upload has only so much on its way. */
   async #fewerInFlight(): Promise<void> {
-    const { partSize } = this.#request
+    const partSize = this.#partSize
     const most = Math.max(
       1,
       Math.min(MAX_IN_FLIGHT, Math.floor(this.#options.s3.options.memoryBudget / 4 / partSize)),
@@ -199,9 +191,9 @@ export class S3Append implements Gatherer {
 
   /** Sends on its way whatever was gathered: the last part of the file, or a tail. */
   async #flush(): Promise<void> {
-    const { endsUpload, upload } = this.#request
+    const { upload } = this.#append
     if (this.#failure) return
-    const isComplete = endsUpload(this.#to)
+    const isComplete = this.#append.endsAt(this.#to)
     if (isComplete && (this.#buffer.size > 0 || this.#tails.length > 0 || upload.size === 0))
       await this.#sendPart()
     else if (this.#buffer.size > 0) this.#sendTail()
@@ -209,7 +201,7 @@ export class S3Append implements Gatherer {
 
   async #sendPart(): Promise<void> {
     // Once it is sent its blocks cannot be asked back: what it has to wait for it waits for here.
-    const isFirst = this.#from < this.#request.partSize
+    const isFirst = this.#from < this.#partSize
     const ready = [...this.#tails.map((tail) => tail.row), isFirst ? undefined : this.#opened.promise]
     await Promise.all(ready).catch((error: unknown) => this.#fail(error))
     if (this.#failure) return
@@ -217,7 +209,7 @@ export class S3Append implements Gatherer {
     this.#tails = []
     // All of it may have become a tail while it waited.
     const start = tails[0]?.offset ?? this.#from
-    const number = Math.floor(start / this.#request.partSize) + 1
+    const number = Math.floor(start / this.#partSize) + 1
     this.#send((body, from, to) => this.#storePart(number, tails, body, from, to))
   }
 
@@ -272,7 +264,7 @@ export class S3Append implements Gatherer {
     from: number,
     to: number,
   ): Promise<Stored> {
-    const { upload } = this.#request
+    const { upload } = this.#append
     try {
       return await this.#withJoined(tails, body, from, async (whole, superseded) => {
         const isWholeFile = partNumber === 1 && to === upload.size && upload.multipart_id === null
@@ -288,7 +280,7 @@ export class S3Append implements Gatherer {
   /** A file that fits one part is a single object from the start. */
   async #storeWhole(body: PartBuffer): Promise<string> {
     const { s3 } = this.#options
-    const { upload } = this.#request
+    const { upload } = this.#append
     const as = await servedAsBy(body.head)
     this.#checkLease()
     return (await s3.put(upload.storage_key, body, as, { signal: this.#abort.signal })).etag
@@ -296,7 +288,7 @@ export class S3Append implements Gatherer {
 
   async #uploadPart(partNumber: number, body: PartBuffer): Promise<string> {
     const { s3 } = this.#options
-    const { upload } = this.#request
+    const { upload } = this.#append
     if (partNumber === 1 && upload.multipart_id === null) await this.#open(body.head)
     const multipartId = await this.#opened.promise
     this.#checkLease()
@@ -314,7 +306,8 @@ export class S3Append implements Gatherer {
   /** Opens the multipart upload, with a note in the ledger before and its id after. */
   async #open(head: Uint8Array): Promise<void> {
     const { db, s3 } = this.#options
-    const { upload, lease, partSize } = this.#request
+    const { upload, lease } = this.#append
+    const partSize = this.#partSize
     const held = { id: upload.id, fence: lease.fence }
     const begun = await beginMultipart(db, { ...held, partSize })
     if (!begun) throw new LeaseLost()
@@ -334,7 +327,8 @@ export class S3Append implements Gatherer {
 
   async #storeTail(body: PartBuffer, offset: number): Promise<TailRow> {
     const { db, s3 } = this.#options
-    const { upload, lease, partSize } = this.#request
+    const { upload, lease } = this.#append
+    const partSize = this.#partSize
     // Nobody else ever writes to this key, however late one of our calls arrives.
     const key = `${upload.storage_key}.tail-${newUploadId()}`
     const tail = { key, offset, size: body.size }
@@ -393,7 +387,7 @@ export class S3Append implements Gatherer {
   }
 
   #checkLease(): void {
-    if (!this.#request.lease.isCurrent()) throw new LeaseLost()
+    if (!this.#append.lease.isCurrent()) throw new LeaseLost()
   }
 
   #fail(error: unknown): void {
@@ -404,15 +398,15 @@ export class S3Append implements Gatherer {
 
   /** While the request goes on, the ledger is told of every piece that follows the last without a gap. */
   #commitReady(): void {
-    const { endsUpload, isAtomic, upload, lease } = this.#request
-    if (isAtomic || this.#isEnding || this.#committing || this.#failure) return
+    const append = this.#append
+    if (append.isAtomic || this.#isEnding || this.#committing || this.#failure) return
     const ready = this.#storedPieces()
     const to = ready.at(-1)?.to
     // The last byte is committed by the append that finishes.
-    if (to === undefined || endsUpload(to)) return
+    if (to === undefined || append.endsAt(to)) return
     const commit = async () => {
       await this.#recorded
-      await this.#options.commits.checkpoint(upload, lease, to, rowsOf(ready))
+      await append.checkpoint(to, rowsOf(ready))
       this.#counted(ready)
     }
     this.#committing = commit()
@@ -424,14 +418,14 @@ export class S3Append implements Gatherer {
   }
 
   async #commitLast(): Promise<void> {
-    const { endsUpload, inTurn, isAtomic, upload, lease } = this.#request
-    if (isAtomic && this.#failure) return
+    const append = this.#append
+    if (append.isAtomic && this.#failure) return
     const ready = this.#storedPieces()
-    const to = ready.at(-1)?.to ?? upload.offset
+    const to = ready.at(-1)?.to ?? append.upload.offset
     // With nothing new there is nothing to commit, unless the upload is to be finished.
-    if (ready.length === 0 && (!endsUpload(to) || this.#failure)) return
+    if (ready.length === 0 && (!append.endsAt(to) || this.#failure)) return
     await this.#recorded
-    await inTurn(() => this.#options.commits.lastAppend(upload, lease, to, rowsOf(ready)))
+    await append.inTurn(() => append.commit(to, rowsOf(ready)))
     this.#isCommitted = true
     this.#counted(ready)
   }
@@ -446,7 +440,7 @@ export class S3Append implements Gatherer {
     this.#pieces.splice(0, pieces.length)
     for (const { stored } of pieces) if (stored && 'tail' in stored) this.#announced.delete(stored.tail.key)
     // Only now: until the ledger pointed past them, these were the bytes that were acknowledged.
-    const { upload } = this.#request
+    const { upload } = this.#append
     if (upload.state !== 'open') return
     this.#options.dropTails(
       upload,
@@ -461,7 +455,7 @@ export class S3Append implements Gatherer {
 
   /** Tails of ours that never counted. Those of a finished upload its processing removes. */
   #dropLeftovers(): void {
-    const { lease, upload } = this.#request
+    const { lease, upload } = this.#append
     if (this.#announced.size > 0) this.#options.giveUpTails(upload, lease, [...this.#announced])
   }
 }

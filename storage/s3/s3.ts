@@ -412,8 +412,8 @@ export function openS3(options: S3Options): S3 {
   return new S3(options)
 }
 
-/** How to reach the bucket; also for the tus package's own client, which its store makes of it. */
-export function clientConfig(options: S3Options, maxSockets: number = MAX_SOCKETS): S3ClientConfig {
+/** How to reach the bucket. */
+function clientConfig(options: S3Options, maxSockets: number = MAX_SOCKETS): S3ClientConfig {
   return {
     region: options.region,
     forcePathStyle: options.forcePathStyle,

@@ -1,24 +1,3 @@
-import type { UploadRow } from '../../ledger/uploads.ts'
-
-/** Unknown, or somebody else's: never told apart. */
-export class UploadNotFound extends Error {
-  constructor() {
-    super('no such upload')
-    this.name = 'UploadNotFound'
-  }
-}
-
-/** The upload was there and has ended: terminated, expired or rejected. */
-export class UploadGone extends Error {
-  readonly upload: UploadRow
-
-  constructor(upload: UploadRow) {
-    super(`upload is ${upload.state}`)
-    this.name = 'UploadGone'
-    this.upload = upload
-  }
-}
-
 /** Another request has taken over the upload, so nothing of this one counts any more. */
 export class LeaseLost extends Error {
   constructor() {
@@ -27,10 +6,10 @@ export class LeaseLost extends Error {
   }
 }
 
-/** No bytes can be sent to an upload that is made of others. */
-export class FinalUpload extends Error {
+/** A body is longer than what is left of the upload. */
+export class BodyTooLong extends Error {
   constructor() {
-    super('the upload is made of partial uploads')
-    this.name = 'FinalUpload'
+    super('the body is longer than what is left of the upload')
+    this.name = 'BodyTooLong'
   }
 }

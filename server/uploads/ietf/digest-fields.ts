@@ -3,6 +3,7 @@ import { parseDictionary } from 'structured-headers'
 import { ContentRefused } from '../../../content/verdict.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
 import { Problem } from '../../http/errors.ts'
+import type { BodyCheck } from '../body.ts'
 import {
   ALGORITHMS,
   type Algorithm,
@@ -10,7 +11,6 @@ import {
   RunningDigest,
   readDigest,
 } from '../body-digests.ts'
-import type { BodyCheck } from '../upload-request.ts'
 
 // RFC 9530. Its other algorithms are insecure or unknown here, and are ignored as it demands.
 

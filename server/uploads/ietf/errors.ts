@@ -1,9 +1,8 @@
 import { ContentRefused } from '../../../content/verdict.ts'
 import type { UploadPolicy } from '../../../hooks/pre-create.ts'
-import type { UploadRow } from '../../../ledger/uploads.ts'
 import { type ErrorCode, Problem, type ProblemOptions } from '../../http/errors.ts'
 import { DigestMismatch } from '../body-digests.ts'
-import { translateTusError } from '../translate.ts'
+import { uploadProblem } from '../problems.ts'
 import type { InteropVersion } from './fields.ts'
 import { limitsOf } from './limits.ts'
 
@@ -38,12 +37,11 @@ export const completedUpload = (size: number): Problem =>
 export function translateDraftError(
   error: unknown,
   context: {
-    upload: UploadRow | undefined
     version: InteropVersion | undefined
     policy: Pick<UploadPolicy, 'maxSize' | 'minSize'>
   },
 ): unknown {
-  const problem = ofDraft(error) ?? translateTusError(error, context.upload)
+  const problem = ofDraft(error) ?? uploadProblem(error)
   if (!(problem instanceof Problem)) return problem
   if (context.version === 6 && GONE.includes(problem.code))
     return changed(problem, { members: problem.members }, 'not-found')

@@ -1,7 +1,7 @@
 import { parse } from 'content-disposition'
 import type { Request } from 'express'
 import { Problem } from '../../http/errors.ts'
-import { readMetadata } from '../request-checks.ts'
+import { readMetadata } from '../upload-metadata.ts'
 import { PARTIAL_UPLOAD } from './fields.ts'
 
 /**

@@ -1,101 +1,107 @@
-import { ERRORS } from '@tus/utils'
 import type { Request, Response } from 'express'
-import { postFinish } from '../../../hooks/post-finish.ts'
-import { checkSize, preCreate } from '../../../hooks/pre-create.ts'
-import type { OwnerId, UploadId } from '../../../ledger/ids.ts'
-import { findUpload, type UploadRow } from '../../../ledger/uploads.ts'
-import { withAppendContext } from '../../../storage/store/append-context.ts'
+import { checkSize } from '../../../hooks/pre-create.ts'
+import type { UploadId } from '../../../ledger/ids.ts'
+import type { UploadRow } from '../../../ledger/uploads.ts'
 import { StorageAway, StorageFull } from '../../../storage/store/objects.ts'
-import { isFinal, isTooLong } from '../../../storage/store/upload-books.ts'
-import { principalOf } from '../../auth/authenticate.ts'
+import { BodyTooLong } from '../../../storage/store/outcomes.ts'
 import { Problem } from '../../http/errors.ts'
 import { DigestMismatch } from '../body-digests.ts'
-import { LeaseLocker } from '../locker.ts'
-import { byteCountHeader } from '../request-checks.ts'
-import { translateTusError } from '../translate.ts'
-import { LEASE_DRAIN_MS, type UploadEndpointOptions } from '../upload-endpoint.ts'
-import { receivedBody, runningRequest, type UploadRequest, uploadRequest } from '../upload-request.ts'
+import { callOf } from '../call.ts'
+import { LEASE_DRAIN_MS, type UploadEngine } from '../engine.ts'
+import { isFinal, notHeld, type UploadCall } from '../held.ts'
+import { mediaHeaders } from '../media-headers.ts'
+import { bodyOf } from '../request-body.ts'
+import type { WayIn } from '../way-in.ts'
 import { checksumOf } from './checksum.ts'
 import { BodilessRequest, NativeBodyServer } from './native-body.ts'
+import { PackageLocker, PackageStore, type Running, running, runThrough } from './package-store.ts'
+import { tusProblem } from './problems.ts'
+import { byteCountHeader } from './request-checks.ts'
 
 export type HandleTusRequest = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
 
 /**
- * Answers POST, HEAD, PATCH and DELETE of tus 1.0 for one upload: `@tus/server` runs the protocol, the ledger stands
+ * Answers POST, HEAD, PATCH and DELETE of tus 1.0 for one upload: `@tus/server` runs the protocol, the engine stands
  * under it, and what fails is translated once. Fails with a `Problem`, or with what the renderer knows.
  */
-export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
-  const { bus, progress } = options
-  const { db, policy } = options.preCreate
-  const addressOf = ({ baseUrl, uploadId }: UploadRequest) => `${baseUrl}${options.path}/${uploadId}`
-
-  const locker = new LeaseLocker(options.leases)
+export function tusRequests(engine: UploadEngine, { addressOf, countBytes, path }: WayIn): HandleTusRequest {
   const tus = new NativeBodyServer({
-    path: options.path,
-    datastore: options.store,
-    bodyOf: (limits) => receivedBody(options, limits),
-    locker,
+    path,
+    datastore: new PackageStore(engine),
+    locker: new PackageLocker(engine),
     lockDrainTimeout: LEASE_DRAIN_MS,
-    maxSize: policy.maxSize,
-    getFileIdFromRequest: () => runningRequest().uploadId,
-    namingFunction: () => runningRequest().uploadId,
-    generateUrl: () => addressOf(runningRequest()),
+    maxSize: engine.policy.maxSize,
+    getFileIdFromRequest: () => running().held.call.uploadId,
+    namingFunction: () => running().held.call.uploadId,
+    generateUrl: () => running().address,
     onUploadCreate: async (_request, upload) => {
-      const running = runningRequest()
-      const concat = running.incoming.get('upload-concat') ?? null
-      running.upload = await preCreate(options.preCreate, {
-        id: running.uploadId,
-        ownerId: running.ownerId,
-        tenantId: running.principal.tenantId,
-        protocol: 'tus-1.0',
-        size: upload.size ?? null,
-        metadata: upload.metadata ?? {},
-        metadataHeader: running.incoming.get('upload-metadata') ?? null,
-        concat,
-        isPartial: concat !== null,
-        digests: null,
-        wantedDigest: null,
-      })
-      progress.tick(running.uploadId, 0, upload.size ?? null, 0)
+      await running().create(upload)
       return {}
     },
     onResponseError: (_request, error) => {
-      runningRequest().failure = error
+      running().failure = error
       return undefined
     },
   })
 
   return async function handle(request, response, uploadId) {
-    const from = byteCountHeader(request, 'Upload-Offset') ?? 0
+    const call = callOf(request, response, uploadId)
+    const held = notHeld(call)
+    const body = bodyOf(request, response, countBytes)
     const checksum = request.method === 'HEAD' ? undefined : checksumOf(request)
     const webRequest = new BodilessRequest(request, response)
-    const length = await newLength(request, principalOf(response).ownerId, uploadId)
+    const length = await newLength(request, call)
     // A request that fails its checksum changes nothing: its length is declared behind that, and not by the package.
     const isLate = length !== undefined && checksum !== undefined
     if (request.method === 'PATCH' && (length === undefined || isLate))
       webRequest.headers.delete('upload-length')
-    const context = uploadRequest(request, response, {
-      uploadId,
-      baseUrl: options.baseUrl(request),
-      isAppend: request.method === 'PATCH',
-      isAtomic: checksum !== undefined,
-      bodyChecks: checksum ? [checksum] : [],
-      onWhole: isLate ? (to) => declareLength(length, to) : undefined,
-      onReceived: (offset, size) => progress.tick(uploadId, offset, size, from),
-    })
     // The address is ours to build, and the package refuses lists in it.
     webRequest.headers.delete('x-forwarded-proto')
     // Ours as well: the package knows no concatenation.
     webRequest.headers.delete('upload-concat')
     // By its presence alone the package would write a body that is not there.
-    if (request.method === 'POST' && context.bodyLength === 0) webRequest.headers.delete('content-type')
-    const answer = await withAppendContext(context, () => tus.handleWeb(webRequest))
-    const { failure, upload } = context
-    if (request.method === 'POST' && upload && isStorageFault(failure)) {
-      return answerCreation(response, upload, addressOf(context))
+    if (request.method === 'POST' && body.length === 0) webRequest.headers.delete('content-type')
+    const through: Running = {
+      held,
+      isAppend: request.method === 'PATCH',
+      onlyCreates: request.method === 'POST' && body.length === 0,
+      address: addressOf(request, uploadId),
+      failure: undefined,
+      async create({ size, metadata }) {
+        const concat = request.get('upload-concat') ?? null
+        held.upload = await engine.create(call, {
+          protocol: 'tus-1.0',
+          size: size ?? null,
+          metadata: metadata ?? {},
+          metadataHeader: request.get('upload-metadata') ?? null,
+          concat,
+          isPartial: concat !== null,
+          digests: null,
+          wantedDigest: null,
+        })
+      },
+      receive: async (offset, limits) =>
+        await engine.receive(held, body, {
+          ...limits,
+          offset,
+          checks: checksum ? [checksum] : [],
+          isAtomic: checksum !== undefined,
+          onWhole: isLate ? (to) => declareLength(length, to) : undefined,
+        }),
     }
-    if (request.method === 'POST' && upload && isRefusal(failure)) await withdraw(context)
-    if (failure !== undefined) throw translateTusError(failure, upload)
+    const declareLength = async (size: number, to: number) => {
+      if (to > size) throw new Problem('invalid-header', 'Upload-Length is smaller than what has been sent.')
+      await engine.declareLength(held, size, to)
+    }
+
+    const answer = await runThrough(through, () => tus.handleWeb(webRequest))
+    const { failure } = through
+    const { upload } = held
+    if (request.method === 'POST' && upload && isStorageFault(failure)) {
+      return answerCreation(response, upload, through.address)
+    }
+    if (request.method === 'POST' && upload && isRefusal(failure)) await engine.withdraw(call)
+    if (failure !== undefined) throw tusProblem(failure, held.offset)
     // Of headers that are malformed the package says so by itself, before anything is asked or told.
     if (answer.status >= 400) throw new Problem('invalid-header', (await answer.text()).trim())
     response.status(answer.status).set(headersOf(answer))
@@ -107,58 +113,33 @@ export function tusRequests(options: UploadEndpointOptions): HandleTusRequest {
    * The length that a PATCH declares, where that is news: a client that resumes says again what it has declared
    * before, and only another length is an error.
    */
-  async function newLength(
-    request: Request,
-    ownerId: OwnerId,
-    uploadId: UploadId,
-  ): Promise<number | undefined> {
+  async function newLength(request: Request, call: UploadCall): Promise<number | undefined> {
     const length = request.method === 'PATCH' ? byteCountHeader(request, 'Upload-Length') : undefined
     if (length === undefined) return undefined
-    const upload = await findUpload(db, ownerId, uploadId)
+    const upload = await engine.find(call)
     if (upload?.size === length) return undefined
-    checkSize(upload?.is_partial ? { ...policy, minSize: 0 } : policy, length)
-    if (upload && upload.size !== null) throw ERRORS.INVALID_LENGTH
+    checkSize(upload?.is_partial ? { ...engine.policy, minSize: 0 } : engine.policy, length)
+    if (upload && upload.size !== null)
+      throw new Problem(
+        'invalid-header',
+        'Upload-Length is already known or smaller than the current offset.',
+      )
     return length
   }
+}
 
-  /** A creation that is refused with the bytes that came with it: nobody would know of its upload. */
-  async function withdraw({
-    incoming,
-    response,
-    uploadId,
-    baseUrl,
-    onReceived,
-  }: UploadRequest): Promise<void> {
-    const context = uploadRequest(incoming, response, { uploadId, baseUrl, onReceived })
-    await withAppendContext(context, async () => {
-      const lock = locker.newLock(uploadId)
-      await lock.lock(AbortSignal.timeout(LEASE_DRAIN_MS), () => {})
-      try {
-        await options.store.remove(uploadId)
-      } finally {
-        await lock.unlock()
-      }
-    })
-  }
-
-  async function declareLength(length: number, to: number): Promise<void> {
-    if (to > length) throw new Problem('invalid-header', 'Upload-Length is smaller than what has been sent.')
-    await options.store.declareUploadLength(runningRequest().uploadId, length)
-  }
-
-  /** What the package does not know of an upload, or does not say. */
-  function describe(request: Request, response: Response, upload: UploadRow): void {
-    if (request.method === 'HEAD') {
-      if (upload.metadata_header !== null) response.set('Upload-Metadata', upload.metadata_header)
-      if (upload.concat !== null) response.set('Upload-Concat', upload.concat)
-      // tus 1.0 § concatenation: before that it would mean nothing.
-      if (isFinal(upload) && upload.state === 'open') response.removeHeader('Upload-Offset')
-    } else if (upload.state === 'received') {
-      response.removeHeader('Upload-Expires')
-      response.set(postFinish(bus, upload))
-    } else {
-      response.set('Upload-Expires', upload.expires_at.toUTCString())
-    }
+/** What the package does not know of an upload, or does not say. */
+function describe(request: Request, response: Response, upload: UploadRow): void {
+  if (request.method === 'HEAD') {
+    if (upload.metadata_header !== null) response.set('Upload-Metadata', upload.metadata_header)
+    if (upload.concat !== null) response.set('Upload-Concat', upload.concat)
+    // tus 1.0 § concatenation: before that it would mean nothing.
+    if (isFinal(upload) && upload.state === 'open') response.removeHeader('Upload-Offset')
+  } else if (upload.state === 'received') {
+    response.removeHeader('Upload-Expires')
+    response.set(mediaHeaders(upload))
+  } else if (upload.state === 'open') {
+    response.set('Upload-Expires', upload.expires_at.toUTCString())
   }
 }
 
@@ -186,7 +167,7 @@ function answerCreation(response: Response, upload: UploadRow, location: string)
 
 /** The request itself is at fault, and not its connection. */
 const isRefusal = (failure: unknown): boolean =>
-  failure instanceof DigestMismatch || failure instanceof Problem || isTooLong(failure)
+  failure instanceof DigestMismatch || failure instanceof Problem || failure instanceof BodyTooLong
 
 const isStorageFault = (failure: unknown): boolean =>
   failure instanceof StorageFull || failure instanceof StorageAway

@@ -1,19 +1,15 @@
-import { ERRORS } from '@tus/utils'
 import { ContentRefused } from '../../content/verdict.ts'
 import { Refusal } from '../../hooks/refusal.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { StorageFull } from '../../storage/store/objects.ts'
-import { FinalUpload, LeaseLost, UploadGone, UploadNotFound } from '../../storage/store/outcomes.ts'
+import { BodyTooLong, LeaseLost } from '../../storage/store/outcomes.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { unavailable } from '../http/outages.ts'
 import { DigestMismatch } from './body-digests.ts'
-import { Interrupted } from './request-body.ts'
+import { FinalUpload, Interrupted, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
 
-/**
- * Whatever was thrown while a tus request was handled, as the problem its client may see. `upload` is
- * the upload as the request last saw it. Errors unknown here are passed through for the renderer.
- */
-export function translateTusError(error: unknown, upload: UploadRow | undefined): unknown {
+/** Whatever was thrown while an upload was served, as the problem its client may see. Errors unknown here are passed through. */
+export function uploadProblem(error: unknown): unknown {
   if (error instanceof Refusal) {
     const { retryAfterSeconds } = error
     return new Problem(error.code, error.message, {
@@ -45,9 +41,15 @@ export function translateTusError(error: unknown, upload: UploadRow | undefined)
       headers: { 'Retry-After': '60' },
     })
   }
-  const outage = unavailable(error)
-  if (outage) return outage
-  return fromPackage(error, upload)
+  if (error instanceof LeaseBusy) {
+    return new Problem('locked', 'Another request is still writing to this upload.', {
+      headers: { 'Retry-After': '1' },
+    })
+  }
+  if (error instanceof BodyTooLong) {
+    return new Problem('too-large', 'The body is longer than what is left of the upload.')
+  }
+  return unavailable(error) ?? error
 }
 
 /** 410: the upload was there, and why it is not any more. HEAD has no body, so the reason is a header too. */
@@ -75,37 +77,4 @@ function refused({ verdict }: ContentRefused): Problem {
       headers: { 'Upload-Reject-Reason': verdict.code },
     },
   )
-}
-
-/** The errors of `@tus/server` are plain objects, told apart by identity, or carry a `status_code`. */
-function fromPackage(error: unknown, upload: UploadRow | undefined): unknown {
-  switch (error) {
-    case ERRORS.INVALID_OFFSET:
-      return new Problem('offset-conflict', 'Upload-Offset is not the current offset of the upload.', {
-        headers: upload ? { 'Upload-Offset': String(upload.offset) } : {},
-      })
-    case ERRORS.ERR_SIZE_EXCEEDED:
-    case ERRORS.ERR_MAX_SIZE_EXCEEDED:
-      return new Problem('too-large', 'The body is longer than what is left of the upload.')
-    case ERRORS.INVALID_METADATA:
-      return new Problem(
-        'invalid-metadata',
-        'Upload-Metadata takes "key base64value" pairs separated by commas.',
-      )
-    case ERRORS.INVALID_LENGTH:
-      return new Problem(
-        'invalid-header',
-        'Upload-Length is already known or smaller than the current offset.',
-      )
-    case ERRORS.FILE_NO_LONGER_EXISTS:
-      return new Problem('upload-expired', 'The upload was not finished in time.')
-    case ERRORS.FILE_NOT_FOUND:
-      return notFound()
-    case ERRORS.ABORTED:
-      return new Problem('locked', 'The request was interrupted.', { cause: error })
-  }
-  if (error instanceof Error && 'status_code' in error && error.status_code === 413) {
-    return new Problem('too-large', 'The body is longer than what is left of the upload.')
-  }
-  return error
 }

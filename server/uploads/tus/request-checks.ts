@@ -1,6 +1,7 @@
-import { ERRORS, Metadata } from '@tus/utils'
 import type { Request } from 'express'
-import { Problem } from '../http/errors.ts'
+import { Problem } from '../../http/errors.ts'
+import { declaredLength, hasBody } from '../request-body.ts'
+import { readMetadata } from '../upload-metadata.ts'
 
 // What `@tus/server` lets through, misreads or answers with another status than the standard says is
 // settled here, before it sees the request.
@@ -8,7 +9,6 @@ import { Problem } from '../http/errors.ts'
 export const TUS_VERSION = '1.0.0'
 const OFFSET_STREAM = 'application/offset+octet-stream'
 const OVERRIDABLE = new Set(['PATCH', 'DELETE', 'HEAD'])
-const MAX_METADATA_CHARACTERS = 16 * 1024
 
 /** tus 1.0 § X-HTTP-Method-Override: where a proxy blocks PATCH or DELETE, another method stands in. */
 export function applyMethodOverride(request: Request): void {
@@ -40,15 +40,6 @@ export function byteCountHeader(request: Request, name: string): number | undefi
   return value
 }
 
-/**
- * Bytes a request says its body has; undefined when it comes in chunks. Node has checked the header, and
- * a request with neither header has no body.
- */
-export function declaredBodyLength(request: Request): number | undefined {
-  if (request.headers['transfer-encoding'] !== undefined) return undefined
-  return Number(request.headers['content-length'] ?? 0)
-}
-
 /** tus 1.0 § creation, § creation-with-upload, § creation-defer-length. */
 export function checkCreation(request: Request): void {
   const length = byteCountHeader(request, 'Upload-Length')
@@ -60,7 +51,7 @@ export function checkCreation(request: Request): void {
     throw new Problem('invalid-header', 'Send either Upload-Length or Upload-Defer-Length: 1.')
   }
   readMetadata(request)
-  if (length !== undefined && (declaredBodyLength(request) ?? 0) > length)
+  if (length !== undefined && (declaredLength(request) ?? 0) > length)
     throw new Problem('too-large', 'The body is longer than the upload.')
   if (hasBody(request)) checkContentType(request)
 }
@@ -77,20 +68,6 @@ export function checkFinalCreation(request: Request): void {
   if (hasBody(request)) throw new Problem('invalid-header', 'A final upload takes no bytes of its own.')
 }
 
-/** tus 1.0 § Upload-Metadata. What its values may be is for `hooks/declaration.ts` to say. */
-export function readMetadata(request: Request): Record<string, string | null> {
-  const text = request.headers['upload-metadata']
-  if (text === undefined) return {}
-  if (text.length > MAX_METADATA_CHARACTERS) {
-    throw new Problem('metadata-too-large', `At most ${MAX_METADATA_CHARACTERS} characters are accepted.`)
-  }
-  try {
-    return Metadata.parse(String(text))
-  } catch {
-    throw ERRORS.INVALID_METADATA
-  }
-}
-
 /** tus 1.0 § PATCH. */
 export function checkAppend(request: Request): void {
   checkContentType(request)
@@ -103,10 +80,4 @@ export function checkAppend(request: Request): void {
 function checkContentType(request: Request): void {
   if (request.headers['content-type'] === OFFSET_STREAM) return
   throw new Problem('unsupported-content-type', `Bytes are sent as ${OFFSET_STREAM}.`)
-}
-
-export function hasBody(request: Request): boolean {
-  return (
-    request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
-  )
 }

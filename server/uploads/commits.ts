@@ -20,8 +20,9 @@ import {
   terminateUpload,
   type UploadRow,
 } from '../../ledger/uploads.ts'
-import { appendContext } from './append-context.ts'
-import { LeaseLost, UploadGone } from './outcomes.ts'
+import { LeaseLost } from '../../storage/store/outcomes.ts'
+import { type Held, leaseOf, rowOf } from './held.ts'
+import { UploadGone } from './outcomes.ts'
 
 export type CommitsOptions = {
   db: Ledger
@@ -34,14 +35,17 @@ export type CommitsOptions = {
   ends: EndLog
 }
 
+/** The commit that ends a request. `completes`: whether the upload is over with its last byte. */
+export type LastCommit = { to: number; completes: boolean; pieces?: Pieces }
+
 const BYTES_LOST = {
   code: 'bytes-lost',
   detail: 'The storage has lost bytes of this upload. Please send the file again.',
 }
 
 /**
- * How a store tells the ledger what it has durably stored. Every commit carries the fence of the
- * request's lease and the offset it started from; after `LeaseLost` nothing was changed.
+ * The only way by which offsets and ends of uploads enter the ledger. Every commit carries the fence of the request's
+ * lease and the offset it started from; after `LeaseLost` nothing was changed. The row that is held is brought up to date.
  */
 export class Commits {
   readonly #options: CommitsOptions
@@ -51,8 +55,10 @@ export class Commits {
   }
 
   /** Bytes up to `to` are durable and the request goes on. */
-  async checkpoint(upload: UploadRow, lease: Lease, to: number, pieces?: Pieces): Promise<void> {
+  async checkpoint(held: Held, to: number, pieces?: Pieces): Promise<void> {
     const { db, expiry } = this.#options
+    const upload = rowOf(held)
+    const lease = leaseOf(held)
     const result = await appendBytes(db, appendOf(upload, lease, to, pieces), expiry)
     if (result.kind === 'fenced-off') {
       lease.validUntil = 0
@@ -61,14 +67,15 @@ export class Commits {
     upload.offset = to
     moveExpiry(upload, result)
     if (upload.is_partial) await slideWaiting(db, upload.owner_id, expiry)
-    appendContext().onCommitted?.(to)
   }
 
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
-  async lastAppend(upload: UploadRow, lease: Lease, to: number, pieces?: Pieces): Promise<void> {
-    const { announce, db, enqueueProcessing, expiry } = this.#options
+  async commit(held: Held, { to, completes, pieces }: LastCommit): Promise<void> {
+    const { announce, db, ends, enqueueProcessing, expiry } = this.#options
+    const upload = rowOf(held)
+    const lease = leaseOf(held)
     const append = appendOf(upload, lease, to, pieces)
-    if (!endsUpload(upload, to)) {
+    if (!endsAt(upload, to, completes)) {
       const result = await appendAndRelease(db, append, expiry)
       this.#settle(lease, result)
       moveExpiry(upload, result)
@@ -78,21 +85,23 @@ export class Commits {
       moveExpiry(upload, result)
       upload.is_finished = true
       for (const id of result.completed) announce(id, 'processing')
-      await this.#options.ends.byId(db, 'upload.received', result.completed, requestIdOf())
+      await ends.byId(db, 'upload.received', result.completed, requestIdOf(held))
     } else {
       const mediaId = newMediaId()
       this.#settle(lease, await finishUpload(db, append, mediaId, enqueueProcessing))
       upload.state = 'received'
       upload.media_id = mediaId
-      this.#options.ends.upload('upload.received', { ...upload, offset: to }, null, requestIdOf())
+      ends.upload('upload.received', { ...upload, offset: to }, null, requestIdOf(held))
     }
     upload.offset = to
     if (upload.is_partial) await slideWaiting(db, upload.owner_id, expiry)
   }
 
   /** Ends an upload: an open one's bytes are removed by a job that this commit enqueues, a received one's with its media. */
-  async terminate(upload: UploadRow, lease: Lease): Promise<void> {
+  async terminate(held: Held): Promise<void> {
     const { db, ends, enqueueRemoval } = this.#options
+    const upload = rowOf(held)
+    const lease = leaseOf(held)
     const ended = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence }
     const result =
       upload.state === 'received' && !upload.is_partial
@@ -101,28 +110,30 @@ export class Commits {
     this.#settle(lease, result)
     upload.state = 'terminated'
     if (result.kind === 'fenced-off') return
-    if (!result.wasOver) ends.upload('upload.terminated', upload, null, requestIdOf())
-    if (result.mediaId !== undefined) await ends.byId(db, 'media.deleted', [upload.id], requestIdOf())
+    if (!result.wasOver) ends.upload('upload.terminated', upload, null, requestIdOf(held))
+    if (result.mediaId !== undefined) await ends.byId(db, 'media.deleted', [upload.id], requestIdOf(held))
   }
 
   /** Ends an open upload whose acknowledged bytes the storage has lost: always throws, `UploadGone` unless the lease was lost. */
-  async lose(upload: UploadRow, lease: Lease): Promise<never> {
-    await this.#reject(upload, lease, BYTES_LOST)
-    throw new UploadGone({ ...upload, state: 'rejected', reject: BYTES_LOST })
+  async lose(held: Held): Promise<never> {
+    await this.#reject(held, BYTES_LOST)
+    throw new UploadGone({ ...rowOf(held), state: 'rejected', reject: BYTES_LOST })
   }
 
   /** Ends an open upload by a verdict on what has arrived of it: always throws, `refused` unless the lease was lost. */
-  async refuse(upload: UploadRow, lease: Lease, refused: ContentRefused): Promise<never> {
-    await this.#reject(upload, lease, refused.verdict)
+  async refuse(held: Held, refused: ContentRefused): Promise<never> {
+    await this.#reject(held, refused.verdict)
     throw refused
   }
 
-  async #reject(upload: UploadRow, lease: Lease, reason: Reason): Promise<void> {
-    const { announce, db, enqueueRemoval } = this.#options
+  async #reject(held: Held, reason: Reason): Promise<void> {
+    const { announce, db, ends, enqueueRemoval } = this.#options
+    const upload = rowOf(held)
+    const lease = leaseOf(held)
     const ended = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence }
     this.#settle(lease, await rejectUpload(db, ended, reason, enqueueRemoval))
     announce(upload.id, 'removal')
-    this.#options.ends.upload('upload.rejected', upload, reason, requestIdOf())
+    ends.upload('upload.rejected', upload, reason, requestIdOf(held))
   }
 
   #settle(lease: Lease, result: AppendResult | Appended): void {
@@ -133,14 +144,11 @@ export class Commits {
   }
 }
 
-const requestIdOf = () => ({ requestId: appendContext().requestId })
+const requestIdOf = ({ call }: Held) => ({ requestId: call.requestId })
 
-/** Whether the running request completes the upload once it has its bytes up to `to`. */
-export const endsUpload = (upload: UploadRow, to: number): boolean =>
-  to === upload.size && (upload.is_partial || appendContext().completes)
-
-/** Whether there is nothing to add to an upload any more, and nothing to finish. */
-export const isComplete = (upload: UploadRow): boolean => upload.state === 'received' || upload.is_finished
+/** Whether an upload is complete when it has its bytes up to `to`, by a request that `completes` it or not. */
+export const endsAt = (upload: UploadRow, to: number, completes: boolean): boolean =>
+  to === upload.size && (upload.is_partial || completes)
 
 function moveExpiry(upload: UploadRow, result: Appended): void {
   if (result.kind === 'fenced-off') return

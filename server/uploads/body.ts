@@ -1,0 +1,56 @@
+import { Interrupted } from './outcomes.ts'
+
+export type BodyLimits = {
+  /** Bytes the body may have. */
+  maxBytes: number
+  /** Ends the body where it is, as if the client had sent no more. */
+  signal: AbortSignal
+}
+
+/** Bytes that somebody brings to an upload, whichever way in they take. */
+export type Body = {
+  /** How many it says they are; undefined when they come in chunks. */
+  readonly length: number | undefined
+  /** Asks for them: to be called once. Fails with `BodyTooLong`, and with `Interrupted` when they end too early. */
+  read(limits: BodyLimits): AsyncIterable<Uint8Array>
+  /** Whether all of them have arrived. */
+  isWhole(): boolean
+}
+
+/** Something that a body is compared with when all of it is there. */
+export type BodyCheck = { update(chunk: Uint8Array): void; check(): void }
+
+export const NO_BODY: Body = {
+  length: 0,
+  async *read() {},
+  isWhole: () => true,
+}
+
+export type Checks = BodyLimits & {
+  /** Of the first byte. */
+  offset: number
+  checks?: readonly BodyCheck[]
+  onWhole?: (to: number) => Promise<void>
+}
+
+/** The bytes of a body, which is compared when all of it is there. One that was cut off is none to compare. */
+export function checked(body: Body, options: Checks): AsyncIterable<Uint8Array> {
+  const bytes = body.read(options)
+  return options.checks?.length || options.onWhole ? compared(bytes, body, options) : bytes
+}
+
+async function* compared(
+  bytes: AsyncIterable<Uint8Array>,
+  body: Body,
+  { checks = [], offset, onWhole, signal }: Checks,
+): AsyncGenerator<Uint8Array> {
+  let to = offset
+  for await (const chunk of bytes) {
+    for (const check of checks) check.update(chunk)
+    to += chunk.byteLength
+    yield chunk
+  }
+  if (signal.aborted || !body.isWhole()) throw new Interrupted()
+  for (const check of checks) check.check()
+  await onWhole?.(to)
+}

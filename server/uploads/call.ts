@@ -1,0 +1,28 @@
+import type { Request, Response } from 'express'
+import type { UploadId } from '../../ledger/ids.ts'
+import { endTurn, inTurnAgain } from '../admission/owner-turns.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import { CLIENT_GONE } from '../http/client-gone.ts'
+import type { UploadCall } from './held.ts'
+
+/** What the engine has to know of a request: behind `authenticate`. */
+export function callOf(request: Request, response: Response, uploadId: UploadId): UploadCall {
+  const { ownerId, tenantId } = principalOf(response)
+  return {
+    ownerId,
+    tenantId,
+    uploadId,
+    requestId: String(request.id),
+    over: overWith(response),
+    // Its owner's other requests are not held up by that.
+    onLeaseWait: () => endTurn(response),
+    inTurn: (work) => inTurnAgain(response, work),
+  }
+}
+
+function overWith(response: Response): AbortSignal {
+  if (response.closed) return AbortSignal.abort(CLIENT_GONE)
+  const over = new AbortController()
+  response.once('close', () => over.abort(CLIENT_GONE))
+  return over.signal
+}

@@ -1,0 +1,112 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import {
+  type CancellationContext,
+  DataStore,
+  type Lock,
+  type Locker,
+  type RequestRelease,
+  Upload,
+} from '@tus/utils'
+import type { BodyLimits } from '../body.ts'
+import type { UploadEngine } from '../engine.ts'
+import { type Held, rowOf } from '../held.ts'
+
+/** One request on its way through `@tus/server`. */
+export type Running = {
+  readonly held: Held
+  readonly isAppend: boolean
+  /** Whether it creates an upload and brings no bytes. */
+  readonly onlyCreates: boolean
+  /** What the package's handlers ask for. */
+  readonly create: (upload: Upload) => Promise<void>
+  readonly receive: (offset: number, limits: BodyLimits) => Promise<number>
+  readonly address: string
+  failure: unknown
+}
+
+/** The package hands its store, its locker and its hooks an id and nothing else: the rest is found here, and only here. */
+const storage = new AsyncLocalStorage<Running>()
+
+export const runThrough = <Result>(running: Running, work: () => Promise<Result>): Promise<Result> =>
+  storage.run(running, work)
+
+/** The request that runs. To ask outside of one is a bug. */
+export function running(): Running {
+  const found = storage.getStore()
+  if (!found) throw new Error('the package called outside a request')
+  return found
+}
+
+/** The engine as the data store that `@tus/server` expects. */
+export class PackageStore extends DataStore {
+  readonly #engine: UploadEngine
+
+  constructor(engine: UploadEngine) {
+    super()
+    this.#engine = engine
+    this.extensions = ['creation', 'creation-with-upload', 'creation-defer-length', 'termination']
+  }
+
+  /** The row is there already; an empty file is complete as soon as it is created. */
+  override async create(upload: Upload): Promise<Upload> {
+    const { held } = running()
+    if (rowOf(held).size === 0) await this.#engine.complete(held)
+    return undated(upload)
+  }
+
+  override async getUpload(id: string): Promise<Upload> {
+    const { held, isAppend } = running()
+    const { size, metadata } = await this.#engine.look(held, isAppend ? 'append' : 'read')
+    return undated(new Upload({ id, size: size ?? undefined, offset: held.offset, metadata }))
+  }
+
+  override async declareUploadLength(_id: string, size: number): Promise<void> {
+    const { held } = running()
+    await this.#engine.declareLength(held, size, held.offset)
+  }
+
+  override async remove(): Promise<void> {
+    await this.#engine.cancel(running().held)
+  }
+
+  override async deleteExpired(): Promise<number> {
+    throw new Error('expiry is decided by the ledger')
+  }
+}
+
+/** Without a date the package's handlers leave it to the ledger what has expired. */
+function undated(upload: Upload): Upload {
+  upload.creation_date = undefined
+  return upload
+}
+
+/** The ledger's leases as the locker that `@tus/server` expects. */
+export class PackageLocker implements Locker {
+  readonly #engine: UploadEngine
+
+  constructor(engine: UploadEngine) {
+    this.#engine = engine
+  }
+
+  newLock(): Lock {
+    const engine = this.#engine
+    return {
+      async lock(signal: AbortSignal, cancel: RequestRelease) {
+        const { held, onlyCreates } = running()
+        // There is nothing to guard; but an empty file is complete at once, and must be.
+        if (onlyCreates && held.upload?.size !== 0) return
+        await engine.take(held, signal, cancel)
+      },
+      unlock: async () => await engine.release(running().held),
+    }
+  }
+}
+
+/** The bytes of the running request, to where the package says they belong. */
+export async function writeToEngine(
+  { offset }: Upload,
+  maxBytes: number,
+  { signal }: CancellationContext,
+): Promise<number> {
+  return await running().receive(offset, { maxBytes, signal })
+}

@@ -1,0 +1,119 @@
+import { ContentRefused } from '../../content/verdict.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
+import { StorageFull } from '../store/objects.ts'
+import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
+import type { DiskSync } from '../store/upload-bytes.ts'
+import type { Append, UploadStore } from '../store/upload-store.ts'
+import type { DiskObjects } from './disk-objects.ts'
+import type { DiskSpace } from './disk-space.ts'
+import { FileWriter } from './file-writer.ts'
+
+export type DiskUploadStoreOptions = {
+  objects: Pick<DiskObjects, 'pathOf' | 'sizeOf'>
+  space: Pick<DiskSpace, 'hasAny'>
+  sync: DiskSync
+}
+
+/** During a long request the ledger learns of new bytes after this much data and time, whichever is later. */
+const CHECKPOINT_BYTES = 8 * 1024 * 1024
+const CHECKPOINT_MS = 500
+/** Bytes are cut off only with a lease that lasts for longer: another holder may have appended by the time of a late cut. */
+const CUT_OFF_MS = 5_000
+/** While the length is deferred, nothing is reserved: each time after so much it is asked whether there is room for more. */
+const UNDECLARED_BYTES = 8 * 1024 * 1024
+
+/**
+ * Uploads as files on a local disk, one each from its first byte on. Bytes are made durable before the ledger counts
+ * them; what a client that goes away has sent is kept. Nothing of an upload is read from the disk but the size of its file.
+ */
+export class DiskUploadStore implements UploadStore {
+  readonly #options: DiskUploadStoreOptions
+
+  constructor(options: DiskUploadStoreOptions) {
+    this.#options = options
+  }
+
+  /** What both ledger and file have. */
+  async offsetOf(row: UploadRow): Promise<number> {
+    const isPartial = row.state === 'open' && row.offset > 0
+    if (!isPartial) return row.offset
+    return Math.min(row.offset, (await this.#options.objects.sizeOf(row.storage_key)) ?? 0)
+  }
+
+  async append(source: AsyncIterable<Uint8Array>, append: Append): Promise<number> {
+    const { lease, offset, upload } = append
+    // A file made after another request has ended the upload would stay for ever.
+    if (!lease.isCurrent()) throw new LeaseLost()
+    const writer = await FileWriter.open(this.#options.objects.pathOf(upload.storage_key), offset)
+    try {
+      const failure = await this.#receive(source, writer, append)
+      return await append.inTurn(() => this.#record(writer, append, failure))
+    } finally {
+      await writer.close()
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  /** Makes durable and tells the ledger what has arrived, where it counts. Passes on what the source failed with. */
+  async #record(writer: FileWriter, append: Append, failure: unknown): Promise<number> {
+    const { isAtomic, lease, upload } = append
+    const { sync } = this.#options
+    if (failure instanceof ContentRefused) return await append.refuse(failure)
+    // More than was declared: finishing with the first part of it would call a wrong file complete.
+    if (failure instanceof BodyTooLong || (isAtomic && failure !== undefined)) {
+      // Bytes that do not count would take room until the next request, and be reserved as well. Nobody needs them gone.
+      if (lease.isCurrent(CUT_OFF_MS)) await writer.cutOff(upload.offset).catch(() => {})
+      throw failure
+    }
+    const complete = append.endsAt(writer.written)
+    if (sync === 'always' || (sync === 'finish' && complete)) await writer.sync()
+    // With nothing new there is nothing to commit, unless an empty file is to be finished.
+    if (writer.written > upload.offset || complete) await append.commit(writer.written)
+    if (failure !== undefined) throw failure
+    return writer.written
+  }
+
+  /** Returns what the source failed with, or writing. */
+  async #receive(source: AsyncIterable<Uint8Array>, writer: FileWriter, append: Append): Promise<unknown> {
+    const { isAtomic, lease, offset, upload } = append
+    const mayWrite = () => lease.isCurrent()
+    let received = offset
+    let failure: unknown
+    let checkpointAt = performance.now() + CHECKPOINT_MS
+    let mayReach = upload.size === null ? offset : Number.POSITIVE_INFINITY
+    try {
+      for await (const chunk of source) {
+        if (!mayWrite()) throw new LeaseLost()
+        if (received + chunk.byteLength > mayReach) {
+          if (!(await this.#options.space.hasAny())) throw new StorageFull()
+          mayReach = received + UNDECLARED_BYTES
+        }
+        received += chunk.byteLength
+        await writer.write(chunk, mayWrite)
+        append.received(received)
+        const uncommitted = writer.written - upload.offset
+        if (!isAtomic && uncommitted >= CHECKPOINT_BYTES && performance.now() >= checkpointAt) {
+          await this.#checkpoint(writer, append)
+          checkpointAt = performance.now() + CHECKPOINT_MS
+        }
+      }
+    } catch (error) {
+      failure = error
+    }
+    try {
+      // A client that went away has sent these bytes all the same.
+      await writer.flush(mayWrite)
+    } catch (error) {
+      failure ??= error
+    }
+    return failure
+  }
+
+  async #checkpoint(writer: FileWriter, append: Append): Promise<void> {
+    // The last byte is committed by the append that finishes.
+    if (append.endsAt(writer.written)) return
+    if (this.#options.sync === 'always') await writer.sync()
+    await append.checkpoint(writer.written)
+  }
+}

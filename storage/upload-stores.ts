@@ -1,0 +1,46 @@
+import type { Ledger } from '../ledger/database.ts'
+import { DiskUploadStore } from './disk/disk-upload-store.ts'
+import { S3UploadStore } from './s3/s3-upload-store.ts'
+import type { Storage } from './storage.ts'
+import { StorageAway } from './store/objects.ts'
+import type { StoredRow } from './store/upload-bytes.ts'
+import type { UploadStore } from './store/upload-store.ts'
+
+export type UploadStoresOptions = {
+  db: Ledger
+  /** Bytes of the largest upload. */
+  maxSize: number
+  onError: (error: unknown) => void
+}
+
+/** Where bytes of uploads arrive: each upload in the backend that its row names, whatever is configured now. */
+export class UploadStores {
+  readonly #storage: Pick<Storage, 'checkUsable'>
+  readonly #stores: Readonly<Record<string, UploadStore | undefined>>
+
+  constructor(storage: Storage, options: UploadStoresOptions) {
+    this.#storage = storage
+    this.#stores = {
+      disk: new DiskUploadStore(storage.disk),
+      s3: storage.s3 && new S3UploadStore({ ...options, ...storage.s3 }),
+    }
+  }
+
+  /** Fails with `StorageAway` where no settings lead to it. */
+  storeOf({ storage_backend: backend }: StoredRow): UploadStore {
+    const store = this.#stores[backend]
+    if (!store) throw new StorageAway({ cause: new Error(`no settings lead to the storage "${backend}"`) })
+    return store
+  }
+
+  /** The same for bytes that are to arrive now. Fails with `StorageAway` where they cannot be stored at the moment. */
+  async usableStoreOf(row: StoredRow): Promise<UploadStore> {
+    await this.#storage.checkUsable(row)
+    return this.storeOf(row)
+  }
+
+  /** Waits for what goes on behind the requests. */
+  async close(): Promise<void> {
+    await Promise.all(Object.values(this.#stores).map((store) => store?.close()))
+  }
+}
