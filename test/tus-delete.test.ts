@@ -28,6 +28,7 @@ describeStorages('DELETE /files/:id', (storage) => {
     const answer = await tusRequest(landfall, 'alice', { method: 'DELETE', at: id })
     expect([answer.status, answer.body]).toEqual([204, ''])
     expect(answer.headers['tus-resumable']).toBe('1.0.0')
+    expect(answer.headers['upload-expires']).toBeUndefined()
     expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
     expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'terminated' })
     await expect.poll(() => leftBehind(landfall), { timeout: 10_000 }).toEqual([])
