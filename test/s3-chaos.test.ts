@@ -72,9 +72,9 @@ describe.skipIf(!ceph.met || !ffmpeg.met)(
         const expected = [...media, ...renditions].map((row) => row.storage_key).sort()
         // Calls that we had given up on went on when the faults were stopped: what they made is swept as if later.
         await sweepNow(landfall)
-        await expect.poll(async () => (await bucket.keys()).sort(), { timeout: 30_000 }).toEqual(expected)
-        await expect.poll(() => bucket.openMultiparts(), { timeout: 30_000 }).toEqual([])
         // The worker looks for sweeps once a minute, unless they are of its own reaper.
+        await expect.poll(async () => (await bucket.keys()).sort(), { timeout: 90_000 }).toEqual(expected)
+        await expect.poll(() => bucket.openMultiparts(), { timeout: 30_000 }).toEqual([])
         await expect.poll(() => leftInLedger(landfall), { timeout: 90_000 }).toEqual([])
       } finally {
         await landfall.close()
