@@ -6,7 +6,7 @@ import { helpOf, overview } from './commands/help.ts'
 // Whatever this process and its children make is for its owner alone: objects, renditions, backups, logs, sockets.
 process.umask(0o077)
 
-/** Exit codes: 0 done, 1 failed or something is wrong, 2 called or configured wrongly. */
+/** Exit codes: 0 success, 1 failure or a problem was found, 2 invalid usage or configuration. */
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
     process.stdout.write(overview(COMMANDS))

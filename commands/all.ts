@@ -29,47 +29,47 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: 'reap',
-    summary: 'End expired uploads and purge deleted media now.',
+    summary: 'Expire uploads and purge deleted media items now.',
     load: async () => (await import('./reap.ts')).reap,
   },
   {
     name: 'recount',
-    summary: 'Set the counters of what owners use to what the rows say.',
+    summary: 'Correct the usage counters of all owners.',
     load: async () => (await import('./recount.ts')).recount,
   },
   {
     name: 'retry',
-    summary: 'Process again what failed for reasons of the server.',
+    summary: 'Retry media items that failed because of the server.',
     load: async () => (await import('./retry.ts')).retry,
   },
   {
     name: 'webhooks',
-    summary: 'List webhook deliveries, send one again, enable an endpoint.',
+    summary: 'List and replay webhook deliveries, re-enable an endpoint.',
     load: async () => (await import('./webhooks.ts')).webhooks,
   },
   {
     name: 'token',
-    summary: 'Print a token signed with AUTH_JWT_SECRET, or as npm start signs them.',
+    summary: 'Print a token signed with AUTH_JWT_SECRET or the development secret.',
     load: async () => (await import('./token.ts')).token,
   },
   {
     name: 'backup',
-    summary: 'Copy the database and the objects below DATA_DIR into a folder.',
+    summary: 'Back up the database and the objects below DATA_DIR to a folder.',
     load: async () => (await import('./backup.ts')).backup,
   },
   {
     name: 'restore',
-    summary: 'Fill an empty DATA_DIR with a backup.',
+    summary: 'Restore a backup into an empty DATA_DIR.',
     load: async () => (await import('./restore.ts')).restore,
   },
   {
     name: 'move',
-    summary: 'Move finished files to the bucket, or from there to the disk.',
+    summary: 'Move finished files between disk and bucket.',
     load: async () => (await import('./move.ts')).move,
   },
   {
     name: 'doctor',
-    summary: 'Check the configuration and what it leads to, and say what is wrong.',
+    summary: 'Check the configuration and every service that it names.',
     load: async () => (await import('./doctor.ts')).doctor,
   },
 ]

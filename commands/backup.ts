@@ -12,8 +12,8 @@ import { type LedgerCommand, withLedger } from './with-ledger.ts'
 export const backup: Command = {
   usage: 'DIR',
   details: [
-    'The server may run meanwhile: the copy is of one moment. DIR is made, or must be empty.',
-    'Objects in a bucket stay there. Landfall restore reads it, and sha256sum -c files.sha256 checks it.',
+    'The server may keep running: the backup is a snapshot. DIR is created, or must be empty.',
+    'Objects in a bucket are not copied. "landfall restore" reads the backup, and "sha256sum -c files.sha256" verifies it.',
   ],
   takesPositionals: true,
   async run({ env, positionals: [directory, ...rest] }) {
@@ -24,7 +24,7 @@ export const backup: Command = {
       if (options.primary === 'disk') {
         await access(options.disk.directory).catch(() => {
           throw new CommandFailure(
-            `there are no objects below ${config.DATA_DIR}: is DATA_DIR that of the server?`,
+            `no objects were found below ${config.DATA_DIR}: is this the DATA_DIR of the server?`,
           )
         })
       }
@@ -41,8 +41,8 @@ export const backup: Command = {
       })
       const lines = [
         `backup of ${takenAt} in ${target}: database and ${objects.count} objects, ${objects.bytes} bytes`,
-        ...(objects.goneMeanwhile > 0 ? [`deleted while it ran: ${objects.goneMeanwhile} objects`] : []),
-        ...(options.s3 ? [`objects in bucket ${options.s3.bucket} stay there`] : []),
+        ...(objects.goneMeanwhile > 0 ? [`objects deleted during the backup: ${objects.goneMeanwhile}`] : []),
+        ...(options.s3 ? [`objects in bucket ${options.s3.bucket} are not part of the backup`] : []),
       ]
       return done(lines, { directory: target, takenAt, objects })
     }

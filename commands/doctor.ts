@@ -52,12 +52,12 @@ async function examineDatabase(env: Environment, config: Config): Promise<readon
   } catch (failure) {
     // The configuration is well-formed: it means that there is no database to look at.
     if (failure instanceof ConfigError) {
-      return [ok(`database: none yet; serve makes one below ${config.DATA_DIR}`)]
+      return [ok(`database: none yet; serve creates one below ${config.DATA_DIR}`)]
     }
     if (!(failure instanceof CommandFailure)) throw failure
     const why =
       failure.cause instanceof DatabaseReadOnly
-        ? 'takes no writes: it is a replica, or one that is being failed over'
+        ? 'is read-only: it is a replica, or a failover is in progress'
         : `does not answer (${messageOf(failure.cause)})`
     return [error(`database: ${why}`)]
   }

@@ -1,7 +1,8 @@
 import type { Entry } from './all.ts'
 import type { Command } from './command.ts'
 
-const EXIT_CODES = 'Exit codes: 0 done, 1 failed or something is wrong, 2 called or configured wrongly.'
+const EXIT_CODES =
+  'Exit codes: 0 success, 1 failure or a problem was found, 2 invalid usage or configuration.'
 const SETTINGS = 'Settings come from environment variables: see docs/configuration.md.'
 
 /** The overview of all commands. */

@@ -10,8 +10,8 @@ import { type LedgerCommand, withDatabase } from './with-ledger.ts'
 export const migrate: Command = {
   usage: '[--check]',
   details: [
-    '  --check  only say what is due; exits 1 when something is',
-    'Servers do it when they start, unless MIGRATE=off. See docs/upgrading.md.',
+    '  --check  only list what is pending; exits 1 when something is',
+    'Servers migrate when they start, unless MIGRATE=off. See docs/upgrading.md.',
   ],
   options: { check: { type: 'boolean' } },
   run: ({ env, values }) =>

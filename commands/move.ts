@@ -15,10 +15,10 @@ import { type LedgerCommand, withLedger } from './with-ledger.ts'
 export const move: Command = {
   usage: '--to s3|disk',
   details: [
-    '  --to  where to',
-    'Takes the settings of both: DATA_DIR, and S3_BUCKET with what leads there. Servers with the same may run meanwhile.',
-    'Each file is copied, compared by its SHA-256, and then served from there. Interrupted, it is run again.',
-    'STORAGE says where new uploads go: change it first. Ends with 1 when anything is left.',
+    '  --to  the destination',
+    'Requires the settings of both: DATA_DIR, and S3_BUCKET with its credentials. Servers with the same settings may keep running.',
+    'Each file is copied, verified by its SHA-256, and then served from the destination. After an interruption, run it again.',
+    'STORAGE decides where new uploads go: change it first. Exits 1 when files are left.',
   ],
   options: { to: { type: 'string' } },
   async run(call) {
@@ -76,7 +76,7 @@ function linesOf(outcome: MoveOutcome, to: Backend): string[] {
     `moved to ${to}: ${moved} media items, ${bytes} bytes`,
     ...(moved > 0
       ? [
-          `a worker removes their former copies in ${FORMER_KEPT_MS / 60_000} minutes; it needs the settings of both`,
+          `a worker removes the original copies in ${FORMER_KEPT_MS / 60_000} minutes; it needs the settings of both storages`,
         ]
       : []),
     ...notMoved.map(({ mediaId, detail }) => `not moved: media item ${mediaId}: ${detail}`),
@@ -84,7 +84,7 @@ function linesOf(outcome: MoveOutcome, to: Backend): string[] {
       ? [`not moved: ${damaged.length} that are damaged, ${failed.length} that failed`]
       : []),
     ...(stoppedBy !== undefined
-      ? [`stopped (${reasonOf(stoppedBy)}): ${others} others are left on ${from}: run it again`]
+      ? [`stopped (${reasonOf(stoppedBy)}): ${others} other media items are left on ${from}: run it again`]
       : others > 0
         ? [`${others} media items are being processed on ${from}: run it again when they are not`]
         : []),

@@ -10,7 +10,7 @@ import { withLedger } from './with-ledger.ts'
 /** Ends what time has ended, now and not within the minute in which a worker would; a worker then removes the bytes. */
 export const reap: Command = {
   usage: '',
-  details: ['Workers do it every minute. They also remove the bytes, so one has to run for that.'],
+  details: ['Workers do this every minute. Only workers remove the bytes, so at least one must run.'],
   run: ({ env }) =>
     withLedger(env, 'reap', async ({ config, db, connectionString, log, onError, releasers }) => {
       const boss = await openQueues({ db, supervise: false, migrate: false, onError })
@@ -28,7 +28,7 @@ export const reap: Command = {
       const reaped = await failures.attempt<Reaped | undefined>(reaping, undefined)
       await Promise.all(announced)
       const pruned = await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined)
-      failures.throwAny('not all could be done')
+      failures.throwAny('some maintenance tasks failed')
       if (!reaped || !pruned) throw new Error('work that did not fail has no result')
       const { expired, purged, overdue, requeued, swept, leases } = reaped
       const lines = [

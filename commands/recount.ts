@@ -7,7 +7,7 @@ import { withLedger } from './with-ledger.ts'
 /** Sets the counters of what owners use to what the rows of the ledger say; safe while servers run. */
 export const recount: Command = {
   usage: '',
-  details: ['Prints the owners whose counters were wrong. Servers may run meanwhile.'],
+  details: ['Prints the owners whose counters were wrong. Servers may keep running.'],
   run: ({ env }) =>
     withLedger(env, 'recount', async ({ db, connectionString, onError, releasers }) => {
       // One statement reads all of the ledger, which no request has to wait for.
@@ -29,5 +29,5 @@ function sentence({ ownerId, before, after }: Recount): string {
   const changes = (Object.keys(after) as (keyof typeof after)[])
     .filter((name) => before[name] !== after[name])
     .map((name) => `${name} ${before[name]} -> ${after[name]}`)
-  return `${ownerId}: ${changes.join(', ') || 'nothing to correct any more'}`
+  return `${ownerId}: ${changes.join(', ') || 'already correct'}`
 }

@@ -26,8 +26,8 @@ import { type Command, done, UsageError } from './command.ts'
 export const restore: Command = {
   usage: 'DIR',
   details: [
-    'DATA_DIR must be empty or not there; so must the database of DATABASE_URL, where it is set.',
-    'Every file is checked. One that is interrupted is begun anew: empty DATA_DIR first.',
+    'DATA_DIR must be empty or missing. The database of DATABASE_URL, if set, must be empty.',
+    'Every file is verified. After an interruption, empty DATA_DIR and start again.',
   ],
   takesPositionals: true,
   async run({ env, positionals: [directory, ...rest] }) {
@@ -37,7 +37,9 @@ export const restore: Command = {
     const archive = await openArchive(resolve(directory))
     const { takenAt, storage, objects } = archive.manifest
     if (storage.kind !== config.STORAGE) {
-      throw new CommandFailure(`the backup is of STORAGE=${storage.kind}: restore it with the same setting`)
+      throw new CommandFailure(
+        `the backup was made with STORAGE=${storage.kind}: restore it with the same setting`,
+      )
     }
     await refuseFilled(config.DATA_DIR)
     const log = createLog({ level: env.LOG_LEVEL ? config.LOG_LEVEL : 'warn', name: 'landfall-restore' })
@@ -52,11 +54,11 @@ export const restore: Command = {
 
 async function refuseFilled(dataDirectory: string): Promise<void> {
   const there = await contentsOf(dataDirectory).catch((error: unknown) => {
-    throw failureOf(error, `DATA_DIR cannot be filled`)
+    throw failureOf(error, `DATA_DIR cannot be written`)
   })
   if (there.includes(RESTORING)) {
     throw new CommandFailure(
-      `${dataDirectory} is not empty: a restore to it runs, or was interrupted; then empty it and restore again`,
+      `${dataDirectory} is not empty: a restore is running or was interrupted. If it was interrupted, empty the directory and restore again`,
     )
   }
   if (there.length > 0) throw new CommandFailure(`${dataDirectory} is not empty: nothing was restored`)

@@ -12,8 +12,8 @@ export const retry: Command = {
   usage: 'ID… | --all',
   details: [
     '  ID     a media item that failed',
-    '  --all  all that failed',
-    'Ends with 1 when one of them could not be queued.',
+    '  --all  all failed media items',
+    'Exits 1 when a media item could not be queued.',
   ],
   options: { all: { type: 'boolean' } },
   takesPositionals: true,

@@ -20,8 +20,9 @@ const ROOT = join(import.meta.dirname, '..')
 export const serveCommand: Command = {
   usage: '[--dev]',
   details: [
-    '  --dev  make up what is needed to try it',
-    'Without DATABASE_URL it also runs a PostgreSQL, a clamd and a worker. Runs until it is stopped.',
+    '  --dev  generate a secret and offer development tokens, for a trial',
+    'Starts a PostgreSQL unless DATABASE_URL is set, a clamd unless CLAMD_URL is set, and a worker unless WORKER=off.',
+    'Runs until it is stopped.',
   ],
   options: { dev: { type: 'boolean' } },
   isLongRunning: true,
@@ -148,13 +149,13 @@ function greet(config: Config, port: number, devCode: string | undefined): void 
   if (devCode !== undefined && isLoopback(config.HOST)) {
     lines.push(
       '',
-      'A token for development, good for a day, and an upload with it:',
+      'A development token, valid for one day, and an upload with it:',
       '',
       `  TOKEN=${signToken(config, { sub: 'developer' })} FILE=movie.mp4`,
       `  URL=$(curl -si -X POST ${address}/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H "Upload-Length: $(wc -c < "$FILE" | tr -d ' ')" -H "Upload-Metadata: filename $(printf %s "$FILE" | base64 | tr -d '\\n')" | tr -d '\\r' | sed -n 's#^[Ll]ocation: /#${address}/#p;s/^[Ll]ocation: http/http/p')`,
       `  curl -i -X PATCH "$URL" -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' --data-binary @"$FILE"`,
       '',
-      'Or open the address of the page in a browser. Ctrl-C stops everything.',
+      'Or open the page in a browser. Ctrl-C stops everything.',
     )
   }
   process.stdout.write(`${lines.join('\n')}\n`)
@@ -165,6 +166,6 @@ function sayWhyNoTokens(config: Config, given: Environment): void {
   const reason = saysForOthers(given)
   if (config.AUTH_DEV_TOKENS || reason === undefined) return
   process.stdout.write(
-    `It gives out no development tokens, as ${reason} is set. "npm run landfall -- token --sub NAME" prints one, with the same settings.\n`,
+    `Development tokens are off because ${reason} is set. "npm run landfall -- token --sub NAME" prints a token, with the same settings.\n`,
   )
 }

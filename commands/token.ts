@@ -8,9 +8,9 @@ export const token: Command = {
   usage: '--sub NAME [--scope "a b"] [--expires SECONDS]',
   details: [
     '  --sub NAME         the owner',
-    '  --scope "a b"      scopes, separated by blanks',
-    '  --expires SECONDS  how long it is good; a day without it',
-    'Without an AUTH_ key it is signed with the development secret below DATA_DIR.',
+    '  --scope "a b"      scopes, separated by spaces',
+    '  --expires SECONDS  lifetime; one day by default',
+    'Without an AUTH_ key, the development secret below DATA_DIR signs the token.',
   ],
   options: { sub: { type: 'string' }, scope: { type: 'string' }, expires: { type: 'string' } },
   async run(call) {

@@ -13,9 +13,9 @@ const LISTED = 100
 export const webhooks: Command = {
   usage: 'list | replay ID | enable',
   details: [
-    '  list       the last hundred deliveries of all owners',
+    '  list       the last 100 deliveries of all owners',
     '  replay ID  send one again, now',
-    '  enable     use the endpoint of WEBHOOK_URL again that has answered 410',
+    '  enable     use the endpoint of WEBHOOK_URL again after it answered 410',
   ],
   takesPositionals: true,
   async run({ env, positionals: [action, id, ...rest] }) {
@@ -54,9 +54,9 @@ async function replay(db: Ledger, bus: Bus, id: string): Promise<Outcome> {
   const result = await replayDelivery(db, EVERYBODY, id)
   switch (result.kind) {
     case 'unknown':
-      throw new CommandFailure(`there is no delivery "${id}"; see landfall webhooks list`)
+      throw new CommandFailure(`no delivery "${id}" exists; see landfall webhooks list`)
     case 'no-endpoint':
-      throw new CommandFailure('there is no webhook endpoint in use; see landfall webhooks enable')
+      throw new CommandFailure('no webhook endpoint is active; see landfall webhooks enable')
     case 'replayed':
       await bus.publish({ t: 'event', id: result.uploadId, queue: null })
       return done([`${id} is due now`], { id, uploadId: result.uploadId })
@@ -71,7 +71,7 @@ async function enable(db: Ledger, { WEBHOOK_URL: url }: Config): Promise<Outcome
   }
   const enabled = await enableEndpoint(db, url)
   const line = enabled
-    ? 'the endpoint is told of events again'
+    ? 'the endpoint is enabled again'
     : 'the endpoint is not disabled, or no worker has used it yet'
   return done([line], { enabled })
 }

@@ -123,7 +123,7 @@ async function checkSchema(db: Ledger): Promise<void> {
   throw new CommandFailure(
     state.isLedger
       ? `nothing was changed: ${problem}`
-      : "the database is not Landfall's: nothing was changed; is DATABASE_URL right? (landfall migrate makes an empty one ready)",
+      : 'the database is not Landfall\'s: nothing was changed. Check DATABASE_URL; for an empty database, run "landfall migrate" first',
   )
 }
 

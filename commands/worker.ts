@@ -61,7 +61,7 @@ async function work(env: Environment, found?: SandboxKind): Promise<number> {
         // A server that has gone needs no answer; that this process stops then is seen to elsewhere.
       }),
   })
-  log.info('working')
+  log.info('worker started')
   const lost = await Promise.race([stop.asked, worker.lost])
   await Promise.race([worker.close(), sleep(CLOSE_MS, undefined, { ref: false })])
   if (lost) throw lost

@@ -190,7 +190,12 @@ export class Bus {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#onBeat = resolve
     const timer = setTimeout(
-      () => reject(new Error('the bus does not hear itself: is there a pooler that does not keep sessions?')),
+      () =>
+        reject(
+          new Error(
+            'the bus does not receive its own notifications: does a pooler in between use pool_mode = session?',
+          ),
+        ),
       HEARD_WITHIN_MS,
     )
     try {

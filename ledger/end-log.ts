@@ -70,7 +70,7 @@ export class EndLog {
     try {
       for (const end of await describeEnds(db, event, uploadIds)) this.tell(end, more)
     } catch (err) {
-      this.#log.error({ err, event, uploadIds }, 'ends that the ledger has could not be described')
+      this.#log.error({ err, event, uploadIds }, 'log lines for ended uploads could not be written')
     }
   }
 }

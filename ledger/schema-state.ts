@@ -82,7 +82,7 @@ async function hasTable(db: QueryExecutorProvider, name: string): Promise<boolea
 /** Says in a sentence why a release cannot run with this schema; undefined when it can. */
 export function schemaProblem(state: SchemaState): string | undefined {
   if (state.unreadable.length > 0) {
-    return `a newer release has changed the database so that this one cannot run with it (${state.unreadable.join(', ')}): start that release, or restore the backup made before its migration`
+    return `a newer release has made an incompatible change to the database (${state.unreadable.join(', ')}): start that release, or restore the backup made before its migration`
   }
   if (state.pending.length > 0) {
     return `the database lacks migrations (${state.pending.join(', ')}): run "landfall migrate"`

@@ -242,13 +242,13 @@ async function withOutagesToldApart(error: unknown, checkWritable: () => Promise
   if (error instanceof Waiting && !(error instanceof Undelivered)) return error
   if (error instanceof StorageFull || isCode(error, 'ENOSPC', 'EDQUOT'))
     return new Waiting('the storage is full', { cause: error })
-  if (error instanceof StorageAway) return new Waiting('the storage is away', { cause: error })
-  if (isOfDatabase(error)) return new Waiting('the database is away', { cause: error })
+  if (error instanceof StorageAway) return new Waiting('the storage is unavailable', { cause: error })
+  if (isOfDatabase(error)) return new Waiting('the database is unavailable', { cause: error })
   try {
     await checkWritable()
     return error
   } catch {
-    return new Waiting('the storage is away', { cause: error })
+    return new Waiting('the storage is unavailable', { cause: error })
   }
 }
 

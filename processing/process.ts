@@ -100,7 +100,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
     undo.push(keepScratchClear(options.scratch, onError))
     const sandbox = await opening
     if (sandbox.kind === 'none' && toolSandbox.wish !== 'off')
-      log.warn({}, 'ffmpeg runs without a sandbox: this system has neither bwrap nor unshare that works')
+      log.warn({}, 'ffmpeg runs without a sandbox: neither bwrap nor unshare works on this system')
     options.onSandbox?.(sandbox.kind)
     const boss = await openQueues({ db, supervise: true, onError })
     const worker = await startWorker({

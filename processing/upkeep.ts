@@ -24,13 +24,13 @@ export async function doUpkeep(options: UpkeepOptions): Promise<void> {
   }
   tell(await failures.attempt<Reaped | undefined>(() => reap(options), undefined), 'reaped')
   const copies = await failures.attempt(() => strays.removeDue(signal), 0)
-  if (copies > 0) log.info({ copies }, 'removed former copies')
+  if (copies > 0) log.info({ copies }, 'removed the copies that a move left behind')
   tell(await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined), 'pruned')
-  failures.throwAny('not all of the upkeep could be done')
+  failures.throwAny('some maintenance tasks failed')
 }
 
 /** Warns of former copies that could not be removed. */
 export const tellOfStrays =
   (log: Pick<UpkeepOptions['log'], 'warn'>) =>
   ({ backend, uploads, error }: StrayFailure): void =>
-    log.warn({ backend, uploads, err: error }, 'former copies could not be removed yet')
+    log.warn({ backend, uploads, err: error }, 'copies that a move left behind could not be removed yet')

@@ -140,7 +140,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       clocks[kind] = turn
       advanceClock(tools.db, kind, turn).catch((error: unknown) => {
         delete clocks[kind]
-        log.error({ err: error }, 'the clock of turns could not be advanced')
+        log.error({ err: error }, 'the scheduling clock could not be advanced')
       })
     }
   }
@@ -151,7 +151,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const last = await lastAttempt(tools.db, mediaId)
     if (kind !== 'processing') {
       // Its file is ready without it, or waits for the engine's time to be over.
-      log.error({ mediaId, kind, last }, 'a job beside processing was given up')
+      log.error({ mediaId, kind, last }, 'a secondary job has failed permanently')
       return
     }
     const reason = {
@@ -190,7 +190,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     try {
       if (await boss.send(QUEUES.reaping, {}, { singletonSeconds: REAP_MS / 1000 })) reaping.wake()
     } catch (error) {
-      log.error({ err: error }, 'the reaper could not be asked for')
+      log.error({ err: error }, 'the reaper job could not be queued')
     }
   }
 
@@ -204,7 +204,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       boss,
       failures,
       onError: (error) =>
-        log.error({ err: error, queue: options.queues[0]?.name }, 'a queue could not be asked or told'),
+        log.error({ err: error, queue: options.queues[0]?.name }, 'a queue could not be read or updated'),
     })
   const reaping = poll({ queues: [{ name: QUEUES.reaping }], slots: 1, pollMs: 30_000, handle: reapAll })
   const dead = poll({ queues: [{ name: QUEUES.dead }], slots: 1, pollMs: 15_000, handle: giveUp })

@@ -16,28 +16,27 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
     'Server',
     /^(NODE_ENV|PORT|HOST|PUBLIC_URL|TRUST_PROXY|DRAIN_DELAY|CORS_ORIGINS|LOG_\w+|MIGRATE|METRICS|METRICS_\w+|MAX_CONNECTIONS|RATE_\w+)$/,
   ],
-  ['Who may use it', /^AUTH_/],
+  ['Authentication', /^AUTH_/],
   ['Database and storage', /^(DATA_DIR|DATABASE_\w+|STORAGE|DISK_\w+|S3_\w+|AWS_\w+)$/],
   ['Publishing', /^(PUBLISH|PUBLIC_PREFIX|CDN_URL|DOWNLOADS)$/],
   ['Uploads', /^UPLOAD_/],
   ['Quotas', /^(QUOTA_|STREAMS_)/],
   ['Media', /^MEDIA_M/],
-  ['What is kept', /_RETENTION$/],
+  ['Retention', /_RETENTION$/],
   [
     'Processing',
     /^(SCAN|SCAN_\w+|DEEP_\w+|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|TOOL_\w+|THUMBNAIL_\w+|HLS|HLS_\w+|WORKER|WORKER_\w+)$/,
   ],
-  ['Analysis by an outside engine', /^ANALYSIS/],
+  ['Analysis by an external engine', /^ANALYSIS/],
   ['Webhooks', /^WEBHOOK_/],
 ]
 
 const INTRODUCTION = `# Configuration
 
-Everything is set by environment variables. A value that is not accepted stops the start with one line for each, which
-names the variable, the value and what is accepted; secrets are not repeated. An empty variable counts as absent, and an
-unknown one is ignored. \`npm run landfall -- doctor\` checks a configuration without serving.
+Environment variables set everything. The start fails on invalid values, with one line for each: the variable, the value and
+what is accepted. Secrets are not repeated in it. An empty variable counts as absent, and an unknown one is ignored. \`npm run landfall -- doctor\` checks a configuration without serving.
 
-This file is made from \`server/config.ts\` by \`node scripts/configuration-docs.ts\`.
+This file is generated from \`server/config.ts\` by \`node scripts/configuration-docs.ts\`.
 `
 
 /** One variable as its documentation shows it. */

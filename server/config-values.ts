@@ -163,7 +163,7 @@ const MAX_KEYS = 8
  */
 export const secrets = () =>
   parsed(
-    `a secret of at least ${MIN_SECRET_CHARACTERS} characters, or up to ${MAX_KEYS} of them, separated by blanks or commas`,
+    `a secret of at least ${MIN_SECRET_CHARACTERS} characters, or up to ${MAX_KEYS} of them, separated by spaces or commas`,
     (value): readonly string[] | undefined => {
       if (value.length < MIN_SECRET_CHARACTERS) return undefined
       const pieces = value.split(/[\s,]+/).filter((piece) => piece !== '')
@@ -176,7 +176,7 @@ export const secrets = () =>
 /** Of Standard Webhooks: 24 to 64 random bytes. Several, for as long as a receiver may know either. */
 export const webhookSecrets = () =>
   parsed(
-    'secrets such as whsec_ and the base64 of 24 to 64 bytes, separated by blanks or commas',
+    'secrets such as whsec_ and the base64 of 24 to 64 bytes, separated by spaces or commas',
     (value): readonly string[] | undefined => {
       const secrets = value.split(/[\s,]+/).filter((item) => item !== '')
       return secrets.length > 0 && secrets.every(isWebhookSecret) ? secrets : undefined
@@ -222,7 +222,7 @@ function isNetwork(text: string): boolean {
 /** As they are in a token: RFC 6749 § 3.3, but for what separates them here. */
 export const scopes = () =>
   parsed(
-    'scopes such as admin,service, separated by blanks or commas',
+    'scopes such as admin,service, separated by spaces or commas',
     (value): readonly string[] | undefined => {
       const names = value.split(/[\s,]+/).filter((name) => name !== '')
       return names.length > 0 && names.every((name) => /^[A-Za-z0-9._:/-]{1,100}$/.test(name))

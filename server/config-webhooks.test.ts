@@ -24,7 +24,7 @@ describe('WEBHOOK_SECRET', () => {
     ['nothing but separators', ' , '],
   ])('is refused, and not repeated: %s', (_what, value) => {
     expect(problemsOf({ WEBHOOK_URL: URL, WEBHOOK_SECRET: value })).toEqual([
-      'WEBHOOK_SECRET: its value is not accepted; it takes secrets such as whsec_ and the base64 of 24 to 64 bytes, separated by blanks or commas',
+      'WEBHOOK_SECRET: its value is not accepted; it takes secrets such as whsec_ and the base64 of 24 to 64 bytes, separated by spaces or commas',
     ])
   })
 

@@ -86,7 +86,7 @@ describe('a bad value', () => {
     [
       'AUTH_JWT_SECRET',
       'too-short-to-tell',
-      'a secret of at least 32 characters, or up to 8 of them, separated by blanks or commas',
+      'a secret of at least 32 characters, or up to 8 of them, separated by spaces or commas',
     ],
     ['DATABASE_URL', 'mysql://user:pass-word@host/db', 'a URL that begins with postgres:// or postgresql://'],
     ['AUTH_JWT_PUBLIC_KEY', 'not a key at all', PUBLIC_KEYS],

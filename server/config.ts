@@ -48,80 +48,84 @@ export const variables = z.object({
   NODE_ENV: text().optional().describe('`production` forbids development tokens.'),
   PORT: integer(0, 65535).prefault('1080').describe('Port to listen on; 0 picks a free one.'),
   HOST: text('an address or host name').prefault('127.0.0.1').describe('Address to listen on.'),
-  PUBLIC_URL: baseUrl().optional().describe('Address under which clients reach the server, when it differs.'),
+  PUBLIC_URL: baseUrl()
+    .optional()
+    .describe('URL under which clients reach the server, if it differs from `HOST` and `PORT`.'),
   MAX_CONNECTIONS: integer(1, 1_000_000)
     .prefault('4096')
     .describe(
-      'Connections that a server has at a time; more are closed at once. Each may take 64 KiB of memory before it has shown a token.',
+      'Maximum number of open connections; further ones are closed at once. Each may use 64 KiB of memory before it has presented a token.',
     ),
   TRUST_PROXY: proxies()
     .prefault('false')
-    .describe('Whose `Forwarded` and `X-Forwarded-*` headers are believed (as in Express).'),
+    .describe('Proxies whose `Forwarded` and `X-Forwarded-*` headers are trusted (as in Express).'),
   DRAIN_DELAY: delay()
     .optional()
     .describe(
-      'How long a server that stops is still there for balancers to hear of it: `/readyz` answers 503, and everything else as usual. By default 5s with `NODE_ENV=production`, and none without.',
+      'How long a stopping server keeps serving while `/readyz` answers 503, so that load balancers notice. Default: 5s with `NODE_ENV=production`, otherwise 0.',
     ),
   CORS_ORIGINS: origins()
     .prefault('*')
     .describe(
-      'Web origins whose pages may use the server. Tokens travel in a header, so `*` gives nothing away.',
+      'Web origins whose pages may use the server. Tokens are sent in a header, so `*` exposes nothing.',
     ),
   DATA_DIR: text('a directory')
     .prefault('./data')
     .describe('Embedded database, objects on disk, generated keys.'),
   DATABASE_URL: url('postgres:', 'postgresql:')
     .optional()
-    .describe('PostgreSQL 15 or newer. Without it the server runs one of its own below `DATA_DIR`.'),
-  DATABASE_POOL: integer(2, 500).prefault('10').describe('Pooled database connections of one process.'),
+    .describe('PostgreSQL 15 or newer. Without it, the server runs an embedded PostgreSQL below `DATA_DIR`.'),
+  DATABASE_POOL: integer(2, 500).prefault('10').describe('Size of the connection pool of one process.'),
   STORAGE: oneOf('disk', 's3')
     .prefault('disk')
-    .describe('Where the bytes of new uploads go: below `DATA_DIR`, or into a bucket.'),
+    .describe('Where the bytes of new uploads are stored: below `DATA_DIR`, or in a bucket.'),
   DISK_SYNC: oneOf('always', 'finish', 'never')
     .prefault('always')
     .describe(
-      'When written bytes are forced to the disk: before each acknowledgement, before the last, or never.',
+      'When written bytes are flushed to the disk (`fdatasync`): before each acknowledgement, before the last one, or never.',
     ),
   S3_BUCKET: text('the name of a bucket')
     .optional()
-    .describe('The bucket; required with `STORAGE=s3`, and as long as files are in it.'),
+    .describe('Name of the bucket. Required with `STORAGE=s3`, and as long as files are stored in it.'),
   AWS_ACCESS_KEY_ID: text('an access key')
     .optional()
-    .describe('Credentials of the bucket; without them the AWS SDK looks where it always does.'),
-  AWS_SECRET_ACCESS_KEY: text('a secret key').optional().describe('Belongs to `AWS_ACCESS_KEY_ID`.'),
-  AWS_SESSION_TOKEN: text('a token').optional().describe('Belongs to credentials that are for a while only.'),
+    .describe(
+      'Credentials of the bucket. Without them, the default credential chain of the AWS SDK applies.',
+    ),
+  AWS_SECRET_ACCESS_KEY: text('a secret key').optional().describe('Secret key of `AWS_ACCESS_KEY_ID`.'),
+  AWS_SESSION_TOKEN: text('a token').optional().describe('Session token of temporary credentials.'),
   S3_ENDPOINT: baseUrl().optional().describe('Address of an S3 server that is not AWS.'),
   S3_REGION: text('the name of a region').prefault('us-east-1').describe('Region of the bucket.'),
   S3_FORCE_PATH_STYLE: flag()
     .optional()
-    .describe('Whether the bucket is named in the path instead of the host; by default with `S3_ENDPOINT`.'),
+    .describe(
+      'Whether the bucket is named in the path instead of the host name. Default: true with `S3_ENDPOINT`.',
+    ),
   S3_PREFIX: keyPrefix()
     .prefault('')
-    .describe('What keys begin with; `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` are filled in.'),
+    .describe('Prefix of the keys. `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` are replaced.'),
   S3_MEMORY_BUDGET: size()
     .prefault('256MB')
-    .describe('Memory in which one process gathers parts of all its uploads; at least 128MiB.'),
+    .describe('Memory in which one process buffers the parts of all its uploads; at least 128MiB.'),
   PUBLISH: oneOf('in-place', 'copy')
     .prefault('in-place')
     .describe(
-      'Whether a ready file stays private where it is, or a copy without its metadata is also made below `PUBLIC_PREFIX`. The original is never published.',
+      '`in-place` keeps ready files private. `copy` also stores a copy without metadata below `PUBLIC_PREFIX`. The original is never published.',
     ),
-  PUBLIC_PREFIX: keyPrefix().prefault('public/').describe('What the keys of published copies begin with.'),
-  CDN_URL: baseUrl()
-    .optional()
-    .describe('Address under which published copies are fetched, without their prefix.'),
+  PUBLIC_PREFIX: keyPrefix().prefault('public/').describe('Prefix of the keys of public copies.'),
+  CDN_URL: baseUrl().optional().describe('Base URL of public copies, without their prefix.'),
   DOWNLOADS: oneOf('stream', 'redirect')
     .prefault('stream')
-    .describe('Whether content comes through the server or by a redirect to a signed address of the bucket.'),
+    .describe('Whether content is sent by the server, or by a redirect to a signed URL of the bucket.'),
   AUTH_JWT_SECRET: secrets()
     .optional()
     .describe(
-      'Shared secret of HS256 tokens. Several can be changed one after the other: see [operations](operations.md#changing-keys).',
+      'Shared secret of HS256 tokens. Several secrets allow rotation: see [operations](operations.md#changing-keys).',
     ),
   AUTH_JWT_PUBLIC_KEY: publicKeys()
     .optional()
-    .describe('Public key of RS256 or ES256 tokens, PEM; several one behind the other.'),
-  AUTH_JWKS_URL: url('https:', 'http:').optional().describe('Where the issuer publishes its keys.'),
+    .describe('Public key of RS256 or ES256 tokens in PEM format. Several keys can be concatenated.'),
+  AUTH_JWKS_URL: url('https:', 'http:').optional().describe('URL of the key set (JWKS) of the token issuer.'),
   AUTH_ALGORITHMS: algorithms()
     .optional()
     .describe('Accepted signature algorithms; the default follows from the kind of key.'),
@@ -129,152 +133,162 @@ export const variables = z.object({
   AUTH_AUDIENCE: text().optional().describe('Required `aud` of tokens.'),
   AUTH_CLOCK_TOLERANCE: duration()
     .prefault('30s')
-    .describe('Clock difference to the issuer that is put up with.'),
+    .describe('Tolerated difference to the clock of the issuer.'),
   AUTH_TENANT: oneOf('off', 'optional', 'required')
     .prefault('off')
     .describe(
-      'Whether tokens may, or have to, name a `tenant`. It keeps nothing apart yet but the prefixes of storage keys: see [operations](operations.md#tenants).',
+      'Whether a `tenant` claim in tokens is refused, accepted or required. Tenants are not isolated yet; only prefixes of storage keys use them: see [operations](operations.md#tenants).',
     ),
   AUTH_DEV_TOKENS: flag()
     .prefault('false')
     .describe(
-      '`POST /dev/token` gives a token to a client that has the code that the start prints. `npm start` sets it on a loopback address, unless another `AUTH_…` variable, `PUBLIC_URL` or `TRUST_PROXY` is set: see [operations](operations.md#development-tokens).',
+      'Enables `POST /dev/token`, which issues a token to a client that sends the code printed at start. `npm start` sets it on a loopback address, unless another `AUTH_…` variable, `PUBLIC_URL` or `TRUST_PROXY` is set: see [operations](operations.md#development-tokens).',
     ),
   AUTH_DEV_SCOPES: scopes()
     .optional()
-    .describe('Scopes that development tokens may have beside those of an owner, such as `admin,service`.'),
-  UPLOAD_MAX_SIZE: size().prefault('500MB').describe('Largest file.'),
-  UPLOAD_MIN_SIZE: size().prefault('1KB').describe('Smallest file.'),
+    .describe('Scopes that development tokens may have besides those of an owner, such as `admin,service`.'),
+  UPLOAD_MAX_SIZE: size().prefault('500MB').describe('Maximum file size.'),
+  UPLOAD_MIN_SIZE: size().prefault('1KB').describe('Minimum file size.'),
   UPLOAD_ALLOWED_TYPES: formats()
     .prefault('video/*,image/*,audio/*')
-    .describe('Media types accepted, by name, by declaration and by content.'),
+    .describe('Accepted media types. They apply to the file name, the declared type and the content.'),
   UPLOAD_EXPIRES_AFTER: duration()
     .prefault('24h')
-    .describe('How long an upload may stay unfinished, since its last byte.'),
+    .describe('How long an unfinished upload is kept after its last received byte.'),
   UPLOAD_MAX_AGE: duration()
     .prefault('7d')
-    .describe('How long it may stay unfinished at most, since its creation.'),
+    .describe('How long an unfinished upload is kept after its creation at most.'),
   UPLOAD_IDLE_TIMEOUT: duration()
     .prefault('60s')
     .describe('A connection without a byte for this long is closed.'),
   UPLOAD_MAX_OPEN: integer(1, 1_000_000)
     .prefault('5')
-    .describe('Unfinished uploads an owner may have at a time.'),
+    .describe('Maximum number of unfinished uploads of an owner.'),
   STREAMS_PER_OWNER: integer(1, 10_000)
     .prefault('20')
-    .describe('Event streams that an owner may follow at a time at one node, of uploads and of all.'),
-  QUOTA_BYTES: size().optional().describe('Bytes an owner may store; unlimited without it.'),
+    .describe('Maximum number of concurrent event streams of an owner on one node.'),
+  QUOTA_BYTES: size()
+    .optional()
+    .describe('Maximum number of bytes an owner may store. Unlimited without it.'),
   QUOTA_UPLOADS: integer(0, Number.MAX_SAFE_INTEGER)
     .optional()
-    .describe('Files an owner may store; unlimited without it.'),
-  MEDIA_MAX_DURATION: duration().prefault('2h').describe('Longest video or audio.'),
-  MEDIA_MAX_WIDTH: integer(1, 65535).prefault('4096').describe('Pixels.'),
-  MEDIA_MAX_HEIGHT: integer(1, 65535).prefault('4096').describe('Pixels.'),
-  MEDIA_MIN_WIDTH: integer(1, 65535).prefault('320').describe('Pixels.'),
-  MEDIA_MIN_HEIGHT: integer(1, 65535).prefault('240').describe('Pixels.'),
+    .describe('Maximum number of files an owner may store. Unlimited without it.'),
+  MEDIA_MAX_DURATION: duration().prefault('2h').describe('Maximum duration of a video or audio file.'),
+  MEDIA_MAX_WIDTH: integer(1, 65535).prefault('4096').describe('Maximum, in pixels.'),
+  MEDIA_MAX_HEIGHT: integer(1, 65535).prefault('4096').describe('Maximum, in pixels.'),
+  MEDIA_MIN_WIDTH: integer(1, 65535).prefault('320').describe('Minimum, in pixels.'),
+  MEDIA_MIN_HEIGHT: integer(1, 65535).prefault('240').describe('Minimum, in pixels.'),
   MEDIA_RETENTION: duration()
     .prefault('7d')
-    .describe('How long a deleted media keeps its bytes, and counts.'),
+    .describe('How long a deleted media item keeps its bytes and counts against the quota.'),
   HISTORY_RETENTION: durationFrom('1h')
     .prefault('30d')
     .describe(
-      'How long events, webhook deliveries that are over, records of processing steps and uploads that ended without a byte are kept.',
+      'How long events, completed webhook deliveries, records of processing steps and uploads that ended without a byte are kept.',
     ),
   RECORD_RETENTION: durationFrom('3d')
     .prefault('1y')
-    .describe('How long the metadata of ended uploads and the rows of purged media are kept.'),
+    .describe('How long the metadata of ended uploads and the rows of purged media items are kept.'),
   SCAN: oneOf('required', 'off').prefault('required').describe('Whether files are scanned for viruses.'),
   SCAN_OVERSIZE: oneOf('reject', 'accept')
     .prefault('reject')
     .describe(
-      'What becomes of files that are larger than clamd looks at: 2 GB, or what it was configured for.',
+      'Whether files above the size limit of clamd (2 GB, or as configured) are rejected, or accepted without a scan.',
     ),
   CLAMD_URL: clamd()
     .optional()
     .describe(
-      'A ClamAV daemon that somebody else runs. Without it `serve` runs one of its own, which listens on a socket below `DATA_DIR` and on no port; a worker uses that of the server on the same `DATA_DIR`.',
+      'An external ClamAV daemon. Without it, `serve` runs its own on a socket below `DATA_DIR`, without a port; a worker uses the daemon of the server on the same `DATA_DIR`.',
     ),
   DEEP_CHECK: oneOf('off', 'quick', 'full')
     .prefault('quick')
     .describe(
-      'What is decoded to find damage: nothing; key frames or the first minute of a sound (0.3 s for a minute of 1080p); or everything (ten times as long).',
+      'How much is decoded to detect damage. `off`: nothing. `quick`: key frames, or the first minute of audio (0.3 s for one minute of 1080p). `full`: everything (ten times as long).',
     ),
   FFMPEG_PATH: text('a program').prefault('ffmpeg').describe('The ffmpeg to run.'),
   FFPROBE_PATH: text('a program').prefault('ffprobe').describe('The ffprobe to run.'),
   TOOL_SANDBOX: oneOf('auto', 'required', 'off')
     .prefault('auto')
     .describe(
-      'Whether ffmpeg runs without network and with a read-only view (bwrap or unshare): where the system can, or else the worker does not start, or never.',
+      'Sandbox of ffmpeg: no network and a read-only view (bwrap or unshare). `auto`: if the system supports it. `required`: the worker does not start without it. `off`: never.',
     ),
   THUMBNAIL_AT: seconds()
     .prefault('1')
-    .describe('Where in a video its picture is taken; in one that is shorter, after a tenth of it.'),
+    .describe(
+      'Position of the thumbnail in a video, in seconds; in a shorter video, a tenth of its duration.',
+    ),
   THUMBNAIL_WIDTHS: widths()
     .prefault('640,320')
-    .describe('Pixels; the first is the width of the main thumbnail. No picture is enlarged.'),
+    .describe('Widths in pixels. The first is the width of the main thumbnail. Pictures are never enlarged.'),
   HLS: oneOf('off', 'on')
     .prefault('off')
     .describe(
-      'Whether videos that are ready are also made into renditions that players stream by HLS: see [the API](api.md#hls).',
+      'Whether ready videos are also encoded into renditions for HLS streaming: see [the API](api.md#hls).',
     ),
   HLS_HEIGHTS: heights()
     .prefault('1080,720,480,360')
     .describe(
-      'Pixels of the shorter side. A video gets those that it has itself, or one in its own size where it has none.',
+      'Heights of the renditions: pixels of the shorter side. A video gets those up to its own size, or one in its own size if none fits.',
     ),
-  WORKER: oneOf('child', 'off').prefault('child').describe('`child`: `serve` runs a worker of its own.'),
+  WORKER: oneOf('child', 'off')
+    .prefault('child')
+    .describe('`child`: `serve` runs a worker as a child process.'),
   WORKER_NICE: integer(0, 19)
     .prefault('10')
     .describe(
-      'By how much a worker and its tools yield to other programs: 0 not at all; 19 may be next to nothing on a busy machine.',
+      'Nice value of a worker and its tools. 0: normal priority. 19: lowest, which may mean almost no processor time on a busy machine.',
     ),
-  WORKER_CONCURRENCY: integer(1, 64).prefault('2').describe('Files one worker processes at a time.'),
+  WORKER_CONCURRENCY: integer(1, 64)
+    .prefault('2')
+    .describe('Number of files that one worker processes concurrently.'),
   WORKER_LIMITS: limits()
     .optional()
     .describe(
-      'How many of a kind of work one worker does at a time: of the files it processes those in `scan` and in `decode` (ffmpeg), by default all of them; besides, requests for `analysis` (4) and `transcoding` of files that are ready (1).',
+      'Concurrency limits of one worker by kind of work. `scan` and `decode` (ffmpeg): by default all files in processing. `analysis`: requests to the engine, default 4. `transcoding`: encoding of ready files, default 1.',
     ),
   ANALYSIS: oneOf('off', 'advisory', 'gate')
     .prefault('off')
     .describe(
-      'Whether an outside engine analyses each file, and whether a file is ready only when it says so: see [the API](api.md#analysis).',
+      'Whether an external engine analyses each file (`advisory`), and whether a file becomes ready only with its approval (`gate`): see [the API](api.md#analysis).',
     ),
-  ANALYSIS_URL: url('http:', 'https:').optional().describe('The engine. Workers send to it.'),
+  ANALYSIS_URL: url('http:', 'https:')
+    .optional()
+    .describe('URL of the analysis engine. Workers send requests to it.'),
   ANALYSIS_SECRET: webhookSecrets()
     .optional()
-    .describe('Signs requests to the engine, and its results; as many as for webhooks.'),
+    .describe(
+      'Signs requests to the engine and verifies its results. Several secrets are possible, as for webhooks.',
+    ),
   ANALYSIS_TIMEOUT: duration()
     .prefault('1h')
-    .describe('How long the engine has for a file before its analysis has failed.'),
+    .describe('Time that the engine has for a file before the analysis counts as failed.'),
   WEBHOOK_URL: url('http:', 'https:')
     .optional()
-    .describe('Who is told of events: see [the API](api.md#webhooks). Workers send to it.'),
+    .describe('Receiver of webhooks: see [the API](api.md#webhooks). Workers send requests to it.'),
   WEBHOOK_SECRET: webhookSecrets()
     .optional()
-    .describe(
-      'Signs webhooks; each secret gives a signature, so that they can be changed one after the other.',
-    ),
+    .describe('Signs webhooks. Each secret adds a signature, which allows rotation.'),
   WEBHOOK_ALLOW_PRIVATE: flag()
     .prefault('false')
-    .describe('Whether `WEBHOOK_URL` may lead to loopback, private or other addresses that are not public.'),
+    .describe('Whether `WEBHOOK_URL` may resolve to loopback, private or other non-public addresses.'),
   METRICS: oneOf('on', 'off')
     .prefault('on')
     .describe(
-      'Whether `GET /metrics` tells Prometheus, or anyone who reaches it, how the server is doing: see [operations](operations.md#metrics).',
+      'Whether `GET /metrics` serves metrics for Prometheus, without a token: see [operations](operations.md#metrics).',
     ),
   MIGRATE: oneOf('on', 'off')
     .prefault('on')
     .describe(
-      'Whether `serve` brings the database up to date when it starts; `off` leaves that to `landfall migrate`: see [upgrading](upgrading.md).',
+      'Whether `serve` migrates the database when it starts. `off` leaves that to `landfall migrate`: see [upgrading](upgrading.md).',
     ),
   METRICS_PORT: integer(0, 65535)
     .optional()
     .describe(
-      'Port of `HOST` on which there is `/metrics` and nothing else; then it is not on `PORT`. 0 picks a free one.',
+      'Separate port on `HOST` that serves `/metrics` only; `/metrics` is then not available on `PORT`. 0 picks a free one.',
     ),
   LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent')
     .prefault('info')
-    .describe('Least severe messages to log.'),
+    .describe('Minimum severity of log messages.'),
 })
 
 /** A part can have 64 MiB, and parts have at least half of it. */

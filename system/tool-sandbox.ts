@@ -167,7 +167,7 @@ export async function openSandbox(
     if (kind === found || (await holds(sandbox, own, tools))) return sandbox
   }
   if (wish === 'required')
-    throw new Error('TOOL_SANDBOX=required: neither bwrap nor unshare can hold ffmpeg in on this system')
+    throw new Error('TOOL_SANDBOX=required: neither bwrap nor unshare works on this system')
   return new ToolSandbox('none', own)
 }
 

@@ -69,7 +69,7 @@ describe('kill -9 in the middle', () => {
     const empty = join(parent, 'empty')
     for (const directory of [archive(), partial])
       expect(await refused(empty, ['restore', directory])).toBe(
-        `landfall: ${directory} is not a whole backup: it has no manifest.json`,
+        `landfall: ${directory} is not a complete backup: it has no manifest.json`,
       )
     expect(existsSync(empty)).toBe(false)
     expect(await refused(target.dataDirectory, ['backup', archive()])).toContain(
@@ -89,13 +89,13 @@ describe('kill -9 in the middle', () => {
 
     const run = runServer(directory, { env: ENV })
     expect(await run.exited).toEqual({ code: 1, signal: null })
-    const interrupted = `a restore to ${directory} is not over, or was interrupted: empty the directory and restore again`
+    const interrupted = `a restore to ${directory} is still running or was interrupted: empty the directory and restore again`
     expect(run.stderr()).toContain(interrupted)
     for (const command of ['reap', 'recount', 'migrate'])
       expect(await refused(directory, [command])).toBe(`landfall: ${interrupted}`)
     expect(await refused(directory, ['backup', join(parent, 'of-half')])).toBe(`landfall: ${interrupted}`)
     expect(await refused(directory, ['restore', archive()])).toMatch(
-      /is not empty: a restore to it .*interrupted/,
+      /is not empty: a restore is running .*interrupted/,
     )
 
     if (left !== undefined) process.kill(left, 'SIGQUIT')
@@ -120,7 +120,7 @@ describe('kill -9 in the middle', () => {
     const files = join(directory, 'restoring', 'objects', 'uploads')
     await killedAt(() => existsSync(files), directory, ['restore', archive()], env)
     const worker = await refused(directory, ['worker'], env)
-    expect(worker).toContain('is not over, or was interrupted')
+    expect(worker).toContain('is still running or was interrupted')
     await rm(directory, { recursive: true })
     expect((await runCommand(directory, ['restore', archive()], env)).exitCode).toBe(0)
   })

@@ -183,7 +183,7 @@ describe.skipIf(!ffmpeg.met)('a backup', () => {
 
     it('only where it is whole', async () => {
       const directory = join(parent, 'whole')
-      expect(await refusal(directory, parent)).toMatch(/is not a whole backup: it has no manifest.json$/)
+      expect(await refusal(directory, parent)).toMatch(/is not a complete backup: it has no manifest.json$/)
       const copy = join(parent, 'copy')
       await execa('cp', ['-r', archive(), copy])
       const [object = ''] = (await readdir(join(copy, 'objects'), { recursive: true })).filter((name) =>
@@ -191,7 +191,7 @@ describe.skipIf(!ffmpeg.met)('a backup', () => {
       )
       await appendFile(join(copy, 'objects', object), 'x')
       expect(await refusal(directory, copy)).toBe(
-        `landfall: the backup is damaged: objects/${object} is not what was written`,
+        `landfall: the backup is damaged: objects/${object} does not match its checksum`,
       )
       await rm(join(copy, 'tables', 'media.jsonl.gz'))
       expect(await refusal(directory, copy)).toMatch(/damaged: tables\/media.jsonl.gz/)
@@ -274,7 +274,7 @@ describe.skipIf(!ffmpeg.met)('a backup', () => {
       await execa('mkdir', ['-p', join(directory, 'restoring')])
       const run = runServer(directory, { env: ENV })
       expect(await run.exited).toEqual({ code: 1, signal: null })
-      expect(run.stderr()).toContain(`a restore to ${directory} is not over, or was interrupted`)
+      expect(run.stderr()).toContain(`a restore to ${directory} is still running or was interrupted`)
       expect(await refusal(directory, archive())).toMatch(/is not empty/)
     })
   })

@@ -52,7 +52,7 @@ describe('a command called or configured wrongly ends with code 2 and says why, 
       { AUTH_JWT_SECRET: 'short', PORT: 'http', UPLOAD_MAX_SIZE: 'big' },
       [
         'landfall: PORT: "http" is not accepted; it takes a whole number from 0 to 65535',
-        'landfall: AUTH_JWT_SECRET: its value is not accepted; it takes a secret of at least 32 characters, or up to 8 of them, separated by blanks or commas',
+        'landfall: AUTH_JWT_SECRET: its value is not accepted; it takes a secret of at least 32 characters, or up to 8 of them, separated by spaces or commas',
         'landfall: UPLOAD_MAX_SIZE: "big" is not accepted; it takes a size such as 500MB or 5GiB',
       ],
     ],
@@ -192,7 +192,7 @@ describe('doctor', () => {
       })
       expect(exitCode).toBe(1)
       expect(stdout).toMatch(/^error +ffmpeg: "\/no\/such\/ffmpeg" cannot be run.*FFMPEG_PATH$/m)
-      expect(stdout).toMatch(/^warning +schema: to migrate: 0001-ledger/m)
+      expect(stdout).toMatch(/^warning +schema: pending migrations: 0001-ledger/m)
       expect(stdout).toMatch(/^warning +clamd: tcp:\/\/127.0.0.1:1 \(CLAMD_URL\): does not answer/m)
     } finally {
       await database.drop()

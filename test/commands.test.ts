@@ -123,7 +123,7 @@ describe('commands without their database', () => {
 
   it('doctor says that there is none yet, and makes none', async () => {
     const { stdout } = await runCommand(join(directory, 'data'), ['doctor'], { SCAN: 'off' })
-    expect(stdout).toMatch(/^ok +database: none yet; serve makes one below /m)
+    expect(stdout).toMatch(/^ok +database: none yet; serve creates one below /m)
     expect(await readdir(directory)).toEqual([])
   })
 

@@ -87,9 +87,9 @@ describe('doctor on tokens', () => {
       { AUTH_ALGORITHMS: 'RS256' },
       /none of the 1 key of AUTH_JWKS_URL can be used for RS256/,
     ],
-    ['are not there', async () => 'http://127.0.0.1:1/keys', {}, /AUTH_JWKS_URL gives no keys \(.+\)/],
-    ['do not come', async () => `http://127.0.0.1:${await silentPort()}/`, {}, /gives no keys \(.+\)/],
-    ['are none', () => serve((_, response) => response.end('<html>')), {}, /gives no keys \(.+\)/],
+    ['are not there', async () => 'http://127.0.0.1:1/keys', {}, /AUTH_JWKS_URL returned no keys \(.+\)/],
+    ['do not come', async () => `http://127.0.0.1:${await silentPort()}/`, {}, /returned no keys \(.+\)/],
+    ['are none', () => serve((_, response) => response.end('<html>')), {}, /returned no keys \(.+\)/],
   ])('says that the keys of the issuer %s', async (_what, url, env, text) => {
     const { exitCode, lines } = await ofIssuer(await url(), env)
     expect(lines).toMatch(new RegExp(`^error +tokens: .*${text.source}`, 'm'))
@@ -140,7 +140,7 @@ describe('doctor on the database', () => {
     const { exitCode, lines } = await doctor()
     expect(lines).toMatch(/^ok +database: answers \(PostgreSQL \d+/m)
     expect(lines).toMatch(/^ok +schema: up to date$/m)
-    expect(lines).toMatch(/^ok +database: LISTEN hears/m)
+    expect(lines).toMatch(/^ok +database: LISTEN receives/m)
     expect(exitCode).toBe(0)
   })
 
@@ -148,7 +148,7 @@ describe('doctor on the database', () => {
     const pooler = await startPgBouncer(database, 'transaction')
     closers.push(pooler.stop)
     const { exitCode, lines } = await doctor({ DATABASE_URL: pooler.connectionString })
-    expect(lines).toMatch(/^error +database: LISTEN does not hear .*pool_mode = session/m)
+    expect(lines).toMatch(/^error +database: LISTEN does not receive .*pool_mode = session/m)
     expect(exitCode).toBe(1)
   })
 
@@ -156,7 +156,7 @@ describe('doctor on the database', () => {
     const pooler = await startPgBouncer(database, 'session')
     closers.push(pooler.stop)
     const { exitCode, lines } = await doctor({ DATABASE_URL: pooler.connectionString })
-    expect(lines).toMatch(/^ok +database: LISTEN hears/m)
+    expect(lines).toMatch(/^ok +database: LISTEN receives/m)
     expect(exitCode).toBe(0)
   })
 
@@ -168,7 +168,7 @@ describe('doctor on the database', () => {
     )
     await db.destroy()
     const { exitCode, lines } = await doctor({ DATABASE_URL: url })
-    expect(lines).toMatch(/^error +database: takes no writes: it is a replica/m)
+    expect(lines).toMatch(/^error +database: is read-only: it is a replica/m)
     expect(exitCode).toBe(1)
   })
 
@@ -192,7 +192,7 @@ describe.skipIf(!ceph.met)('doctor on a bucket', () => {
 
   it('makes every kind of call, and leaves nothing', async () => {
     const { exitCode, lines } = await doctor({ ...bucket.env(), PUBLISH: 'copy', S3_PREFIX: 'of/{owner}/' })
-    expect(lines).toMatch(/^ok +storage: bucket \S+ takes every call that Landfall makes$/m)
+    expect(lines).toMatch(/^ok +storage: bucket \S+ accepts every call that Landfall makes$/m)
     expect(exitCode).toBe(0)
     expect([await bucket.keys(), await bucket.openMultiparts()]).toEqual([[], []])
   })
@@ -203,11 +203,15 @@ describe.skipIf(!ceph.met)('doctor on a bucket', () => {
       { AWS_SECRET_ACCESS_KEY: 'x'.repeat(40) },
       /SignatureDoesNotMatch; AWS_SECRET_ACCESS_KEY/,
     ],
-    ['a key that is nobody’s', { AWS_ACCESS_KEY_ID: 'NOBODY' }, /InvalidAccessKeyId; nobody has this/],
+    [
+      'a key that is nobody’s',
+      { AWS_ACCESS_KEY_ID: 'NOBODY' },
+      /InvalidAccessKeyId; this AWS_ACCESS_KEY_ID does not exist/,
+    ],
     [
       'a bucket that is not there',
       { S3_BUCKET: 'not-there-at-all' },
-      /NoSuchBucket; there is no such bucket/,
+      /NoSuchBucket; the bucket does not exist/,
     ],
     ['no gateway', { S3_ENDPOINT: 'http://127.0.0.1:1' }, /ECONNREFUSED/],
   ])('names %s', async (_what, env, text) => {
@@ -256,7 +260,7 @@ describe('doctor on a bucket that refuses', () => {
     const isMultipart = (method: string, url: string) => method === 'POST' && url.includes('uploads')
     const { lines } = await doctor(settings(await refusing(isMultipart, 'AccessDenied')))
     expect(lines).toMatch(/^error +storage: bucket bucket: CreateMultipartUpload failed: AccessDenied; /m)
-    expect(lines).toMatch(/^error +clock: that of the bucket is 1[12]\d\d s behind this machine's/m)
+    expect(lines).toMatch(/^error +clock: the clock of the bucket is 1[12]\d\d s behind this machine's/m)
   })
 
   it('waits for none that is silent', async () => {

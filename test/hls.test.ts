@@ -291,7 +291,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
       ).length
     const before = await everything()
     await transcodeAgain(landfall, media)
-    expect(await stepOf(media)).toMatchObject({ detail: { skipped: 'it is there already' } })
+    expect(await stepOf(media)).toMatchObject({ detail: { skipped: 'the renditions already exist' } })
     expect([await everything(), await finished()]).toEqual([before, 1])
 
     await stored.lose(`renditions/${media.id}/hls-1.mp4`)

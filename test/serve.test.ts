@@ -102,7 +102,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('serve --dev', () => {
       body: '{"sub":"alice"}',
     })
     expect(answer.status).toBe(404)
-    await expect.poll(run.stdout).toContain('as TRUST_PROXY is set')
+    await expect.poll(run.stdout).toContain('because TRUST_PROXY is set')
   })
 
   it('is stopped by Ctrl-C with everything it started: worker, PostgreSQL and clamd', async () => {

@@ -628,5 +628,5 @@ it('landfall webhooks lists, replays and enables', async () => {
   expect(none).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('no delivery "msg_none"') })
   expect(nameless).toEqual({ exitCode: 2, stdout: '', stderr: wrong })
   await disableEndpoint(db, endpointId)
-  expect(await run(['enable'])).toMatchObject({ exitCode: 0, stdout: 'the endpoint is told of events again' })
+  expect(await run(['enable'])).toMatchObject({ exitCode: 0, stdout: 'the endpoint is enabled again' })
 }, 30_000)

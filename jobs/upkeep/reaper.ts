@@ -86,8 +86,7 @@ async function expire(options: ReaperOptions): Promise<number> {
       await ends?.byId(db, 'upload.expired', expired)
       return expired.length
     },
-    (id, error) =>
-      options.log.error({ err: error, uploadId: id }, 'an upload that has expired cannot be ended'),
+    (id, error) => options.log.error({ err: error, uploadId: id }, 'an expired upload could not be ended'),
   )
 }
 
@@ -96,7 +95,7 @@ async function purge({ db, boss, log, retentionMs }: ReaperOptions): Promise<num
   return await throughout(
     (after) => mediaToPurge(db, retentionMs, BATCH, after),
     async (ids) => (await purgeMedia(db, ids, enqueueRemoval)).length,
-    (id, error) => log.error({ err: error, mediaId: id }, 'a deleted media item cannot be purged'),
+    (id, error) => log.error({ err: error, mediaId: id }, 'a deleted media item could not be purged'),
   )
 }
 
@@ -176,7 +175,7 @@ async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> 
     for (const ownerId of page.ids) {
       try {
         const recount: Recount = await recountOwner(db, ownerId)
-        log.error(recount, 'the counters of an owner did not match his uploads: they were counted anew')
+        log.error(recount, 'the usage counters of an owner were wrong and have been corrected')
         recounted += 1
         outages = 0
       } catch (error) {

@@ -52,7 +52,7 @@ export async function ask(
     },
   )
   if (answer.error !== null)
-    throw new Waiting(`the analysis engine did not take the file: ${answer.error}`, {
+    throw new Waiting(`the analysis engine did not accept the file: ${answer.error}`, {
       afterMs: answer.retryAfterMs,
     })
   return understand(answer.body)
@@ -74,10 +74,10 @@ function requestOf({ publicUrl, linkKey }: AnalysisOptions, media: MediaRow, req
 }
 
 function understand(body: Buffer | undefined): AnalysisReport {
-  if (body === undefined) throw new Waiting('the analysis engine answered too much, or not to the end')
+  if (body === undefined) throw new Waiting('the response of the analysis engine is too large or incomplete')
   try {
     return AnalysisReport.parse(JSON.parse(body.toString('utf8')))
   } catch (error) {
-    throw new Waiting('the analysis engine answered something else than an analysis', { cause: error })
+    throw new Waiting('the response of the analysis engine is not a valid analysis', { cause: error })
   }
 }

@@ -47,7 +47,7 @@ it('tells of a job that fails a thousand times when it begins to, at a growing d
     vi.advanceTimersByTime(60_000)
   }
   expect(lines.map(({ details }) => details.attempt)).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1001])
-  expect(lines.at(-1)).toMatchObject({ level: 'error', message: 'a job has failed for the last time' })
+  expect(lines.at(-1)).toMatchObject({ level: 'error', message: 'a job has failed permanently' })
 })
 
 it('warns of what is away, as that is not the fault of the job', () => {

@@ -34,8 +34,8 @@ export class FailureLog {
     const isPowerOfTwo = Number.isInteger(Math.log2(attempt))
     if (!isGivenUp && !(isPowerOfTwo && this.#hasRoom(job.name))) return
     const details = { queue: job.name, id: job.id, attempt, ...subjectOf(job.data), err: error }
-    if (isGivenUp) this.#log.error(details, 'a job has failed for the last time')
-    else if (isOutage(error)) this.#log.warn(details, 'a job could not be done: something is away')
+    if (isGivenUp) this.#log.error(details, 'a job has failed permanently')
+    else if (isOutage(error)) this.#log.warn(details, 'a job could not be done: a dependency is unavailable')
     else this.#log.error(details, 'a job has failed')
   }
 

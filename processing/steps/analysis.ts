@@ -14,7 +14,7 @@ export const analysis: Step = {
   async run({ media, db, analysis: options, announce, enqueueProcessing, signal }) {
     if (!options) throw new Error('there is no engine to ask')
     const begun = await beginAnalysis(db, media.id, options.timeoutMs)
-    if (!begun) return { detail: { skipped: 'the media has ended meanwhile' } }
+    if (!begun) return { detail: { skipped: 'the media item has ended in the meantime' } }
     // Asked before, and it has answered or has no time left.
     if (begun.status !== 'requested') return { detail: { id: begun.id, status: begun.status } }
     const report = await ask(options, media, begun, signal)

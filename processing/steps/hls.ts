@@ -20,8 +20,8 @@ import { hlsRoom } from '../tools/scratch-room.ts'
 import { UnreadableInput } from '../tools/tool-ends.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
-const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
-const THERE = { detail: { skipped: 'it is there already' } }
+const ENDED = { detail: { skipped: 'the media item has ended in the meantime' } }
+const THERE = { detail: { skipped: 'the renditions already exist' } }
 
 const bytesKind = ({ number }: HlsRendition) => `hls-${number}` as const
 const playlistKind = ({ number }: HlsRendition) => `hls-${number}-playlist` as const

@@ -4,7 +4,7 @@ import { GivenUp, Rejected } from '../failures/job-failures.ts'
 import { makePublicCopy } from '../step/public-copy.ts'
 import type { Step, StepContext } from '../step/step.ts'
 
-const ENDED = { detail: { skipped: 'the media has ended meanwhile' } }
+const ENDED = { detail: { skipped: 'the media item has ended in the meantime' } }
 
 /** Makes the media `ready`; before that, where it is to be public, it has a public copy. */
 export const publish: Step = {

@@ -38,7 +38,7 @@ export class Scanner {
     signal: AbortSignal,
   ): Promise<ScanVerdict> {
     const address = await this.#find()
-    if (address === undefined) throw new Waiting('there is no clamd')
+    if (address === undefined) throw new Waiting('no clamd is available')
     const client = new PacedClient()
     const onAbort = () => client.hangUp()
     signal.addEventListener('abort', onAbort, { once: true })
@@ -66,7 +66,7 @@ export class Scanner {
       }
       throw error instanceof Waiting
         ? error
-        : new Waiting('clamd is away or did not finish the scan', { cause: error })
+        : new Waiting('clamd is unavailable or did not finish the scan', { cause: error })
     } finally {
       signal.removeEventListener('abort', onAbort)
       stream.destroy()
@@ -88,7 +88,7 @@ function settingsFor(address: ScannerOptions): NodeClam.Options {
 
 function verdictOf({ isInfected, viruses }: { isInfected: boolean | null; viruses: string[] }): ScanVerdict {
   // null stands for a cut reply, a hung daemon or nonsense: no verdict, whatever it looks like.
-  if (isInfected === null) throw new Waiting('clamd gave no verdict')
+  if (isInfected === null) throw new Waiting('unexpected reply from clamd: no scan result')
   if (!isInfected) return { kind: 'clean' }
   const signature = viruses[0] ?? 'unknown'
   return signature.startsWith('Heuristics.Limits.')
@@ -111,7 +111,7 @@ class PacedClient {
       const socket: Socket = await Reflect.apply(connect, this.#client, [label])
       this.#socket = socket
       // The package listens for this too, but goes on waiting.
-      socket.on('timeout', () => socket.destroy(new Error('clamd was silent for too long')))
+      socket.on('timeout', () => socket.destroy(new Error('clamd timed out')))
       return socket
     })
   }

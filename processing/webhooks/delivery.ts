@@ -43,12 +43,12 @@ export async function attemptDelivery(options: DeliveryOptions, delivery: TakenD
       { id, type, error, delayMs: Math.round(outcome.delayMs) },
       'a webhook failed and will be sent again',
     )
-  else if (outcome.kind === 'failed') log.warn({ id, type, error }, 'a webhook failed for good')
+  else if (outcome.kind === 'failed') log.warn({ id, type, error }, 'a webhook failed permanently')
   if (status === 410) {
     await disableEndpoint(db, endpointId)
     log.warn(
       { endpointId },
-      'the webhook endpoint answered 410 and gets no more; see "landfall webhooks enable"',
+      'the webhook endpoint answered 410 and is disabled; see "landfall webhooks enable"',
     )
   }
 }

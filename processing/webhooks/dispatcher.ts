@@ -95,7 +95,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
         return
       }
       await handBackDelivery(db, taken).catch((error) =>
-        log.error({ err: error, id: taken.id }, 'a webhook could not be handed back'),
+        log.error({ err: error, id: taken.id }, 'a webhook could not be returned to the queue'),
       )
     }
   }
@@ -129,7 +129,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
           sweepAt = performance.now() + timing.pollMs
         }
       } catch (error) {
-        log.error({ err: error }, 'webhooks could not be taken from the ledger')
+        log.error({ err: error }, 'due webhooks could not be read from the database')
       }
       await alarm.within(waitMs)
     }

@@ -26,7 +26,7 @@ export class ArchiveWriter {
   static async create(directory: string): Promise<ArchiveWriter> {
     if (await isMountPoint(directory))
       throw new CommandFailure(
-        `${directory} is a file system of its own, and takes no backup in its own place: name a folder in it`,
+        `${directory} is a file system of its own, and the backup needs to be renamed at the end: name a folder in it`,
       )
     const there = await readdir(directory).catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
@@ -35,7 +35,7 @@ export class ArchiveWriter {
       )
     })
     if (there.length > 0)
-      throw new CommandFailure(`${directory} is not empty: a backup takes a folder of its own`)
+      throw new CommandFailure(`${directory} is not empty: a backup needs an empty folder`)
     const writer = new ArchiveWriter(directory)
     await mkdir(dirname(directory), { recursive: true }).catch((error: unknown) => {
       throw failureOf(error, `${dirname(directory)} cannot be made`)
@@ -44,7 +44,7 @@ export class ArchiveWriter {
       const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST'
       throw new CommandFailure(
         isThere
-          ? `${writer.#partial} is there: another backup runs, or was killed; remove it first`
+          ? `${writer.#partial} is there: another backup is running, or was killed; remove it first`
           : `${writer.#partial} cannot be made: ${error instanceof Error ? error.message : error}`,
       )
     })

@@ -32,11 +32,11 @@ export type Archive = { directory: string; manifest: Manifest; sums: ReadonlyMap
 export async function openArchive(directory: string): Promise<Archive> {
   const text = await readFile(join(directory, MANIFEST), 'utf8').catch(() => undefined)
   if (text === undefined) {
-    throw new CommandFailure(`${directory} is not a whole backup: it has no ${MANIFEST}`)
+    throw new CommandFailure(`${directory} is not a complete backup: it has no ${MANIFEST}`)
   }
   const manifest = manifestSchema.safeParse(jsonOf(text))
   if (!manifest.success) {
-    throw new CommandFailure(`${directory} is no backup that this release can read: see ${MANIFEST}`)
+    throw new CommandFailure(`${directory} is not a backup that this release can read: see ${MANIFEST}`)
   }
   const list = await readFile(join(directory, CHECKSUMS)).catch(() => Buffer.alloc(0))
   if (createHash('sha256').update(list).digest('hex') !== manifest.data.checksumsSha256) {
@@ -94,7 +94,7 @@ export async function restoreDatabase(
   const unknown = await migrateToSchemaOf(db, manifest.migrations)
   if (unknown.length > 0) {
     throw new CommandFailure(
-      `the backup is of a newer release, which has migrations that this one lacks: ${unknown.join(', ')}`,
+      `the backup was made by a newer release, which has migrations that this one lacks: ${unknown.join(', ')}`,
     )
   }
   const boss = await openQueues({ db, supervise: false, onError })
@@ -153,5 +153,5 @@ function jsonOf(text: string): unknown {
 }
 
 function damaged(path: string): CommandFailure {
-  return new CommandFailure(`the backup is damaged: ${path} is not what was written`)
+  return new CommandFailure(`the backup is damaged: ${path} does not match its checksum`)
 }

@@ -35,11 +35,7 @@ async function checkAddress(
     }
     return url.protocol === 'https:' || allowPrivate
       ? [ok(`${name}: ${url.host} can be reached`)]
-      : [
-          warning(
-            `${name}: ${url.host} can be reached, but not by https: what is sent can be read on the way`,
-          ),
-        ]
+      : [warning(`${name}: ${url.host} can be reached, but not by https: the data can be read in transit`)]
   }
   return await found(name, check)
 }

@@ -29,7 +29,12 @@ export async function checkBucket(config: Config): Promise<readonly Finding[]> {
   const clockAheadMs = watchClock(s3)
   const keys = keysOf(config)
   const clock = () =>
-    clockFindings('the bucket', clockAheadMs(), SKEW_LIMIT_MS, 'it refuses what is signed so far off')
+    clockFindings(
+      'the bucket',
+      clockAheadMs(),
+      SKEW_LIMIT_MS,
+      'the bucket rejects requests that are signed with such a clock',
+    )
   try {
     for (const [call, make] of callsOn(s3, keys)) {
       try {
@@ -38,7 +43,7 @@ export async function checkBucket(config: Config): Promise<readonly Finding[]> {
         return [error(`storage: bucket ${options.bucket}: ${call} failed: ${explained(failure)}`), ...clock()]
       }
     }
-    return [ok(`storage: bucket ${options.bucket} takes every call that Landfall makes`), ...clock()]
+    return [ok(`storage: bucket ${options.bucket} accepts every call that Landfall makes`), ...clock()]
   } finally {
     await cleanUp(s3, keys).catch(() => {
       // Where that is refused, it has been said above.
@@ -99,19 +104,19 @@ function callsOn(s3: S3, { original, copy }: Keys): readonly NamedCall[] {
 
 /** What an operator does about a refusal, by the code of S3. */
 const REMEDIES: Readonly<Record<string, string>> = {
-  AccessDenied: 'the credentials lack the right to it: see "A bucket of your own" in docs/deployment.md',
+  AccessDenied: 'the credentials lack the permission: see "A bucket of your own" in docs/deployment.md',
   AuthorizationHeaderMalformed: 'the bucket is in another region: set S3_REGION',
   CredentialsProviderError:
-    'there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role',
+    'no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role',
   ExpiredToken: 'the credentials have expired: get new ones, with their AWS_SESSION_TOKEN',
   ExpiredTokenException: 'the credentials have expired: get new ones, with their AWS_SESSION_TOKEN',
-  InvalidAccessKeyId: 'nobody has this AWS_ACCESS_KEY_ID',
+  InvalidAccessKeyId: 'this AWS_ACCESS_KEY_ID does not exist',
   InvalidToken: 'AWS_SESSION_TOKEN does not belong to the other credentials',
-  NoSuchBucket: 'there is no such bucket: make it, or change S3_BUCKET',
+  NoSuchBucket: 'the bucket does not exist: create it, or change S3_BUCKET',
   PermanentRedirect: 'the bucket is in another region: set S3_REGION',
   RequestExpired: "the clock of this machine, or the bucket's, is off: set both by NTP",
   RequestTimeTooSkewed: "the clock of this machine, or the bucket's, is off: set both by NTP",
-  SignatureDoesNotMatch: 'AWS_SECRET_ACCESS_KEY is not that of AWS_ACCESS_KEY_ID',
+  SignatureDoesNotMatch: 'AWS_SECRET_ACCESS_KEY does not match AWS_ACCESS_KEY_ID',
 }
 
 /** The bucket's own code with what to do about it; the message of anything else. */

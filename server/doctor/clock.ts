@@ -15,8 +15,8 @@ export function clockFindings(
 ): readonly Finding[] {
   const seconds = Math.round(Math.abs(differenceMs) / 1000)
   if (Math.abs(differenceMs) < NOTICED_MS) return []
-  const text = `clock: that of ${whose} is ${seconds} s ${differenceMs > 0 ? 'ahead of' : 'behind'} this machine's`
+  const text = `clock: the clock of ${whose} is ${seconds} s ${differenceMs > 0 ? 'ahead of' : 'behind'} this machine's`
   return Math.abs(differenceMs) < limitMs
-    ? [warning(`${text}; set both by NTP`)]
-    : [error(`${text}; ${harm}: set both by NTP`)]
+    ? [warning(`${text}; synchronise both with NTP`)]
+    : [error(`${text}; ${harm}: synchronise both with NTP`)]
 }

@@ -13,10 +13,10 @@ export async function checkDataDirectory(directory: string): Promise<readonly Fi
       error(`data: ${there} cannot be written by this user; change DATA_DIR or the owner of the folder`),
     ]
   }
-  if (there !== directory) return [ok(`data: ${directory} is not there yet, and can be made`)]
+  if (there !== directory) return [ok(`data: ${directory} does not exist yet and can be created`)]
   const { mode } = await stat(directory)
   return (mode & 0o066) === 0
-    ? [ok(`data: ${directory} can be written`)]
+    ? [ok(`data: ${directory} is writable`)]
     : [warning(`data: ${directory} can be read by other users of this machine: chmod 700 ${directory}`)]
 }
 

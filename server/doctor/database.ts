@@ -23,7 +23,7 @@ export async function checkDatabase(db: Ledger, connectionString: string): Promi
       'the database',
       facts.clockAheadMs,
       CLOCK_LIMIT_MS,
-      'tokens and uploads end at other times than they say',
+      'tokens and uploads expire at the wrong time',
     ),
     await checkNotifications(connectionString),
   ]
@@ -35,18 +35,22 @@ async function checkSchema(db: Ledger, mayCreate: boolean): Promise<readonly Fin
   if (state.newer.length > 0) return [warning(`schema: ${NEWER_SCHEMA} (${state.newer.join(', ')})`)]
   if (state.pending.length === 0) return [ok('schema: up to date')]
   return [
-    warning(`schema: to migrate: ${state.pending.join(', ')}`),
+    warning(`schema: pending migrations: ${state.pending.join(', ')}`),
     ...(mayCreate || state.isLedger
       ? []
-      : [error('schema: the user of DATABASE_URL may make no schemas: GRANT CREATE ON DATABASE … TO …')]),
+      : [
+          error(
+            'schema: the user of DATABASE_URL is not allowed to create schemas: GRANT CREATE ON DATABASE … TO …',
+          ),
+        ]),
   ]
 }
 
 /** Not so through a pooler that takes a connection away after each transaction. */
 async function checkNotifications(connectionString: string): Promise<Finding> {
   return (await hearsNotifications(connectionString, NOTIFIED_MS))
-    ? ok('database: LISTEN hears what another connection tells')
+    ? ok('database: LISTEN receives the notifications of other connections')
     : error(
-        'database: LISTEN does not hear what another connection tells; a pooler in between has to keep sessions (pool_mode = session)',
+        'database: LISTEN does not receive the notifications of other connections; a pooler in between needs pool_mode = session',
       )
 }

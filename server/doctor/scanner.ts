@@ -35,7 +35,7 @@ async function checkOwnClamd(path: string): Promise<Finding> {
   return program === undefined
     ? {
         level: 'error',
-        text: 'clamd: is not installed, and CLAMD_URL names no other: no file would be scanned or served (SCAN=off turns scanning off)',
+        text: 'clamd: is not installed and CLAMD_URL is not set: files would be neither scanned nor served (SCAN=off turns scanning off)',
       }
-    : { level: 'ok', text: `clamd: none runs now; serve starts ${program} on a socket below DATA_DIR` }
+    : { level: 'ok', text: `clamd: is not running; serve starts ${program} on a socket below DATA_DIR` }
 }

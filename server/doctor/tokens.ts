@@ -19,13 +19,15 @@ export async function checkTokens(config: Config): Promise<readonly Finding[]> {
   if (key.kind === 'jwks' && config.AUTH_AUDIENCE === undefined) {
     findings.push(
       warning(
-        'tokens: AUTH_AUDIENCE is not set, so tokens that the issuer makes for others are accepted as well',
+        'tokens: AUTH_AUDIENCE is not set, so tokens that were issued for other services are accepted as well',
       ),
     )
   }
   if (config.AUTH_DEV_TOKENS) {
     findings.push(
-      warning('tokens: AUTH_DEV_TOKENS=true; who has the code that the start prints is anyone he likes'),
+      warning(
+        'tokens: AUTH_DEV_TOKENS=true; anyone with the code that is printed at the start can get a token for any user',
+      ),
     )
   }
   return findings
@@ -34,7 +36,7 @@ export async function checkTokens(config: Config): Promise<readonly Finding[]> {
 function aboutSecrets(secrets: number, accepted: string): Finding {
   if (secrets === 0) {
     return warning(
-      'tokens: no key is set; `serve` needs AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY or AUTH_JWKS_URL (`npm start` makes a secret for trials)',
+      'tokens: no key is set; `serve` needs AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY or AUTH_JWKS_URL (`npm start` generates a secret for trials)',
     )
   }
   // Of several, the whole value counts as one more: a secret may hold a blank.
@@ -47,7 +49,7 @@ async function checkKeySet(url: string, algorithms: readonly string[]): Promise<
   const keys = await jwks({ jwksUri: url, cache: false, rateLimit: false, fetcher: fetchKeySet })
     .getSigningKeys()
     .catch((failure: unknown) => messageOf(failure))
-  if (typeof keys === 'string') return [error(`tokens: AUTH_JWKS_URL gives no keys (${keys})`)]
+  if (typeof keys === 'string') return [error(`tokens: AUTH_JWKS_URL returned no keys (${keys})`)]
   const strong = keys.filter((key) => isStrongEnough(createPublicKey(key.getPublicKey())))
   const usable = strong.filter((key) => {
     const isCurve = createPublicKey(key.getPublicKey()).asymmetricKeyType === 'ec'
@@ -63,7 +65,7 @@ async function checkKeySet(url: string, algorithms: readonly string[]): Promise<
     ...(weak > 0
       ? [
           warning(
-            `tokens: ${count(weak, 'key')} of AUTH_JWKS_URL ${weak === 1 ? 'is' : 'are'} too weak, and not used`,
+            `tokens: ${count(weak, 'key')} of AUTH_JWKS_URL ${weak === 1 ? 'is' : 'are'} too weak and ignored`,
           ),
         ]
       : []),

@@ -30,11 +30,11 @@ export async function checkSandbox(config: Config, path: string = SYSTEM_PATH): 
       const why = wish === 'off' ? 'TOOL_SANDBOX=off' : 'neither bwrap nor unshare works here'
       return {
         level: 'warning',
-        text: `sandbox: none (${why}); ffmpeg has network and sees what the worker sees`,
+        text: `sandbox: none (${why}); ffmpeg has network access and can read what the worker can read`,
       }
     }
     const view =
-      kind === 'bwrap' ? 'sees nothing of DATA_DIR but its input' : 'can write to nothing but its folder'
+      kind === 'bwrap' ? 'can read only its input below DATA_DIR' : 'can write only to its own folder'
     return { level: 'ok', text: `sandbox: ${kind}; ffmpeg has no network for files on disk, and ${view}` }
   } catch (error) {
     return { level: 'error', text: `sandbox: ${error instanceof Error ? error.message : error}` }

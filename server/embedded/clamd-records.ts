@@ -83,7 +83,7 @@ async function endEarlier(folder: string, log: Log): Promise<void> {
 async function endClamd(folder: string, log: Log): Promise<void> {
   const running = () => runningWith('clamd', clamdArguments(folder))
   for (const { pid } of await running()) {
-    log.info({ pid }, 'ending the clamd of a server that was killed')
+    log.info({ pid }, 'stopping the clamd that a killed server left running')
     await endProcess(pid, async () => (await running()).some((line) => line.pid === pid))
   }
 }

@@ -59,7 +59,7 @@ export async function startOwnClamd(options: OwnClamdOptions): Promise<OwnClamd>
   const program = await findClamd(options.searchPath)
   if (program === undefined) {
     log.error(
-      'clamd is not installed; files stay unscanned, and are not served, until it is and this server is started again (or set CLAMD_URL, or SCAN=off)',
+      'clamd is not installed: files are neither scanned nor served. Install it and restart this server, set CLAMD_URL, or set SCAN=off',
     )
     return { address: { socketPath: join(dataDirectory, `clamd-${id}`, 'clamd.sock') }, async stop() {} }
   }
@@ -80,7 +80,7 @@ export async function startOwnClamd(options: OwnClamdOptions): Promise<OwnClamd>
         stdio: ['ignore', 'ignore', 'pipe'],
       })
       child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-        log.warn({ clamd: text.trim() }, 'clamd says')
+        log.warn({ clamd: text.trim() }, 'message from clamd')
       })
       return child
     },
@@ -119,7 +119,10 @@ async function userFor(signatures: Signatures, log: Log): Promise<RunAs> {
   try {
     const runAs = await unprivilegedUser(USER)
     if (await may('read', signatures.file, runAs)) return runAs
-    log.warn({ signatures: signatures.directory }, `clamd runs as root: the user ${USER} cannot read these`)
+    log.warn(
+      { signatures: signatures.directory },
+      `clamd runs as root: the user ${USER} cannot read the signatures`,
+    )
   } catch (error) {
     log.warn({ err: error }, `clamd runs as root: there is no user ${USER}`)
   }
@@ -139,7 +142,7 @@ async function folderFor(dataDirectory: string, id: string, runAs: RunAs): Promi
     const isShort = Buffer.byteLength(join(folder, 'clamd.sock')) <= MAX_SOCKET_PATH_BYTES
     if (isShort && (await may('enter', dirname(folder), runAs))) return folder
   }
-  throw new Error(`clamd finds no folder for its socket: ${folders.join(', ')}`)
+  throw new Error(`clamd has no usable folder for its socket: ${folders.join(', ')}`)
 }
 
 /** Leaves nothing in it but the configuration: what a clamd that was killed has left is of no use to anyone. */
@@ -155,7 +158,7 @@ async function prepareFolder(folder: string, { uid, gid }: RunAs, text: string):
   )
   const found = await lstat(folder)
   const isOurs = found.isDirectory() && found.uid === (uid ?? process.getuid?.() ?? found.uid)
-  if (!isOurs || (found.mode & 0o077) !== 0) throw new Error(`${folder} is not clamd's own`)
+  if (!isOurs || (found.mode & 0o077) !== 0) throw new Error(`${folder} does not belong to clamd`)
   await emptyFolder(folder)
   // Its user may put links there: a file that is made anew follows none.
   await writeFile(configFileIn(folder), text, { mode: 0o600, flag: 'wx' })

@@ -13,6 +13,6 @@ export async function refuseOtherMajor(postgres: string, cluster: string, runAs:
   const brought = /\b(\d+)(\.|[a-z]|$)/.exec(stdout.replace(/^[^)]*\)/, ''))?.[1]
   if (brought === undefined || brought === made) return
   throw new Error(
-    `the embedded database in ${cluster} is of PostgreSQL ${made}, and this release brings ${brought}: back it up with the release that made it, and restore the backup with this one into an empty DATA_DIR (landfall backup DIR, landfall restore DIR)`,
+    `the embedded database in ${cluster} was created by PostgreSQL ${made}, but this release includes ${brought}: back it up with the release that made it, and restore the backup with this one into an empty DATA_DIR (landfall backup DIR, landfall restore DIR)`,
   )
 }

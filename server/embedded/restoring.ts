@@ -12,7 +12,7 @@ export async function refuseRestoring(dataDirectory: string): Promise<void> {
   )
   if (isThere) {
     throw new Error(
-      `a restore to ${dataDirectory} is not over, or was interrupted: empty the directory and restore again`,
+      `a restore to ${dataDirectory} is still running or was interrupted: empty the directory and restore again`,
     )
   }
 }

@@ -8,7 +8,7 @@ import { PROMPT_DEADLINES } from '../../ledger/deadlines.ts'
 export class CopiedDataDirectory extends Error {
   constructor(directory: string, served: string) {
     super(
-      `${directory} is a copy of ${served}, made while its database ran: such a copy may be torn, so it is not used, and the original is left alone. Use landfall backup and restore, or stop the original before it is copied`,
+      `${directory} is a copy of ${served}, made while its database ran: such a copy may be inconsistent, so it is not used, and the original is not changed. Use landfall backup and restore, or stop the original before you copy it`,
     )
     this.name = 'CopiedDataDirectory'
   }

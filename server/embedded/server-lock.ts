@@ -64,7 +64,7 @@ export class ServerLock {
     this.#isReleased = true
     await this.#client
       ?.end()
-      .catch((error: unknown) => this.#log.debug({ err: error }, 'the lock was gone already'))
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'the lock was already released'))
     this.#client = undefined
   }
 
@@ -92,7 +92,7 @@ export class ServerLock {
     client.on('error', (error) => {
       // One that does not hold the lock fails in the question below, or no longer matters.
       if (this.#client === client)
-        this.#log.warn({ err: error }, 'the embedded database broke the connection that holds its lock')
+        this.#log.warn({ err: error }, 'the embedded database closed the connection that holds the lock')
     })
     const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [LOCK])
     if (!rows[0]?.held || this.#isReleased) {
@@ -111,7 +111,9 @@ export class ServerLock {
     try {
       await this.#take(RETAKE_MS)
     } catch (error) {
-      this.#lost.resolve(new Error('the embedded database is gone, or has another server', { cause: error }))
+      this.#lost.resolve(
+        new Error('the embedded database has stopped or belongs to another server', { cause: error }),
+      )
     }
   }
 }

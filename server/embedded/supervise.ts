@@ -47,7 +47,7 @@ export function supervise(options: SupervisedOptions): { stop(): Promise<void> }
       const details = await untilEnd()
       if (signal.aborted) return
       if (performance.now() - startedAt > WELL_AFTER_MS) delayMs = FIRST_RESTART_MS
-      log.error({ ...details, delayMs }, `${name} ended and will be started again`)
+      log.error({ ...details, delayMs }, `${name} exited and will be restarted`)
       await pause(delayMs, signal)
       delayMs = Math.min(delayMs * 2, MAX_RESTART_MS)
     }
@@ -88,7 +88,7 @@ export function supervise(options: SupervisedOptions): { stop(): Promise<void> }
       if (ended.aborted || signal.aborted) return
       const silentMs = performance.now() - heardAt
       if (silentMs > (hasAnswered ? times.silentMs : times.startMs)) {
-        log.error({ silentMs: Math.round(silentMs) }, `${name} hangs and is killed`)
+        log.error({ silentMs: Math.round(silentMs) }, `${name} does not respond and is killed`)
         current.kill('SIGKILL')
         return
       }

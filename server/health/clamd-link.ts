@@ -16,12 +16,12 @@ export async function clamdVersion(address: ClamdAddress, timeoutMs: number): Pr
     .once('connect', () => socket.write('zVERSION\0'))
     .on('data', (text: string) => {
       reply += text
-      if (reply.length > MAX_REPLY_BYTES) socket.destroy(new Error('clamd talks nonsense'))
+      if (reply.length > MAX_REPLY_BYTES) socket.destroy(new Error('unexpected reply from clamd'))
     })
     .once('error', reject)
     .once('close', () => {
       if (reply.startsWith('ClamAV ')) resolve(reply.replace('\0', '').trim())
-      else reject(new Error('this is no clamd'))
+      else reject(new Error('the service at this address is not clamd'))
     })
   try {
     return await promise

@@ -17,8 +17,8 @@ export type Disks = {
 }
 
 export const LOW_DISK: Record<DiskReport['place'], string> = {
-  storage: 'The disk of the storage is nearly full, or will be when open uploads have all their bytes.',
-  scratch: 'The disk of DATA_DIR is nearly full: files may have to wait for their processing.',
+  storage: 'The storage disk is nearly full, or will be when the open uploads are complete.',
+  scratch: 'The disk of DATA_DIR is nearly full: processing may be delayed.',
 }
 
 /** What is known of each; those that do not say are left out. Never fails. */

@@ -128,7 +128,7 @@ describe('readiness', () => {
     await sql`set default_transaction_read_only = on`.execute(db)
     expect(await readiness().check()).toMatchObject({
       status: 'not-ready',
-      checks: { database: { status: 'failing', detail: 'The database takes no writes.' } },
+      checks: { database: { status: 'failing', detail: 'The database is read-only.' } },
     })
   })
 
@@ -149,7 +149,9 @@ describe('readiness', () => {
       await check()
       await check()
     }
-    expect(lines).toEqual([expect.stringMatching(/^warn this server is not-ready .*does not hear/)])
+    expect(lines).toEqual([
+      expect.stringMatching(/^warn this server is not-ready .*does not receive notifications/),
+    ])
     bus.isConnected = true
     await sleep(2_100)
     await check()

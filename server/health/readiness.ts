@@ -63,14 +63,14 @@ const NOTED_MS = 30_000
 const TIMEOUT_MS = 3_000
 
 export const TEST_SIGNATURES_WARNING =
-  'ClamAV runs with a TEST DATABASE that finds the EICAR test file and NO REAL VIRUS. Run freshclam to get signatures.'
+  'ClamAV uses a TEST DATABASE that detects the EICAR test file and NO REAL VIRUS. Run freshclam to get signatures.'
 
 const DAY_MS = 86_400_000
 /** Official signatures come out daily. */
 const MAX_AGE_DAYS = 7
 
 export const oldSignaturesWarning = (days: number) =>
-  `The signatures of ClamAV are ${Math.floor(days)} days old: viruses since then are not found. Run freshclam.`
+  `The ClamAV signatures are ${Math.floor(days)} days old: newer viruses are not detected. Run freshclam.`
 
 /**
  * Says whether requests should be sent to this node, and what is wrong with what it shares with others. Details stay
@@ -95,14 +95,18 @@ export function createReadiness(options: ReadinessOptions): Readiness {
     const signatures = said === undefined ? undefined : reportOn(said)
     const checks = {
       database: databaseCheck(database),
-      bus: bus.isConnected ? OK : failing('This server does not hear the others.'),
+      bus: bus.isConnected
+        ? OK
+        : failing('This server does not receive notifications from the other servers.'),
       eventLoop:
-        eventLoop.standstillMs(STUCK_WITHIN_MS) < STUCK_MS ? OK : failing('This server stands still.'),
+        eventLoop.standstillMs(STUCK_WITHIN_MS) < STUCK_MS
+          ? OK
+          : failing('The event loop of this server is blocked.'),
       storage: storageCheck(storage),
       disk: low[0] ? failing(LOW_DISK[low[0].place]) : OK,
       scanner: clamd
         ? {
-            ...result(version, 'clamd does not answer: files stay unscanned and are not served.'),
+            ...result(version, 'clamd does not answer: files are neither scanned nor served.'),
             ...(signatures ? { signatures } : {}),
           }
         : ({ status: 'off' } as const),
@@ -122,15 +126,16 @@ export function createReadiness(options: ReadinessOptions): Readiness {
 
   function databaseCheck(outcome: PromiseSettledResult<unknown>): Check {
     if (outcome.status === 'rejected' && outcome.reason instanceof DatabaseReadOnly)
-      return failing('The database takes no writes.')
-    if (standsStill(db)) return failing('Requests wait for connections to the database, and none comes free.')
+      return failing('The database is read-only.')
+    if (standsStill(db))
+      return failing('Requests are waiting for database connections, and none becomes free.')
     return result(outcome, 'The database does not answer.')
   }
 
   function storageCheck(outcome: PromiseSettledResult<unknown>): Check {
     if (performance.now() - storageFailedAt < NOTED_MS)
-      return failing('Requests fail because of the storage.')
-    return result(outcome, 'The storage cannot be written.')
+      return failing('Requests fail because the storage is unavailable.')
+    return result(outcome, 'The storage is not writable.')
   }
 
   /** One line when something changes, not one whenever somebody asks. */

@@ -57,7 +57,7 @@ export function createListener(app: RequestListener, options: ListenerOptions): 
     loggedAt = performance.now()
     log.warn(
       { maxConnections: options.maxConnections, refused },
-      'connections were refused: there are too many',
+      'connections were refused: MAX_CONNECTIONS is reached',
     )
     refused = 0
   })

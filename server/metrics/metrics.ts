@@ -33,7 +33,7 @@ export function openMetrics(options: { collectors: readonly Collector[]; log: Lo
     (collector) =>
       new KeptFigures(collector, (name, error) => {
         errors.inc({ collector: name })
-        options.log.warn({ collector: name, err: error }, 'figures for /metrics could not be had')
+        options.log.warn({ collector: name, err: error }, 'metrics could not be collected')
       }),
   )
 

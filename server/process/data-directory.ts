@@ -51,7 +51,7 @@ export async function closeDataDirectory(path: string): Promise<string[]> {
   if (others.length === 0 && (mode & 0o1000) === 0) open.push(...(await close(directory, mode, modeOf())))
   else if ((mode & 0o077 & ~modeOf()) !== 0)
     open.push(
-      `${directory} is open to others, and is left so, as it is not Landfall's alone: it has ${others[0] ?? 'the sticky bit'}`,
+      `${directory} is accessible to other users and is left unchanged, because it is not used by Landfall alone: it has ${others[0] ?? 'the sticky bit'}`,
     )
   for (const name of names.filter((one) => OURS.test(one))) {
     const found = await lstat(join(directory, name)).catch(() => undefined)
@@ -73,7 +73,9 @@ async function close(path: string, mode: number, wanted: number): Promise<string
     if (!isCode(error, 'EPERM', 'EROFS')) throw error
     return (mode & 0o066) === 0
       ? []
-      : [`${path} can be read by others, and cannot be closed, as it is not ours`]
+      : [
+          `${path} is readable by other users, and its mode cannot be changed, because it belongs to another user`,
+        ]
   }
 }
 

@@ -26,7 +26,7 @@ export async function startMetricsServer(options: {
   const answerError = (error: unknown, response: express.Response) => {
     renderProblem(error, '', response)
     // No line of a request tells it here.
-    if (response.err) log.error({ err: response.err }, 'metrics could not be given')
+    if (response.err) log.error({ err: response.err }, 'metrics could not be served')
   }
   const app = express()
   app.disable('x-powered-by')
@@ -50,7 +50,7 @@ export async function startMetricsServer(options: {
     onRefused: () => {},
   })
   const port = await listen(server, options.port, options.host)
-  log.info({ port }, 'metrics have a port of their own')
+  log.info({ port }, 'metrics are served on a separate port')
   return {
     port,
     async close() {

@@ -81,7 +81,7 @@ export class StorageFull extends Error {
 /** The storage does not answer, or not sensibly, for now. */
 export class StorageAway extends Error {
   constructor(options?: ErrorOptions) {
-    super('the storage is away', options)
+    super('the storage is unavailable', options)
     this.name = 'StorageAway'
   }
 }

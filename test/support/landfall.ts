@@ -24,7 +24,7 @@ export type StorageKind = 'disk' | 's3'
 
 export type Landfall = {
   url: string
-  /** Where metrics have a port of their own. */
+  /** Where metrics are served on a separate port. */
   metricsUrl: string | undefined
   /** The address of the page, with the code for development tokens where there are any. */
   pageUrl: string
