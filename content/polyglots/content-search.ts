@@ -32,7 +32,7 @@ const ARCHIVES: readonly [what: string, signature: Buffer][] = [
 /**
  * Looks for what programs find anywhere in a file, while the file goes by from its first byte to its last: nothing is
  * read for it, and no more than a chunk is held. It goes with the step that reads every file whole (rules 1 and 2 of
- * "What a file may be besides" in docs/api.md).
+ * "Polyglot files" in docs/api.md).
  */
 export class ContentSearch {
   readonly #script = new ScriptLexer()

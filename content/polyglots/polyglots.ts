@@ -23,7 +23,7 @@ const OVERLAP_BYTES = 4 * 1024
  *    what PHP, ASP, JSP and server-side includes run, and markup that runs scripts.
  *
  * Words in declared text (a title, a comment, EXIF, XMP, subtitles) and in media data make nothing of a file: a lecture
- * may be about `<script>`. What may stand anywhere is found by `ContentSearch` instead, while the file is read whole. See "What a file may be besides" in docs/api.md.
+ * may be about `<script>`. What may stand anywhere is found by `ContentSearch` instead, while the file is read whole. See "Polyglot files" in docs/api.md.
  */
 export async function alsoIs(size: number, read: ReadRange, format: Format): Promise<string | undefined> {
   const isShort = size <= HEAD_BYTES + TAIL_BYTES
