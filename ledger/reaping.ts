@@ -6,7 +6,7 @@ import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { inTurn, ofOwner } from './owner-share.ts'
 import { turnClock } from './processing-turns.ts'
 
-// What time ends. Everything starts from rows of the ledger, a batch at a time, so that no transaction
+// Expiry and clean-up. Everything starts from rows of the ledger, a batch at a time, so that no transaction
 // grows with the backlog; several reapers share the work.
 
 /** Where the search for what is due goes on. */
