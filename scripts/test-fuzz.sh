@@ -5,5 +5,4 @@ set -euo pipefail
 
 export LANDFALL_FUZZ_CASES="${LANDFALL_FUZZ_CASES:-100000}"
 export LANDFALL_FUZZ_SEED="${LANDFALL_FUZZ_SEED:-$((RANDOM * 32768 + RANDOM))}"
-export LANDFALL_ONLY_TESTS=1
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/test.sh" test/fuzz.test.ts "$@"

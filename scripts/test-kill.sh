@@ -4,6 +4,5 @@
 set -euo pipefail
 
 export LANDFALL_KILL_ROUNDS="${LANDFALL_KILL_ROUNDS:-100}"
-export LANDFALL_ONLY_TESTS=1
 # Four hours: a round takes some seconds, and a hang is ended by the test itself.
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/test.sh" test/kill.test.ts --testTimeout=14400000 "$@"

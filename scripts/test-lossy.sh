@@ -4,5 +4,4 @@
 set -euo pipefail
 
 export LANDFALL_LOSSY_UPLOADS="${LANDFALL_LOSSY_UPLOADS:-100}"
-export LANDFALL_ONLY_TESTS=1
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/test.sh" test/lossy-network.test.ts "$@"

@@ -3,5 +3,4 @@
 set -euo pipefail
 
 export LANDFALL_SILENCE_SECONDS="${LANDFALL_SILENCE_SECONDS:-60}"
-export LANDFALL_ONLY_TESTS=1
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/test.sh" test/silent-network.test.ts "$@"

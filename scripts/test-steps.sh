@@ -7,5 +7,4 @@ set -euo pipefail
 export LANDFALL_STEPS_KILLS="${LANDFALL_STEPS_KILLS:-10}"
 export LANDFALL_STEPS_OUTAGES="${LANDFALL_STEPS_OUTAGES:-2}"
 export LANDFALL_STEPS_AWAY_SECONDS="${LANDFALL_STEPS_AWAY_SECONDS:-10}"
-export LANDFALL_ONLY_TESTS=1
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/test.sh" test/steps.test.ts "$@"

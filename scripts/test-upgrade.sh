@@ -20,5 +20,4 @@ if [ "$(lockfile "$commit")" = "$(lockfile HEAD)" ]; then
 else
   use_landfall_node && (cd "$LANDFALL_EARLIER_CHECKOUT" && npm ci --omit=dev --no-audit --no-fund --loglevel=error)
 fi
-export LANDFALL_ONLY_TESTS=1
 bash "$LANDFALL_ROOT/scripts/test.sh" test/upgrade/upgrade.ts "$@"

@@ -1,11 +1,29 @@
 #!/usr/bin/env bash
-# npm test: set-up, lint, types, page, tests. Arguments go to vitest. The last line is "N passed, N failed[, N skipped]";
-# lint, types and page count as one each. With CI=true whatever is skipped counts as failed.
+# npm test: set-up, lint, types, page, tests. The last line is "N passed, N failed[, N skipped]"; lint, types and page count
+# as one each. With CI=true whatever is skipped counts as failed.
+#
+#   npm test -- FILE…          these tests alone, without lint, types and page, and with the services that they need
+#   npm run test:unit          the tests that need no services (scripts/test.sh --project unit)
+#   npm run test:integration   the others
+#
+# Arguments go to vitest; those that are options alone, such as --maxWorkers=1, leave nothing out.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-if ! bash "$LANDFALL_ROOT/scripts/bootstrap.sh" test || ! use_landfall_node; then
+# selects_tests ARGUMENT…: true if an argument names files or a project.
+selects_tests() {
+  local argument
+  for argument in "$@"; do
+    case "$argument" in -*) ;; *) return 0 ;; esac
+  done
+  return 1
+}
+
+# Unit tests run none of the programs that the set-up of all tests installs.
+setup=test
+if [ "${1:-} ${2:-}" = '--project unit' ]; then setup=command; fi
+if ! bash "$LANDFALL_ROOT/scripts/bootstrap.sh" "$setup" || ! use_landfall_node; then
   echo '0 passed, 1 failed'
   exit 1
 fi
@@ -25,7 +43,7 @@ check() {
   if "$@"; then checks+=("$name=passed"); else checks+=("$name=failed"); fi
 }
 
-if [ -z "${LANDFALL_ONLY_TESTS:-}" ]; then
+if ! selects_tests "$@"; then
   check lint biome check .
   check types tsc --noEmit
   check page node scripts/build-page.ts

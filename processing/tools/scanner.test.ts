@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
+import { addressOf, afterStream, listenAsClamd, sourceOf } from '../../test/support/scan-streams.ts'
 import { Waiting } from '../failures/job-failures.ts'
 import { Scanner } from './scanner.ts'
 
@@ -24,16 +24,9 @@ describe('Scanner, against a fake clamd', () => {
   })
 
   async function fakeClamd(behave: (socket: Socket) => void): Promise<Scanner> {
-    const fake = createServer((socket) => {
-      socket.on('error', () => {
-        // The scanner may hang up while the fake still writes.
-      })
-      behave(socket)
-    })
+    const fake = await listenAsClamd(behave)
     fakes.push(fake)
-    fake.listen(0, '127.0.0.1')
-    await once(fake, 'listening')
-    return new Scanner({ host: '127.0.0.1', port: (fake.address() as AddressInfo).port })
+    return new Scanner(addressOf(fake))
   }
 
   const scan = async (behave: (socket: Socket) => void, bytes = MB) =>
@@ -108,70 +101,4 @@ describe('Scanner, against a fake clamd', () => {
     await scanner.scan(Readable.from(chunks), (chunk) => seen.push(chunk), forever)
     expect(Buffer.concat(seen).toString()).toBe('one two three')
   })
-
-  it('keeps its memory within bounds while a clamd reads 500 MB slowly', async () => {
-    const scanner = await fakeClamd((socket) => {
-      afterStream(socket, () => socket.end('stream: OK\0'))
-      readSlowly(socket)
-    })
-    // A first scan, so that what is loaded and set up once does not count.
-    await scanner.scan(sourceOf(8 * MB), ignoreChunk, forever)
-    const before = process.memoryUsage().rss
-    let highest = before
-    let bytes = 0
-    const verdict = await scanner.scan(
-      sourceOf(500 * MB),
-      (chunk) => {
-        bytes += chunk.byteLength
-        highest = Math.max(highest, process.memoryUsage().rss)
-      },
-      forever,
-    )
-    expect(verdict).toEqual({ kind: 'clean' })
-    expect(bytes).toBe(500 * MB)
-    expect((highest - before) / MB).toBeLessThan(100)
-  })
 })
-
-/** Bytes that are made as they are read, in buffers of their own, as from a file. */
-function sourceOf(bytes: number): Readable {
-  function* chunks(): Generator<Uint8Array> {
-    for (let left = bytes; left > 0; left -= 256 * 1024) yield Buffer.alloc(Math.min(left, 256 * 1024), 'x')
-  }
-  return Readable.from(chunks())
-}
-
-/** Calls back when the end of an INSTREAM has come: a chunk of length zero. */
-function afterStream(socket: Socket, then: () => void): void {
-  let pending: Buffer<ArrayBufferLike> = Buffer.alloc(0)
-  let skip = 'zINSTREAM\0'.length
-  socket.on('data', (data: Buffer) => {
-    pending = pending.length === 0 ? data : Buffer.concat([pending, data])
-    while (pending.length > 0) {
-      if (skip > 0) {
-        const skipped = Math.min(skip, pending.length)
-        pending = pending.subarray(skipped)
-        skip -= skipped
-      } else if (pending.length < 4) {
-        return
-      } else {
-        skip = pending.readUInt32BE(0)
-        pending = pending.subarray(4)
-        if (skip === 0) return then()
-      }
-    }
-  })
-}
-
-/** Takes a few megabytes, rests, and goes on: about half as fast as a real clamd. */
-function readSlowly(socket: Socket): void {
-  let taken = 0
-  socket.on('data', async (data: Buffer) => {
-    taken += data.byteLength
-    if (taken < 4 * MB) return
-    taken = 0
-    socket.pause()
-    await delay(20)
-    socket.resume()
-  })
-}

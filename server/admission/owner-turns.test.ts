@@ -14,9 +14,12 @@ afterEach(() => {
 })
 
 /** A node on which requests are of the owner that they name, or alice's. */
-async function node({ beforeMs = 0 } = {}): Promise<{ port: number; turns: OwnerTurns; app: Express }> {
+async function node({
+  beforeMs = 0,
+  recordAfterMs = 5_000,
+} = {}): Promise<{ port: number; turns: OwnerTurns; app: Express }> {
   const app = express()
-  const turns = new OwnerTurns()
+  const turns = new OwnerTurns({ recordAfterMs })
   app.use(
     noteArrival,
     turns.after(async (request, response, next) => {
@@ -76,11 +79,10 @@ it('are sixteen at a time for an owner who is alone, and one beside others, with
   expect(performance.now() - began).toBeGreaterThan(9 * 45)
 })
 
-it('record what has arrived one at a time as well, beside others, and without a turn where that takes long', async () => {
-  const { port, app } = await node()
+/** Ten requests of one owner that record what has arrived, while others ask for something as well. */
+async function recorded(work: () => Promise<unknown>, options: { recordAfterMs?: number } = {}) {
+  const { port, app } = await node(options)
   const running = { now: 0, most: 0 }
-  const goOn = Promise.withResolvers<void>()
-  let work = () => sleep(5)
   app.get('/body', async (_request, response) => {
     endTurn(response)
     await sleep(50)
@@ -95,18 +97,24 @@ it('record what has arrived one at a time as well, beside others, and without a 
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { 'X-Owner': owner } })
     expect(answer.status).toBe(200)
   }
-  const record = () => Promise.all(Array.from({ length: 10 }, () => ask('/body', 'many')))
   await ask('/small', 'few')
-  await record()
+  const done = Promise.all(Array.from({ length: 10 }, () => ask('/body', 'many')))
+  return { running, done }
+}
+
+it('record what has arrived one at a time as well, beside others', async () => {
+  const { running, done } = await recorded(() => sleep(5))
+  await done
   expect(running.most).toBe(1)
-  await ask('/small', 'few')
-  // One that hangs, as one does that another node holds up.
-  work = () => goOn.promise
-  const recorded = record()
+})
+
+it('record it without a turn where that takes long, as when another node holds one up', async () => {
+  const goOn = Promise.withResolvers<void>()
+  const { running, done } = await recorded(() => goOn.promise, { recordAfterMs: 200 })
   await expect.poll(() => running.now, { timeout: 10_000 }).toBe(10)
   goOn.resolve()
-  await recorded
-}, 20_000)
+  await done
+})
 
 it('are not for a request whose client has gone, which is no error of the server', async () => {
   const { turns } = await node()

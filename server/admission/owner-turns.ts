@@ -37,6 +37,11 @@ export class OwnerTurns {
   })
   /** Who has asked for something lately, and when; the longest ago first. */
   readonly #recent = new Map<string, number>()
+  readonly #recordAfterMs: number
+
+  constructor({ recordAfterMs = RECORD_AFTER_MS }: { recordAfterMs?: number } = {}) {
+    this.#recordAfterMs = recordAfterMs
+  }
 
   /**
    * `authenticate`, and then the turn of the owner it found. Where too many wait, fails with `rate-limited`, or with
@@ -86,7 +91,7 @@ export class OwnerTurns {
   async again<Result>(ownerId: string, work: () => Promise<Result>): Promise<Result> {
     const end =
       this.#turns.enterNow(ownerId) ??
-      (await this.#turns.enter(ownerId, AbortSignal.timeout(RECORD_AFTER_MS)).catch(() => undefined))
+      (await this.#turns.enter(ownerId, AbortSignal.timeout(this.#recordAfterMs)).catch(() => undefined))
     try {
       return await work()
     } finally {

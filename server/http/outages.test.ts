@@ -78,7 +78,8 @@ describe('an error of the database', () => {
 })
 
 describe('an answer of the bucket', () => {
-  it.each([
+  // Side by side, as each is tried again after a while.
+  it.concurrent.each([
     [403, 'AccessDenied'],
     [403, 'InvalidAccessKeyId'],
     [403, 'SignatureDoesNotMatch'],
@@ -94,16 +95,14 @@ describe('an answer of the bucket', () => {
     [429, 'TooManyRequests'],
   ])('%i %s is an outage, for what is written and for what is read', async (status, code) => {
     await using bucket = await bucketThatSays(status, code)
-    for (const call of [
-      () => bucket.s3.put('key', nothing, servedAs(null)),
-      () => bucket.s3.open('key', {}),
-      () => bucket.s3.completeMultipart('key', 'id', [{ partNumber: 1, etag: '"e"' }]),
-      () => bucket.s3.checkReachable(),
-    ]) {
-      const error = await call().then(
-        () => undefined,
-        (reason: unknown) => reason,
-      )
+    const answers = await Promise.allSettled([
+      bucket.s3.put('key', nothing, servedAs(null)),
+      bucket.s3.open('key', {}),
+      bucket.s3.completeMultipart('key', 'id', [{ partNumber: 1, etag: '"e"' }]),
+      bucket.s3.checkReachable(),
+    ])
+    for (const answer of answers) {
+      const error = answer.status === 'rejected' ? answer.reason : undefined
       expect(error).toBeInstanceOf(StorageAway)
       expect(problemOf(error)).toMatchObject({ code: 'unavailable', headers: { 'Retry-After': '5' } })
     }

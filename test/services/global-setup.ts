@@ -1,17 +1,8 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import pg from 'pg'
+import { relative } from 'node:path'
+import type { ProvidedContext } from 'vitest'
 import type { TestProject } from 'vitest/node'
-import { createQueues, openQueues } from '../../jobs/queues.ts'
-import { openDatabase } from '../../ledger/database.ts'
-import { migrateToLatest } from '../../ledger/migrate.ts'
-import { startEmbeddedPostgres } from '../../server/embedded/postgres.ts'
-import { createLog } from '../../server/process/log.ts'
-import { Releasers } from '../../server/process/releasers.ts'
-import { type S3Access, startCephInBackground } from './ceph.ts'
-import { startClamd } from './clamd.ts'
-import { requires } from './requirements.ts'
+import type { S3Access } from './ceph.ts'
+import { servicesOf } from './test-kinds.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -21,70 +12,30 @@ declare module 'vitest' {
     postgresTemplate: string
     /** `CLAMD_URL` of a clamd that knows the EICAR test file; nothing listens there without clamd. */
     clamdUrl: string
-    /** The S3 gateway, which may still be starting: `freshBucket()` waits for it. Null where Ceph is missing. */
+    /** The S3 gateway, which may still be starting: `freshBucket()` waits for it. Null where Ceph is missing, or no file of the run needs it. */
     s3: S3Access | null
     /** Tells how its start went; see `CephStatus`. */
     s3StatusFile: string
   }
 }
 
-const TEMPLATE = 'landfall_template'
+export type Provided = Pick<
+  ProvidedContext,
+  'postgresUrl' | 'postgresTemplate' | 'clamdUrl' | 's3' | 's3StatusFile'
+>
 
 /**
- * Starts one PostgreSQL, one clamd and one Ceph for the whole run. Every test file copies a database of its own and
- * makes its own buckets.
+ * Starts the services that the selected files need, once for the run; none for unit tests. Every test file copies a
+ * database of its own and makes its own buckets.
  */
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const log = createLog({ level: 'warn', name: 'test-services' })
-  const releasers = new Releasers()
-  try {
-    const directory = await mkdtemp(join(tmpdir(), 'landfall-test-'))
-    // As root, PostgreSQL runs as another user, who has to get through.
-    await chmod(directory, 0o755)
-    releasers.add('directory', () => rm(directory, { recursive: true, force: true }))
-
-    // Nobody but the tests of S3 waits for it.
-    const ceph = requires('ceph').met ? await startCephInBackground(join(directory, 'ceph')) : undefined
-    if (ceph) releasers.add('ceph', () => ceph.stop())
-    project.provide('s3', ceph?.access ?? null)
-    project.provide('s3StatusFile', ceph?.statusFile ?? '')
-
-    const postgres = await startEmbeddedPostgres(join(directory, 'postgres'), log)
-    releasers.add('postgres', () => postgres.stop())
-    await createTemplate(postgres.connectionString)
-
-    const clamd = await startClamd(join(directory, 'clamd'))
-    releasers.add('clamd', () => clamd.stop())
-
-    project.provide('postgresUrl', postgres.connectionString)
-    project.provide('postgresTemplate', TEMPLATE)
-    project.provide('clamdUrl', clamd.url)
-  } catch (error) {
-    await releasers.releaseAll(log)
-    throw error
-  }
-  return () => releasers.releaseAll(log)
-}
-
-async function createTemplate(postgresUrl: string): Promise<void> {
-  const client = new pg.Client(postgresUrl)
-  await client.connect()
-  await client.query(`create database ${TEMPLATE}`)
-  await client.end()
-
-  const connectionString = Object.assign(new URL(postgresUrl), { pathname: `/${TEMPLATE}` }).href
-  const onError = (error: unknown): never => {
-    throw error
-  }
-  const db = openDatabase({
-    connectionString,
-    maxConnections: 2,
-    applicationName: 'test-template',
-    onPoolError: onError,
-  })
-  await migrateToLatest(db)
-  const boss = await openQueues({ db, supervise: false, onError })
-  await createQueues(boss)
-  await boss.stop({ close: false, graceful: false })
-  await db.destroy()
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  const { root } = project.config
+  const { postgres, ceph } = servicesOf(project.vitest.state.getPaths().map((path) => relative(root, path)))
+  if (!postgres) return undefined
+  // Loads most of Landfall, which unit tests do not wait for.
+  const { startServices } = await import('./start-services.ts')
+  const services = await startServices({ ceph })
+  for (const [name, value] of Object.entries(services.provided))
+    project.provide(name as keyof Provided, value)
+  return services.stop
 }
