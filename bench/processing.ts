@@ -3,6 +3,7 @@
  * 60 s 1080p video takes to be ready, step by step; and what 200 files for two worker slots do to the latency of a
  * small PATCH, which is compared with that of the idle server in the same run.
  */
+
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { openDatabase } from '../ledger/database.ts'
 import { jpeg, shortVideo, video60s1080p } from '../test/fixtures/media.ts'
+import { asUploadId } from '../test/support/ids.ts'
 import { asMp4 } from '../test/support/sample-bytes.ts'
 import { createId, patch, type Target } from '../test/support/tus.ts'
 import { sendFile } from '../test/support/uploads.ts'
@@ -160,7 +162,7 @@ async function untilReady({
     const media = await db
       .selectFrom('media')
       .select('status')
-      .where('upload_id', '=', uploadId)
+      .where('upload_id', '=', asUploadId(uploadId))
       .executeTakeFirst()
     if (media?.status === 'ready') return performance.now() - lastByteAt
     if (media && media.status !== 'processing') throw new Error(`the media is ${media.status}`)

@@ -106,9 +106,9 @@ export async function recordAnalysis(
     if (isOver(said)) {
       await logOutcome(trx, { id, upload_id, owner_id }, said)
       if (media.status === 'processing' && media.is_parked)
-        await resume(trx, [{ id, ownerId: owner_id as OwnerId, size: media.size, turn: AT_ONCE }])
+        await resume(trx, [{ id, ownerId: owner_id, size: media.size, turn: AT_ONCE }])
     }
-    return { kind: 'recorded', uploadId: upload_id as UploadId, analysis: said }
+    return { kind: 'recorded', uploadId: upload_id, analysis: said }
   })
 }
 
@@ -166,19 +166,19 @@ export async function endOverdueAnalyses(
       await resume(
         trx,
         waiting.map(({ id, owner_id, size }) => ({
-          id: id as MediaId,
-          ownerId: owner_id as OwnerId,
+          id,
+          ownerId: owner_id,
           size,
           turn: AT_ONCE,
         })),
       )
-    return overdue.map((media) => media.upload_id as UploadId)
+    return overdue.map((media) => media.upload_id)
   })
 }
 
 async function logOutcome(
   trx: LedgerTransaction,
-  media: { id: string; upload_id: string; owner_id: string },
+  media: { id: MediaId; upload_id: UploadId; owner_id: OwnerId },
   { status, verdict, confidence }: Analysis,
 ): Promise<void> {
   await trx
@@ -187,7 +187,7 @@ async function logOutcome(
       type: 'analysis.finished',
       upload_id: media.upload_id,
       media_id: media.id,
-      owner_id: media.owner_id as OwnerId,
+      owner_id: media.owner_id,
       data: JSON.stringify({ status, verdict, confidence }),
     })
     .execute()

@@ -335,7 +335,7 @@ export async function concatSources(db: Ledger, finalId: UploadId): Promise<Conc
     .where('upload_concat.final_id', '=', finalId)
     .orderBy('upload_concat.position')
     .execute()
-  return rows.map(({ id, size, ...row }) => ({ ...row, id: id as UploadId, size: size ?? 0 }))
+  return rows.map(({ id, size, ...row }) => ({ ...row, id, size: size ?? 0 }))
 }
 
 /**

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { asOwnerId } from '../test/support/ids.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
 import { createFirst, lockUsage, newUpload, openLedger, SIZE, UNLIMITED } from '../test/support/ledger.ts'
 import { countedUsage, impliedUsage } from '../test/support/quota.ts'
@@ -96,7 +97,7 @@ describe('creations that arrive at the same time', () => {
     await createFirst(db, 'alice')
     await db
       .insertInto('quotas')
-      .values({ owner_id: 'alice', bytes_limit: 4 * SIZE, uploads_limit: null })
+      .values({ owner_id: asOwnerId('alice'), bytes_limit: 4 * SIZE, uploads_limit: null })
       .execute()
     const limits = { ...UNLIMITED, bytes: 0 }
     expect(await kindsOf([newUpload('alice'), newUpload('alice')], limits)).toEqual(['created', 'created'])

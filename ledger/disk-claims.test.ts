@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { asOwnerId } from '../test/support/ids.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
 import { created, leaseOf, newUpload, openLedger, SIZE, UNLIMITED } from '../test/support/ledger.ts'
 import { createFinal } from './concatenation.ts'
@@ -94,7 +95,10 @@ describe('what the disk still has to take', () => {
     const before = await usage()
     expect(await finalOver('disk', partials, false)).toMatchObject({ kind: 'no-room', claimed: [2 * SIZE] })
     expect(await usage()).toEqual(before)
-    await db.insertInto('quotas').values({ owner_id: 'alice', bytes_limit: null, uploads_limit: 0 }).execute()
+    await db
+      .insertInto('quotas')
+      .values({ owner_id: asOwnerId('alice'), bytes_limit: null, uploads_limit: 0 })
+      .execute()
     expect(await finalOver('disk', partials)).toMatchObject({ kind: 'quota-uploads', claimed: [] })
   })
 

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { asUploadId } from '../test/support/ids.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
 import {
   created,
@@ -126,7 +127,7 @@ describe('uploads that are finished at the same time', () => {
     await db
       .updateTable('upload_locks')
       .set({ contended: true })
-      .where('upload_id', '=', appends[1]?.id ?? '')
+      .where('upload_id', '=', asUploadId(appends[1]?.id ?? ''))
       .execute()
     const results = await Promise.all(appends.map((append) => finish(append)))
     expect(results).toEqual([APPENDED, { kind: 'appended', contended: true }, APPENDED])

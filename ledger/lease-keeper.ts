@@ -82,7 +82,7 @@ type Held = { lease: Lease; ownerId: OwnerId; wanted: () => void }
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions
   readonly #held = new Map<string, Held>()
-  readonly #waiters = new Map<UploadId, Set<() => void>>()
+  readonly #waiters = new Map<string, Set<() => void>>()
   readonly #timer: NodeJS.Timeout
   readonly #unsubscribe: (() => void)[]
   #isRenewing = false
@@ -95,7 +95,7 @@ export class LeaseKeeper {
     this.#unsubscribe = [
       options.bus.onMessage((message) => {
         if (message.t === 'lease-wanted') this.#passOn(message.id)
-        else if (message.t === 'lease-released') this.#wake(message.id as UploadId)
+        else if (message.t === 'lease-released') this.#wake(message.id)
       }),
       options.bus.onReconnected(() => {
         for (const id of this.#waiters.keys()) this.#wake(id)
@@ -199,7 +199,7 @@ export class LeaseKeeper {
     for (const { lease, wanted } of this.#held.values()) if (lease.uploadId === uploadId) wanted()
   }
 
-  #wake(uploadId: UploadId): void {
+  #wake(uploadId: string): void {
     for (const wake of this.#waiters.get(uploadId) ?? []) wake()
   }
 

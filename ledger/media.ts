@@ -228,7 +228,7 @@ export async function recordRendition(
     )
     select media_id from recorded`.execute(db)
   if (rows.length > 0) return true
-  const now = await mediaForJob(db, rendition.media_id as MediaId)
+  const now = await mediaForJob(db, rendition.media_id)
   if (now && now.storage_backend !== rendition.storage_backend) throw new StorageBackendChanged()
   return false
 }

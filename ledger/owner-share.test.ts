@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { asOwnerId } from '../test/support/ids.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
 import { createFirst, lockUsage, newUpload, UNLIMITED } from '../test/support/ledger.ts'
 import { createUpload } from './creation.ts'
@@ -99,7 +100,7 @@ describe('the share of an owner', () => {
     const { used_bytes } = await db
       .selectFrom('quota_usage')
       .select('used_bytes')
-      .where('owner_id', '=', 'alice')
+      .where('owner_id', '=', asOwnerId('alice'))
       .executeTakeFirstOrThrow()
     expect(used_bytes).toBe(1)
   })

@@ -51,7 +51,7 @@ export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Remov
   return {
     storage_backend,
     isWhole,
-    media: id === null || storage_key === null ? undefined : { id: id as MediaId, storage_key },
+    media: id === null || storage_key === null ? undefined : { id, storage_key },
     renditionKeys: renditions.map((rendition) => rendition.storage_key),
     publishedKey: renditions.find(({ kind }) => kind === 'published')?.storage_key,
   }

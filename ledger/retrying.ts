@@ -25,16 +25,17 @@ export async function retryMedia(
   media: { id: MediaId; ownerId: OwnerId | undefined },
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<RetryResult> {
-  return await inTurn(db, media.ownerId ?? media.id, async (trx): Promise<RetryResult> => {
+  const { ownerId } = media
+  return await inTurn(db, ownerId ?? media.id, async (trx): Promise<RetryResult> => {
     const row = await trx
       .selectFrom('media')
       .select(['status', 'upload_id', 'size', 'owner_id', 'is_asked_again'])
       .where('id', '=', media.id)
-      .$if(media.ownerId !== undefined, (query) => query.where('owner_id', '=', media.ownerId ?? ''))
+      .where((is) => (ownerId === undefined ? is.lit(true) : is('owner_id', '=', ownerId)))
       .forUpdate()
       .executeTakeFirst()
     if (!row || row.status === 'deleted') return { kind: 'absent' }
-    const queued = { kind: 'queued', uploadId: row.upload_id as UploadId } as const
+    const queued = { kind: 'queued', uploadId: row.upload_id } as const
     switch (row.status) {
       case 'processing':
         return queued
@@ -57,10 +58,8 @@ export async function retryMedia(
       default:
         return { kind: 'over', status: row.status }
     }
-    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id as OwnerId, size: row.size })
-    await enqueue(trx, [
-      { id: media.id, ownerId: row.owner_id as OwnerId, size: row.size, turn, again: true },
-    ])
+    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id, size: row.size })
+    await enqueue(trx, [{ id: media.id, ownerId: row.owner_id, size: row.size, turn, again: true }])
     return queued
   })
 }
@@ -87,7 +86,7 @@ export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]>
     .orderBy('created_at')
     .limit(limit)
     .execute()
-  return rows.map(({ id }) => id as MediaId)
+  return rows.map(({ id }) => id)
 }
 
 /**
@@ -119,8 +118,8 @@ export async function enqueueAskedAgain(
       .forUpdate()
       .executeTakeFirst()
     if (!row) return
-    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id as OwnerId, size: row.size })
-    await enqueue(trx, [{ id, ownerId: row.owner_id as OwnerId, size: row.size, turn, again: true }])
+    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id, size: row.size })
+    await enqueue(trx, [{ id, ownerId: row.owner_id, size: row.size, turn, again: true }])
   })
 }
 
@@ -147,8 +146,8 @@ export async function enqueueLostAgain(
       await enqueue(
         trx,
         rows.map(({ id, owner_id, size, turn }) => ({
-          id: id as MediaId,
-          ownerId: owner_id as OwnerId,
+          id,
+          ownerId: owner_id,
           size,
           turn,
           again: true,

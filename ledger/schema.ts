@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
+import type { MediaId, OwnerId, UploadId } from './ids.ts'
 
 export type UploadState = 'open' | 'received' | 'terminated' | 'expired' | 'rejected'
 export type MediaStatus = 'processing' | 'ready' | 'rejected' | 'failed' | 'deleted'
@@ -43,8 +44,8 @@ export type Analysis = {
 type Timestamp = ColumnType<Date, Date | undefined, Date>
 
 export interface UploadsTable {
-  id: string
-  owner_id: string
+  id: UploadId
+  owner_id: OwnerId
   tenant_id: string | null
   protocol: string
   state: UploadState
@@ -70,7 +71,7 @@ export interface UploadsTable {
   storage_key: string
   /** Bytes of quota held while the upload is open; kept afterwards as a record. */
   reserved_bytes: number
-  media_id: string | null
+  media_id: MediaId | null
   reject: JSONColumnType<Reason> | null
   /** Bytes of every part but the last; null while nothing is stored on a grid. */
   part_size: number | null
@@ -93,7 +94,7 @@ export interface UploadsTable {
 }
 
 export interface UploadPartsTable {
-  upload_id: string
+  upload_id: UploadId
   part_number: number
   offset: number
   size: number
@@ -101,7 +102,7 @@ export interface UploadPartsTable {
 }
 
 export interface UploadTailsTable {
-  upload_id: string
+  upload_id: UploadId
   storage_key: string
   offset: number
   size: number
@@ -114,7 +115,7 @@ export interface UploadTailsTable {
 }
 
 export interface UploadLocksTable {
-  upload_id: string
+  upload_id: UploadId
   holder: string
   fence: string
   contended: Generated<boolean>
@@ -122,13 +123,13 @@ export interface UploadLocksTable {
 }
 
 export interface QuotasTable {
-  owner_id: string
+  owner_id: OwnerId
   bytes_limit: number | null
   uploads_limit: number | null
 }
 
 export interface QuotaUsageTable {
-  owner_id: string
+  owner_id: OwnerId
   reserved_bytes: Generated<number>
   used_bytes: Generated<number>
   open_uploads: Generated<number>
@@ -149,21 +150,21 @@ export interface TurnClocksTable {
 
 export interface TurnsTable {
   kind: string
-  owner_id: string
+  owner_id: OwnerId
   until_ms: number
 }
 
 export interface UploadConcatTable {
-  final_id: string
+  final_id: UploadId
   position: number
-  partial_id: string
+  partial_id: UploadId
   takes_reservation: boolean
 }
 
 export interface MediaTable {
-  id: string
-  upload_id: string
-  owner_id: string
+  id: MediaId
+  upload_id: UploadId
+  owner_id: OwnerId
   tenant_id: string | null
   filename: string | null
   content_type: string | null
@@ -215,7 +216,7 @@ export interface MediaTable {
 }
 
 export interface RenditionsTable {
-  media_id: string
+  media_id: MediaId
   kind: string
   storage_key: string
   content_type: string
@@ -225,7 +226,7 @@ export interface RenditionsTable {
 }
 
 export interface ProcessingStepsTable {
-  media_id: string
+  media_id: MediaId
   step: string
   attempt: number
   status: StepStatus
@@ -237,9 +238,9 @@ export interface ProcessingStepsTable {
 export interface EventsTable {
   id: Generated<number>
   type: EventType
-  upload_id: string
-  media_id: string | null
-  owner_id: string
+  upload_id: UploadId
+  media_id: MediaId | null
+  owner_id: OwnerId
   data: JSONColumnType<Record<string, unknown>> | null
   created_at: Timestamp
 }
@@ -258,9 +259,9 @@ export interface WebhookDeliveriesTable {
   position: Generated<number>
   endpoint_id: string
   event_id: number
-  upload_id: string
-  media_id: string | null
-  owner_id: string
+  upload_id: UploadId
+  media_id: MediaId | null
+  owner_id: OwnerId
   type: EventType
   status: ColumnType<
     'pending' | 'delivered' | 'failed',
@@ -292,7 +293,7 @@ export interface WebhookAttemptsTable {
 
 export interface StreamTicketsTable {
   token_hash: Buffer
-  owner_id: string
+  owner_id: OwnerId
   scopes: string[]
   expires_at: ColumnType<Date, Date, Date>
 }
@@ -304,7 +305,7 @@ export interface StoragePlacesTable {
 }
 
 export interface StrayCopiesTable {
-  upload_id: string
+  upload_id: UploadId
   backend: string
   storage_keys: string[]
   is_begun: boolean

@@ -5,6 +5,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { describeHeld } from '../storage/places.ts'
 import { openStorage } from '../storage/storage.ts'
+import { asMediaId } from '../test/support/ids.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
 import { created, newUpload, openLedger, UNLIMITED } from '../test/support/ledger.ts'
 import { createUpload } from './creation.ts'
@@ -28,7 +29,11 @@ it('a media item that the previous release inserts is stored where its upload is
     await sql`
       insert into landfall.media (id, upload_id, owner_id, size, status, storage_key)
       values (${id}, ${id}, 'alice', 1, 'processing', 'uploads/x')`.execute(db)
-    const row = await db.selectFrom('media').select('storage_backend').where('id', '=', id).executeTakeFirst()
+    const row = await db
+      .selectFrom('media')
+      .select('storage_backend')
+      .where('id', '=', asMediaId(id))
+      .executeTakeFirst()
     expect(row).toEqual({ storage_backend: backend })
     expect(await countHeld(db, backend)).toEqual({ mediaItems: 1, openUploads: 1, removals: 0, copies: 0 })
   }

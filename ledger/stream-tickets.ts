@@ -32,7 +32,7 @@ export async function findTicket(db: Ledger, hash: Buffer): Promise<StreamTicket
     .where('token_hash', '=', hash)
     .where('expires_at', '>', sql<Date>`now()`)
     .executeTakeFirst()
-  return row && { ownerId: row.owner_id as OwnerId, scopes: row.scopes }
+  return row && { ownerId: row.owner_id, scopes: row.scopes }
 }
 
 /** Removes tickets that are good for nothing. Returns how many. */

@@ -119,6 +119,6 @@ export async function replayDelivery(db: Ledger, whose: Whose, id: string): Prom
         .where('id', '=', id)
         .execute()
     }
-    return { kind: 'replayed', uploadId: delivery.upload_id as UploadId }
+    return { kind: 'replayed', uploadId: delivery.upload_id }
   })
 }

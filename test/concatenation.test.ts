@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { afterEach, expect, it } from 'vitest'
 import { newUploadId, type UploadId } from '../ledger/ids.ts'
 import { requires } from './services/requirements.ts'
+import { asUploadId } from './support/ids.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { countedUsage, impliedUsage } from './support/quota.ts'
 import { sha256Of, videoOfSize } from './support/s3-landfall.ts'
@@ -223,7 +224,11 @@ describeStorages.skipIf(!clamd.met)('concatenated uploads', (storage) => {
     const begun = Promise.withResolvers<void>()
     const ended = Promise.withResolvers<void>()
     const ending = landfall.db.transaction().execute(async (trx) => {
-      await trx.updateTable('uploads').set({ state: 'terminated' }).where('id', '=', first).execute()
+      await trx
+        .updateTable('uploads')
+        .set({ state: 'terminated' })
+        .where('id', '=', asUploadId(first))
+        .execute()
       begun.resolve()
       await ended.promise
       await sql`update landfall.quota_usage set reserved_bytes = reserved_bytes - 1000,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { asOwnerId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { create, idOf } from './support/tus.ts'
 
@@ -138,9 +139,9 @@ describe('a creation', () => {
     ]
     expect(refused.map((response) => response.status)).toEqual([415, 413, 400])
     for (const table of ['uploads', 'quota_usage', 'events'] as const) {
-      expect(await landfall.db.selectFrom(table).selectAll().where('owner_id', '=', 'bob').execute()).toEqual(
-        [],
-      )
+      expect(
+        await landfall.db.selectFrom(table).selectAll().where('owner_id', '=', asOwnerId('bob')).execute(),
+      ).toEqual([])
     }
   })
 })

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bitFlipped } from './fixtures/hostile.ts'
 import { type Fixture, madeByFfmpeg, shortVideo, video60s1080p } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
+import { asMediaId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { process, type SourceFile } from './support/uploads.ts'
 
@@ -51,7 +52,7 @@ describe.skipIf(!isEquipped)('the deep check', () => {
     return await landfall.db
       .selectFrom('processing_steps')
       .selectAll()
-      .where('media_id', '=', mediaId)
+      .where('media_id', '=', asMediaId(mediaId))
       .where('step', '=', 'deep-check')
       .executeTakeFirstOrThrow()
   }

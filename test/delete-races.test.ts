@@ -5,6 +5,7 @@ import { openQueues, removalEnqueuer } from '../jobs/queues.ts'
 import { parseMediaId } from '../ledger/ids.ts'
 import { publishMedia, rejectMedia } from '../ledger/media.ts'
 import { onceEvent, readEvents, type StreamEvent } from './support/event-reader.ts'
+import { asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { countedUsage, impliedUsage } from './support/quota.ts'
 import { asJpeg } from './support/sample-bytes.ts'
@@ -136,7 +137,7 @@ async function eventsAfterReceipt({ db }: Landfall, uploadId: string): Promise<s
   const rows = await db
     .selectFrom('events')
     .select('type')
-    .where('upload_id', '=', uploadId)
+    .where('upload_id', '=', asUploadId(uploadId))
     .orderBy('id')
     .execute()
   return rows.slice(2).map(({ type }) => type)

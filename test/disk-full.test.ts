@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { jpeg, madeByFfmpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
+import { asMediaId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { filesBelow } from './support/leftovers.ts'
 import { type Answer, OFFSET_STREAM, problemOf, tusRequest } from './support/raw-http.ts'
@@ -196,7 +197,7 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
       landfall.db
         .selectFrom('processing_steps')
         .select(['step', 'status'])
-        .where('media_id', '=', mediaId ?? '')
+        .where('media_id', '=', asMediaId(mediaId ?? ''))
         .where('step', '=', 'thumbnail')
         .execute()
     // More than once: it must not be worn down by trying again either.

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { headroomOf } from '../storage/disk/room.ts'
 import { requires } from './services/requirements.ts'
+import { asOwnerId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { parseFigures } from './support/prometheus.ts'
 import { type Answer, OFFSET_STREAM, openPatch, problemOf, tusRequest } from './support/raw-http.ts'
@@ -135,7 +136,7 @@ describe.skipIf(!tmpfs.met)('the room on a disk', () => {
   it('is no matter for who has no quota for it: that is what they are told, and others have the room', async () => {
     await landfall.db
       .insertInto('quotas')
-      .values({ owner_id: 'mallory', bytes_limit: 4 * MIB, uploads_limit: null })
+      .values({ owner_id: asOwnerId('mallory'), bytes_limit: 4 * MIB, uploads_limit: null })
       .execute()
     await leaveRoom(8 * MIB)
     const overQuota = async (size: number) =>

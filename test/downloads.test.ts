@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
+import { asMediaId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import type { ProblemJson } from './support/raw-http.ts'
 import { type S3Landfall, startS3Landfall } from './support/s3-landfall.ts'
@@ -24,7 +25,7 @@ describeStorages('downloads through the server', (storage) => {
   afterAll(() => landfall?.close())
 
   const setType = (content_type: string | null) =>
-    landfall.db.updateTable('media').set({ content_type }).where('id', '=', media.id).execute()
+    landfall.db.updateTable('media').set({ content_type }).where('id', '=', asMediaId(media.id)).execute()
   const get = (target: string, headers: Record<string, string> = {}, method = 'GET') =>
     landfall.as('alice')(`/api/v1/media/${media.id}/${target}`, { headers, method })
 

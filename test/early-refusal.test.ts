@@ -17,6 +17,7 @@ import {
 import { type Container, type Picture, paddedVideo } from './early-refusal/long-media.ts'
 import { requires } from './services/requirements.ts'
 import { type WatchedServer, watchServer } from './support/bytes-read.ts'
+import { asOwnerId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { OFFSET_STREAM, problemOf, rawRequest, tusHeaders } from './support/raw-http.ts'
 import { asMp4 } from './support/sample-bytes.ts'
@@ -69,7 +70,11 @@ describeStorages('a file that is refused by its first bytes', (storage) => {
     sendBig(landfall, { method: 'POST', path: '/files', headers, body })
 
   async function onlyUploadOf(sub: string): Promise<string> {
-    const rows = await landfall.db.selectFrom('uploads').select('id').where('owner_id', '=', sub).execute()
+    const rows = await landfall.db
+      .selectFrom('uploads')
+      .select('id')
+      .where('owner_id', '=', asOwnerId(sub))
+      .execute()
     expect(rows).toHaveLength(1)
     return rows[0]?.id ?? ''
   }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { tusRequest } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
@@ -99,7 +100,7 @@ async function letPass({ db }: Landfall, id: string, hours: number): Promise<voi
       updated_at: sql<Date>`updated_at - ${passed}`,
       expires_at: sql<Date>`expires_at - ${passed}`,
     })
-    .where('id', '=', id)
+    .where('id', '=', asUploadId(id))
     .execute()
 }
 
@@ -107,7 +108,7 @@ async function ledgerRow({ db }: Landfall, id: string) {
   return await db
     .selectFrom('uploads')
     .select(['offset', 'expires_at'])
-    .where('id', '=', id)
+    .where('id', '=', asUploadId(id))
     .executeTakeFirstOrThrow()
 }
 

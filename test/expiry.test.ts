@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest'
 import { openQueues } from '../jobs/queues.ts'
 import { reap } from '../jobs/upkeep/reaper.ts'
+import { asOwnerId, asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { QUIET } from './support/quiet.ts'
 import { problemOf, type TusRequest, tusRequest } from './support/raw-http.ts'
@@ -76,7 +77,7 @@ describeStorages('an upload that has expired', (storage) => {
     const ends = await landfall.db
       .selectFrom('events')
       .select('type')
-      .where('upload_id', '=', id)
+      .where('upload_id', '=', asUploadId(id))
       .where('type', '<>', 'upload.created')
       .execute()
     expect(ends).toEqual([{ type: when === 'after' ? 'upload.expired' : 'upload.terminated' }])
@@ -199,7 +200,7 @@ async function letPass({ db }: Landfall, id: string, ms: number): Promise<void> 
       updated_at: sql<Date>`updated_at - ${passed}`,
       expires_at: sql<Date>`expires_at - ${passed}`,
     })
-    .where('id', '=', id)
+    .where('id', '=', asUploadId(id))
     .execute()
 }
 
@@ -207,14 +208,14 @@ const rowOf = ({ db }: Landfall, id: string) =>
   db
     .selectFrom('uploads')
     .select(['state', 'expires_at', 'reap_after'])
-    .where('id', '=', id)
+    .where('id', '=', asUploadId(id))
     .executeTakeFirstOrThrow()
 
 const usageOf = ({ db }: Landfall, owner: string) =>
   db
     .selectFrom('quota_usage')
     .select(['reserved_bytes', 'open_uploads'])
-    .where('owner_id', '=', owner)
+    .where('owner_id', '=', asOwnerId(owner))
     .executeTakeFirstOrThrow()
 
 const hoursFromNow = (time: string | null): number => (Date.parse(time ?? '') - Date.now()) / HOUR

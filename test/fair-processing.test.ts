@@ -5,6 +5,7 @@ import { newMediaId, type OwnerId, parseMediaId } from '../ledger/ids.ts'
 import { retryMedia } from '../ledger/retrying.ts'
 import { Poller } from '../processing/polling/poller.ts'
 import { jpeg } from './fixtures/media.ts'
+import { asOwnerId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { sendFile } from './support/uploads.ts'
 
@@ -59,7 +60,7 @@ describe('the workers', () => {
     await expect.poll(() => countOf(landfall, 'ready'), { timeout: 120_000 }).toBe(42)
     const owners = await begun(landfall)
     // Ties are by when they came, to the second of work: two of these.
-    expect(owners.lastIndexOf('bob'), owners.join(' ')).toBeLessThan(10)
+    expect(owners.lastIndexOf(asOwnerId('bob')), owners.join(' ')).toBeLessThan(10)
   }, 180_000)
 
   it('do not give one owner all slots of a worker for files that take long', async () => {

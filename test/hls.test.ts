@@ -7,6 +7,7 @@ import { openQueues, QUEUES } from '../jobs/queues.ts'
 import { reap } from '../jobs/upkeep/reaper.ts'
 import { type Fixture, shortVideo, turned } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
+import { asMediaId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { filesBelow } from './support/leftovers.ts'
 import { QUIET } from './support/quiet.ts'
@@ -64,7 +65,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
     return await landfall.db
       .selectFrom('processing_steps')
       .select(['status', 'detail'])
-      .where('media_id', '=', id)
+      .where('media_id', '=', asMediaId(id))
       .where('step', '=', 'hls')
       .orderBy('attempt', 'desc')
       .executeTakeFirst()
@@ -173,7 +174,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
     const types = await landfall.db
       .selectFrom('events')
       .select(['id', 'type'])
-      .where('media_id', '=', media.id)
+      .where('media_id', '=', asMediaId(media.id))
       .orderBy('id')
       .execute()
     expect(types.map(({ type }) => type).slice(-2)).toEqual(['media.ready', 'hls.finished'])
@@ -280,15 +281,15 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
       rows: await db
         .selectFrom('renditions')
         .selectAll()
-        .where('media_id', '=', media.id)
+        .where('media_id', '=', asMediaId(media.id))
         .orderBy('kind')
         .execute(),
       bytes: await Promise.all((await keysOf(landfall, media)).map((key) => stored.bytes(key))),
     })
     const finished = async () =>
-      (await db.selectFrom('events').select('type').where('media_id', '=', media.id).execute()).filter(
-        ({ type }) => type === 'hls.finished',
-      ).length
+      (
+        await db.selectFrom('events').select('type').where('media_id', '=', asMediaId(media.id)).execute()
+      ).filter(({ type }) => type === 'hls.finished').length
     const before = await everything()
     await transcodeAgain(landfall, media)
     expect(await stepOf(media)).toMatchObject({ detail: { skipped: 'the renditions already exist' } })
@@ -420,7 +421,7 @@ async function detailOf({ db }: Landfall, id: string): Promise<object | null | u
   const step = await db
     .selectFrom('processing_steps')
     .select('detail')
-    .where('media_id', '=', id)
+    .where('media_id', '=', asMediaId(id))
     .where('step', '=', 'hls')
     .where('status', '=', 'done')
     .executeTakeFirst()
@@ -444,7 +445,10 @@ const statesOf = (landfall: Landfall, queue: string): Promise<string[]> =>
 
 /** Has the step done once more by whichever worker there is. */
 async function transcodeAgain(landfall: Landfall, { id }: { id: string }): Promise<void> {
-  const step = landfall.db.deleteFrom('processing_steps').where('media_id', '=', id).where('step', '=', 'hls')
+  const step = landfall.db
+    .deleteFrom('processing_steps')
+    .where('media_id', '=', asMediaId(id))
+    .where('step', '=', 'hls')
   await step.execute()
   await withQueues(landfall, (boss) => boss.send(QUEUES.transcoding, { mediaId: id }))
   await expect.poll(() => detailOf(landfall, id), PATIENTLY).toBeDefined()

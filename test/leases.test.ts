@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterEach, expect, it } from 'vitest'
+import { asUploadId } from './support/ids.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { openPatch, problemOf, rawRequest } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
@@ -215,19 +216,19 @@ describeStorages('the lease on an upload', (storage) => {
 })
 
 async function hasLease(landfall: Landfall, id: string): Promise<boolean> {
-  const rows = landfall.db.selectFrom('upload_locks').select('holder').where('upload_id', '=', id)
+  const rows = landfall.db.selectFrom('upload_locks').select('holder').where('upload_id', '=', asUploadId(id))
   return (await rows.execute()).length > 0
 }
 
 async function forgetLease(landfall: Landfall, id: string): Promise<void> {
-  await landfall.db.deleteFrom('upload_locks').where('upload_id', '=', id).execute()
+  await landfall.db.deleteFrom('upload_locks').where('upload_id', '=', asUploadId(id)).execute()
 }
 
 async function handOverLease(landfall: Landfall, id: string): Promise<void> {
   const { numUpdatedRows } = await landfall.db
     .updateTable('upload_locks')
     .set({ fence: randomUUID(), holder: 'another node' })
-    .where('upload_id', '=', id)
+    .where('upload_id', '=', asUploadId(id))
     .executeTakeFirstOrThrow()
   if (numUpdatedRows !== 1n) throw new Error('nobody held the lease')
 }
@@ -236,6 +237,6 @@ async function ledgerRow(landfall: Landfall, id: string) {
   return await landfall.db
     .selectFrom('uploads')
     .select(['state', 'offset', 'media_id'])
-    .where('id', '=', id)
+    .where('id', '=', asUploadId(id))
     .executeTakeFirst()
 }

@@ -8,6 +8,7 @@ import type { Backend } from '../ledger/storage-places.ts'
 import { jpeg, shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { runCommand } from './support/command.ts'
+import { asMediaId } from './support/ids.ts'
 import type { Landfall } from './support/landfall.ts'
 import { sha256Of, videoOfSize } from './support/s3-landfall.ts'
 import { create, createId, idOf, patch } from './support/tus.ts'
@@ -89,7 +90,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('landfal
           await landfall.db
             .selectFrom('renditions')
             .select('kind')
-            .where('media_id', '=', deleted.id)
+            .where('media_id', '=', asMediaId(deleted.id))
             .where('kind', '=', 'published')
             .execute(),
         { timeout: 20_000 },
@@ -157,11 +158,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('landfal
           .selectFrom('media')
           .select('id')
           .where('storage_backend', '=', to)
-          .where(
-            'id',
-            'in',
-            items.map(({ media }) => media.id),
-          )
+          .where('id', 'in', items.map(({ media }) => media.id).map(asMediaId))
           .execute()
       ).length
 

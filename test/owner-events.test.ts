@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
 import { readStream, type StreamEvent } from './support/event-reader.ts'
+import { asOwnerId, asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { OFFSET_STREAM, rawRequest, tusHeaders } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
@@ -66,7 +67,7 @@ describe('the events of an owner', () => {
     await there?.close()
     await here?.close()
   })
-  afterEach(() => here.db.deleteFrom('events').where('owner_id', 'like', 'made-up%').execute())
+  afterEach(() => here.db.deleteFrom('events').where('owner_id', 'like', asOwnerId('made-up%')).execute())
 
   async function listen(...args: ConstructorParameters<typeof Listener>): Promise<Listener> {
     const listener = new Listener(...args)
@@ -146,7 +147,11 @@ describe('the events of an owner', () => {
       onPoolError: () => {},
     })
     const bus = await Bus.open({ connectionString: here.connectionString, onError: () => {} })
-    const event = (upload_id: string) => ({ type: 'upload.created' as const, upload_id, owner_id: ownerId })
+    const event = (upload_id: string) => ({
+      type: 'upload.created' as const,
+      upload_id: asUploadId(upload_id),
+      owner_id: asOwnerId(ownerId),
+    })
     const listener = await listen(there, ownerId)
     const trx = await slow.startTransaction().execute()
     await trx.insertInto('events').values(event('early')).execute()
@@ -213,7 +218,11 @@ describe('the events of an owner', () => {
     for (const { status } of await Promise.all(finished)) expect(status).toBe(204)
     isDone = true
     await reading
-    const rows = await here.db.selectFrom('events').select('id').where('owner_id', '=', sub).execute()
+    const rows = await here.db
+      .selectFrom('events')
+      .select('id')
+      .where('owner_id', '=', asOwnerId(sub))
+      .execute()
     expect(new Set(seen.keys())).toEqual(new Set(rows.map(({ id }) => String(id))))
     for (const id of ids) expect(perUpload.get(id)).toEqual(['upload.created', 'upload.received'])
   })
@@ -234,8 +243,8 @@ describe('the events of an owner', () => {
     for (let from = 0; from < EVENTS; from += 500) {
       const rows = Array.from({ length: 500 }, (_, i) => ({
         type: 'upload.created' as const,
-        upload_id: `no ${from + i}`,
-        owner_id: ownerId,
+        upload_id: asUploadId(`no ${from + i}`),
+        owner_id: asOwnerId(ownerId),
         data: JSON.stringify({ padding }),
       }))
       await here.db.insertInto('events').values(rows).execute()

@@ -16,6 +16,7 @@ import {
   uploadRow,
   watchRows,
 } from './support/browser.ts'
+import { asUploadId } from './support/ids.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { startTcpProxy, type TcpProxy } from './support/tcp-proxy.ts'
 
@@ -290,7 +291,7 @@ async function stateOf(landfall: Landfall, uploadId: string): Promise<string> {
   const upload = await landfall.db
     .selectFrom('uploads')
     .select('state')
-    .where('id', '=', uploadId)
+    .where('id', '=', asUploadId(uploadId))
     .executeTakeFirstOrThrow()
   return upload.state
 }

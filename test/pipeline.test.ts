@@ -7,6 +7,7 @@ import { STEPS } from '../processing/pipeline.ts'
 import { shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { openClamdValve } from './support/clamd-valve.ts'
+import { asMediaId } from './support/ids.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
@@ -254,7 +255,7 @@ async function stepsOf({ db }: Landfall, mediaId: string) {
   return await db
     .selectFrom('processing_steps')
     .selectAll()
-    .where('media_id', '=', mediaId)
+    .where('media_id', '=', asMediaId(mediaId))
     .orderBy('started_at')
     .orderBy('attempt')
     .execute()
@@ -263,7 +264,11 @@ async function stepsOf({ db }: Landfall, mediaId: string) {
 /** What the ledger and the storage have of a media. */
 async function everythingAbout(landfall: Landfall, mediaId: string) {
   const { db, stored } = landfall
-  const media = await db.selectFrom('media').selectAll().where('id', '=', mediaId).executeTakeFirstOrThrow()
+  const media = await db
+    .selectFrom('media')
+    .selectAll()
+    .where('id', '=', asMediaId(mediaId))
+    .executeTakeFirstOrThrow()
   const events = await db
     .selectFrom('events')
     .selectAll()
@@ -273,7 +278,7 @@ async function everythingAbout(landfall: Landfall, mediaId: string) {
   const renditions = await db
     .selectFrom('renditions')
     .selectAll()
-    .where('media_id', '=', mediaId)
+    .where('media_id', '=', asMediaId(mediaId))
     .orderBy('kind')
     .execute()
   const bytes = await Promise.all(

@@ -8,6 +8,7 @@ import { freePort } from '../server/embedded/free-port.ts'
 import { createLog } from '../server/process/log.ts'
 import { Releasers } from '../server/process/releasers.ts'
 import { requires } from './services/requirements.ts'
+import { asOwnerId } from './support/ids.ts'
 import { freshDatabase, tokenOf } from './support/landfall.ts'
 import { type ProxyName, type ReverseProxy, startReverseProxy } from './support/proxies.ts'
 import { asMp4 } from './support/sample-bytes.ts'
@@ -94,7 +95,7 @@ describe.each(['nginx', 'haproxy'] as const)('tus-js-client as it comes, behind 
       const rows = await db
         .selectFrom('uploads')
         .select(['id', 'offset'])
-        .where('owner_id', '=', owner)
+        .where('owner_id', '=', asOwnerId(owner))
         .execute()
       return new Map(rows.map(({ id, offset }) => [id, offset]))
     }
@@ -116,7 +117,7 @@ describe.each(['nginx', 'haproxy'] as const)('tus-js-client as it comes, behind 
     const rows = await db
       .selectFrom('uploads')
       .select(['id', 'state', 'offset'])
-      .where('owner_id', '=', owner)
+      .where('owner_id', '=', asOwnerId(owner))
       .execute()
     expect(rows.map(({ id }) => id).sort()).toEqual([...ids].sort())
     expect(rows.every(({ state, offset }) => state === 'received' && offset === file.length)).toBe(true)

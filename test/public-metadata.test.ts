@@ -5,6 +5,7 @@ import { execa } from 'execa'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { makeTelltale, SECRET, TELLTALES } from './fixtures/telltale.ts'
 import { programPath, requires } from './services/requirements.ts'
+import { asMediaId } from './support/ids.ts'
 import { startLandfall } from './support/landfall.ts'
 import { filesBelow } from './support/leftovers.ts'
 import { describeStorages } from './support/storages.ts'
@@ -45,7 +46,7 @@ describeStorages.skipIf(!ffmpeg.met)('what everybody may see of a file', (storag
     await db
       .selectFrom('processing_steps')
       .select(['status', 'detail'])
-      .where('media_id', '=', id)
+      .where('media_id', '=', asMediaId(id))
       .where('step', '=', 'publish')
       .execute()
 

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { asOwnerId, asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { openAppend } from './support/open-append.ts'
 import { tusHeaders } from './support/raw-http.ts'
@@ -16,14 +17,18 @@ const refusalOf = async (response: Response) => (await response.json()) as Refus
 /** As if the upload had been left alone for so long. */
 async function touchedAgo(landfall: Landfall, id: string, seconds: number): Promise<void> {
   const then = sql<Date>`now() - make_interval(secs => ${seconds})`
-  await landfall.db.updateTable('uploads').set({ updated_at: then }).where('id', '=', id).execute()
+  await landfall.db
+    .updateTable('uploads')
+    .set({ updated_at: then })
+    .where('id', '=', asUploadId(id))
+    .execute()
 }
 
 async function isLeased(landfall: Landfall, id: string): Promise<boolean> {
   const leases = await landfall.db
     .selectFrom('upload_locks')
     .selectAll()
-    .where('upload_id', '=', id)
+    .where('upload_id', '=', asUploadId(id))
     .execute()
   return leases.length > 0
 }
@@ -152,10 +157,10 @@ describeStorages('a quota of bytes', (storage) => {
     await landfall.db
       .insertInto('quotas')
       .values([
-        { owner_id: 'rich', bytes_limit: SIZE * 15, uploads_limit: null },
-        { owner_id: 'poor', bytes_limit: SIZE, uploads_limit: null },
-        { owner_id: 'barred', bytes_limit: 0, uploads_limit: null },
-        { owner_id: 'as-usual', bytes_limit: null, uploads_limit: null },
+        { owner_id: asOwnerId('rich'), bytes_limit: SIZE * 15, uploads_limit: null },
+        { owner_id: asOwnerId('poor'), bytes_limit: SIZE, uploads_limit: null },
+        { owner_id: asOwnerId('barred'), bytes_limit: 0, uploads_limit: null },
+        { owner_id: asOwnerId('as-usual'), bytes_limit: null, uploads_limit: null },
       ])
       .execute()
     const created = async (sub: string) =>
@@ -227,7 +232,7 @@ describe('a limit on open uploads', () => {
     await landfall.db
       .updateTable('uploads')
       .set({ expires_at: new Date(Date.now() - 1000) })
-      .where('id', '=', expired)
+      .where('id', '=', asUploadId(expired))
       .execute()
     const statuses = async () =>
       await Promise.all(ids.map(async (id) => (await head(landfall, 'careful', id)).status))
@@ -241,7 +246,10 @@ describe('a limit on open uploads', () => {
   })
 
   it('ends none for bytes that all of them together do not have, and else as many as it takes', async () => {
-    await landfall.db.insertInto('quotas').values({ owner_id: 'full', bytes_limit: 8000 }).execute()
+    await landfall.db
+      .insertInto('quotas')
+      .values({ owner_id: asOwnerId('full'), bytes_limit: 8000 })
+      .execute()
     const ids: string[] = []
     for (let i = 0; i < 3; i++) ids.push(await createId(landfall, 'full', { size: 2000 }))
     for (const [i, id] of ids.entries()) await touchedAgo(landfall, id, 1000 - i * 100)

@@ -9,6 +9,7 @@ import { reap } from '../jobs/upkeep/reaper.ts'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { readEvents } from './support/event-reader.ts'
+import { asOwnerId, asUploadId } from './support/ids.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { QUIET } from './support/quiet.ts'
 import { openPatch } from './support/raw-http.ts'
@@ -48,7 +49,7 @@ const letExpire = ({ db }: Landfall, ids: string[]) =>
   db
     .updateTable('uploads')
     .set({ expires_at: new Date(Date.now() - 1000) })
-    .where('id', 'in', ids)
+    .where('id', 'in', ids.map(asUploadId))
     .execute()
 
 describeStorages('the reaper, of uploads', (storage) => {
@@ -145,7 +146,7 @@ describe('the reaper', () => {
     const rows = await landfall.db
       .selectFrom('quota_usage')
       .selectAll()
-      .where('owner_id', '=', 'alice')
+      .where('owner_id', '=', asOwnerId('alice'))
       .execute()
     expect(rows).toMatchObject([{ used_bytes: 0, inconsistent_since: null }])
   })

@@ -11,6 +11,7 @@ import { STEPS } from '../processing/pipeline.ts'
 import { RENDITIONS } from '../storage/store/keys.ts'
 import { jpeg, shortVideo, turned, video60s1080p } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
+import { asMediaId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { QUIET } from './support/quiet.ts'
 import { describeStorages } from './support/storages.ts'
@@ -72,7 +73,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
     const row = await landfall.db
       .selectFrom('processing_steps')
       .select(['detail', 'started_at', 'finished_at'])
-      .where('media_id', '=', media.id)
+      .where('media_id', '=', asMediaId(media.id))
       .where('step', '=', step)
       .executeTakeFirstOrThrow()
     return { ...row.detail, ms: Number(row.finished_at) - Number(row.started_at) } as Record<string, unknown>
@@ -345,7 +346,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
       const row = await landfall.db
         .selectFrom('renditions')
         .select(['size', 'content_type'])
-        .where('media_id', '=', media.id)
+        .where('media_id', '=', asMediaId(media.id))
         .where('kind', '=', 'published')
         .executeTakeFirstOrThrow()
       expect(row).toEqual({ size: copy.length, content_type: `image/${format}` })
@@ -369,7 +370,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
         rows: await landfall.db
           .selectFrom('renditions')
           .selectAll()
-          .where('media_id', '=', media.id)
+          .where('media_id', '=', asMediaId(media.id))
           .orderBy('kind')
           .execute(),
         bytes: await Promise.all(

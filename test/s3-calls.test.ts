@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { requires } from './services/requirements.ts'
+import { asUploadId } from './support/ids.ts'
 import { type S3Landfall, startS3Landfall, videoOfSize } from './support/s3-landfall.ts'
 import { create, createId, head, patch, terminate } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
@@ -126,7 +127,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met || !clamd.met)('calls of S3', () => {
       const upload = await landfall.db
         .selectFrom('uploads')
         .selectAll()
-        .where('id', '=', id)
+        .where('id', '=', asUploadId(id))
         .executeTakeFirstOrThrow()
       const keys = (await landfall.bucket.keys()).filter((key) => key.startsWith(upload.storage_key))
       const open = (await landfall.bucket.openMultiparts()).filter(({ key }) => key === upload.storage_key)

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { openQueues } from '../jobs/queues.ts'
 import { reap } from '../jobs/upkeep/reaper.ts'
 import { requires } from './services/requirements.ts'
+import { asUploadId } from './support/ids.ts'
 import { QUIET } from './support/quiet.ts'
 import { Random } from './support/random.ts'
 import { type S3Landfall, sha256Of, startS3Landfall, videoOfSize } from './support/s3-landfall.ts'
@@ -177,7 +178,7 @@ async function countInState(landfall: S3Landfall, uploads: string[], status: 're
   const rows = await landfall.db
     .selectFrom('media')
     .select('status')
-    .where('upload_id', 'in', uploads)
+    .where('upload_id', 'in', uploads.map(asUploadId))
     .execute()
   expect(rows.filter((row) => row.status === 'failed' || row.status === 'rejected')).toEqual([])
   return rows.filter((row) => row.status === status).length

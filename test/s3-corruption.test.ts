@@ -11,6 +11,7 @@ import type { Worker } from '../processing/worker.ts'
 import { parseConfig } from '../server/config.ts'
 import { createLog } from '../server/process/log.ts'
 import { requires } from './services/requirements.ts'
+import { asOwnerId, asUploadId } from './support/ids.ts'
 import { SECRET } from './support/landfall.ts'
 import { type S3Landfall, sha256Of, startS3Landfall, videoOfSize } from './support/s3-landfall.ts'
 import { createId, head, patch } from './support/tus.ts'
@@ -50,7 +51,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('bytes in S3', () => {
     worker = undefined
   }
   const rowOf = (id: string) =>
-    landfall.db.selectFrom('uploads').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+    landfall.db.selectFrom('uploads').selectAll().where('id', '=', asUploadId(id)).executeTakeFirstOrThrow()
   const offsetOf = async (id: string) =>
     Number((await head(landfall, 'alice', id)).headers.get('Upload-Offset') ?? Number.NaN)
   const send = (id: string, bytes: Buffer, from: number, to?: number) =>
@@ -121,7 +122,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('bytes in S3', () => {
     const quota = await landfall.db
       .selectFrom('quota_usage')
       .selectAll()
-      .where('owner_id', '=', 'alice')
+      .where('owner_id', '=', asOwnerId('alice'))
       .executeTakeFirst()
     const open = await landfall.db.selectFrom('uploads').select('id').where('state', '=', 'open').execute()
     expect([quota?.open_uploads, quota?.reserved_bytes]).toEqual([open.length, 0])

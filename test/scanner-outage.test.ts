@@ -7,6 +7,7 @@ import { startClamd, type TestClamd } from './services/clamd.ts'
 import { requires } from './services/requirements.ts'
 import { openClamdValve } from './support/clamd-valve.ts'
 import { onceEvent } from './support/event-reader.ts'
+import { asMediaId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
@@ -94,7 +95,7 @@ async function scanAttempts(landfall: Landfall, mediaId: string) {
   return await landfall.db
     .selectFrom('processing_steps')
     .select(['status', 'detail'])
-    .where('media_id', '=', mediaId)
+    .where('media_id', '=', asMediaId(mediaId))
     .where('step', '=', 'scan')
     .orderBy('attempt')
     .execute()

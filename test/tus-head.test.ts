@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { problemOf, type TusRequest, tusRequest } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
@@ -144,7 +145,7 @@ describeStorages('HEAD /files/:id', (storage) => {
     await landfall.db
       .updateTable('uploads')
       .set({ created_at: new Date(Date.now() - 25 * anHour), expires_at: new Date(Date.now() - anHour) })
-      .where('id', '=', id)
+      .where('id', '=', asUploadId(id))
       .execute()
   }
 })

@@ -10,6 +10,7 @@ import { storageOptionsOf } from '../server/storage-options.ts'
 import { openStorage } from '../storage/storage.ts'
 import { type Fixture, jpeg, shortVideo } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
+import { asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { describeStorages } from './support/storages.ts'
 import { sendFile } from './support/uploads.ts'
@@ -51,7 +52,7 @@ async function received({ db, ...landfall }: Landfall, file: Fixture): Promise<{
   const row = await db
     .selectFrom('media')
     .select('id')
-    .where('upload_id', '=', uploadId)
+    .where('upload_id', '=', asUploadId(uploadId))
     .executeTakeFirstOrThrow()
   return { id: row.id as MediaId }
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { allEvents } from './support/event-log.ts'
+import { asOwnerId, asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { createId, patch, terminate } from './support/tus.ts'
@@ -185,8 +186,8 @@ describe('a WebSocket of events', () => {
     const ownerId = 'made-up'
     const rows = Array.from({ length: EVENTS }, (_, i) => ({
       type: 'upload.created' as const,
-      upload_id: `no ${i}`,
-      owner_id: ownerId,
+      upload_id: asUploadId(`no ${i}`),
+      owner_id: asOwnerId(ownerId),
       data: JSON.stringify({ padding: 'x'.repeat(3000) }),
     }))
     await here.db.insertInto('events').values(rows).execute()
@@ -196,7 +197,7 @@ describe('a WebSocket of events', () => {
     // By heartbeats alone it would take twenty seconds.
     expect(performance.now() - from).toBeLessThan(15_000)
     expect(watching.events.map(({ data }) => data.uploadId)).toEqual(rows.map((row) => row.upload_id))
-    await here.db.deleteFrom('events').where('owner_id', '=', ownerId).execute()
+    await here.db.deleteFrom('events').where('owner_id', '=', asOwnerId(ownerId)).execute()
   })
 
   it('stays open while its peer answers pings, and is cut when it does not', async () => {

@@ -151,7 +151,7 @@ export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOpti
     const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
     if (!upload) throw notFound()
     if (upload.state !== 'open' && upload.state !== 'received') throw gone(upload)
-    const address = upload.media_id && (await contentAddress(upload.media_id as MediaId, response))
+    const address = upload.media_id && (await contentAddress(upload.media_id, response))
     if (!address) throw new Problem('not-ready', 'The file of this upload is not ready yet.')
     response.status(303).set({ Location: address, 'Cache-Control': 'no-store' }).end()
   }

@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest'
 import type { EventRow } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
+import { asOwnerId, asUploadId } from '../../test/support/ids.ts'
 import { EventReader } from './event-reader.ts'
 import type { Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
@@ -64,9 +65,9 @@ class Ready implements Position {
 const event = (id: number): EventRow => ({
   id,
   type: 'upload.created',
-  upload_id: `upload ${id}`,
+  upload_id: asUploadId(`upload ${id}`),
   media_id: null,
-  owner_id: 'alice',
+  owner_id: asOwnerId('alice'),
   data: { padding: 'x'.repeat(300) },
   created_at: new Date(0),
   received_size: null,

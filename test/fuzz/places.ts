@@ -1,4 +1,5 @@
 import { newMediaId, newUploadId } from '../../ledger/ids.ts'
+import { asUploadId } from '../support/ids.ts'
 import type { Landfall } from '../support/landfall.ts'
 import { rawRequest } from '../support/raw-http.ts'
 import { asMp4 } from '../support/sample-bytes.ts'
@@ -91,7 +92,7 @@ export class Places {
         const media = await this.#landfall.db
           .selectFrom('media')
           .select('id')
-          .where('upload_id', '=', uploadId)
+          .where('upload_id', '=', asUploadId(uploadId))
           .executeTakeFirst()
         return media?.id ?? newMediaId()
       }

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import type { Ledger } from '../../ledger/database.ts'
+import { asOwnerId } from '../support/ids.ts'
 import { countedUsage } from '../support/quota.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import type { Stored } from '../support/stored.ts'
@@ -46,7 +47,7 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
   const uploads = await ledger
     .selectFrom('uploads')
     .select(['id', 'owner_id', 'filename', 'size', 'offset', 'state'])
-    .where('owner_id', 'in', owners)
+    .where('owner_id', 'in', owners.map(asOwnerId))
     .execute()
   expect(inOrder(uploads)).toEqual(
     inOrder(expected.map((upload) => ({ ...upload, offset: upload.size, state: 'received' }))),
@@ -55,14 +56,14 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
   const media = await ledger
     .selectFrom('media')
     .select(['upload_id as id', 'owner_id', 'filename', 'size', 'status'])
-    .where('owner_id', 'in', owners)
+    .where('owner_id', 'in', owners.map(asOwnerId))
     .execute()
   expect(inOrder(media)).toEqual(inOrder(expected.map((upload) => ({ ...upload, status: 'ready' }))))
 
   const events = await ledger
     .selectFrom('events')
     .select(['upload_id', 'type'])
-    .where('owner_id', 'in', owners)
+    .where('owner_id', 'in', owners.map(asOwnerId))
     .orderBy('id')
     .execute()
   for (const { uploadId, name } of sent) {

@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import { expect } from 'vitest'
 import { QUEUES } from '../../jobs/queues.ts'
 import { STEPS } from '../../processing/pipeline.ts'
+import { asOwnerId, asUploadId } from '../support/ids.ts'
 import { filesBelow } from '../support/leftovers.ts'
 import { DROPPABLE } from './endings.ts'
 import type { FileKind } from './files.ts'
@@ -81,7 +82,7 @@ async function expectStepsOnce({ landfall, sent }: Stage): Promise<void> {
   const records = Map.groupBy(rows, ({ upload_id }) => upload_id)
   const names = STEPS.map(({ name }) => name).toSorted()
   for (const { uploadId, filename } of sent) {
-    const done = records.get(uploadId)?.filter(({ status }) => status === 'done')
+    const done = records.get(asUploadId(uploadId))?.filter(({ status }) => status === 'done')
     expect(done?.map(({ step }) => step).toSorted(), `steps done of ${filename}`).toEqual(names)
   }
   expect(rows.filter(({ status }) => status === 'rejected')).toEqual([])
@@ -113,7 +114,11 @@ async function expectNothingElseStored({ landfall }: Stage): Promise<void> {
   // Objects on disk are looked at above; in the room of scratch folders there is not even an empty one.
   const beside = (await filesBelow(dataDirectory)).filter((path) => !path.startsWith('objects/'))
   expect([...beside, ...(await namesIn(join(dataDirectory, 'scratch')))], 'beside the storage').toEqual([])
-  const usage = await db.selectFrom('quota_usage').selectAll().where('owner_id', '=', OWNER).execute()
+  const usage = await db
+    .selectFrom('quota_usage')
+    .selectAll()
+    .where('owner_id', '=', asOwnerId(OWNER))
+    .execute()
   const bytes = await db.selectFrom('media').select(db.fn.sum<number>('size').as('bytes')).executeTakeFirst()
   expect(usage).toMatchObject([
     { used_bytes: Number(bytes?.bytes), reserved_bytes: 0, open_uploads: 0, finished_uploads: media.length },

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { QUEUES } from '../../jobs/queues.ts'
+import { asUploadId } from '../support/ids.ts'
 import type { Sent, Stage } from './stage.ts'
 
 const POLL_MS = 200
@@ -28,11 +29,7 @@ export async function untilReady(stage: Stage, sent: readonly Sent[]): Promise<v
     const rows = await stage.landfall.db
       .selectFrom('media')
       .select(['upload_id', 'status', 'reason'])
-      .where(
-        'upload_id',
-        'in',
-        sent.map(({ uploadId }) => uploadId),
-      )
+      .where('upload_id', 'in', sent.map(({ uploadId }) => uploadId).map(asUploadId))
       .execute()
     const wrong = rows.filter(({ status }) => status !== 'processing' && status !== 'ready')
     if (wrong.length > 0) throw new Error(`ended wrongly: ${JSON.stringify(wrong)}`)
@@ -85,7 +82,7 @@ async function stepsOf({ landfall }: Stage, uploadIds: string[]): Promise<unknow
     .selectFrom('processing_steps')
     .innerJoin('media', 'media.id', 'processing_steps.media_id')
     .select(['media.filename', 'step', 'attempt', 'processing_steps.status', 'detail'])
-    .where('media.upload_id', 'in', uploadIds)
+    .where('media.upload_id', 'in', uploadIds.map(asUploadId))
     .orderBy('started_at')
     .execute()
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { asMediaId, asUploadId } from '../support/ids.ts'
 import { untilEnded } from './endings.ts'
 import type { FileKind } from './files.ts'
 import type { Sent, Stage } from './stage.ts'
@@ -49,7 +50,7 @@ export async function portraitOf(stage: Stage, uploadId: string): Promise<Portra
   const events = await db
     .selectFrom('events')
     .select('type')
-    .where('upload_id', '=', uploadId)
+    .where('upload_id', '=', asUploadId(uploadId))
     .orderBy('id')
     .execute()
   const digest = async (key: string) =>
@@ -77,7 +78,7 @@ async function mediaOf({ landfall }: Stage, uploadId: string) {
   return await landfall.db
     .selectFrom('media')
     .selectAll()
-    .where('upload_id', '=', uploadId)
+    .where('upload_id', '=', asUploadId(uploadId))
     .executeTakeFirstOrThrow()
 }
 
@@ -85,7 +86,7 @@ async function durations({ landfall }: Stage, mediaId: string): Promise<Map<stri
   const rows = await landfall.db
     .selectFrom('processing_steps')
     .select(['step', 'started_at', 'finished_at', 'detail'])
-    .where('media_id', '=', mediaId)
+    .where('media_id', '=', asMediaId(mediaId))
     .where('status', '=', 'done')
     .execute()
   return new Map(

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger } from '../../ledger/database.ts'
+import { asOwnerId } from './ids.ts'
 
 export type Usage = {
   owner_id: string
@@ -15,7 +16,7 @@ export async function countedUsage(db: Ledger, owners: readonly string[]): Promi
   const rows = await db
     .selectFrom('quota_usage')
     .select(['owner_id', 'reserved_bytes', 'used_bytes', 'open_uploads', 'finished_uploads', 'open_partials'])
-    .where('owner_id', 'in', owners)
+    .where('owner_id', 'in', owners.map(asOwnerId))
     .execute()
   return owners.map((owner) => rows.find((row) => row.owner_id === owner) ?? { ...NOTHING, owner_id: owner })
 }

@@ -1,3 +1,4 @@
+import { parseUploadId, type UploadId } from '../../ledger/ids.ts'
 import type { Landfall } from './landfall.ts'
 
 /** Requests of tus 1.0 as a client sends them, one function each; answers are given back as they came. */
@@ -40,7 +41,7 @@ export async function create(
 }
 
 /** Creates an upload that must succeed; gives its id. */
-export async function createId(...args: Parameters<typeof create>): Promise<string> {
+export async function createId(...args: Parameters<typeof create>): Promise<UploadId> {
   const response = await create(...args)
   if (response.status !== 201)
     throw new Error(`creation answered ${response.status}: ${await response.text()}`)
@@ -48,8 +49,11 @@ export async function createId(...args: Parameters<typeof create>): Promise<stri
 }
 
 /** The id in the Location of a creation. */
-export function idOf(response: Response): string {
-  return response.headers.get('Location')?.split('/').at(-1) ?? ''
+export function idOf(response: Response): UploadId {
+  const location = response.headers.get('Location') ?? ''
+  const id = parseUploadId(location.split('/').at(-1) ?? '')
+  if (!id) throw new Error(`no upload has the address ${location}`)
+  return id
 }
 
 export async function patch(

@@ -6,6 +6,7 @@ import { sql } from 'kysely'
 import { expect, vi } from 'vitest'
 import { QUEUES } from '../../jobs/queues.ts'
 import { jpeg } from '../fixtures/media.ts'
+import { asUploadId } from '../support/ids.ts'
 import { statusOf } from '../support/status.ts'
 import { createId, head, patch, type Target, terminate } from '../support/tus.ts'
 import { outcome } from '../support/uploads.ts'
@@ -78,7 +79,8 @@ export async function untilAt(
 
 /** Waits until a request has begun to write to the upload, or to end it. */
 export async function untilHeld({ db }: Pair, id: string): Promise<void> {
-  const leases = () => db.selectFrom('upload_locks').select('fence').where('upload_id', '=', id).execute()
+  const leases = () =>
+    db.selectFrom('upload_locks').select('fence').where('upload_id', '=', asUploadId(id)).execute()
   await vi.waitFor(async () => expect(await leases()).toHaveLength(1), { timeout: 10_000, interval: 10 })
 }
 
@@ -168,11 +170,19 @@ export async function reap({ env }: Pair, more: Record<string, string> = {}): Pr
 
 /** As the ledger has it: to clients an upload has expired before it is ended. */
 export async function ledgerState(db: Pair['db'], id: string): Promise<string> {
-  const row = await db.selectFrom('uploads').select('state').where('id', '=', id).executeTakeFirstOrThrow()
+  const row = await db
+    .selectFrom('uploads')
+    .select('state')
+    .where('id', '=', asUploadId(id))
+    .executeTakeFirstOrThrow()
   return row.state
 }
 
 async function ledgerOffset(db: Pair['db'], id: string): Promise<number> {
-  const row = await db.selectFrom('uploads').select('offset').where('id', '=', id).executeTakeFirstOrThrow()
+  const row = await db
+    .selectFrom('uploads')
+    .select('offset')
+    .where('id', '=', asUploadId(id))
+    .executeTakeFirstOrThrow()
   return row.offset
 }
