@@ -1,6 +1,6 @@
 import type { NextFunction, Request, Response, Router } from 'express'
-import { checkSize, nameUpload } from '../../hooks/pre-create.ts'
-import { type MediaId, parseUploadId, type UploadId } from '../../ledger/ids.ts'
+import { checkSize } from '../../hooks/pre-create.ts'
+import { type MediaId, newUploadId, parseUploadId, type UploadId } from '../../ledger/ids.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { dropSome } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
@@ -77,7 +77,7 @@ export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOpti
 
   router.post('/', async (request, response) => {
     if (speaksDraft(request))
-      return await admitted(request, response, () => draft.create(request, response, nameUpload()))
+      return await admitted(request, response, () => draft.create(request, response, newUploadId()))
     speakTus(request, response)
     const concat = request.get('upload-concat')
     const parsed = concat === undefined ? undefined : parseConcat(concat, wayIn.path)
@@ -90,7 +90,7 @@ export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOpti
     checkCreation(request)
     const minSize = parsed ? 0 : policy.minSize
     checkSize({ ...policy, minSize }, byteCountHeader(request, 'Upload-Length') ?? null)
-    await admitted(request, response, () => tus(request, response, nameUpload()))
+    await admitted(request, response, () => tus(request, response, newUploadId()))
   })
 
   router.all('/', (request) => refuseMethod(request, ALLOWED.collection))

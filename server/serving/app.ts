@@ -3,7 +3,7 @@ import cors from 'cors'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 import { pinoHttp } from 'pino-http'
-import type { PreCreateOptions } from '../../hooks/pre-create.ts'
+import type { UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
@@ -53,7 +53,7 @@ export type AppOptions = {
   readiness: Readiness
   /** Undefined with `METRICS=off`. */
   metrics: Metrics | undefined
-  preCreate: PreCreateOptions
+  policy: UploadPolicy
   enqueueRemoval: Enqueue<UploadId>
   ends: EndLog
   enqueueProcessing: Enqueue<readonly DueMedia[]>
@@ -174,7 +174,7 @@ export function createApp(options: AppOptions): Express {
   app.use('/api', requireToken)
   app.use('/api/v1/uploads', uploadsApi({ db, board: options.board }))
   app.use('/api/v1/webhooks', webhooksApi({ db, bus }))
-  app.use('/api/v1', infoApi({ db, policy: options.preCreate.policy, config }))
+  app.use('/api/v1', infoApi({ db, policy: options.policy, config }))
 
   if (options.pageDirectory !== undefined)
     app.use(express.static(options.pageDirectory, { index: 'index.html', redirect: false }))

@@ -191,7 +191,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   ]
   const metrics = config.METRICS === 'on' ? openMetrics({ collectors, log }) : undefined
   releasers.add('metrics', () => metrics?.close())
-  const preCreate = {
+  const creation = {
     db,
     policy,
     storageBackend: storage.primary,
@@ -210,7 +210,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     leases,
     appends,
     bus,
-    preCreate,
+    creation,
     progress,
     content: { allowedFormats: config.formats, limits: mediaLimitsOf(config) },
     enqueueProcessing: processingEnqueuer(boss),
@@ -251,7 +251,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     streams,
     readiness,
     metrics,
-    preCreate,
+    policy,
     ends,
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),

@@ -1,14 +1,6 @@
 import { ContentRefused } from '../../content/verdict.ts'
 import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
-import {
-  type CreateFinalRequest,
-  type CreateRequest,
-  checkSize,
-  type PreCreateOptions,
-  preCreate,
-  preCreateFinal,
-  type UploadPolicy,
-} from '../../hooks/pre-create.ts'
+import { checkSize, type UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Bus } from '../../ledger/bus.ts'
 import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
@@ -22,6 +14,13 @@ import type { ProgressReporter } from '../events/progress-reporter.ts'
 import { appendOf } from './append.ts'
 import { type Body, type Checks, checked, NO_BODY } from './body.ts'
 import type { Commits } from './commits.ts'
+import {
+  type CreateFinalRequest,
+  type CreateRequest,
+  type CreationOptions,
+  createFinalUpload,
+  createUpload,
+} from './creation.ts'
 import { type Held, isComplete, isFinal, leaseOf, notHeld, rowOf, type UploadCall } from './held.ts'
 import { FinalUpload, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
 
@@ -33,7 +32,7 @@ export type EngineOptions = {
   /** Lets in requests that bring bytes. */
   appends: Appends
   bus: Bus
-  preCreate: PreCreateOptions
+  creation: CreationOptions
   content: ContentPolicy
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   progress: ProgressReporter
@@ -70,12 +69,12 @@ export class UploadEngine {
   }
 
   get policy(): UploadPolicy {
-    return this.#options.preCreate.policy
+    return this.#options.creation.policy
   }
 
   /** Enters an upload into the ledger, with its quota reserved. Fails with a `Refusal`. */
   async create({ uploadId: id, ownerId, tenantId }: UploadCall, upload: NewUpload): Promise<UploadRow> {
-    const row = await preCreate(this.#options.preCreate, { ...upload, id, ownerId, tenantId })
+    const row = await createUpload(this.#options.creation, { ...upload, id, ownerId, tenantId })
     this.#options.progress.tick(id, 0, upload.size, 0)
     return row
   }
@@ -88,8 +87,8 @@ export class UploadEngine {
     { uploadId: id, ownerId, tenantId }: UploadCall,
     upload: NewFinalUpload,
   ): Promise<UploadRow> {
-    const { enqueueProcessing, preCreate: options } = this.#options
-    const row = await preCreateFinal(options, { ...upload, id, ownerId, tenantId }, enqueueProcessing)
+    const { creation, enqueueProcessing } = this.#options
+    const row = await createFinalUpload(creation, { ...upload, id, ownerId, tenantId }, enqueueProcessing)
     // No bytes will tell of it.
     this.#announce(id, row.state === 'received' ? 'processing' : null)
     return row
@@ -100,7 +99,7 @@ export class UploadEngine {
     ownerId,
     uploadId,
   }: Pick<UploadCall, 'ownerId' | 'uploadId'>): Promise<UploadRow | undefined> {
-    return await findUpload(this.#options.preCreate.db, ownerId, uploadId)
+    return await findUpload(this.#options.creation.db, ownerId, uploadId)
   }
 
   /** Lets a request with a body in, where the node can carry it to its end. Fails with `unavailable` before it begins. */
@@ -172,14 +171,14 @@ export class UploadEngine {
    * with `StorageFull` where there is no room for what is still to come.
    */
   async declareLength(held: Held, size: number, from: number): Promise<void> {
-    const { preCreate: options, storage } = this.#options
+    const { creation, storage } = this.#options
     const row = rowOf(held)
-    checkSize(row.is_partial ? { ...options.policy, minSize: 0 } : options.policy, size)
+    checkSize(row.is_partial ? { ...creation.policy, minSize: 0 } : creation.policy, size)
     const declared = { id: row.id, ownerId: row.owner_id, fence: leaseOf(held).fence, size }
     const isDeclared = await storage.enter(
       row.storage_backend === 's3' ? 's3' : 'disk',
       Math.max(0, size - from),
-      () => declareLength(options.db, declared),
+      () => declareLength(creation.db, declared),
     )
     if (!isDeclared) throw new LeaseLost()
     row.size = size

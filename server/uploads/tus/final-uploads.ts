@@ -1,6 +1,5 @@
 import type { Request, Response } from 'express'
-import { nameUpload } from '../../../hooks/pre-create.ts'
-import type { UploadId } from '../../../ledger/ids.ts'
+import { newUploadId, type UploadId } from '../../../ledger/ids.ts'
 import { callOf } from '../call.ts'
 import type { UploadEngine } from '../engine.ts'
 import { mediaHeaders } from '../media-headers.ts'
@@ -17,7 +16,7 @@ export async function createFinalUpload(
   final: { concat: string; partials: readonly UploadId[] },
 ): Promise<void> {
   checkFinalCreation(request)
-  const call = callOf(request, response, nameUpload())
+  const call = callOf(request, response, newUploadId())
   const upload = await engine.createFinal(call, {
     protocol: 'tus-1.0',
     metadata: readMetadata(request),

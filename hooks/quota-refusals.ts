@@ -1,0 +1,53 @@
+import { PARTIALS_PER_UPLOAD, type QuotaRefusal } from '../ledger/creation.ts'
+import { Refusal } from './refusal.ts'
+
+/** Room on the disk comes when files are deleted or an operator sees to it. */
+const STORAGE_FULL_SECONDS = 60
+
+export const storageFull = (): Refusal =>
+  new Refusal(
+    'storage-full',
+    'The storage does not have enough free space for a file of this length.',
+    {},
+    STORAGE_FULL_SECONDS,
+  )
+
+/**
+ * What a client is told whose upload does not fit into a quota. `secondsUntilRoom`: until the owner's next open upload ends
+ * by itself; undefined where none is open.
+ */
+export function quotaRefusalOf({ kind, quota }: QuotaRefusal, secondsUntilRoom: number | undefined): Refusal {
+  const { bytes, uploads } = quota
+  switch (kind) {
+    case 'too-many-partials':
+      return new Refusal(
+        'too-many-open-uploads',
+        'Too many partial uploads are waiting for concatenation. Concatenate or cancel some first.',
+        { open: uploads.partials, limit: uploads.maxOpen * PARTIALS_PER_UPLOAD },
+        secondsUntilRoom ?? 1,
+      )
+    case 'too-many-open':
+      return new Refusal(
+        'too-many-open-uploads',
+        `At most ${uploads.maxOpen} uploads can be open at the same time. Finish or cancel one first.`,
+        { open: uploads.open, limit: uploads.maxOpen },
+        // None is open any more: one has ended since.
+        secondsUntilRoom ?? 1,
+      )
+    case 'quota-bytes': {
+      const { limit, used, reserved } = bytes
+      const detail = 'The file does not fit into the remaining storage quota.'
+      return new Refusal('quota-bytes-exceeded', detail, { limit, used, reserved })
+    }
+    case 'quota-uploads':
+      return new Refusal(
+        'quota-uploads-exceeded',
+        'The quota for the number of uploads is exhausted.',
+        { limit: uploads.limit },
+        secondsUntilRoom ?? FULL_SECONDS,
+      )
+  }
+}
+
+/** Room comes when files are deleted, which nobody can foresee: an hour is no promise, but keeps clients from asking all the time. */
+const FULL_SECONDS = 3600
