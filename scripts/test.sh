@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# npm test: set-up, lint, types, page, tests. The last line is "N passed, N failed[, N skipped]"; lint, types and page count
+# npm test: set-up, lint, types, prose, page, tests. The last line is "N passed, N failed[, N skipped]"; lint, types, prose and page count
 # as one each. With CI=true whatever is skipped counts as failed.
 #
-#   npm test -- FILE…          these tests alone, without lint, types and page, and with the services that they need
+#   npm test -- FILE…          these tests alone, without lint, types, prose and page, and with the services that they need
 #   npm run test:unit          the tests that need no services (scripts/test.sh --project unit)
 #   npm run test:integration   the others
 #
@@ -46,6 +46,7 @@ check() {
 if ! selects_tests "$@"; then
   check lint biome check .
   check types tsc --noEmit
+  check prose node scripts/prose.ts
   check page node scripts/build-page.ts
 fi
 echo '── tests'
