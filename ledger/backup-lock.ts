@@ -36,7 +36,9 @@ export async function whileBackingUp<Result>(
     const checkKept = async () => {
       const { rows } = await sql`select 1 ${backups} and pid = pg_backend_pid()`.execute(session)
       if (rows.length === 0)
-        throw new Error('files may have been removed meanwhile: the database let go of their lock')
+        throw new Error(
+          'files may have been removed during the backup: the database has lost the lock on them',
+        )
     }
     // Where it fails, the last check does as well.
     const timer = setInterval(() => void checkKept().catch(() => {}), SIGN_OF_LIFE_MS)

@@ -185,7 +185,9 @@ export class LeaseKeeper {
       setTimeout(() => {
         if (lease.released) return
         onError(
-          new Error(`a request to ${lease.uploadId} hangs after its client has left: its lease was ended`),
+          new Error(
+            `a request to ${lease.uploadId} did not end after its client had left: its lease was ended`,
+          ),
         )
         this.#held.get(lease.fence)?.wanted()
         void this.release(lease)

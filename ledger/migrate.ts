@@ -67,7 +67,7 @@ async function takeLock(session: Ledger, onProgress: (message: string) => void):
       session,
     )
     if (rows[0]?.taken) return
-    if (!isSaid) onProgress('waits for another process that migrates the database')
+    if (!isSaid) onProgress('waiting for another process that migrates the database')
     isSaid = true
     await sleep(LOCK_RETRY_MS)
   }

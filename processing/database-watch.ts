@@ -48,7 +48,9 @@ export function watchDatabase(options: {
       if (awayMs >= patienceMs && failures >= FEWEST_FAILURES) {
         const seconds = Math.round(awayMs / 1000)
         const why = error instanceof Error ? error.message : String(error)
-        resolve(new Error(`the worker ends, as the database has been away for ${seconds} s (${why})`))
+        resolve(
+          new Error(`the worker exits because the database has been unavailable for ${seconds} s (${why})`),
+        )
         return
       }
     }

@@ -39,7 +39,7 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   const longGone = await turn(() => pruneUploads(db, 2 * recordMs, BATCH, QUEUES.removal))
   // After their events, which are as old as their end.
   const empty = await turn(() => pruneEmptyUploads(db, historyMs, BATCH, QUEUES.removal))
-  failures.throwAny('not all that is over could be pruned')
+  failures.throwAny('some history could not be removed')
   return { deliveries, events, steps, stripped, media, uploads: longGone + empty }
 }
 

@@ -70,7 +70,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
   await turn(recountInconsistent)
   await turn(({ db, boss }) => enqueueLostAgain(db, LARGE_BATCH, processingEnqueuer(boss)))
   await turn(({ db }) => clearPastTurns(db))
-  failures.throwAny('the reaper could not do all of its work')
+  failures.throwAny('some tasks of the reaper failed')
   return reaped
 }
 
@@ -180,14 +180,14 @@ async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> 
         outages = 0
       } catch (error) {
         failures.add(
-          new Error(`the counters of the owner ${ownerId} could not be counted anew`, { cause: error }),
+          new Error(`the counters of the owner ${ownerId} could not be recalculated`, { cause: error }),
         )
         outages = databaseOutage(error) ? outages + 1 : 0
-        if (outages === MOST_OUTAGES) failures.throwAny('counters could not be counted anew')
+        if (outages === MOST_OUTAGES) failures.throwAny('counters could not be recalculated')
       }
     }
   } while (page.next)
-  failures.throwAny('counters could not be counted anew')
+  failures.throwAny('counters could not be recalculated')
   return recounted
 }
 

@@ -70,7 +70,7 @@ async function compare({ media, ffmpeg }: StepContext, run: ToolRun, plan: Remux
     found.height === media.height &&
     (found.rotation ?? 0) === (media.rotation ?? 0) &&
     isAsLong(found.duration_seconds ?? null, media.duration_seconds)
-  if (!isRight) throw new UnreadableInput('what was written is not what was read')
+  if (!isRight) throw new UnreadableInput('the copy does not contain what was read')
 }
 
 async function lookAt(ffmpeg: StepContext['ffmpeg'], run: ToolRun): Promise<MediaFacts> {

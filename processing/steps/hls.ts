@@ -94,7 +94,8 @@ async function encode(
     renditions.map(async (one) => {
       const playlist = readMediaPlaylist(await readFile(join(folder, playlistName(one)), 'utf8'))
       const codecs = playlist && codecsOf(await firstBytes(join(folder, bytesName(one)), playlist.initBytes))
-      if (!playlist || codecs === undefined) throw new UnreadableInput('nothing to play came of it')
+      if (!playlist || codecs === undefined)
+        throw new UnreadableInput('encoding produced no playable rendition')
       return { ...one, name: playlistName(one), codecs, playlist }
     }),
   )

@@ -25,7 +25,7 @@ export const image: Step = {
     if (!made) return { detail: { skipped: 'the image has too many bytes' } }
     if ('error' in made) {
       await checkThere(context, made.error)
-      return { detail: { skipped: `it cannot be written anew: ${made.error}` } }
+      return { detail: { skipped: `the image cannot be encoded again: ${made.error}` } }
     }
     const { data, info } = made
     await storeRendition(context, {

@@ -24,7 +24,7 @@ export async function checkPackets(copied: Copied): Promise<void> {
   if (before === after) return
   const streams = readStreams(plan)
   if ((await decodedHashes(copied, original, streams)) !== (await decodedHashes(copied, written)))
-    throw new UnreadableInput('what was written is not what was read')
+    throw new UnreadableInput('the copy does not contain what was read')
 }
 
 /**

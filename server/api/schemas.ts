@@ -125,11 +125,11 @@ export const Readiness = z
     status: z
       .enum(['ready', 'degraded', 'not-ready', 'draining'])
       .describe(
-        '`degraded`: something that all servers share is away, or a disk is nearly full; this one can be sent requests',
+        '`degraded`: a shared dependency is unavailable, or a disk is nearly full; this server still accepts requests',
       ),
     checks: z.object({
       database: Check.describe('of this server'),
-      bus: Check.describe('whether this server hears the others'),
+      bus: Check.describe('whether this server receives notifications from the others'),
       eventLoop: Check.describe('of this server'),
       storage: Check.describe('of all servers'),
       disk: Check.describe('whether there is room on the disks that this server writes to'),

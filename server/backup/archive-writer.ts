@@ -26,7 +26,7 @@ export class ArchiveWriter {
   static async create(directory: string): Promise<ArchiveWriter> {
     if (await isMountPoint(directory))
       throw new CommandFailure(
-        `${directory} is a file system of its own, and the backup needs to be renamed at the end: name a folder in it`,
+        `${directory} is a file system of its own, and a backup is renamed at the end: name a folder in it`,
       )
     const there = await readdir(directory).catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []

@@ -114,8 +114,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   InvalidToken: 'AWS_SESSION_TOKEN does not belong to the other credentials',
   NoSuchBucket: 'the bucket does not exist: create it, or change S3_BUCKET',
   PermanentRedirect: 'the bucket is in another region: set S3_REGION',
-  RequestExpired: "the clock of this machine, or the bucket's, is off: set both by NTP",
-  RequestTimeTooSkewed: "the clock of this machine, or the bucket's, is off: set both by NTP",
+  RequestExpired: 'the clock of this machine or of the bucket is wrong: synchronise both with NTP',
+  RequestTimeTooSkewed: 'the clock of this machine or of the bucket is wrong: synchronise both with NTP',
   SignatureDoesNotMatch: 'AWS_SECRET_ACCESS_KEY does not match AWS_ACCESS_KEY_ID',
 }
 

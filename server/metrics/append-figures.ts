@@ -6,7 +6,7 @@ export function watchAppends(register: Registry, appends: Appends): void {
   const registers = [register]
   new Gauge({
     name: 'landfall_appends_running',
-    help: 'Requests that bring bytes of uploads to this process.',
+    help: 'Running requests with bytes of uploads.',
     registers,
     collect() {
       this.set(appends.running)
@@ -14,12 +14,12 @@ export function watchAppends(register: Registry, appends: Appends): void {
   })
   new Gauge({
     name: 'landfall_appends_most',
-    help: 'As many of them as this process takes at a time.',
+    help: 'Maximum number of concurrent requests with bytes.',
     registers,
   }).set(appends.most)
   new Counter({
     name: 'landfall_appends_refused_total',
-    help: 'Requests with bytes that were refused because there were as many already, of all owners or of theirs.',
+    help: 'Requests with bytes that were refused at the maximum of the process or of their owner.',
     registers,
     collect() {
       this.reset()

@@ -12,7 +12,7 @@ export function connectionFigures(register: Registry): ConnectionFigures {
   let count = async () => 0
   new Gauge({
     name: 'landfall_connections',
-    help: 'Connections of clients that are open.',
+    help: 'Open client connections.',
     registers,
     async collect() {
       this.set(await count())
@@ -20,7 +20,7 @@ export function connectionFigures(register: Registry): ConnectionFigures {
   })
   const refused = new Counter({
     name: 'landfall_connections_refused_total',
-    help: 'Connections that were refused, as there were MAX_CONNECTIONS of them.',
+    help: 'Connections that were refused because of MAX_CONNECTIONS.',
     registers,
   })
   return {

@@ -12,12 +12,12 @@ export function dependencyCollector(readiness: Pick<Readiness, 'check'>): Collec
       const isReady = status === 'ready' || status === 'degraded'
       new Gauge({
         name: 'landfall_ready',
-        help: 'Whether this server can be sent requests.',
+        help: '1 if requests can be sent to this server.',
         registers,
       }).set(isReady ? 1 : 0)
       const up = new Gauge({
         name: 'landfall_dependency_up',
-        help: 'Whether what the server needs works, as it finds.',
+        help: '1 if a dependency of this server is available.',
         labelNames: ['dependency'],
         registers,
       })

@@ -17,8 +17,8 @@ export function diskCollector(disks: Disks): Collector {
       const reports = await lookAtDisks(disks)
       const gauge = (name: string, help: string) =>
         new Gauge({ name, help, labelNames: ['place'], registers })
-      const free = gauge('landfall_disk_free_bytes', 'What can still be written.')
-      const total = gauge('landfall_disk_total_bytes', 'The size of the file system.')
+      const free = gauge('landfall_disk_free_bytes', 'Free bytes of the file system.')
+      const total = gauge('landfall_disk_total_bytes', 'Size of the file system in bytes.')
       for (const { place, freeBytes, totalBytes } of reports) {
         free.set({ place }, freeBytes)
         total.set({ place }, totalBytes)
@@ -27,7 +27,7 @@ export function diskCollector(disks: Disks): Collector {
       if (storage)
         new Gauge({
           name: 'landfall_disk_reserved_bytes',
-          help: 'What is still to come for uploads that were accepted.',
+          help: 'Bytes that are reserved for accepted uploads and scratch folders.',
           registers,
         }).set(storage.reservedBytes)
       if (reports.length < (disks.space ? 2 : 1)) throw new Error('a disk does not say how full it is')

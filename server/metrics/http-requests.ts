@@ -18,13 +18,13 @@ export function countRequests(register: Registry, paths: Paths): RequestHandler 
   const labelNames = ['method', 'route', 'status']
   const requests = new Counter({
     name: 'landfall_http_requests_total',
-    help: 'Requests that are over.',
+    help: 'Completed requests.',
     labelNames,
     registers: [register],
   })
   const seconds = new Histogram({
     name: 'landfall_http_request_duration_seconds',
-    help: 'From the headers of a request to the end of its answer.',
+    help: 'Time from the headers of a request to the end of its answer.',
     labelNames,
     buckets: BUCKETS,
     registers: [register],

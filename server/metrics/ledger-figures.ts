@@ -37,7 +37,7 @@ export function ledgerCollectors(db: Ledger): Collector[] {
       name: 'uploads',
       async collect(register) {
         const open = await readBriefly(db, COLLECT_MS, countOpenUploads)
-        addGauge(register, 'landfall_uploads_open', 'Uploads that are open.', open)
+        addGauge(register, 'landfall_uploads_open', 'Open uploads.', open)
       },
     },
     outcomesCollector(db),
@@ -46,7 +46,7 @@ export function ledgerCollectors(db: Ledger): Collector[] {
       async collect(register) {
         const gauge = new Gauge({
           name: 'landfall_table_rows',
-          help: 'About how many rows a table of the ledger has.',
+          help: 'Estimated number of rows of a ledger table.',
           labelNames: ['table'],
           registers: [register],
         })
@@ -64,22 +64,22 @@ export function ledgerCollectors(db: Ledger): Collector[] {
         addGauge(
           register,
           'landfall_media_processing',
-          'Media that wait for processing or are in it.',
+          'Media items in processing or waiting for it.',
           processing,
         )
         addGauge(
           register,
           'landfall_media_oldest_processing_seconds',
-          'Since the oldest of them was received.',
+          'Age of the oldest media item in processing, since it was received.',
           oldestSeconds,
         )
         addGauge(
           register,
           'landfall_processing_behind_seconds',
-          'Since the oldest file was received that no worker has begun.',
+          'Age of the oldest received file that no worker has started.',
           behindSeconds,
         )
-        addGauge(register, 'landfall_media_failed', 'Media that failed and can be processed again.', failed)
+        addGauge(register, 'landfall_media_failed', 'Media items that failed and can be retried.', failed)
       },
     },
     {
@@ -92,11 +92,11 @@ export function ledgerCollectors(db: Ledger): Collector[] {
       name: 'webhooks',
       async collect(register) {
         const { pending, oldestDueSeconds } = await readBriefly(db, COLLECT_MS, webhookBacklog)
-        addGauge(register, 'landfall_webhook_deliveries_pending', 'Deliveries that are not over.', pending)
+        addGauge(register, 'landfall_webhook_deliveries_pending', 'Pending webhook deliveries.', pending)
         addGauge(
           register,
           'landfall_webhook_oldest_due_seconds',
-          'For how long the delivery that waits the longest for a worker has been due.',
+          'How long the oldest waiting webhook delivery has been due.',
           oldestDueSeconds,
         )
       },
@@ -133,8 +133,8 @@ function addOutcomes(register: Registry, counts: ReadonlyMap<EventType, number>)
   const counter = (name: string, help: string) =>
     new Counter({ name, help, labelNames: ['outcome'], registers: [register] })
   const counters = {
-    uploads: counter('landfall_uploads_total', 'Uploads that came to an end, or whose file did.'),
-    media: counter('landfall_media_total', 'Media that came to the end of their processing.'),
+    uploads: counter('landfall_uploads_total', 'Ended uploads by outcome.'),
+    media: counter('landfall_media_total', 'Processed media items by outcome.'),
   }
   for (const [type, { of, outcome }] of Object.entries(COUNTED)) {
     counters[of].inc({ outcome }, counts.get(type as EventType) ?? 0)
@@ -148,9 +148,12 @@ function addOutcomes(register: Registry, counts: ReadonlyMap<EventType, number>)
 function addSteps(register: Registry, steps: readonly StepTimes[]): void {
   const gauge = (name: string, help: string) =>
     new Gauge({ name, help, labelNames: ['step', 'outcome'], registers: [register] })
-  const attempts = gauge('landfall_step_attempts', 'Steps of processing that ended in the last five minutes.')
-  const mean = gauge('landfall_step_mean_seconds', 'How long they took in the mean.')
-  const max = gauge('landfall_step_max_seconds', 'How long the longest took.')
+  const attempts = gauge(
+    'landfall_step_attempts',
+    'Attempts at processing steps that ended in the last five minutes.',
+  )
+  const mean = gauge('landfall_step_mean_seconds', 'Mean duration of these attempts.')
+  const max = gauge('landfall_step_max_seconds', 'Maximum duration of these attempts.')
   for (const { step, outcome, ...times } of steps) {
     attempts.set({ step, outcome }, times.attempts)
     mean.set({ step, outcome }, times.meanSeconds)

@@ -19,12 +19,12 @@ export function openMetrics(options: { collectors: readonly Collector[]; log: Lo
   const stopWatching = watchProcess(register)
   const received = new Counter({
     name: 'landfall_received_bytes_total',
-    help: 'Bytes of files that have arrived from clients, kept or not.',
+    help: 'Received bytes of files, kept or not.',
     registers: [register],
   })
   const errors = new Counter({
     name: 'landfall_scrape_errors_total',
-    help: 'How often the figures of a collector could not be had.',
+    help: 'Collections of metrics that failed.',
     labelNames: ['collector'],
     registers: [register],
   })

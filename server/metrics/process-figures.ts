@@ -48,7 +48,7 @@ function addProcess(register: Registry): void {
   }).set(versionLabels(process.version), 1)
   new Gauge({
     name: 'nodejs_active_resources',
-    help: 'What keeps the event loop alive, by type.',
+    help: 'Active resources of the event loop by type.',
     labelNames: ['type'],
     registers,
     collect() {
@@ -75,7 +75,7 @@ function addMemory(register: Registry): void {
     })
   memory('process_resident_memory_bytes', 'Memory of the process in RAM.', ({ rss }) => rss)
   memory('nodejs_heap_size_total_bytes', 'Size of the heap.', ({ heapTotal }) => heapTotal)
-  memory('nodejs_heap_size_used_bytes', 'What of the heap is used.', ({ heapUsed }) => heapUsed)
+  memory('nodejs_heap_size_used_bytes', 'Used size of the heap.', ({ heapUsed }) => heapUsed)
   memory('nodejs_external_memory_bytes', 'Memory outside of the heap.', ({ external }) => external)
 }
 
@@ -93,7 +93,7 @@ function addFileDescriptors(register: Registry): void {
   })
   new Gauge({
     name: 'process_max_fds',
-    help: 'File descriptors that may be open.',
+    help: 'Maximum number of open file descriptors.',
     registers: [register],
     async collect() {
       const [, limit] = /^Max open files +(\d+)/m.exec(await readFile('/proc/self/limits', 'utf8')) ?? []
@@ -125,13 +125,25 @@ function watchEventLoop(register: Registry): () => void {
   })
   const lag = (name: string, help: string) => new Gauge({ name, help, registers })
   const figures = [
-    [lag('nodejs_eventloop_lag_min_seconds', 'The least delay of the event loop.'), () => delay.min],
-    [lag('nodejs_eventloop_lag_max_seconds', 'The greatest delay of the event loop.'), () => delay.max],
+    [lag('nodejs_eventloop_lag_min_seconds', 'The minimum delay of the event loop.'), () => delay.min],
+    [lag('nodejs_eventloop_lag_max_seconds', 'The maximum delay of the event loop.'), () => delay.max],
     [lag('nodejs_eventloop_lag_mean_seconds', 'The mean delay of the event loop.'), () => delay.mean],
-    [lag('nodejs_eventloop_lag_stddev_seconds', 'Its standard deviation.'), () => delay.stddev],
-    [lag('nodejs_eventloop_lag_p50_seconds', 'Half of the delays are less.'), () => delay.percentile(50)],
-    [lag('nodejs_eventloop_lag_p90_seconds', 'Nine of ten are less.'), () => delay.percentile(90)],
-    [lag('nodejs_eventloop_lag_p99_seconds', '99 of 100 are less.'), () => delay.percentile(99)],
+    [
+      lag('nodejs_eventloop_lag_stddev_seconds', 'The standard deviation of the event loop delay.'),
+      () => delay.stddev,
+    ],
+    [
+      lag('nodejs_eventloop_lag_p50_seconds', 'The median delay of the event loop.'),
+      () => delay.percentile(50),
+    ],
+    [
+      lag('nodejs_eventloop_lag_p90_seconds', 'The 90th percentile of the event loop delay.'),
+      () => delay.percentile(90),
+    ],
+    [
+      lag('nodejs_eventloop_lag_p99_seconds', 'The 99th percentile of the event loop delay.'),
+      () => delay.percentile(99),
+    ],
   ] as const
   return () => delay.disable()
 }

@@ -20,7 +20,7 @@ export function queueCollector(boss: PgBoss): Collector {
       })
       const age = new Gauge({
         name: 'landfall_queue_counted_seconds',
-        help: 'Since a worker has counted the jobs of a queue.',
+        help: 'Age of the job counts of a queue.',
         labelNames: ['queue'],
         registers,
       })

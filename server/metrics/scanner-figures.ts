@@ -9,7 +9,7 @@ export function scannerCollector(clamd: ClamdAddress): Collector {
     name: 'scanner',
     async collect(register) {
       const registers = [register]
-      const up = new Gauge({ name: 'landfall_scanner_up', help: 'Whether clamd answers.', registers })
+      const up = new Gauge({ name: 'landfall_scanner_up', help: '1 if clamd answers.', registers })
       // That it does not is a figure, and nothing that keeps figures from being had.
       const version = await clamdVersion(clamd, COLLECT_MS - 100).catch(() => undefined)
       up.set(version === undefined ? 0 : 1)
@@ -17,12 +17,12 @@ export function scannerCollector(clamd: ClamdAddress): Collector {
       if (!signatures) return
       new Gauge({
         name: 'landfall_scanner_signature_version',
-        help: 'The number of the official database of signatures.',
+        help: 'Version of the official signature database.',
         registers,
       }).set(signatures.version)
       new Gauge({
         name: 'landfall_scanner_signature_age_seconds',
-        help: 'Since it was published.',
+        help: 'Age of the official signature database.',
         registers,
       }).set(Math.max(0, Date.now() - signatures.publishedAt.getTime()) / 1000)
     },
