@@ -2,18 +2,15 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { newDevCode } from '../server/auth/dev-code.ts'
 import { signToken } from '../server/auth/dev-token.ts'
-import { type ClamdAddress, type Config, type Environment, parseConfig } from '../server/config.ts'
+import { type Config, type Environment, parseConfig } from '../server/config.ts'
 import { developmentEnvironment, isLoopback, saysForOthers } from '../server/development.ts'
-import { startOwnClamd } from '../server/embedded/clamd.ts'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../server/embedded/postgres.ts'
-import { refuseRestoring } from '../server/embedded/restoring.ts'
 import { superviseWorker } from '../server/embedded/worker-process.ts'
-import { closeDataDirectory, makeDataDirectory } from '../server/process/data-directory.ts'
 import { createLog, type Log } from '../server/process/log.ts'
 import { Releasers } from '../server/process/releasers.ts'
 import { listenForStop } from '../server/process/signals.ts'
 import { type HttpServer, startHttpServer } from '../server/serving/http-server.ts'
 import type { Command } from './command.ts'
+import { clamdOf, databaseOf, prepareDataDirectory } from './own-services.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -40,13 +37,8 @@ async function serve(given: Environment, options: { isDevelopment: boolean }): P
   const stop = listenForStop(log)
   const releasers = new Releasers()
   try {
-    await refuseRestoring(config.DATA_DIR)
-    // What we run for ourselves lives in it.
-    const isNeeded = config.DATABASE_URL === undefined || runsClamd(config)
-    const prepare = isNeeded ? makeDataDirectory : closeDataDirectory
-    for (const warning of await prepare(config.DATA_DIR)) log.warn(warning)
-    const database =
-      config.DATABASE_URL === undefined ? await embedded(config, log) : external(config.DATABASE_URL)
+    await prepareDataDirectory(config, log)
+    const database = await databaseOf(config, log)
     releasers.add('embedded database', () => database.stop())
     const { connectionString } = database
     stop.check()
@@ -79,46 +71,6 @@ async function serve(given: Environment, options: { isDevelopment: boolean }): P
   } finally {
     await releasers.releaseAll(log)
   }
-}
-
-async function embedded(config: Config, log: Log): Promise<EmbeddedPostgres> {
-  return await startEmbeddedPostgres(join(config.DATA_DIR, 'postgres'), log)
-}
-
-/** A database that somebody else runs: connections to it are made anew, however often it goes away. */
-function external(connectionString: string): EmbeddedPostgres {
-  return { connectionString, lost: new Promise(() => {}), async stop() {} }
-}
-
-type UsedClamd = {
-  /** Undefined where nothing is scanned. */
-  address: ClamdAddress | undefined
-  /** What a worker of ours is told in its environment. */
-  forWorker: { CLAMD_URL?: string }
-  stop(): Promise<void>
-}
-
-/** Whether it is one of our own. */
-const runsClamd = ({ SCAN, CLAMD_URL }: Config): boolean => SCAN === 'required' && CLAMD_URL === undefined
-
-/** One of our own, unless there is none to be or `CLAMD_URL` names somebody else's: that is never replaced by us. */
-async function clamdOf(config: Config, env: Environment, log: Log): Promise<UsedClamd> {
-  if (!runsClamd(config)) {
-    return { address: config.CLAMD_URL, forWorker: {}, async stop() {} }
-  }
-  const { address, stop } = await startOwnClamd({
-    dataDirectory: config.DATA_DIR,
-    signatureDirectories: [
-      join(ROOT, '.runtime', 'clamav'),
-      '/var/lib/clamav',
-      '/opt/homebrew/var/lib/clamav',
-      join(ROOT, 'processing', 'clamav'),
-    ],
-    searchPath: env.PATH ?? '',
-    nice: config.WORKER_NICE,
-    log,
-  })
-  return { address, forWorker: { CLAMD_URL: `unix:${address.socketPath}` }, stop }
 }
 
 /** Signatures take a while to load, so what clamd has is asked a little later, and said so that nobody misses it. */
