@@ -94,7 +94,7 @@ describe('an embedded database of another major version of PostgreSQL', () => {
     await writeFile(join(parent, 'data', 'postgres', 'password'), 'hush')
     try {
       const said =
-        /^landfall: the embedded database in \S+ is of PostgreSQL 9, and this release brings \d+: [^\n]*landfall backup[^\n]*landfall restore[^\n]*$/m
+        /^landfall: the embedded database in \S+ was created by PostgreSQL 9, but this release includes \d+: [^\n]*landfall backup[^\n]*landfall restore[^\n]*$/m
       const command = await runCommand(join(parent, 'data'), ['reap'])
       expect([command.exitCode, command.stderr]).toEqual([1, expect.stringMatching(said)])
       const run = runServer(join(parent, 'data'))

@@ -246,7 +246,7 @@ describe('doctor on a bucket that refuses', () => {
 
   it.each([
     ['ExpiredToken', 'the credentials have expired'],
-    ['AccessDenied', 'the credentials lack the right to it'],
+    ['AccessDenied', 'the credentials lack the permission'],
     ['AuthorizationHeaderMalformed', 'set S3_REGION'],
   ])('explains %s', async (code, text) => {
     const { exitCode, lines } = await doctor(settings(await refusing(() => true, code)))
