@@ -20,7 +20,7 @@ export const scan: Step = {
       throw new Rejected('scan-limit-exceeded', `The file was not scanned: ${verdict.why}.`)
     const { bytes, sha256, isAsPromised, search } = verdict.read ?? (await readAll(context, digests ?? {}))
     if (bytes !== context.media.size) throw new Error(`${bytes} bytes were read of ${context.media.size}`)
-    if (!isAsPromised()) throw new Rejected('digest-mismatch', 'The file is not that of its Repr-Digest.')
+    if (!isAsPromised()) throw new Rejected('digest-mismatch', 'The file does not match its Repr-Digest.')
     const other = search.end()
     if (other !== undefined)
       throw new Rejected(

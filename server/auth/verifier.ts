@@ -42,7 +42,7 @@ export function createVerifier(options: VerifierOptions, warn?: WarnOfKey): Veri
   return async function verify(token) {
     const header = readTokenHeader(token)
     if (!header || !options.auth.algorithms.some((name) => name === header.alg)) {
-      throw invalid('The token is not signed in a way that is accepted here.')
+      throw invalid('The token is not signed with an accepted algorithm.')
     }
     return principalOf(claimsOf(token, await keysFor(header.kid), verification), options.AUTH_TENANT)
   }

@@ -21,10 +21,7 @@ export function uploadProblem(error: unknown): unknown {
   if (error instanceof UploadGone) return gone(error.upload)
   if (error instanceof ContentRefused) return refused(error)
   if (error instanceof DigestMismatch) {
-    return new Problem(
-      'checksum-mismatch',
-      'The bytes are not those of the checksum; none of them were kept.',
-    )
+    return new Problem('checksum-mismatch', 'The bytes do not match Upload-Checksum; none of them were kept.')
   }
   if (error instanceof FinalUpload) {
     return new Problem('forbidden', 'This upload is made of partial uploads: send bytes to those.')

@@ -88,7 +88,7 @@ export class ReprDigest implements BodyCheck {
       if (digests.get(algorithm)?.equals(digest)) continue
       throw new ContentRefused({
         code: 'digest-mismatch',
-        detail: 'The file is not that of its Repr-Digest.',
+        detail: 'The file does not match its Repr-Digest.',
       })
     }
     const name = [...NAMES].find(([, algorithm]) => algorithm === this.#wanted)?.[0]

@@ -58,7 +58,7 @@ export function translateDraftError(
 function ofDraft(error: unknown): Problem | undefined {
   if (error instanceof DigestMismatch)
     return changed(
-      new Problem('digest-mismatch', 'The content is not that of its digest; none of it was kept.'),
+      new Problem('digest-mismatch', 'The content does not match its digest; none of it was kept.'),
       {
         headers: { 'Upload-Complete': '?0' },
       },
