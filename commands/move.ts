@@ -7,7 +7,7 @@ import { messageOf } from '../server/process/message-of.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../server/storage-options.ts'
 import { type MoveOutcome, moveAll } from '../storage/moving/move-all.ts'
 import { openStorage } from '../storage/storage.ts'
-import { StorageAway, StorageFull } from '../storage/store/objects.ts'
+import { StorageUnavailable, StorageFull } from '../storage/store/objects.ts'
 import { type Command, textOption, UsageError } from './command.ts'
 import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
@@ -61,7 +61,7 @@ async function moveTo({ config, db, onError, releasers }: LedgerCommand, to: Bac
 }
 
 const reasonOf = (error: unknown): string => {
-  const isStorage = error instanceof StorageAway || error instanceof StorageFull
+  const isStorage = error instanceof StorageUnavailable || error instanceof StorageFull
   return isStorage && error.cause !== undefined
     ? `${error.message} (${messageOf(error.cause)})`
     : messageOf(error)

@@ -8,7 +8,7 @@ export type DatabaseOutage = {
   retryAfterSeconds: number
 }
 
-const AWAY: DatabaseOutage = { what: 'it does not answer', retryAfterSeconds: 5 }
+const NO_ANSWER: DatabaseOutage = { what: 'it does not answer', retryAfterSeconds: 5 }
 const BUSY: DatabaseOutage = { what: 'it is too busy', retryAfterSeconds: 2 }
 const READ_ONLY: DatabaseOutage = { what: 'it is read-only, such as a replica', retryAfterSeconds: 5 }
 const REFUSED: DatabaseOutage = { what: 'it refuses our credentials or rights', retryAfterSeconds: 30 }
@@ -18,7 +18,7 @@ const REFUSED: DatabaseOutage = { what: 'it refuses our credentials or rights', 
  * stays an internal error. See "PostgreSQL Error Codes" in its manual.
  */
 const BY_STATE: readonly (readonly [string, DatabaseOutage])[] = [
-  ['08', AWAY],
+  ['08', NO_ANSWER],
   // A transaction that the database ended because it took too long: `idle_in_transaction_session_timeout`, `transaction_timeout`.
   ['25P03', BUSY],
   ['25P04', BUSY],
@@ -29,14 +29,14 @@ const BY_STATE: readonly (readonly [string, DatabaseOutage])[] = [
   ['3D000', { what: 'there is no such database', retryAfterSeconds: 30 }],
   ['40001', { ...BUSY, retryAfterSeconds: 1 }],
   ['40P01', { ...BUSY, retryAfterSeconds: 1 }],
-  ['40003', AWAY],
+  ['40003', NO_ANSWER],
   ['42501', REFUSED],
   ['53100', { what: 'its disk is full', retryAfterSeconds: 30 }],
   ['53', { what: 'it lacks connections, memory or room', retryAfterSeconds: 5 }],
   ['55P03', BUSY],
   // `statement_timeout`, or an administrator.
   ['57014', BUSY],
-  ['57', AWAY],
+  ['57', NO_ANSWER],
   ['58', { what: 'its system fails', retryAfterSeconds: 10 }],
   ['XX001', { what: 'its data are damaged', retryAfterSeconds: 30 }],
   ['XX002', { what: 'its data are damaged', retryAfterSeconds: 30 }],
@@ -66,7 +66,7 @@ export function databaseOutage(error: unknown): DatabaseOutage | undefined {
   if (!(error instanceof Error)) return undefined
   const code = 'code' in error ? String(error.code) : ''
   if (error instanceof pg.DatabaseError) return BY_STATE.find(([state]) => code.startsWith(state))?.[1]
-  if (isNetworkError(error) || SAID.some((text) => error.message.startsWith(text))) return AWAY
+  if (isNetworkError(error) || SAID.some((text) => error.message.startsWith(text))) return NO_ANSWER
   return undefined
 }
 

@@ -8,7 +8,7 @@ import { databaseOutage, isNetworkError } from '../ledger/outages.ts'
 import type { Reason } from '../ledger/schema.ts'
 import { beginStep, endStep, forgetAttempt, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import { endCopying } from '../ledger/stray-copies.ts'
-import { StorageAway, StorageFull } from '../storage/store/objects.ts'
+import { StorageUnavailable, StorageFull } from '../storage/store/objects.ts'
 import { isCode } from '../system/error-code.ts'
 import { GivenUp, Rejected, Waiting } from './failures/job-failures.ts'
 import type { Lanes } from './step/lanes.ts'
@@ -242,7 +242,7 @@ async function withOutagesToldApart(error: unknown, checkWritable: () => Promise
   if (error instanceof Waiting && !(error instanceof Undelivered)) return error
   if (error instanceof StorageFull || isCode(error, 'ENOSPC', 'EDQUOT'))
     return new Waiting('the storage is full', { cause: error })
-  if (error instanceof StorageAway) return new Waiting('the storage is unavailable', { cause: error })
+  if (error instanceof StorageUnavailable) return new Waiting('the storage is unavailable', { cause: error })
   if (isOfDatabase(error)) return new Waiting('the database is unavailable', { cause: error })
   try {
     await checkWritable()

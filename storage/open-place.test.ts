@@ -7,7 +7,7 @@ import { newUpload, openLedger, UNLIMITED } from '../test/support/ledger.ts'
 import { DiskObjects } from './disk/disk-objects.ts'
 import { OpenPlace } from './open-place.ts'
 import { StorageChanged } from './places.ts'
-import { StorageAway } from './store/objects.ts'
+import { StorageUnavailable } from './store/objects.ts'
 
 let db: Ledger
 let answers: (number | undefined)[]
@@ -43,8 +43,8 @@ it('is another one when two looks say so, and is looked at again half a minute l
   answers = [undefined, undefined]
   await expect(place.verify()).rejects.toThrow(StorageChanged)
   // Remembered: it is not asked for each request.
-  await expect(place.checkUsable()).rejects.toThrow(StorageAway)
-  await expect(place.checkUsable()).rejects.toThrow(StorageAway)
+  await expect(place.checkUsable()).rejects.toThrow(StorageUnavailable)
+  await expect(place.checkUsable()).rejects.toThrow(StorageUnavailable)
   expect(told).toEqual([expect.any(StorageChanged)])
   const now = performance.now.bind(performance)
   const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 30_000)

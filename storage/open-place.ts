@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ledger } from '../ledger/database.ts'
 import { type Place, StorageChanged, verifyPlace } from './places.ts'
-import { StorageAway } from './store/objects.ts'
+import { StorageUnavailable } from './store/objects.ts'
 
 /** How long a start waits for the answer of a bucket. */
 const ANSWER_MS = 10_000
@@ -64,14 +64,14 @@ export class OpenPlace {
     }
   }
 
-  /** As `verify`, before it is used: fails with `StorageAway` where it is not the right one. */
+  /** As `verify`, before it is used: fails with `StorageUnavailable` where it is not the right one. */
   async checkUsable(): Promise<void> {
     if (this.#isVerified) return
     await this.verify().catch((error: unknown) => {
       if (!(error instanceof StorageChanged)) throw error
       if (!this.#isTold) this.#onError(error)
       this.#isTold = true
-      throw new StorageAway({ cause: error })
+      throw new StorageUnavailable({ cause: error })
     })
   }
 

@@ -2,7 +2,7 @@ import type { Ledger } from '../ledger/database.ts'
 import type { UploadId } from '../ledger/ids.ts'
 import { type Backend, backendOf } from '../ledger/storage-places.ts'
 import { moveUpload } from './moving/move-upload.ts'
-import { BytesLost, StorageAway } from './store/objects.ts'
+import { BytesLost, StorageUnavailable } from './store/objects.ts'
 import type { Backends, BytesAnywhere, UploadBytes } from './store/upload-bytes.ts'
 
 /** The bytes of every upload, each by the backend that its row names at the moment. */
@@ -56,7 +56,7 @@ export class RoutedBytes implements BytesAnywhere {
     if (result.kind === 'damaged') throw new BytesLost(result.detail)
     // Another process may be moving it, here or elsewhere.
     if ((await backendOf(this.#db, uploadId)) !== to)
-      throw new StorageAway({ cause: new Error('a partial upload cannot be brought here yet') })
+      throw new StorageUnavailable({ cause: new Error('a partial upload cannot be brought here yet') })
   }
 
   async #of(uploadId: UploadId): Promise<UploadBytes | undefined> {

@@ -2,7 +2,7 @@ import type { Ledger } from '../ledger/database.ts'
 import { DiskUploadStore } from './disk/disk-upload-store.ts'
 import { S3UploadStore } from './s3/s3-upload-store.ts'
 import type { Storage } from './storage.ts'
-import { StorageAway } from './store/objects.ts'
+import { StorageUnavailable } from './store/objects.ts'
 import type { StoredRow } from './store/upload-bytes.ts'
 import type { UploadStore } from './store/upload-store.ts'
 
@@ -26,14 +26,14 @@ export class UploadStores {
     }
   }
 
-  /** Fails with `StorageAway` where no settings lead to it. */
+  /** Fails with `StorageUnavailable` where no settings lead to it. */
   storeOf({ storage_backend: backend }: StoredRow): UploadStore {
     const store = this.#stores[backend]
-    if (!store) throw new StorageAway({ cause: new Error(`no settings lead to the storage "${backend}"`) })
+    if (!store) throw new StorageUnavailable({ cause: new Error(`no settings lead to the storage "${backend}"`) })
     return store
   }
 
-  /** The same for bytes that are to arrive now. Fails with `StorageAway` where they cannot be stored at the moment. */
+  /** The same for bytes that are to arrive now. Fails with `StorageUnavailable` where they cannot be stored at the moment. */
   async usableStoreOf(row: StoredRow): Promise<UploadStore> {
     await this.#storage.checkUsable(row)
     return this.storeOf(row)

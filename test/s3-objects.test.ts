@@ -17,7 +17,7 @@ import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
 import { openS3, type S3 } from '../storage/s3/s3.ts'
 import { S3Objects } from '../storage/s3/s3-objects.ts'
-import { ObjectMissing, ObjectTooLarge, StorageAway } from '../storage/store/objects.ts'
+import { ObjectMissing, ObjectTooLarge, StorageUnavailable } from '../storage/store/objects.ts'
 import { requires } from './services/requirements.ts'
 import { type Bucket, freshBucket } from './support/bucket.ts'
 import { patterned } from './support/s3-landfall.ts'
@@ -100,7 +100,7 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
     expect((await buffer(await objects.read('from-file'))).equals(bytes)).toBe(true)
 
     fail({ what: 'refuse-503', when: isPut })
-    await expect(objects.putFile('refused', path, AS_VIDEO)).rejects.toThrow(StorageAway)
+    await expect(objects.putFile('refused', path, AS_VIDEO)).rejects.toThrow(StorageUnavailable)
     await truncate(path, 5 * 1024 ** 3 + 1)
     proxy.reset()
     await expect(objects.putFile('too-large', path, AS_VIDEO)).rejects.toThrow(ObjectTooLarge)
@@ -229,7 +229,7 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
       fail({ what: 'truncate', when: isGet, times: 1 })
       fail({ what: 'reset-before', when: isGet })
       const read = buffer(await objects.read('large'))
-      await expect(read).rejects.toThrow(StorageAway)
+      await expect(read).rejects.toThrow(StorageUnavailable)
       expect(gets().length).toBeLessThan(40)
     })
 

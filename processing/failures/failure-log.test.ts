@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { StorageAway } from '../../storage/store/objects.ts'
+import { StorageUnavailable } from '../../storage/store/objects.ts'
 import { type FailedJob, FailureLog } from './failure-log.ts'
 
 let lines: { level: string; message: string; details: Record<string, unknown> }[] = []
@@ -43,7 +43,7 @@ it('says of which job an attempt failed, and why', () => {
 
 it('tells of a job that fails a thousand times when it begins to, at a growing distance, and when it is given up', () => {
   for (let retryCount = 0; retryCount <= 1000; retryCount++) {
-    failures.tell(job({ retryCount }), new StorageAway())
+    failures.tell(job({ retryCount }), new StorageUnavailable())
     vi.advanceTimersByTime(60_000)
   }
   expect(lines.map(({ details }) => details.attempt)).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1001])
@@ -55,7 +55,7 @@ it('warns of what is away, as that is not the fault of the job', () => {
   readOnly.code = '25006'
   const refused = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
   const away = [
-    new StorageAway(),
+    new StorageUnavailable(),
     readOnly,
     refused,
     new AggregateError([refused, readOnly]),

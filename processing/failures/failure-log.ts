@@ -1,7 +1,7 @@
 import { databaseOutage, isNetworkError } from '../../ledger/outages.ts'
 import { DatabaseReadOnly } from '../../ledger/ping.ts'
 import { NoTurn } from '../../ledger/turns.ts'
-import { StorageAway, StorageFull } from '../../storage/store/objects.ts'
+import { StorageUnavailable, StorageFull } from '../../storage/store/objects.ts'
 import { Waiting } from './job-failures.ts'
 
 /** A job of which an attempt has failed. `retryCount`: attempts before this one; the last has that of `retryLimit`. */
@@ -76,7 +76,7 @@ function subjectOf(data: object): object {
 function isOutage(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isOutage)
   return (
-    error instanceof StorageAway ||
+    error instanceof StorageUnavailable ||
     error instanceof StorageFull ||
     error instanceof Waiting ||
     error instanceof NoTurn ||

@@ -82,7 +82,7 @@ export class ToolRunner {
           ? 'our-mistake'
           : 'other'
     const failure = new ToolFailed(`${program} ${endOf(error)}: ${complaints}`, end)
-    if (isAway(error)) return new Waiting(`${program} cannot be run`, { cause: failure })
+    if (isUnavailable(error)) return new Waiting(`${program} cannot be run`, { cause: failure })
     if (error.isCanceled) return failure
     if (delivery !== 'sound') return new Undelivered(program, { cause: failure })
     // Killed or out of time: not the file's fault, or not provably so.
@@ -155,7 +155,7 @@ const CRASHES = new Set([4, 5, 6, 7, 8, 9, 11, 15, 24, 25, 31].map((signal) => 1
 /** What a tool is run by could not do so. */
 const HOLDER_FAILED = /^(?:bwrap|prlimit|unshare|setpriv|mount|sh): /
 
-function isAway(error: ExecaError): boolean {
+function isUnavailable(error: ExecaError): boolean {
   return error.code === 'ENOENT' || error.code === 'EACCES'
 }
 

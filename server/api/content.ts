@@ -5,7 +5,7 @@ import type { Request, Response } from 'express'
 import { servedAs } from '../../content/served-as.ts'
 import type { RenditionRow } from '../../ledger/media.ts'
 import type { Storage } from '../../storage/storage.ts'
-import { type ByteRange, ObjectMissing, StorageAway } from '../../storage/store/objects.ts'
+import { type ByteRange, ObjectMissing, StorageUnavailable } from '../../storage/store/objects.ts'
 import type { StoredRow } from '../../storage/store/upload-bytes.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import { endTurn } from '../admission/owner-turns.ts'
@@ -155,7 +155,7 @@ async function open(storage: Pick<Storage, 'objectsOf'>, object: ServedObject, r
     const objects = await storage.objectsOf(object)
     return await objects.read(object.key, { etag: object.etag, ...(range ? { range } : {}) })
   } catch (error) {
-    if (!(error instanceof ObjectMissing) && !(error instanceof StorageAway)) throw error
+    if (!(error instanceof ObjectMissing) && !(error instanceof StorageUnavailable)) throw error
     // The row says ready and the bytes cannot be had: ours to look into, for the client it is an outage.
     throw new Problem('unavailable', 'The content is temporarily unavailable.', {
       headers: { 'Retry-After': '5' },

@@ -111,8 +111,8 @@ export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOpti
         if (isDraft) return await draft.offset(request, response, uploadId)
         return await answerWhenBack(request, response, {
           answer: () => tus(request, response, uploadId),
-          isAway,
-          look: () => engine.find({ ownerId: principalOf(response).ownerId, uploadId }),
+          isUnavailable,
+          check: () => engine.find({ ownerId: principalOf(response).ownerId, uploadId }),
         })
       case 'DELETE':
         return await (isDraft ? draft.cancel : tus)(request, response, uploadId)
@@ -171,7 +171,7 @@ function idOf(request: Request<{ id: string }>): UploadId {
   return uploadId
 }
 
-const isAway = (error: unknown): boolean => problemOf(uploadProblem(error)).code === 'unavailable'
+const isUnavailable = (error: unknown): boolean => problemOf(uploadProblem(error)).code === 'unavailable'
 
 const isVerdict = (error: unknown): boolean =>
   error instanceof Problem && (error.code === 'type-not-allowed' || error.code === 'content-rejected')

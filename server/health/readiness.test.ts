@@ -43,12 +43,12 @@ describe('readiness', () => {
   let db: Ledger
   let lines: string[]
   const bus = { isConnected: true }
-  const storage = { isAway: false, asked: 0 }
+  const storage = { isUnavailable: false, asked: 0 }
   const loop = { stoodMs: 0 }
 
   beforeEach(() => {
     Object.assign(bus, { isConnected: true })
-    Object.assign(storage, { isAway: false, asked: 0 })
+    Object.assign(storage, { isUnavailable: false, asked: 0 })
     Object.assign(loop, { stoodMs: 0 })
     lines = []
     db = openDatabase({
@@ -72,7 +72,7 @@ describe('readiness', () => {
       storage: {
         checkWritable: async () => {
           storage.asked += 1
-          if (storage.isAway) throw new Error('away')
+          if (storage.isUnavailable) throw new Error('away')
         },
       } as unknown as Objects,
       disks: roomy,
@@ -95,7 +95,7 @@ describe('readiness', () => {
   })
 
   it('is the node’s own: what all share makes it degraded', async () => {
-    storage.isAway = true
+    storage.isUnavailable = true
     const report = await readiness().check()
     expect(report).toMatchObject({ status: 'degraded', checks: { storage: { status: 'failing' } } })
   })

@@ -35,9 +35,9 @@ export type HeldAnswer = {
   /** Answers the request, or throws. */
   answer: () => Promise<void>
   /** Whether something that the answer needs was away. */
-  isAway: (error: unknown) => boolean
+  isUnavailable: (error: unknown) => boolean
   /** Asks what the answer needs; throws while that is away. */
-  look: () => Promise<unknown>
+  check: () => Promise<unknown>
 }
 
 /**
@@ -51,20 +51,20 @@ export async function answerWhenBack(request: Request, response: Response, held:
     try {
       return await held.answer()
     } catch (error) {
-      if (!isHead(request) || !held.isAway(error)) throw error
-      while (!(await isBack(held))) if (isOver()) throw error
+      if (!isHead(request) || !held.isUnavailable(error)) throw error
+      while (!(await isAvailableAgain(held))) if (isOver()) throw error
       if (isOver()) throw error
     }
   }
 }
 
 /** A while later. */
-async function isBack({ look, isAway }: HeldAnswer): Promise<boolean> {
+async function isAvailableAgain({ check, isUnavailable }: HeldAnswer): Promise<boolean> {
   await sleep(LOOK_AGAIN_MS)
   try {
-    await look()
+    await check()
     return true
   } catch (error) {
-    return !isAway(error)
+    return !isUnavailable(error)
   }
 }

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { servedAs } from '../../content/served-as.ts'
 import { translateDiskError } from '../../storage/disk/disk-objects.ts'
 import { openS3 } from '../../storage/s3/s3.ts'
-import { ObjectMissing, StorageAway } from '../../storage/store/objects.ts'
+import { ObjectMissing, StorageUnavailable } from '../../storage/store/objects.ts'
 import { problemOf } from './problem-renderer.ts'
 
 const said = (code: string) => Object.assign(new pg.DatabaseError('', 0, 'error'), { code })
@@ -103,7 +103,7 @@ describe('an answer of the bucket', () => {
     ])
     for (const answer of answers) {
       const error = answer.status === 'rejected' ? answer.reason : undefined
-      expect(error).toBeInstanceOf(StorageAway)
+      expect(error).toBeInstanceOf(StorageUnavailable)
       expect(problemOf(error)).toMatchObject({ code: 'unavailable', headers: { 'Retry-After': '5' } })
     }
   })

@@ -1,7 +1,7 @@
 import { databaseOutage, isNetworkError } from '../../ledger/outages.ts'
 import { DatabaseReadOnly } from '../../ledger/ping.ts'
 import { NoTurn } from '../../ledger/turns.ts'
-import { StorageAway } from '../../storage/store/objects.ts'
+import { StorageUnavailable } from '../../storage/store/objects.ts'
 import { isCode } from '../../system/error-code.ts'
 import { Problem } from './errors.ts'
 
@@ -18,10 +18,10 @@ const DETAILS: Record<Dependency, string> = {
 /**
  * What is away, where an error comes from that and not from its request; undefined for any other error. Each dependency
  * says by itself which of its errors these are: `ledger/outages.ts`, and `storage/s3/errors.ts` and
- * `storage/disk/disk-objects.ts`, which make `StorageAway` of them.
+ * `storage/disk/disk-objects.ts`, which make `StorageUnavailable` of them.
  */
 export function outageOf(error: unknown): Outage | undefined {
-  if (error instanceof StorageAway) return { dependency: 'storage', retryAfterSeconds: 5 }
+  if (error instanceof StorageUnavailable) return { dependency: 'storage', retryAfterSeconds: 5 }
   if (error instanceof NoTurn) return { dependency: 'database', retryAfterSeconds: 2 }
   if (error instanceof DatabaseReadOnly) return { dependency: 'database', retryAfterSeconds: 5 }
   // Errors of the network, whatever the peer; pg and the SDK of S3 have the same errors.

@@ -22,13 +22,13 @@ import {
   ObjectMissing,
   type Objects,
   type ReadOptions,
-  StorageAway,
+  StorageUnavailable,
   StorageFull,
   type StreamedBody,
 } from '../store/objects.ts'
 
 /** Codes of a disk that is broken, read-only, unmounted, not ours, or away with its network; or no descriptors are left. */
-const AWAY = [
+const UNAVAILABLE = [
   ...[
     'EIO',
     'EROFS',
@@ -47,7 +47,7 @@ const AWAY = [
 /** An error of the file system as the rest of the house knows it. */
 export function translateDiskError(error: unknown): unknown {
   if (isCode(error, 'ENOSPC', 'EDQUOT')) return new StorageFull({ cause: error })
-  return isCode(error, ...AWAY) ? new StorageAway({ cause: error }) : error
+  return isCode(error, ...UNAVAILABLE) ? new StorageUnavailable({ cause: error }) : error
 }
 
 /** Makes a new or renamed directory entry survive a crash. */

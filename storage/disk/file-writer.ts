@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isCode } from '../../system/error-code.ts'
 import { freeChunk } from '../../system/free-chunk.ts'
-import { StorageAway } from '../store/objects.ts'
+import { StorageUnavailable } from '../store/objects.ts'
 import { LeaseLost } from '../store/outcomes.ts'
 import { syncDirectory, translateDiskError } from './disk-objects.ts'
 
@@ -45,7 +45,7 @@ export class FileWriter {
       return new FileWriter(handle, offset)
     } catch (error) {
       // Not the file is missing but its directory: the disk is not mounted.
-      if (offset === 0 && isCode(error, 'ENOENT')) throw new StorageAway({ cause: error })
+      if (offset === 0 && isCode(error, 'ENOENT')) throw new StorageUnavailable({ cause: error })
       throw translateDiskError(error)
     }
   }

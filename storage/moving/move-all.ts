@@ -3,7 +3,7 @@ import type { MediaId, UploadId } from '../../ledger/ids.ts'
 import { leftToMove, mediaToMove } from '../../ledger/moves.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
 import { inParallel } from '../../system/in-parallel.ts'
-import { StorageAway } from '../store/objects.ts'
+import { StorageUnavailable } from '../store/objects.ts'
 import { type MoveOptions, moveUpload } from './move-upload.ts'
 
 /** What a move has done so far. */
@@ -57,7 +57,7 @@ export async function moveAll(
       failed.set(id, error)
       failedInARow += 1
       if (failedInARow >= FAILURES_IN_A_ROW) stopped ??= { by: error }
-      if (error instanceof StorageAway && (await isAnyAway(options))) stopped ??= { by: error }
+      if (error instanceof StorageUnavailable && (await isAnyUnavailable(options))) stopped ??= { by: error }
     }
   }
 
@@ -81,7 +81,7 @@ export async function moveAll(
   }
 }
 
-async function isAnyAway({ storage }: MoveOptions): Promise<boolean> {
+async function isAnyUnavailable({ storage }: MoveOptions): Promise<boolean> {
   for (const backend of ['disk', 's3'] satisfies Backend[]) {
     try {
       const objects = await storage.objectsOf({ storage_backend: backend })

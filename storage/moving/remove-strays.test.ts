@@ -17,7 +17,7 @@ import {
 import { freshDatabase } from '../../test/support/landfall.ts'
 import { created, newUpload, openLedger, UNLIMITED } from '../../test/support/ledger.ts'
 import { DiskObjects } from '../disk/disk-objects.ts'
-import { type Objects, StorageAway } from '../store/objects.ts'
+import { type Objects, StorageUnavailable } from '../store/objects.ts'
 import { type StrayFailure, StrayRemover } from './remove-strays.ts'
 
 let db: Ledger
@@ -67,11 +67,11 @@ it('leaves a backend alone that is away, tells of it once, and goes on with the 
     async objectsOf(row) {
       if (row.storage_backend === 'disk') return await objectsOf()
       asked += 1
-      throw new StorageAway()
+      throw new StorageUnavailable()
     },
   })
   expect(await strays.removeDue(signal)).toBe(25)
-  expect(failures).toEqual([{ backend: 's3', uploads: 1, error: expect.any(StorageAway) }])
+  expect(failures).toEqual([{ backend: 's3', uploads: 1, error: expect.any(StorageUnavailable) }])
   // Nothing was sent, so nobody has to wait.
   const left = await rows()
   expect(left).toHaveLength(25)

@@ -11,7 +11,7 @@ import {
   type StrayCopy,
 } from '../../ledger/stray-copies.ts'
 import { inParallel } from '../../system/in-parallel.ts'
-import { type Objects, StorageAway } from '../store/objects.ts'
+import { type Objects, StorageUnavailable } from '../store/objects.ts'
 import type { Backends } from '../store/upload-bytes.ts'
 
 export type StrayOptions = {
@@ -76,7 +76,7 @@ export class StrayRemover {
     const failures: unknown[] = []
     let objects: Objects | undefined
     let removed = 0
-    while (!signal.aborted && performance.now() < until && !this.#isAway(backend)) {
+    while (!signal.aborted && performance.now() < until && !this.#isLeftAlone(backend)) {
       const strays = await holdStrays(db, { backend, limit: AT_ONCE, uploadId })
       if (strays.length === 0) break
       try {
@@ -92,7 +92,7 @@ export class StrayRemover {
         try {
           if (await this.#remove(stray, place, only, signal)) removed += 1
         } catch (error) {
-          if (error instanceof StorageAway) this.#leaveAlone(backend)
+          if (error instanceof StorageUnavailable) this.#leaveAlone(backend)
           failures.push(error)
           await putOffStray(db, stray)
         }
@@ -143,7 +143,7 @@ export class StrayRemover {
     return objects
   }
 
-  #isAway(backend: Backend): boolean {
+  #isLeftAlone(backend: Backend): boolean {
     return performance.now() < (this.#awayUntil.get(backend) ?? 0)
   }
 
@@ -154,10 +154,10 @@ export class StrayRemover {
 
 type Task = { backend: Backend; uploadId?: UploadId; only?: string | undefined; signal: AbortSignal }
 
-/** Fails with `StorageAway` when it takes longer. Whatever becomes of the work then, nobody waits for it. */
+/** Fails with `StorageUnavailable` when it takes longer. Whatever becomes of the work then, nobody waits for it. */
 async function inTime<Result>(ms: number, work: Promise<Result>): Promise<Result> {
   const { promise: late, reject } = Promise.withResolvers<never>()
-  const error = new StorageAway({ cause: new Error(`it did not answer within ${ms / 1000} s`) })
+  const error = new StorageUnavailable({ cause: new Error(`it did not answer within ${ms / 1000} s`) })
   const timer = setTimeout(() => reject(error), ms)
   try {
     return await Promise.race([work, late])

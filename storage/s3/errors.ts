@@ -1,4 +1,4 @@
-import { ObjectMissing, StorageAway, StorageFull } from '../store/objects.ts'
+import { ObjectMissing, StorageUnavailable, StorageFull } from '../store/objects.ts'
 
 type S3Error = Error & { $metadata?: { httpStatusCode?: number } }
 
@@ -103,10 +103,10 @@ export function translateS3Error(error: unknown): unknown {
   const isFull =
     statusOf(error) === 507 || ['QuotaExceeded', 'StorageFull', 'XMinioStorageFull'].includes(error.name)
   if (isFull) return new StorageFull({ cause: error })
-  return isPassing(error) || isRefused(error) ? new StorageAway({ cause: error }) : error
+  return isPassing(error) || isRefused(error) ? new StorageUnavailable({ cause: error }) : error
 }
 
 /** An answer that makes no sense where it came: for now the storage is away. */
-export function asAway(error: unknown): unknown {
-  return statusOf(error) === 404 || error instanceof ObjectMissing ? new StorageAway({ cause: error }) : error
+export function asStorageUnavailable(error: unknown): unknown {
+  return statusOf(error) === 404 || error instanceof ObjectMissing ? new StorageUnavailable({ cause: error }) : error
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ObjectMissing, StorageAway } from '../store/objects.ts'
+import { ObjectMissing, StorageUnavailable } from '../store/objects.ts'
 import type { S3, S3Reply } from './s3.ts'
 
 /** Replies in a row that may bring nothing new before the read is given up. */
@@ -56,7 +56,7 @@ export class ObjectRead extends Readable {
         throw new Error(`S3 ended a reply at ${at} of ${end + 1} bytes`)
       } catch (error) {
         fruitless += 1
-        if (at > end + 1 || fruitless > FRUITLESS_REPLIES) throw new StorageAway({ cause: error })
+        if (at > end + 1 || fruitless > FRUITLESS_REPLIES) throw new StorageUnavailable({ cause: error })
       }
       await sleep(FIRST_DELAY_MS * 2 ** (fruitless - 1) * (0.5 + Math.random()), undefined, { signal })
       this.#reply = await this.#again({ start: at, end }, etag)

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { StorageAway } from '../store/objects.ts'
+import { StorageUnavailable } from '../store/objects.ts'
 import { isPassing, translateS3Error } from './errors.ts'
 
 export type Patience = {
@@ -29,7 +29,7 @@ export async function retrying<Result>(
       signal?.throwIfAborted()
       return await withinTime(call, signal)
     } catch (error) {
-      if (error instanceof StorageAway) throw error
+      if (error instanceof StorageUnavailable) throw error
       if (attempt === ATTEMPTS || signal?.aborted || !isPassing(error)) throw translateS3Error(error)
       // Up to twice the delay, so that many that failed together do not come back together.
       await sleep(FIRST_DELAY_MS * 2 ** (attempt - 1) * (0.5 + Math.random()))
@@ -46,7 +46,7 @@ async function withinTime<Result>(
   try {
     return await call(signal ? AbortSignal.any([signal, late.signal]) : late.signal)
   } catch (error) {
-    throw late.signal.aborted ? new StorageAway({ cause: error }) : error
+    throw late.signal.aborted ? new StorageUnavailable({ cause: error }) : error
   } finally {
     clearTimeout(timer)
   }

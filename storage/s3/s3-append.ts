@@ -17,7 +17,7 @@ import { BytesLost, ObjectMissing, type Objects } from '../store/objects.ts'
 import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
 import type { Append } from '../store/upload-store.ts'
 import { BLOCK_BYTES, type BlockPool, type Gatherer } from './block-pool.ts'
-import { asAway, isGone } from './errors.ts'
+import { asStorageUnavailable, isGone } from './errors.ts'
 import { PartBuffer } from './part-buffer.ts'
 import type { S3 } from './s3.ts'
 
@@ -298,7 +298,7 @@ export class S3Append implements Gatherer {
       })
     } catch (error) {
       // Said once, it may be something else on the way that does not know it.
-      if (!isGone(error) || (await s3.isMultipartOpen(upload.storage_key, multipartId))) throw asAway(error)
+      if (!isGone(error) || (await s3.isMultipartOpen(upload.storage_key, multipartId))) throw asStorageUnavailable(error)
       throw new BytesLost('the multipart upload is gone', { cause: error })
     }
   }
@@ -381,7 +381,7 @@ export class S3Append implements Gatherer {
         into.append(chunk)
     } catch (error) {
       if (!(error instanceof ObjectMissing)) throw error
-      throw isGone(error.cause) ? new BytesLost('a tail is gone', { cause: error }) : asAway(error)
+      throw isGone(error.cause) ? new BytesLost('a tail is gone', { cause: error }) : asStorageUnavailable(error)
     }
     if (into.size - before !== row.size) throw new BytesLost('a tail has another size')
   }

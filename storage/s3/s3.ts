@@ -9,7 +9,7 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ServedAs } from '../../content/served-as.ts'
 import { inParallel } from '../../system/in-parallel.ts'
-import { type ByteRange, ObjectMissing, type ReadOptions, StorageAway } from '../store/objects.ts'
+import { type ByteRange, ObjectMissing, type ReadOptions, StorageUnavailable } from '../store/objects.ts'
 import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from './errors.ts'
 import { leastFor } from './part-size.ts'
 import { type Patience, retrying } from './retrying.ts'
@@ -397,7 +397,7 @@ export class S3 {
   /** Throws when the bucket cannot be reached with our credentials. */
   async checkReachable(): Promise<void> {
     await this.client.headBucket({ Bucket: this.bucket }).catch((error: unknown) => {
-      throw new StorageAway({ cause: error })
+      throw new StorageUnavailable({ cause: error })
     })
   }
 

@@ -79,10 +79,10 @@ export class StorageFull extends Error {
 }
 
 /** The storage does not answer, or not sensibly, for now. */
-export class StorageAway extends Error {
+export class StorageUnavailable extends Error {
   constructor(options?: ErrorOptions) {
     super('the storage is unavailable', options)
-    this.name = 'StorageAway'
+    this.name = 'StorageUnavailable'
   }
 }
 

@@ -22,7 +22,7 @@ export interface UploadBytes {
 export interface BytesAnywhere extends UploadBytes {
   /**
    * Moves a finished partial upload to where a concatenation needs it. Fails with `BytesLost` when it is not what was
-   * received, and with `StorageAway` while another process moves it.
+   * received, and with `StorageUnavailable` while another process moves it.
    */
   bring(uploadId: UploadId, to: Backend): Promise<void>
 }
@@ -32,7 +32,7 @@ export type StoredRow = { storage_backend: string }
 
 /** Everything that holds bytes. */
 export interface Backends {
-  /** The objects of the backend that a row names. Fails with `StorageAway` where that cannot be used at the moment. */
+  /** The objects of the backend that a row names. Fails with `StorageUnavailable` where that cannot be used at the moment. */
   objectsOf(row: StoredRow): Promise<Objects>
   /** The same of uploads. */
   bytesOf(row: StoredRow): Promise<UploadBytes>

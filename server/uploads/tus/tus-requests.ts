@@ -2,7 +2,7 @@ import type { Request, Response } from 'express'
 import { checkSize } from '../../../hooks/pre-create.ts'
 import type { UploadId } from '../../../ledger/ids.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
-import { StorageAway, StorageFull } from '../../../storage/store/objects.ts'
+import { StorageUnavailable, StorageFull } from '../../../storage/store/objects.ts'
 import { BodyTooLong } from '../../../storage/store/outcomes.ts'
 import { Problem } from '../../http/errors.ts'
 import { DigestMismatch } from '../body-digests.ts'
@@ -170,4 +170,4 @@ const isRefusal = (failure: unknown): boolean =>
   failure instanceof DigestMismatch || failure instanceof Problem || failure instanceof BodyTooLong
 
 const isStorageFault = (failure: unknown): boolean =>
-  failure instanceof StorageFull || failure instanceof StorageAway
+  failure instanceof StorageFull || failure instanceof StorageUnavailable
