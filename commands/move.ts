@@ -7,7 +7,7 @@ import { messageOf } from '../server/process/message-of.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../server/storage-options.ts'
 import { type MoveOutcome, moveAll } from '../storage/moving/move-all.ts'
 import { openStorage } from '../storage/storage.ts'
-import { StorageUnavailable, StorageFull } from '../storage/store/objects.ts'
+import { StorageFull, StorageUnavailable } from '../storage/store/objects.ts'
 import { type Command, textOption, UsageError } from './command.ts'
 import { type LedgerCommand, withLedger } from './with-ledger.ts'
 

@@ -10,7 +10,7 @@ export type Result = Outcome & { row: Row }
 const ROW_TIMEOUT_MS = 40_000
 
 /** Why a row does not apply; undefined when it does. */
-function whyNot({ protocol, needs, interop }: Row, target: Target): string | undefined {
+function skipReason({ protocol, needs, interop }: Row, target: Target): string | undefined {
   const { capabilities } = target
   if (protocol === 'tus' && !capabilities.hasTus) return 'OPTIONS announces no tus 1.0.0'
   if (protocol === 'ietf' && !capabilities.hasIetf) return 'the server does not do the IETF draft'
@@ -26,7 +26,7 @@ function firstMissing(needs: Row['needs'], capabilities: Capabilities): string |
 
 /** Runs one row on connections and uploads of its own, which are gone when it resolves. */
 export async function runRow(row: Row, target: Target): Promise<Outcome> {
-  const missing = whyNot(row, target)
+  const missing = skipReason(row, target)
   if (missing !== undefined) return { outcome: 'skipped', reason: missing }
   const peer = new Peer(target, row.protocol)
   let timer: NodeJS.Timeout | undefined

@@ -1,4 +1,4 @@
-/** Why a file can be turned away. Clients rely on the codes (see docs/api.md). */
+/** Why a file can be rejected. Clients rely on the codes (see docs/api.md). */
 export type RejectionCode =
   | 'infected'
   | 'scan-limit-exceeded'
@@ -15,16 +15,19 @@ export type RejectionCode =
   | 'dimensions-too-large'
   | 'analysis-rejected'
 
-/** Why a file is refused: a stable code, and a sentence for people. */
+/** Why a file is rejected: a stable code, and a sentence for people. */
 export type Verdict = { code: RejectionCode; detail: string }
 
-/** A verdict on a file while it arrives. Its upload is rejected, whatever of it has been stored. */
-export class ContentRefused extends Error {
+/**
+ * A verdict against a file, while it arrives or is processed: its upload or media item is rejected. Final, as trying again
+ * would find the same.
+ */
+export class ContentRejected extends Error {
   readonly verdict: Verdict
 
   constructor(verdict: Verdict) {
     super(verdict.detail)
-    this.name = 'ContentRefused'
+    this.name = 'ContentRejected'
     this.verdict = verdict
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { FORMATS } from '../content/formats.ts'
-import { ContentRefused } from '../content/verdict.ts'
+import { ContentRejected } from '../content/verdict.ts'
 import { inspectContent } from './pre-append.ts'
 
 const limits = { maxDurationSeconds: 10, minWidth: 1, minHeight: 1, maxWidth: 4096, maxHeight: 4096 }
@@ -40,14 +40,14 @@ describe('the content of an upload', () => {
     'is refused without a byte of it having passed, in pieces of %i',
     async (piece) => {
       const { passed, failure } = await pass(text(100_000), {}, piece)
-      expect(failure).toBeInstanceOf(ContentRefused)
-      expect((failure as ContentRefused).verdict.code).toBe('type-not-recognised')
+      expect(failure).toBeInstanceOf(ContentRejected)
+      expect((failure as ContentRejected).verdict.code).toBe('type-not-recognised')
       expect(passed).toHaveLength(0)
     },
   )
 
   it('is judged as a whole when that is shorter than what is looked at', async () => {
-    expect((await pass(text(100))).failure).toBeInstanceOf(ContentRefused)
+    expect((await pass(text(100))).failure).toBeInstanceOf(ContentRejected)
   })
 
   it.each([10, 1500, 4099])('is not judged by a fragment of %i bytes', async (bytes) => {
@@ -60,7 +60,7 @@ describe('the content of an upload', () => {
     expect((await pass(song, { filename: 'song.flac' })).failure).toBeUndefined()
     const tagged = Buffer.concat([id3(100), Buffer.from('fLaC'), Buffer.alloc(5000)])
     expect((await pass(tagged, { filename: 'song.flac' })).failure).toBeUndefined()
-    expect((await pass(tagged, { filename: 'clip.mp4' })).failure).toBeInstanceOf(ContentRefused)
+    expect((await pass(tagged, { filename: 'clip.mp4' })).failure).toBeInstanceOf(ContentRejected)
   })
 
   it('passes unchanged', async () => {

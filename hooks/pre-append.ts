@@ -3,13 +3,13 @@ import { earlyVerdict } from '../content/headers/early-verdict.ts'
 import { type HeaderReader, headerReaderFor } from '../content/headers/header-reader.ts'
 import { type Claims, detectType, HEAD_BYTES, isConclusive, judgeType } from '../content/identification.ts'
 import type { MediaLimits } from '../content/media-limits.ts'
-import { ContentRefused } from '../content/verdict.ts'
+import { ContentRejected } from '../content/verdict.ts'
 
 export type ContentPolicy = { allowedFormats: readonly Format[]; limits: MediaLimits }
 
 /**
  * Passes on the bytes of an upload from its first one on. Not a byte goes on before the first ones have told what
- * the file is; then its header, as far as it stands in front, is read as it passes. Fails with `ContentRefused`
+ * the file is; then its header, as far as it stands in front, is read as it passes. Fails with `ContentRejected`
  * as soon as it is clear that the file will not be accepted. What cannot be told here its processing finds out.
  */
 export async function* inspectContent(
@@ -89,7 +89,7 @@ async function judgeHead(
   const detected = await detectType(head)
   if (!isConclusive(head, detected)) return undefined
   const judged = judgeType(detected, upload, allowedFormats)
-  if ('verdict' in judged) throw new ContentRefused(judged.verdict)
+  if ('verdict' in judged) throw new ContentRejected(judged.verdict)
   const { contentType, kind } = judged.format
   const reader = headerReaderFor(contentType)
   return reader && new HeaderVerdict(reader, kind, limits)
@@ -107,12 +107,12 @@ class HeaderVerdict {
     this.#limits = limits
   }
 
-  /** Fails with `ContentRefused`. */
+  /** Fails with `ContentRejected`. */
   push(chunk: Uint8Array): void {
     if (!this.#reader) return
     this.#reader.push(chunk)
     const verdict = earlyVerdict(this.#reader.facts, this.#kind, this.#limits)
-    if (verdict) throw new ContentRefused(verdict)
+    if (verdict) throw new ContentRejected(verdict)
     if (this.#reader.isDone) this.#reader = undefined
   }
 }

@@ -1,3 +1,4 @@
+import { ContentRejected } from '../content/verdict.ts'
 import type { JobKind } from '../jobs/queues.ts'
 import { groupOf } from '../jobs/shares.ts'
 import { parkMedia } from '../ledger/analyses.ts'
@@ -8,11 +9,11 @@ import { databaseOutage, isNetworkError } from '../ledger/outages.ts'
 import type { Reason } from '../ledger/schema.ts'
 import { beginStep, endStep, forgetAttempt, type StepDetail, stepsDone } from '../ledger/steps.ts'
 import { endCopying } from '../ledger/stray-copies.ts'
-import { StorageUnavailable, StorageFull } from '../storage/store/objects.ts'
+import { StorageFull, StorageUnavailable } from '../storage/store/objects.ts'
 import { isCode } from '../system/error-code.ts'
-import { GivenUp, Rejected, Waiting } from './failures/job-failures.ts'
+import { PermanentFailure, RetryLater } from './failures/job-failures.ts'
 import type { Lanes } from './step/lanes.ts'
-import { type Step, type StepResult, SWITCHED_OFF, type Tools, whyNot } from './step/step.ts'
+import { type Step, type StepResult, SWITCHED_OFF, skipReason, type Tools } from './step/step.ts'
 import { analysis } from './steps/analysis.ts'
 import { assemble } from './steps/assemble.ts'
 import { audio } from './steps/audio.ts'
@@ -110,7 +111,7 @@ class Run {
     while (this.#running.size > 0) await Promise.race(this.#running)
     if (this.#isOver) return
     // An attempt that failed counts, even where something else is only waited for.
-    const failure = this.#failures.find((error) => !(error instanceof Waiting)) ?? this.#failures[0]
+    const failure = this.#failures.find((error) => !(error instanceof RetryLater)) ?? this.#failures[0]
     if (failure !== undefined) throw failure
     this.#task.signal.throwIfAborted()
   }
@@ -137,7 +138,7 @@ class Run {
     const media = await this.#media()
     if (!media) return
     if (step.isDue?.(tools, media) === false && (await parkMedia(tools.db, media.id))) return
-    const skipped = whyNot(step, tools, media)
+    const skipped = skipReason(step, tools, media)
     if (skipped !== undefined) return await this.#record(step, media, async () => ({ detail: { skipped } }))
     const kind = step.job ?? 'processing'
     if (kind !== this.#task.kind) return await handOver(kind, media)
@@ -178,15 +179,15 @@ class Run {
       await endStep(db, attempt, { status: 'done', detail, facts })
       this.#done.add(step.name)
     } catch (error) {
-      if (error instanceof Rejected) {
-        await this.#reject(media, error.reason)
-        await endStep(db, attempt, { status: 'rejected', detail: error.reason })
+      if (error instanceof ContentRejected) {
+        await this.#reject(media, error.verdict)
+        await endStep(db, attempt, { status: 'rejected', detail: error.verdict })
         return
       }
       // What was ended by the verdict of another says nothing.
       const judged = this.#verdict.signal.aborted ? { error } : await this.#judge(media, error)
       // A wait is no attempt.
-      if ('error' in judged && judged.error instanceof Waiting) await forgetAttempt(db, attempt)
+      if ('error' in judged && judged.error instanceof RetryLater) await forgetAttempt(db, attempt)
       else await endStep(db, attempt, { status: 'failed', detail: describe(error) })
       if ('error' in judged) throw judged.error
       await this.#fail(media, judged.reason)
@@ -195,7 +196,7 @@ class Run {
 
   /** Why no attempt would help the media item, or the error that is to be thrown. */
   async #judge(media: MediaRow, error: unknown): Promise<{ reason: Reason } | { error: unknown }> {
-    if (error instanceof GivenUp) return { reason: error.reason }
+    if (error instanceof PermanentFailure) return { reason: error.reason }
     return await lossOr(error, this.#options.tools.storage, media)
   }
 
@@ -226,7 +227,7 @@ async function lossOr(
   media: MediaRow,
 ): Promise<{ reason: Reason } | { error: unknown }> {
   const told = await withOutagesToldApart(error, async () => (await storage.objectsOf(media)).checkWritable())
-  const isOutage = told instanceof Waiting && !(told instanceof Undelivered)
+  const isOutage = told instanceof RetryLater && !(told instanceof Undelivered)
   if (isOutage) return { error: told }
   try {
     return (await isLoss(told, await storage.objectsOf(media), media))
@@ -239,16 +240,17 @@ async function lossOr(
 
 /** The storage being away or full is waited for; anything else counts as an attempt. */
 async function withOutagesToldApart(error: unknown, checkWritable: () => Promise<void>): Promise<unknown> {
-  if (error instanceof Waiting && !(error instanceof Undelivered)) return error
+  if (error instanceof RetryLater && !(error instanceof Undelivered)) return error
   if (error instanceof StorageFull || isCode(error, 'ENOSPC', 'EDQUOT'))
-    return new Waiting('the storage is full', { cause: error })
-  if (error instanceof StorageUnavailable) return new Waiting('the storage is unavailable', { cause: error })
-  if (isOfDatabase(error)) return new Waiting('the database is unavailable', { cause: error })
+    return new RetryLater('the storage is full', { cause: error })
+  if (error instanceof StorageUnavailable)
+    return new RetryLater('the storage is unavailable', { cause: error })
+  if (isOfDatabase(error)) return new RetryLater('the database is unavailable', { cause: error })
   try {
     await checkWritable()
     return error
   } catch {
-    return new Waiting('the storage is unavailable', { cause: error })
+    return new RetryLater('the storage is unavailable', { cause: error })
   }
 }
 

@@ -19,7 +19,7 @@ import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.t
 import { lastAttempt } from '../ledger/steps.ts'
 import { StrayRemover } from '../storage/moving/remove-strays.ts'
 import { FailureLog } from './failures/failure-log.ts'
-import { Waiting } from './failures/job-failures.ts'
+import { RetryLater } from './failures/job-failures.ts'
 import type { WorkerLog } from './failures/worker-log.ts'
 import { processMedia } from './pipeline.ts'
 import { Poller, type PollerOptions, type PutBack, type TakenJob } from './polling/poller.ts'
@@ -100,7 +100,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     } catch (error) {
       // Handed back, not failed: the next worker goes on at once.
       if (stopping.signal.aborted) return { data, afterMs: 0 }
-      if (!(error instanceof Waiting)) throw error
+      if (!(error instanceof RetryLater)) throw error
       const backoffMs = Math.min(FIRST_WAIT_MS * 2 ** waits, MAX_WAIT_MS)
       const askedMs = Math.min(error.afterMs ?? 0, MAX_ASKED_WAIT_MS)
       const waitMs = Math.max(backoffMs, askedMs) * (1 + WAIT_JITTER * Math.random())

@@ -11,7 +11,7 @@ import { RoutedBytes } from './routed-bytes.ts'
 import { openS3, type S3, type S3Options } from './s3/s3.ts'
 import { S3Objects } from './s3/s3-objects.ts'
 import { S3UploadBytes } from './s3/s3-upload-bytes.ts'
-import { type Objects, StorageUnavailable, StorageFull } from './store/objects.ts'
+import { type Objects, StorageFull, StorageUnavailable } from './store/objects.ts'
 import type { Backends, BytesAnywhere, DiskSync, StoredRow, UploadBytes } from './store/upload-bytes.ts'
 
 /** Where bytes live, as configured. */
@@ -136,7 +136,8 @@ export class Storage implements Backends {
 
   async #partOf({ storage_backend: backend }: StoredRow): Promise<DiskPart | S3Part> {
     const part = backend === 'disk' ? this.disk : backend === 's3' ? this.s3 : undefined
-    if (!part) throw new StorageUnavailable({ cause: new Error(`no settings lead to the storage "${backend}"`) })
+    if (!part)
+      throw new StorageUnavailable({ cause: new Error(`no settings lead to the storage "${backend}"`) })
     await part.place.checkUsable()
     return part
   }

@@ -29,7 +29,8 @@ export class UploadStores {
   /** Fails with `StorageUnavailable` where no settings lead to it. */
   storeOf({ storage_backend: backend }: StoredRow): UploadStore {
     const store = this.#stores[backend]
-    if (!store) throw new StorageUnavailable({ cause: new Error(`no settings lead to the storage "${backend}"`) })
+    if (!store)
+      throw new StorageUnavailable({ cause: new Error(`no settings lead to the storage "${backend}"`) })
     return store
   }
 

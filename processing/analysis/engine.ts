@@ -4,7 +4,7 @@ import type { MediaRow } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import type { Analysis } from '../../ledger/schema.ts'
 import { signedPath } from '../../storage/signed-path.ts'
-import { Waiting } from '../failures/job-failures.ts'
+import { RetryLater } from '../failures/job-failures.ts'
 import { send } from '../outgoing/sender.ts'
 import { signedHeaders } from '../outgoing/signature.ts'
 
@@ -29,7 +29,7 @@ const LINK_SECONDS = 3600
 
 /**
  * Asks the engine about a media and returns what it says at once. Asking again about the same analysis has the same
- * `webhook-id`. Fails with `Waiting` when the engine is away, or answers nothing that can be made use of.
+ * `webhook-id`. Fails with `RetryLater` when the engine is away, or answers nothing that can be made use of.
  */
 export async function ask(
   options: AnalysisOptions,
@@ -52,7 +52,7 @@ export async function ask(
     },
   )
   if (answer.error !== null)
-    throw new Waiting(`the analysis engine did not accept the file: ${answer.error}`, {
+    throw new RetryLater(`the analysis engine did not accept the file: ${answer.error}`, {
       afterMs: answer.retryAfterMs,
     })
   return understand(answer.body)
@@ -74,10 +74,11 @@ function requestOf({ publicUrl, linkKey }: AnalysisOptions, media: MediaRow, req
 }
 
 function understand(body: Buffer | undefined): AnalysisReport {
-  if (body === undefined) throw new Waiting('the response of the analysis engine is too large or incomplete')
+  if (body === undefined)
+    throw new RetryLater('the response of the analysis engine is too large or incomplete')
   try {
     return AnalysisReport.parse(JSON.parse(body.toString('utf8')))
   } catch (error) {
-    throw new Waiting('the response of the analysis engine is not a valid analysis', { cause: error })
+    throw new RetryLater('the response of the analysis engine is not a valid analysis', { cause: error })
   }
 }

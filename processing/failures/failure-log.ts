@@ -1,8 +1,8 @@
 import { databaseOutage, isNetworkError } from '../../ledger/outages.ts'
 import { DatabaseReadOnly } from '../../ledger/ping.ts'
 import { NoTurn } from '../../ledger/turns.ts'
-import { StorageUnavailable, StorageFull } from '../../storage/store/objects.ts'
-import { Waiting } from './job-failures.ts'
+import { StorageFull, StorageUnavailable } from '../../storage/store/objects.ts'
+import { RetryLater } from './job-failures.ts'
 
 /** A job of which an attempt has failed. `retryCount`: attempts before this one; the last has that of `retryLimit`. */
 export type FailedJob = { id: string; name: string; data: object; retryCount: number; retryLimit: number }
@@ -78,7 +78,7 @@ function isOutage(error: unknown): boolean {
   return (
     error instanceof StorageUnavailable ||
     error instanceof StorageFull ||
-    error instanceof Waiting ||
+    error instanceof RetryLater ||
     error instanceof NoTurn ||
     error instanceof DatabaseReadOnly ||
     isNetworkError(error) ||

@@ -1,5 +1,5 @@
+import { ContentRejected } from '../../content/verdict.ts'
 import { ObjectMissing, StorageFull } from '../../storage/store/objects.ts'
-import { Rejected } from '../failures/job-failures.ts'
 import { saysNoRoom } from '../tools/no-room.ts'
 import { Undelivered, UnreadableInput } from '../tools/tool-ends.ts'
 import type { StepContext } from './step.ts'
@@ -18,7 +18,9 @@ export async function damageOr(
   if (!(error instanceof UnreadableInput) && saysNoRoom(error)) return new StorageFull({ cause: error })
   const size = await objects.sizeOf(media.storage_key)
   if (size === undefined) return new ObjectMissing(media.storage_key, { cause: error })
-  return size === media.size ? new Rejected('damaged', 'The file is damaged or incomplete.') : error
+  return size === media.size
+    ? new ContentRejected({ code: 'damaged', detail: 'The file is damaged or incomplete.' })
+    : error
 }
 
 /**
@@ -37,7 +39,7 @@ export async function confirmed<Found>(
       if (!isDamage(error)) throw error
       const verdict = await damageOr(error, context)
       // What it said of the damage says more.
-      throw verdict instanceof Rejected && error instanceof Rejected ? error : verdict
+      throw verdict instanceof ContentRejected && error instanceof ContentRejected ? error : verdict
     }
   }
   try {
@@ -73,5 +75,7 @@ async function checkWay({
 }
 
 function isDamage(error: unknown): boolean {
-  return error instanceof UnreadableInput || (error instanceof Rejected && error.reason.code === 'damaged')
+  return (
+    error instanceof UnreadableInput || (error instanceof ContentRejected && error.verdict.code === 'damaged')
+  )
 }

@@ -20,7 +20,7 @@ export function imageBound({ maxWidth, maxHeight }: MediaLimits): number {
 
 /**
  * Reads an image's header with `look`: from the file, or from the first bytes of an object, more and more of
- * them until they are enough. Fails with `Rejected` when all that there is to read is not.
+ * them until they are enough. Fails with `ContentRejected` when all that there is to read is not.
  */
 export async function lookAtHeader<Found>(
   context: StepContext,
@@ -51,7 +51,7 @@ export async function lookAtHeader<Found>(
 
 /**
  * Lets `look` at a whole image: the file, or all bytes of an object. Undefined for an object that is larger
- * than an image within the limits can be. Fails with `Rejected` when it is damaged.
+ * than an image within the limits can be. Fails with `ContentRejected` when it is damaged.
  */
 export async function lookAtWhole<Found>(
   context: StepContext,

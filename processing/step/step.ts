@@ -79,7 +79,7 @@ export type StepResult = {
 
 /**
  * One thing done to a received file. A step may run again after a crash at any moment, beside others of its file,
- * and by two workers at once: the outcome must be the same. It throws `Rejected`, `GivenUp`, `Waiting`, or any
+ * and by two workers at once: the outcome must be the same. It throws `ContentRejected`, `PermanentFailure`, `RetryLater`, or any
  * other error to be tried again.
  */
 export type Step = {
@@ -107,7 +107,11 @@ export type Step = {
 export const SWITCHED_OFF = 'switched off'
 
 /** Why a step has nothing to do with a media; undefined when it has. */
-export function whyNot({ kinds, needs = [], skip }: Step, tools: Tools, media: MediaRow): string | undefined {
+export function skipReason(
+  { kinds, needs = [], skip }: Step,
+  tools: Tools,
+  media: MediaRow,
+): string | undefined {
   if (kinds && !kinds.some((kind) => kind === media.kind)) return `not for ${media.kind ?? 'an unknown kind'}`
   const missing = needs.find((fact) => !media[fact])
   return missing === undefined ? skip?.(tools) : `there is no ${missing}`

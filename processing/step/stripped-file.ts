@@ -1,7 +1,7 @@
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ContentRejected } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
-import { Rejected } from '../failures/job-failures.ts'
 import { scrubFile } from '../scrubbing/scrubbed-file.ts'
 import { checkPackets, decodedHashes } from '../tools/copy-check.ts'
 import type { ToolRun } from '../tools/ffmpeg.ts'
@@ -79,7 +79,8 @@ async function lookAt(ffmpeg: StepContext['ffmpeg'], run: ToolRun): Promise<Medi
     return readProbe(json, { size: run.size, complaints })
   } catch (error) {
     // The copy is, not the file.
-    if (error instanceof Rejected) throw new UnreadableInput(`what was written is damaged: ${complaints}`)
+    if (error instanceof ContentRejected)
+      throw new UnreadableInput(`what was written is damaged: ${complaints}`)
     throw error
   }
 }

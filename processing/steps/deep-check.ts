@@ -1,4 +1,4 @@
-import { Rejected } from '../failures/job-failures.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import { confirmed, damageOr } from '../step/damage.ts'
 import { type Step, type StepContext, SWITCHED_OFF } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
@@ -37,7 +37,7 @@ async function check(context: StepContext, depth: 'quick' | 'full'): Promise<voi
   try {
     await look()
   } catch (error) {
-    const isDamage = error instanceof UnreadableInput || error instanceof Rejected
+    const isDamage = error instanceof UnreadableInput || error instanceof ContentRejected
     throw isDamage ? await damageOr(error, context) : error
   }
 }
@@ -58,6 +58,9 @@ async function decode(context: StepContext, depth: 'quick' | 'full') {
   })
   const damage = damageIn(complaints)
   if (damage === undefined) return
-  const verdict = new Rejected('damaged', 'The file is damaged: parts of it cannot be decoded.')
+  const verdict = new ContentRejected({
+    code: 'damaged',
+    detail: 'The file is damaged: parts of it cannot be decoded.',
+  })
   throw delivery === 'sound' ? verdict : new Undelivered('ffmpeg', { cause: verdict })
 }

@@ -3,8 +3,8 @@ import { fileTypeFromStream } from 'file-type'
 import { judgeType } from '../../content/identification.ts'
 import type { ReadRange } from '../../content/polyglots/file-view.ts'
 import { alsoIs } from '../../content/polyglots/polyglots.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
-import { Rejected } from '../failures/job-failures.ts'
 import type { Step, StepContext } from '../step/step.ts'
 
 /** Finds out from its own bytes what the file is, and holds that against what it was said to be. */
@@ -15,11 +15,14 @@ export const identify: Step = {
     const { media, objects, db, allowedFormats } = context
     const detected = await detect(await objects.read(media.storage_key, { etag: media.etag }))
     const judged = judgeType(detected, await declarationOf(db, media.upload_id), allowedFormats)
-    if ('verdict' in judged) throw new Rejected(judged.verdict.code, judged.verdict.detail)
+    if ('verdict' in judged) throw new ContentRejected(judged.verdict)
     const { format } = judged
     const other = await alsoIs(media.size, readerOf(context), format)
     if (other !== undefined)
-      throw new Rejected('polyglot', `The file is ${format.contentType} and also ${other}.`)
+      throw new ContentRejected({
+        code: 'polyglot',
+        detail: `The file is ${format.contentType} and also ${other}.`,
+      })
     return { facts: { content_type: format.contentType, kind: format.kind }, detail: { detected } }
   },
 }

@@ -1,8 +1,7 @@
 import sharp from 'sharp'
 import { judgeDimensions, judgeDuration } from '../../content/media-limits.ts'
-import type { Verdict } from '../../content/verdict.ts'
+import { ContentRejected, type Verdict } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
-import { Rejected } from '../failures/job-failures.ts'
 import { confirmed, damageOr } from '../step/damage.ts'
 import { lookAtHeader } from '../step/image-input.ts'
 import type { Step, StepContext } from '../step/step.ts'
@@ -53,7 +52,7 @@ async function readStreams(context: StepContext): Promise<MediaFacts> {
   try {
     const facts = readProbe(json, { size: media.size, complaints })
     if (media.kind === 'video' && facts.width === null)
-      throw new Rejected('no-picture', 'The file contains no video.')
+      throw new ContentRejected({ code: 'no-picture', detail: 'The file contains no video.' })
     return facts
   } catch (error) {
     if (delivery === 'sound') throw error
@@ -72,5 +71,5 @@ async function probeImage(context: StepContext): Promise<MediaFacts> {
 }
 
 function check(verdict: Verdict | undefined): void {
-  if (verdict) throw new Rejected(verdict.code, verdict.detail)
+  if (verdict) throw new ContentRejected(verdict)
 }

@@ -1,6 +1,7 @@
+import { ContentRejected } from '../../content/verdict.ts'
 import { isOver } from '../../ledger/analyses.ts'
 import { mediaForJob, publishMedia } from '../../ledger/media.ts'
-import { GivenUp, Rejected } from '../failures/job-failures.ts'
+import { PermanentFailure } from '../failures/job-failures.ts'
 import { makePublicCopy } from '../step/public-copy.ts'
 import type { Step, StepContext } from '../step/step.ts'
 
@@ -39,9 +40,9 @@ export const publish: Step = {
 function checkAnalysis({ media, analysis }: StepContext): void {
   if (analysis?.mode !== 'gate') return
   if (media.analysis?.verdict === 'reject')
-    throw new Rejected('analysis-rejected', 'The analysis engine rejected the file.')
+    throw new ContentRejected({ code: 'analysis-rejected', detail: 'The analysis engine rejected the file.' })
   if (media.analysis?.verdict !== 'accept')
-    throw new GivenUp({
+    throw new PermanentFailure({
       code: 'analysis-failed',
       detail: 'The file could not be analysed because of a failure on the server side.',
     })

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ContentSearch } from '../../content/polyglots/content-search.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf, type MediaFacts } from '../../ledger/media.ts'
-import { Rejected } from '../failures/job-failures.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { MAX_SCANNED_BYTES, type ScanVerdict } from '../tools/scanner.ts'
 
@@ -17,16 +17,23 @@ export const scan: Step = {
     const { digests } = await declarationOf(context.db, context.media.upload_id)
     const verdict = await judge(context, digests ?? {})
     if ('why' in verdict && context.scanOversize === 'reject')
-      throw new Rejected('scan-limit-exceeded', `The file was not scanned: ${verdict.why}.`)
+      throw new ContentRejected({
+        code: 'scan-limit-exceeded',
+        detail: `The file was not scanned: ${verdict.why}.`,
+      })
     const { bytes, sha256, isAsPromised, search } = verdict.read ?? (await readAll(context, digests ?? {}))
     if (bytes !== context.media.size) throw new Error(`${bytes} bytes were read of ${context.media.size}`)
-    if (!isAsPromised()) throw new Rejected('digest-mismatch', 'The file does not match its Repr-Digest.')
+    if (!isAsPromised())
+      throw new ContentRejected({
+        code: 'digest-mismatch',
+        detail: 'The file does not match its Repr-Digest.',
+      })
     const other = search.end()
     if (other !== undefined)
-      throw new Rejected(
-        'polyglot',
-        `The file is ${context.media.content_type ?? 'a media file'} and also ${other}.`,
-      )
+      throw new ContentRejected({
+        code: 'polyglot',
+        detail: `The file is ${context.media.content_type ?? 'a media file'} and also ${other}.`,
+      })
     return {
       facts: { sha256: sha256(), scan_status: verdict.status },
       detail: {
@@ -54,7 +61,8 @@ async function judge(context: StepContext, digests: Digests): Promise<Judged> {
   const read = new Reading(digests, signal)
   const source = await objects.read(media.storage_key, { etag: media.etag })
   const verdict: ScanVerdict = await scanner.scan(source, read.add, signal)
-  if (verdict.kind === 'infected') throw new Rejected('infected', `The file contains ${verdict.signature}.`)
+  if (verdict.kind === 'infected')
+    throw new ContentRejected({ code: 'infected', detail: `The file contains ${verdict.signature}.` })
   if (verdict.kind === 'clean') return { status: 'clean', read }
   // It may have hung up before the end.
   return { status: 'unscanned', why: verdict.why, ...(read.bytes === media.size ? { read } : {}) }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Rejected } from '../failures/job-failures.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import { readProbe } from './probe-report.ts'
 
 const video = {
@@ -150,7 +150,7 @@ describe('a report is of a damaged file', () => {
     } catch (error) {
       verdict = error
     }
-    expect(verdict).toBeInstanceOf(Rejected)
+    expect(verdict).toBeInstanceOf(ContentRejected)
     expect(verdict).toMatchObject({ reason: { code: 'damaged' } })
   })
 

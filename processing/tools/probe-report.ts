@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import { ContentRejected } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
-import { Rejected } from '../failures/job-failures.ts'
 
 const NumberText = z.coerce.number().finite().nonnegative().optional().catch(undefined)
 
@@ -39,12 +39,12 @@ const DAMAGE =
 
 /**
  * The facts in ffprobe's report. The first real video stream and the first audio stream count; width
- * and height are as shown, after rotation. Fails with `Rejected` when the file is damaged or empty.
+ * and height are as shown, after rotation. Fails with `ContentRejected` when the file is damaged or empty.
  */
 export function readProbe(json: unknown, read: { size: number; complaints: string }): MediaFacts {
   const parsed = Report.safeParse(json)
   if (!parsed.success || DAMAGE.test(read.complaints)) {
-    throw new Rejected('damaged', 'The file is damaged or incomplete.')
+    throw new ContentRejected({ code: 'damaged', detail: 'The file is damaged or incomplete.' })
   }
   const { streams, format } = parsed.data
   // Cover art is a video stream of one picture.
@@ -52,9 +52,10 @@ export function readProbe(json: unknown, read: { size: number; complaints: strin
   const sounds = streams.filter((s) => s.codec_type === 'audio')
   const [video] = videos
   const [audio] = sounds
-  if (!video && !audio) throw new Rejected('damaged', 'The file contains neither video nor audio.')
+  if (!video && !audio)
+    throw new ContentRejected({ code: 'damaged', detail: 'The file contains neither video nor audio.' })
   if ([video, audio].every((s) => !s?.nb_read_packets))
-    throw new Rejected('damaged', 'The file contains no data.')
+    throw new ContentRejected({ code: 'damaged', detail: 'The file contains no data.' })
 
   const duration = format.duration ?? video?.duration ?? audio?.duration ?? null
   const rotation = video ? rotationOf(video) : null

@@ -4,12 +4,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { ContentRejected } from '../../content/verdict.ts'
 import type { MediaRow } from '../../ledger/media.ts'
 import { ObjectMissing, type Objects } from '../../storage/store/objects.ts'
 import { bitFlipped } from '../../test/fixtures/hostile.ts'
 import { jpeg, shortVideo, truncatedFaststartVideo, truncatedVideo } from '../../test/fixtures/media.ts'
 import { programPath, requires } from '../../test/services/requirements.ts'
-import { Rejected } from '../failures/job-failures.ts'
 import type { StepContext } from '../step/step.ts'
 import { deepCheck } from '../steps/deep-check.ts'
 import { probe } from '../steps/probe.ts'
@@ -148,7 +148,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
       const { context } = await contextOf(file, faults[how])
       const error = await deepCheck.run(context).catch((thrown: unknown) => thrown)
       expect(error).toBeInstanceOf(Error)
-      expect(error).not.toBeInstanceOf(Rejected)
+      expect(error).not.toBeInstanceOf(ContentRejected)
     },
   )
 
@@ -188,7 +188,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
     const { context } = await contextOf((await shortVideo()).path, misbehave)
     const error = await probe.run(context).catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(Error)
-    expect(error).not.toBeInstanceOf(Rejected)
+    expect(error).not.toBeInstanceOf(ContentRejected)
   })
 
   it('is an image of which the header is enough to probe it', async () => {
@@ -208,7 +208,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
     Object.assign(context.media, { sha256: sha256Of(whole) })
     const error = await thumbnail.run(context).catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(Error)
-    expect(error).not.toBeInstanceOf(Rejected)
+    expect(error).not.toBeInstanceOf(ContentRejected)
     Object.assign(context.media, { sha256: sha256Of(half) })
     await expect(thumbnail.run(context)).rejects.toMatchObject({ reason: { code: 'damaged' } })
   })

@@ -3,7 +3,7 @@ import type { Server, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { afterEach, describe, expect, it } from 'vitest'
 import { addressOf, afterStream, listenAsClamd, sourceOf } from '../../test/support/scan-streams.ts'
-import { Waiting } from '../failures/job-failures.ts'
+import { RetryLater } from '../failures/job-failures.ts'
 import { Scanner } from './scanner.ts'
 
 // No clamd answers like this on demand, so these tests talk to a fake one. What a real one does is in
@@ -67,7 +67,7 @@ describe('Scanner, against a fake clamd', () => {
     ['another error', 'stream: Can’t allocate memory ERROR\0'],
     ['nothing', ''],
   ])('waits when clamd answers %s', async (_what, reply) => {
-    await expect(scan((socket) => afterStream(socket, () => socket.end(reply)))).rejects.toThrow(Waiting)
+    await expect(scan((socket) => afterStream(socket, () => socket.end(reply)))).rejects.toThrow(RetryLater)
   })
 
   it.each([
@@ -75,13 +75,13 @@ describe('Scanner, against a fake clamd', () => {
     ['resets the connection at once', (socket: Socket) => void socket.resetAndDestroy()],
     ['hangs up in the middle', (socket: Socket) => void socket.once('data', () => socket.destroy())],
   ])('waits when clamd %s', async (_what, behave) => {
-    await expect(scan(behave, 64 * MB)).rejects.toThrow(Waiting)
+    await expect(scan(behave, 64 * MB)).rejects.toThrow(RetryLater)
   })
 
   it('waits when nothing listens', async () => {
     const scanner = await fakeClamd(() => {})
     for (const fake of fakes.splice(0)) fake.close()
-    await expect(scanner.scan(sourceOf(MB), ignoreChunk, forever)).rejects.toThrow(Waiting)
+    await expect(scanner.scan(sourceOf(MB), ignoreChunk, forever)).rejects.toThrow(RetryLater)
   })
 
   it('passes on an error of the source as it is', async () => {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import NodeClam from 'clamscan'
-import { Waiting } from '../failures/job-failures.ts'
+import { RetryLater } from '../failures/job-failures.ts'
 
 export type ScannerOptions = { host: string; port: number } | { socketPath: string }
 
@@ -30,7 +30,7 @@ export class Scanner {
   /**
    * Sends all of `source` to clamd and returns its verdict; `onChunk` sees every byte on its way,
    * and `signal` hangs up.
-   * Fails with `Waiting` when clamd is away or answers nothing that is a verdict.
+   * Fails with `RetryLater` when clamd is away or answers nothing that is a verdict.
    */
   async scan(
     source: Readable,
@@ -38,7 +38,7 @@ export class Scanner {
     signal: AbortSignal,
   ): Promise<ScanVerdict> {
     const address = await this.#find()
-    if (address === undefined) throw new Waiting('no clamd is available')
+    if (address === undefined) throw new RetryLater('no clamd is available')
     const client = new PacedClient()
     const onAbort = () => client.hangUp()
     signal.addEventListener('abort', onAbort, { once: true })
@@ -64,9 +64,9 @@ export class Scanner {
       if (error instanceof Error && /size limit exceeded/i.test(error.message)) {
         return { kind: 'not-scanned', why: 'the file is larger than clamd accepts' }
       }
-      throw error instanceof Waiting
+      throw error instanceof RetryLater
         ? error
-        : new Waiting('clamd is unavailable or did not finish the scan', { cause: error })
+        : new RetryLater('clamd is unavailable or did not finish the scan', { cause: error })
     } finally {
       signal.removeEventListener('abort', onAbort)
       stream.destroy()
@@ -88,7 +88,7 @@ function settingsFor(address: ScannerOptions): NodeClam.Options {
 
 function verdictOf({ isInfected, viruses }: { isInfected: boolean | null; viruses: string[] }): ScanVerdict {
   // null stands for a cut reply, a hung daemon or nonsense: no verdict, whatever it looks like.
-  if (isInfected === null) throw new Waiting('unexpected reply from clamd: no scan result')
+  if (isInfected === null) throw new RetryLater('unexpected reply from clamd: no scan result')
   if (!isInfected) return { kind: 'clean' }
   const signature = viruses[0] ?? 'unknown'
   return signature.startsWith('Heuristics.Limits.')

@@ -1,4 +1,4 @@
-import { Waiting } from '../failures/job-failures.ts'
+import { RetryLater } from '../failures/job-failures.ts'
 
 /** A sound ffmpeg or ffprobe looked at the input and could not make sense of it. */
 export class UnreadableInput extends Error {
@@ -23,7 +23,7 @@ export class ToolFailed extends Error {
 }
 
 /** The storage did not hand over all of the file, or not without interruptions: nothing is known of the file. */
-export class Undelivered extends Waiting {
+export class Undelivered extends RetryLater {
   constructor(program: string, options?: ErrorOptions) {
     super(`the storage did not deliver the file to ${program}`, options)
     this.name = 'Undelivered'

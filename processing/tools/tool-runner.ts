@@ -2,7 +2,7 @@ import { ExecaError } from 'execa'
 import { StorageFull } from '../../storage/store/objects.ts'
 import { runProgram } from '../../system/programs.ts'
 import type { ToolSandbox } from '../../system/tool-sandbox.ts'
-import { Waiting } from '../failures/job-failures.ts'
+import { RetryLater } from '../failures/job-failures.ts'
 import { ChildGroups, toolLimits } from './child-limits.ts'
 import { saysNoRoom } from './no-room.ts'
 import { ToolFailed, Undelivered, UnreadableInput } from './tool-ends.ts'
@@ -24,7 +24,7 @@ export class ToolRunner {
   /**
    * Runs `program` on an input, of which it hears nothing else. Fails with `UnreadableInput` where a tool that works
    * cannot read it, with `Undelivered` where the storage did not hand it over, with `StorageFull`, with `ToolFailed`
-   * where it was ended or is called wrongly, and with `Waiting` where it cannot be run at the moment.
+   * where it was ended or is called wrongly, and with `RetryLater` where it cannot be run at the moment.
    */
   async run(
     program: string,
@@ -82,16 +82,16 @@ export class ToolRunner {
           ? 'our-mistake'
           : 'other'
     const failure = new ToolFailed(`${program} ${endOf(error)}: ${complaints}`, end)
-    if (isUnavailable(error)) return new Waiting(`${program} cannot be run`, { cause: failure })
+    if (isUnavailable(error)) return new RetryLater(`${program} cannot be run`, { cause: failure })
     if (error.isCanceled) return failure
     if (delivery !== 'sound') return new Undelivered(program, { cause: failure })
     // Killed or out of time: not the file's fault, or not provably so.
     if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer) return failure
     if (isOurs || CRASHES.has(error.exitCode)) return failure
-    if (HOLDER_FAILED.test(complaints)) return new Waiting(`${program} cannot be run`, { cause: failure })
+    if (HOLDER_FAILED.test(complaints)) return new RetryLater(`${program} cannot be run`, { cause: failure })
     return (await this.#isSound(program))
       ? new UnreadableInput(complaints)
-      : new Waiting(`${program} does not work`, { cause: failure })
+      : new RetryLater(`${program} does not work`, { cause: failure })
   }
 
   /** A tool that cannot even say its version says no to every file: that is no verdict on this one. */

@@ -1,4 +1,4 @@
-import type { ContentRefused } from '../../content/verdict.ts'
+import type { ContentRejected } from '../../content/verdict.ts'
 import { finishPartial, slideWaiting } from '../../ledger/concatenation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
@@ -121,7 +121,7 @@ export class Commits {
   }
 
   /** Ends an open upload by a verdict on what has arrived of it: always throws, `refused` unless the lease was lost. */
-  async refuse(held: Held, refused: ContentRefused): Promise<never> {
+  async refuse(held: Held, refused: ContentRejected): Promise<never> {
     await this.#reject(held, refused.verdict)
     throw refused
   }

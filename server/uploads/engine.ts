@@ -1,4 +1,4 @@
-import { ContentRefused } from '../../content/verdict.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
 import { checkSize, type UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Bus } from '../../ledger/bus.ts'
@@ -187,7 +187,7 @@ export class UploadEngine {
   /**
    * Stores the bytes of a body behind `offset`. Resolves with the new offset once the ledger has it; what is held says
    * whether that was all. When the body fails, what came before is kept and the failure passed on. Fails with `LeaseLost`,
-   * `ContentRefused` and what the checks fail with.
+   * `ContentRejected` and what the checks fail with.
    */
   async receive(held: Held, body: Body, options: ReceiveOptions): Promise<number> {
     const { commits, content, progress, stores } = this.#options
@@ -262,7 +262,7 @@ async function* inspectAtomic(
     // Without a way to end it from there: its end is where the digest is compared.
     yield* inspect({ [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) })
   } catch (error) {
-    if (error instanceof ContentRefused) while (!(await iterator.next()).done);
+    if (error instanceof ContentRejected) while (!(await iterator.next()).done);
     throw error
   } finally {
     await iterator.return?.()

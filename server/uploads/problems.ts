@@ -1,4 +1,4 @@
-import { ContentRefused } from '../../content/verdict.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import { Refusal } from '../../hooks/refusal.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { StorageFull } from '../../storage/store/objects.ts'
@@ -19,7 +19,7 @@ export function uploadProblem(error: unknown): unknown {
   }
   if (error instanceof UploadNotFound) return notFound()
   if (error instanceof UploadGone) return gone(error.upload)
-  if (error instanceof ContentRefused) return refused(error)
+  if (error instanceof ContentRejected) return refused(error)
   if (error instanceof DigestMismatch) {
     return new Problem('checksum-mismatch', 'The bytes do not match Upload-Checksum; none of them were kept.')
   }
@@ -65,7 +65,7 @@ export function gone(upload: UploadRow): Problem {
 }
 
 /** A verdict while bytes still arrive: with the type it is the type's own status, as at creation. */
-function refused({ verdict }: ContentRefused): Problem {
+function refused({ verdict }: ContentRejected): Problem {
   return new Problem(
     verdict.code.startsWith('type-') ? 'type-not-allowed' : 'content-rejected',
     verdict.detail,

@@ -22,8 +22,8 @@ import {
   ObjectMissing,
   type Objects,
   type ReadOptions,
-  StorageUnavailable,
   StorageFull,
+  StorageUnavailable,
   type StreamedBody,
 } from '../store/objects.ts'
 

@@ -1,4 +1,4 @@
-import { ContentRefused } from '../../content/verdict.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { StorageFull } from '../store/objects.ts'
 import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
@@ -59,7 +59,7 @@ export class DiskUploadStore implements UploadStore {
   async #record(writer: FileWriter, append: Append, failure: unknown): Promise<number> {
     const { isAtomic, lease, upload } = append
     const { sync } = this.#options
-    if (failure instanceof ContentRefused) return await append.refuse(failure)
+    if (failure instanceof ContentRejected) return await append.refuse(failure)
     // More than was declared: finishing with the first part of it would call a wrong file complete.
     if (failure instanceof BodyTooLong || (isAtomic && failure !== undefined)) {
       // Bytes that do not count would take room until the next request, and be reserved as well. Nobody needs them gone.

@@ -1,4 +1,4 @@
-import { ObjectMissing, StorageUnavailable, StorageFull } from '../store/objects.ts'
+import { ObjectMissing, StorageFull, StorageUnavailable } from '../store/objects.ts'
 
 type S3Error = Error & { $metadata?: { httpStatusCode?: number } }
 
@@ -108,5 +108,7 @@ export function translateS3Error(error: unknown): unknown {
 
 /** An answer that makes no sense where it came: for now the storage is away. */
 export function asStorageUnavailable(error: unknown): unknown {
-  return statusOf(error) === 404 || error instanceof ObjectMissing ? new StorageUnavailable({ cause: error }) : error
+  return statusOf(error) === 404 || error instanceof ObjectMissing
+    ? new StorageUnavailable({ cause: error })
+    : error
 }

@@ -1,6 +1,6 @@
 import { servedAsBy } from '../../content/identification.ts'
 import { servedAs } from '../../content/served-as.ts'
-import { ContentRefused } from '../../content/verdict.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { newUploadId } from '../../ledger/ids.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
@@ -117,7 +117,7 @@ export class S3Append implements Gatherer {
       // More than was declared: finishing with the first part of it would call a wrong file complete.
       const countsNot =
         failure instanceof BodyTooLong ||
-        failure instanceof ContentRefused ||
+        failure instanceof ContentRejected ||
         (this.#append.isAtomic && failure !== undefined)
       if (!countsNot) await this.#flush()
       this.#isEnding = true
@@ -298,7 +298,8 @@ export class S3Append implements Gatherer {
       })
     } catch (error) {
       // Said once, it may be something else on the way that does not know it.
-      if (!isGone(error) || (await s3.isMultipartOpen(upload.storage_key, multipartId))) throw asStorageUnavailable(error)
+      if (!isGone(error) || (await s3.isMultipartOpen(upload.storage_key, multipartId)))
+        throw asStorageUnavailable(error)
       throw new BytesLost('the multipart upload is gone', { cause: error })
     }
   }
@@ -381,7 +382,9 @@ export class S3Append implements Gatherer {
         into.append(chunk)
     } catch (error) {
       if (!(error instanceof ObjectMissing)) throw error
-      throw isGone(error.cause) ? new BytesLost('a tail is gone', { cause: error }) : asStorageUnavailable(error)
+      throw isGone(error.cause)
+        ? new BytesLost('a tail is gone', { cause: error })
+        : asStorageUnavailable(error)
     }
     if (into.size - before !== row.size) throw new BytesLost('a tail has another size')
   }

@@ -1,4 +1,4 @@
-import { ContentRefused } from '../../content/verdict.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import { ofOwner } from '../../ledger/owner-share.ts'
@@ -59,7 +59,7 @@ export class S3UploadStore implements UploadStore {
       )
       return await running.run(source)
     } catch (error) {
-      if (error instanceof ContentRefused) return await append.inTurn(() => append.refuse(error))
+      if (error instanceof ContentRejected) return await append.inTurn(() => append.refuse(error))
       if (!(error instanceof BytesLost)) throw error
       this.#options.onError(error)
       return await append.inTurn(() => append.lose())

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { ContentRefused } from '../../content/verdict.ts'
+import { ContentRejected } from '../../content/verdict.ts'
 import { createUpload } from '../../ledger/creation.ts'
 import { finishUpload } from '../../ledger/finishing.ts'
 import { newMediaId, type OwnerId } from '../../ledger/ids.ts'
@@ -210,7 +210,7 @@ describeStorages('an upload store', (kind) => {
   })
 
   it('has the upload refused by a verdict on what arrives', async () => {
-    const verdict = new ContentRefused({ code: 'type-not-allowed', detail: 'It is something else.' })
+    const verdict = new ContentRejected({ code: 'type-not-allowed', detail: 'It is something else.' })
     const told = await request()
     await expect(store.append(chunksOf(randomBytes(1000), verdict), told.append)).rejects.toBe(verdict)
     expect(told.refused).toEqual([verdict])

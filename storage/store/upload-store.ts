@@ -1,4 +1,4 @@
-import type { ContentRefused } from '../../content/verdict.ts'
+import type { ContentRejected } from '../../content/verdict.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { Pieces } from '../../ledger/pieces.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
@@ -28,7 +28,7 @@ export interface Append {
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. Fails with `LeaseLost`. */
   commit(to: number, pieces?: Pieces): Promise<void>
   /** Ends the upload by a verdict on what has arrived: always throws, `refused` unless the lease was lost. */
-  refuse(refused: ContentRefused): Promise<never>
+  refuse(refused: ContentRejected): Promise<never>
   /** Ends an upload whose acknowledged bytes are lost: always throws, `UploadGone` unless the lease was lost. */
   lose(): Promise<never>
 }

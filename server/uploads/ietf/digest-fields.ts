@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express'
 import { parseDictionary } from 'structured-headers'
-import { ContentRefused } from '../../../content/verdict.ts'
+import { ContentRejected } from '../../../content/verdict.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
 import { Problem } from '../../http/errors.ts'
 import type { BodyCheck } from '../body.ts'
@@ -81,12 +81,12 @@ export class ReprDigest implements BodyCheck {
     for (const running of this.#running.values()) running.update(chunk)
   }
 
-  /** Fails with `ContentRefused`. */
+  /** Fails with `ContentRejected`. */
   check(): void {
     const digests = new Map([...this.#running].map(([algorithm, running]) => [algorithm, running.digest()]))
     for (const { algorithm, digest } of this.#promised) {
       if (digests.get(algorithm)?.equals(digest)) continue
-      throw new ContentRefused({
+      throw new ContentRejected({
         code: 'digest-mismatch',
         detail: 'The file does not match its Repr-Digest.',
       })

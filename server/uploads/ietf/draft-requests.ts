@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express'
-import { ContentRefused } from '../../../content/verdict.ts'
+import { ContentRejected } from '../../../content/verdict.ts'
 import { checkSize } from '../../../hooks/pre-create.ts'
 import type { UploadId } from '../../../ledger/ids.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
@@ -240,7 +240,10 @@ function ended(body: Body, version: InteropVersion | undefined): Body {
         yield* body.read(limits)
       } catch (error) {
         if (!(error instanceof BodyTooLong)) throw error
-        throw new ContentRefused({ code: 'length-exceeded', detail: 'More bytes were sent than its length.' })
+        throw new ContentRejected({
+          code: 'length-exceeded',
+          detail: 'More bytes were sent than its length.',
+        })
       }
     },
   }

@@ -1,4 +1,4 @@
-import { ContentRefused } from '../../../content/verdict.ts'
+import { ContentRejected } from '../../../content/verdict.ts'
 import type { UploadPolicy } from '../../../hooks/pre-create.ts'
 import { type ErrorCode, Problem, type ProblemOptions } from '../../http/errors.ts'
 import { DigestMismatch } from '../body-digests.ts'
@@ -63,7 +63,7 @@ function ofDraft(error: unknown): Problem | undefined {
         headers: { 'Upload-Complete': '?0' },
       },
     )
-  if (!(error instanceof ContentRefused)) return undefined
+  if (!(error instanceof ContentRejected)) return undefined
   const { verdict } = error
   if (verdict.code === 'length-exceeded') return inconsistentLength()
   if (verdict.code === 'digest-mismatch')
