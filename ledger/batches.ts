@@ -111,22 +111,22 @@ export class Batches<Item, Result> {
   /** The next batch: of each owner in turn the one that has waited longest, in the order in which they came. */
   #takeFairly(): Waiting<Item, Result>[] {
     const ready = this.#waiting.filter((waiting) => this.#isReady(waiting))
-    const batch = ready.length <= MOST_AT_ONCE ? ready : this.#takeInTurn(ready)
+    const batch = ready.length <= MOST_AT_ONCE ? ready : this.#takeInOrder(ready)
     const taken = new Set(batch)
     this.#waiting.splice(0, this.#waiting.length, ...this.#waiting.filter((one) => !taken.has(one)))
     return batch
   }
 
-  #takeInTurn(ready: readonly Waiting<Item, Result>[]): Waiting<Item, Result>[] {
+  #takeInOrder(ready: readonly Waiting<Item, Result>[]): Waiting<Item, Result>[] {
     const turns = new Map<string, number>()
-    const inTurn = ready.map((waiting) => {
+    const ordered = ready.map((waiting) => {
       const owner = this.#work.ownerOf(waiting.item)
       const turn = turns.get(owner) ?? 0
       turns.set(owner, turn + 1)
       return { waiting, turn }
     })
-    inTurn.sort((a, b) => a.turn - b.turn || a.waiting.place - b.waiting.place)
-    return inTurn.slice(0, MOST_AT_ONCE).map(({ waiting }) => waiting)
+    ordered.sort((a, b) => a.turn - b.turn || a.waiting.place - b.waiting.place)
+    return ordered.slice(0, MOST_AT_ONCE).map(({ waiting }) => waiting)
   }
 
   async #next(): Promise<void> {

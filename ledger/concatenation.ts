@@ -4,11 +4,11 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
-import { inTurn, ofOwner } from './owner-share.ts'
-import { recordPieces } from './pieces.ts'
+import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { AT_ONCE, chargedTurn, chargeTurn, type Turn } from './processing-turns.ts'
 import { type QuotaDefaults, readQuota } from './quotas.ts'
 import type { Backend } from './storage-places.ts'
+import { recordStoredParts } from './stored-parts.ts'
 import { type Append, type Appended, type Moved, UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
 // tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be
@@ -39,7 +39,7 @@ export type CreateFinalResult =
 
 /**
  * Whatever concerns several uploads of an owner takes turns: they lock rows of each other in any order. On this node
- * `inTurn` has seen to it before there was a connection; this is for the other nodes.
+ * `withOwnerLock` has seen to it before there was a connection; this is for the other nodes.
  */
 const takeTurns = (trx: LedgerTransaction, ownerId: OwnerId) =>
   sql`select pg_advisory_xact_lock(hashtextextended('landfall.concat ' || ${ownerId}, 0))`.execute(trx)
@@ -56,7 +56,7 @@ export async function createFinal(
   defaults: QuotaDefaults,
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<CreateFinalResult> {
-  return await inTurn(db, final.ownerId, async (trx): Promise<CreateFinalResult> => {
+  return await withOwnerLock(db, final.ownerId, async (trx): Promise<CreateFinalResult> => {
     await takeTurns(trx, final.ownerId)
     const partials = await lockPartials(trx, final)
     if (partials.size < final.partials.length) return { kind: 'no-such-partial' }
@@ -253,7 +253,7 @@ export async function finishPartial(
   expiry: ExpiryPolicy,
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<Appended & { completed: readonly UploadId[] }> {
-  return await inTurn(db, append.ownerId, async (trx) => {
+  return await withOwnerLock(db, append.ownerId, async (trx) => {
     await takeTurns(trx, append.ownerId)
     const { rows } = await sql<{ contended: boolean } & Moved>`
       with lease as (
@@ -266,7 +266,7 @@ export async function finishPartial(
          where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open' and is_partial
            and size = ${append.to}::bigint
         returning id, lease.contended, expires_at, now() as read_at
-      )${recordPieces(append.pieces)}
+      )${recordStoredParts(append.storedParts)}
       select contended, expires_at, read_at from appended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'fenced-off', completed: [] }
@@ -312,7 +312,7 @@ export async function slideWaiting(db: Ledger, ownerId: OwnerId, expiry: ExpiryP
        order by id for update skip locked
     )
     update landfall.uploads set expires_at = ${later}
-      from waiting where uploads.id = waiting.id`.execute(ofOwner(db, ownerId))
+      from waiting where uploads.id = waiting.id`.execute(withOwnerShare(db, ownerId))
 }
 
 /** The expiry of what waits moves on in steps of this part of the period. */

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { Batches, perLedger, usageLane } from './batches.ts'
 import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
-import { inTurn } from './owner-share.ts'
+import { withOwnerLock } from './owner-share.ts'
 import { type Quota, type QuotaDefaults, readQuota } from './quotas.ts'
 import { UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
@@ -141,7 +141,7 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
 }
 
 async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefaults): Promise<CreateResult> {
-  return await inTurn(db, upload.ownerId, (trx) => createIn(trx, upload, defaults))
+  return await withOwnerLock(db, upload.ownerId, (trx) => createIn(trx, upload, defaults))
 }
 
 async function createIn(

@@ -1,7 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
-import { ofOwner } from './owner-share.ts'
+import { withOwnerShare } from './owner-share.ts'
 import type { EventsTable } from './schema.ts'
 
 export type EventRow = Selectable<EventsTable> & {
@@ -23,7 +23,7 @@ export const SETTLED_AFTER_MS = 60_000
 
 /** Events of an owner, or of one upload of theirs, in the order of their ids, and what a reader tells with them. */
 const eventsOf = (db: Ledger, ownerId: OwnerId, limit: number) =>
-  ofOwner(db, ownerId)
+  withOwnerShare(db, ownerId)
     .selectFrom('events')
     .leftJoin('uploads', (join) =>
       join.onRef('uploads.id', '=', 'events.upload_id').on('events.type', '=', 'upload.received'),
@@ -57,7 +57,9 @@ export async function isUploadOver(db: Ledger, ownerId: OwnerId, id: UploadId): 
     select u.state <> 'open' and not exists (
              select 1 from landfall.media m where m.upload_id = u.id and m.status = 'processing'
            ) as is_over
-      from landfall.uploads u where u.id = ${id} and u.owner_id = ${ownerId}`.execute(ofOwner(db, ownerId))
+      from landfall.uploads u where u.id = ${id} and u.owner_id = ${ownerId}`.execute(
+    withOwnerShare(db, ownerId),
+  )
   return rows[0]?.is_over ?? true
 }
 
@@ -110,7 +112,7 @@ export async function positionAfter(
   ownerId: OwnerId,
   lastEventId: number,
 ): Promise<OwnerPosition> {
-  const last = await ofOwner(db, ownerId)
+  const last = await withOwnerShare(db, ownerId)
     .selectFrom('events')
     .select(['id', 'created_at'])
     .where('owner_id', '=', ownerId)
@@ -125,13 +127,13 @@ export async function positionAfter(
 
 /** The owner's last event below which nothing can become visible any more; 0 for none. */
 export async function lastSettled(db: Ledger, ownerId: OwnerId): Promise<number> {
-  const { rows } = await sql<{ now: Date }>`select now()`.execute(ofOwner(db, ownerId))
+  const { rows } = await sql<{ now: Date }>`select now()`.execute(withOwnerShare(db, ownerId))
   return await lastBefore(db, ownerId, { id: Number.MAX_SAFE_INTEGER, at: rows[0]?.now ?? new Date() })
 }
 
 /** The owner's last event up to this id that is older than this moment by `SETTLED_AFTER_MS`; 0 for none. */
 async function lastBefore(db: Ledger, ownerId: OwnerId, limit: { id: number; at: Date }): Promise<number> {
-  const row = await ofOwner(db, ownerId)
+  const row = await withOwnerShare(db, ownerId)
     .selectFrom('events')
     .select('id')
     .where('owner_id', '=', ownerId)

@@ -3,8 +3,7 @@ import { Batches, perLedger, usageLane } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
-import { inTurn } from './owner-share.ts'
-import { recordPieces } from './pieces.ts'
+import { withOwnerLock } from './owner-share.ts'
 import {
   AT_ONCE,
   chargedTurn,
@@ -14,6 +13,7 @@ import {
   turnClock,
   turnCost,
 } from './processing-turns.ts'
+import { recordStoredParts } from './stored-parts.ts'
 import type { Append, AppendResult } from './uploads.ts'
 
 /**
@@ -28,7 +28,7 @@ export async function finishUpload(
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<AppendResult> {
   const item = { append, mediaId, enqueue }
-  return append.pieces ? await finishAlone(db, item) : await finishes(db).add(item)
+  return append.storedParts ? await finishAlone(db, item) : await finishes(db).add(item)
 }
 
 type Finished = {
@@ -140,7 +140,7 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
 }
 
 async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Promise<AppendResult> {
-  return await inTurn(db, append.ownerId, async (trx) => {
+  return await withOwnerLock(db, append.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean; turn: Turn }>`
       with lease as (
         delete from landfall.upload_locks
@@ -167,7 +167,7 @@ async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Pr
       ), logged as (
         insert into landfall.events (type, upload_id, media_id, owner_id)
         select 'upload.received', id, media_id, owner_id from appended
-      )${recordPieces(append.pieces)}
+      )${recordStoredParts(append.storedParts)}
       select contended, coalesce(turn, ${AT_ONCE}::bigint) as turn from appended left join charged on true`.execute(
       trx,
     )

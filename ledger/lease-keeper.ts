@@ -3,7 +3,7 @@ import type { Bus } from './bus.ts'
 import type { Ledger } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 import { releaseLease, renewLeases, takeLease } from './leases.ts'
-import { ofOwner } from './owner-share.ts'
+import { withOwnerShare } from './owner-share.ts'
 
 export type LeaseKeeperOptions = {
   db: Ledger
@@ -148,7 +148,7 @@ export class LeaseKeeper {
     const ownerId = this.#held.get(lease.fence)?.ownerId
     this.#held.delete(lease.fence)
     try {
-      const own = ownerId === undefined ? db : ofOwner(db, ownerId)
+      const own = ownerId === undefined ? db : withOwnerShare(db, ownerId)
       const contended = await releaseLease(own, lease.uploadId, lease.fence)
       this.releasedWithAppend(lease, contended)
     } catch (error) {

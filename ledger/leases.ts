@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
-import { ofOwner } from './owner-share.ts'
+import { withOwnerShare } from './owner-share.ts'
 
 export type TakeResult =
   | { kind: 'taken' }
@@ -73,7 +73,7 @@ async function takeAlone(db: Ledger, lease: WantedLease): Promise<TakeResult> {
       expires_at = case when held.expires_at <= now() then excluded.expires_at else held.expires_at end
     returning fence = ${lease.fence}::uuid as taken,
       (extract(epoch from expires_at - now()) * 1000)::float8 as expires_in_ms`.execute(
-    ofOwner(db, lease.ownerId),
+    withOwnerShare(db, lease.ownerId),
   )
   const row = rows[0]
   if (!row) return { kind: 'absent' }

@@ -2,7 +2,7 @@ import { type Selectable, sql } from 'kysely'
 import { LAZILY, type Ledger } from './database.ts'
 import type { Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
-import { inTurn, ofOwner } from './owner-share.ts'
+import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { EventType, MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
 import type { UploadRow } from './uploads.ts'
@@ -26,7 +26,7 @@ const publishedKey = sql<string | null>`(
 
 /** The owner's media; deleted ones and other people's are as if they did not exist. */
 export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<OwnMediaRow | undefined> {
-  const row = await ofOwner(db, ownerId)
+  const row = await withOwnerShare(db, ownerId)
     .selectFrom('media')
     .selectAll()
     .select([renditionKinds, publishedKey])
@@ -40,7 +40,7 @@ export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Prom
 /** The media that a link signed by us leads to: its receiver was allowed to see it. */
 export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
   // Whose it is, it tells: until then all that come by links share what one owner has.
-  const row = await ofOwner(db, 'links')
+  const row = await withOwnerShare(db, 'links')
     .selectFrom('media')
     .selectAll()
     .where('id', '=', id)
@@ -63,7 +63,7 @@ export async function listMedia(
   db: Ledger,
   page: MediaPage,
 ): Promise<(OwnMediaRow & { createdAtMicros: string })[]> {
-  let query = ofOwner(db, page.ownerId)
+  let query = withOwnerShare(db, page.ownerId)
     .selectFrom('media')
     .selectAll()
     .select([renditionKinds, publishedKey])
@@ -90,7 +90,7 @@ export async function findRendition(
   { id: mediaId, owner_id }: OwnedMedia,
   kind: string,
 ): Promise<RenditionRow | undefined> {
-  return await ofOwner(db, owner_id)
+  return await withOwnerShare(db, owner_id)
     .selectFrom('renditions')
     .selectAll()
     .where('media_id', '=', mediaId)
@@ -103,7 +103,7 @@ export async function findRenditions(
   db: Ledger,
   { id: mediaId, owner_id }: OwnedMedia,
 ): Promise<RenditionRow[]> {
-  return await ofOwner(db, owner_id)
+  return await withOwnerShare(db, owner_id)
     .selectFrom('renditions')
     .selectAll()
     .where('media_id', '=', mediaId)
@@ -121,7 +121,7 @@ export async function deleteMedia(
   id: MediaId,
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId | undefined> {
-  return await inTurn(db, ownerId, async (trx) => {
+  return await withOwnerLock(db, ownerId, async (trx) => {
     const { rows } = await sql<{ upload_id: UploadId }>`
       with gone as (
         update landfall.media set status = 'deleted', deleted_at = now()

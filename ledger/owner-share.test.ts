@@ -5,7 +5,7 @@ import { freshDatabase } from '../test/support/landfall.ts'
 import { createFirst, lockUsage, newUpload, UNLIMITED } from '../test/support/ledger.ts'
 import { createUpload } from './creation.ts'
 import { type Ledger, openDatabase } from './database.ts'
-import { inTurn, ofOwner, shareOf } from './owner-share.ts'
+import { shareOf, withOwnerLock, withOwnerShare } from './owner-share.ts'
 
 const POOL = 6
 
@@ -43,7 +43,7 @@ describe('the share of an owner', () => {
     let running = 0
     let most = 0
     const floods = Array.from({ length: 40 }, () =>
-      ofOwner(db, 'alice')
+      withOwnerShare(db, 'alice')
         .transaction()
         .execute(async (trx) => {
           running += 1
@@ -54,7 +54,7 @@ describe('the share of an owner', () => {
         }),
     )
     await expect.poll(() => running).toBe(shareOf(POOL))
-    const { rows } = await sql<{ n: number }>`select 1 as n`.execute(ofOwner(db, 'bob'))
+    const { rows } = await sql<{ n: number }>`select 1 as n`.execute(withOwnerShare(db, 'bob'))
     expect(rows[0]?.n).toBe(1)
     open.resolve()
     await Promise.all(floods)
@@ -63,8 +63,8 @@ describe('the share of an owner', () => {
 
   it('gives connections back whatever became of the work', async () => {
     for (let n = 0; n < 2 * POOL; n++)
-      await expect(sql`select no_such_thing()`.execute(ofOwner(db, 'alice'))).rejects.toThrow()
-    await sql`select 1`.execute(ofOwner(db, 'alice'))
+      await expect(sql`select no_such_thing()`.execute(withOwnerShare(db, 'alice'))).rejects.toThrow()
+    await sql`select 1`.execute(withOwnerShare(db, 'alice'))
   })
 
   it('lets one transaction at a time wait for what belongs to the owner as a whole', async () => {
@@ -87,7 +87,7 @@ describe('the share of an owner', () => {
   it('does the work again, from its beginning, when a lock was not free', async () => {
     const unlock = await lockUsage(beside, 'alice')
     let tries = 0
-    const done = inTurn(db, 'alice', async (trx) => {
+    const done = withOwnerLock(db, 'alice', async (trx) => {
       tries += 1
       if (tries === 2) await unlock()
       await sql`update landfall.quota_usage set used_bytes = used_bytes + 1 where owner_id = 'alice'`.execute(

@@ -40,7 +40,7 @@ const shares = perLedger((db): Share | undefined => {
  * behind the owner's own, and before nobody else's. Fails with `NoTurn` when that takes longer than ten seconds. Nobody
  * may ask for a second connection while they hold one. A transaction is returned as it is.
  */
-export function ofOwner(db: Ledger, ownerId: string): Ledger {
+export function withOwnerShare(db: Ledger, ownerId: string): Ledger {
   const share = shares(db)
   if (!share) return db
   const { handles } = share
@@ -92,7 +92,7 @@ const usageTurns = perLedger(
  * beginning. Fails with `NoTurn` or with Postgres' `lock_not_available` when ten seconds were not enough; nothing was
  * changed then.
  */
-export async function inTurn<Result>(
+export async function withOwnerLock<Result>(
   db: Ledger,
   ownerId: string,
   work: (trx: LedgerTransaction) => Promise<Result>,
@@ -102,7 +102,7 @@ export async function inTurn<Result>(
   try {
     for (;;) {
       try {
-        return await ofOwner(db, ownerId)
+        return await withOwnerShare(db, ownerId)
           .transaction()
           .execute(async (trx) => {
             await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}ms`}, true)`.execute(trx)

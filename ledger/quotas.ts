@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import { isExpired } from './expiry.ts'
 import type { OwnerId } from './ids.ts'
-import { ofOwner } from './owner-share.ts'
+import { withOwnerShare } from './owner-share.ts'
 
 /** Limits that hold where an owner has no row in `quotas`; null means unlimited. */
 export type QuotaDefaults = { bytes: number | null; uploads: number | null; openUploads: number }
@@ -39,7 +39,7 @@ export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDef
         select coalesce(sum(reserved_bytes), 0)::bigint as bytes, count(*) filter (where not is_partial) as uploads,
                count(*) filter (where is_partial) as partials
           from landfall.uploads where owner_id = ${ownerId} and state = 'open' and ${isExpired}
-      ) as expired`.execute(ofOwner(db, ownerId))
+      ) as expired`.execute(withOwnerShare(db, ownerId))
   const row = rows[0]
   if (!row) throw new Error('quota query gave no row')
   return {

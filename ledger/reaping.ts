@@ -3,7 +3,7 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import { isExpired } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
-import { inTurn, ofOwner } from './owner-share.ts'
+import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { turnClock } from './processing-turns.ts'
 
 // Expiry and clean-up. Everything starts from rows of the ledger, a batch at a time, so that no transaction
@@ -90,7 +90,7 @@ export async function expireOfOwner(
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId[]> {
   const isDue = sql`owner_id = ${ownerId} and state = 'open' and ${isExpired}`
-  return await inTurn(db, ownerId, (trx) => expireThose(trx, isDue, MOST_AT_ONCE, enqueueRemoval))
+  return await withOwnerLock(db, ownerId, (trx) => expireThose(trx, isDue, MOST_AT_ONCE, enqueueRemoval))
 }
 
 /** What a new upload lacks to be let in. */
@@ -112,7 +112,7 @@ export async function makeRoom(
     partials: sql`case when is_partial then 1 else 0 end`,
     bytes: sql`reserved_bytes`,
   }
-  return await inTurn(db, ownerId, async (trx) => {
+  return await withOwnerLock(db, ownerId, async (trx) => {
     const { rows } = await sql<{ id: UploadId; before: number; total: number }>`
       select id, (sum(amount) over (order by updated_at, id) - amount)::float8 as before,
              (sum(amount) over ())::float8 as total
@@ -149,7 +149,7 @@ export async function secondsUntilRoom(
                   then updated_at + make_interval(secs => ${IDLE_SECONDS}) end
            )) - now()))::float8 as seconds
       from landfall.uploads where owner_id = ${ownerId} and state = 'open' and is_partial = ${isPartial}`.execute(
-    ofOwner(db, ownerId),
+    withOwnerShare(db, ownerId),
   )
   const seconds = rows[0]?.seconds ?? undefined
   return seconds === undefined ? undefined : Math.max(1, seconds)

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { OwnerId } from './ids.ts'
-import { inTurn } from './owner-share.ts'
+import { withOwnerLock } from './owner-share.ts'
 import { type DuePage, pageOf } from './reaping.ts'
 
 // What an owner uses is kept in counters, so that a creation does not have to add it up. These count it anew from the
@@ -55,7 +55,7 @@ export async function miscountedOwners(db: Ledger): Promise<OwnerId[]> {
  * either before it or after: it holds the row that they all change.
  */
 export async function recountOwner(db: Ledger, ownerId: OwnerId): Promise<Recount> {
-  return await inTurn(db, ownerId, async (trx) => {
+  return await withOwnerLock(db, ownerId, async (trx) => {
     await sql`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`.execute(
       trx,
     )

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
-import { inTurn } from './owner-share.ts'
+import { withOwnerLock } from './owner-share.ts'
 import { takeTurn, turnClock } from './processing-turns.ts'
 import type { MediaStatus } from './schema.ts'
 import { LASTING_STEPS } from './steps.ts'
@@ -26,7 +26,7 @@ export async function retryMedia(
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<RetryResult> {
   const { ownerId } = media
-  return await inTurn(db, ownerId ?? media.id, async (trx): Promise<RetryResult> => {
+  return await withOwnerLock(db, ownerId ?? media.id, async (trx): Promise<RetryResult> => {
     const row = await trx
       .selectFrom('media')
       .select(['status', 'upload_id', 'size', 'owner_id', 'is_asked_again'])

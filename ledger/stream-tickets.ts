@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { OwnerId } from './ids.ts'
-import { ofOwner } from './owner-share.ts'
+import { withOwnerShare } from './owner-share.ts'
 
 export type StreamTicket = { ownerId: OwnerId; scopes: readonly string[] }
 
@@ -10,7 +10,7 @@ export async function keepTicket(
   db: Ledger,
   ticket: StreamTicket & { hash: Buffer; ttlMs: number },
 ): Promise<Date> {
-  const { expires_at } = await ofOwner(db, ticket.ownerId)
+  const { expires_at } = await withOwnerShare(db, ticket.ownerId)
     .insertInto('stream_tickets')
     .values({
       token_hash: ticket.hash,
@@ -26,7 +26,7 @@ export async function keepTicket(
 /** The ticket with this hash; undefined when there is none, or not any more. */
 export async function findTicket(db: Ledger, hash: Buffer): Promise<StreamTicket | undefined> {
   // The owner is not known yet: all requests with tickets, valid or not, share what one owner has.
-  const row = await ofOwner(db, 'tickets')
+  const row = await withOwnerShare(db, 'tickets')
     .selectFrom('stream_tickets')
     .select(['owner_id', 'scopes'])
     .where('token_hash', '=', hash)

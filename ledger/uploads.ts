@@ -4,10 +4,10 @@ import { type Ledger, PREPARED } from './database.ts'
 import type { Enqueue } from './due-work.ts'
 import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
-import { inTurn, ofOwner } from './owner-share.ts'
-import { type Pieces, recordPieces } from './pieces.ts'
+import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
+import { recordStoredParts, type StoredParts } from './stored-parts.ts'
 
 /** Its `state` is that of the moment `read_at`: one that has expired is `expired`, whether it is marked so or not. */
 export type UploadRow = Omit<
@@ -77,7 +77,7 @@ const lookups = perLedger(
     new Batches<Lookup, UploadRow | null>({
       ownerOf: ({ ownerId }) => ownerId,
       together: (items) => findTogether(db, items),
-      alone: async (item) => (await findTogether(ofOwner(db, item.ownerId), [item]))[0] ?? null,
+      alone: async (item) => (await findTogether(withOwnerShare(db, item.ownerId), [item]))[0] ?? null,
     }),
 )
 
@@ -98,18 +98,18 @@ export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: numbe
   const { rows } = await sql<UploadRow>`
     select ${UPLOAD_COLUMNS} from landfall.uploads
      where owner_id = ${ownerId} and ${isOpenNow} and not is_partial
-     order by created_at desc limit ${limit}`.execute(ofOwner(db, ownerId))
+     order by created_at desc limit ${limit}`.execute(withOwnerShare(db, ownerId))
   return rows
 }
 
-/** Bytes `[from, to)` of an upload, written under a lease, and the pieces they are stored in, where there are several. */
+/** Bytes `[from, to)` of an upload, written under a lease, and the parts and tails that hold them in a bucket. */
 export type Append = {
   id: UploadId
   ownerId: OwnerId
   fence: string
   from: number
   to: number
-  pieces?: Pieces
+  storedParts?: StoredParts
 }
 
 /** An upload of this owner, under the lease that its request holds. */
@@ -152,8 +152,8 @@ export async function appendBytes(db: Ledger, append: Append, expiry: ExpiryPoli
         from lease
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
       returning id, lease.contended, expires_at, now() as read_at
-    )${recordPieces(append.pieces)}
-    select contended, expires_at, read_at from appended`.execute(ofOwner(db, append.ownerId))
+    )${recordStoredParts(append.storedParts)}
+    select contended, expires_at, read_at from appended`.execute(withOwnerShare(db, append.ownerId))
   return appended(rows[0])
 }
 
@@ -168,8 +168,8 @@ export async function appendAndRelease(db: Ledger, append: Append, expiry: Expir
         from lease
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
       returning id, lease.contended, expires_at, now() as read_at
-    )${recordPieces(append.pieces)}
-    select contended, expires_at, read_at from appended`.execute(ofOwner(db, append.ownerId))
+    )${recordStoredParts(append.storedParts)}
+    select contended, expires_at, read_at from appended`.execute(withOwnerShare(db, append.ownerId))
   return appended(rows[0])
 }
 
@@ -181,7 +181,7 @@ const appended = (row: ({ contended: boolean } & Moved) | undefined): Appended =
  * Returns false when the lease was lost or the length is already known.
  */
 export async function declareLength(db: Ledger, upload: HeldUpload & { size: number }): Promise<boolean> {
-  return await inTurn(db, upload.ownerId, async (trx) => {
+  return await withOwnerLock(db, upload.ownerId, async (trx) => {
     const { rows } = await sql`
     with lease as (
       select 1 from landfall.upload_locks
@@ -212,7 +212,7 @@ export async function terminateUpload(
   upload: HeldUpload,
   enqueue: Enqueue<UploadId>,
 ): Promise<Terminated> {
-  return await inTurn(db, upload.ownerId, async (trx) => {
+  return await withOwnerLock(db, upload.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean; was_over: boolean }>`
       with lease as (
         delete from landfall.upload_locks
@@ -252,7 +252,7 @@ export async function terminateReceived(
   upload: HeldUpload,
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<Terminated> {
-  return await inTurn(db, upload.ownerId, async (trx) => {
+  return await withOwnerLock(db, upload.ownerId, async (trx) => {
     // The media first, as everybody locks them who ends both: or two of them would wait for each other.
     await trx.selectFrom('media').select('id').where('upload_id', '=', upload.id).forUpdate().execute()
     const { rows } = await sql<{ contended: boolean; media_id: MediaId | null }>`
@@ -292,7 +292,7 @@ export async function rejectUpload(
   enqueue: Enqueue<UploadId>,
 ): Promise<AppendResult> {
   const json = JSON.stringify(reason)
-  return await inTurn(db, upload.ownerId, async (trx) => {
+  return await withOwnerLock(db, upload.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean }>`
       with lease as (
         delete from landfall.upload_locks

@@ -1,7 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
-import { inTurn, ofOwner } from './owner-share.ts'
+import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import type { WebhookAttemptsTable, WebhookDeliveriesTable } from './schema.ts'
 
 // What became of deliveries, for those who may ask.
@@ -46,7 +46,7 @@ const COLUMNS = [
 
 /** A page of deliveries, the newest or the last replayed first. */
 export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<DeliveryRow[]> {
-  let query = ofOwner(db, keyOf(page.whose)).selectFrom('webhook_deliveries').select(COLUMNS)
+  let query = withOwnerShare(db, keyOf(page.whose)).selectFrom('webhook_deliveries').select(COLUMNS)
   if (page.whose !== EVERYBODY) query = query.where('owner_id', '=', page.whose)
   if (page.status) query = query.where('status', '=', page.status)
   if (page.before !== undefined) query = query.where('position', '<', page.before)
@@ -59,7 +59,7 @@ export async function findDelivery(
   whose: Whose,
   id: string,
 ): Promise<{ delivery: DeliveryRow; attempts: DeliveryAttemptRow[] } | undefined> {
-  const own = ofOwner(db, keyOf(whose))
+  const own = withOwnerShare(db, keyOf(whose))
   let query = own.selectFrom('webhook_deliveries').select(COLUMNS).where('id', '=', id)
   if (whose !== EVERYBODY) query = query.where('owner_id', '=', whose)
   const delivery = await query.executeTakeFirst()
@@ -85,7 +85,7 @@ export type ReplayResult =
  * comes behind what its upload has waiting; one that is in flight stays as it is.
  */
 export async function replayDelivery(db: Ledger, whose: Whose, id: string): Promise<ReplayResult> {
-  return await inTurn(db, keyOf(whose), async (trx): Promise<ReplayResult> => {
+  return await withOwnerLock(db, keyOf(whose), async (trx): Promise<ReplayResult> => {
     let query = trx.selectFrom('webhook_deliveries').where('id', '=', id)
     if (whose !== EVERYBODY) query = query.where('owner_id', '=', whose)
     const delivery = await query

@@ -48,7 +48,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)(
         const random = new Random(SEED)
         const planned: Planned[] = []
         for (let index = 0; index < UPLOADS; index++) planned.push(await plan(random, index))
-        const ids = await inTurn(planned, AT_ONCE, (upload) => send(landfall, upload))
+        const ids = await inBatches(planned, AT_ONCE, (upload) => send(landfall, upload))
 
         const kept = ids.filter((_, index) => !planned[index]?.isGivenUp)
         const ready = () => countInState(landfall, kept, 'ready')
@@ -185,7 +185,7 @@ async function countInState(landfall: S3Landfall, uploads: string[], status: 're
 }
 
 /** Does `work` for each item, so many at a time; the results keep the order of the items. */
-async function inTurn<Item, Result>(
+async function inBatches<Item, Result>(
   items: readonly Item[],
   atOnce: number,
   work: (item: Item) => Promise<Result>,

@@ -5,7 +5,6 @@ import type { Ledger } from '../../ledger/database.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import { databaseOutage } from '../../ledger/outages.ts'
-import { LATE_MS, uploadsToSweep } from '../../ledger/pieces.ts'
 import { clearPastTurns } from '../../ledger/processing-turns.ts'
 import {
   clearExpiredLeases,
@@ -19,6 +18,7 @@ import {
 } from '../../ledger/reaping.ts'
 import { inconsistentOwners, type Recount, recountOwner } from '../../ledger/recounting.ts'
 import { enqueueLostAgain } from '../../ledger/retrying.ts'
+import { LATE_MS, uploadsToSweep } from '../../ledger/stored-parts.ts'
 import { clearExpiredTickets } from '../../ledger/stream-tickets.ts'
 import { enqueueSweep, MEDIA_QUEUES, processingEnqueuer, type QueueKey, removalEnqueuer } from '../queues.ts'
 import { CollectedFailures } from './collected-failures.ts'

@@ -27,26 +27,26 @@ export const mp3 = (): CodecScrub => ({
   mostPacketBytes: MOST_SOUND_BYTES,
 })
 
-/** A piece of the main data, as it lies in the file. */
-type Piece = { from: number; position: number; bytes: number }
+/** Main data that lies together in the file. */
+type MainDataRange = { from: number; position: number; bytes: number }
 
 function scrubPackets() {
-  const pieces: Piece[] = []
+  const ranges: MainDataRange[] = []
   /** Bytes of main data so far, and where in them the sound of the last frame ends. */
   let total = 0
   let ended = 0
   const clear = (from: number, to: number, blank: Blank): void => {
     let behind = 0
-    for (const piece of pieces) {
-      if (piece.from >= to) break
-      const pieceEnd = piece.from + piece.bytes
-      const start = Math.max(from, piece.from)
-      const end = Math.min(to, pieceEnd)
-      if (start < end) blank(piece.position + start - piece.from, end - start)
-      if (pieceEnd <= to) behind += 1
+    for (const range of ranges) {
+      if (range.from >= to) break
+      const rangeEnd = range.from + range.bytes
+      const start = Math.max(from, range.from)
+      const end = Math.min(to, rangeEnd)
+      if (start < end) blank(range.position + start - range.from, end - start)
+      if (rangeEnd <= to) behind += 1
     }
     // No more than lie within the reach of a frame: 511 bytes.
-    if (behind > 0) pieces.splice(0, behind)
+    if (behind > 0) ranges.splice(0, behind)
   }
   const scrub = function* (packet: Buffer, position: number, blank: Blank): Generator<void> {
     let at = 0
@@ -56,7 +56,7 @@ function scrubPackets() {
       const begins = Math.max(total - frame.backwards, 0)
       clear(ended, begins, blank)
       const bytes = frame.bytes - frame.dataAt
-      pieces.push({ from: total, position: position + at + frame.dataAt, bytes })
+      ranges.push({ from: total, position: position + at + frame.dataAt, bytes })
       total += bytes
       ended = Math.max(ended, begins + Math.ceil(frame.soundBits / 8))
       at += frame.bytes

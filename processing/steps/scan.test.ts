@@ -60,12 +60,12 @@ describe('the step scan', () => {
 
   it.each(['reject', 'accept'] as const)('rejects what is infected, with %s', async (oversize) => {
     const { context } = contextOf({ verdict: { kind: 'infected', signature: 'X' }, oversize })
-    await expect(scan.run(context)).rejects.toMatchObject({ reason: { code: 'infected' } })
+    await expect(scan.run(context)).rejects.toMatchObject({ verdict: { code: 'infected' } })
   })
 
   it('rejects what clamd did not look at whole', async () => {
     const { context } = contextOf({ verdict: NOT_SCANNED })
-    await expect(scan.run(context)).rejects.toMatchObject({ reason: { code: 'scan-limit-exceeded' } })
+    await expect(scan.run(context)).rejects.toMatchObject({ verdict: { code: 'scan-limit-exceeded' } })
   })
 
   it.each([
@@ -87,7 +87,7 @@ describe('the step scan', () => {
       verdict: { kind: 'clean' },
       size: MAX_SCANNED_BYTES + 1,
     })
-    await expect(scan.run(context)).rejects.toMatchObject({ reason: { code: 'scan-limit-exceeded' } })
+    await expect(scan.run(context)).rejects.toMatchObject({ verdict: { code: 'scan-limit-exceeded' } })
     expect([timesRead(), timesScanned()]).toEqual([0, 0])
   })
 
@@ -98,7 +98,7 @@ describe('the step scan', () => {
       const good = contextOf({ ...options, oversize: 'accept', reads: BYTES.length, digests: right })
       expect((await scan.run(good.context)).facts).toMatchObject({ sha256: SHA256 })
       const bad = contextOf({ ...options, oversize: 'accept', digests: { sha256: 'AAAA' } })
-      await expect(scan.run(bad.context)).rejects.toMatchObject({ reason: { code: 'digest-mismatch' } })
+      await expect(scan.run(bad.context)).rejects.toMatchObject({ verdict: { code: 'digest-mismatch' } })
     },
   )
 })

@@ -151,7 +151,7 @@ describe('a report is of a damaged file', () => {
       verdict = error
     }
     expect(verdict).toBeInstanceOf(ContentRejected)
-    expect(verdict).toMatchObject({ reason: { code: 'damaged' } })
+    expect(verdict).toMatchObject({ verdict: { code: 'damaged' } })
   })
 
   it('not when ffprobe complains of something harmless', () => {

@@ -137,7 +137,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
   it('is damaged when twice it could not be decoded', async () => {
     const { context } = await contextOf(await flipped(), faults['behaves well'])
     const look = vi.spyOn(context.ffmpeg, 'decode')
-    await expect(deepCheck.run(context)).rejects.toMatchObject({ reason: { code: 'damaged' } })
+    await expect(deepCheck.run(context)).rejects.toMatchObject({ verdict: { code: 'damaged' } })
     expect(look).toHaveBeenCalledTimes(2)
   })
 
@@ -157,7 +157,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
     async (make) => {
       const { context } = await contextOf((await make()).path, faults['behaves well'])
       const look = vi.spyOn(context.ffmpeg, 'probe')
-      await expect(probe.run(context)).rejects.toMatchObject({ reason: { code: 'damaged' } })
+      await expect(probe.run(context)).rejects.toMatchObject({ verdict: { code: 'damaged' } })
       expect(look).toHaveBeenCalledTimes(2)
     },
   )
@@ -210,7 +210,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
     expect(error).toBeInstanceOf(Error)
     expect(error).not.toBeInstanceOf(ContentRejected)
     Object.assign(context.media, { sha256: sha256Of(half) })
-    await expect(thumbnail.run(context)).rejects.toMatchObject({ reason: { code: 'damaged' } })
+    await expect(thumbnail.run(context)).rejects.toMatchObject({ verdict: { code: 'damaged' } })
   })
 
   it('is an image too large for a thumbnail, which it goes without', async () => {

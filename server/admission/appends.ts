@@ -30,7 +30,7 @@ export function mostAppends(
 export class Appends {
   readonly most: number
   readonly #mostOfOwner: number
-  readonly #ofOwners = new Map<string, number>()
+  readonly #runningByOwner = new Map<string, number>()
   #running = 0
   #refused = 0
 
@@ -50,22 +50,22 @@ export class Appends {
 
   /** Does the work of an append of this owner. Fails with `unavailable`, before it begins, where there is no room. */
   async run<Result>(ownerId: string, work: () => Promise<Result>): Promise<Result> {
-    const ofOwner = this.#ofOwners.get(ownerId) ?? 0
-    if (this.#running >= this.most || ofOwner >= this.#mostOfOwner) {
+    const running = this.#runningByOwner.get(ownerId) ?? 0
+    if (this.#running >= this.most || running >= this.#mostOfOwner) {
       this.#refused += 1
       throw new Problem('unavailable', 'The server is already receiving the maximum number of uploads.', {
         headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
       })
     }
     this.#running += 1
-    this.#ofOwners.set(ownerId, ofOwner + 1)
+    this.#runningByOwner.set(ownerId, running + 1)
     try {
       return await work()
     } finally {
       this.#running -= 1
-      const left = (this.#ofOwners.get(ownerId) ?? 1) - 1
-      if (left > 0) this.#ofOwners.set(ownerId, left)
-      else this.#ofOwners.delete(ownerId)
+      const left = (this.#runningByOwner.get(ownerId) ?? 1) - 1
+      if (left > 0) this.#runningByOwner.set(ownerId, left)
+      else this.#runningByOwner.delete(ownerId)
     }
   }
 }

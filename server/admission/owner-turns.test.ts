@@ -6,7 +6,7 @@ import express, { type Express, type Request, type Response } from 'express'
 import { afterEach, expect, it, vi } from 'vitest'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
-import { endTurn, inTurnAgain, noteArrival, OwnerTurns } from './owner-turns.ts'
+import { endTurn, inNewOwnerTurn, noteArrival, OwnerTurns } from './owner-turns.ts'
 
 const undo: (() => unknown)[] = []
 afterEach(() => {
@@ -86,7 +86,7 @@ async function recorded(work: () => Promise<unknown>, options: { recordAfterMs?:
   app.get('/body', async (_request, response) => {
     endTurn(response)
     await sleep(50)
-    await inTurnAgain(response, async () => {
+    await inNewOwnerTurn(response, async () => {
       running.most = Math.max(running.most, ++running.now)
       await work()
       running.now -= 1

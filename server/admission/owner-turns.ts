@@ -26,7 +26,7 @@ const PATIENCE_MS = 30_000
  * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
  * node as if the owner sent one at a time. A request has its turn while it works on an answer. It waits for no client in
  * it: the turn ends before a body is read, or an answer sent, that may take its time (`endTurn`). What has arrived of a
- * body is recorded in another turn (`inTurnAgain`).
+ * body is recorded in another turn (`inNewOwnerTurn`).
  */
 export class OwnerTurns {
   readonly #turns = new Turns({
@@ -141,7 +141,10 @@ export function endTurn(response: Response): void {
  * What a request does after it has waited for its client: in another turn of its owner's, which ends with it. The client
  * may have gone. Without a turn where the request never had one.
  */
-export async function inTurnAgain<Result>(response: Response, work: () => Promise<Result>): Promise<Result> {
+export async function inNewOwnerTurn<Result>(
+  response: Response,
+  work: () => Promise<Result>,
+): Promise<Result> {
   endTurn(response)
   const { turns }: { turns?: OwnerTurns } = response.locals
   return turns ? await turns.again(principalOf(response).ownerId, work) : await work()

@@ -36,19 +36,21 @@ export function eventsApi({ db, streams, config, authenticate }: EventsApiOption
     return upload
   }
 
-  /** The stream of a request for one of the two ways to it, in whatever way the other end wants it. */
-  const ofUpload = async (request: Request, response: Response, connect: () => Connect) => {
+  /** The events of one upload or of an owner, by server-sent events or a WebSocket. */
+  const streamOfUpload = async (request: Request, response: Response, connect: () => Connect) => {
     const upload = await uploadOf(request, response)
-    await streams.ofUpload(upload, lastEventId(request) ?? 0, connect()).finally(() => endTurn(response))
+    await streams
+      .streamOfUpload(upload, lastEventId(request) ?? 0, connect())
+      .finally(() => endTurn(response))
   }
-  const ofOwner = async (request: Request, response: Response, connect: () => Connect) => {
+  const streamOfOwner = async (request: Request, response: Response, connect: () => Connect) => {
     const { ownerId } = principalOf(response)
-    await streams.ofOwner(ownerId, lastEventId(request), connect()).finally(() => endTurn(response))
+    await streams.streamOfOwner(ownerId, lastEventId(request), connect()).finally(() => endTurn(response))
   }
 
   for (const [path, stream] of [
-    ['/uploads/:id', ofUpload],
-    ['', ofOwner],
+    ['/uploads/:id', streamOfUpload],
+    ['', streamOfOwner],
   ] as const) {
     // Express answers HEAD as GET, and this one would never end.
     router.head(`${path}/events`, authenticated, async (request, response) => {

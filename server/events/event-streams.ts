@@ -57,7 +57,7 @@ export class EventStreams {
    * The stream of one upload, which is the asker's own: what follows `lastEventId`, 0 for all. Fails with
    * `too-many-streams`.
    */
-  async ofUpload(upload: UploadRow, lastEventId: number, connect: Connect): Promise<void> {
+  async streamOfUpload(upload: UploadRow, lastEventId: number, connect: Connect): Promise<void> {
     const { db } = this.#options
     const { owner_id: ownerId } = upload
     await this.#begin(ownerId, upload, async (feed) => {
@@ -74,7 +74,7 @@ export class EventStreams {
    * The stream of all uploads of an owner: what happens from now on, or what follows `lastEventId`. Fails with
    * `too-many-streams`.
    */
-  async ofOwner(ownerId: OwnerId, lastEventId: number | undefined, connect: Connect): Promise<void> {
+  async streamOfOwner(ownerId: OwnerId, lastEventId: number | undefined, connect: Connect): Promise<void> {
     const { db } = this.#options
     await this.#begin(ownerId, undefined, async (feed) => {
       await feed.look()

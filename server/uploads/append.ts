@@ -20,13 +20,13 @@ export function appendOf(
     upload: rowOf(held),
     lease: leaseOf(held),
     endsAt: (to) => endsAt(rowOf(held), to, completes),
-    inTurn: held.call.inTurn,
-    async checkpoint(to, pieces) {
-      await commits.checkpoint(held, to, pieces)
+    inOwnerTurn: held.call.inOwnerTurn,
+    async checkpoint(to, storedParts) {
+      await commits.checkpoint(held, to, storedParts)
       onCommitted?.(to)
     },
-    commit: (to, pieces) => commits.commit(held, { to, completes, pieces }),
-    refuse: (refused) => commits.refuse(held, refused),
-    lose: () => commits.lose(held),
+    commit: (to, storedParts) => commits.commit(held, { to, completes, storedParts }),
+    rejectContent: (error) => commits.rejectContent(held, error),
+    rejectAsLost: () => commits.rejectAsLost(held),
   }
 }

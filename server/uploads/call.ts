@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express'
 import type { UploadId } from '../../ledger/ids.ts'
-import { endTurn, inTurnAgain } from '../admission/owner-turns.ts'
+import { endTurn, inNewOwnerTurn } from '../admission/owner-turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import type { UploadCall } from './held.ts'
@@ -16,7 +16,7 @@ export function callOf(request: Request, response: Response, uploadId: UploadId)
     over: overWith(response),
     // Its owner's other requests are not held up by that.
     onLeaseWait: () => endTurn(response),
-    inTurn: (work) => inTurnAgain(response, work),
+    inOwnerTurn: (work) => inNewOwnerTurn(response, work),
   }
 }
 

@@ -7,8 +7,8 @@ import type { ExpiryPolicy } from '../../ledger/expiry.ts'
 import { finishUpload } from '../../ledger/finishing.ts'
 import { newMediaId, type UploadId } from '../../ledger/ids.ts'
 import type { Lease, LeaseKeeper } from '../../ledger/lease-keeper.ts'
-import type { Pieces } from '../../ledger/pieces.ts'
 import type { Reason } from '../../ledger/schema.ts'
+import type { StoredParts } from '../../ledger/stored-parts.ts'
 import {
   type Append,
   type Appended,
@@ -36,7 +36,7 @@ export type CommitsOptions = {
 }
 
 /** The commit that ends a request. `completes`: whether the upload is over with its last byte. */
-export type LastCommit = { to: number; completes: boolean; pieces?: Pieces }
+export type LastCommit = { to: number; completes: boolean; storedParts?: StoredParts }
 
 const BYTES_LOST = {
   code: 'bytes-lost',
@@ -55,11 +55,11 @@ export class Commits {
   }
 
   /** Bytes up to `to` are durable and the request goes on. */
-  async checkpoint(held: Held, to: number, pieces?: Pieces): Promise<void> {
+  async checkpoint(held: Held, to: number, storedParts?: StoredParts): Promise<void> {
     const { db, expiry } = this.#options
     const upload = rowOf(held)
     const lease = leaseOf(held)
-    const result = await appendBytes(db, appendOf(upload, lease, to, pieces), expiry)
+    const result = await appendBytes(db, appendOf(upload, lease, to, storedParts), expiry)
     if (result.kind === 'fenced-off') {
       lease.validUntil = 0
       throw new LeaseLost()
@@ -70,11 +70,11 @@ export class Commits {
   }
 
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
-  async commit(held: Held, { to, completes, pieces }: LastCommit): Promise<void> {
+  async commit(held: Held, { to, completes, storedParts }: LastCommit): Promise<void> {
     const { announce, db, ends, enqueueProcessing, expiry } = this.#options
     const upload = rowOf(held)
     const lease = leaseOf(held)
-    const append = appendOf(upload, lease, to, pieces)
+    const append = appendOf(upload, lease, to, storedParts)
     if (!endsAt(upload, to, completes)) {
       const result = await appendAndRelease(db, append, expiry)
       this.#settle(lease, result)
@@ -115,15 +115,15 @@ export class Commits {
   }
 
   /** Ends an open upload whose acknowledged bytes the storage has lost: always throws, `UploadGone` unless the lease was lost. */
-  async lose(held: Held): Promise<never> {
+  async rejectAsLost(held: Held): Promise<never> {
     await this.#reject(held, BYTES_LOST)
     throw new UploadGone({ ...rowOf(held), state: 'rejected', reject: BYTES_LOST })
   }
 
-  /** Ends an open upload by a verdict on what has arrived of it: always throws, `refused` unless the lease was lost. */
-  async refuse(held: Held, refused: ContentRejected): Promise<never> {
-    await this.#reject(held, refused.verdict)
-    throw refused
+  /** Ends an open upload by a verdict on what has arrived of it: always throws, `error` unless the lease was lost. */
+  async rejectContent(held: Held, error: ContentRejected): Promise<never> {
+    await this.#reject(held, error.verdict)
+    throw error
   }
 
   async #reject(held: Held, reason: Reason): Promise<void> {
@@ -156,7 +156,7 @@ function moveExpiry(upload: UploadRow, result: Appended): void {
   upload.read_at = result.read_at
 }
 
-function appendOf(upload: UploadRow, lease: Lease, to: number, pieces: Pieces | undefined): Append {
+function appendOf(upload: UploadRow, lease: Lease, to: number, storedParts: StoredParts | undefined): Append {
   const append = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence, from: upload.offset, to }
-  return pieces ? { ...append, pieces } : append
+  return storedParts ? { ...append, storedParts } : append
 }

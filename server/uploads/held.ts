@@ -16,7 +16,7 @@ export type UploadCall = {
   /** Told that the request waits for another one to give up the lease, which may take seconds. */
   readonly onLeaseWait: () => void
   /** Records what has arrived, when it is the turn of the request's owner. Not to be called from within `work`. */
-  readonly inTurn: <Result>(work: () => Promise<Result>) => Promise<Result>
+  readonly inOwnerTurn: <Result>(work: () => Promise<Result>) => Promise<Result>
 }
 
 /** An upload in the hands of one request, from `hold` to its end. */

@@ -1,7 +1,7 @@
 import { type ConcatSource, concatSources, forgetConcat } from '../../ledger/concatenation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
-import { uploadInBucket } from '../../ledger/pieces.ts'
+import { uploadInBucket } from '../../ledger/stored-parts.ts'
 import { BytesLost } from '../store/objects.ts'
 import { partialsIn } from '../store/partials.ts'
 import type { BytesAnywhere, UploadBytes } from '../store/upload-bytes.ts'

@@ -47,7 +47,7 @@ export class DiskUploadStore implements UploadStore {
     const writer = await FileWriter.open(this.#options.objects.pathOf(upload.storage_key), offset)
     try {
       const failure = await this.#receive(source, writer, append)
-      return await append.inTurn(() => this.#record(writer, append, failure))
+      return await append.inOwnerTurn(() => this.#record(writer, append, failure))
     } finally {
       await writer.close()
     }
@@ -59,7 +59,7 @@ export class DiskUploadStore implements UploadStore {
   async #record(writer: FileWriter, append: Append, failure: unknown): Promise<number> {
     const { isAtomic, lease, upload } = append
     const { sync } = this.#options
-    if (failure instanceof ContentRejected) return await append.refuse(failure)
+    if (failure instanceof ContentRejected) return await append.rejectContent(failure)
     // More than was declared: finishing with the first part of it would call a wrong file complete.
     if (failure instanceof BodyTooLong || (isAtomic && failure !== undefined)) {
       // Bytes that do not count would take room until the next request, and be reserved as well. Nobody needs them gone.

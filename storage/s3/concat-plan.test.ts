@@ -7,7 +7,7 @@ const MIN = 5 * MIB
 const MAX = 128 * MIB
 
 const bytesOf = (part: PlannedPart) =>
-  (part.kind === 'copy' ? [part.piece] : part.pieces).reduce(
+  (part.kind === 'copy' ? [part.range] : part.ranges).reduce(
     (sum, { start, end }) => sum + end - start + 1,
     0,
   )
@@ -35,9 +35,9 @@ describe('the parts of a concatenation', () => {
     fc.assert(
       fc.property(fc.array(size, { maxLength: 12 }), (sizes) => {
         const plan = planConcat(sizes, MAX)
-        const pieces = plan.flatMap((part) => (part.kind === 'copy' ? [part.piece] : part.pieces))
+        const ranges = plan.flatMap((part) => (part.kind === 'copy' ? [part.range] : part.ranges))
         let at = { source: 0, byte: 0 }
-        for (const { source, start, end } of pieces) {
+        for (const { source, start, end } of ranges) {
           while (at.byte === sizes[at.source] && at.source < source) at = { source: at.source + 1, byte: 0 }
           expect({ source, byte: start }).toEqual(at)
           at.byte = end + 1
@@ -47,8 +47,8 @@ describe('the parts of a concatenation', () => {
           if (index < plan.length - 1) expect(bytesOf(part)).toBeGreaterThanOrEqual(MIN)
           expect(bytesOf(part)).toBeLessThanOrEqual(MAX)
           // AWS takes a range only of what is larger than 5 MiB.
-          if (part.kind === 'copy' && (sizes[part.piece.source] ?? 0) <= MIN)
-            expect(bytesOf(part)).toBe(sizes[part.piece.source])
+          if (part.kind === 'copy' && (sizes[part.range.source] ?? 0) <= MIN)
+            expect(bytesOf(part)).toBe(sizes[part.range.source])
         }
       }),
       { numRuns: 500 },

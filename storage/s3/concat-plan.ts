@@ -1,9 +1,11 @@
 import { MIN_PART_BYTES } from './part-size.ts'
 
 /** Bytes `[start, end]` of source number `source`. */
-export type Piece = { source: number; start: number; end: number }
-/** One part of the whole: copied inside the bucket, or joined from pieces that pass through here. */
-export type PlannedPart = { kind: 'copy'; piece: Piece } | { kind: 'join'; pieces: readonly Piece[] }
+export type SourceRange = { source: number; start: number; end: number }
+/** One part of the whole: copied inside the bucket, or joined from ranges that pass through here. */
+export type PlannedPart =
+  | { kind: 'copy'; range: SourceRange }
+  | { kind: 'join'; ranges: readonly SourceRange[] }
 
 /**
  * How sources of these sizes become the parts of one object: every part but the last has at least 5 MiB and at
@@ -12,7 +14,7 @@ export type PlannedPart = { kind: 'copy'; piece: Piece } | { kind: 'join'; piece
  */
 export function planConcat(sizes: readonly number[], maxPart: number): PlannedPart[] {
   const parts: PlannedPart[] = []
-  let small: Piece[] = []
+  let small: SourceRange[] = []
   let smallBytes = 0
   const join = () => {
     if (smallBytes > 0) parts.push(partOf(small, sizes))
@@ -21,19 +23,19 @@ export function planConcat(sizes: readonly number[], maxPart: number): PlannedPa
   }
   for (const [source, size] of sizes.entries()) {
     let at = 0
-    const piece = (bytes: number): Piece => {
+    const range = (bytes: number): SourceRange => {
       at += bytes
       return { source, start: at - bytes, end: at - 1 }
     }
     const keep = (bytes: number) => {
       smallBytes += bytes
-      small.push(piece(bytes))
+      small.push(range(bytes))
     }
     if (smallBytes > 0 && size > 0) {
       keep(Math.min(size, MIN_PART_BYTES - smallBytes))
       if (smallBytes >= MIN_PART_BYTES) join()
     }
-    while (size - at >= MIN_PART_BYTES) parts.push(partOf([piece(partBytes(size - at, maxPart))], sizes))
+    while (size - at >= MIN_PART_BYTES) parts.push(partOf([range(partBytes(size - at, maxPart))], sizes))
     if (size > at) keep(size - at)
   }
   join()
@@ -47,14 +49,14 @@ function partBytes(left: number, maxPart: number): number {
 }
 
 /** S3 copies a range only of what is larger than 5 MiB; anything smaller it copies whole. */
-function partOf(pieces: readonly Piece[], sizes: readonly number[]): PlannedPart {
-  const [piece] = pieces
-  if (!piece || pieces.length > 1) return { kind: 'join', pieces }
-  const size = sizes[piece.source] ?? 0
-  const isCopied = size > MIN_PART_BYTES || (piece.start === 0 && piece.end === size - 1)
-  return isCopied ? { kind: 'copy', piece } : { kind: 'join', pieces }
+function partOf(ranges: readonly SourceRange[], sizes: readonly number[]): PlannedPart {
+  const [range] = ranges
+  if (!range || ranges.length > 1) return { kind: 'join', ranges }
+  const size = sizes[range.source] ?? 0
+  const isCopied = size > MIN_PART_BYTES || (range.start === 0 && range.end === size - 1)
+  return isCopied ? { kind: 'copy', range } : { kind: 'join', ranges }
 }
 
 /** Whether a part is all of a source. */
-export const isWhole = ({ start, end }: Piece, sizes: readonly number[], source: number): boolean =>
+export const isWhole = ({ start, end }: SourceRange, sizes: readonly number[], source: number): boolean =>
   start === 0 && end === (sizes[source] ?? 0) - 1

@@ -32,7 +32,7 @@ class SlowBucket {
     const chunks: Uint8Array[] = []
     for await (const chunk of body.chunks()) chunks.push(chunk)
     this.stored.set(key, Buffer.concat(chunks))
-    return { etag: '"tail"', isSure: true }
+    return { etag: '"tail"', isConfirmed: true }
   }
 
   async uploadPart() {
@@ -42,7 +42,7 @@ class SlowBucket {
 
   async createMultipart() {
     await sleep(10)
-    return { id: 'multipart', isSure: true }
+    return { id: 'multipart', isConfirmed: true }
   }
 
   async read(key: string) {
@@ -82,7 +82,7 @@ async function resume(
   name: string,
   source: AsyncIterable<Buffer>,
 ) {
-  const tail = { key: `tail-${name}`, offset: 0, size: from, etag: '"tail"', isSure: true }
+  const tail = { key: `tail-${name}`, offset: 0, size: from, etag: '"tail"', isConfirmed: true }
   bucket.stored.set(tail.key, Buffer.alloc(from))
   const upload = {
     id: name,
@@ -98,8 +98,8 @@ async function resume(
     objects: bucket,
     pool,
     db: agreeingLedger(),
-    dropTails() {},
-    giveUpTails() {},
+    deleteTails() {},
+    abandonTails() {},
   } as unknown as S3AppendOptions
   const lease = { fence: 'fence', isCurrent: () => true } as unknown as Lease
   const commit = async (to: number) => {
@@ -112,7 +112,7 @@ async function resume(
     isAtomic: false,
     endsAt: (to: number) => to === upload.size,
     received() {},
-    inTurn: (work: () => Promise<void>) => work(),
+    inOwnerTurn: (work: () => Promise<void>) => work(),
     checkpoint: commit,
     commit,
   } as unknown as Append

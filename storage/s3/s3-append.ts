@@ -5,12 +5,12 @@ import type { Ledger } from '../../ledger/database.ts'
 import { newUploadId } from '../../ledger/ids.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import {
-  announceTail,
   beginMultipart,
   type PartRow,
   recordMultipart,
+  recordTail,
   type TailRow,
-} from '../../ledger/pieces.ts'
+} from '../../ledger/stored-parts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { freeChunk } from '../../system/free-chunk.ts'
 import { BytesLost, ObjectMissing, type Objects } from '../store/objects.ts'
@@ -27,9 +27,9 @@ export type S3AppendOptions = {
   pool: BlockPool
   db: Ledger
   /** Removes tails that count no more, some time later. */
-  dropTails: (upload: UploadRow, keys: readonly string[]) => void
+  deleteTails: (upload: UploadRow, keys: readonly string[]) => void
   /** Removes tails that a request ended without hearing that they count, unless they do. */
-  giveUpTails: (upload: UploadRow, lease: Lease, keys: readonly string[]) => void
+  abandonTails: (upload: UploadRow, lease: Lease, keys: readonly string[]) => void
 }
 
 export type S3AppendRequest = {
@@ -42,7 +42,7 @@ export type S3AppendRequest = {
 /** What the ledger is to know of bytes that are in the bucket, and the keys of tails that are not needed once it does. */
 type Stored = { superseded: readonly string[] } & ({ part: PartRow } | { tail: TailRow })
 /** Bytes `[from, to)` on their way to the bucket. */
-type Piece = { from: number; to: number; stored: Stored | undefined; settled: Promise<void> }
+type PendingWrite = { from: number; to: number; stored: Stored | undefined; settled: Promise<void> }
 /** Bytes of the current part that are, or soon will be, in an object of their own. */
 type Tail = { offset: number; size: number; row: Promise<TailRow> }
 
@@ -53,15 +53,15 @@ const LEASE_CHECK_MS = 1_000
 
 /**
  * One request's bytes on their way into the bucket. They are gathered in lent memory; a full part goes up while
- * the next is gathered. The ledger learns of pieces in the order of their offsets only, so there is never a gap:
- * what arrived behind a piece that failed is sent again by the client, into the same places.
+ * the next is gathered. The ledger learns of writes in the order of their offsets only, so there is never a gap:
+ * what arrived behind a write that failed is sent again by the client, into the same places.
  */
 export class S3Append implements Gatherer {
   readonly #options: S3AppendOptions
   readonly #append: Append
   readonly #partSize: number
-  readonly #pieces: Piece[] = []
-  readonly #announced = new Set<string>()
+  readonly #pending: PendingWrite[] = []
+  readonly #unconfirmed = new Set<string>()
   readonly #opened = Promise.withResolvers<string>()
   readonly #abort = new AbortController()
   #recorded: Promise<void> = Promise.resolve()
@@ -133,7 +133,7 @@ export class S3Append implements Gatherer {
       clearInterval(watch)
       pool.give(this.#buffer.release())
       pool.leave(this)
-      this.#dropLeftovers()
+      this.#abandonLeftovers()
     }
   }
 
@@ -185,7 +185,7 @@ export class S3Append implements Gatherer {
       1,
       Math.min(MAX_IN_FLIGHT, Math.floor(this.#options.s3.options.memoryBudget / 4 / partSize)),
     )
-    const flying = () => this.#pieces.filter(({ stored }) => stored === undefined)
+    const flying = () => this.#pending.filter(({ stored }) => stored === undefined)
     while (flying().length >= most && !this.#failure) await flying()[0]?.settled
   }
 
@@ -244,11 +244,11 @@ export class S3Append implements Gatherer {
     const to = this.#to
     this.#buffer = new PartBuffer()
     this.#from = to
-    const piece: Piece = { from, to, stored: undefined, settled: Promise.resolve() }
-    this.#pieces.push(piece)
-    piece.settled = store(body, from, to)
+    const write: PendingWrite = { from, to, stored: undefined, settled: Promise.resolve() }
+    this.#pending.push(write)
+    write.settled = store(body, from, to)
       .then((stored) => {
-        piece.stored = stored
+        write.stored = stored
       })
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
@@ -312,9 +312,15 @@ export class S3Append implements Gatherer {
     const held = { id: upload.id, fence: lease.fence }
     const begun = await beginMultipart(db, { ...held, partSize })
     if (!begun) throw new LeaseLost()
-    const { id, isSure } = await s3.createMultipart(upload.storage_key, await servedAsBy(head))
+    const { id, isConfirmed } = await s3.createMultipart(upload.storage_key, await servedAsBy(head))
     const record = async () => {
-      if (await recordMultipart(db, { ...held, multipartId: id, isUnsure: begun.wasUnsure || !isSure }))
+      if (
+        await recordMultipart(db, {
+          ...held,
+          multipartId: id,
+          mayHaveStrays: begun.mayHaveStrays || !isConfirmed,
+        })
+      )
         return
       await s3.abortMultipart(upload.storage_key, id)
       throw new LeaseLost()
@@ -333,9 +339,9 @@ export class S3Append implements Gatherer {
     // Nobody else ever writes to this key, however late one of our calls arrives.
     const key = `${upload.storage_key}.tail-${newUploadId()}`
     const tail = { key, offset, size: body.size }
-    if (!(await announceTail(db, { id: upload.id, fence: lease.fence, partSize, ...tail })))
+    if (!(await recordTail(db, { id: upload.id, fence: lease.fence, partSize, ...tail })))
       throw new LeaseLost()
-    this.#announced.add(key)
+    this.#unconfirmed.add(key)
     this.#checkLease()
     return { ...tail, ...(await s3.put(key, body, servedAs(null), { signal: this.#abort.signal })) }
   }
@@ -399,11 +405,11 @@ export class S3Append implements Gatherer {
     this.#failure ??= { error: this.#abort.signal.aborted ? this.#abort.signal.reason : error }
   }
 
-  /** While the request goes on, the ledger is told of every piece that follows the last without a gap. */
+  /** While the request goes on, the ledger is told of every write that follows the last without a gap. */
   #commitReady(): void {
     const append = this.#append
     if (append.isAtomic || this.#isEnding || this.#committing || this.#failure) return
-    const ready = this.#storedPieces()
+    const ready = this.#storedWrites()
     const to = ready.at(-1)?.to
     // The last byte is committed by the append that finishes.
     if (to === undefined || append.endsAt(to)) return
@@ -423,47 +429,47 @@ export class S3Append implements Gatherer {
   async #commitLast(): Promise<void> {
     const append = this.#append
     if (append.isAtomic && this.#failure) return
-    const ready = this.#storedPieces()
+    const ready = this.#storedWrites()
     const to = ready.at(-1)?.to ?? append.upload.offset
     // With nothing new there is nothing to commit, unless the upload is to be finished.
     if (ready.length === 0 && (!append.endsAt(to) || this.#failure)) return
     await this.#recorded
-    await append.inTurn(() => append.commit(to, rowsOf(ready)))
+    await append.inOwnerTurn(() => append.commit(to, rowsOf(ready)))
     this.#isCommitted = true
     this.#counted(ready)
   }
 
   /** Those at the front of the line that are stored. */
-  #storedPieces(): Piece[] {
-    const gap = this.#pieces.findIndex(({ stored }) => stored === undefined)
-    return gap < 0 ? [...this.#pieces] : this.#pieces.slice(0, gap)
+  #storedWrites(): PendingWrite[] {
+    const gap = this.#pending.findIndex(({ stored }) => stored === undefined)
+    return gap < 0 ? [...this.#pending] : this.#pending.slice(0, gap)
   }
 
-  #counted(pieces: readonly Piece[]): void {
-    this.#pieces.splice(0, pieces.length)
-    for (const { stored } of pieces) if (stored && 'tail' in stored) this.#announced.delete(stored.tail.key)
+  #counted(writes: readonly PendingWrite[]): void {
+    this.#pending.splice(0, writes.length)
+    for (const { stored } of writes) if (stored && 'tail' in stored) this.#unconfirmed.delete(stored.tail.key)
     // Only now: until the ledger pointed past them, these were the bytes that were acknowledged.
     const { upload } = this.#append
     if (upload.state !== 'open') return
-    this.#options.dropTails(
+    this.#options.deleteTails(
       upload,
-      pieces.flatMap(({ stored }) => stored?.superseded ?? []),
+      writes.flatMap(({ stored }) => stored?.superseded ?? []),
     )
   }
 
   async #settle(): Promise<void> {
-    for (const { settled } of [...this.#pieces]) await settled
+    for (const { settled } of [...this.#pending]) await settled
     await this.#committing
   }
 
   /** Tails of ours that never counted. Those of a finished upload its processing removes. */
-  #dropLeftovers(): void {
+  #abandonLeftovers(): void {
     const { lease, upload } = this.#append
-    if (this.#announced.size > 0) this.#options.giveUpTails(upload, lease, [...this.#announced])
+    if (this.#unconfirmed.size > 0) this.#options.abandonTails(upload, lease, [...this.#unconfirmed])
   }
 }
 
-const rowsOf = (pieces: readonly Piece[]) => ({
-  parts: pieces.flatMap(({ stored }) => (stored && 'part' in stored ? [stored.part] : [])),
-  tails: pieces.flatMap(({ stored }) => (stored && 'tail' in stored ? [stored.tail] : [])),
+const rowsOf = (writes: readonly PendingWrite[]) => ({
+  parts: writes.flatMap(({ stored }) => (stored && 'part' in stored ? [stored.part] : [])),
+  tails: writes.flatMap(({ stored }) => (stored && 'tail' in stored ? [stored.tail] : [])),
 })

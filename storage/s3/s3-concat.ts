@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto'
 import { servedAsBy } from '../../content/identification.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
-import { expectStrays, recordAssembly } from '../../ledger/pieces.ts'
+import { expectStrays, recordAssembly } from '../../ledger/stored-parts.ts'
 import { BytesLost } from '../store/objects.ts'
-import { isWhole, type Piece, type PlannedPart, planConcat } from './concat-plan.ts'
+import { isWhole, type PlannedPart, planConcat, type SourceRange } from './concat-plan.ts'
 import { leastFor } from './part-size.ts'
 import type { S3, S3Body } from './s3.ts'
 
@@ -29,7 +29,7 @@ export async function concatenate(
   const servedAs = await servedAsBy(await firstBytes(s3, partials))
   const [only] = plan
   if (!only || (plan.length === 1 && only.kind === 'join')) {
-    await s3.put(final.key, await joined(s3, only ? only.pieces : [], partials), servedAs)
+    await s3.put(final.key, await joined(s3, only ? only.ranges : [], partials), servedAs)
     return
   }
   await expectStrays(db, final.id)
@@ -54,22 +54,26 @@ async function storePart(
 ): Promise<string> {
   const { key, multipartId, partNumber } = at
   if (part.kind === 'join')
-    return await s3.uploadPart(key, multipartId, partNumber, await joined(s3, part.pieces, partials))
-  const { piece } = part
-  const { key: from, etag } = sourceOf(piece, partials)
+    return await s3.uploadPart(key, multipartId, partNumber, await joined(s3, part.ranges, partials))
+  const { range } = part
+  const { key: from, etag } = sourceOf(range, partials)
   const isAll = isWhole(
-    piece,
+    range,
     partials.map(({ size }) => size),
-    piece.source,
+    range.source,
   )
-  const range = isAll ? undefined : { start: piece.start, end: piece.end }
-  return await s3.copyPart(key, multipartId, partNumber, { key: from, etag, range })
+  const copied = isAll ? undefined : { start: range.start, end: range.end }
+  return await s3.copyPart(key, multipartId, partNumber, { key: from, etag, range: copied })
 }
 
 /** Up to 5 MiB, or all of a small file. */
-async function joined(s3: S3, pieces: readonly Piece[], partials: readonly WholePartial[]): Promise<S3Body> {
+async function joined(
+  s3: S3,
+  ranges: readonly SourceRange[],
+  partials: readonly WholePartial[],
+): Promise<S3Body> {
   const chunks: Buffer[] = []
-  for (const piece of pieces) chunks.push(await read(s3, sourceOf(piece, partials), piece))
+  for (const range of ranges) chunks.push(await read(s3, sourceOf(range, partials), range))
   const bytes = Buffer.concat(chunks)
   return {
     size: bytes.length,
@@ -95,8 +99,8 @@ async function read(
   return bytes
 }
 
-function sourceOf(piece: Piece, partials: readonly WholePartial[]): WholePartial {
-  const partial = partials[piece.source]
+function sourceOf(range: SourceRange, partials: readonly WholePartial[]): WholePartial {
+  const partial = partials[range.source]
   if (!partial) throw new BytesLost('a partial upload is missing')
   return partial
 }

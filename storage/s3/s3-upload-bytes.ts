@@ -3,14 +3,14 @@ import { type ConcatSource, concatSources, forgetConcat } from '../../ledger/con
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import {
-  dropTails,
+  deleteTails,
   expectLate,
   forgetDropped,
   forgetMultipart,
   forgetPartsOfEnded,
   type UploadInBucket,
   uploadInBucket,
-} from '../../ledger/pieces.ts'
+} from '../../ledger/stored-parts.ts'
 import { BytesLost } from '../store/objects.ts'
 import { partialsIn } from '../store/partials.ts'
 import type { BytesAnywhere, UploadBytes } from '../store/upload-bytes.ts'
@@ -91,7 +91,7 @@ export class S3UploadBytes implements UploadBytes {
       head = await this.#s3.head(key)
     }
     if (head?.size !== size) throw new Error(`the object has ${head?.size} bytes where ${size} were joined`)
-    await this.#abortStrays({ ...upload, isUnsure: true, multipartId: null })
+    await this.#abortStrays({ ...upload, mayHaveStrays: true, multipartId: null })
     await this.#forget(uploadId, { ...upload, multipartId: 'any' })
     await this.#releasePartials(uploadId)
     return head
@@ -155,8 +155,8 @@ export class S3UploadBytes implements UploadBytes {
   }
 
   /** Multipart uploads of this key whose ids never reached the ledger; asked for only where there may be any. */
-  async #abortStrays({ storageKey, multipartId, isUnsure }: UploadInBucket): Promise<void> {
-    if (!isUnsure) return
+  async #abortStrays({ storageKey, multipartId, mayHaveStrays }: UploadInBucket): Promise<void> {
+    if (!mayHaveStrays) return
     for (const id of await this.#s3.openMultiparts(storageKey)) {
       if (id !== multipartId) await this.#s3.abortMultipart(storageKey, id)
     }
@@ -168,7 +168,7 @@ export class S3UploadBytes implements UploadBytes {
   }
 
   async #forget(uploadId: UploadId, upload: UploadInBucket): Promise<void> {
-    await dropTails(this.#db, uploadId, upload.tailKeys)
+    await deleteTails(this.#db, uploadId, upload.tailKeys)
     if (upload.multipartId !== null) await forgetMultipart(this.#db, uploadId)
   }
 }

@@ -1,8 +1,8 @@
 import { ContentRejected } from '../../content/verdict.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
-import { ofOwner } from '../../ledger/owner-share.ts'
-import { countingTails, dropTails, giveUpTails, type TailRow } from '../../ledger/pieces.ts'
+import { withOwnerShare } from '../../ledger/owner-share.ts'
+import { abandonTails, countingTails, deleteTails, type TailRow } from '../../ledger/stored-parts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { BytesLost, type Objects } from '../store/objects.ts'
 import { LeaseLost } from '../store/outcomes.ts'
@@ -50,19 +50,19 @@ export class S3UploadStore implements UploadStore {
       const running = new S3Append(
         {
           ...this.#options,
-          db: ofOwner(this.#options.db, upload.owner_id),
+          db: withOwnerShare(this.#options.db, upload.owner_id),
           pool: this.#pool,
-          dropTails: (row, keys) => this.#dropTails(row, keys),
-          giveUpTails: (row, held, keys) => this.#giveUpTails(row, held, keys),
+          deleteTails: (row, keys) => this.#deleteTails(row, keys),
+          abandonTails: (row, held, keys) => this.#abandonTails(row, held, keys),
         },
         { append, partSize, tails },
       )
       return await running.run(source)
     } catch (error) {
-      if (error instanceof ContentRejected) return await append.inTurn(() => append.refuse(error))
+      if (error instanceof ContentRejected) return await append.inOwnerTurn(() => append.rejectContent(error))
       if (!(error instanceof BytesLost)) throw error
       this.#options.onError(error)
-      return await append.inTurn(() => append.lose())
+      return await append.inOwnerTurn(() => append.rejectAsLost())
     }
   }
 
@@ -86,7 +86,11 @@ export class S3UploadStore implements UploadStore {
     const tails: TailRow[] = []
     if (upload.offset === from) return tails
     let at = from
-    for (const tail of await countingTails(ofOwner(this.#options.db, upload.owner_id), upload.id, from)) {
+    for (const tail of await countingTails(
+      withOwnerShare(this.#options.db, upload.owner_id),
+      upload.id,
+      from,
+    )) {
       // Of several from one offset the longest is first: it was joined from the others.
       if (tail.offset !== at) continue
       tails.push(tail)
@@ -96,18 +100,18 @@ export class S3UploadStore implements UploadStore {
     return tails
   }
 
-  #dropTails(upload: UploadRow, keys: readonly string[]): void {
+  #deleteTails(upload: UploadRow, keys: readonly string[]): void {
     const { db, s3 } = this.#options
     if (keys.length === 0) return
     this.#behind(async () => {
       await s3.remove(keys)
-      await dropTails(db, upload.id, keys)
+      await deleteTails(db, upload.id, keys)
     })
   }
 
-  #giveUpTails(upload: UploadRow, { fence }: Lease, keys: readonly string[]): void {
+  #abandonTails(upload: UploadRow, { fence }: Lease, keys: readonly string[]): void {
     const { db, s3 } = this.#options
-    this.#behind(async () => s3.remove(await giveUpTails(db, { id: upload.id, fence }, keys)))
+    this.#behind(async () => s3.remove(await abandonTails(db, { id: upload.id, fence }, keys)))
   }
 
   /** Goes on behind the request. What fails, the upload's end removes: the ledger still has the keys. */

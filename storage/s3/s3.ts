@@ -75,7 +75,7 @@ export class S3 {
   }
 
   /**
-   * Stores a whole object. `isSure` is false when there was an earlier attempt, which may still arrive after
+   * Stores a whole object. `isConfirmed` is false when there was an earlier attempt, which may still arrive after
    * the object has been removed again.
    */
   async put(
@@ -83,7 +83,7 @@ export class S3 {
     body: S3Body,
     servedAs: ServedAs,
     patience: Patience = {},
-  ): Promise<{ etag: string; isSure: boolean }> {
+  ): Promise<{ etag: string; isConfirmed: boolean }> {
     let attempts = 0
     const { ETag } = await retrying(async (signal) => {
       attempts += 1
@@ -94,14 +94,14 @@ export class S3 {
         ),
       )
     }, patience)
-    return { etag: requireEtag(ETag), isSure: attempts === 1 }
+    return { etag: requireEtag(ETag), isConfirmed: attempts === 1 }
   }
 
   /**
-   * Opens a multipart upload. `isSure` is false when an earlier attempt may have opened one as well whose
+   * Opens a multipart upload. `isConfirmed` is false when an earlier attempt may have opened one as well whose
    * id did not reach us.
    */
-  async createMultipart(key: string, servedAs: ServedAs): Promise<{ id: string; isSure: boolean }> {
+  async createMultipart(key: string, servedAs: ServedAs): Promise<{ id: string; isConfirmed: boolean }> {
     let attempts = 0
     const { UploadId } = await retrying(async (abortSignal) => {
       attempts += 1
@@ -112,7 +112,7 @@ export class S3 {
       if (!created.UploadId) throw new Error('S3 opened a multipart upload without an id')
       return created
     }, {})
-    return { id: UploadId ?? '', isSure: attempts === 1 }
+    return { id: UploadId ?? '', isConfirmed: attempts === 1 }
   }
 
   /** Stores one part. Returns its etag. */

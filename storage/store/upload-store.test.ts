@@ -26,7 +26,7 @@ const EXPIRY = { afterMs: 3600_000, maxAgeMs: 3600_000 }
 const SIZE = 13 * MIB + 17
 
 /** A request as the engine makes one, with what it was told. */
-type Told = { append: Append; refused: unknown[]; lose(): void }
+type Told = { append: Append; rejected: unknown[]; loseLease(): void }
 
 describeStorages('an upload store', (kind) => {
   let landfall: Landfall
@@ -83,19 +83,19 @@ describeStorages('an upload store', (kind) => {
       isCurrent: () => !isLost,
       validUntil: Number.POSITIVE_INFINITY,
     } as unknown as Lease
-    const part = (to: number, pieces?: Parameters<Append['commit']>[1]) => ({
+    const part = (to: number, storedParts?: Parameters<Append['commit']>[1]) => ({
       id: upload.id,
       ownerId: OWNER,
       fence,
       from: upload.offset,
       to,
-      ...(pieces ? { pieces } : {}),
+      ...(storedParts ? { storedParts } : {}),
     })
     const held = (result: { kind: string }, to: number) => {
       if (result.kind === 'fenced-off') throw new LeaseLost()
       upload.offset = to
     }
-    const refused: unknown[] = []
+    const rejected: unknown[] = []
     const append: Append = {
       upload,
       lease,
@@ -104,32 +104,32 @@ describeStorages('an upload store', (kind) => {
       isAtomic: false,
       endsAt: (to) => to === upload.size,
       received() {},
-      inTurn: (work) => work(),
-      async checkpoint(to, pieces) {
-        held(await appendBytes(landfall.db, part(to, pieces), EXPIRY), to)
+      inOwnerTurn: (work) => work(),
+      async checkpoint(to, storedParts) {
+        held(await appendBytes(landfall.db, part(to, storedParts), EXPIRY), to)
       },
-      async commit(to, pieces) {
+      async commit(to, storedParts) {
         const isLast = to === upload.size
         const result = isLast
-          ? await finishUpload(landfall.db, part(to, pieces), newMediaId(), async () => {})
-          : await appendAndRelease(landfall.db, part(to, pieces), EXPIRY)
+          ? await finishUpload(landfall.db, part(to, storedParts), newMediaId(), async () => {})
+          : await appendAndRelease(landfall.db, part(to, storedParts), EXPIRY)
         held(result, to)
         if (isLast) upload.state = 'received'
       },
-      async refuse(error) {
-        refused.push(error)
+      async rejectContent(error) {
+        rejected.push(error)
         throw error
       },
-      async lose() {
-        refused.push('lost')
+      async rejectAsLost() {
+        rejected.push('lost')
         throw new Error('lost')
       },
       ...more,
     }
     return {
       append,
-      refused,
-      lose() {
+      rejected,
+      loseLease() {
         isLost = true
       },
     }
@@ -209,24 +209,24 @@ describeStorages('an upload store', (kind) => {
     expect(sha(await stored())).toBe(sha(bytes))
   })
 
-  it('has the upload refused by a verdict on what arrives', async () => {
+  it('has the upload rejected by a verdict on what arrives', async () => {
     const verdict = new ContentRejected({ code: 'type-not-allowed', detail: 'It is something else.' })
     const told = await request()
     await expect(store.append(chunksOf(randomBytes(1000), verdict), told.append)).rejects.toBe(verdict)
-    expect(told.refused).toEqual([verdict])
+    expect(told.rejected).toEqual([verdict])
     expect(await reached()).toEqual([0, 0])
   })
 
   it('writes nothing for a request that has lost its lease, before or in the middle', async () => {
     const late = await request()
-    late.lose()
+    late.loseLease()
     await expect(store.append(chunksOf(randomBytes(1000)), late.append)).rejects.toThrow(LeaseLost)
     const bytes = randomBytes(SIZE)
     await send(bytes.subarray(0, 50_000))
     const told = await request()
     async function* losing() {
       yield* chunksOf(randomBytes(100_000))
-      told.lose()
+      told.loseLease()
       yield* chunksOf(randomBytes(100_000))
     }
     await expect(store.append(losing(), told.append)).rejects.toThrow(LeaseLost)

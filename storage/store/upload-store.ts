@@ -1,6 +1,6 @@
 import type { ContentRejected } from '../../content/verdict.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
-import type { Pieces } from '../../ledger/pieces.ts'
+import type { StoredParts } from '../../ledger/stored-parts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 
 /**
@@ -22,15 +22,15 @@ export interface Append {
   /** Told of every byte that arrives, by the offset behind it. */
   received(to: number): void
   /** Does what ends the request in the ledger, when it is the turn of its owner. Not to be called from within `work`. */
-  inTurn<Result>(work: () => Promise<Result>): Promise<Result>
+  inOwnerTurn<Result>(work: () => Promise<Result>): Promise<Result>
   /** Bytes up to `to` are durable and the request goes on. Fails with `LeaseLost`. */
-  checkpoint(to: number, pieces?: Pieces): Promise<void>
+  checkpoint(to: number, storedParts?: StoredParts): Promise<void>
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. Fails with `LeaseLost`. */
-  commit(to: number, pieces?: Pieces): Promise<void>
-  /** Ends the upload by a verdict on what has arrived: always throws, `refused` unless the lease was lost. */
-  refuse(refused: ContentRejected): Promise<never>
+  commit(to: number, storedParts?: StoredParts): Promise<void>
+  /** Ends the upload by a verdict on what has arrived: always throws, `error` unless the lease was lost. */
+  rejectContent(error: ContentRejected): Promise<never>
   /** Ends an upload whose acknowledged bytes are lost: always throws, `UploadGone` unless the lease was lost. */
-  lose(): Promise<never>
+  rejectAsLost(): Promise<never>
 }
 
 /** Where the bytes of uploads arrive, in one backend. See "Adding a store" in docs/storage.md. */

@@ -10,29 +10,29 @@ import type { UploadState } from './schema.ts'
 export type PartRow = { partNumber: number; offset: number; size: number; etag: string }
 
 /**
- * Bytes `[offset, offset + size)` in an object of their own, because they fill no part yet. `isSure`: the first
+ * Bytes `[offset, offset + size)` in an object of their own, because they fill no part yet. `isConfirmed`: the first
  * call to store it succeeded, so that none can still arrive when it has been removed.
  */
-export type TailRow = { key: string; offset: number; size: number; etag: string; isSure: boolean }
+export type TailRow = { key: string; offset: number; size: number; etag: string; isConfirmed: boolean }
 
 /** What an append makes count together with the new offset. */
-export type Pieces = { parts: readonly PartRow[]; tails: readonly TailRow[] }
+export type StoredParts = { parts: readonly PartRow[]; tails: readonly TailRow[] }
 
 /**
- * Common table expressions, to follow one called `appended` that returns the upload's `id`: the pieces are
- * recorded if, and only if, the offset moves.
+ * Common table expressions that record parts and tails if, and only if, the offset moves. They follow one called `appended`,
+ * which returns the `id` of the upload.
  */
-export function recordPieces(pieces: Pieces | undefined): RawBuilder<unknown> {
-  if (!pieces) return sql``
+export function recordStoredParts(storedParts: StoredParts | undefined): RawBuilder<unknown> {
+  if (!storedParts) return sql``
   const parts = JSON.stringify(
-    pieces.parts.map(({ partNumber, offset, size, etag }) => ({
+    storedParts.parts.map(({ partNumber, offset, size, etag }) => ({
       part_number: partNumber,
       at: offset,
       size,
       etag,
     })),
   )
-  const tails = JSON.stringify(pieces.tails)
+  const tails = JSON.stringify(storedParts.tails)
   return sql`
     , parts as (
       insert into landfall.upload_parts (upload_id, part_number, "offset", size, etag)
@@ -42,8 +42,8 @@ export function recordPieces(pieces: Pieces | undefined): RawBuilder<unknown> {
       on conflict (upload_id, part_number) do update set
         "offset" = excluded."offset", size = excluded.size, etag = excluded.etag
     ), tails as (
-      update landfall.upload_tails t set etag = p.etag, is_sure = p."isSure"
-        from appended a, jsonb_to_recordset(${tails}::jsonb) as p (key text, etag text, "isSure" boolean)
+      update landfall.upload_tails t set etag = p.etag, is_sure = p."isConfirmed"
+        from appended a, jsonb_to_recordset(${tails}::jsonb) as p (key text, etag text, "isConfirmed" boolean)
        where t.upload_id = a.id and t.storage_key = p.key
     )`
 }
@@ -67,32 +67,32 @@ const held = ({ id, fence }: Fenced) => sql`
 export async function beginMultipart(
   db: Ledger,
   upload: Fenced & { partSize: number },
-): Promise<{ wasUnsure: boolean } | undefined> {
+): Promise<{ mayHaveStrays: boolean } | undefined> {
   const { rows } = await sql<{ was_unsure: boolean }>`
     with ${held(upload)}
     update landfall.uploads u
        set multipart_unsure = true, part_size = coalesce(u.part_size, ${upload.partSize}::bigint)
       from held where u.id = held.id
     returning held.multipart_unsure as was_unsure`.execute(db)
-  return rows[0] && { wasUnsure: rows[0].was_unsure }
+  return rows[0] && { mayHaveStrays: rows[0].was_unsure }
 }
 
 /** Records the multipart upload that was opened. Returns false when the lease was lost: nobody will use it. */
 export async function recordMultipart(
   db: Ledger,
-  upload: Fenced & { multipartId: string; isUnsure: boolean },
+  upload: Fenced & { multipartId: string; mayHaveStrays: boolean },
 ): Promise<boolean> {
   const { rows } = await sql`
     with ${held(upload)}
     update landfall.uploads u
-       set multipart_id = ${upload.multipartId}, multipart_unsure = ${upload.isUnsure}
+       set multipart_id = ${upload.multipartId}, multipart_unsure = ${upload.mayHaveStrays}
       from held where u.id = held.id
     returning u.id`.execute(db)
   return rows.length > 0
 }
 
 /** Writes down the key of a tail that is about to be stored. Returns false when the lease was lost. */
-export async function announceTail(
+export async function recordTail(
   db: Ledger,
   upload: Fenced & { partSize: number; key: string; offset: number; size: number },
 ): Promise<boolean> {
@@ -120,7 +120,7 @@ export async function countingTails(db: Ledger, id: UploadId, from: number): Pro
     .orderBy('size', 'desc')
     .execute()
   return rows.flatMap(({ storage_key, offset, size, etag, is_sure }) =>
-    etag === null ? [] : [{ key: storage_key, offset, size, etag, isSure: is_sure }],
+    etag === null ? [] : [{ key: storage_key, offset, size, etag, isConfirmed: is_sure }],
   )
 }
 
@@ -128,7 +128,7 @@ export async function countingTails(db: Ledger, id: UploadId, from: number): Pro
  * After their objects were removed: forgets tails, but for those of which a call may still be on its way. They
  * are kept, to be removed a second time.
  */
-export async function dropTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
+export async function deleteTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
   if (keys.length === 0) return
   await sql`
     with sure as (
@@ -153,7 +153,7 @@ export async function expectLate(db: Ledger, id: UploadId, key: string): Promise
  * Of tails that their request could not make count, those that indeed do not: a commit whose reply was lost may
  * have made them. The lease goes first, so that no commit can come later. Only what is returned may be removed.
  */
-export async function giveUpTails(db: Ledger, upload: Fenced, keys: readonly string[]): Promise<string[]> {
+export async function abandonTails(db: Ledger, upload: Fenced, keys: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ storage_key: string }>`
     with lease as (
       delete from landfall.upload_locks where upload_id = ${upload.id} and fence = ${upload.fence}::uuid
@@ -228,7 +228,7 @@ export type UploadInBucket = {
   partSize: number | null
   multipartId: string | null
   /** Other multipart uploads may be open for its key. */
-  isUnsure: boolean
+  mayHaveStrays: boolean
   parts: PartRow[]
   tailKeys: string[]
   /** Removed once already. */
@@ -261,7 +261,7 @@ export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadIn
     offset: upload.offset,
     partSize: upload.part_size,
     multipartId: upload.multipart_id,
-    isUnsure: upload.multipart_unsure,
+    mayHaveStrays: upload.multipart_unsure,
     parts,
     tailKeys: tails.filter((row) => row.dropped_at === null).map((row) => row.storage_key),
     droppedKeys: tails.filter((row) => row.dropped_at !== null).map((row) => row.storage_key),
