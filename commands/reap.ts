@@ -18,13 +18,13 @@ export const reap: Command = {
       const bus = await Bus.open({ connectionString, onError })
       releasers.add('bus', () => bus.close())
       const announced: Promise<void>[] = []
-      const announce = (id: string, queue: QueueKey) =>
+      const notifyListeners = (id: string, queue: QueueKey) =>
         void announced.push(bus.publish({ t: 'event', id, queue }))
       const ends = new EndLog(log)
       const retentionMs = config.MEDIA_RETENTION
       const retention = { historyMs: config.HISTORY_RETENTION, recordMs: config.RECORD_RETENTION }
       const failures = new CollectedFailures()
-      const reaping = () => reapAll({ db, boss, retentionMs, announce, ends, log })
+      const reaping = () => reapAll({ db, boss, retentionMs, notifyListeners, ends, log })
       const reaped = await failures.attempt<Reaped | undefined>(reaping, undefined)
       await Promise.all(announced)
       const pruned = await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined)

@@ -1,6 +1,6 @@
 import { openQueues, processingEnqueuer } from '../jobs/queues.ts'
 import { parseMediaId } from '../ledger/ids.ts'
-import { failedMedia, retryMedia } from '../ledger/retrying.ts'
+import { failedMedia, reprocessMedia } from '../ledger/reprocessing.ts'
 import { type Command, UsageError } from './command.ts'
 import { withLedger } from './with-ledger.ts'
 
@@ -28,7 +28,7 @@ export const retry: Command = {
       for (const id of all ? await failedMedia(db, MOST) : ids) {
         const mediaId = parseMediaId(id)
         const result = mediaId
-          ? await retryMedia(db, { id: mediaId, ownerId: undefined }, enqueue)
+          ? await reprocessMedia(db, { id: mediaId, ownerId: undefined }, enqueue)
           : ({ kind: 'absent' } as const)
         media.push({ id, result: result.kind, ...(result.kind === 'over' ? { status: result.status } : {}) })
       }

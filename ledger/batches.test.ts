@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Batches, Lane } from './batches.ts'
+import { Batches, SerialExecutor } from './batches.ts'
 
 /** What the database says of a statement that it has refused. */
 const refusal = (code: string) => Object.assign(new pg.DatabaseError('refused', 0, 'error'), { code })
@@ -62,7 +62,7 @@ describe('batches', () => {
   })
 
   it('keep for the next one what locks its owner, while others of that owner go alone', async () => {
-    const lane = new Lane()
+    const executor = new SerialExecutor()
     const done: string[] = []
     let isLocked = true
     const unlocked = Promise.withResolvers<void>()
@@ -81,7 +81,7 @@ describe('batches', () => {
           },
           locksOwner: true,
         },
-        lane,
+        executor,
       )
     const creations = make('created')
     const finishes = make('finished')
@@ -177,9 +177,9 @@ describe('batches', () => {
     )
   })
 
-  it('go one after another in a lane, unless one hangs', async () => {
+  it('go one after another in an executor, unless one hangs', async () => {
     vi.useFakeTimers()
-    const lane = new Lane()
+    const executor = new SerialExecutor()
     const begun: string[] = []
     const { promise: never } = Promise.withResolvers<string[]>()
     const alone = async () => ''
@@ -192,11 +192,11 @@ describe('batches', () => {
         },
         alone,
       },
-      lane,
+      executor,
     )
     const works = new Batches<string, string>(
       { ownerOf: () => 'alice', together: async (items) => items, alone },
-      lane,
+      executor,
     )
     void hangs.add('hangs')
     const later = works.add('later')

@@ -2,22 +2,22 @@ import pg from 'pg'
 import type { Ledger } from './database.ts'
 import { databaseOutage } from './outages.ts'
 
-/** How long one batch may keep the next one waiting. Far more than it takes, unless its connection hangs. */
-const PATIENCE_MS = 1000
+/** The next batch starts after this long although one is running. It takes far less, unless its connection hangs. */
+const BATCH_TIMEOUT_MS = 1000
 /** Items of one batch: its transaction should not hold locks for long, and the next batch waits for it. */
 const MOST_AT_ONCE = 25
 
-/** Where batches go one after another, because two at once would only be in each other's way. */
-export class Lane {
+/** Runs batches one after another: two at once would wait for each other's locks. */
+export class SerialExecutor {
   #last: Promise<void> = Promise.resolve()
   /** How many items of an owner are done alone at the moment. */
   readonly #alone = new Map<string, number>()
-  readonly #members: LaneMember[] = []
-  #lastPlace = 0
+  readonly #members: ExecutorMember[] = []
+  #lastPosition = 0
 
-  /** Does the work, which must not fail, when what came before it is done or hangs. */
+  /** Runs the work, which must not fail, when what came before it is done or hangs. */
   enter(work: () => Promise<void>): void {
-    this.#last = this.#last.then(() => withPatience(work()))
+    this.#last = this.#last.then(() => withTimeout(work()))
   }
 
   /** Whether items of this owner are done alone, and do not hang. */
@@ -28,72 +28,72 @@ export class Lane {
   /** Notes that an item of this owner is done alone, until `work`, which must not fail, ends or hangs. */
   hold(owner: string, work: Promise<unknown>): void {
     this.#alone.set(owner, (this.#alone.get(owner) ?? 0) + 1)
-    void withPatience(work).then(() => {
+    void withTimeout(work).then(() => {
       const left = (this.#alone.get(owner) ?? 1) - 1
       if (left > 0) return this.#alone.set(owner, left)
       this.#alone.delete(owner)
       // Oldest item first: the first batch may make the owner busy again, and the others then wait once more.
-      const inOrder = this.#members.map((member) => ({ member, place: member.firstPlace() }))
-      for (const { member } of inOrder.sort((a, b) => a.place - b.place)) member.schedule()
+      const inOrder = this.#members.map((member) => ({ member, position: member.firstPosition() }))
+      for (const { member } of inOrder.sort((a, b) => a.position - b.position)) member.schedule()
     })
   }
 
-  /** A member has its next batch made whenever an owner is busy no more. */
-  join(member: LaneMember): void {
+  /** `member` schedules its next batch whenever an owner is no longer busy. */
+  join(member: ExecutorMember): void {
     this.#members.push(member)
   }
 
-  /** The place of the next item among all of the lane. */
-  nextPlace(): number {
-    return ++this.#lastPlace
+  /** The position of the next item among those of all members. */
+  nextPosition(): number {
+    return ++this.#lastPosition
   }
 }
 
-type LaneMember = {
-  /** The place of the item that has waited longest of those that can go; infinity where there is none. */
-  firstPlace(): number
-  /** Enters the lane where an item can go. */
+type ExecutorMember = {
+  /** The position of the first item that can go; infinity where there is none. */
+  firstPosition(): number
+  /** Enters the executor where an item can go. */
   schedule(): void
 }
 
 export type BatchWork<Item, Result> = {
-  /** Whose an item is: where more wait than fit into a batch, owners take turns. */
+  /** The owner of an item: where more wait than fit into a batch, owners take turns. */
   ownerOf: (item: Item) => string
   /**
-   * Does in one transaction what can be done without waiting for anybody's locks: a neighbour must not stand
-   * still because of one item. Says undefined of each item that it left as it was.
+   * Does in one transaction what needs no lock that somebody else holds: one item must not delay the others. Returns
+   * undefined for each item that it left as it was.
    */
   together: (items: readonly Item[]) => Promise<readonly (Result | undefined)[]>
   /** Does one item by itself, with everything that may come up. */
   alone: (item: Item) => Promise<Result>
   /**
-   * Whether one that is done alone locks what all items of its owner need. Then the owner's others wait until it is
-   * done, and go together: a batch would find the lock taken, and leave them to go alone as well, on and on.
+   * Whether an item that is done alone locks what all items of its owner need. Then the owner's others wait until it is
+   * done, and go together: a batch would find the lock taken, and leave them to go alone as well.
    */
   locksOwner?: boolean
 }
 
 /**
- * Group commit: what arrives while a batch is under way goes together in the next one. Nothing is delayed for
- * company. Whatever cannot go with the others goes alone, as if there were no batches.
+ * Group commit: items that arrive while a batch is running go together in the next one. No item waits for others to
+ * arrive. One that cannot go with the others is done alone, as if there were no batches.
  */
 export class Batches<Item, Result> {
   readonly #work: BatchWork<Item, Result>
-  readonly #lane: Lane
-  readonly #waiting: Waiting<Item, Result>[] = []
+  readonly #executor: SerialExecutor
+  readonly #waiting: Waiter<Item, Result>[] = []
   #isScheduled = false
 
-  constructor(work: BatchWork<Item, Result>, lane = new Lane()) {
+  constructor(work: BatchWork<Item, Result>, executor = new SerialExecutor()) {
     this.#work = work
-    this.#lane = lane
-    const firstPlace = () =>
-      this.#waiting.find((waiting) => this.#isReady(waiting))?.place ?? Number.POSITIVE_INFINITY
-    if (work.locksOwner) lane.join({ firstPlace, schedule: () => this.#schedule() })
+    this.#executor = executor
+    const firstPosition = () =>
+      this.#waiting.find((waiting) => this.#isReady(waiting))?.position ?? Number.POSITIVE_INFINITY
+    if (work.locksOwner) executor.join({ firstPosition, schedule: () => this.#schedule() })
   }
 
   add(item: Item): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>()
-    this.#waiting.push({ item, place: this.#lane.nextPlace(), resolve, reject })
+    this.#waiting.push({ item, position: this.#executor.nextPosition(), resolve, reject })
     this.#schedule()
     return promise
   }
@@ -101,15 +101,15 @@ export class Batches<Item, Result> {
   #schedule(): void {
     if (this.#isScheduled || !this.#waiting.some((waiting) => this.#isReady(waiting))) return
     this.#isScheduled = true
-    this.#lane.enter(() => this.#next())
+    this.#executor.enter(() => this.#next())
   }
 
-  #isReady({ item }: Waiting<Item, Result>): boolean {
-    return !this.#work.locksOwner || !this.#lane.isBusy(this.#work.ownerOf(item))
+  #isReady({ item }: Waiter<Item, Result>): boolean {
+    return !this.#work.locksOwner || !this.#executor.isBusy(this.#work.ownerOf(item))
   }
 
-  /** The next batch: of each owner in turn the one that has waited longest, in the order in which they came. */
-  #takeFairly(): Waiting<Item, Result>[] {
+  /** The next batch: the oldest item of each owner, then the second of each, and so on. */
+  #takeFairly(): Waiter<Item, Result>[] {
     const ready = this.#waiting.filter((waiting) => this.#isReady(waiting))
     const batch = ready.length <= MOST_AT_ONCE ? ready : this.#takeInOrder(ready)
     const taken = new Set(batch)
@@ -117,7 +117,7 @@ export class Batches<Item, Result> {
     return batch
   }
 
-  #takeInOrder(ready: readonly Waiting<Item, Result>[]): Waiting<Item, Result>[] {
+  #takeInOrder(ready: readonly Waiter<Item, Result>[]): Waiter<Item, Result>[] {
     const turns = new Map<string, number>()
     const ordered = ready.map((waiting) => {
       const owner = this.#work.ownerOf(waiting.item)
@@ -125,7 +125,7 @@ export class Batches<Item, Result> {
       turns.set(owner, turn + 1)
       return { waiting, turn }
     })
-    ordered.sort((a, b) => a.turn - b.turn || a.waiting.place - b.waiting.place)
+    ordered.sort((a, b) => a.turn - b.turn || a.waiting.position - b.waiting.position)
     return ordered.slice(0, MOST_AT_ONCE).map(({ waiting }) => waiting)
   }
 
@@ -153,19 +153,19 @@ export class Batches<Item, Result> {
 
   async #goAlone(item: Item): Promise<Result> {
     const work = this.#work.alone(item)
-    if (this.#work.locksOwner) this.#lane.hold(this.#work.ownerOf(item), Promise.allSettled([work]))
+    if (this.#work.locksOwner) this.#executor.hold(this.#work.ownerOf(item), Promise.allSettled([work]))
     return await work
   }
 }
 
-type Waiting<Item, Result> = {
+type Waiter<Item, Result> = {
   item: Item
-  place: number
+  position: number
   resolve: (result: Result) => void
   reject: (error: unknown) => void
 }
 
-/** One of a thing for each ledger: only those who share a pool can go together. */
+/** One value for each ledger: only items that share a pool can go together. */
 export function perLedger<Kept>(make: (db: Ledger) => Kept): (db: Ledger) => Kept {
   const kept = new WeakMap<Ledger, Kept>()
   return (db) => {
@@ -175,16 +175,15 @@ export function perLedger<Kept>(make: (db: Ledger) => Kept): (db: Ledger) => Kep
   }
 }
 
-/** Creations and finishes change the same row, that of their owner's usage, so they take turns. */
-export const usageLane = perLedger(() => new Lane())
+/** Creations and finishes change the row of their owner's usage, so they run one after another. */
+export const usageExecutor = perLedger(() => new SerialExecutor())
 
-/** Two transactions were in each other's way, or one waited for a lock for too long: one item may well pass. */
+/** Two transactions conflicted, or one waited too long for a lock: a single item may succeed. */
 const CONTENTION = /^(40001|40P01|55P03)$/
 
 /**
- * Whether the database has refused a statement, and with it all of the batch, because of one of its items. During an
- * outage they all fail alike: dozens of them would only hang one by one. And where a connection broke or the server
- * went down or failed itself, a commit may have gone through before.
+ * Whether the database refused a statement because of one item of the batch. During an outage all items would fail
+ * alike, one after another; and where a connection broke or the server failed, the batch may have been committed.
  */
 export function isWorthDoingAlone(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return false
@@ -193,9 +192,9 @@ export function isWorthDoingAlone(error: unknown): boolean {
     : CONTENTION.test(error.code ?? '')
 }
 
-async function withPatience(work: Promise<unknown>): Promise<void> {
+async function withTimeout(work: Promise<unknown>): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, PATIENCE_MS)
+  const timer = setTimeout(resolve, BATCH_TIMEOUT_MS)
   await Promise.race([work, promise])
   clearTimeout(timer)
 }

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { Batches, perLedger, usageLane } from './batches.ts'
+import { Batches, perLedger, usageExecutor } from './batches.ts'
 import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
@@ -67,7 +67,7 @@ const creations = perLedger(
         alone: ({ upload, defaults }) => createAlone(db, upload, defaults),
         locksOwner: true,
       },
-      usageLane(db),
+      usageExecutor(db),
     ),
 )
 

@@ -22,7 +22,7 @@ export class EndLog {
   }
 
   /** `more` are ids that only some lines have, such as the request's. */
-  tell(end: End, more: object = {}): void {
+  log(end: End, more: object = {}): void {
     const level = end.event === 'media.failed' ? 'error' : (LEVELS[end.reason ?? ''] ?? 'info')
     this.#log[level]({ ...end, ...more }, end.event.replace('.', ' '))
   }
@@ -30,7 +30,7 @@ export class EndLog {
   /** An upload, as it is after its end. */
   upload(event: End['event'], upload: UploadRow, reason: Reason | null, more: object = {}): void {
     const { id, media_id, owner_id, offset, created_at } = upload
-    this.tell(
+    this.log(
       {
         event,
         uploadId: id,
@@ -46,7 +46,7 @@ export class EndLog {
 
   media(event: End['event'], media: MediaRow, reason: Reason | null, more: object = {}): void {
     const { id, upload_id, owner_id, size, created_at } = media
-    this.tell(
+    this.log(
       {
         event,
         uploadId: upload_id,
@@ -68,7 +68,7 @@ export class EndLog {
     more: object = {},
   ): Promise<void> {
     try {
-      for (const end of await describeEnds(db, event, uploadIds)) this.tell(end, more)
+      for (const end of await describeEnds(db, event, uploadIds)) this.log(end, more)
     } catch (err) {
       this.#log.error({ err, event, uploadIds }, 'log lines for ended uploads could not be written')
     }

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { Batches, perLedger, usageLane } from './batches.ts'
+import { Batches, perLedger, usageExecutor } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
@@ -50,7 +50,7 @@ const finishes = perLedger(
         alone: (item) => finishAlone(db, item),
         locksOwner: true,
       },
-      usageLane(db),
+      usageExecutor(db),
     ),
 )
 

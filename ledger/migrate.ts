@@ -17,12 +17,12 @@ import {
 /** Any number: who holds this session lock is the one who migrates. */
 const LOCK = 7_263_494
 const LOCK_RETRY_MS = 300
-/** How long a change of a table may stand in the queue for its lock: requests that come later wait behind it. */
+/** How long a change of a table may wait for its lock: later requests wait behind it. */
 const TABLE_LOCK_MS = 1_000
 const MIN_PAUSE_MS = 500
 const MAX_PAUSE_MS = 5_000
-/** How long the lock of a table is tried for. */
-const PATIENCE_MS = 10 * 60_000
+/** How long a change is tried again while a lock is held by others. */
+const LOCK_RETRIES_MS = 10 * 60_000
 /** The lock was not free in time; a deadlock was broken. */
 const TRY_AGAIN = ['55P03', '40P01']
 
@@ -82,7 +82,7 @@ async function applyAll(
   const due = new Set((await schemaState(session, release)).pending)
   // In an empty database nothing takes long, and nobody waits for it.
   const isNew = Object.keys(release.first).every((name) => due.has(name))
-  const tell = isNew ? () => {} : onProgress
+  const report = isNew ? () => {} : onProgress
   // Only then: Kysely's migrator refuses a table that names migrations which it was not given.
   if (Object.keys(release.first).some((name) => due.has(name))) {
     applied.push(...(await applyFirst(session, release)))
@@ -97,11 +97,11 @@ async function applyAll(
   const begun = new Set((await laterMigrations(session)).map(({ name }) => name))
   for (const [name, migration] of Object.entries(release.later)) {
     if (!due.has(name)) continue
-    tell(`applies migration ${name}`)
-    if (!begun.has(name)) await patiently(name, () => applyOne(session, name, migration))
+    report(`applies migration ${name}`)
+    if (!begun.has(name)) await withLockRetries(name, () => applyOne(session, name, migration))
     await backfill(session, name, migration)
     for (const change of migration.indexes ?? []) {
-      await patiently(name, () => applyIndexChange(session, change, tell))
+      await withLockRetries(name, () => applyIndexChange(session, change, report))
     }
     await sql`update landfall.schema_migrations set finished_at = now() where name = ${name}`.execute(session)
     applied.push(name)
@@ -140,15 +140,15 @@ async function applyOne(session: Ledger, name: string, migration: Migration): Pr
 async function backfill(session: Ledger, name: string, migration: Migration): Promise<void> {
   for (let after: string | undefined = ''; after !== undefined; ) {
     const from: string = after
-    await patiently(name, async () => {
+    await withLockRetries(name, async () => {
       after = await migration.backfill?.(session, from)
     })
   }
 }
 
-/** Tries again where only a lock was missing, ever more slowly. */
-async function patiently(name: string, work: () => Promise<void>): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS
+/** Tries again, ever more slowly, while a lock is held by others. */
+async function withLockRetries(name: string, work: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + LOCK_RETRIES_MS
   for (let pauseMs = MIN_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
     try {
       await work()

@@ -10,7 +10,7 @@ import { Turns } from './turns.ts'
 // they send, takes a share of the connections and no more.
 
 /** As long as the pool lets others wait for a connection. */
-const PATIENCE_MS = 10_000
+const MAX_WAIT_MS = 10_000
 /** How long a statement waits for a lock that another node holds before it gives its connection back. */
 const LOCK_WAIT_MS = 100
 const MOST_HANDLES = 1000
@@ -30,7 +30,7 @@ const shares = perLedger((db): Share | undefined => {
     atOnce: () => shareOf(pool.options.max),
     // Bounded by what is admitted: requests by the server's own turns, appends by their number.
     maxWaiting: Number.POSITIVE_INFINITY,
-    patienceMs: PATIENCE_MS,
+    maxWaitMs: MAX_WAIT_MS,
   })
   return { pool, turns, handles: new Map() }
 })
@@ -82,7 +82,7 @@ function openHandle({ pool, turns }: Share, ownerId: string): Ledger {
 
 /** One at a time for each owner. */
 const usageTurns = perLedger(
-  () => new Turns({ atOnce: () => 1, maxWaiting: Number.POSITIVE_INFINITY, patienceMs: PATIENCE_MS }),
+  () => new Turns({ atOnce: () => 1, maxWaiting: Number.POSITIVE_INFINITY, maxWaitMs: MAX_WAIT_MS }),
 )
 
 /**
@@ -98,7 +98,7 @@ export async function withOwnerLock<Result>(
   work: (trx: LedgerTransaction) => Promise<Result>,
 ): Promise<Result> {
   const leave = await usageTurns(db).enter(ownerId)
-  const deadline = performance.now() + PATIENCE_MS
+  const deadline = performance.now() + MAX_WAIT_MS
   try {
     for (;;) {
       try {

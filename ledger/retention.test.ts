@@ -11,8 +11,8 @@ import { finishUpload } from './finishing.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { deleteMedia, publishMedia, rejectMedia } from './media.ts'
 import { expireUploads, purgeMedia } from './reaping.ts'
+import { reprocessMedia } from './reprocessing.ts'
 import { pruneEmptyUploads, pruneEvents, pruneMedia } from './retention.ts'
-import { retryMedia } from './retrying.ts'
 import { beginStep, endStep, stepsDone } from './steps.ts'
 import { appendBytes, terminateUpload } from './uploads.ts'
 
@@ -122,7 +122,7 @@ it('forgets records of steps, but not what is never done twice', async () => {
   await publishMedia(db, mediaId)
   expect(await prune(db, RETENTION)).toMatchObject({ steps: 3 })
   expect(await countOf('processing_steps')).toBe(0)
-  await retryMedia(db, { id: mediaId, ownerId: alice }, nothing)
+  await reprocessMedia(db, { id: mediaId, ownerId: alice }, nothing)
   expect(await stepsDone(db, mediaId)).toEqual(
     new Map([
       ['assemble', { step: 'assemble' }],

@@ -7,7 +7,7 @@ describe('turns', () => {
   })
 
   const open = (changes: Partial<ConstructorParameters<typeof Turns>[0]> = {}) =>
-    new Turns({ atOnce: () => 2, maxWaiting: 2, patienceMs: 1000, ...changes })
+    new Turns({ atOnce: () => 2, maxWaiting: 2, maxWaitMs: 1000, ...changes })
 
   it('are so many of each key at a time, in the order in which they were asked for', async () => {
     const turns = open()

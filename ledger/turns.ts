@@ -4,7 +4,7 @@ export type TurnsOptions = {
   /** How many of one key may wait for theirs. */
   maxWaiting: number
   /** How long one waits before it gives up. */
-  patienceMs: number
+  maxWaitMs: number
   /**
    * The longest pause before a turn that is given back goes to the next one of its key, in milliseconds, as things are. It
    * lasts twice as long as the turn did, and until the turns are over that other keys have at that moment. So a key with
@@ -21,8 +21,8 @@ export class NoTurn extends Error {
   }
 }
 
-type Waiting = { start: () => void; since: number }
-type Queue = { running: number; waiting: Set<Waiting> }
+type Waiter = { start: () => void; since: number }
+type Queue = { running: number; waiting: Set<Waiter> }
 /** How much longer than a turn its rest is: see `restMs`. */
 const RESTS_PER_TURN = 2
 
@@ -76,7 +76,7 @@ export class Turns {
     this.#turns.add(turn)
     return () => {
       if (!this.#turns.delete(turn)) return
-      for (const tell of turn.onOver) tell()
+      for (const callback of turn.onOver) callback()
       this.#rest(turn, queue)
     }
   }
@@ -93,15 +93,15 @@ export class Turns {
   }
 
   async #wait(queue: Queue, signal: AbortSignal | undefined): Promise<void> {
-    const { maxWaiting, patienceMs } = this.#options
+    const { maxWaiting, maxWaitMs } = this.#options
     if (queue.waiting.size >= maxWaiting) throw new NoTurn('too many wait already')
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const waiting: Waiting = { start: resolve, since: performance.now() }
+    const waiting: Waiter = { start: resolve, since: performance.now() }
     const giveUp = (reason: unknown) => {
       if (queue.waiting.delete(waiting)) reject(reason)
     }
     const onAbort = () => giveUp(signal?.reason)
-    const timer = setTimeout(() => giveUp(new NoTurn('waited for too long')), patienceMs)
+    const timer = setTimeout(() => giveUp(new NoTurn('waited for too long')), maxWaitMs)
     signal?.addEventListener('abort', onAbort, { once: true })
     queue.waiting.add(waiting)
     try {

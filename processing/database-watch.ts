@@ -3,7 +3,7 @@ import { PROMPT_DEADLINES } from '../ledger/deadlines.ts'
 import { pingDatabase } from '../ledger/ping.ts'
 
 const LOOK_MS = 5_000
-const PATIENCE_MS = 60_000
+const MAX_OUTAGE_MS = 60_000
 /** A process that was frozen has missed a minute, and not the database. */
 const FEWEST_FAILURES = 3
 
@@ -19,10 +19,10 @@ export type DatabaseWatch = {
  */
 export function watchDatabase(options: {
   connectionString: string
-  patienceMs?: number
+  maxOutageMs?: number
   lookMs?: number
 }): DatabaseWatch {
-  const { connectionString, patienceMs = PATIENCE_MS, lookMs = LOOK_MS } = options
+  const { connectionString, maxOutageMs = MAX_OUTAGE_MS, lookMs = LOOK_MS } = options
   const { promise: lost, resolve } = Promise.withResolvers<Error>()
   const db = openDatabase({
     connectionString,
@@ -45,7 +45,7 @@ export function watchDatabase(options: {
     } catch (error) {
       failures += 1
       const awayMs = performance.now() - seenAt
-      if (awayMs >= patienceMs && failures >= FEWEST_FAILURES) {
+      if (awayMs >= maxOutageMs && failures >= FEWEST_FAILURES) {
         const seconds = Math.round(awayMs / 1000)
         const why = error instanceof Error ? error.message : String(error)
         resolve(

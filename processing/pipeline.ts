@@ -12,7 +12,7 @@ import { endCopying } from '../ledger/stray-copies.ts'
 import { StorageFull, StorageUnavailable } from '../storage/store/objects.ts'
 import { isCode } from '../system/error-code.ts'
 import { PermanentFailure, RetryLater } from './failures/job-failures.ts'
-import type { Lanes } from './step/lanes.ts'
+import type { ResourceLimits } from './step/resource-limits.ts'
 import { type Step, type StepResult, SWITCHED_OFF, skipReason, type Tools } from './step/step.ts'
 import { analysis } from './steps/analysis.ts'
 import { assemble } from './steps/assemble.ts'
@@ -49,7 +49,7 @@ export const STEPS: readonly Step[] = [
 
 export type PipelineOptions = {
   tools: Tools
-  lanes: Lanes
+  resourceLimits: ResourceLimits
   /** Tells listeners which step an upload's file is in. */
   onStep: (uploadId: UploadId, step: string) => void
   enqueueRemoval: Enqueue<UploadId>
@@ -134,7 +134,7 @@ class Run {
   }
 
   async #take(step: Step): Promise<void> {
-    const { tools, lanes, handOver } = this.#options
+    const { tools, resourceLimits, handOver } = this.#options
     const media = await this.#media()
     if (!media) return
     if (step.isDue?.(tools, media) === false && (await parkMedia(tools.db, media.id))) return
@@ -142,9 +142,9 @@ class Run {
     if (skipped !== undefined) return await this.#record(step, media, async () => ({ detail: { skipped } }))
     const kind = step.job ?? 'processing'
     if (kind !== this.#task.kind) return await handOver(kind, media)
-    if (step.lane === undefined) return await this.#run(step)
+    if (step.resource === undefined) return await this.#run(step)
     const { id: group } = groupOf(media.owner_id, media.size)
-    await lanes.within(step.lane, group, this.#signal, () => this.#run(step))
+    await resourceLimits.within(step.resource, group, this.#signal, () => this.#run(step))
   }
 
   async #run(step: Step): Promise<void> {
@@ -206,7 +206,7 @@ class Run {
     const isRejected = await rejectMedia(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
     if (isRejected) tools.ends.media('media.rejected', media, reason)
-    tools.announce(media.upload_id, 'removal')
+    tools.notifyListeners(media.upload_id, 'removal')
   }
 
   /** Ends a media item that no attempt would help. */
@@ -216,7 +216,7 @@ class Run {
     const hasFailed = await failMedia(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
     if (hasFailed) tools.ends.media('media.failed', media, reason)
-    tools.announce(media.upload_id, 'removal')
+    tools.notifyListeners(media.upload_id, 'removal')
   }
 }
 

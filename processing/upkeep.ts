@@ -19,18 +19,18 @@ export type UpkeepOptions = Omit<ReaperOptions, 'log'> & {
 export async function doUpkeep(options: UpkeepOptions): Promise<void> {
   const { db, log, retention, signal, strays } = options
   const failures = new CollectedFailures()
-  const tell = (done: Reaped | Pruned | undefined, message: string) => {
+  const logCounts = (done: Reaped | Pruned | undefined, message: string) => {
     if (done && Object.values(done).some((count) => count > 0)) log.info(done, message)
   }
-  tell(await failures.attempt<Reaped | undefined>(() => reap(options), undefined), 'reaped')
+  logCounts(await failures.attempt<Reaped | undefined>(() => reap(options), undefined), 'reaped')
   const copies = await failures.attempt(() => strays.removeDue(signal), 0)
   if (copies > 0) log.info({ copies }, 'removed the copies that a move left behind')
-  tell(await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined), 'pruned')
+  logCounts(await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined), 'pruned')
   failures.throwAny('some maintenance tasks failed')
 }
 
 /** Warns of former copies that could not be removed. */
-export const tellOfStrays =
+export const logStrayFailures =
   (log: Pick<UpkeepOptions['log'], 'warn'>) =>
   ({ backend, uploads, error }: StrayFailure): void =>
     log.warn({ backend, uploads, err: error }, 'copies that a move left behind could not be removed yet')

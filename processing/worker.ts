@@ -14,8 +14,8 @@ import type { Bus } from '../ledger/bus.ts'
 import { EndLog } from '../ledger/end-log.ts'
 import { failMedia, type MediaRow } from '../ledger/media.ts'
 import { advanceClock, type Turn, type TurnKind, takeTurn } from '../ledger/processing-turns.ts'
+import { beginReprocessing, enqueueReprocessing, requestReprocessing } from '../ledger/reprocessing.ts'
 import type { Retention } from '../ledger/retention.ts'
-import { askOnceMore, beginAgain, enqueueAskedAgain } from '../ledger/retrying.ts'
 import { lastAttempt } from '../ledger/steps.ts'
 import { StrayRemover } from '../storage/moving/remove-strays.ts'
 import { FailureLog } from './failures/failure-log.ts'
@@ -24,18 +24,18 @@ import type { WorkerLog } from './failures/worker-log.ts'
 import { processMedia } from './pipeline.ts'
 import { Poller, type PollerOptions, type PutBack, type TakenJob } from './polling/poller.ts'
 import { remover } from './removal.ts'
-import { type Lane, Lanes } from './step/lanes.ts'
+import { type LimitedResource, ResourceLimits } from './step/resource-limits.ts'
 import { ScratchFull } from './step/scratch.ts'
 import type { Tools } from './step/step.ts'
-import { doUpkeep, tellOfStrays } from './upkeep.ts'
+import { doUpkeep, logStrayFailures } from './upkeep.ts'
 
-/** How many at a time: files on their way to being ready, and of these how many in each lane; jobs of the other kinds. */
-export type Concurrency = Readonly<Record<JobKind | Lane, number>>
+/** How many run at a time: jobs of each kind, and steps that use a limited resource. */
+export type Concurrency = Readonly<Record<JobKind | LimitedResource, number>>
 
 export type WorkerOptions = {
   boss: PgBoss
   bus: Bus
-  tools: Omit<Tools, 'announce' | 'enqueueProcessing' | 'ends'>
+  tools: Omit<Tools, 'notifyListeners' | 'enqueueProcessing' | 'ends'>
   concurrency: Concurrency
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
@@ -69,19 +69,19 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const stopping = new AbortController()
   const tools: Tools = {
     ...options.tools,
-    announce: (id, queue) => void bus.publish({ t: 'event', id, queue: queue ?? null }),
+    notifyListeners: (id, queue) => void bus.publish({ t: 'event', id, queue: queue ?? null }),
     enqueueProcessing: processingEnqueuer(boss),
     ends: new EndLog(log),
   }
   const pipeline = {
     tools,
-    lanes: new Lanes(options.concurrency),
+    resourceLimits: new ResourceLimits(options.concurrency),
     onStep: (id: string, step: string) => void bus.publish({ t: 'step', id, step }),
     enqueueRemoval: removalEnqueuer(boss),
     async handOver(kind: JobKind, { id, size, upload_id, owner_id: ownerId }: MediaRow) {
       const turn = await takeTurn(tools.db, { kind, ownerId, size })
       await enqueueSteps(boss, kind, { mediaId: id, ownerId, size, turn })
-      tools.announce(upload_id, kind)
+      tools.notifyListeners(upload_id, kind)
     },
   }
 
@@ -123,9 +123,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     job: TakenJob<ProcessingJob>,
   ): Promise<PutBack<ProcessingJob> | undefined> {
     const { mediaId, since } = job.data
-    if (job.name === QUEUES.again) await beginAgain(tools.db, mediaId)
+    if (job.name === QUEUES.again) await beginReprocessing(tools.db, mediaId)
     // The release before this one had one queue for both, and as many jobs as requests.
-    else if (since !== undefined && (await askOnceMore(tools.db, mediaId, tools.enqueueProcessing)))
+    else if (since !== undefined && (await requestReprocessing(tools.db, mediaId, tools.enqueueProcessing)))
       return undefined
     return await process('processing', job)
   }
@@ -162,21 +162,21 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     if (!uploadId) return
     // A step that is still "running" ended its worker every time.
     await tools.ends.byId(tools.db, 'media.failed', [uploadId], { last })
-    tools.announce(uploadId, 'removal')
+    tools.notifyListeners(uploadId, 'removal')
   }
 
   async function sweep({ data }: TakenJob<RemovalJob>): Promise<undefined> {
     await tools.storage.bytes.sweep(data.uploadId)
   }
 
-  const strays = new StrayRemover({ db: tools.db, storage: tools.storage, onFailure: tellOfStrays(log) })
+  const strays = new StrayRemover({ db: tools.db, storage: tools.storage, onFailure: logStrayFailures(log) })
 
   async function reapAll({ signal }: TakenJob<object>): Promise<undefined> {
-    const { announce, db, ends } = tools
+    const { notifyListeners, db, ends } = tools
     const { retention, retentionMs } = options
     try {
       await doUpkeep({
-        ...{ db, boss, strays, retention, retentionMs, announce, ends, log },
+        ...{ db, boss, strays, retention, retentionMs, notifyListeners, ends, log },
         signal: AbortSignal.any([signal, stopping.signal]),
       })
     } finally {
@@ -222,7 +222,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       onTaken: advance,
       async onDone({ name, data: { mediaId } }) {
         if (name !== QUEUES.again) return
-        await enqueueAskedAgain(tools.db, mediaId, tools.enqueueProcessing)
+        await enqueueReprocessing(tools.db, mediaId, tools.enqueueProcessing)
       },
       onFailed,
     }),

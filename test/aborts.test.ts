@@ -58,7 +58,8 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
     const untilNothingLeft = async (...ids: string[]) => {
       await expect.poll(() => leftOf(...ids), { timeout: GONE_MS }).toEqual([])
     }
-    const reapNow = () => reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {}, log: QUIET })
+    const reapNow = () =>
+      reap({ db: landfall.db, boss, retentionMs: 0, notifyListeners: () => {}, log: QUIET })
 
     /** An upload with its first part, and a PATCH of the rest of which some has arrived. */
     async function halfSent(): Promise<{ id: string; running: SlowPatch }> {

@@ -203,7 +203,7 @@ describe('a gate', () => {
     opened.push({ close: () => boss.stop({ close: false, graceful: false }) })
     const ended = outcome(landfall, 'alice', uploadId)
     const overdue = async () =>
-      (await reap({ db: landfall.db, boss, retentionMs: 1e9, announce: () => {}, log: QUIET })).overdue
+      (await reap({ db: landfall.db, boss, retentionMs: 1e9, notifyListeners: () => {}, log: QUIET })).overdue
     await expect.poll(overdue, { ...PATIENCE, interval: 300 }).toBe(1)
     expect(await ended).toMatchObject({ status: 'failed', reason: { code: 'analysis-failed' } })
     expect(await outcomes(landfall)).toMatchObject([{ data: { status: 'failed' } }])
@@ -217,7 +217,7 @@ async function reapLater(landfall: Landfall) {
   await sql`update landfall.media set created_at = now() - interval '1 day'`.execute(db)
   const boss = await openQueues({ db, supervise: false, onError: () => {} })
   try {
-    await reap({ db, boss, retentionMs: 1e12, announce: () => {}, log: QUIET })
+    await reap({ db, boss, retentionMs: 1e12, notifyListeners: () => {}, log: QUIET })
     return (await boss.findJobs(QUEUES.processing)).length
   } finally {
     await boss.stop({ close: false, graceful: false })

@@ -34,7 +34,7 @@ describeStorages('an upload that has expired', (storage) => {
 
   async function reapNow(): Promise<void> {
     const boss = await openQueues({ db: landfall.db, supervise: false, onError: () => {} })
-    await reap({ db: landfall.db, boss, retentionMs: HOUR, announce: () => {}, log: QUIET })
+    await reap({ db: landfall.db, boss, retentionMs: HOUR, notifyListeners: () => {}, log: QUIET })
     await boss.stop({ close: false, graceful: false })
   }
 
@@ -177,7 +177,8 @@ describeStorages('the expiry of an upload', (storage) => {
       landfall.db,
     )
     const boss = await openQueues({ db: landfall.db, supervise: false, onError: () => {} })
-    const reapNow = () => reap({ db: landfall.db, boss, retentionMs: HOUR, announce: () => {}, log: QUIET })
+    const reapNow = () =>
+      reap({ db: landfall.db, boss, retentionMs: HOUR, notifyListeners: () => {}, log: QUIET })
     await reapNow()
     const put = await rowOf(landfall, id)
     expect(put).toMatchObject({ state: 'open', reap_after: put.expires_at })

@@ -2,7 +2,7 @@ import type { PgBoss } from 'pg-boss'
 import { afterEach, describe, expect, it } from 'vitest'
 import { openQueues, type ProcessingJob, processingEnqueuer, QUEUES } from '../jobs/queues.ts'
 import { newMediaId, type OwnerId, parseMediaId } from '../ledger/ids.ts'
-import { retryMedia } from '../ledger/retrying.ts'
+import { reprocessMedia } from '../ledger/reprocessing.ts'
 import { Poller } from '../processing/polling/poller.ts'
 import { jpeg } from './fixtures/media.ts'
 import { asOwnerId } from './support/ids.ts'
@@ -87,7 +87,7 @@ describe('the workers', () => {
       queues: [{ name: QUEUES.processing }],
       slots: 2,
       pollMs: 100,
-      failures: { tell: (_, error) => console.error(error) },
+      failures: { record: (_, error) => console.error(error) },
       onError: (error) => console.error(error),
       async handle({ groupId, data }) {
         const owner = String(groupId).replace(/^.*:/, '')
@@ -148,7 +148,7 @@ describe('the workers', () => {
     const asked = await Promise.all(
       Array.from({ length: 300 }, async (_, i) => {
         if (i % 10 === 0) {
-          await retryMedia(landfall.db, { id: mediaId, ownerId: undefined }, processingEnqueuer(boss))
+          await reprocessMedia(landfall.db, { id: mediaId, ownerId: undefined }, processingEnqueuer(boss))
           return 202
         }
         const node = i % 2 ? landfall : other

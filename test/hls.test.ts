@@ -457,6 +457,6 @@ async function transcodeAgain(landfall: Landfall, { id }: { id: string }): Promi
 async function purge(landfall: Landfall, id: string): Promise<void> {
   expect((await landfall.as('alice')(`/api/v1/media/${id}`, { method: 'DELETE' })).status).toBe(204)
   await withQueues(landfall, (boss) =>
-    reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {}, log: QUIET }),
+    reap({ db: landfall.db, boss, retentionMs: 0, notifyListeners: () => {}, log: QUIET }),
   )
 }

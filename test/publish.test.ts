@@ -99,7 +99,7 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
       db: landfall.db,
       boss: await queuesOf(landfall),
       retentionMs: 0,
-      announce: () => {},
+      notifyListeners: () => {},
       log: QUIET,
     })
     await expect.poll(() => landfall.stored.keys(), { timeout: 20_000 }).toEqual([])

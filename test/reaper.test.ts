@@ -43,7 +43,7 @@ async function start(options: LandfallOptions = {}): Promise<{ landfall: Landfal
 }
 
 const reapNow = ({ landfall, boss }: { landfall: Landfall; boss: PgBoss }, retentionMs = DAY_MS) =>
-  reap({ db: landfall.db, boss, retentionMs, announce: () => {}, log: QUIET })
+  reap({ db: landfall.db, boss, retentionMs, notifyListeners: () => {}, log: QUIET })
 
 const letExpire = ({ db }: Landfall, ids: string[]) =>
   db
@@ -117,10 +117,10 @@ describe('the reaper', () => {
       .insertInto('upload_locks')
       .values({ ...lease, expires_at: new Date(Date.now() - 120_000) })
       .execute()
-    const announce = () => {
+    const notifyListeners = () => {
       throw new Error('nobody listens')
     }
-    const reaping = reap({ db: landfall.db, boss, retentionMs: DAY_MS, announce, log: QUIET })
+    const reaping = reap({ db: landfall.db, boss, retentionMs: DAY_MS, notifyListeners, log: QUIET })
     await expect(reaping).rejects.toThrow('nobody listens')
     expect(await landfall.db.selectFrom('upload_locks').select('holder').execute()).toEqual([])
     expect(await reapNow(started)).toEqual(NOTHING)
@@ -159,8 +159,10 @@ describe('the reaper', () => {
                  set state = 'terminated', multipart_unsure = true, updated_at = now() - interval '1 hour'
                where id = ${id}`.execute(landfall.db)
     const told: unknown[] = []
-    const announce = (...what: unknown[]) => void told.push(what)
-    expect(await reap({ db: landfall.db, boss, retentionMs: DAY_MS, announce, log: QUIET })).toMatchObject({
+    const notifyListeners = (...what: unknown[]) => void told.push(what)
+    expect(
+      await reap({ db: landfall.db, boss, retentionMs: DAY_MS, notifyListeners, log: QUIET }),
+    ).toMatchObject({
       swept: 1,
     })
     expect(told).toEqual([[id, 'sweeping']])

@@ -409,7 +409,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
       expect((await landfall.as('alice')(`/api/v1/media/${id}`, { method: 'DELETE' })).status).toBe(204)
     const boss = await openQueues({ db: landfall.db, supervise: false, onError: () => {} })
     try {
-      await reap({ db: landfall.db, boss, retentionMs: 0, announce: () => {}, log: QUIET })
+      await reap({ db: landfall.db, boss, retentionMs: 0, notifyListeners: () => {}, log: QUIET })
       await expect.poll(() => landfall.stored.keys(), { timeout: 60_000 }).toEqual([])
     } finally {
       await boss.stop({ close: false, graceful: false })

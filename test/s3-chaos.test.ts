@@ -162,7 +162,7 @@ async function sweepNow(landfall: S3Landfall): Promise<void> {
     supervise: false,
     onError: (error) => expect.unreachable(String(error)),
   })
-  await reap({ db, boss, retentionMs: 7 * 86_400_000, announce() {}, log: QUIET })
+  await reap({ db, boss, retentionMs: 7 * 86_400_000, notifyListeners() {}, log: QUIET })
   await boss.stop({ close: false, graceful: false })
 }
 

@@ -141,7 +141,8 @@ describe('a ticket for streams', () => {
       throw error
     }
     const boss = await openQueues({ db: here.db, supervise: false, onError })
-    const reapNow = () => reap({ db: here.db, boss, retentionMs: 86_400_000, announce: () => {}, log: QUIET })
+    const reapNow = () =>
+      reap({ db: here.db, boss, retentionMs: 86_400_000, notifyListeners: () => {}, log: QUIET })
     const kept = () => here.db.selectFrom('stream_tickets').select('owner_id').execute()
     await ticketOf('alice')
     await expire()

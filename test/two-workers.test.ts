@@ -3,7 +3,7 @@ import { FORMATS } from '../content/formats.ts'
 import { EndLog } from '../ledger/end-log.ts'
 import type { MediaId } from '../ledger/ids.ts'
 import { processMedia } from '../processing/pipeline.ts'
-import { Lanes } from '../processing/step/lanes.ts'
+import { ResourceLimits } from '../processing/step/resource-limits.ts'
 import { Ffmpeg } from '../processing/tools/ffmpeg.ts'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
@@ -78,13 +78,13 @@ async function processTwice(
     hls: undefined,
     analysis: undefined,
     scratch: { root: dataDirectory, space: storage.disk.space },
-    announce: () => {},
+    notifyListeners: () => {},
     enqueueProcessing: async () => {},
     ends: new EndLog({ info() {}, warn() {}, error() {} }),
   }
-  const lanes = new Lanes({ scan: 4, decode: 4 })
+  const resourceLimits = new ResourceLimits({ scan: 4, decode: 4 })
   const nothing = async () => {}
-  const options = { tools, lanes, onStep: () => {}, enqueueRemoval: nothing, handOver: nothing }
+  const options = { tools, resourceLimits, onStep: () => {}, enqueueRemoval: nothing, handOver: nothing }
   const run = () => processMedia(options, { id, kind: 'processing', signal: AbortSignal.timeout(60_000) })
   const second = new Promise<void>((resolve, reject) => {
     setTimeout(() => run().then(resolve, reject), delayMs)

@@ -70,7 +70,7 @@ try {
   say(`seeding ${UPLOADS} uploads, ${WAITING} media that wait …`)
   await seed(db)
   const log = { error: (details: object, message: string) => say(`${message} ${JSON.stringify(details)}`) }
-  const reapNow = () => reap({ db, boss, retentionMs: 7 * DAY, announce: () => {}, log })
+  const reapNow = () => reap({ db, boss, retentionMs: 7 * DAY, notifyListeners: () => {}, log })
 
   const ms = await timed(`the reaper, with ${WAITING} media that wait`, reapNow)
   if (ms > REAP_MS) failures.push(`the reaper took ${ms.toFixed(0)} ms for nothing`)

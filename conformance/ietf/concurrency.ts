@@ -1,7 +1,7 @@
 import { expectStatus, expectSuccess, expectThat, isSuccess } from '../kit/expectations.ts'
-import { orElse, untilUnderWay } from '../kit/patience.ts'
 import type { Peer } from '../kit/peer.ts'
 import { type Row, rowsOf } from '../kit/row.ts'
+import { orElse, untilUnderWay } from '../kit/waits.ts'
 import type { Exchange } from '../kit/wire.ts'
 import {
   append,

@@ -1,7 +1,7 @@
 import { expectSuccess, expectThat, headerOf, isSuccess, skip } from '../kit/expectations.ts'
-import { eventually } from '../kit/patience.ts'
 import { mediaBytes, type Peer } from '../kit/peer.ts'
 import { type Row, rowsOf } from '../kit/row.ts'
+import { eventually } from '../kit/waits.ts'
 import {
   append,
   appendHeaders,

@@ -1,8 +1,8 @@
 import type { Answer } from '../kit/answer.ts'
 import { expectStatus, expectSuccess, expectThat, headerOf, skip } from '../kit/expectations.ts'
-import { pause } from '../kit/patience.ts'
 import type { Peer } from '../kit/peer.ts'
 import { type Row, rowsOf } from '../kit/row.ts'
+import { pause } from '../kit/waits.ts'
 import { append, create, expectCompleted, head, limitsIn, SIZE } from './client.ts'
 
 /** The remaining seconds, by the name of either version. */

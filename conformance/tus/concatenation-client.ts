@@ -1,7 +1,7 @@
 import type { Answer } from '../kit/answer.ts'
 import { describeAnswer, expectStatus, expectThat, headerOf } from '../kit/expectations.ts'
-import { eventually } from '../kit/patience.ts'
 import type { Peer } from '../kit/peer.ts'
+import { eventually } from '../kit/waits.ts'
 import type { RequestHeaders } from '../kit/wire.ts'
 import { append, create, creation, head, type Upload } from './client.ts'
 

@@ -1,15 +1,15 @@
 import type { Answer } from '../kit/answer.ts'
 import { expectStatus, expectThat, headerOf, skip } from '../kit/expectations.ts'
-import { pause } from '../kit/patience.ts'
 import type { Peer } from '../kit/peer.ts'
 import { type Row, rowsOf } from '../kit/row.ts'
+import { pause } from '../kit/waits.ts'
 import { append, createFilled, head } from './client.ts'
 
 /** RFC 9110 § 5.6.7: the one form of a date that may be sent. */
 const IMF_DATE =
   /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d{2}:\d{2}:\d{2} GMT$/
 /** As long as a row waits for an upload to expire. */
-const PATIENCE_MS = 20_000
+const MAX_WAIT_MS = 20_000
 
 /** An unfinished upload; skips where uploads do not, which a server need not say. */
 async function begun(peer: Peer): Promise<Awaited<ReturnType<typeof createFilled>>> {
@@ -32,7 +32,7 @@ function expiryOf(answer: Answer): number {
 async function expired(peer: Peer): ReturnType<typeof begun> {
   const upload = await begun(peer)
   const left = expiryOf(upload.appended) - Date.now()
-  if (left > PATIENCE_MS) skip(`uploads expire after ${Math.round(left / 1000)} s, which is too long to wait`)
+  if (left > MAX_WAIT_MS) skip(`uploads expire after ${Math.round(left / 1000)} s, which is too long to wait`)
   // The date has whole seconds, and clocks differ.
   await pause(Math.max(left, 0) + 2000)
   return upload

@@ -1,7 +1,7 @@
 import { expectHeader, expectStatus, expectThat } from '../kit/expectations.ts'
-import { eventually, untilUnderWay } from '../kit/patience.ts'
 import { mediaBytes, type Peer } from '../kit/peer.ts'
 import { type Row, rowsOf } from '../kit/row.ts'
+import { eventually, untilUnderWay } from '../kit/waits.ts'
 import type { Exchange } from '../kit/wire.ts'
 import {
   append,

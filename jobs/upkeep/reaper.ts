@@ -17,7 +17,7 @@ import {
   requeueLostMedia,
 } from '../../ledger/reaping.ts'
 import { inconsistentOwners, type Recount, recountOwner } from '../../ledger/recounting.ts'
-import { enqueueLostAgain } from '../../ledger/retrying.ts'
+import { enqueueLostReprocessing } from '../../ledger/reprocessing.ts'
 import { LATE_MS, uploadsToSweep } from '../../ledger/stored-parts.ts'
 import { clearExpiredTickets } from '../../ledger/stream-tickets.ts'
 import { enqueueSweep, MEDIA_QUEUES, processingEnqueuer, type QueueKey, removalEnqueuer } from '../queues.ts'
@@ -29,7 +29,7 @@ export type ReaperOptions = {
   /** How long a deleted media keeps its bytes. */
   retentionMs: number
   /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
-  announce: (uploadId: UploadId, queue: QueueKey) => void
+  notifyListeners: (uploadId: UploadId, queue: QueueKey) => void
   log: { error(details: object, message: string): void }
   /** Undefined where nobody is told what expired. */
   ends?: EndLog
@@ -68,21 +68,21 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
   }
   await turn(({ db }) => clearExpiredTickets(db))
   await turn(recountInconsistent)
-  await turn(({ db, boss }) => enqueueLostAgain(db, LARGE_BATCH, processingEnqueuer(boss)))
+  await turn(({ db, boss }) => enqueueLostReprocessing(db, LARGE_BATCH, processingEnqueuer(boss)))
   await turn(({ db }) => clearPastTurns(db))
   failures.throwAny('some tasks of the reaper failed')
   return reaped
 }
 
 async function expire(options: ReaperOptions): Promise<number> {
-  const { db, boss, announce, ends } = options
+  const { db, boss, notifyListeners, ends } = options
   const enqueueRemoval = removalEnqueuer(boss)
   while ((await putOffUploads(db, LARGE_BATCH)) === LARGE_BATCH);
   return await throughout(
     (after) => expiredUploads(db, BATCH, after),
     async (ids) => {
       const expired = await expireUploads(db, ids, enqueueRemoval)
-      for (const id of expired) announce(id, 'removal')
+      for (const id of expired) notifyListeners(id, 'removal')
       await ends?.byId(db, 'upload.expired', expired)
       return expired.length
     },
@@ -141,11 +141,11 @@ async function isolated<Id>(
 }
 
 /** The analyses that an engine has not ended in time. */
-async function endOverdue({ db, boss, announce }: ReaperOptions): Promise<number> {
+async function endOverdue({ db, boss, notifyListeners }: ReaperOptions): Promise<number> {
   const resume = processingEnqueuer(boss)
   for (let overdue = 0; ; ) {
     const batch = await endOverdueAnalyses(db, BATCH, resume)
-    for (const id of batch) announce(id, 'processing')
+    for (const id of batch) notifyListeners(id, 'processing')
     overdue += batch.length
     if (batch.length < BATCH) return overdue
   }
@@ -192,11 +192,11 @@ async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> 
 }
 
 /** A batch: they are gone from the ledger when the worker is done with them, not before. */
-async function sweep({ db, boss, announce }: ReaperOptions): Promise<number> {
+async function sweep({ db, boss, notifyListeners }: ReaperOptions): Promise<number> {
   const due = await uploadsToSweep(db, LATE_MS, MAX_SWEPT)
   for (const uploadId of due) {
     await enqueueSweep(boss, uploadId)
-    announce(uploadId, 'sweeping')
+    notifyListeners(uploadId, 'sweeping')
   }
   return due.length
 }

@@ -25,8 +25,8 @@ const job = (change: Partial<FailedJob> = {}): FailedJob => ({
 
 it('says of which job an attempt failed, and why', () => {
   const err = new Error('broken')
-  failures.tell(job(), err)
-  failures.tell(job({ name: 'process-media', data: { mediaId: 'm', size: 5 } }), err)
+  failures.record(job(), err)
+  failures.record(job({ name: 'process-media', data: { mediaId: 'm', size: 5 } }), err)
   expect(lines).toEqual([
     {
       level: 'error',
@@ -43,7 +43,7 @@ it('says of which job an attempt failed, and why', () => {
 
 it('tells of a job that fails a thousand times when it begins to, at a growing distance, and when it is given up', () => {
   for (let retryCount = 0; retryCount <= 1000; retryCount++) {
-    failures.tell(job({ retryCount }), new StorageUnavailable())
+    failures.record(job({ retryCount }), new StorageUnavailable())
     vi.advanceTimersByTime(60_000)
   }
   expect(lines.map(({ details }) => details.attempt)).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1001])
@@ -61,15 +61,15 @@ it('warns of what is away, as that is not the fault of the job', () => {
     new AggregateError([refused, readOnly]),
     new Error('of one owner', { cause: refused }),
   ]
-  for (const error of away) failures.tell(job(), error)
-  failures.tell(job(), new AggregateError([refused, new Error('broken')]))
+  for (const error of away) failures.record(job(), error)
+  failures.record(job(), new AggregateError([refused, new Error('broken')]))
   expect(lines.map(({ level }) => level)).toEqual(['warn', 'warn', 'warn', 'warn', 'warn', 'error'])
 })
 
 it('logs a bounded number of lines of a queue, says how many more there were, and all that are given up', () => {
-  for (let i = 0; i < 5000; i++) failures.tell(job({ id: `${i}`, retryLimit: 0 }), new Error('broken'))
-  failures.tell(job({ name: 'sweep-bytes' }), new Error('broken'))
-  failures.tell(job({ retryCount: 1000 }), new Error('broken'))
+  for (let i = 0; i < 5000; i++) failures.record(job({ id: `${i}`, retryLimit: 0 }), new Error('broken'))
+  failures.record(job({ name: 'sweep-bytes' }), new Error('broken'))
+  failures.record(job({ retryCount: 1000 }), new Error('broken'))
   expect(lines).toHaveLength(20 + 2)
   vi.advanceTimersByTime(60_000)
   expect(lines.slice(22)).toEqual([

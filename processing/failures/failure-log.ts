@@ -28,7 +28,7 @@ export class FailureLog {
     this.#log = log
   }
 
-  tell(job: FailedJob, error: unknown): void {
+  record(job: FailedJob, error: unknown): void {
     const attempt = job.retryCount + 1
     const isGivenUp = job.retryLimit > 0 && attempt > job.retryLimit
     const isPowerOfTwo = Number.isInteger(Math.log2(attempt))

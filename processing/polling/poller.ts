@@ -33,7 +33,7 @@ export type PollerOptions<Data> = {
   /** Called when a job is over and recorded as done. */
   onDone?: (job: TakenJob<Data>) => Promise<void>
   /** Told of every attempt that fails, before the queue is: nothing else says why. */
-  failures: Pick<FailureLog, 'tell'>
+  failures: Pick<FailureLog, 'record'>
   /** Called when an attempt has failed: the job comes again, or is among the dead ones. */
   onFailed?: () => void
   onError: (error: unknown) => void
@@ -185,7 +185,7 @@ export class Poller<Data extends object> {
   }
 
   async #fail(job: TakenJob<Data>, error: unknown): Promise<void> {
-    this.#options.failures.tell(job, error)
+    this.#options.failures.record(job, error)
     this.#quickUntil = performance.now() + RETRY_MS
     const output = error instanceof Error ? { name: error.name, message: error.message } : { error }
     try {

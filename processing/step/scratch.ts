@@ -19,7 +19,7 @@ export type Scratch = {
 }
 
 /** What is made in scratch folders is worth no longer wait: the file goes without. */
-const PATIENCE_MS = 3_600_000
+const MAX_WAIT_MS = 3_600_000
 const HEARTBEAT_MS = 60_000
 const CLEARING_MS = 5 * 60_000
 
@@ -90,10 +90,10 @@ export async function clearScratch({ root }: Pick<Scratch, 'root'>, name: string
 /** What an error means, where it is that there is no room. */
 function lackOf({ waitsSince }: Scratch, bytes: number, cause: unknown): unknown {
   if (!(cause instanceof StorageFull || saysNoRoom(cause))) return cause
-  if (waitsSince === undefined || Date.now() - waitsSince < PATIENCE_MS) return new ScratchFull({ cause })
+  if (waitsSince === undefined || Date.now() - waitsSince < MAX_WAIT_MS) return new ScratchFull({ cause })
   return new NoScratchRoom(
     bytes,
-    `there was no room for it on the disk for ${PATIENCE_MS / 60_000} minutes`,
+    `there was no room for it on the disk for ${MAX_WAIT_MS / 60_000} minutes`,
     {
       cause,
     },

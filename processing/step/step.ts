@@ -14,7 +14,7 @@ import type { UploadBytes } from '../../storage/store/upload-bytes.ts'
 import type { AnalysisOptions } from '../analysis/engine.ts'
 import type { Ffmpeg } from '../tools/ffmpeg.ts'
 import type { Scanner } from '../tools/scanner.ts'
-import type { Lane } from './lanes.ts'
+import type { LimitedResource } from './resource-limits.ts'
 import type { Scratch } from './scratch.ts'
 
 export type ThumbnailOptions = {
@@ -41,19 +41,19 @@ export type Tools = {
   limits: MediaLimits
   /** How much of a video or a sound is decoded to see whether it can be. */
   deepCheck: 'off' | 'quick' | 'full'
-  /** What becomes of a file that is larger than the scanner can look at. */
+  /** Whether a file that is too large for the scanner is rejected. */
   scanOversize: 'reject' | 'accept'
-  /** What the keys of public copies begin with; undefined where a ready file stays private. */
+  /** Prefix of the keys of public copies; undefined where ready files stay private. */
   publicPrefix: string | undefined
   thumbnails: ThumbnailOptions
   /** Renditions for streaming, in these heights; undefined when they are switched off. */
   hls: HlsOptions | undefined
-  /** The engine that has a say in what becomes of a file; undefined where there is none. */
+  /** The engine that analyses files and may reject them; undefined where there is none. */
   analysis: AnalysisOptions | undefined
   /** Scratch folders; nothing is written elsewhere. */
   scratch: Scratch
-  /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
-  announce: (uploadId: string, queue?: QueueKey) => void
+  /** Publishes that the ledger has new events of an upload, and a new job of this kind. */
+  notifyListeners: (uploadId: string, queue?: QueueKey) => void
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   ends: EndLog
 }
@@ -62,7 +62,7 @@ export type StepContext = Omit<Tools, 'storage'> & {
   /** Of the backend that the media item is stored by. */
   objects: Objects
   bytes: UploadBytes
-  /** The media with the facts that earlier steps found. */
+  /** With the facts that earlier steps found. */
   media: MediaRow
   /** Aborted when the job is taken away or the worker stops. */
   signal: AbortSignal
@@ -71,9 +71,9 @@ export type StepContext = Omit<Tools, 'storage'> & {
 }
 
 export type StepResult = {
-  /** Goes into the media's columns. */
+  /** For the columns of the media item. */
   facts?: MediaFacts
-  /** Goes into the step's record. */
+  /** For the record of the step. */
   detail?: StepDetail
 }
 
@@ -84,29 +84,29 @@ export type StepResult = {
  */
 export type Step = {
   name: string
-  /** The steps that it builds on: those it runs behind, however they are declared. */
+  /** Steps that have to be done before it. */
   after: readonly string[]
   /** The kind of job that it is done in; `processing` without it, which is what makes a file ready. */
   job?: JobKind
-  /** What it waits its turn for; without it, it is no burden. */
-  lane?: Lane
-  /** Kinds of media that it is for; without it, all. Others go past it, with a detail that says so. */
+  /** The resource that it waits for; without one, it starts at once. */
+  resource?: LimitedResource
+  /** Kinds of media that it is run for; without it, all. For others it is recorded as skipped. */
   kinds?: readonly MediaKind[]
-  /** Facts without which, or where they are false, there is nothing to do. */
+  /** It is skipped where one of these facts is missing or false. */
   needs?: readonly (keyof MediaFacts)[]
-  /** Why there is nothing to do here; undefined when there is something. */
+  /** Why it is skipped with these tools; undefined where it is run. */
   skip?: (tools: Tools) => string | undefined
-  /** Whether it may be done already. Where not, the change that allows it has the media item processed again. */
+  /** Whether it may run yet. Where not, the change that allows it has the media item processed again. */
   isDue?: (tools: Tools, media: MediaRow) => boolean
   /** Kinds of renditions that it may store. */
   produces?: readonly RenditionKind[]
   run: (context: StepContext) => Promise<StepResult>
 }
 
-/** What a step says that nobody wants at the moment: when somebody does, it is not behind a media for that. */
+/** Skip reason of a step that is switched off. Once it is switched on, it does not count as done. */
 export const SWITCHED_OFF = 'switched off'
 
-/** Why a step has nothing to do with a media; undefined when it has. */
+/** Why a step is not run for a media item; undefined where it is run. */
 export function skipReason(
   { kinds, needs = [], skip }: Step,
   tools: Tools,

@@ -11,7 +11,7 @@ export const analysis: Step = {
   after: ['probe'],
   job: 'analysis',
   skip: (tools) => (tools.analysis ? undefined : SWITCHED_OFF),
-  async run({ media, db, analysis: options, announce, enqueueProcessing, signal }) {
+  async run({ media, db, analysis: options, notifyListeners, enqueueProcessing, signal }) {
     if (!options) throw new Error('there is no engine to ask')
     const begun = await beginAnalysis(db, media.id, options.timeoutMs)
     if (!begun) return { detail: { skipped: 'the media item has ended in the meantime' } }
@@ -20,7 +20,7 @@ export const analysis: Step = {
     const report = await ask(options, media, begun, signal)
     const { requestedAt } = begun
     const { kind } = await recordAnalysis(db, media.id, report, { resume: enqueueProcessing, requestedAt })
-    announce(media.upload_id, 'processing')
+    notifyListeners(media.upload_id, 'processing')
     return {
       detail: { id: report.analysisId, status: report.status, ...(kind === 'recorded' ? {} : { kind }) },
     }

@@ -13,7 +13,7 @@ const MARGIN = 1.02
 export const audio: Step = {
   name: 'audio',
   after: ['probe'],
-  lane: 'decode',
+  resource: 'decode',
   kinds: ['audio', 'video'],
   needs: ['has_audio'],
   produces: ['waveform'],

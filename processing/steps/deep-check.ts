@@ -13,7 +13,7 @@ import { isRemote } from '../tools/tool-runner.ts'
 export const deepCheck: Step = {
   name: 'deep-check',
   after: ['probe'],
-  lane: 'decode',
+  resource: 'decode',
   // An image is decoded for its thumbnail.
   kinds: ['video', 'audio'],
   skip: ({ deepCheck: depth }) => (depth === 'off' ? SWITCHED_OFF : undefined),

@@ -117,7 +117,7 @@ async function store(
   variants: readonly EncodedRendition[],
   folder: string,
 ): Promise<StepResult> {
-  const { db, media, objects, announce } = context
+  const { db, media, objects, notifyListeners } = context
   // One of other renditions, or of lost ones: who plays meanwhile must not get pieces of both.
   await dropRendition(db, media.id, 'hls')
   // The largest first: where that is too large for the storage, nothing else is stored in vain.
@@ -145,7 +145,7 @@ async function store(
     event: 'hls.finished',
   })
   if (!isStored) return ENDED
-  announce(media.upload_id)
+  notifyListeners(media.upload_id)
   const [largest] = variants
   return {
     detail: {

@@ -15,7 +15,7 @@ const ENCODING_SECONDS = 60
 export const image: Step = {
   name: 'image',
   after: ['probe'],
-  lane: 'decode',
+  resource: 'decode',
   kinds: ['image'],
   skip: ({ publicPrefix }) => (publicPrefix === undefined ? 'the image stays private' : undefined),
   produces: ['image'],

@@ -4,8 +4,8 @@ import type { Step } from '../step/step.ts'
 export const notify: Step = {
   name: 'notify',
   after: ['publish'],
-  async run({ media, announce }) {
-    announce(media.upload_id)
+  async run({ media, notifyListeners }) {
+    notifyListeners(media.upload_id)
     return {}
   },
 }

@@ -19,7 +19,7 @@ export const probe: Step = {
   name: 'probe',
   // No decoder opens what the scanner has not passed.
   after: ['scan'],
-  lane: 'decode',
+  resource: 'decode',
   async run(context) {
     const facts = context.media.kind === 'image' ? await probeImage(context) : await probeStreams(context)
     const { width, height } = facts

@@ -12,7 +12,7 @@ import { MAX_SCANNED_BYTES, type ScanVerdict } from '../tools/scanner.ts'
 export const scan: Step = {
   name: 'scan',
   after: ['identify'],
-  lane: 'scan',
+  resource: 'scan',
   async run(context) {
     const { digests } = await declarationOf(context.db, context.media.upload_id)
     const verdict = await judge(context, digests ?? {})

@@ -21,7 +21,7 @@ const SEEKING_MS = 45_000
 export const storyboard: Step = {
   name: 'storyboard',
   after: ['probe'],
-  lane: 'decode',
+  resource: 'decode',
   kinds: ['video'],
   needs: ['duration_seconds', 'width', 'height'],
   produces: ['storyboard', 'storyboard-cues'],

@@ -19,7 +19,7 @@ const WHITE = '#ffffff'
 export const thumbnail: Step = {
   name: 'thumbnail',
   after: ['probe'],
-  lane: 'decode',
+  resource: 'decode',
   kinds: ['video', 'image'],
   produces: thumbnailKinds(),
   async run(context) {

@@ -20,7 +20,7 @@ const MAX_WAITING = 1000
 /** Bytes that have arrived are not lost because a turn does not come: they are recorded without one after this time. */
 const RECORD_AFTER_MS = 5000
 /** A thousand appends of one owner that begin at once take longer than ten seconds on a busy machine. */
-const PATIENCE_MS = 30_000
+const MAX_WAIT_MS = 30_000
 
 /**
  * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
@@ -32,7 +32,7 @@ export class OwnerTurns {
   readonly #turns = new Turns({
     atOnce: () => (this.#recent.size > 1 ? BESIDE_OTHERS : ALONE),
     maxWaiting: MAX_WAITING,
-    patienceMs: PATIENCE_MS,
+    maxWaitMs: MAX_WAIT_MS,
     restMs: () => (this.#recent.size > 1 ? REST_MS : 0),
   })
   /** Who has asked for something lately, and when; the longest ago first. */

@@ -2,9 +2,9 @@ import type { NextFunction, Request, Response, Router } from 'express'
 import { checkSize } from '../../hooks/pre-create.ts'
 import { type MediaId, newUploadId, parseUploadId, type UploadId } from '../../ledger/ids.ts'
 import { principalOf } from '../auth/authenticate.ts'
-import { dropSome } from '../http/drain.ts'
+import { discardBody } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
-import { answerWhenBack } from '../http/head-answers.ts'
+import { holdHeadUntilAvailable } from '../http/head-answers.ts'
 import { problemOf } from '../http/problem-renderer.ts'
 import { strictRouter } from '../http/routing.ts'
 import type { UploadEngine } from '../uploads/engine.ts'
@@ -109,7 +109,7 @@ export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOpti
       case 'HEAD':
       case 'GET':
         if (isDraft) return await draft.offset(request, response, uploadId)
-        return await answerWhenBack(request, response, {
+        return await holdHeadUntilAvailable(request, response, {
           answer: () => tus(request, response, uploadId),
           isUnavailable,
           check: () => engine.find({ ownerId: principalOf(response).ownerId, uploadId }),
@@ -127,7 +127,7 @@ export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOpti
     // Gigabytes may be left of a file that is refused while it arrives.
     if (isVerdict(problem) && !request.complete) {
       response.set('Connection', 'close')
-      response.locals.untilHeard = () => dropSome(request)
+      response.locals.lingerBeforeClose = () => discardBody(request)
     }
     next(problem)
   })

@@ -12,7 +12,7 @@ import {
   type MediaRow,
   type OwnMediaRow,
 } from '../../ledger/media.ts'
-import { retryMedia } from '../../ledger/retrying.ts'
+import { reprocessMedia } from '../../ledger/reprocessing.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import type { OwnerTurns } from '../admission/owner-turns.ts'
@@ -136,7 +136,7 @@ export function mediaApi(options: MediaApiOptions): Router {
 
   router.post('/:id/process', async (request, response) => {
     const { ownerId } = principalOf(response)
-    const result = await retryMedia(db, { id: idOf(request), ownerId }, enqueueProcessing)
+    const result = await reprocessMedia(db, { id: idOf(request), ownerId }, enqueueProcessing)
     if (result.kind === 'absent') throw notFound()
     if (result.kind === 'over') {
       throw new Problem('not-ready', `The media item is ${result.status} and cannot be processed again.`, {

@@ -178,10 +178,10 @@ export class EventStreams {
 
   #deliver(message: BusMessage): void {
     const ids = uploadsOf(message)
-    for (const id of ids) this.#tell(this.#ofUploads.of(id), message, id)
+    for (const id of ids) this.#pass(this.#ofUploads.of(id), message, id)
     if (this.#ofOwners.isEmpty) return
     const unknown = ids.filter((id) => this.#owners.of(id) === undefined)
-    if (unknown.length === 0) this.#tellOwners(message, ids)
+    if (unknown.length === 0) this.#passToOwners(message, ids)
     else void this.#learnAndTell(unknown, message, ids)
   }
 
@@ -196,17 +196,17 @@ export class EventStreams {
       // What is lost by this is progress: a heartbeat looks for state changes.
       return this.#options.onError(error)
     }
-    this.#tellOwners(message, ids)
+    this.#passToOwners(message, ids)
   }
 
-  #tellOwners(message: BusMessage, ids: readonly string[]): void {
+  #passToOwners(message: BusMessage, ids: readonly string[]): void {
     for (const id of ids) {
       const ownerId = this.#owners.of(id)
-      if (ownerId !== undefined) this.#tell(this.#ofOwners.of(ownerId), message, id)
+      if (ownerId !== undefined) this.#pass(this.#ofOwners.of(ownerId), message, id)
     }
   }
 
-  #tell(readers: Iterable<EventReader>, message: BusMessage, id: string): void {
+  #pass(readers: Iterable<EventReader>, message: BusMessage, id: string): void {
     for (const reader of readers) {
       // One look is for all of the owner's readers, which hear of what it finds.
       if (message.t === 'event') {

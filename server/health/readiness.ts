@@ -139,7 +139,7 @@ export function createReadiness(options: ReadinessOptions): Readiness {
   }
 
   /** One line when something changes, not one whenever somebody asks. */
-  function tell({ status, checks }: ReadinessReport): void {
+  function logChange({ status, checks }: ReadinessReport): void {
     const failures = Object.entries(checks).flatMap(([name, check]) =>
       check.status === 'failing' ? [`${name}: ${check.detail}`] : [],
     )
@@ -158,7 +158,7 @@ export function createReadiness(options: ReadinessOptions): Readiness {
         const report = look()
         kept = { report, until: Number.POSITIVE_INFINITY }
         const mine = kept
-        report.then(tell).finally(() => {
+        report.then(logChange).finally(() => {
           mine.until = performance.now() + KEPT_MS
         })
       }

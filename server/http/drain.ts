@@ -30,7 +30,7 @@ export const drainAfterwards: RequestHandler = (request, response, next) => {
  * The same for an answer that is written but not ended, because with its end its connection is closed: reads a
  * little of what is still sent. Resolves when the client has had time to see the answer. Never fails.
  */
-export async function dropSome(request: IncomingMessage): Promise<void> {
+export async function discardBody(request: IncomingMessage): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   if (request.complete || request.destroyed) return
   drop(request)

@@ -44,7 +44,11 @@ export type HeldAnswer = {
  * Answers a request of tus 1.0. A HEAD that fails because something is away is answered when it is back: that is waited
  * for, up to `HOLD_MS`, unless the client leaves. Throws what the last try threw.
  */
-export async function answerWhenBack(request: Request, response: Response, held: HeldAnswer): Promise<void> {
+export async function holdHeadUntilAvailable(
+  request: Request,
+  response: Response,
+  held: HeldAnswer,
+): Promise<void> {
   const deadline = performance.now() + HOLD_MS
   const isOver = () => performance.now() + LOOK_AGAIN_MS > deadline || response.closed
   for (;;) {

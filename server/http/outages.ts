@@ -17,7 +17,7 @@ const DETAILS: Record<Dependency, string> = {
 
 /**
  * What is away, where an error comes from that and not from its request; undefined for any other error. Each dependency
- * says by itself which of its errors these are: `ledger/outages.ts`, and `storage/s3/errors.ts` and
+ * says by itself which of its errors these are: `ledger/outages.ts`, and `storage/s3/s3-errors.ts` and
  * `storage/disk/disk-objects.ts`, which make `StorageUnavailable` of them.
  */
 export function outageOf(error: unknown): Outage | undefined {

@@ -22,10 +22,10 @@ export function renderProblem(error: unknown, requestId: string, response: Respo
     .set(headers)
     .set({ 'Cache-Control': 'no-store', 'Content-Type': 'application/problem+json' })
     .set('Content-Length', String(Buffer.byteLength(body)))
-  const { untilHeard }: { untilHeard?: () => Promise<void> } = response.locals
-  if (!untilHeard) return void response.end(body)
+  const { lingerBeforeClose }: { lingerBeforeClose?: () => Promise<void> } = response.locals
+  if (!lingerBeforeClose) return void response.end(body)
   response.write(body)
-  void untilHeard().then(() => response.end())
+  void lingerBeforeClose().then(() => response.end())
 }
 
 /** What a client may see of any error. */

@@ -4,10 +4,10 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { Problem } from './errors.ts'
 import { answerMalformed } from './malformed.ts'
 
-type Waiting = { socket: Socket; head: Buffer; response: ServerResponse }
+type PendingUpgrade = { socket: Socket; head: Buffer; response: ServerResponse }
 
 /** Requests whose connections could become WebSockets. */
-const waiting = new WeakMap<IncomingMessage, Waiting>()
+const pendingUpgrades = new WeakMap<IncomingMessage, PendingUpgrade>()
 
 /** A client has nothing to say on a stream. */
 const MAX_MESSAGE_BYTES = 1024
@@ -49,7 +49,7 @@ export function answerUpgrades(server: Server, app: RequestListener): void {
       response.detachSocket(socket)
       socket.destroySoon()
     })
-    if (isUpgrade(request)) waiting.set(request, { socket, head, response })
+    if (isUpgrade(request)) pendingUpgrades.set(request, { socket, head, response })
     app(request, response)
   })
 }
@@ -59,7 +59,7 @@ export function answerUpgrades(server: Server, app: RequestListener): void {
  * one; that returns nothing where the client has left. Fails with `upgrade-required` or `invalid-request`.
  */
 export function acceptWebSocket(request: IncomingMessage): () => WebSocket | undefined {
-  const upgrade = waiting.get(request)
+  const upgrade = pendingUpgrades.get(request)
   if (!upgrade || request.headers['sec-websocket-version'] !== '13') {
     throw new Problem('upgrade-required', 'The resource accepts WebSocket connections of version 13 only.', {
       headers: { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' },
@@ -71,7 +71,7 @@ export function acceptWebSocket(request: IncomingMessage): () => WebSocket | und
   return function accept() {
     const { socket, head, response } = upgrade
     if (socket.destroyed || !socket.writable) return undefined
-    waiting.delete(request)
+    pendingUpgrades.delete(request)
     // `ws` writes the answer; this is for those who look at what became of the request.
     response.statusCode = 101
     response.detachSocket(socket)

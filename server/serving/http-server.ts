@@ -198,7 +198,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     keyPrefixes: keyPrefixesOf(config),
     space: storage.disk.space,
     enqueueRemoval: removalEnqueuer(boss),
-    announce: (id: string) => void bus.publish({ t: 'event', id }),
+    notifyListeners: (id: string) => void bus.publish({ t: 'event', id }),
     ends,
   }
   const links = new ContentLinks(await linkKey(db))
@@ -221,7 +221,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       enqueueProcessing: processingEnqueuer(boss),
       enqueueRemoval: removalEnqueuer(boss),
       ends,
-      announce: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
+      notifyListeners: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
     }),
   })
   const files = filesRoutes({
@@ -299,7 +299,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   }
 }
 
-/** Migrates, where it may, with the patience that takes; fails where this release cannot run with the schema. */
+/** Migrates where that is allowed. Fails where this release cannot run with the schema. */
 async function prepare(
   options: HttpServerOptions,
   db: Ledger,

@@ -31,7 +31,7 @@ export type CommitsOptions = {
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   enqueueRemoval: Enqueue<UploadId>
   /** Tells listeners that the ledger has news of an upload that its request does not tell of, and of a job of this kind. */
-  announce: (uploadId: UploadId, job: 'processing' | 'removal') => void
+  notifyListeners: (uploadId: UploadId, job: 'processing' | 'removal') => void
   ends: EndLog
 }
 
@@ -71,7 +71,7 @@ export class Commits {
 
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
   async commit(held: Held, { to, completes, storedParts }: LastCommit): Promise<void> {
-    const { announce, db, ends, enqueueProcessing, expiry } = this.#options
+    const { notifyListeners, db, ends, enqueueProcessing, expiry } = this.#options
     const upload = rowOf(held)
     const lease = leaseOf(held)
     const append = appendOf(upload, lease, to, storedParts)
@@ -84,7 +84,7 @@ export class Commits {
       this.#settle(lease, result)
       moveExpiry(upload, result)
       upload.is_finished = true
-      for (const id of result.completed) announce(id, 'processing')
+      for (const id of result.completed) notifyListeners(id, 'processing')
       await ends.byId(db, 'upload.received', result.completed, requestIdOf(held))
     } else {
       const mediaId = newMediaId()
@@ -127,12 +127,12 @@ export class Commits {
   }
 
   async #reject(held: Held, reason: Reason): Promise<void> {
-    const { announce, db, ends, enqueueRemoval } = this.#options
+    const { notifyListeners, db, ends, enqueueRemoval } = this.#options
     const upload = rowOf(held)
     const lease = leaseOf(held)
     const ended = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence }
     this.#settle(lease, await rejectUpload(db, ended, reason, enqueueRemoval))
-    announce(upload.id, 'removal')
+    notifyListeners(upload.id, 'removal')
     ends.upload('upload.rejected', upload, reason, requestIdOf(held))
   }
 

@@ -31,7 +31,7 @@ export type CreationOptions = {
   space: DiskSpace
   enqueueRemoval: Enqueue<UploadId>
   /** Tells listeners that the ledger has news of an upload. */
-  announce: (id: UploadId) => void
+  notifyListeners: (id: UploadId) => void
   ends: EndLog
 }
 
@@ -144,7 +144,7 @@ type Attempt = {
  * expire. Of these no more end than it takes. Fails with a `Refusal`.
  */
 async function createWithRoom(
-  { db, enqueueRemoval, announce, ends, space, storageBackend }: CreationOptions,
+  { db, enqueueRemoval, notifyListeners, ends, space, storageBackend }: CreationOptions,
   ownerId: OwnerId,
   attempt: Attempt,
 ): Promise<UploadRow> {
@@ -163,7 +163,7 @@ async function createWithRoom(
       round === 0 || result.kind === 'no-room'
         ? await expireOfOwner(db, ownerId, enqueueRemoval)
         : await makeRoom(db, ownerId, lackOf(result), enqueueRemoval)
-    for (const id of ended) announce(id)
+    for (const id of ended) notifyListeners(id)
     await ends.byId(db, 'upload.expired', ended)
     if (ended.length > 0) result = await create()
     else if (round > 0) break

@@ -90,7 +90,7 @@ export class UploadEngine {
     const { creation, enqueueProcessing } = this.#options
     const row = await createFinalUpload(creation, { ...upload, id, ownerId, tenantId }, enqueueProcessing)
     // No bytes will tell of it.
-    this.#announce(id, row.state === 'received' ? 'processing' : null)
+    this.#notifyListeners(id, row.state === 'received' ? 'processing' : null)
     return row
   }
 
@@ -215,7 +215,7 @@ export class UploadEngine {
       return await store.append(source, append)
     } finally {
       // Only speed depends on it: the job and the event are in the ledger already.
-      if (row.state === 'received') this.#announce(row.id, 'processing')
+      if (row.state === 'received') this.#notifyListeners(row.id, 'processing')
     }
   }
 
@@ -232,7 +232,7 @@ export class UploadEngine {
     held.upload = row
     if (row.state === 'terminated' || row.state === 'rejected') throw new UploadGone(row)
     await this.#options.commits.terminate(held)
-    this.#announce(row.id, 'removal')
+    this.#notifyListeners(row.id, 'removal')
   }
 
   /** Ends an upload that was created with bytes which are refused: nobody would know of it. */
@@ -247,7 +247,7 @@ export class UploadEngine {
   }
 
   /** Wakes listeners, workers among them. */
-  #announce(id: UploadId, queue: 'processing' | 'removal' | null): void {
+  #notifyListeners(id: UploadId, queue: 'processing' | 'removal' | null): void {
     void this.#options.bus.publish({ t: 'event', id, queue })
   }
 }

@@ -26,7 +26,7 @@ export type EntranceOptions<Result> = {
 
 const KEPT_MS = 1_000
 /** A file system that hangs keeps nobody waiting for longer. */
-const PATIENCE_MS = 1_000
+const LOOK_TIMEOUT_MS = 1_000
 /** So long is waited for others of whom it is not clear whether they are let in; they may wait for their owner's turn. */
 const LINE_MS = 5_000
 /** How often something may turn out to need more room than it said a moment before. */
@@ -256,7 +256,7 @@ export class DiskSpace {
       const { bytes, running } = await readDiskClaims(db)
       // With plenty of room no file is looked at: a thousand looks a second would hold up everybody.
       const isPlenty = before && bytes * SMALL_PART <= roomIn({ ...before, reservedBytes: 0 })
-      const arrived = isThere && !isPlenty ? await within(arrivedBytes(objects, running), PATIENCE_MS) : 0
+      const arrived = isThere && !isPlenty ? await within(arrivedBytes(objects, running), LOOK_TIMEOUT_MS) : 0
       const scratch = isThere ? await this.#scratch.figures() : { written: 0, toCome: 0 }
       const figures = await fileSystem.figures(0)
       for (const entry of this.#entries)

@@ -12,7 +12,7 @@ export type FileSystemFigures = {
 
 const KEPT_MS = 1_000
 /** One that hangs, such as a network's, keeps nobody waiting for longer. */
-const PATIENCE_MS = 1_000
+const TIMEOUT_MS = 1_000
 
 /** The file system that a directory lies on. It is asked once at a time, whatever becomes of the question. */
 export class FileSystem {
@@ -31,7 +31,7 @@ export class FileSystem {
     const now = performance.now()
     if (this.#known && now - this.#known.at <= maxAgeMs) return this.#known.figures
     this.#asked ??= { answer: this.#look(), at: now }
-    return await within(this.#asked.answer, PATIENCE_MS - (now - this.#asked.at))
+    return await within(this.#asked.answer, TIMEOUT_MS - (now - this.#asked.at))
   }
 
   async #look(): Promise<FileSystemFigures | undefined> {

@@ -14,7 +14,7 @@ export const ABANDONED_MS = 10 * 60_000
 /** The release before this one named no bytes and touched nothing. */
 const OLD_ABANDONED_MS = 24 * 3_600_000
 /** A file system that hangs keeps nobody waiting for longer. */
-const PATIENCE_MS = 1_000
+const TIMEOUT_MS = 1_000
 
 /** Bytes of all scratch folders that are in use. */
 export type ScratchFigures = { written: number; toCome: number }
@@ -29,8 +29,8 @@ const claimOf = (folder: string): number | undefined => {
 
 /** Whether the job of a folder of this name, last touched at this time, has ended without removing it. */
 export function isAbandoned(folder: string, touchedAt: number): boolean {
-  const patience = claimOf(folder) === undefined ? OLD_ABANDONED_MS : ABANDONED_MS
-  return touchedAt < Date.now() - patience
+  const limitMs = claimOf(folder) === undefined ? OLD_ABANDONED_MS : ABANDONED_MS
+  return touchedAt < Date.now() - limitMs
 }
 
 /** What the folders at root/<name>/<folder> hold of the disk. */
@@ -39,7 +39,7 @@ export class ScratchClaims {
   readonly #onError: (error: unknown) => void
   #known: ScratchFigures = { written: 0, toCome: 0 }
   #looking: Promise<boolean> | undefined
-  #hasTold = false
+  #isReported = false
 
   /** `onError` is told once of what cannot be looked at, until all can be again. */
   constructor(root: string, onError: (error: unknown) => void = () => {}) {
@@ -50,8 +50,8 @@ export class ScratchClaims {
   /** Never fails. What cannot be looked into counts with all that it claims; after a second, what was found before. */
   async figures(): Promise<ScratchFigures> {
     this.#looking ??= this.#look()
-    const isThere = await within(this.#looking, PATIENCE_MS)
-    if (!isThere) this.#tell(new Error(`scratch folders cannot be looked at within ${PATIENCE_MS} ms`))
+    const isThere = await within(this.#looking, TIMEOUT_MS)
+    if (!isThere) this.#report(new Error(`scratch folders cannot be looked at within ${TIMEOUT_MS} ms`))
     return this.#known
   }
 
@@ -71,14 +71,14 @@ export class ScratchClaims {
     }
     this.#known = sum
     this.#looking = undefined
-    if (failures.length > 0) this.#tell(failures[0])
-    else this.#hasTold = false
+    if (failures.length > 0) this.#report(failures[0])
+    else this.#isReported = false
     return true
   }
 
-  #tell(error: unknown): void {
-    if (this.#hasTold) return
-    this.#hasTold = true
+  #report(error: unknown): void {
+    if (this.#isReported) return
+    this.#isReported = true
     this.#onError(error)
   }
 }

@@ -17,9 +17,9 @@ import { BytesLost, ObjectMissing, type Objects } from '../store/objects.ts'
 import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
 import type { Append } from '../store/upload-store.ts'
 import { BLOCK_BYTES, type BlockPool, type Gatherer } from './block-pool.ts'
-import { asStorageUnavailable, isGone } from './errors.ts'
 import { PartBuffer } from './part-buffer.ts'
 import type { S3 } from './s3.ts'
+import { asStorageUnavailable, isGone } from './s3-errors.ts'
 
 export type S3AppendOptions = {
   s3: S3

@@ -11,9 +11,9 @@ import {
   type ReadOptions,
   type StreamedBody,
 } from '../store/objects.ts'
-import { isMissing } from './errors.ts'
 import { ObjectRead } from './object-read.ts'
 import type { S3 } from './s3.ts'
+import { isMissing } from './s3-errors.ts'
 import { putStream } from './stream-put.ts'
 
 /** What S3 takes in one PutObject. */

@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { BodyUnreadable } from './errors.ts'
 import { S3 } from './s3.ts'
+import { BodyUnreadable } from './s3-errors.ts'
 
 let server: Server
 let s3: S3

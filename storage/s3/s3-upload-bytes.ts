@@ -14,9 +14,9 @@ import {
 import { BytesLost } from '../store/objects.ts'
 import { partialsIn } from '../store/partials.ts'
 import type { BytesAnywhere, UploadBytes } from '../store/upload-bytes.ts'
-import { isGone, isInvalidPart } from './errors.ts'
 import type { S3 } from './s3.ts'
 import { concatenate, type WholePartial } from './s3-concat.ts'
+import { isGone, isInvalidPart } from './s3-errors.ts'
 
 const COMPLETION_MS = 2_000
 

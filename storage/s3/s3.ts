@@ -10,9 +10,9 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ServedAs } from '../../content/served-as.ts'
 import { inParallel } from '../../system/in-parallel.ts'
 import { type ByteRange, ObjectMissing, type ReadOptions, StorageUnavailable } from '../store/objects.ts'
-import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from './errors.ts'
 import { leastFor } from './part-size.ts'
-import { type Patience, retrying } from './retrying.ts'
+import { type RetryOptions, withRetries } from './retry.ts'
+import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from './s3-errors.ts'
 
 export type S3Options = {
   bucket: string
@@ -82,10 +82,10 @@ export class S3 {
     key: string,
     body: S3Body,
     servedAs: ServedAs,
-    patience: Patience = {},
+    options: RetryOptions = {},
   ): Promise<{ etag: string; isConfirmed: boolean }> {
     let attempts = 0
-    const { ETag } = await retrying(async (signal) => {
+    const { ETag } = await withRetries(async (signal) => {
       attempts += 1
       return await sending(body, signal, (Body, abortSignal) =>
         this.client.putObject(
@@ -93,7 +93,7 @@ export class S3 {
           { abortSignal },
         ),
       )
-    }, patience)
+    }, options)
     return { etag: requireEtag(ETag), isConfirmed: attempts === 1 }
   }
 
@@ -103,7 +103,7 @@ export class S3 {
    */
   async createMultipart(key: string, servedAs: ServedAs): Promise<{ id: string; isConfirmed: boolean }> {
     let attempts = 0
-    const { UploadId } = await retrying(async (abortSignal) => {
+    const { UploadId } = await withRetries(async (abortSignal) => {
       attempts += 1
       const created = await this.client.createMultipartUpload(
         { Bucket: this.bucket, Key: key, ...headersOf(servedAs) },
@@ -121,9 +121,9 @@ export class S3 {
     multipartId: string,
     partNumber: number,
     body: S3Body,
-    patience: Patience = {},
+    options: RetryOptions = {},
   ): Promise<string> {
-    const { ETag } = await retrying(
+    const { ETag } = await withRetries(
       (signal) =>
         sending(body, signal, (Body, abortSignal) =>
           this.client.uploadPart(
@@ -138,7 +138,7 @@ export class S3 {
             { abortSignal },
           ),
         ),
-      patience,
+      options,
     )
     return requireEtag(ETag)
   }
@@ -150,7 +150,7 @@ export class S3 {
     partNumber: number,
     from: { key: string; etag: string; range: ByteRange | undefined },
   ): Promise<string> {
-    const { CopyPartResult } = await retrying(
+    const { CopyPartResult } = await withRetries(
       (abortSignal) =>
         this.client.uploadPartCopy(
           {
@@ -193,7 +193,7 @@ export class S3 {
   /** Whether a multipart upload is still open. */
   async isMultipartOpen(key: string, multipartId: string): Promise<boolean> {
     try {
-      await retrying(
+      await withRetries(
         (abortSignal) =>
           this.client.listParts(
             { Bucket: this.bucket, Key: key, UploadId: multipartId, MaxParts: 1 },
@@ -211,7 +211,7 @@ export class S3 {
   /** Gives up a multipart upload and its parts; one that is not there is no error. */
   async abortMultipart(key: string, multipartId: string): Promise<void> {
     try {
-      await retrying(
+      await withRetries(
         (abortSignal) =>
           this.client.abortMultipartUpload(
             { Bucket: this.bucket, Key: key, UploadId: multipartId },
@@ -229,7 +229,7 @@ export class S3 {
    * lost on its way to us; nothing but a key of ours is asked about.
    */
   async openMultiparts(key: string): Promise<string[]> {
-    const { Uploads = [] } = await retrying(
+    const { Uploads = [] } = await withRetries(
       (abortSignal) =>
         this.client.listMultipartUploads({ Bucket: this.bucket, Prefix: key }, { abortSignal }),
       {},
@@ -240,7 +240,7 @@ export class S3 {
   /** Size in bytes and etag; undefined when there is no such object. */
   async head(key: string): Promise<{ size: number; etag: string } | undefined> {
     try {
-      const { ContentLength, ETag } = await retrying(
+      const { ContentLength, ETag } = await withRetries(
         (abortSignal) => this.client.headObject({ Bucket: this.bucket, Key: key }, { abortSignal }),
         {},
       )
@@ -255,8 +255,8 @@ export class S3 {
    * Opens one reply of the bucket; a connection that breaks shows as an error of its body. Fails with
    * `ObjectMissing`, and with any other error for a reply that is not the range or the object asked for.
    */
-  async open(key: string, { range, etag }: ReadOptions, patience: Patience = {}): Promise<S3Reply> {
-    const reply = await retrying(async (abortSignal) => {
+  async open(key: string, { range, etag }: ReadOptions, options: RetryOptions = {}): Promise<S3Reply> {
+    const reply = await withRetries(async (abortSignal) => {
       const { Body, ETag, ContentLength, ContentRange } = await this.#reader.getObject(
         {
           Bucket: this.bucket,
@@ -275,7 +275,7 @@ export class S3 {
         Body.destroy()
         throw error
       }
-    }, patience).catch((error: unknown) => {
+    }, options).catch((error: unknown) => {
       throw isMissing(error) ? new ObjectMissing(key, { cause: error }) : error
     })
     // Asked for by If-Match already, which not every server and proxy knows.
@@ -302,7 +302,7 @@ export class S3 {
   }
 
   async #removeOne(Key: string): Promise<void> {
-    await retrying(
+    await withRetries(
       (abortSignal) => this.client.deleteObject({ Bucket: this.bucket, Key }, { abortSignal }),
       {},
     )
@@ -311,7 +311,7 @@ export class S3 {
   /** Returns false, and removes nothing, where the server has no such call. */
   async #removeBatch(keys: readonly string[]): Promise<boolean> {
     const Objects = keys.map((Key) => ({ Key }))
-    return await retrying(async (abortSignal) => {
+    return await withRetries(async (abortSignal) => {
       try {
         const { Errors = [] } = await this.client.deleteObjects(
           { Bucket: this.bucket, Delete: { Objects, Quiet: true } },
@@ -332,7 +332,7 @@ export class S3 {
     const source = await this.head(from)
     if (!source || (etag !== null && source.etag !== etag)) throw new ObjectMissing(from)
     if (source.size <= COPY_BYTES) {
-      await retrying(
+      await withRetries(
         (abortSignal) =>
           this.client.copyObject(
             {

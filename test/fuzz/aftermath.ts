@@ -98,7 +98,7 @@ async function expectRemoved(landfall: Landfall): Promise<void> {
   const { db } = landfall
   const boss = await openQueues({ db, supervise: false, onError: () => {} })
   try {
-    await reap({ db, boss, retentionMs: 0, announce: () => {}, log: QUIET })
+    await reap({ db, boss, retentionMs: 0, notifyListeners: () => {}, log: QUIET })
   } finally {
     await boss.stop({ close: false, graceful: false })
   }

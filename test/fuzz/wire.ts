@@ -8,7 +8,7 @@ import type { Rendered } from './rendering.ts'
 /** A request that is whole has to be answered within this time, on a busy machine as well. */
 const ANSWER_MS = 20_000
 /** What nobody has to answer may be answered in this time. */
-const PATIENCE_MS = 40
+const FRAGMENT_ANSWER_MS = 40
 const PARTING_MS = 500
 /** Between pieces of a request that comes slowly. */
 const PIECE_MS = 1
@@ -42,7 +42,7 @@ export async function exchange(
     })
   try {
     await write(socket, bytes, how.pieces)
-    await until(isAnswered, socket, isWhole ? ANSWER_MS : PATIENCE_MS)
+    await until(isAnswered, socket, isWhole ? ANSWER_MS : FRAGMENT_ANSWER_MS)
     if (isWhole && !isAnswered()) throw new Error(`no answer in ${ANSWER_MS} ms: ${JSON.stringify(heard())}`)
     // What follows the answer is looked at as well.
     if (!isWhole && !isClosed) {

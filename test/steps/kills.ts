@@ -17,7 +17,7 @@ export type KillReport = {
 
 const SENDERS = 4
 /** Files wait their turn behind all others. That none becomes ready any more is noticed sooner. */
-const PATIENCE_MS = 3_600_000
+const HOLD_TIMEOUT_MS = 3_600_000
 /** Of a job's six attempts; what else a killed worker is at is hit as well. */
 const MOST_RETRIES = 2
 const MERCY_MS = 60_000
@@ -51,7 +51,7 @@ export async function playKills(stage: Stage, kills: readonly Kill[]): Promise<K
 async function aim(stage: Stage, kill: Kill): Promise<{ shot: Promise<void> }> {
   const { filename, step, moment } = kill
   const isAtEdge = moment !== 'inside' && moment !== 'writing'
-  const hold = await stage.gate.hold({ filename, step, moment: isAtEdge ? moment : 'begin' }, PATIENCE_MS)
+  const hold = await stage.gate.hold({ filename, step, moment: isAtEdge ? moment : 'begin' }, HOLD_TIMEOUT_MS)
   const shoot = async () => {
     const worker = await hold.reached
     await untilBearable(stage, filename)

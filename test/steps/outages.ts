@@ -22,7 +22,7 @@ export type Outage = {
 /** No more than there are workers at a time. */
 const AT_ONCE = 4
 /** Until each worker is in its step. */
-const PATIENCE_MS = 120_000
+const HOLD_TIMEOUT_MS = 120_000
 
 let files = 0
 
@@ -79,7 +79,7 @@ export async function playOutage(stage: Stage, outage: Outage, awayMs: number): 
   const sent: Sent[] = []
   for (const { step, kind, moment, headStartMs } of outage.targets) {
     const filename = `${++files} without ${outage.service} in ${step}`
-    held.push({ hold: await stage.gate.hold({ filename, step, moment }, PATIENCE_MS), headStartMs })
+    held.push({ hold: await stage.gate.hold({ filename, step, moment }, HOLD_TIMEOUT_MS), headStartMs })
     sent.push(await stage.send(kind, filename))
   }
   await Promise.all(held.map(({ hold }) => hold.reached))

@@ -36,7 +36,7 @@ export type Receiver = {
   close(): Promise<void>
 }
 
-const PATIENCE_MS = 10_000
+const TIMEOUT_MS = 10_000
 
 export const ok: Answer = (response) => void response.writeHead(204).end()
 export const status =
@@ -79,7 +79,7 @@ export async function startReceiver(answer: Answer = ok): Promise<Receiver> {
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       const look = () => isEnough(receiver.received) && resolve()
       const types = () => receiver.received.map(({ type }) => type).join(', ')
-      const timer = setTimeout(() => reject(new Error(`received only: ${types()}`)), PATIENCE_MS)
+      const timer = setTimeout(() => reject(new Error(`received only: ${types()}`)), TIMEOUT_MS)
       waiting.add(look)
       look()
       await promise.finally(() => {

@@ -50,12 +50,12 @@ export async function append(
   return to
 }
 
-/** What a client that resumes is told; fails when it is not told at once, unless it has `patienceMs`. */
-export async function resumeAt(node: Target, id: string, patienceMs = QUICK_MS): Promise<number> {
+/** What a client that resumes is told; fails when it is not told at once, unless it has `maxWaitMs`. */
+export async function resumeAt(node: Target, id: string, maxWaitMs = QUICK_MS): Promise<number> {
   const askedAt = performance.now()
   const answer = await head(node, ALICE, id)
   expect(answer.status).toBe(200)
-  expect(performance.now() - askedAt).toBeLessThan(patienceMs)
+  expect(performance.now() - askedAt).toBeLessThan(maxWaitMs)
   return Number(answer.headers.get('Upload-Offset'))
 }
 

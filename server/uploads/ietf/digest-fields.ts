@@ -55,7 +55,7 @@ export class ReprDigest implements BodyCheck {
   readonly #running: ReadonlyMap<Algorithm, RunningDigest>
   readonly #promised: readonly ExpectedDigest[]
   readonly #wanted: Algorithm | undefined
-  #told: string | undefined
+  #header: string | undefined
 
   private constructor(promised: readonly ExpectedDigest[], wanted: Algorithm | undefined) {
     const algorithms = [...promised.map(({ algorithm }) => algorithm), ...(wanted ? [wanted] : [])]
@@ -93,11 +93,11 @@ export class ReprDigest implements BodyCheck {
     }
     const name = [...NAMES].find(([, algorithm]) => algorithm === this.#wanted)?.[0]
     const digest = this.#wanted && digests.get(this.#wanted)
-    if (digest) this.#told = `${name}=:${digest.toString('base64')}:`
+    if (digest) this.#header = `${name}=:${digest.toString('base64')}:`
   }
 
-  tell(response: Response): void {
-    if (this.#told !== undefined) response.set('Repr-Digest', this.#told)
+  addHeader(response: Response): void {
+    if (this.#header !== undefined) response.set('Repr-Digest', this.#header)
   }
 }
 

@@ -14,7 +14,6 @@ import { Interrupted } from '../outcomes.ts'
 import { bodyOf } from '../request-body.ts'
 import type { WayIn } from '../way-in.ts'
 import { digestCheck, digestRecord, digestsOf, ReprDigest, wantedDigest } from './digest-fields.ts'
-import { completedUpload, inconsistentLength, mismatchingOffset, translateDraftError } from './errors.ts'
 import {
   booleanField,
   type InteropVersion,
@@ -27,6 +26,7 @@ import {
 import { InterimResponses } from './interim.ts'
 import { limitsOfUpload } from './limits.ts'
 import { metadataOf } from './metadata.ts'
+import { completedUpload, inconsistentLength, mismatchingOffset, toIetfProblem } from './problems.ts'
 
 type Handle = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
 
@@ -73,7 +73,7 @@ export function draftRequests(
     held.upload = upload
     const location = addressOf(request, uploadId)
     response.set('Location', location)
-    interim.announce(location, limitsOfUpload(policy, upload, said.version))
+    interim.sendLocation(location, limitsOfUpload(policy, upload, said.version))
     if (body.length !== 0 || said.isLast) await receive(bringing, async () => 0)
     answer(response, upload, { created: 201, appended: 201 }, said.version)
   })
@@ -176,7 +176,7 @@ export function draftRequests(
         throw upload.size !== null && error instanceof BodyTooLong ? inconsistentLength() : error
       })
       if (!body.isWhole()) throw new Interrupted()
-      if (upload.state === 'received') reprDigest?.tell(response)
+      if (upload.state === 'received') reprDigest?.addHeader(response)
     })
   }
 
@@ -202,7 +202,7 @@ export function draftRequests(
       try {
         await handle(request, response, uploadId)
       } catch (error) {
-        throw translateDraftError(error, { version: interopVersion(request), policy })
+        throw toIetfProblem(error, { version: interopVersion(request), policy })
       }
     }
   }

@@ -20,7 +20,7 @@ export class InterimResponses {
   }
 
   /** Tells where the upload can be resumed. */
-  announce(location: string, limits: string): void {
+  sendLocation(location: string, limits: string): void {
     this.#send({ Location: location, 'Upload-Limit': limits })
   }
 

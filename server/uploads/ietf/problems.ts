@@ -34,7 +34,7 @@ export const completedUpload = (size: number): Problem =>
   })
 
 /** Whatever was thrown while a request of the draft was handled, as the problem its client may see. */
-export function translateDraftError(
+export function toIetfProblem(
   error: unknown,
   context: {
     version: InteropVersion | undefined

@@ -7,7 +7,7 @@ import { takeTurn, turnClock } from './processing-turns.ts'
 import type { MediaStatus } from './schema.ts'
 import { LASTING_STEPS } from './steps.ts'
 
-export type RetryResult =
+export type ReprocessResult =
   /** It is, or already was, on its way. */
   | { kind: 'queued'; uploadId: UploadId }
   | { kind: 'absent' }
@@ -20,13 +20,13 @@ export type RetryResult =
  * before a worker begins. `ownerId` undefined is for
  * operators: anybody's.
  */
-export async function retryMedia(
+export async function reprocessMedia(
   db: Ledger,
   media: { id: MediaId; ownerId: OwnerId | undefined },
   enqueue: Enqueue<readonly DueMedia[]>,
-): Promise<RetryResult> {
+): Promise<ReprocessResult> {
   const { ownerId } = media
-  return await withOwnerLock(db, ownerId ?? media.id, async (trx): Promise<RetryResult> => {
+  return await withOwnerLock(db, ownerId ?? media.id, async (trx): Promise<ReprocessResult> => {
     const row = await trx
       .selectFrom('media')
       .select(['status', 'upload_id', 'size', 'owner_id', 'is_asked_again'])
@@ -43,7 +43,7 @@ export async function retryMedia(
         await sql`update landfall.media set status = 'processing', reason = null where id = ${media.id}`.execute(
           trx,
         )
-        await askAgain(trx, media.id)
+        await markForReprocessing(trx, media.id)
         break
       case 'ready':
         // It waits for a worker already, which will find nothing done.
@@ -53,7 +53,7 @@ export async function retryMedia(
           .where('media_id', '=', media.id)
           .where('step', 'not in', LASTING_STEPS)
           .execute()
-        await askAgain(trx, media.id)
+        await markForReprocessing(trx, media.id)
         break
       default:
         return { kind: 'over', status: row.status }
@@ -67,7 +67,7 @@ export async function retryMedia(
 /**
  * Asks the analysis engine again, unless it has given a verdict. Whether it is still working is checked by the step.
  */
-async function askAgain(trx: LedgerTransaction, id: MediaId): Promise<void> {
+async function markForReprocessing(trx: LedgerTransaction, id: MediaId): Promise<void> {
   await sql`
     update landfall.media
        set is_parked = false, is_asked_again = true,
@@ -93,7 +93,7 @@ export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]>
  * Notes that a worker begins to process a media item again. This run answers all requests made so far. A request made
  * later gets a run of its own.
  */
-export async function beginAgain(db: Ledger, id: MediaId): Promise<void> {
+export async function beginReprocessing(db: Ledger, id: MediaId): Promise<void> {
   await db
     .updateTable('media')
     .set({ is_asked_again: false })
@@ -103,7 +103,7 @@ export async function beginAgain(db: Ledger, id: MediaId): Promise<void> {
 }
 
 /** Enqueues a media item once more that was asked for while a worker was at it; call it when that job is over. */
-export async function enqueueAskedAgain(
+export async function enqueueReprocessing(
   db: Ledger,
   id: MediaId,
   enqueue: Enqueue<readonly DueMedia[]>,
@@ -127,7 +127,7 @@ export async function enqueueAskedAgain(
  * Enqueues those that are to be processed once more and may have lost their job, at most `limit`; one that has its job
  * keeps it. Returns how many were looked at.
  */
-export async function enqueueLostAgain(
+export async function enqueueLostReprocessing(
   db: Ledger,
   limit: number,
   enqueue: Enqueue<readonly DueMedia[]>,
@@ -158,7 +158,7 @@ export async function enqueueLostAgain(
 }
 
 /** Notes that a media item that is ready is asked for once more, as a release before this one asks by a plain job. */
-export async function askOnceMore(
+export async function requestReprocessing(
   db: Ledger,
   id: MediaId,
   enqueue: Enqueue<readonly DueMedia[]>,
@@ -170,6 +170,6 @@ export async function askOnceMore(
     .where('status', '=', 'ready')
     .executeTakeFirst()
   if (numUpdatedRows === 0n) return false
-  await enqueueAskedAgain(db, id, enqueue)
+  await enqueueReprocessing(db, id, enqueue)
   return true
 }

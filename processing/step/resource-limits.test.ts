@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { Lanes } from './lanes.ts'
+import { ResourceLimits } from './resource-limits.ts'
 
 const NEVER = new AbortController().signal
 const [ALICE, ALICES_LONG, BOBS_LONG] = ['short:alice', 'long:alice', 'long:bob'] as const
 
-describe('a lane', () => {
-  it('lets so many in at a time, first come first served, and does not mind other lanes', async () => {
-    const lanes = new Lanes({ scan: 1, decode: 2 })
+describe('a limited resource', () => {
+  it('lets so many in at a time, first come first served, whatever other resources do', async () => {
+    const limits = new ResourceLimits({ scan: 1, decode: 2 })
     const begun: number[] = []
     let running = 0
     let most = 0
@@ -19,8 +19,8 @@ describe('a lane', () => {
       running -= 1
     }
     const scan = Promise.withResolvers<void>()
-    const scanning = lanes.within('scan', ALICE, NEVER, () => scan.promise)
-    await Promise.all([1, 2, 3, 4, 5, 6].map((n) => lanes.within('decode', ALICE, NEVER, work(n))))
+    const scanning = limits.within('scan', ALICE, NEVER, () => scan.promise)
+    await Promise.all([1, 2, 3, 4, 5, 6].map((n) => limits.within('decode', ALICE, NEVER, work(n))))
     expect(most).toBe(2)
     expect(begun).toEqual([1, 2, 3, 4, 5, 6])
     scan.resolve()
@@ -28,35 +28,35 @@ describe('a lane', () => {
   })
 
   it('is left by work that fails', async () => {
-    const lanes = new Lanes({ scan: 1, decode: 1 })
-    await expect(lanes.within('scan', ALICE, NEVER, () => Promise.reject(new Error('no')))).rejects.toThrow(
+    const limits = new ResourceLimits({ scan: 1, decode: 1 })
+    await expect(limits.within('scan', ALICE, NEVER, () => Promise.reject(new Error('no')))).rejects.toThrow(
       'no',
     )
-    expect(await lanes.within('scan', ALICE, NEVER, async () => 'yes')).toBe('yes')
+    expect(await limits.within('scan', ALICE, NEVER, async () => 'yes')).toBe('yes')
   })
 
   it('is not waited for by who is told to stop, and loses no place by it', async () => {
-    const lanes = new Lanes({ scan: 1, decode: 1 })
+    const limits = new ResourceLimits({ scan: 1, decode: 1 })
     const first = Promise.withResolvers<void>()
-    const running = lanes.within('scan', ALICE, NEVER, () => first.promise)
+    const running = limits.within('scan', ALICE, NEVER, () => first.promise)
     const stop = new AbortController()
-    const stopped = lanes.within('scan', ALICE, stop.signal, async () => 'never')
-    const last = lanes.within('scan', ALICE, NEVER, async () => 'last')
+    const stopped = limits.within('scan', ALICE, stop.signal, async () => 'never')
+    const last = limits.within('scan', ALICE, NEVER, async () => 'last')
     stop.abort(new Error('stopped'))
     await expect(stopped).rejects.toThrow('stopped')
     first.resolve()
     await running
     expect(await last).toBe('last')
-    await expect(lanes.within('scan', ALICE, stop.signal, async () => 'never')).rejects.toThrow('stopped')
-    expect(await lanes.within('scan', ALICE, NEVER, async () => 'again')).toBe('again')
+    await expect(limits.within('scan', ALICE, stop.signal, async () => 'never')).rejects.toThrow('stopped')
+    expect(await limits.within('scan', ALICE, NEVER, async () => 'again')).toBe('again')
   })
 
   it('keeps a place from the long files of one owner: for others, and for short files', async () => {
-    const lanes = new Lanes({ scan: 1, decode: 2 })
+    const limits = new ResourceLimits({ scan: 1, decode: 2 })
     const release = Promise.withResolvers<void>()
     const begun: string[] = []
     const run = (name: string, group: string, until: Promise<unknown> = Promise.resolve()) =>
-      lanes.within('decode', group, NEVER, async () => {
+      limits.within('decode', group, NEVER, async () => {
         begun.push(name)
         await until
       })

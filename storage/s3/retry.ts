@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StorageUnavailable } from '../store/objects.ts'
-import { isPassing, translateS3Error } from './errors.ts'
+import { isPassing, translateS3Error } from './s3-errors.ts'
 
-export type Patience = {
+export type RetryOptions = {
   /** Gives up at once. */
   signal?: AbortSignal
 }
@@ -20,9 +20,9 @@ const FIRST_DELAY_MS = 100
  * seconds of waiting in all. The SDK's own retries cannot send a stream twice and take a reply that was
  * cut short for an answer.
  */
-export async function retrying<Result>(
+export async function withRetries<Result>(
   call: (signal: AbortSignal | undefined) => Promise<Result>,
-  { signal }: Patience,
+  { signal }: RetryOptions,
 ): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
     try {
