@@ -1,4 +1,7 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import { MIN_RSA_BITS } from '../public-keys.ts'
+
+export type SigningKey = { kid: string | undefined; key: KeyObject }
 
 /** For all of the answer, not for each of its bytes. */
 const FETCH_TIMEOUT_MS = 5_000
@@ -6,10 +9,32 @@ const FETCH_TIMEOUT_MS = 5_000
 const MAX_DOCUMENT_BYTES = 512 * 1024
 
 /**
- * Fetches the document in which an issuer publishes its keys. Members that are no keys are left out: one of them would
- * spoil the others. Fails when it does not arrive whole in five seconds, is larger than 512 KiB or no key set.
+ * Fetches the public keys for signatures that an issuer publishes (RFC 7517 § 5). Members that are not such keys are left
+ * out: one of them would spoil the others. Fails when the document does not arrive whole in five seconds, is larger than
+ * 512 KiB or has no key.
  */
-export async function fetchKeySet(url: string): Promise<{ keys: object[] }> {
+export async function fetchSigningKeys(url: string): Promise<readonly SigningKey[]> {
+  const keys = (await fetchKeySet(url)).flatMap(signingKeyIn)
+  if (keys.length === 0) throw new Error("the issuer's keys: none for signatures")
+  return keys
+}
+
+/** None where a member is for something else, is not public or cannot be read. */
+function signingKeyIn(member: unknown): SigningKey[] {
+  if (typeof member !== 'object' || member === null) return []
+  const { kid, use = 'sig', ...jwk }: { kid?: unknown; use?: unknown } = member
+  // With `d` it is a private key: whoever reads the document can sign with it.
+  if (use !== 'sig' || 'd' in jwk) return []
+  try {
+    const key = createPublicKey({ key: jwk, format: 'jwk' })
+    return [{ kid: typeof kid === 'string' && kid !== '' ? kid : undefined, key }]
+  } catch {
+    // Of a kind that Node does not know, or broken.
+    return []
+  }
+}
+
+async function fetchKeySet(url: string): Promise<readonly unknown[]> {
   const response = await fetch(url, {
     headers: { Accept: 'application/jwk-set+json, application/json' },
     // Elsewhere is not where the operator said that the keys are.
@@ -31,7 +56,7 @@ export async function fetchKeySet(url: string): Promise<{ keys: object[] }> {
   const keys =
     typeof document === 'object' && document !== null && 'keys' in document ? document.keys : undefined
   if (!Array.isArray(keys)) throw new Error("the issuer's keys: no key set")
-  return { keys: keys.filter((key: unknown) => typeof key === 'object' && key !== null) }
+  return keys
 }
 
 export const WEAK_KEY = `a key of the token issuer is ignored: its RSA modulus has less than ${MIN_RSA_BITS} bits, or it is of another kind than RSA and EC`

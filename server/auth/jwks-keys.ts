@@ -1,8 +1,7 @@
-import { createPublicKey } from 'node:crypto'
-import jwks from 'jwks-rsa'
+import type { KeyObject } from 'node:crypto'
 import { Problem } from '../http/errors.ts'
 import { isStrongEnough } from '../public-keys.ts'
-import { fetchKeySet, WEAK_KEY } from './jwks-document.ts'
+import { fetchSigningKeys, WEAK_KEY } from './jwks-document.ts'
 
 /** Keys are asked for anew after this long, so that a revoked one goes. */
 const FRESH_MS = 10 * 60_000
@@ -19,24 +18,23 @@ export type WarnOfKey = (about: { kid: string | undefined }, message: string) =>
  * peace.
  */
 export class JwksKeys {
-  readonly #client: jwks.JwksClient
-  #keys = new Map<string | undefined, string>()
+  readonly #url: string
+  #keys = new Map<string | undefined, KeyObject>()
   #fetchedAt = Number.NEGATIVE_INFINITY
   #triedAt = Number.NEGATIVE_INFINITY
   /** Of the last fetch for a key id that was not known. */
   #askedAt = Number.NEGATIVE_INFINITY
   #running: Promise<void> | undefined
-
   readonly #warn: WarnOfKey
 
   /** `warn` is told of keys that are not used because they are too weak, at each fetch. */
   constructor(url: string, warn: WarnOfKey = () => {}) {
+    this.#url = url
     this.#warn = warn
-    this.#client = jwks({ jwksUri: url, cache: false, rateLimit: false, fetcher: fetchKeySet })
   }
 
-  /** The key of this id, as PEM; without an id the only key there is. Fails with `unavailable`. */
-  async find(kid: string | undefined): Promise<string | undefined> {
+  /** The key of this id; without an id the only key there is. Fails with `unavailable`. */
+  async find(kid: string | undefined): Promise<KeyObject | undefined> {
     const now = performance.now()
     const isNeeded = now - this.#fetchedAt > STALE_MS
     if (isNeeded || (now - this.#fetchedAt > FRESH_MS && now - this.#triedAt > PAUSE_MS)) {
@@ -51,7 +49,7 @@ export class JwksKeys {
     return this.#pick(kid)
   }
 
-  #pick(kid: string | undefined): string | undefined {
+  #pick(kid: string | undefined): KeyObject | undefined {
     if (kid !== undefined) return this.#keys.get(kid)
     return this.#keys.size === 1 ? [...this.#keys.values()][0] : undefined
   }
@@ -73,11 +71,10 @@ export class JwksKeys {
 
   async #load(): Promise<void> {
     this.#triedAt = performance.now()
-    const keys = await this.#client.getSigningKeys()
+    const keys = await fetchSigningKeys(this.#url)
     this.#keys = new Map()
-    for (const { kid, getPublicKey } of keys) {
-      const pem = getPublicKey()
-      if (isStrongEnough(createPublicKey(pem))) this.#keys.set(kid, pem)
+    for (const { kid, key } of keys) {
+      if (isStrongEnough(key)) this.#keys.set(kid, key)
       else this.#warn({ kid }, WEAK_KEY)
     }
     this.#fetchedAt = performance.now()

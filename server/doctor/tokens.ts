@@ -1,6 +1,4 @@
-import { createPublicKey } from 'node:crypto'
-import jwks from 'jwks-rsa'
-import { fetchKeySet } from '../auth/jwks-document.ts'
+import { fetchSigningKeys } from '../auth/jwks-document.ts'
 import type { Config } from '../config.ts'
 import { isLoopback } from '../development.ts'
 import { messageOf } from '../process/message-of.ts'
@@ -46,13 +44,11 @@ function aboutSecrets(secrets: number, accepted: string): Finding {
 
 /** Fetches the keys as a server does. */
 async function checkKeySet(url: string, algorithms: readonly string[]): Promise<readonly Finding[]> {
-  const keys = await jwks({ jwksUri: url, cache: false, rateLimit: false, fetcher: fetchKeySet })
-    .getSigningKeys()
-    .catch((failure: unknown) => messageOf(failure))
+  const keys = await fetchSigningKeys(url).catch((failure: unknown) => messageOf(failure))
   if (typeof keys === 'string') return [error(`tokens: AUTH_JWKS_URL returned no keys (${keys})`)]
-  const strong = keys.filter((key) => isStrongEnough(createPublicKey(key.getPublicKey())))
-  const usable = strong.filter((key) => {
-    const isCurve = createPublicKey(key.getPublicKey()).asymmetricKeyType === 'ec'
+  const strong = keys.filter(({ key }) => isStrongEnough(key))
+  const usable = strong.filter(({ key }) => {
+    const isCurve = key.asymmetricKeyType === 'ec'
     return algorithms.some((algorithm) => algorithm.startsWith('ES') === isCurve)
   })
   const weak = keys.length - strong.length
