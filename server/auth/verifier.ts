@@ -1,10 +1,11 @@
-import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
+import { createPublicKey, createSecretKey } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { AuthKey, Config } from '../config.ts'
 import { Problem } from '../http/errors.ts'
 import { JwksKeys, type WarnOfKey } from './jwks-keys.ts'
 import { readTokenHeader } from './token-header.ts'
+import { type VerificationKey, VerifiedTokens } from './verified-tokens.ts'
 
 /** Who is asking, as the token says. */
 export type Principal = {
@@ -39,25 +40,32 @@ export function createVerifier(options: VerifierOptions, warn?: WarnOfKey): Veri
     ...(options.AUTH_ISSUER === undefined ? {} : { issuer: options.AUTH_ISSUER }),
     ...(options.AUTH_AUDIENCE === undefined ? {} : { audience: options.AUTH_AUDIENCE }),
   }
+  const verified = new VerifiedTokens(keysFor)
   return async function verify(token) {
+    const known = await verified.find(token)
+    if (known) return known
     const header = readTokenHeader(token)
     if (!header || !options.auth.algorithms.some((name) => name === header.alg)) {
       throw invalid('The token is not signed with an accepted algorithm.')
     }
-    return principalOf(claimsOf(token, await keysFor(header.kid), verification), options.AUTH_TENANT)
+    const { claims, key } = claimsOf(token, await keysFor(header.kid), verification)
+    const { exp, ...principal } = principalOf(claims, options.AUTH_TENANT)
+    const endsAt = exp + options.AUTH_CLOCK_TOLERANCE / 1000
+    verified.add(token, { principal, endsAt, kid: header.kid, key })
+    return principal
   }
 }
 
 /** The claims of a token that one of the keys has signed. Each is tried, as a secret has no name: there are few. */
 function claimsOf(
   token: string,
-  keys: readonly (string | KeyObject)[],
+  keys: readonly VerificationKey[],
   verification: jwt.VerifyOptions & { complete: false },
-): unknown {
+): { claims: unknown; key: VerificationKey } {
   let failure: unknown
   for (const key of keys) {
     try {
-      return jwt.verify(token, key, verification)
+      return { claims: jwt.verify(token, key, verification), key }
     } catch (error) {
       // The library looks at the time only behind the signature: this was the key.
       if (error instanceof jwt.TokenExpiredError) {
@@ -69,7 +77,7 @@ function claimsOf(
   throw invalid('The signature or the claims of the token are not valid for this server.', failure)
 }
 
-function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal {
+function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal & { exp: number } {
   if (typeof claims !== 'object' || claims === null) throw invalid('The token has no claims.')
   const { sub, tenant, scope, exp }: jwt.JwtPayload = claims
   // The library checks `exp` only where it is present.
@@ -80,6 +88,7 @@ function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal
     ownerId: sub as OwnerId,
     tenantId: tenant ?? null,
     scopes: new Set(typeof scope === 'string' ? scopesIn(scope) : []),
+    exp,
   }
 }
 
@@ -114,7 +123,7 @@ function isId(value: unknown): value is string {
   )
 }
 
-type KeySource = (kid: string | undefined) => Promise<readonly (string | KeyObject)[]>
+type KeySource = (kid: string | undefined) => Promise<readonly VerificationKey[]>
 
 function createKeySource(key: AuthKey, warn: WarnOfKey | undefined): KeySource {
   switch (key.kind) {

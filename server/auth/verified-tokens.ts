@@ -1,0 +1,53 @@
+import type { KeyObject } from 'node:crypto'
+import type { Principal } from './verifier.ts'
+
+export type VerificationKey = string | KeyObject
+
+/** A token whose signature and claims were right. */
+export type VerifiedToken = {
+  principal: Principal
+  /** `exp` and the clock tolerance, in seconds since 1970. */
+  endsAt: number
+  kid: string | undefined
+  /** What it was verified with: when that is withdrawn, the token says nothing any more. */
+  key: VerificationKey
+}
+
+const MOST_TOKENS = 1000
+const MOST_CHARACTERS = 4096
+
+/**
+ * Tokens that were verified before: to check a signature costs as much as all else that a small request does before its
+ * upload is looked up. It knows the thousand that were used last. Only an answer of "yes" is kept, and only as long as
+ * its key and its time hold; everything else is verified anew.
+ */
+export class VerifiedTokens {
+  /** By token; the one that was used longest ago comes first. */
+  readonly #known = new Map<string, VerifiedToken & { verifiedAt: number }>()
+  readonly #keysOf: (kid: string | undefined) => Promise<readonly VerificationKey[]>
+
+  constructor(keysOf: (kid: string | undefined) => Promise<readonly VerificationKey[]>) {
+    this.#keysOf = keysOf
+  }
+
+  /** Who the token speaks for; undefined for one that has to be verified. Fails as the key source does. */
+  async find(token: string): Promise<Principal | undefined> {
+    const known = this.#known.get(token)
+    if (!known) return undefined
+    this.#known.delete(token)
+    const now = Date.now() / 1000
+    // A clock that was set back may be before `nbf` again.
+    if (Math.floor(now) >= known.endsAt || now < known.verifiedAt) return undefined
+    const keys = await this.#keysOf(known.kid)
+    if (!keys.includes(known.key)) return undefined
+    this.#known.set(token, known)
+    return known.principal
+  }
+
+  add(token: string, verified: VerifiedToken): void {
+    if (token.length > MOST_CHARACTERS) return
+    this.#known.set(token, { ...verified, verifiedAt: Date.now() / 1000 })
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > MOST_TOKENS && oldest !== undefined) this.#known.delete(oldest)
+  }
+}
