@@ -18,10 +18,9 @@ import { parseConcat } from '../uploads/tus/concat-header.ts'
 import { createFinalUpload } from '../uploads/tus/final-uploads.ts'
 import {
   applyMethodOverride,
-  byteCountHeader,
-  checkAppend,
-  checkCreation,
   checkVersion,
+  readAppend,
+  readCreation,
   TUS_VERSION,
 } from '../uploads/tus/request-checks.ts'
 import { tusRequests } from '../uploads/tus/tus-requests.ts'
@@ -87,10 +86,9 @@ export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOpti
         partials: parsed.partials,
       })
     }
-    checkCreation(request)
-    const minSize = parsed ? 0 : policy.minSize
-    checkSize({ ...policy, minSize }, byteCountHeader(request, 'Upload-Length') ?? null)
-    await admitted(request, response, () => tus(request, response, newUploadId()))
+    const declared = readCreation(request)
+    checkSize(parsed ? { ...policy, minSize: 0 } : policy, declared.size)
+    await admitted(request, response, () => tus.create(request, response, newUploadId(), declared))
   })
 
   router.all('/', (request) => refuseMethod(request, ALLOWED.collection))
@@ -102,20 +100,20 @@ export function filesRoutes({ engine, contentAddress, ...wayIn }: FilesRouteOpti
     if (!isDraft) speakTus(request, response)
     switch (request.method) {
       case 'PATCH': {
-        if (!isDraft) checkAppend(request)
-        const append = isDraft ? draft.append : tus
-        return await admitted(request, response, () => append(request, response, uploadId))
+        if (isDraft) return await admitted(request, response, () => draft.append(request, response, uploadId))
+        const length = readAppend(request)
+        return await admitted(request, response, () => tus.append(request, response, uploadId, length))
       }
       case 'HEAD':
       case 'GET':
         if (isDraft) return await draft.offset(request, response, uploadId)
         return await holdHeadUntilAvailable(request, response, {
-          answer: () => tus(request, response, uploadId),
+          answer: () => tus.offset(request, response, uploadId),
           isUnavailable,
           check: () => engine.find({ ownerId: principalOf(response).ownerId, uploadId }),
         })
       case 'DELETE':
-        return await (isDraft ? draft.cancel : tus)(request, response, uploadId)
+        return await (isDraft ? draft : tus).cancel(request, response, uploadId)
       default:
         refuseMethod(request, ALLOWED.upload)
     }

@@ -17,9 +17,8 @@ const MOST_TOKENS = 1000
 const MOST_CHARACTERS = 4096
 
 /**
- * Tokens that were verified before: to check a signature costs as much as all else that a small request does before its
- * upload is looked up. It knows the thousand that were used last. Only an answer of "yes" is kept, and only as long as
- * its key and its time hold; everything else is verified anew.
+ * The thousand tokens that were used last and were valid: their signatures are not checked again with every request. A
+ * token counts only while its key and its time are valid; everything else is verified anew.
  */
 export class VerifiedTokens {
   /** By token; the one that was used longest ago comes first. */

@@ -21,6 +21,7 @@ import {
   createFinalUpload,
   createUpload,
 } from './creation.ts'
+import { Ending } from './ending.ts'
 import { type Held, isComplete, isFinal, leaseOf, notHeld, rowOf, type UploadCall } from './held.ts'
 import { FinalUpload, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
 
@@ -54,8 +55,8 @@ export type ReceiveOptions = Checks & {
 
 /** Longest wait for a holder that does not let go. */
 const WAIT_MS = 15_000
-/** A request whose holder is asked to let go has this long to store what is on its way. */
-export const LEASE_DRAIN_MS = 250
+/** How long the lease of an upload that nobody has heard of may take. */
+const WITHDRAW_MS = 250
 
 /**
  * What every way in does with uploads: creates them, holds them, receives their bytes, says how far they are, ends them.
@@ -112,20 +113,12 @@ export class UploadEngine {
    * somebody else wants the lease, or the request is over. Fails with `UploadNotFound` and `LeaseBusy`.
    */
   async hold<Result>(held: Held, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-    const { over } = held.call
-    const ending = new AbortController()
-    const end = () => ending.abort()
-    let drain: NodeJS.Timeout | undefined
-    over.addEventListener('abort', end, { once: true })
-    if (over.aborted) end()
+    const ending = new Ending(held.call.over)
     try {
-      await this.take(held, ending.signal, () => {
-        drain ??= setTimeout(end, LEASE_DRAIN_MS)
-      })
+      await this.take(held, ending.signal, () => ending.endSoon())
       return await work(ending.signal)
     } finally {
-      clearTimeout(drain)
-      over.removeEventListener('abort', end)
+      ending.close()
       await this.release(held)
     }
   }
@@ -238,7 +231,7 @@ export class UploadEngine {
   /** Ends an upload that was created with bytes which are refused: nobody would know of it. */
   async withdraw(call: UploadCall): Promise<void> {
     const held = notHeld(call)
-    await this.take(held, AbortSignal.timeout(LEASE_DRAIN_MS), () => {})
+    await this.take(held, AbortSignal.timeout(WITHDRAW_MS), () => {})
     try {
       await this.cancel(held)
     } finally {

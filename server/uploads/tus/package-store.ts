@@ -1,27 +1,23 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import {
-  type CancellationContext,
-  DataStore,
-  type Lock,
-  type Locker,
-  type RequestRelease,
-  Upload,
-} from '@tus/utils'
+import { DataStore, type Lock, type Locker, type RequestRelease, Upload } from '@tus/utils'
 import type { BodyLimits } from '../body.ts'
 import type { UploadEngine } from '../engine.ts'
 import { type Held, rowOf } from '../held.ts'
+import type { PackageAnswer } from './package-handlers.ts'
 
 /** One request on its way through `@tus/server`. */
 export type Running = {
   readonly held: Held
+  readonly address: string
+  /** Whether the upload is looked at to add bytes to it. */
   readonly isAppend: boolean
   /** Whether it creates an upload and brings no bytes. */
   readonly onlyCreates: boolean
   /** What the package's handlers ask for. */
-  readonly create: (upload: Upload) => Promise<void>
+  readonly create: () => Promise<void>
   readonly receive: (offset: number, limits: BodyLimits) => Promise<number>
-  readonly address: string
-  failure: unknown
+  /** What the package answers, unless that is in the response which its handler returns. */
+  answer: PackageAnswer | undefined
 }
 
 /** The package hands its store, its locker and its hooks an id and nothing else: the rest is found here, and only here. */
@@ -100,13 +96,4 @@ export class PackageLocker implements Locker {
       unlock: async () => await engine.release(running().held),
     }
   }
-}
-
-/** The bytes of the running request, to where the package says they belong. */
-export async function writeToEngine(
-  { offset }: Upload,
-  maxBytes: number,
-  { signal }: CancellationContext,
-): Promise<number> {
-  return await running().receive(offset, { maxBytes, signal })
 }

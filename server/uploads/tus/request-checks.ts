@@ -30,7 +30,7 @@ export function checkVersion(request: Request): void {
 }
 
 /** Reads a header that holds a count of bytes. Fails with `invalid-header`. */
-export function byteCountHeader(request: Request, name: string): number | undefined {
+function byteCountHeader(request: Request, name: string): number | undefined {
   const text = request.headers[name.toLowerCase()]
   if (text === undefined) return undefined
   const value = typeof text === 'string' && /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN
@@ -40,8 +40,11 @@ export function byteCountHeader(request: Request, name: string): number | undefi
   return value
 }
 
+/** An upload as a request declares it. `size` is null where its length is to be declared later. */
+export type Declared = { size: number | null; metadata: Record<string, string | null> }
+
 /** tus 1.0 § creation, § creation-with-upload, § creation-defer-length. */
-export function checkCreation(request: Request): void {
+export function readCreation(request: Request): Declared {
   const length = byteCountHeader(request, 'Upload-Length')
   const deferred = request.headers['upload-defer-length']
   if (deferred !== undefined && deferred !== '1') {
@@ -50,10 +53,11 @@ export function checkCreation(request: Request): void {
   if ((length === undefined) === (deferred === undefined)) {
     throw new Problem('invalid-header', 'Send either Upload-Length or Upload-Defer-Length: 1.')
   }
-  readMetadata(request)
+  const metadata = readMetadata(request)
   if (length !== undefined && (declaredLength(request) ?? 0) > length)
     throw new Problem('too-large', 'The body is longer than the upload.')
   if (hasBody(request)) checkContentType(request)
+  return { size: length ?? null, metadata }
 }
 
 /** tus 1.0 § concatenation: a final upload has neither length nor bytes of its own. */
@@ -68,13 +72,13 @@ export function checkFinalCreation(request: Request): void {
   if (hasBody(request)) throw new Problem('invalid-header', 'A final upload takes no bytes of its own.')
 }
 
-/** tus 1.0 § PATCH. */
-export function checkAppend(request: Request): void {
+/** tus 1.0 § PATCH. Returns the length that it declares, if it does (§ creation-defer-length). */
+export function readAppend(request: Request): number | undefined {
   checkContentType(request)
   if (byteCountHeader(request, 'Upload-Offset') === undefined) {
     throw new Problem('invalid-header', 'Upload-Offset is required.')
   }
-  byteCountHeader(request, 'Upload-Length')
+  return byteCountHeader(request, 'Upload-Length')
 }
 
 function checkContentType(request: Request): void {

@@ -7,115 +7,169 @@ import { BodyTooLong } from '../../../storage/store/outcomes.ts'
 import { Problem } from '../../http/errors.ts'
 import { DigestMismatch } from '../body-digests.ts'
 import { callOf } from '../call.ts'
-import { LEASE_DRAIN_MS, type UploadEngine } from '../engine.ts'
-import { isFinal, notHeld, type UploadCall } from '../held.ts'
+import type { UploadEngine } from '../engine.ts'
+import { isFinal, notHeld, rowOf, type UploadCall } from '../held.ts'
 import { mediaHeaders } from '../media-headers.ts'
 import { bodyOf } from '../request-body.ts'
 import type { WayIn } from '../way-in.ts'
 import { checksumOf } from './checksum.ts'
-import { BodilessRequest, NativeBodyServer } from './native-body.ts'
-import { PackageLocker, PackageStore, type Running, running, runThrough } from './package-store.ts'
+import { type PackageAnswer, PackageHandlers, type PackageRequest } from './package-handlers.ts'
+import { PackageLocker, PackageStore, type Running, running } from './package-store.ts'
 import { tusProblem } from './problems.ts'
-import { byteCountHeader } from './request-checks.ts'
+import type { Declared } from './request-checks.ts'
 
-export type HandleTusRequest = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
+type Handle = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
 
-/**
- * Answers POST, HEAD, PATCH and DELETE of tus 1.0 for one upload: `@tus/server` runs the protocol, the engine stands
- * under it, and what fails is translated once. Fails with a `Problem`, or with what the renderer knows.
- */
-export function tusRequests(engine: UploadEngine, { addressOf, countBytes, path }: WayIn): HandleTusRequest {
-  const tus = new NativeBodyServer({
+/** Answers of tus 1.0. Each fails with a `Problem`, or with what the renderer knows. */
+export type TusRequests = {
+  /** § creation, § creation-with-upload: an upload under a new id. */
+  create: (request: Request, response: Response, uploadId: UploadId, declared: Declared) => Promise<void>
+  /** § PATCH. `length`: as the request declares it. */
+  append: (
+    request: Request,
+    response: Response,
+    uploadId: UploadId,
+    length: number | undefined,
+  ) => Promise<void>
+  /** § HEAD. */
+  offset: Handle
+  /** § termination. */
+  cancel: Handle
+}
+
+const READS = {
+  creation: new Set(['upload-length', 'upload-defer-length', 'content-length']),
+  creationWithBody: new Set(['upload-length', 'upload-defer-length', 'content-length', 'content-type']),
+  append: new Set(['upload-offset', 'content-length', 'content-type']),
+  appendWithLength: new Set(['upload-offset', 'content-length', 'content-type', 'upload-length']),
+  nothing: new Set<string>(),
+}
+
+/** `@tus/server` runs the protocol, the engine stands under it, and what fails is translated once. */
+export function tusRequests(engine: UploadEngine, { addressOf, countBytes, path }: WayIn): TusRequests {
+  const handlers = new PackageHandlers({
     path,
     datastore: new PackageStore(engine),
     locker: new PackageLocker(engine),
-    lockDrainTimeout: LEASE_DRAIN_MS,
     maxSize: engine.policy.maxSize,
     getFileIdFromRequest: () => running().held.call.uploadId,
     namingFunction: () => running().held.call.uploadId,
     generateUrl: () => running().address,
-    onUploadCreate: async (_request, upload) => {
-      await running().create(upload)
+    onUploadCreate: async () => {
+      await running().create()
       return {}
-    },
-    onResponseError: (_request, error) => {
-      running().failure = error
-      return undefined
     },
   })
 
-  return async function handle(request, response, uploadId) {
+  const create: TusRequests['create'] = async (request, response, uploadId, declared) => {
     const call = callOf(request, response, uploadId)
-    const held = notHeld(call)
     const body = bodyOf(request, response, countBytes)
-    const checksum = request.method === 'HEAD' ? undefined : checksumOf(request)
-    const webRequest = new BodilessRequest(request, response)
-    const length = await newLength(request, call)
-    // A request that fails its checksum changes nothing: its length is declared behind that, and not by the package.
-    const isLate = length !== undefined && checksum !== undefined
-    if (request.method === 'PATCH' && (length === undefined || isLate))
-      webRequest.headers.delete('upload-length')
-    // The address is ours to build, and the package refuses lists in it.
-    webRequest.headers.delete('x-forwarded-proto')
-    // Ours as well: the package knows no concatenation.
-    webRequest.headers.delete('upload-concat')
-    // By its presence alone the package would write a body that is not there.
-    if (request.method === 'POST' && body.length === 0) webRequest.headers.delete('content-type')
+    const checks = checksOf(request)
+    const concat = request.headers['upload-concat']
     const through: Running = {
-      held,
-      isAppend: request.method === 'PATCH',
-      onlyCreates: request.method === 'POST' && body.length === 0,
-      address: addressOf(request, uploadId),
-      failure: undefined,
-      async create({ size, metadata }) {
-        const concat = request.get('upload-concat') ?? null
-        held.upload = await engine.create(call, {
+      ...beginningOf(request, call),
+      onlyCreates: body.length === 0,
+      async create() {
+        through.held.upload = await engine.create(call, {
           protocol: 'tus-1.0',
-          size: size ?? null,
-          metadata: metadata ?? {},
-          metadataHeader: request.get('upload-metadata') ?? null,
-          concat,
-          isPartial: concat !== null,
+          ...declared,
+          metadataHeader: textOf(request.headers['upload-metadata']),
+          concat: textOf(concat),
+          isPartial: concat !== undefined,
           digests: null,
           wantedDigest: null,
         })
       },
-      receive: async (offset, limits) =>
-        await engine.receive(held, body, {
+      receive: (offset, limits) => engine.receive(through.held, body, { ...limits, ...checks, offset }),
+    }
+    // By the presence of a type alone the package would write a body that is not there.
+    const reads = body.length === 0 ? READS.creation : READS.creationWithBody
+    let answer: PackageAnswer
+    try {
+      answer = await handlers.run(requestOf('POST', request, reads), through)
+    } catch (failure) {
+      const { upload } = through.held
+      if (!upload || !isStorageFault(failure)) {
+        if (upload && isRefusal(failure)) await engine.withdraw(call)
+        throw tusProblem(failure, through.held.offset)
+      }
+      // § creation-with-upload: it was created, and has what could be kept of the bytes that came with it. A client that
+      // were refused could not know it, and would create another with every try.
+      answer = {
+        status: 201,
+        headers: { Location: through.address, 'Upload-Offset': String(upload.offset) },
+      }
+    }
+    send(response, answer, through.held.upload)
+  }
+
+  const append: TusRequests['append'] = async (request, response, uploadId, declaredLength) => {
+    const call = callOf(request, response, uploadId)
+    const body = bodyOf(request, response, countBytes)
+    const checks = checksOf(request)
+    const length = declaredLength === undefined ? undefined : await newLength(call, declaredLength)
+    // A request that fails its checksum changes nothing: its length is declared behind that, and not by the package.
+    const isLate = length !== undefined && checks.isAtomic
+    const declareLength = async (to: number) => {
+      if (length === undefined) return
+      if (to > length)
+        throw new Problem('invalid-header', 'Upload-Length is smaller than what has been sent.')
+      await engine.declareLength(through.held, length, to)
+    }
+    const through: Running = {
+      ...beginningOf(request, call),
+      isAppend: true,
+      receive: (offset, limits) =>
+        engine.receive(through.held, body, {
           ...limits,
+          ...checks,
           offset,
-          checks: checksum ? [checksum] : [],
-          isAtomic: checksum !== undefined,
-          onWhole: isLate ? (to) => declareLength(length, to) : undefined,
+          onWhole: isLate ? declareLength : undefined,
         }),
     }
-    const declareLength = async (size: number, to: number) => {
-      if (to > size) throw new Problem('invalid-header', 'Upload-Length is smaller than what has been sent.')
-      await engine.declareLength(held, size, to)
-    }
+    const reads = length === undefined || isLate ? READS.append : READS.appendWithLength
+    send(response, await answerOf(requestOf('PATCH', request, reads), through), through.held.upload)
+  }
 
-    const answer = await runThrough(through, () => tus.handleWeb(webRequest))
-    const { failure } = through
-    const { upload } = held
-    if (request.method === 'POST' && upload && isStorageFault(failure)) {
-      return answerCreation(response, upload, through.address)
+  const offset: Handle = async (request, response, uploadId) => {
+    const through = beginningOf(request, callOf(request, response, uploadId))
+    const answer = await answerOf(requestOf('HEAD', request, READS.nothing), through)
+    send(response, { ...answer, headers: described(rowOf(through.held), answer.headers) }, undefined)
+  }
+
+  const cancel: Handle = async (request, response, uploadId) => {
+    const through = beginningOf(request, callOf(request, response, uploadId))
+    send(response, await answerOf(requestOf('DELETE', request, READS.nothing), through), undefined)
+  }
+
+  function beginningOf(request: Request, call: UploadCall): Running {
+    const unasked = async () => {
+      throw new Error('the package asked for what this request does not do')
     }
-    if (request.method === 'POST' && upload && isRefusal(failure)) await engine.withdraw(call)
-    if (failure !== undefined) throw tusProblem(failure, held.offset)
-    // Of headers that are malformed the package says so by itself, before anything is asked or told.
-    if (answer.status >= 400) throw new Problem('invalid-header', (await answer.text()).trim())
-    response.status(answer.status).set(headersOf(answer))
-    if (upload) describe(request, response, upload)
-    response.end(await answer.text())
+    return {
+      held: notHeld(call),
+      address: addressOf(request, call.uploadId),
+      isAppend: false,
+      onlyCreates: false,
+      create: unasked,
+      receive: unasked,
+      answer: undefined,
+    }
+  }
+
+  async function answerOf(request: PackageRequest, through: Running): Promise<PackageAnswer> {
+    try {
+      return await handlers.run(request, through)
+    } catch (failure) {
+      throw tusProblem(failure, through.held.offset)
+    }
   }
 
   /**
    * The length that a PATCH declares, where that is news: a client that resumes says again what it has declared
    * before, and only another length is an error.
    */
-  async function newLength(request: Request, call: UploadCall): Promise<number | undefined> {
-    const length = request.method === 'PATCH' ? byteCountHeader(request, 'Upload-Length') : undefined
-    if (length === undefined) return undefined
+  async function newLength(call: UploadCall, length: number): Promise<number | undefined> {
     const upload = await engine.find(call)
     if (upload?.size === length) return undefined
     checkSize(upload?.is_partial ? { ...engine.policy, minSize: 0 } : engine.policy, length)
@@ -126,44 +180,46 @@ export function tusRequests(engine: UploadEngine, { addressOf, countBytes, path 
       )
     return length
   }
+
+  return { create, append, offset, cancel }
 }
 
-/** What the package does not know of an upload, or does not say. */
-function describe(request: Request, response: Response, upload: UploadRow): void {
-  if (request.method === 'HEAD') {
-    if (upload.metadata_header !== null) response.set('Upload-Metadata', upload.metadata_header)
-    if (upload.concat !== null) response.set('Upload-Concat', upload.concat)
-    // tus 1.0 § concatenation: before that it would mean nothing.
-    if (isFinal(upload) && upload.state === 'open') response.removeHeader('Upload-Offset')
-  } else if (upload.state === 'received') {
-    response.removeHeader('Upload-Expires')
-    response.set(mediaHeaders(upload))
-  } else if (upload.state === 'open') {
-    response.set('Upload-Expires', upload.expires_at.toUTCString())
+const requestOf = (
+  method: PackageRequest['method'],
+  { headers }: Request,
+  reads: PackageRequest['reads'],
+): PackageRequest => ({ method, headers, reads })
+
+/** What the package says of an upload, with what it does not know of it. */
+function described(upload: UploadRow, headers: PackageAnswer['headers']): PackageAnswer['headers'] {
+  const { 'upload-metadata': metadata, 'upload-offset': offset, 'content-type': _, ...others } = headers
+  const shown: Record<string, string | null | undefined> = {
+    'Upload-Metadata': upload.metadata_header ?? metadata,
+    'Upload-Concat': upload.concat,
+    // § concatenation: before it is complete it would mean nothing.
+    'Upload-Offset': isFinal(upload) && upload.state === 'open' ? undefined : offset,
   }
+  for (const [name, value] of Object.entries(shown)) if (value) others[name] = value
+  return others
 }
 
-/** The headers of the package's answer, but for CORS, which the app has settled for every route alike. */
-function headersOf(answer: globalThis.Response): Record<string, string> {
-  const headers = Object.fromEntries(answer.headers)
-  for (const name of Object.keys(headers)) if (name.startsWith('access-control-')) delete headers[name]
-  return headers
+/** A request that fails its checksum leaves none of its bytes. */
+function checksOf(request: Request) {
+  const checksum = checksumOf(request)
+  return { checks: checksum ? [checksum] : [], isAtomic: checksum !== undefined }
 }
 
-/**
- * tus 1.0 § creation-with-upload: the upload was created, and has what could be kept of the bytes that came with
- * it. A client that were refused could not know it, and would create another with every try.
- */
-function answerCreation(response: Response, upload: UploadRow, location: string): void {
-  response
-    .status(201)
-    .set({
-      Location: location,
-      'Upload-Offset': String(upload.offset),
-      'Upload-Expires': upload.expires_at.toUTCString(),
-    })
-    .end()
+/** Sends what the package answers; `upload`: whose client is told when it ends, or what it has become. */
+function send(response: Response, { status, headers }: PackageAnswer, upload: UploadRow | undefined): void {
+  response.statusCode = status
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+  if (upload?.state === 'received') response.set(mediaHeaders(upload))
+  else if (upload?.state === 'open') response.setHeader('Upload-Expires', upload.expires_at.toUTCString())
+  response.end()
 }
+
+const textOf = (header: string | string[] | undefined): string | null =>
+  header === undefined ? null : String(header)
 
 /** The request itself is at fault, and not its connection. */
 const isRefusal = (failure: unknown): boolean =>
