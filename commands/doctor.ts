@@ -1,6 +1,6 @@
 import { DatabaseReadOnly } from '../ledger/ping.ts'
 import { type Config, ConfigError, type Environment, parseConfig } from '../server/config.ts'
-import { withKeptSecret } from '../server/development.ts'
+import { withStoredSecret } from '../server/development.ts'
 import { checkAddresses } from '../server/doctor/addresses.ts'
 import { checkBucket } from '../server/doctor/bucket.ts'
 import { checkDataDirectory } from '../server/doctor/data-directory.ts'
@@ -26,7 +26,7 @@ export const doctor: Command = {
 const LIMITS_MS: Readonly<Record<string, number>> = { database: 180_000 }
 
 async function examine(env: Environment): Promise<Outcome> {
-  const config = parseConfig(await withKeptSecret(env), { auth: false })
+  const config = parseConfig(await withStoredSecret(env), { auth: false })
   const checks: [what: string, check: () => Promise<readonly Finding[]>][] = [
     ['data', () => checkDataDirectory(config.DATA_DIR)],
     ['tokens', () => checkTokens(config)],

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { newDevCode } from '../server/auth/dev-code.ts'
 import { signToken } from '../server/auth/dev-token.ts'
 import { type Config, type Environment, parseConfig } from '../server/config.ts'
-import { developmentEnvironment, isLoopback, saysForOthers } from '../server/development.ts'
+import { developmentEnvironment, isLoopback, sharedServerVariable } from '../server/development.ts'
 import { superviseWorker } from '../server/embedded/worker-process.ts'
 import { createLog, type Log } from '../server/process/log.ts'
 import { Releasers } from '../server/process/releasers.ts'
@@ -115,7 +115,7 @@ function greet(config: Config, port: number, devCode: string | undefined): void 
 
 /** Who is used to development tokens misses them otherwise. */
 function sayWhyNoTokens(config: Config, given: Environment): void {
-  const reason = saysForOthers(given)
+  const reason = sharedServerVariable(given)
   if (config.AUTH_DEV_TOKENS || reason === undefined) return
   process.stdout.write(
     `Development tokens are off because ${reason} is set. "npm run landfall -- token --sub NAME" prints a token, with the same settings.\n`,

@@ -1,6 +1,6 @@
 import { signToken } from '../server/auth/dev-token.ts'
 import { ConfigError, parseConfig } from '../server/config.ts'
-import { withKeptSecret } from '../server/development.ts'
+import { withStoredSecret } from '../server/development.ts'
 import { type Command, done, textOption, UsageError } from './command.ts'
 
 /** Prints a token that a server with the same AUTH_ settings, or on the same DATA_DIR, accepts. */
@@ -14,7 +14,7 @@ export const token: Command = {
   ],
   options: { sub: { type: 'string' }, scope: { type: 'string' }, expires: { type: 'string' } },
   async run(call) {
-    const config = parseConfig(await withKeptSecret(call.env), { auth: true })
+    const config = parseConfig(await withStoredSecret(call.env), { auth: true })
     if (config.auth.key.kind !== 'secret') {
       throw new ConfigError([
         'AUTH_JWT_SECRET: "" is not accepted; tokens are signed with it, other keys are the issuer\'s',

@@ -1,6 +1,6 @@
 import { fileTypeFromBuffer } from 'file-type'
 import { FORMATS, type Format, formatOfName, formatOfType } from './formats.ts'
-import { dangerIn } from './names.ts'
+import { dangerousExtension } from './names.ts'
 import { type ServedAs, servedAs } from './served-as.ts'
 import type { RejectionCode, Verdict } from './verdict.ts'
 
@@ -29,7 +29,7 @@ export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
   return servedAs((detected && formatOfType(FORMATS, detected)?.contentType) ?? null)
 }
 
-export type Claims = { filename: string | null; declared_type: string | null }
+export type ClaimedType = { filename: string | null; declared_type: string | null }
 
 /**
  * Why a file is refused by the type that its own bytes are of (undefined: none that is known), or
@@ -37,7 +37,7 @@ export type Claims = { filename: string | null; declared_type: string | null }
  */
 export function judgeType(
   detected: string | undefined,
-  claims: Claims,
+  claims: ClaimedType,
   allowed: readonly Format[],
 ): { format: Format } | { verdict: Verdict } {
   if (detected === undefined)
@@ -49,7 +49,7 @@ export function judgeType(
       `The content is ${format?.contentType ?? detected}, which is not an accepted type.`,
     )
   const { filename, declared_type: type } = claims
-  const danger = filename === null ? undefined : dangerIn(filename)
+  const danger = filename === null ? undefined : dangerousExtension(filename)
   if (danger !== undefined)
     return against('type-mismatch', `The file name has an extension of executable files (.${danger}).`)
   const mismatch =

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { dangerIn } from './names.ts'
+import { dangerousExtension } from './names.ts'
 
 describe('a name that a program is run by', () => {
   it.each([
@@ -18,7 +18,7 @@ describe('a name that a program is run by', () => {
     ['x.jpg.html', 'html'],
     ['x.jar', 'jar'],
   ])('%j', (name, danger) => {
-    expect(dangerIn(name)).toBe(danger)
+    expect(dangerousExtension(name)).toBe(danger)
   })
 })
 
@@ -44,6 +44,6 @@ describe('a name that is harmless', () => {
     ],
     ...['photo.jpg.png', 'a.b.c.d', 'setup.exe in a minute.mp4', '…', 'страница.mp4', 'x.jpeg~'],
   ])('%j', (name) => {
-    expect(dangerIn(name)).toBeUndefined()
+    expect(dangerousExtension(name)).toBeUndefined()
   })
 })

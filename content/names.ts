@@ -13,7 +13,7 @@ const SERVER_SCRIPT = /^(php\d?|phtml|pht|phar|phps|asp|aspx|jsp|jspx|cgi|shtml)
  * What is wrong with the name of a media: that a program would be run by it (`holiday.mp4.exe`, `x.php.jpg`).
  * Undefined for every other name; web addresses, version numbers and abbreviations may be in it.
  */
-export function dangerIn(filename: string): string | undefined {
+export function dangerousExtension(filename: string): string | undefined {
   // Windows drops these from the end of a name.
   const name = filename.replace(/[\s.]+$/u, '')
   const last = extensionOf(name)

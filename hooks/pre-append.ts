@@ -1,7 +1,13 @@
 import type { Format } from '../content/formats.ts'
 import { earlyVerdict } from '../content/headers/early-verdict.ts'
 import { type HeaderReader, headerReaderFor } from '../content/headers/header-reader.ts'
-import { type Claims, detectType, HEAD_BYTES, isConclusive, judgeType } from '../content/identification.ts'
+import {
+  type ClaimedType,
+  detectType,
+  HEAD_BYTES,
+  isConclusive,
+  judgeType,
+} from '../content/identification.ts'
 import type { MediaLimits } from '../content/media-limits.ts'
 import { ContentRejected } from '../content/verdict.ts'
 
@@ -14,7 +20,7 @@ export type ContentPolicy = { allowedFormats: readonly Format[]; limits: MediaLi
  */
 export async function* inspectContent(
   source: AsyncIterable<Uint8Array>,
-  upload: Claims & { size: number | null },
+  upload: ClaimedType & { size: number | null },
   policy: ContentPolicy,
 ): AsyncGenerator<Uint8Array> {
   const head = new Head(upload.size)
@@ -83,7 +89,7 @@ class Head {
 
 async function judgeHead(
   head: Uint8Array,
-  upload: Claims,
+  upload: ClaimedType,
   { allowedFormats, limits }: ContentPolicy,
 ): Promise<HeaderVerdict | undefined> {
   const detected = await detectType(head)

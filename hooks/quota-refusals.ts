@@ -13,10 +13,13 @@ export const storageFull = (): Refusal =>
   )
 
 /**
- * What a client is told whose upload does not fit into a quota. `secondsUntilRoom`: until the owner's next open upload ends
+ * What a client is told whose upload does not fit into a quota. `secondsUntilQuota`: until the owner's next open upload ends
  * by itself; undefined where none is open.
  */
-export function quotaRefusalOf({ kind, quota }: QuotaRefusal, secondsUntilRoom: number | undefined): Refusal {
+export function quotaRefusalOf(
+  { kind, quota }: QuotaRefusal,
+  secondsUntilQuota: number | undefined,
+): Refusal {
   const { bytes, uploads } = quota
   switch (kind) {
     case 'too-many-partials':
@@ -24,7 +27,7 @@ export function quotaRefusalOf({ kind, quota }: QuotaRefusal, secondsUntilRoom: 
         'too-many-open-uploads',
         'Too many partial uploads are waiting for concatenation. Concatenate or cancel some first.',
         { open: uploads.partials, limit: uploads.maxOpen * PARTIALS_PER_UPLOAD },
-        secondsUntilRoom ?? 1,
+        secondsUntilQuota ?? 1,
       )
     case 'too-many-open':
       return new Refusal(
@@ -32,7 +35,7 @@ export function quotaRefusalOf({ kind, quota }: QuotaRefusal, secondsUntilRoom: 
         `At most ${uploads.maxOpen} uploads can be open at the same time. Finish or cancel one first.`,
         { open: uploads.open, limit: uploads.maxOpen },
         // None is open any more: one has ended since.
-        secondsUntilRoom ?? 1,
+        secondsUntilQuota ?? 1,
       )
     case 'quota-bytes': {
       const { limit, used, reserved } = bytes
@@ -44,7 +47,7 @@ export function quotaRefusalOf({ kind, quota }: QuotaRefusal, secondsUntilRoom: 
         'quota-uploads-exceeded',
         'The quota for the number of uploads is exhausted.',
         { limit: uploads.limit },
-        secondsUntilRoom ?? FULL_SECONDS,
+        secondsUntilQuota ?? FULL_SECONDS,
       )
   }
 }

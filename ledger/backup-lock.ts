@@ -27,7 +27,7 @@ export async function isAnyBackupRunning(db: Ledger): Promise<boolean> {
  * Makes a backup while former copies of moved files are kept on disk. `work` calls `checkKept` when all files are
  * copied: it fails where they were not kept all the time. Takes a connection of its own.
  */
-export async function whileBackingUp<Result>(
+export async function withBackupLock<Result>(
   db: Ledger,
   work: (checkKept: () => Promise<void>) => Promise<Result>,
 ): Promise<Result> {

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { CreateResult, NewUpload, QuotaRefusal } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
-import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
+import { type ExpiryPolicy, extendedExpiry, isOpenNow, stateNow } from './expiry.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { AT_ONCE, chargedTurn, chargeTurn, type Turn } from './processing-turns.ts'
@@ -261,7 +261,7 @@ export async function finishPartial(
          where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
       ), appended as (
         update landfall.uploads set "offset" = ${append.to}::bigint, is_finished = true, updated_at = now(),
-               expires_at = ${slidExpiry(expiry)}
+               expires_at = ${extendedExpiry(expiry)}
           from lease
          where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open' and is_partial
            and size = ${append.to}::bigint
@@ -301,8 +301,12 @@ export async function finishPartial(
  * finished partials, which need not be named by a final yet, and the finals that wait. Each no longer than its own
  * largest age; and only where it makes a difference, so that not every append does it.
  */
-export async function slideWaiting(db: Ledger, ownerId: OwnerId, expiry: ExpiryPolicy): Promise<void> {
-  const later = slidExpiry(expiry)
+export async function extendWaitingUploads(
+  db: Ledger,
+  ownerId: OwnerId,
+  expiry: ExpiryPolicy,
+): Promise<void> {
+  const later = extendedExpiry(expiry)
   await sql`
     with waiting as (
       select id from landfall.uploads

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { freshDatabase } from '../test/support/landfall.ts'
 import { startTcpProxy, type TcpProxy } from '../test/support/tcp-proxy.ts'
 import { DatabaseSilent, openConnection } from './connection.ts'
-import { type Ledger, openDatabase, standsStill } from './database.ts'
+import { isPoolStuck, type Ledger, openDatabase } from './database.ts'
 import { type Deadlines, ORDINARY_DEADLINES } from './deadlines.ts'
 import { DatabaseReadOnly, pingDatabase } from './ping.ts'
 
@@ -69,7 +69,7 @@ describe('a connection that dies silently', () => {
   })
 
   it('is refused in time where a new one is not answered', async () => {
-    proxy.swallow()
+    proxy.discardOutput()
     const began = performance.now()
     await expect(pidOf(db)).rejects.toThrow(/timeout|terminated/i)
     expect(performance.now() - began).toBeLessThan(SHORT.connectMs + 10_000)
@@ -84,7 +84,7 @@ describe('a connection that dies silently', () => {
       deadlines: SHORT,
     })
     await pidOf(db)
-    proxy.swallow()
+    proxy.discardOutput()
     const began = performance.now()
     await Promise.all([client.end(), db.destroy()])
     expect(performance.now() - began).toBeLessThan(10_000)
@@ -105,14 +105,14 @@ describe('a connection that dies silently', () => {
     })
     try {
       await pidOf(patient)
-      expect(standsStill(patient)).toBe(false)
+      expect(isPoolStuck(patient)).toBe(false)
       proxy.swallowOld()
       const asked = [pidOf(patient), pidOf(patient)].map((work) => work.catch(() => {}))
-      await vi.waitFor(() => expect(standsStill(patient)).toBe(true), { timeout: 8_000, interval: 100 })
+      await vi.waitFor(() => expect(isPoolStuck(patient)).toBe(true), { timeout: 8_000, interval: 100 })
       await patient.destroy()
       await Promise.all(asked)
     } finally {
-      if (standsStill(patient)) await patient.destroy()
+      if (isPoolStuck(patient)) await patient.destroy()
     }
   })
 })

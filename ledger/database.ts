@@ -29,7 +29,7 @@ export const PREPARED = sql.raw(MARK)
  * makes a file ready. Only together, and in order, can they be lost; requests that are forced to the disk meanwhile do
  * not wait for them.
  */
-export const LAZILY = sql`set_config('synchronous_commit', 'off', true)`
+export const ASYNC_COMMIT = sql`set_config('synchronous_commit', 'off', true)`
 
 export type DatabaseOptions = {
   connectionString: string
@@ -66,8 +66,8 @@ export function openDatabase(options: DatabaseOptions): Ledger {
 export const poolOf = (db: Ledger): pg.Pool | undefined => pools.get(db)
 
 /** Whether requests wait for a connection of this pool and none comes free: all of them hang. */
-export function standsStill(db: Ledger): boolean {
-  return pools.get(db)?.standsStill ?? false
+export function isPoolStuck(db: Ledger): boolean {
+  return pools.get(db)?.isPoolStuck ?? false
 }
 
 const pools = new WeakMap<Ledger, LedgerPool>()
@@ -112,7 +112,7 @@ class LedgerPool extends pg.Pool {
     return connect(...args)
   }) as pg.Pool['connect']
 
-  get standsStill(): boolean {
+  get isPoolStuck(): boolean {
     return this.waitingCount > 0 && performance.now() - this.#movedAt > STANDSTILL_MS
   }
 

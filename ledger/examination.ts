@@ -36,22 +36,22 @@ export async function databaseFacts(db: Ledger): Promise<DatabaseFacts> {
  * Whether what one connection tells with NOTIFY reaches another that listens, within `waitMs`. It does not through a
  * pooler that takes a connection away after each transaction.
  */
-export async function hearsNotifications(connectionString: string, waitMs: number): Promise<boolean> {
+export async function receivesNotifications(connectionString: string, waitMs: number): Promise<boolean> {
   const channel = `landfall_${randomBytes(8).toString('hex')}`
   const open = (applicationName: string) =>
     openConnection({ connectionString, applicationName, deadlines: BUS_DEADLINES })
   const listener = await open('landfall-doctor-listener')
   try {
-    const teller = await open('landfall-doctor')
+    const notifier = await open('landfall-doctor')
     try {
       const { promise, resolve } = Promise.withResolvers<boolean>()
       listener.on('notification', () => resolve(true))
       await listener.query(`listen ${channel}`)
-      await teller.query('select pg_notify($1, $2)', [channel, 'heard'])
+      await notifier.query('select pg_notify($1, $2)', [channel, 'heard'])
       const timer = setTimeout(() => resolve(false), waitMs)
       return await promise.finally(() => clearTimeout(timer))
     } finally {
-      await teller.end()
+      await notifier.end()
     }
   } finally {
     await listener.end()

@@ -32,6 +32,6 @@ export const firstExpiry = (policy: ExpiryPolicy): number => Math.min(policy.aft
  * When an upload expires of which bytes are acknowledged now. Never earlier than was promised before, by a server
  * that grants more. What has expired stays so: a request that began before may still complete it.
  */
-export const slidExpiry = ({ afterMs, maxAgeMs }: ExpiryPolicy): RawBuilder<Date> => sql<Date>`
+export const extendedExpiry = ({ afterMs, maxAgeMs }: ExpiryPolicy): RawBuilder<Date> => sql<Date>`
   case when expires_at <= now() then expires_at
        else greatest(expires_at, least(now() + ${seconds(afterMs)}, created_at + ${seconds(maxAgeMs)})) end`

@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely'
-import { LAZILY, type Ledger } from './database.ts'
+import { ASYNC_COMMIT, type Ledger } from './database.ts'
 import type { Enqueue } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
@@ -212,7 +212,7 @@ export async function recordRendition(
       insert into landfall.renditions (media_id, kind, storage_key, content_type, width, height, size)
       select id, ${rendition.kind}, ${rendition.storage_key}, ${rendition.content_type},
              ${rendition.width}::integer, ${rendition.height}::integer, ${rendition.size}::bigint
-        from landfall.media cross join (select ${isPublic ? sql`null` : LAZILY}) lazily
+        from landfall.media cross join (select ${isPublic ? sql`null` : ASYNC_COMMIT}) lazily
        where id = ${rendition.media_id} and status in ('processing', 'ready')
          and storage_backend = ${rendition.storage_backend} for update of media
       on conflict (media_id, kind) do update set

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import type { Backend } from './storage-places.ts'
-import { type HeldCopy, leaveCopy, takeCopy } from './stray-copies.ts'
+import { type HeldCopy, recordFormerCopy, takeCopy } from './stray-copies.ts'
 
 /** One object of a media item, and the version of the row that says so. */
 export type MovableRendition = {
@@ -64,7 +64,7 @@ export async function mediaToMove(
 }
 
 /** What is left in a backend: media items at rest, those in processing, and open uploads. */
-export async function leftToMove(
+export async function countLeftToMove(
   db: Ledger,
   from: Backend,
 ): Promise<{ atRest: number; processing: number; open: number }> {
@@ -78,7 +78,11 @@ export async function leftToMove(
 }
 
 /** Whether a job of these queues is at work on a media item now. */
-export async function isAtWork(db: Ledger, mediaId: MediaId, queues: readonly string[]): Promise<boolean> {
+export async function hasActiveJob(
+  db: Ledger,
+  mediaId: MediaId,
+  queues: readonly string[],
+): Promise<boolean> {
   const { rows } = await sql`
     select 1 from pgboss.job
      where name = any(${[...queues]}::text[]) and state = 'active' and data ->> 'mediaId' = ${mediaId} limit 1`.execute(
@@ -145,7 +149,7 @@ export async function serveCopy(
         throw new Changed()
       }
       await write(trx, from, copy.backend, to)
-      await leaveCopy(trx, { uploadId: from.uploadId, backend: from.backend }, formerKeys)
+      await recordFormerCopy(trx, { uploadId: from.uploadId, backend: from.backend }, formerKeys)
       return true
     })
     .catch((error: unknown) => {

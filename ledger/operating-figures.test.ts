@@ -10,9 +10,9 @@ import {
   countOpenUploads,
   lastEventBefore,
   processingBacklog,
-  readBriefly,
   stepTimes,
   webhookBacklog,
+  withStatementTimeout,
 } from './operating-figures.ts'
 import type { MediaStatus, StepStatus } from './schema.ts'
 
@@ -156,7 +156,7 @@ it('reads no table from end to end', async () => {
 
 it('gives up what takes too long', async () => {
   await expect(
-    readBriefly(db, 50, async (trx) => await sql`select pg_sleep(10)`.execute(trx)),
+    withStatementTimeout(db, 50, async (trx) => await sql`select pg_sleep(10)`.execute(trx)),
   ).rejects.toThrow(/statement timeout/)
-  expect(await readBriefly(db, 50, async () => 'next')).toBe('next')
+  expect(await withStatementTimeout(db, 50, async () => 'next')).toBe('next')
 })

@@ -6,7 +6,7 @@ import type { EventType, StepStatus } from './schema.ts'
 // What operators watch. Each costs what waits, or what has just happened, by an index: never what a table holds.
 
 /** Reads by statements that the database itself gives up after `limitMs`, so that none goes on for nobody. */
-export async function readBriefly<Figures>(
+export async function withStatementTimeout<Figures>(
   db: Ledger,
   limitMs: number,
   read: (trx: LedgerTransaction) => Promise<Figures>,

@@ -37,7 +37,7 @@ const shares = perLedger((db): Share | undefined => {
 
 /**
  * The same ledger for work in the name of one owner, who has a share of its connections at a time: what is more waits
- * behind the owner's own, and before nobody else's. Fails with `NoTurn` when that takes longer than ten seconds. Nobody
+ * behind the owner's own, and before nobody else's. Fails with `TurnRefused` when that takes longer than ten seconds. Nobody
  * may ask for a second connection while they hold one. A transaction is returned as it is.
  */
 export function withOwnerShare(db: Ledger, ownerId: string): Ledger {
@@ -89,7 +89,7 @@ const usageTurns = perLedger(
  * A transaction that locks rows which belong to an owner as a whole, such as that of their usage. Those of one owner
  * follow each other before they take a connection, so nothing waits for such a lock while it holds one: only another
  * node can hold it, and then the connection is given back after a tenth of a second, and `work` done again from its
- * beginning. Fails with `NoTurn` or with Postgres' `lock_not_available` when ten seconds were not enough; nothing was
+ * beginning. Fails with `TurnRefused` or with Postgres' `lock_not_available` when ten seconds were not enough; nothing was
  * changed then.
  */
 export async function withOwnerLock<Result>(

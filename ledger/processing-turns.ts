@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
-import { LAZILY, type Ledger } from './database.ts'
+import { ASYNC_COMMIT, type Ledger } from './database.ts'
 import type { OwnerId } from './ids.ts'
 
 // Whose turn it is. Owners share the workers: each has its files in a line of its own, and the lines advance side by
@@ -72,7 +72,7 @@ export async function takeTurn(
 export async function advanceClock(db: Ledger, kind: TurnKind, turn: Turn): Promise<void> {
   await sql`
     update landfall.turn_clocks set now_ms = ${Math.floor(turn)}::bigint
-      from (select ${LAZILY}) lazily
+      from (select ${ASYNC_COMMIT}) lazily
      where kind = ${kind} and now_ms < ${Math.floor(turn)}::bigint`.execute(db)
 }
 

@@ -24,7 +24,7 @@ export function pageOf<Id extends string>(rows: readonly DueRow<Id>[], limit: nu
  * The reaper looks at open uploads when they would have expired without an append. Those that had one are looked at
  * again when they expire as things are now. Returns how many it put off, at most `limit`.
  */
-export async function putOffUploads(db: Ledger, limit: number): Promise<number> {
+export async function postponeReaping(db: Ledger, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     with moved as (
       select id from landfall.uploads
@@ -94,17 +94,17 @@ export async function expireOfOwner(
 }
 
 /** What a new upload lacks to be let in. */
-export type Lack = { of: 'uploads' | 'partials' | 'bytes'; amount: number }
+export type QuotaShortage = { of: 'uploads' | 'partials' | 'bytes'; amount: number }
 
 /**
  * Ends an owner's empty uploads that nobody has touched for some minutes, such as those whose creation was never
  * answered: the longest idle first, as many as it takes to make up for what a new one lacks. Of bytes none where all of
  * them would not be enough. Returns those it ended.
  */
-export async function makeRoom(
+export async function expireEmptyUploads(
   db: Ledger,
   ownerId: OwnerId,
-  lack: Lack,
+  lack: QuotaShortage,
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId[]> {
   const amounts = {
@@ -137,7 +137,7 @@ const MOST_AT_ONCE = 100
  * Seconds until an open upload of the owner, or a partial one, makes room for another at the latest: an empty one when
  * it has been idle for long enough, any other when it expires. Undefined where none is open.
  */
-export async function secondsUntilRoom(
+export async function secondsUntilQuota(
   db: Ledger,
   ownerId: OwnerId,
   isPartial: boolean,

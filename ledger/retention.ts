@@ -98,7 +98,7 @@ export async function pruneSteps(
 }
 
 /** Notes when uploads ended that a release did not note it of: at their last change. Returns how many. */
-export async function noteEnds(db: Ledger, limit: number): Promise<number> {
+export async function recordMissingEnds(db: Ledger, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     with due as (
       select id from landfall.uploads

@@ -3,7 +3,7 @@ import { firstMigrations, migrations } from '../migrations/index.ts'
 import type { Migration } from '../migrations/migration.ts'
 
 /** The number at the front of a migration's name. */
-export const numberOf = (name: string): number => Number.parseInt(name, 10)
+export const migrationNumber = (name: string): number => Number.parseInt(name, 10)
 
 /** What a migration says of the oldest release that can run with it; see `Migration.minimumReader`. */
 export const OLDEST_READER = 5
@@ -36,7 +36,7 @@ export async function schemaState(
   const first = new Set(await firstMigrationsOf(db))
   const later = await laterMigrations(db)
   const finished = new Set(later.filter(({ finished_at }) => finished_at).map(({ name }) => name))
-  const reader = Math.max(...Object.keys({ ...release.first, ...release.later }).map(numberOf))
+  const reader = Math.max(...Object.keys({ ...release.first, ...release.later }).map(migrationNumber))
   const newer = later.filter(({ name }) => !(name in release.later))
   return {
     isLedger: first.size > 0,

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { LAZILY, type Ledger, type LedgerTransaction } from './database.ts'
+import { ASYNC_COMMIT, type Ledger, type LedgerTransaction } from './database.ts'
 import type { MediaId } from './ids.ts'
 import { type MediaFacts, recordFacts } from './media.ts'
 import type { StepStatus } from './schema.ts'
@@ -45,7 +45,7 @@ export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Pro
     const { rows } = await sql<{ attempt: number }>`
       insert into landfall.processing_steps (media_id, step, attempt, status)
       select ${mediaId}, ${step}, coalesce(max(attempt), 0) + 1, 'running'
-        from (select ${LAZILY}) lazily
+        from (select ${ASYNC_COMMIT}) lazily
         left join landfall.processing_steps on media_id = ${mediaId} and step = ${step}
       on conflict do nothing
       returning attempt`.execute(db)
@@ -66,7 +66,12 @@ export async function endStep(
   const row = { media_id: mediaId, step, attempt: attempt.attempt }
   await db.transaction().execute(async (trx) => {
     // One at a time for a media, or neither of two workers would see that the other is done.
-    await trx.selectFrom('media').select(LAZILY.as('lazily')).where('id', '=', mediaId).forUpdate().execute()
+    await trx
+      .selectFrom('media')
+      .select(ASYNC_COMMIT.as('lazily'))
+      .where('id', '=', mediaId)
+      .forUpdate()
+      .execute()
     if (outcome.facts) await recordFacts(trx, mediaId, outcome.facts)
     if (outcome.status === 'done' && (await stepsDone(trx, mediaId)).has(step)) {
       await trx

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { describeHeld } from '../storage/places.ts'
+import { describeStored } from '../storage/places.ts'
 import { openStorage } from '../storage/storage.ts'
 import { asMediaId } from '../test/support/ids.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
 import { created, newUpload, openLedger, UNLIMITED } from '../test/support/ledger.ts'
 import { createUpload } from './creation.ts'
 import type { Ledger } from './database.ts'
-import { countHeld, isHolding, markerOf, recordMarker } from './storage-places.ts'
+import { countStored, isBackendInUse, markerOf, recordMarker } from './storage-places.ts'
 
 let db: Ledger
 let directory: string
@@ -35,25 +35,25 @@ it('a media item that the previous release inserts is stored where its upload is
       .where('id', '=', asMediaId(id))
       .executeTakeFirst()
     expect(row).toEqual({ storage_backend: backend })
-    expect(await countHeld(db, backend)).toEqual({ mediaItems: 1, openUploads: 1, removals: 0, copies: 0 })
+    expect(await countStored(db, backend)).toEqual({ mediaItems: 1, openUploads: 1, removals: 0, copies: 0 })
   }
 })
 
 it('what has ended needs nothing, once its bytes are removed', async () => {
   await sql`update landfall.uploads set state = 'terminated' where storage_backend = 's3'`.execute(db)
   await sql`update landfall.media set purged_at = now() where storage_backend = 's3'`.execute(db)
-  expect([await isHolding(db, 's3'), await isHolding(db, 'disk')]).toEqual([false, true])
+  expect([await isBackendInUse(db, 's3'), await isBackendInUse(db, 'disk')]).toEqual([false, true])
 })
 
 it('copies that are still to be removed are needed until they are', async () => {
   await sql`
     insert into landfall.stray_copies (upload_id, backend, storage_keys, is_begun, due_at)
     values ('moved', 's3', '{uploads/moved}', false, now())`.execute(db)
-  expect(await isHolding(db, 's3')).toBe(true)
-  const held = await countHeld(db, 's3')
+  expect(await isBackendInUse(db, 's3')).toBe(true)
+  const held = await countStored(db, 's3')
   expect(held).toEqual({ mediaItems: 0, openUploads: 0, removals: 0, copies: 1 })
-  expect(describeHeld(held)).toBe('1 moved file of which a former copy is to be removed')
-  const withoutBucket = openStorage(
+  expect(describeStored(held)).toBe('1 moved file of which a former copy is to be removed')
+  const bucketMissing = openStorage(
     {
       primary: 'disk',
       disk: { directory, sync: 'never' },
@@ -62,9 +62,9 @@ it('copies that are still to be removed are needed until they are', async () => 
     },
     db,
   )
-  await expect(withoutBucket).rejects.toThrow('needs 1 moved file')
+  await expect(bucketMissing).rejects.toThrow('needs 1 moved file')
   await sql`delete from landfall.stray_copies`.execute(db)
-  expect(await isHolding(db, 's3')).toBe(false)
+  expect(await isBackendInUse(db, 's3')).toBe(false)
 })
 
 it('of two who record a marker one is told that the other was quicker', async () => {

@@ -20,7 +20,7 @@ const isHeldMedia = sql<boolean>`purged_at is null and status <> 'rejected'`
 const isHeldUpload = sql<boolean>`(state = 'open' or (is_partial and state = 'received'))`
 
 /** Whether the ledger needs anything of this backend. */
-export async function isHolding(db: Ledger, backend: Backend): Promise<boolean> {
+export async function isBackendInUse(db: Ledger, backend: Backend): Promise<boolean> {
   const { rows } = await sql<{ is_holding: boolean }>`
     select exists (select 1 from landfall.media where storage_backend = ${backend} and ${isHeldMedia})
         or exists (select 1 from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload})
@@ -30,7 +30,7 @@ export async function isHolding(db: Ledger, backend: Backend): Promise<boolean> 
 }
 
 /** The same in numbers. */
-export async function countHeld(db: Ledger, backend: Backend): Promise<Held> {
+export async function countStored(db: Ledger, backend: Backend): Promise<Held> {
   const { rows } = await sql<{ media: number; uploads: number; copies: number }>`
     select (select count(*) from landfall.media where storage_backend = ${backend} and ${isHeldMedia}) as media,
            (select count(*) from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload}) as uploads,

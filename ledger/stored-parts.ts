@@ -141,7 +141,7 @@ export async function deleteTails(db: Ledger, id: UploadId, keys: readonly strin
 }
 
 /** Notes that a late call may still make this object of an ended upload, though it was removed. */
-export async function expectLate(db: Ledger, id: UploadId, key: string): Promise<void> {
+export async function recordLateCall(db: Ledger, id: UploadId, key: string): Promise<void> {
   await db
     .insertInto('upload_tails')
     .values({ upload_id: id, storage_key: key, offset: 0, size: 1, etag: null, dropped_at: new Date() })
@@ -180,7 +180,7 @@ export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): 
 }
 
 /** Forgets what was removed a second time, and, long enough after its end, that an upload may have more. */
-export async function forgetDropped(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
+export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
   await sql`
     with gone as (
       delete from landfall.upload_tails
@@ -192,7 +192,7 @@ export async function forgetDropped(db: Ledger, id: UploadId, keys: readonly str
 }
 
 /** Notes that multipart uploads may be open for the key of a received upload, before one is opened. */
-export async function expectStrays(db: Ledger, id: UploadId): Promise<void> {
+export async function recordPossibleStrays(db: Ledger, id: UploadId): Promise<void> {
   await db
     .updateTable('uploads')
     .set({ multipart_unsure: true, updated_at: new Date() })

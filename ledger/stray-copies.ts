@@ -138,7 +138,7 @@ export async function takeCopy(trx: LedgerTransaction, copy: HeldCopy): Promise<
  * In the same transaction: what was served before is removed after a while. A mover that was about to copy to that
  * backend has read an outdated row, and loses its hold.
  */
-export async function leaveCopy(
+export async function recordFormerCopy(
   trx: LedgerTransaction,
   { uploadId, backend }: Pick<HeldCopy, 'uploadId' | 'backend'>,
   keys: readonly string[],
@@ -203,7 +203,7 @@ export async function forgetStray(db: Ledger, stray: HeldCopy): Promise<void> {
  * They could not be removed, and are looked at again when no call that was made can arrive any more: until then nobody
  * makes new copies there.
  */
-export async function putOffStray(db: Ledger, stray: HeldCopy): Promise<void> {
+export async function postponeStray(db: Ledger, stray: HeldCopy): Promise<void> {
   await sql`
     update landfall.stray_copies set due_at = fenced_until where ${isHeldAs(stray)}`.execute(db)
 }
@@ -235,7 +235,7 @@ export async function forgetServed(db: Ledger): Promise<void> {
  * Of an upload that has ended: what is left of its copies is to be removed as soon as nobody holds it. Says whether any
  * are left, and whether somebody is making them.
  */
-export async function hastenStrays(db: Ledger, uploadId: UploadId): Promise<'none' | 'left' | 'copying'> {
+export async function expediteStrays(db: Ledger, uploadId: UploadId): Promise<'none' | 'left' | 'copying'> {
   const { rows } = await sql<{ isCopying: boolean }>`
     update landfall.stray_copies s
        set due_at = least(s.due_at, greatest(coalesce(s.fenced_until, now()), now()))

@@ -6,7 +6,7 @@ import { withOwnerShare } from './owner-share.ts'
 export type StreamTicket = { ownerId: OwnerId; scopes: readonly string[] }
 
 /** Keeps a ticket, of which only the hash is known here, for `ttlMs`. Returns when it ends. */
-export async function keepTicket(
+export async function storeTicket(
   db: Ledger,
   ticket: StreamTicket & { hash: Buffer; ttlMs: number },
 ): Promise<Date> {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { NoTurn, Turns } from './turns.ts'
+import { TurnRefused, Turns } from './turns.ts'
 
 describe('turns', () => {
   afterEach(() => {
@@ -35,8 +35,8 @@ describe('turns', () => {
     const turns = open({ atOnce: () => 1, maxWaiting: 1 })
     const leave = await turns.enter('a')
     const late = turns.enter('a')
-    await expect(turns.enter('a')).rejects.toThrow(NoTurn)
-    const refused = expect(late).rejects.toThrow(NoTurn)
+    await expect(turns.enter('a')).rejects.toThrow(TurnRefused)
+    const refused = expect(late).rejects.toThrow(TurnRefused)
     await vi.advanceTimersByTimeAsync(1000)
     await refused
     leave()

@@ -14,10 +14,10 @@ export type TurnsOptions = {
 }
 
 /** There is no turn: too many of the same key wait, or one has waited for too long. */
-export class NoTurn extends Error {
+export class TurnRefused extends Error {
   constructor(reason: string) {
     super(reason)
-    this.name = 'NoTurn'
+    this.name = 'TurnRefused'
   }
 }
 
@@ -43,7 +43,7 @@ export class Turns {
   }
 
   /**
-   * Resolves with the function that gives the turn back, which may be called more than once. Fails with `NoTurn`, or
+   * Resolves with the function that gives the turn back, which may be called more than once. Fails with `TurnRefused`, or
    * with the reason of `signal`. `beforeMs` is the time that it has taken already: the turn counts as that much longer.
    */
   async enter(key: string, signal?: AbortSignal, beforeMs = 0): Promise<() => void> {
@@ -94,14 +94,14 @@ export class Turns {
 
   async #wait(queue: Queue, signal: AbortSignal | undefined): Promise<void> {
     const { maxWaiting, maxWaitMs } = this.#options
-    if (queue.waiting.size >= maxWaiting) throw new NoTurn('too many wait already')
+    if (queue.waiting.size >= maxWaiting) throw new TurnRefused('too many wait already')
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const waiting: Waiter = { start: resolve, since: performance.now() }
     const giveUp = (reason: unknown) => {
       if (queue.waiting.delete(waiting)) reject(reason)
     }
     const onAbort = () => giveUp(signal?.reason)
-    const timer = setTimeout(() => giveUp(new NoTurn('waited for too long')), maxWaitMs)
+    const timer = setTimeout(() => giveUp(new TurnRefused('waited for too long')), maxWaitMs)
     signal?.addEventListener('abort', onAbort, { once: true })
     queue.waiting.add(waiting)
     try {

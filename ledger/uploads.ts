@@ -2,7 +2,7 @@ import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { Enqueue } from './due-work.ts'
-import { type ExpiryPolicy, isOpenNow, slidExpiry, stateNow } from './expiry.ts'
+import { type ExpiryPolicy, extendedExpiry, isOpenNow, stateNow } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { enqueueUnpublishing } from './removal.ts'
@@ -148,7 +148,7 @@ export async function appendBytes(db: Ledger, append: Append, expiry: ExpiryPoli
       select contended from landfall.upload_locks
        where upload_id = ${append.id} and fence = ${append.fence}::uuid for update
     ), appended as (
-      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${slidExpiry(expiry)}
+      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${extendedExpiry(expiry)}
         from lease
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
       returning id, lease.contended, expires_at, now() as read_at
@@ -164,7 +164,7 @@ export async function appendAndRelease(db: Ledger, append: Append, expiry: Expir
       delete from landfall.upload_locks
        where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
     ), appended as (
-      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${slidExpiry(expiry)}
+      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${extendedExpiry(expiry)}
         from lease
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
       returning id, lease.contended, expires_at, now() as read_at

@@ -7,15 +7,15 @@ import type { WebhookAttemptsTable, WebhookDeliveriesTable } from './schema.ts'
 // What became of deliveries, for those who may ask.
 
 /** For callers that may see the deliveries of every owner. */
-export const EVERYBODY = Symbol('everybody')
-export type Whose = OwnerId | typeof EVERYBODY
+export const ALL_OWNERS = Symbol('all owners')
+export type OwnerScope = OwnerId | typeof ALL_OWNERS
 
 export type DeliveryStatus = 'pending' | 'delivered' | 'failed'
 export type DeliveryRow = Omit<Selectable<WebhookDeliveriesTable>, 'payload' | 'lease'>
 export type DeliveryAttemptRow = Omit<Selectable<WebhookAttemptsTable>, 'delivery_id'>
 
 export type DeliveryPage = {
-  whose: Whose
+  owner: OwnerScope
   limit: number
   status?: DeliveryStatus | undefined
   /** Continue after the delivery at this position. */
@@ -23,7 +23,7 @@ export type DeliveryPage = {
 }
 
 /** Those who may see everybody's deliveries share what one owner has. */
-const keyOf = (whose: Whose): string => (whose === EVERYBODY ? '' : whose)
+const keyOf = (owner: OwnerScope): string => (owner === ALL_OWNERS ? '' : owner)
 
 const COLUMNS = [
   'id',
@@ -46,8 +46,8 @@ const COLUMNS = [
 
 /** A page of deliveries, the newest or the last replayed first. */
 export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<DeliveryRow[]> {
-  let query = withOwnerShare(db, keyOf(page.whose)).selectFrom('webhook_deliveries').select(COLUMNS)
-  if (page.whose !== EVERYBODY) query = query.where('owner_id', '=', page.whose)
+  let query = withOwnerShare(db, keyOf(page.owner)).selectFrom('webhook_deliveries').select(COLUMNS)
+  if (page.owner !== ALL_OWNERS) query = query.where('owner_id', '=', page.owner)
   if (page.status) query = query.where('status', '=', page.status)
   if (page.before !== undefined) query = query.where('position', '<', page.before)
   return await query.orderBy('position', 'desc').limit(page.limit).execute()
@@ -56,12 +56,12 @@ export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<De
 /** A delivery with its attempts, oldest first; undefined when unknown or somebody else's. */
 export async function findDelivery(
   db: Ledger,
-  whose: Whose,
+  owner: OwnerScope,
   id: string,
 ): Promise<{ delivery: DeliveryRow; attempts: DeliveryAttemptRow[] } | undefined> {
-  const own = withOwnerShare(db, keyOf(whose))
+  const own = withOwnerShare(db, keyOf(owner))
   let query = own.selectFrom('webhook_deliveries').select(COLUMNS).where('id', '=', id)
-  if (whose !== EVERYBODY) query = query.where('owner_id', '=', whose)
+  if (owner !== ALL_OWNERS) query = query.where('owner_id', '=', owner)
   const delivery = await query.executeTakeFirst()
   if (!delivery) return undefined
   const attempts = await own
@@ -84,10 +84,10 @@ export type ReplayResult =
  * Makes a delivery due now, with all of its retries before it, at the endpoint in use today. One that had ended
  * comes behind what its upload has waiting; one that is in flight stays as it is.
  */
-export async function replayDelivery(db: Ledger, whose: Whose, id: string): Promise<ReplayResult> {
-  return await withOwnerLock(db, keyOf(whose), async (trx): Promise<ReplayResult> => {
+export async function replayDelivery(db: Ledger, owner: OwnerScope, id: string): Promise<ReplayResult> {
+  return await withOwnerLock(db, keyOf(owner), async (trx): Promise<ReplayResult> => {
     let query = trx.selectFrom('webhook_deliveries').where('id', '=', id)
-    if (whose !== EVERYBODY) query = query.where('owner_id', '=', whose)
+    if (owner !== ALL_OWNERS) query = query.where('owner_id', '=', owner)
     const delivery = await query
       .select([
         'upload_id',

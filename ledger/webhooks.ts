@@ -82,7 +82,7 @@ export async function untilNextDelivery(db: Ledger, endpointId: string): Promise
  * Keeps what is about to be sent, for the worker that sends this delivery again. Returns what an earlier attempt has kept where
  * there is such; undefined when the lease was lost.
  */
-export async function keepPayload(
+export async function storePayload(
   db: Ledger,
   { id, lease }: Pick<TakenDelivery, 'id' | 'lease'>,
   payload: string,
@@ -138,7 +138,7 @@ export async function recordAttempt(
 }
 
 /** Gives a delivery back as it was: it is due at once, for any worker. */
-export async function handBackDelivery(
+export async function returnDelivery(
   db: Ledger,
   { id, lease }: Pick<TakenDelivery, 'id' | 'lease'>,
 ): Promise<void> {

@@ -27,8 +27,8 @@ import { publish } from './steps/publish.ts'
 import { scan } from './steps/scan.ts'
 import { storyboard } from './steps/storyboard.ts'
 import { thumbnail } from './steps/thumbnail.ts'
-import { BYTES_LOST, isLoss } from './tools/loss.ts'
-import { Undelivered } from './tools/tool-ends.ts'
+import { BYTES_LOST, isBytesLost } from './tools/bytes-lost.ts'
+import { InputNotDelivered } from './tools/tool-errors.ts'
 
 /** Every step there is. Each says itself what it builds on, which media it is for and what it makes of them. */
 export const STEPS: readonly Step[] = [
@@ -197,7 +197,7 @@ class Run {
   /** Why no attempt would help the media item, or the error that is to be thrown. */
   async #judge(media: MediaRow, error: unknown): Promise<{ reason: Reason } | { error: unknown }> {
     if (error instanceof PermanentFailure) return { reason: error.reason }
-    return await lossOr(error, this.#options.tools.storage, media)
+    return await bytesLostOr(error, this.#options.tools.storage, media)
   }
 
   async #reject(media: MediaRow, reason: Reason): Promise<void> {
@@ -221,16 +221,16 @@ class Run {
 }
 
 /** That the bytes of the media item are gone for good, or the error as what it is: an outage is waited for. */
-async function lossOr(
+async function bytesLostOr(
   error: unknown,
   storage: Tools['storage'],
   media: MediaRow,
 ): Promise<{ reason: Reason } | { error: unknown }> {
-  const told = await withOutagesToldApart(error, async () => (await storage.objectsOf(media)).checkWritable())
-  const isOutage = told instanceof RetryLater && !(told instanceof Undelivered)
+  const told = await asOutage(error, async () => (await storage.objectsOf(media)).checkWritable())
+  const isOutage = told instanceof RetryLater && !(told instanceof InputNotDelivered)
   if (isOutage) return { error: told }
   try {
-    return (await isLoss(told, await storage.objectsOf(media), media))
+    return (await isBytesLost(told, await storage.objectsOf(media), media))
       ? { reason: BYTES_LOST }
       : { error: told }
   } catch (failure) {
@@ -239,8 +239,8 @@ async function lossOr(
 }
 
 /** The storage being away or full is waited for; anything else counts as an attempt. */
-async function withOutagesToldApart(error: unknown, checkWritable: () => Promise<void>): Promise<unknown> {
-  if (error instanceof RetryLater && !(error instanceof Undelivered)) return error
+async function asOutage(error: unknown, checkWritable: () => Promise<void>): Promise<unknown> {
+  if (error instanceof RetryLater && !(error instanceof InputNotDelivered)) return error
   if (error instanceof StorageFull || isCode(error, 'ENOSPC', 'EDQUOT'))
     return new RetryLater('the storage is full', { cause: error })
   if (error instanceof StorageUnavailable)

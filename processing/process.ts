@@ -20,7 +20,7 @@ import {
 import type { AnalysisOptions } from './analysis/engine.ts'
 import { watchDatabase } from './database-watch.ts'
 import { watchStarvation } from './starvation.ts'
-import { keepScratchClear, type Scratch } from './step/scratch.ts'
+import { type Scratch, startScratchCleaner } from './step/scratch.ts'
 import type { HlsOptions, ThumbnailOptions, Tools } from './step/step.ts'
 import { Ffmpeg } from './tools/ffmpeg.ts'
 import { Scanner, type ScannerOptions } from './tools/scanner.ts'
@@ -97,7 +97,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
     undo.push(() => storage.close())
     const bus = await Bus.open({ connectionString, onError })
     undo.push(() => bus.close())
-    undo.push(keepScratchClear(options.scratch, onError))
+    undo.push(startScratchCleaner(options.scratch, onError))
     const sandbox = await opening
     if (sandbox.kind === 'none' && toolSandbox.wish !== 'off')
       log.warn({}, 'ffmpeg runs without a sandbox: neither bwrap nor unshare works on this system')

@@ -3,10 +3,10 @@ import { isBeingProcessed, type RemovalJob } from '../jobs/queues.ts'
 import { isAnyBackupRunning } from '../ledger/backup-lock.ts'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
 import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
-import { hastenStrays } from '../ledger/stray-copies.ts'
+import { expediteStrays } from '../ledger/stray-copies.ts'
 import type { StrayRemover } from '../storage/moving/remove-strays.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/store/keys.ts'
-import type { PutBack, TakenJob } from './polling/poller.ts'
+import type { PutBackJob, TakenJob } from './polling/poller.ts'
 import type { Tools } from './step/step.ts'
 
 /** When a public copy is removed again that may have been made meanwhile. */
@@ -23,7 +23,7 @@ export function remover(
   return async function remove({
     data,
     signal,
-  }: TakenJob<RemovalJob>): Promise<PutBack<RemovalJob> | undefined> {
+  }: TakenJob<RemovalJob>): Promise<PutBackJob<RemovalJob> | undefined> {
     const removal = await findRemoval(db, data.uploadId)
     if (!removal) return undefined
     const { isWhole, media, publishedKey } = removal
@@ -36,12 +36,12 @@ export function remover(
     if (publishedKey !== undefined) await objects.removeCopy(publishedKey)
     // What is elsewhere of it is not for anybody any more either.
     const isEnded = isWhole || publishedKey !== undefined
-    let left = isEnded ? await hastenStrays(db, data.uploadId) : 'none'
+    let left = isEnded ? await expediteStrays(db, data.uploadId) : 'none'
     if (left !== 'none') {
       // A backup that is being made may name the other copies of what is not deleted for good.
       const only = !isWhole && (await isAnyBackupRunning(db)) ? publishedKey : undefined
       await strays.removeOf(data.uploadId, only, signal)
-      left = await hastenStrays(db, data.uploadId)
+      left = await expediteStrays(db, data.uploadId)
     }
     if (isWhole) await (await storage.bytesOf(removal)).discard(data.uploadId)
     if (media && isEnded && (await isBeingProcessed(boss, media.id))) {

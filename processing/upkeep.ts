@@ -16,7 +16,7 @@ export type UpkeepOptions = Omit<ReaperOptions, 'log'> & {
  * Ends what time has ended, removes former copies and prunes. What one of these fails of does not keep the others: the
  * failures are thrown when all had their turn.
  */
-export async function doUpkeep(options: UpkeepOptions): Promise<void> {
+export async function runUpkeep(options: UpkeepOptions): Promise<void> {
   const { db, log, retention, signal, strays } = options
   const failures = new CollectedFailures()
   const logCounts = (done: Reaped | Pruned | undefined, message: string) => {

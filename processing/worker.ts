@@ -22,12 +22,12 @@ import { FailureLog } from './failures/failure-log.ts'
 import { RetryLater } from './failures/job-failures.ts'
 import type { WorkerLog } from './failures/worker-log.ts'
 import { processMedia } from './pipeline.ts'
-import { Poller, type PollerOptions, type PutBack, type TakenJob } from './polling/poller.ts'
+import { Poller, type PollerOptions, type PutBackJob, type TakenJob } from './polling/poller.ts'
 import { remover } from './removal.ts'
 import { type LimitedResource, ResourceLimits } from './step/resource-limits.ts'
 import { ScratchFull } from './step/scratch.ts'
 import type { Tools } from './step/step.ts'
-import { doUpkeep, logStrayFailures } from './upkeep.ts'
+import { logStrayFailures, runUpkeep } from './upkeep.ts'
 
 /** How many run at a time: jobs of each kind, and steps that use a limited resource. */
 export type Concurrency = Readonly<Record<JobKind | LimitedResource, number>>
@@ -88,7 +88,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   async function process(
     kind: JobKind,
     { data, signal, retryCount, retryLimit }: TakenJob<ProcessingJob>,
-  ): Promise<PutBack<ProcessingJob> | undefined> {
+  ): Promise<PutBackJob<ProcessingJob> | undefined> {
     const { mediaId: id, waits = 0, roomSince } = data
     try {
       await processMedia(pipeline, {
@@ -121,7 +121,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   /** New files, and those to be processed once more. */
   async function processNewOrAgain(
     job: TakenJob<ProcessingJob>,
-  ): Promise<PutBack<ProcessingJob> | undefined> {
+  ): Promise<PutBackJob<ProcessingJob> | undefined> {
     const { mediaId, since } = job.data
     if (job.name === QUEUES.again) await beginReprocessing(tools.db, mediaId)
     // The release before this one had one queue for both, and as many jobs as requests.
@@ -175,7 +175,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const { notifyListeners, db, ends } = tools
     const { retention, retentionMs } = options
     try {
-      await doUpkeep({
+      await runUpkeep({
         ...{ db, boss, strays, retention, retentionMs, notifyListeners, ends, log },
         signal: AbortSignal.any([signal, stopping.signal]),
       })

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { Format } from '../content/formats.ts'
-import { largestFor } from '../storage/s3/part-size.ts'
+import { maxUploadSizeFor } from '../storage/s3/part-size.ts'
 import {
   type Algorithm,
   algorithms,
@@ -374,9 +374,9 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
     problems.push(`S3_MEMORY_BUDGET: "${values.S3_MEMORY_BUDGET}" is not accepted; it takes at least 128MiB`)
   }
   // A file has at most 10,000 parts, and each has to fit into memory.
-  if (values.STORAGE === 's3' && values.UPLOAD_MAX_SIZE > largestFor(values.S3_MEMORY_BUDGET)) {
+  if (values.STORAGE === 's3' && values.UPLOAD_MAX_SIZE > maxUploadSizeFor(values.S3_MEMORY_BUDGET)) {
     problems.push(
-      `UPLOAD_MAX_SIZE: "${values.UPLOAD_MAX_SIZE}" is not accepted; with STORAGE=s3 and this S3_MEMORY_BUDGET it takes at most ${largestFor(values.S3_MEMORY_BUDGET)}`,
+      `UPLOAD_MAX_SIZE: "${values.UPLOAD_MAX_SIZE}" is not accepted; with STORAGE=s3 and this S3_MEMORY_BUDGET it takes at most ${maxUploadSizeFor(values.S3_MEMORY_BUDGET)}`,
     )
   }
   // What is below the public prefix is public: nothing private may be put there.

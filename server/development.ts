@@ -20,7 +20,8 @@ export async function developmentEnvironment(env: Environment): Promise<Environm
   const secret = hasKey
     ? {}
     : { AUTH_JWT_SECRET: await keptSecret(join(env.DATA_DIR || './data', 'development-secret')) }
-  const tokens = env.AUTH_DEV_TOKENS || saysForOthers(env) !== undefined ? {} : { AUTH_DEV_TOKENS: 'true' }
+  const tokens =
+    env.AUTH_DEV_TOKENS || sharedServerVariable(env) !== undefined ? {} : { AUTH_DEV_TOKENS: 'true' }
   return { ...env, ...secret, ...tokens }
 }
 
@@ -28,7 +29,7 @@ export async function developmentEnvironment(env: Environment): Promise<Environm
  * The variable, if there is one, that says that others than the person at this terminal use the server: who issues its
  * tokens, or what stands in front of it. Any `AUTH_…` counts, also a misspelt one.
  */
-export function saysForOthers(env: Environment): string | undefined {
+export function sharedServerVariable(env: Environment): string | undefined {
   return Object.keys(env).find(
     (name) =>
       env[name] &&
@@ -49,7 +50,7 @@ async function keptSecret(path: string): Promise<string> {
 }
 
 /** For commands beside such a server: the secret that it has kept, where no key is set. Makes up none. */
-export async function withKeptSecret(env: Environment): Promise<Environment> {
+export async function withStoredSecret(env: Environment): Promise<Environment> {
   if (env.AUTH_JWT_SECRET || env.AUTH_JWT_PUBLIC_KEY || env.AUTH_JWKS_URL) return env
   const path = join(env.DATA_DIR || './data', 'development-secret')
   const secret = await readFile(path, 'utf8').catch((error: unknown) => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { StorageOptions } from '../storage/storage.ts'
-import { beginningOf } from '../storage/store/keys.ts'
+import { literalPrefixOf } from '../storage/store/keys.ts'
 import type { Config } from './config.ts'
 
 /** What the configuration says of where bytes live. */
@@ -31,7 +31,7 @@ function bucketOf(config: Config): StorageOptions['s3'] {
             ...(config.AWS_SESSION_TOKEN ? { sessionToken: config.AWS_SESSION_TOKEN } : {}),
           },
     memoryBudget: config.S3_MEMORY_BUDGET,
-    markerPrefix: beginningOf(config.S3_PREFIX),
+    markerPrefix: literalPrefixOf(config.S3_PREFIX),
   }
 }
 

@@ -3,9 +3,9 @@ import { servedAs } from '../content/served-as.ts'
 import type { Ledger } from '../ledger/database.ts'
 import {
   type Backend,
-  countHeld,
+  countStored,
   type Held,
-  isHolding,
+  isBackendInUse,
   markerOf,
   recordMarker,
   sampleKeys,
@@ -40,7 +40,7 @@ export async function verifyPlace(db: Ledger, place: Place): Promise<void> {
   for (;;) {
     const former = await markerOf(db, backend)
     if (former !== undefined && (await objects.sizeOf(former)) !== undefined) return
-    if (await isHolding(db, backend)) {
+    if (await isBackendInUse(db, backend)) {
       if (former !== undefined || !(await hasSample(db, place))) throw await changed(db, place, former)
     }
     const key = `${place.markerPrefix}${MARKER}${randomBytes(12).toString('hex')}`
@@ -79,7 +79,7 @@ async function changed(
   { backend, name }: Place,
   marker: string | undefined,
 ): Promise<StorageChanged> {
-  const what = describeHeld(await countHeld(db, backend))
+  const what = describeStored(await countStored(db, backend))
   const other = backend === 'disk' ? 'another directory' : 'another bucket'
   const sign = marker === undefined ? 'has none of them' : `has no ${marker}`
   return new StorageChanged(
@@ -88,15 +88,15 @@ async function changed(
 }
 
 /** That files are in a bucket, and none is configured. */
-export async function withoutBucket(db: Ledger): Promise<StorageChanged> {
-  const what = describeHeld(await countHeld(db, 's3'))
+export async function bucketMissing(db: Ledger): Promise<StorageChanged> {
+  const what = describeStored(await countStored(db, 's3'))
   return new StorageChanged(
     `S3_BUCKET: "" is not accepted; the database needs ${what} in a bucket: set S3_BUCKET and what else leads there, also with STORAGE=disk, and move them by "landfall move --to disk"; nothing was changed`,
   )
 }
 
 /** Such as "2 media items and 1 open upload". */
-export function describeHeld({ mediaItems, openUploads, removals, copies }: Held): string {
+export function describeStored({ mediaItems, openUploads, removals, copies }: Held): string {
   const parts = [
     counted(mediaItems, 'media item'),
     counted(openUploads, 'open upload'),

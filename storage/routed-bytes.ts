@@ -3,10 +3,10 @@ import type { UploadId } from '../ledger/ids.ts'
 import { type Backend, backendOf } from '../ledger/storage-places.ts'
 import { moveUpload } from './moving/move-upload.ts'
 import { BytesLost, StorageUnavailable } from './store/objects.ts'
-import type { Backends, BytesAnywhere, UploadBytes } from './store/upload-bytes.ts'
+import type { Backends, RoutedUploadBytes, UploadBytes } from './store/upload-bytes.ts'
 
 /** The bytes of every upload, each by the backend that its row names at the moment. */
-export class RoutedBytes implements BytesAnywhere {
+export class RoutedBytes implements RoutedUploadBytes {
   readonly #db: Ledger
   readonly #backends: () => Pick<Backends, 'objectsOf' | 'bytesOf'>
   readonly #keyPrefixes: Readonly<Record<Backend, string>>

@@ -1,18 +1,18 @@
 import { dirname, join } from 'node:path'
 import type { Ledger } from '../ledger/database.ts'
-import { type Backend, isHolding } from '../ledger/storage-places.ts'
+import { type Backend, isBackendInUse } from '../ledger/storage-places.ts'
 import { DiskObjects } from './disk/disk-objects.ts'
 import { DiskSpace, NO_ROOM } from './disk/disk-space.ts'
 import { DiskUploadBytes } from './disk/disk-upload-bytes.ts'
 import { FileSystem } from './disk/file-system.ts'
 import { OpenPlace } from './open-place.ts'
-import { withoutBucket } from './places.ts'
+import { bucketMissing } from './places.ts'
 import { RoutedBytes } from './routed-bytes.ts'
 import { openS3, type S3, type S3Options } from './s3/s3.ts'
 import { S3Objects } from './s3/s3-objects.ts'
 import { S3UploadBytes } from './s3/s3-upload-bytes.ts'
 import { type Objects, StorageFull, StorageUnavailable } from './store/objects.ts'
-import type { Backends, BytesAnywhere, DiskSync, StoredRow, UploadBytes } from './store/upload-bytes.ts'
+import type { Backends, DiskSync, RoutedUploadBytes, StoredRow, UploadBytes } from './store/upload-bytes.ts'
 
 /** Where bytes live, as configured. */
 export type StorageOptions = {
@@ -69,7 +69,7 @@ export class Storage implements Backends {
    */
   static async open(options: StorageOptions, db: Ledger, more: OpenOptions = {}): Promise<Storage> {
     const onError = more.onError ?? (() => {})
-    const bytes: BytesAnywhere = new RoutedBytes(db, () => storage, options.keyPrefixes)
+    const bytes: RoutedUploadBytes = new RoutedBytes(db, () => storage, options.keyPrefixes)
     const storage: Storage = new Storage(
       options.primary,
       {
@@ -80,10 +80,10 @@ export class Storage implements Backends {
     )
     try {
       const isUsed = async (backend: Backend) =>
-        backend === options.primary || backend === more.target || (await isHolding(db, backend))
+        backend === options.primary || backend === more.target || (await isBackendInUse(db, backend))
       if (await isUsed('disk')) await storage.disk.place.verify()
       if (await isUsed('s3')) {
-        if (!storage.s3) throw await withoutBucket(db)
+        if (!storage.s3) throw await bucketMissing(db)
         await storage.s3.place.verifyIfItAnswers()
       }
     } catch (error) {
@@ -149,7 +149,7 @@ export const openStorage = Storage.open
 function openDisk(
   { directory, sync }: StorageOptions['disk'],
   db: Ledger,
-  bytes: BytesAnywhere,
+  bytes: RoutedUploadBytes,
   onError: (error: unknown) => void,
 ): DiskPart {
   const objects = new DiskObjects(directory)
@@ -165,7 +165,7 @@ function openDisk(
 function openBucket(
   options: S3Options & { markerPrefix: string },
   db: Ledger,
-  bytes: BytesAnywhere,
+  bytes: RoutedUploadBytes,
   onError: (error: unknown) => void,
 ): S3Part {
   const s3 = openS3(options)

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FORMATS, formatOfType } from '../content/formats.ts'
 import { detectType } from '../content/identification.ts'
-import { alsoIs } from '../content/polyglots/polyglots.ts'
+import { findPolyglot } from '../content/polyglots/polyglots.ts'
 import { damageIn } from '../processing/tools/decode-report.ts'
 import { Ffmpeg } from '../processing/tools/ffmpeg.ts'
 import { MEDIA_FOLDER } from './fixtures/media-folder.ts'
@@ -47,7 +47,7 @@ describe.skipIf(!ffmpeg.met)('a sound file', () => {
     }
     const format = formatOfType(FORMATS, (await detectType(await read(0, 4099))) ?? '')
     if (!format) throw new Error('it is of no known format')
-    expect(await alsoIs(size, read, format)).toBeUndefined()
+    expect(await findPolyglot(size, read, format)).toBeUndefined()
     if (format.kind === 'image') return
     const run = {
       input: path,

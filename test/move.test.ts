@@ -289,8 +289,8 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('landfall move', () => {
 
 describe('landfall move', () => {
   it('says what it takes', async () => {
-    const withoutBucket = { DATABASE_URL: 'postgres://127.0.0.1:1/none' }
-    expect(await runCommand('/nowhere', ['move'], withoutBucket)).toMatchObject({
+    const bucketMissing = { DATABASE_URL: 'postgres://127.0.0.1:1/none' }
+    expect(await runCommand('/nowhere', ['move'], bucketMissing)).toMatchObject({
       exitCode: 2,
       stderr: 'landfall: move takes --to s3 or --to disk',
     })

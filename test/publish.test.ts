@@ -10,7 +10,7 @@ import { failMedia, type MediaFacts, mediaForJob } from '../ledger/media.ts'
 import type { StepContext } from '../processing/step/step.ts'
 import { publish } from '../processing/steps/publish.ts'
 import { Ffmpeg } from '../processing/tools/ffmpeg.ts'
-import { ToolFailed } from '../processing/tools/tool-ends.ts'
+import { ToolFailed } from '../processing/tools/tool-errors.ts'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
 import { openStorage } from '../storage/storage.ts'
@@ -180,7 +180,7 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
   function slowFfmpeg(): Ffmpeg {
     const ffmpeg = new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') })
     ffmpeg.remux = async () => {
-      throw new ToolFailed('ffmpeg took too long', 'out-of-time')
+      throw new ToolFailed('ffmpeg took too long', 'timed-out')
     }
     return ffmpeg
   }

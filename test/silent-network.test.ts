@@ -45,7 +45,7 @@ describe('a network that swallows what is said to the database', () => {
   })
 
   it.each([
-    ['on all connections, for a while', () => proxy.swallow()],
+    ['on all connections, for a while', () => proxy.discardOutput()],
     ['on old connections, for good', () => proxy.swallowOld()],
   ])(
     '%s: uploads, workers and streams recover, and no lease outlives its client',

@@ -23,10 +23,10 @@ import {
   webhookBacklog,
 } from '../../ledger/operating-figures.ts'
 import { readQuota } from '../../ledger/quotas.ts'
-import { expiredUploads, expireUploads, makeRoom } from '../../ledger/reaping.ts'
+import { expiredUploads, expireEmptyUploads, expireUploads } from '../../ledger/reaping.ts'
 import { miscountedOwners, recountOwner } from '../../ledger/recounting.ts'
 import { listOpenUploads } from '../../ledger/uploads.ts'
-import { EVERYBODY, listDeliveries } from '../../ledger/webhook-history.ts'
+import { ALL_OWNERS, listDeliveries } from '../../ledger/webhook-history.ts'
 import { startDatabase } from '../services/database.ts'
 import { openExplained, type Statement, waysOf } from './explained.ts'
 import { seed, UPLOADS, WAITING } from './seed.ts'
@@ -92,7 +92,7 @@ try {
     listMedia(db, { ownerId: busy, limit: 100, kind: 'image', status: 'rejected' }),
   )
   await timed('list of failed deliveries of everybody', () =>
-    listDeliveries(db, { whose: EVERYBODY, limit: 100, status: 'failed' }),
+    listDeliveries(db, { owner: ALL_OWNERS, limit: 100, status: 'failed' }),
   )
   await timed('metrics', async () => {
     await countOpenUploads(db)
@@ -103,7 +103,7 @@ try {
     await tableRows(db)
   })
   await timed('room for an owner', () =>
-    makeRoom(db, 'owner-7' as OwnerId, { of: 'uploads', amount: 1 }, async () => {}),
+    expireEmptyUploads(db, 'owner-7' as OwnerId, { of: 'uploads', amount: 1 }, async () => {}),
   )
   await sql`delete from landfall.upload_locks`.execute(db)
   await sql`

@@ -8,8 +8,8 @@ const MAX_READS = 2_000
 const MAX_BYTES = 256 * 1024 * 1024
 
 /** The structure of a file could not be followed: it makes no sense, or there is too much of it. */
-export class Unfollowed extends Error {
-  override readonly name = 'Unfollowed'
+export class StructureUnreadable extends Error {
+  override readonly name = 'StructureUnreadable'
 }
 
 /** A file by offset, read in windows that grow while it is read from front to back. Bounded in requests and bytes. */
@@ -51,7 +51,8 @@ export class FileView {
     const end = Math.min(this.size, offset + Math.max(wanted, this.#windowBytes))
     this.#reads += 1
     this.#bytes += end - offset
-    if (this.#reads > MAX_READS || this.#bytes > MAX_BYTES) throw new Unfollowed('is made of too many pieces')
+    if (this.#reads > MAX_READS || this.#bytes > MAX_BYTES)
+      throw new StructureUnreadable('is made of too many pieces')
     this.#window = { start: offset, bytes: await this.#read(offset, end - 1) }
   }
 }

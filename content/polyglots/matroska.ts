@@ -1,4 +1,4 @@
-import { type FileView, Unfollowed } from './file-view.ts'
+import { type FileView, StructureUnreadable } from './file-view.ts'
 import type { Stray } from './stray.ts'
 
 const EBML = 0x1a45dfa3
@@ -19,7 +19,7 @@ type Element = { id: number; headerBytes: number; bytes: number | undefined }
  */
 export async function* strayInMatroska(file: FileView): AsyncIterable<Stray> {
   const head = await elementAt(file, 0)
-  if (head?.id !== EBML || head.bytes === undefined) throw new Unfollowed('has no header')
+  if (head?.id !== EBML || head.bytes === undefined) throw new StructureUnreadable('has no header')
   let at = head.headerBytes + head.bytes
   const segment = await elementAt(file, at)
   if (segment?.id !== SEGMENT) return yield { start: at, end: file.size }
@@ -32,7 +32,7 @@ export async function* strayInMatroska(file: FileView): AsyncIterable<Stray> {
     if (!KNOWN.has(element.id)) yield { start: at, end: Math.min(next, file.size) }
     at = next
   }
-  if (end === undefined) throw new Unfollowed('says no size')
+  if (end === undefined) throw new StructureUnreadable('says no size')
   if (end < file.size) yield { start: end, end: file.size }
 }
 

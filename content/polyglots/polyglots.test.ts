@@ -8,7 +8,7 @@ import { zip64Of, zipOf } from '../../test/support/zip.ts'
 import { FORMATS, formatOfType } from '../formats.ts'
 import { detectType, HEAD_BYTES } from '../identification.ts'
 import { ContentSearch } from './content-search.ts'
-import { alsoIs } from './polyglots.ts'
+import { findPolyglot } from './polyglots.ts'
 
 /**
  * As a file of the format that its first bytes tell, or of a given one, first by its structure and then as it goes by.
@@ -22,7 +22,7 @@ async function look(file: Buffer, type?: string): Promise<{ found: string | unde
     bytesRead += end - start + 1
     return file.subarray(start, end + 1)
   }
-  return { found: (await alsoIs(file.length, read, format)) ?? searched(file), bytesRead }
+  return { found: (await findPolyglot(file.length, read, format)) ?? searched(file), bytesRead }
 }
 
 /** In chunks of a size. */

@@ -25,7 +25,11 @@ const OVERLAP_BYTES = 4 * 1024
  * Words in declared text (a title, a comment, EXIF, XMP, subtitles) and in media data make nothing of a file: a lecture
  * may be about `<script>`. What may stand anywhere is found by `ContentSearch` instead, while the file is read whole. See "Polyglot files" in docs/api.md.
  */
-export async function alsoIs(size: number, read: ReadRange, format: Format): Promise<string | undefined> {
+export async function findPolyglot(
+  size: number,
+  read: ReadRange,
+  format: Format,
+): Promise<string | undefined> {
   const isShort = size <= HEAD_BYTES + TAIL_BYTES
   const head = await read(0, (isShort ? size : HEAD_BYTES) - 1)
   const tail = isShort ? head.subarray(-TAIL_BYTES) : await read(size - TAIL_BYTES, size - 1)

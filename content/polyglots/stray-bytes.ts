@@ -1,5 +1,5 @@
 import type { Format } from '../formats.ts'
-import { type FileView, Unfollowed } from './file-view.ts'
+import { type FileView, StructureUnreadable } from './file-view.ts'
 import { strayInIsobmff } from './isobmff.ts'
 import { strayInMatroska } from './matroska.ts'
 import { strayInGif, strayInJpeg, strayInPng } from './pictures.ts'
@@ -34,7 +34,7 @@ export async function* strayBytes(format: Format, file: FileView): AsyncIterable
   try {
     yield* FINDERS[format.family]?.(file) ?? []
   } catch (error) {
-    if (!(error instanceof Unfollowed)) throw error
+    if (!(error instanceof StructureUnreadable)) throw error
     yield { start: Math.max(0, file.size - TAIL_BYTES), end: file.size }
   }
 }

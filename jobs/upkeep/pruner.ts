@@ -1,6 +1,5 @@
 import type { Ledger } from '../../ledger/database.ts'
 import {
-  noteEnds,
   pruneDeliveries,
   pruneEmptyUploads,
   pruneEvents,
@@ -8,6 +7,7 @@ import {
   pruneSteps,
   pruneUploads,
   type Retention,
+  recordMissingEnds,
   stripUploads,
 } from '../../ledger/retention.ts'
 import { QUEUES } from '../queues.ts'
@@ -32,7 +32,7 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   const deliveries = await turn(() => pruneDeliveries(db, historyMs, BATCH))
   const events = await failures.attempt(() => pruneAllEvents(db, historyMs), 0)
   const steps = await failures.attempt(() => pruneAllSteps(db, historyMs), 0)
-  await turn(() => noteEnds(db, BATCH))
+  await turn(() => recordMissingEnds(db, BATCH))
   const stripped = await turn(() => stripUploads(db, recordMs, BATCH))
   const media = await turn(() => pruneMedia(db, recordMs, BATCH, QUEUES.removal))
   // For as long again its address answers that it was there.

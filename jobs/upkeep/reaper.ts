@@ -12,8 +12,8 @@ import {
   expiredUploads,
   expireUploads,
   mediaToPurge,
+  postponeReaping,
   purgeMedia,
-  putOffUploads,
   requeueLostMedia,
 } from '../../ledger/reaping.ts'
 import { inconsistentOwners, type Recount, recountOwner } from '../../ledger/recounting.ts'
@@ -77,7 +77,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
 async function expire(options: ReaperOptions): Promise<number> {
   const { db, boss, notifyListeners, ends } = options
   const enqueueRemoval = removalEnqueuer(boss)
-  while ((await putOffUploads(db, LARGE_BATCH)) === LARGE_BATCH);
+  while ((await postponeReaping(db, LARGE_BATCH)) === LARGE_BATCH);
   return await throughout(
     (after) => expiredUploads(db, BATCH, after),
     async (ids) => {

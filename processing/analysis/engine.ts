@@ -31,7 +31,7 @@ const LINK_SECONDS = 3600
  * Asks the engine about a media and returns what it says at once. Asking again about the same analysis has the same
  * `webhook-id`. Fails with `RetryLater` when the engine is away, or answers nothing that can be made use of.
  */
-export async function ask(
+export async function requestAnalysis(
   options: AnalysisOptions,
   media: MediaRow,
   { requestedAt }: Analysis,

@@ -1,6 +1,6 @@
 import { databaseOutage, isNetworkError } from '../../ledger/outages.ts'
 import { DatabaseReadOnly } from '../../ledger/ping.ts'
-import { NoTurn } from '../../ledger/turns.ts'
+import { TurnRefused } from '../../ledger/turns.ts'
 import { StorageFull, StorageUnavailable } from '../../storage/store/objects.ts'
 import { RetryLater } from './job-failures.ts'
 
@@ -79,7 +79,7 @@ function isOutage(error: unknown): boolean {
     error instanceof StorageUnavailable ||
     error instanceof StorageFull ||
     error instanceof RetryLater ||
-    error instanceof NoTurn ||
+    error instanceof TurnRefused ||
     error instanceof DatabaseReadOnly ||
     isNetworkError(error) ||
     databaseOutage(error) !== undefined ||

@@ -15,7 +15,7 @@ export type TakenJob<Data> = Pick<
 }
 
 /** A job that is to be done later, which is no failed attempt: it keeps its place in the queue. */
-export type PutBack<Data> = { data: Data; afterMs: number }
+export type PutBackJob<Data> = { data: Data; afterMs: number }
 
 export type PollerOptions<Data> = {
   db: Ledger
@@ -27,7 +27,7 @@ export type PollerOptions<Data> = {
   /** How often the queues are looked at without being told; undefined: only when told. */
   pollMs: number | undefined
   /** Does a job. What it throws counts as a failed attempt. */
-  handle: (job: TakenJob<Data>) => Promise<PutBack<Data> | undefined>
+  handle: (job: TakenJob<Data>) => Promise<PutBackJob<Data> | undefined>
   /** Called with the jobs of a look, before they are worked at. */
   onTaken?: (jobs: readonly TakenJob<Data>[]) => void
   /** Called when a job is over and recorded as done. */
@@ -164,7 +164,7 @@ export class Poller<Data extends object> {
       expired.reject(error)
     }, job.expireInSeconds * 1000)
     try {
-      let putBack: PutBack<Data> | undefined
+      let putBack: PutBackJob<Data> | undefined
       try {
         putBack = await Promise.race([handle(taken), expired.promise])
       } catch (error) {
@@ -197,7 +197,7 @@ export class Poller<Data extends object> {
   }
 
   /** In one transaction, so that there is always one of it: unless another worker has taken it over. */
-  async #putBack(job: JobWithMetadata<Data>, { data, afterMs }: PutBack<Data>): Promise<void> {
+  async #putBack(job: JobWithMetadata<Data>, { data, afterMs }: PutBackJob<Data>): Promise<void> {
     const { boss, db } = this.#options
     await db.transaction().execute(async (trx) => {
       const settling = { db: fromKysely(trx) }

@@ -1,4 +1,4 @@
-import { UnreadableInput } from '../tools/tool-ends.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 import { aac } from './aac-elements.ts'
 import { mjpeg } from './jpeg-segments.ts'
 import { mp3 } from './mp3-frames.ts'

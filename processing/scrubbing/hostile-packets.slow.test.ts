@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { UnreadableInput } from '../tools/tool-ends.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 import { aac } from './aac-elements.ts'
 import { mjpeg } from './jpeg-segments.ts'
 import { mp3 } from './mp3-frames.ts'
@@ -7,8 +7,8 @@ import { h264, hevc } from './nal-units.ts'
 import { av1 } from './obus.ts'
 import { occurrences } from './occurrences.ts'
 import { atOnce, type CodecScrub } from './scrub.ts'
-import { Turns } from './turns.ts'
 import { mpegVideo } from './user-data.ts'
+import { Yielder } from './yielding.ts'
 
 const MIB = 1024 * 1024
 /** Of processor time. What is linear takes far less; what is not takes hours. */
@@ -166,8 +166,8 @@ describe('long work', () => {
 
   it('lets others have their turn, and ends with its signal', async () => {
     const controller = new AbortController()
-    const turns = new Turns(controller.signal)
+    const yielder = new Yielder(controller.signal)
     setTimeout(() => controller.abort(new Error('taken away')), 30)
-    await expect(turns.through(forEver())).rejects.toThrow('taken away')
+    await expect(yielder.through(forEver())).rejects.toThrow('taken away')
   })
 })

@@ -1,4 +1,4 @@
-import { UnreadableInput } from '../tools/tool-ends.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 
 /** Overwrites a part of the file with zeros. */
 export type Blank = (position: number, bytes: number) => void

@@ -1,12 +1,12 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import type { Ffmpeg, ToolRun } from '../tools/ffmpeg.ts'
-import { UnreadableInput } from '../tools/tool-ends.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 import { packetOffset, scrubFor } from './codecs.ts'
 import { occurrences } from './occurrences.ts'
-import { PacketPlaces } from './packet-places.ts'
+import { PacketPositions } from './packet-positions.ts'
 import type { CodecScrub, PacketScrub } from './scrub.ts'
-import { Turns } from './turns.ts'
 import { readStreams, type WrittenStream } from './written-streams.ts'
+import { Yielder } from './yielding.ts'
 
 /** Configurations stand in front of the first packet, behind no more than an index of hours. */
 const MOST_HEAD_BYTES = 64 * 1024 * 1024
@@ -57,8 +57,8 @@ async function placesOf(
   ffmpeg: Ffmpeg,
   run: ToolRun,
   { offset, isScrubbed, most }: { offset: number; isScrubbed: readonly boolean[]; most: number },
-): Promise<{ places: PacketPlaces; firstPosition: number }> {
-  const places = new PacketPlaces()
+): Promise<{ places: PacketPositions; firstPosition: number }> {
+  const places = new PacketPositions()
   let first = Number.POSITIVE_INFINITY
   let problem: string | undefined
   const ended = new AbortController()
@@ -100,14 +100,14 @@ async function placesOf(
 class ScrubbedFile {
   readonly #file: FileHandle
   readonly #signal: AbortSignal
-  readonly #turns: Turns
+  readonly #yielder: Yielder
   readonly #beforeChange: (() => Promise<void>) | undefined
   #isChanged = false
 
   constructor(file: FileHandle, signal: AbortSignal, beforeChange: (() => Promise<void>) | undefined) {
     this.#file = file
     this.#signal = signal
-    this.#turns = new Turns(signal)
+    this.#yielder = new Yielder(signal)
     this.#beforeChange = beforeChange
   }
 
@@ -126,7 +126,7 @@ class ScrubbedFile {
       head ??= await this.#read(0, headBytes)
       let isFound = false
       for (const at of occurrences(head, config)) {
-        if (this.#turns.isOver) await this.#turns.pass()
+        if (this.#yielder.isOver) await this.#yielder.pass()
         if (at === undefined) continue
         isFound = true
         await this.#write(scrubbed, at)
@@ -135,7 +135,7 @@ class ScrubbedFile {
     }
   }
 
-  async scrubPackets({ streams, scrubs, places }: Work & { places: PacketPlaces }): Promise<void> {
+  async scrubPackets({ streams, scrubs, places }: Work & { places: PacketPositions }): Promise<void> {
     const scrubbers = scrubs.map((scrub, n) => scrub.packets?.(streams[n]?.config ?? Buffer.alloc(0)))
     let window: { from: number; bytes: Buffer } = { from: 0, bytes: Buffer.alloc(0) }
     for (const { stream, position, bytes } of places) {
@@ -159,7 +159,7 @@ class ScrubbedFile {
   async #scrubPacket(scrub: PacketScrub, packet: Buffer, position: number): Promise<void> {
     const before = Buffer.from(packet)
     const blanks: Blanked[] = []
-    await this.#turns.through(scrub(packet, position, (at, count) => blanks.push([at, count])))
+    await this.#yielder.through(scrub(packet, position, (at, count) => blanks.push([at, count])))
     if (!packet.equals(before)) await this.#write(packet, position)
     await this.#blank(blanks)
   }

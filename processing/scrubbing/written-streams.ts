@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { UnreadableInput } from '../tools/tool-ends.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 import type { CodedStream } from './codecs.ts'
 
 export type WrittenStream = CodedStream & { config: Buffer }

@@ -1,7 +1,7 @@
 import { ContentRejected } from '../../content/verdict.ts'
 import { ObjectMissing, StorageFull } from '../../storage/store/objects.ts'
-import { saysNoRoom } from '../tools/no-room.ts'
-import { Undelivered, UnreadableInput } from '../tools/tool-ends.ts'
+import { isDiskFull } from '../tools/disk-full.ts'
+import { InputNotDelivered, UnreadableInput } from '../tools/tool-errors.ts'
 import type { StepContext } from './step.ts'
 
 const CHECK_MS = 30_000
@@ -10,12 +10,12 @@ const CHECK_MS = 30_000
  * What it means that a tool could not read a file: that it is damaged, if all of its bytes are there.
  * Otherwise the error itself, or `ObjectMissing`.
  */
-export async function damageOr(
+export async function asDamage(
   error: unknown,
   { objects, media }: Pick<StepContext, 'objects' | 'media'>,
 ): Promise<unknown> {
   // A library that unpacks a picture may need room for it. What ffmpeg says may be the file's own words.
-  if (!(error instanceof UnreadableInput) && saysNoRoom(error)) return new StorageFull({ cause: error })
+  if (!(error instanceof UnreadableInput) && isDiskFull(error)) return new StorageFull({ cause: error })
   const size = await objects.sizeOf(media.storage_key)
   if (size === undefined) return new ObjectMissing(media.storage_key, { cause: error })
   return size === media.size
@@ -28,7 +28,7 @@ export async function damageOr(
  * object is there, the tool's way to it leads to its last byte, and a second look finds the same: what comes
  * over the network can look damaged for many reasons, and a file is turned away for ever.
  */
-export async function confirmed<Found>(
+export async function withDamageConfirmed<Found>(
   context: Pick<StepContext, 'objects' | 'media' | 'signal'>,
   look: () => Promise<Found>,
 ): Promise<Found> {
@@ -37,7 +37,7 @@ export async function confirmed<Found>(
       return await look()
     } catch (error) {
       if (!isDamage(error)) throw error
-      const verdict = await damageOr(error, context)
+      const verdict = await asDamage(error, context)
       // What it said of the damage says more.
       throw verdict instanceof ContentRejected && error instanceof ContentRejected ? error : verdict
     }
@@ -53,7 +53,7 @@ export async function confirmed<Found>(
 
 /**
  * Fetches the last byte from the address that a tool gets. Something in between may answer it with a page, or
- * with a shorter object than the storage has. Fails with `Undelivered`.
+ * with a shorter object than the storage has. Fails with `InputNotDelivered`.
  */
 async function checkWay({
   objects,
@@ -65,12 +65,12 @@ async function checkWay({
     headers: { Range: `bytes=${last}-${last}` },
     signal: AbortSignal.any([signal, AbortSignal.timeout(CHECK_MS)]),
   }).catch((error: unknown) => {
-    throw new Undelivered('us', { cause: error })
+    throw new InputNotDelivered('us', { cause: error })
   })
   await response.body?.cancel()
   const range = response.headers.get('Content-Range')
   if (response.status !== 206 || range !== `bytes ${last}-${last}/${media.size}`) {
-    throw new Undelivered(`us: ${response.status}, ${range ?? 'no range'}`)
+    throw new InputNotDelivered(`us: ${response.status}, ${range ?? 'no range'}`)
   }
 }
 

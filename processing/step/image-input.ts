@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { MediaLimits } from '../../content/media-limits.ts'
 import { isRemote } from '../tools/tool-runner.ts'
-import { damageOr } from './damage.ts'
+import { asDamage } from './damage.ts'
 import type { StepContext } from './step.ts'
 
 /** Enough for the header of nearly every image. */
@@ -32,7 +32,7 @@ export async function lookAtHeader<Found>(
     try {
       return await look(input)
     } catch (error) {
-      throw await damageOr(error, context)
+      throw await asDamage(error, context)
     }
   }
   const bound = Math.min(media.size, imageBound(limits))
@@ -63,7 +63,7 @@ export async function lookAtWhole<Found>(
     try {
       return await look(input)
     } catch (error) {
-      throw await damageOr(error, context)
+      throw await asDamage(error, context)
     }
   }
   if (media.size > imageBound(limits)) return undefined
@@ -96,10 +96,10 @@ async function* growing({ media, objects, signal }: StepContext, bound: number) 
   }
 }
 
-/** As `damageOr`, of bytes that were read into memory: they must be those that were scanned, where they are all. */
+/** As `asDamage`, of bytes that were read into memory: they must be those that were scanned, where they are all. */
 async function damageOfBytes(error: unknown, context: StepContext, bytes: Uint8Array): Promise<unknown> {
   const { media } = context
   const isWhole = bytes.byteLength === media.size
   if (isWhole && createHash('sha256').update(bytes).digest('hex') !== media.sha256) return error
-  return await damageOr(error, context)
+  return await asDamage(error, context)
 }

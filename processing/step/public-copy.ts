@@ -3,9 +3,9 @@ import { servedAs } from '../../content/served-as.ts'
 import { dropRendition, findRendition, recordRendition } from '../../ledger/media.ts'
 import { publishedKey } from '../../storage/store/keys.ts'
 import { ObjectTooLarge } from '../../storage/store/objects.ts'
-import { copyRoom } from '../tools/scratch-room.ts'
-import { ToolFailed, UnreadableInput } from '../tools/tool-ends.ts'
-import { NoScratchRoom, withScratch } from './scratch.ts'
+import { copyScratchBytes } from '../tools/scratch-size.ts'
+import { ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
+import { NoScratchSpace, withScratch } from './scratch.ts'
 import type { StepContext } from './step.ts'
 import { writeStripped } from './stripped-file.ts'
 
@@ -40,7 +40,7 @@ async function ofImage(context: StepContext, template: string): Promise<PublicCo
 async function ofStreams(context: StepContext, template: string): Promise<PublicCopy> {
   const { media, objects, scratch, signal } = context
   try {
-    const room = { name: `${media.id}.public`, bytes: copyRoom(media) }
+    const room = { name: `${media.id}.public`, bytes: copyScratchBytes(media) }
     return await withScratch(scratch, room, async (folder): Promise<PublicCopy> => {
       const { path, size } = await writeStripped(context, folder)
       const copy = await recordCopy(context, template, size)
@@ -51,7 +51,7 @@ async function ofStreams(context: StepContext, template: string): Promise<Public
     if (signal.aborted) throw error
     if (isOutOfTime(error) && context.isLastAttempt)
       return await servedCopy(context, 'it takes too long to write it without its metadata')
-    if (error instanceof NoScratchRoom) return await servedCopy(context, error.message)
+    if (error instanceof NoScratchSpace) return await servedCopy(context, error.message)
     if (!isOfFile(error)) throw error
     return { kind: 'none', reason: `it cannot be written without its metadata: ${error.message}` }
   }
@@ -62,12 +62,12 @@ async function ofStreams(context: StepContext, template: string): Promise<Public
  * killed, is a failed attempt, and the next one may make it.
  */
 function isOfFile(error: unknown): error is Error {
-  if (error instanceof ToolFailed) return error.end === 'said-too-much'
+  if (error instanceof ToolFailed) return error.kind === 'output-too-large'
   return error instanceof UnreadableInput || error instanceof ObjectTooLarge
 }
 
 /** On a machine that has too much to do as well as with a file that takes long: which of them it was is not known. */
-const isOutOfTime = (error: unknown): boolean => error instanceof ToolFailed && error.end === 'out-of-time'
+const isOutOfTime = (error: unknown): boolean => error instanceof ToolFailed && error.kind === 'timed-out'
 
 /**
  * What is served already, by an attempt before this one that could not say so; it is as good as a new one. Where there is

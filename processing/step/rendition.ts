@@ -3,7 +3,7 @@ import { servedAs } from '../../content/served-as.ts'
 import { findRendition, recordRendition, StorageBackendChanged } from '../../ledger/media.ts'
 import type { EventType } from '../../ledger/schema.ts'
 import { RENDITIONS, type RenditionKind, renditionKey } from '../../storage/store/keys.ts'
-import { ToolFailed, UnreadableInput } from '../tools/tool-ends.ts'
+import { ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
 import type { StepContext } from './step.ts'
 
 type Description = {
@@ -76,6 +76,6 @@ async function store(
  * Whether a tool could make nothing of this file, in the time that it had: the file goes without. An outage is
  * none of it, and neither is being told to stop.
  */
-export function isFruitless(error: unknown, signal: AbortSignal): error is Error {
+export function isToolFailure(error: unknown, signal: AbortSignal): error is Error {
   return !signal.aborted && (error instanceof UnreadableInput || error instanceof ToolFailed)
 }

@@ -7,8 +7,8 @@ import { ScratchClaims } from '../../storage/disk/scratch-claims.ts'
 import { ObjectTooLarge } from '../../storage/store/objects.ts'
 import { filesBelow } from '../../test/support/leftovers.ts'
 import {
-  clearOldScratch,
-  NoScratchRoom,
+  NoScratchSpace,
+  removeAbandonedScratch,
   type Scratch,
   ScratchFull,
   ScratchLost,
@@ -114,7 +114,7 @@ describe('the room for a scratch folder', () => {
     await expect(withScratch(waiting, work, never)).rejects.toThrow(ScratchFull)
     for (const { scratch } of [found('no-room', now - 60 * MINUTE_MS), found('never')]) {
       const failing = withScratch(scratch, work, never)
-      await expect(failing).rejects.toThrow(NoScratchRoom)
+      await expect(failing).rejects.toThrow(NoScratchSpace)
       // As of any other file that is too large.
       await expect(failing).rejects.toThrow(ObjectTooLarge)
     }
@@ -126,7 +126,7 @@ describe('the room for a scratch folder', () => {
     }
     await expect(withScratch(scratch, work, full)).rejects.toThrow(ScratchFull)
     const waitsSince = Date.now() - 61 * MINUTE_MS
-    await expect(withScratch({ ...scratch, waitsSince }, work, full)).rejects.toThrow(NoScratchRoom)
+    await expect(withScratch({ ...scratch, waitsSince }, work, full)).rejects.toThrow(NoScratchSpace)
   })
 
   it('is seen by all as long as the folder is there, less what is in it by then', async () => {
@@ -153,7 +153,7 @@ describe('the room for a scratch folder', () => {
         vi.advanceTimersByTime(MINUTE_MS)
         await expect.poll(async () => (await stat(folder)).mtimeMs > Number(old)).toBe(true)
         expect((await new ScratchClaims(root).figures()).toCome).toBe(1000)
-        await clearOldScratch(root)
+        await removeAbandonedScratch(root)
         expect(await readdir(folder)).toEqual([])
       })
     } finally {
@@ -187,7 +187,7 @@ describe('old scratch folders', () => {
     await leave('four', 'old')
     await ago(11, 'one/old.5/file', 'one/old.5', 'three/growing.5', 'three', 'four/old/file', 'four/old')
     await ago(25 * 60, 'two/older/file', 'two/older', 'two')
-    await clearOldScratch(root)
+    await removeAbandonedScratch(root)
     expect((await filesBelow(root)).toSorted()).toEqual([
       'four/old/file',
       'one/fresh.5/file',
@@ -196,7 +196,7 @@ describe('old scratch folders', () => {
   })
 
   it('are none where nothing was ever transcoded', async () => {
-    await clearOldScratch(root)
+    await removeAbandonedScratch(root)
     await expect(readdir(root)).rejects.toThrow('ENOENT')
   })
 })

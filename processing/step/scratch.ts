@@ -5,7 +5,7 @@ import type { DiskSpace } from '../../storage/disk/disk-space.ts'
 import { contentOf, isAbandoned, namesIn, scratchName } from '../../storage/disk/scratch-claims.ts'
 import { ObjectTooLarge, StorageFull } from '../../storage/store/objects.ts'
 import { isCode } from '../../system/error-code.ts'
-import { saysNoRoom } from '../tools/no-room.ts'
+import { isDiskFull } from '../tools/disk-full.ts'
 
 // Files of a step while it runs lie below root/<name>/<random>.<bytes>, and nowhere else. The name is that of the media
 // item, with that of the work where several are done at once; the bytes are those that may come.
@@ -35,10 +35,10 @@ export class ScratchLost extends Error {
 export class ScratchFull extends StorageFull {}
 
 /** There is no room for the work, and the file goes without what it makes. */
-export class NoScratchRoom extends ObjectTooLarge {
+export class NoScratchSpace extends ObjectTooLarge {
   constructor(bytes: number, message: string, options?: ErrorOptions) {
     super(bytes, 0)
-    this.name = 'NoScratchRoom'
+    this.name = 'NoScratchSpace'
     this.message = message
     this.cause = options?.cause
   }
@@ -48,7 +48,7 @@ export class NoScratchRoom extends ObjectTooLarge {
  * Does work that may write so many bytes in an empty folder of its own, which is removed whatever happens. Other folders
  * of the name go before: a worker that was killed or lost its job has left them, and the worker that has the job now
  * removes them. Fails with `ScratchFull` where the disk has no such room, or a write of the work found none; with
- * `NoScratchRoom` where it never will have, or the job has waited for an hour; and with `ScratchLost` where the folder
+ * `NoScratchSpace` where it never will have, or the job has waited for an hour; and with `ScratchLost` where the folder
  * went away and that made the work fail.
  */
 export async function withScratch<Result>(
@@ -59,20 +59,20 @@ export async function withScratch<Result>(
   const room = join(scratch.root, name)
   const folder = join(room, scratchName(bytes))
   try {
-    await clearScratch(scratch, name)
+    await removeScratch(scratch, name)
     const entered = await scratch.space.enterScratch(bytes, async () => {
       await mkdir(folder, { recursive: true })
     })
-    if (entered === 'never') throw new NoScratchRoom(bytes, `the disk has no room for ${bytes} bytes of it`)
+    if (entered === 'never') throw new NoScratchSpace(bytes, `the disk has no room for ${bytes} bytes of it`)
     if (entered === 'no-room') throw new StorageFull()
   } catch (error) {
-    throw lackOf(scratch, bytes, translateDiskError(error))
+    throw fullOr(scratch, bytes, translateDiskError(error))
   }
   const heartbeat = setInterval(() => void touch(folder), HEARTBEAT_MS)
   try {
     return await work(folder)
   } catch (error) {
-    if (error instanceof StorageFull || saysNoRoom(error)) throw lackOf(scratch, bytes, error)
+    if (error instanceof StorageFull || isDiskFull(error)) throw fullOr(scratch, bytes, error)
     throw (await isThere(folder)) ? error : new ScratchLost({ cause: error })
   } finally {
     clearInterval(heartbeat)
@@ -82,16 +82,16 @@ export async function withScratch<Result>(
 }
 
 /** Removes what workers of before have left under this name: for who has their job now, and may have nothing to write. */
-export async function clearScratch({ root }: Pick<Scratch, 'root'>, name: string): Promise<void> {
+export async function removeScratch({ root }: Pick<Scratch, 'root'>, name: string): Promise<void> {
   // A tool that still writes into one may be quicker than a look into it.
   await rm(join(root, name), { recursive: true, force: true, maxRetries: 3 })
 }
 
 /** What an error means, where it is that there is no room. */
-function lackOf({ waitsSince }: Scratch, bytes: number, cause: unknown): unknown {
-  if (!(cause instanceof StorageFull || saysNoRoom(cause))) return cause
+function fullOr({ waitsSince }: Scratch, bytes: number, cause: unknown): unknown {
+  if (!(cause instanceof StorageFull || isDiskFull(cause))) return cause
   if (waitsSince === undefined || Date.now() - waitsSince < MAX_WAIT_MS) return new ScratchFull({ cause })
-  return new NoScratchRoom(
+  return new NoScratchSpace(
     bytes,
     `there was no room for it on the disk for ${MAX_WAIT_MS / 60_000} minutes`,
     {
@@ -107,15 +107,15 @@ async function touch(folder: string): Promise<void> {
 }
 
 /** Removes abandoned folders from now on, and every five minutes. Returns what ends that. */
-export function keepScratchClear(root: string, onError: (error: unknown) => void): () => void {
-  const clear = () => void clearOldScratch(root).catch(onError)
+export function startScratchCleaner(root: string, onError: (error: unknown) => void): () => void {
+  const clear = () => void removeAbandonedScratch(root).catch(onError)
   clear()
   const timer = setInterval(clear, CLEARING_MS)
   return () => clearInterval(timer)
 }
 
 /** Removes the folders that nobody has touched for long: their jobs went elsewhere, or nowhere. */
-export async function clearOldScratch(root: string): Promise<void> {
+export async function removeAbandonedScratch(root: string): Promise<void> {
   for (const name of await namesIn(root)) {
     const room = join(root, name)
     for (const one of await namesIn(room)) {

@@ -9,7 +9,7 @@ import { makeTelltale, SECRET, TELLTALES } from '../../test/fixtures/telltale.ts
 import { programPath, requires } from '../../test/services/requirements.ts'
 import { Ffmpeg } from '../tools/ffmpeg.ts'
 import { readProbe } from '../tools/probe-report.ts'
-import { UnreadableInput } from '../tools/tool-ends.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 import type { StepContext } from './step.ts'
 import { writeStripped } from './stripped-file.ts'
 

@@ -1,5 +1,5 @@
 import { beginAnalysis, recordAnalysis } from '../../ledger/analyses.ts'
-import { ask } from '../analysis/engine.ts'
+import { requestAnalysis } from '../analysis/engine.ts'
 import { type Step, SWITCHED_OFF } from '../step/step.ts'
 
 /**
@@ -12,12 +12,12 @@ export const analysis: Step = {
   job: 'analysis',
   skip: (tools) => (tools.analysis ? undefined : SWITCHED_OFF),
   async run({ media, db, analysis: options, notifyListeners, enqueueProcessing, signal }) {
-    if (!options) throw new Error('there is no engine to ask')
+    if (!options) throw new Error('there is no engine to requestAnalysis')
     const begun = await beginAnalysis(db, media.id, options.timeoutMs)
     if (!begun) return { detail: { skipped: 'the media item has ended in the meantime' } }
     // Asked before, and it has answered or has no time left.
     if (begun.status !== 'requested') return { detail: { id: begun.id, status: begun.status } }
-    const report = await ask(options, media, begun, signal)
+    const report = await requestAnalysis(options, media, begun, signal)
     const { requestedAt } = begun
     const { kind } = await recordAnalysis(db, media.id, report, { resume: enqueueProcessing, requestedAt })
     notifyListeners(media.upload_id, 'processing')

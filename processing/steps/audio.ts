@@ -1,4 +1,4 @@
-import { isFruitless, storeRendition } from '../step/rendition.ts'
+import { isToolFailure, storeRendition } from '../step/rendition.ts'
 import type { Step } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { PeakMeter } from '../tools/peaks.ts'
@@ -24,7 +24,7 @@ export const audio: Step = {
     try {
       await ffmpeg.samples({ ...(await toolRun(context)), rate: RATE, onSamples })
     } catch (error) {
-      if (!isFruitless(error, signal)) throw error
+      if (!isToolFailure(error, signal)) throw error
       return { detail: { skipped: error.message } }
     }
     const peaks = meter.read()

@@ -1,9 +1,9 @@
 import { ContentRejected } from '../../content/verdict.ts'
-import { confirmed, damageOr } from '../step/damage.ts'
+import { asDamage, withDamageConfirmed } from '../step/damage.ts'
 import { type Step, type StepContext, SWITCHED_OFF } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { damageIn } from '../tools/decode-report.ts'
-import { ToolFailed, Undelivered, UnreadableInput } from '../tools/tool-ends.ts'
+import { InputNotDelivered, ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 
 /**
@@ -23,8 +23,8 @@ export const deepCheck: Step = {
       await check(context, depth)
       return { detail: { depth } }
     } catch (error) {
-      if (error instanceof ToolFailed && (error.end === 'out-of-time' || error.end === 'our-mistake'))
-        return { detail: { skipped: error.end } }
+      if (error instanceof ToolFailed && (error.kind === 'timed-out' || error.kind === 'bad-arguments'))
+        return { detail: { skipped: error.kind } }
       throw error
     }
   },
@@ -33,12 +33,12 @@ export const deepCheck: Step = {
 async function check(context: StepContext, depth: 'quick' | 'full'): Promise<void> {
   const input = await context.objects.toolInput(context.media.storage_key)
   const look = () => decode(context, depth)
-  if (isRemote(input)) return await confirmed(context, look)
+  if (isRemote(input)) return await withDamageConfirmed(context, look)
   try {
     await look()
   } catch (error) {
     const isDamage = error instanceof UnreadableInput || error instanceof ContentRejected
-    throw isDamage ? await damageOr(error, context) : error
+    throw isDamage ? await asDamage(error, context) : error
   }
 }
 
@@ -53,7 +53,7 @@ async function decode(context: StepContext, depth: 'quick' | 'full') {
   const { complaints, delivery } = await looked.catch((error: unknown) => {
     // A tool that fails without a word about the file says nothing of it.
     if (error instanceof UnreadableInput && damageIn(error.message) === undefined)
-      throw new ToolFailed('ffmpeg failed without a complaint', 'our-mistake', { cause: error })
+      throw new ToolFailed('ffmpeg failed without a complaint', 'bad-arguments', { cause: error })
     throw error
   })
   const damage = damageIn(complaints)
@@ -62,5 +62,5 @@ async function decode(context: StepContext, depth: 'quick' | 'full') {
     code: 'damaged',
     detail: 'The file is damaged: parts of it cannot be decoded.',
   })
-  throw delivery === 'sound' ? verdict : new Undelivered('ffmpeg', { cause: verdict })
+  throw delivery === 'sound' ? verdict : new InputNotDelivered('ffmpeg', { cause: verdict })
 }

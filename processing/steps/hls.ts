@@ -4,8 +4,8 @@ import { dropRendition, findRenditions } from '../../ledger/media.ts'
 import { HLS_NUMBERS, type RenditionKind } from '../../storage/store/keys.ts'
 import { ObjectTooLarge } from '../../storage/store/objects.ts'
 import { localRun } from '../step/local-run.ts'
-import { isFruitless, storeRendition, storeRenditionFile } from '../step/rendition.ts'
-import { clearScratch, withScratch } from '../step/scratch.ts'
+import { isToolFailure, storeRendition, storeRenditionFile } from '../step/rendition.ts'
+import { removeScratch, withScratch } from '../step/scratch.ts'
 import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step/step.ts'
 import { bytesName, playlistName } from '../tools/hls-arguments.ts'
 import { type HlsRendition, planHls } from '../tools/hls-plan.ts'
@@ -16,8 +16,8 @@ import {
   secondsOf,
   type Variant,
 } from '../tools/hls-playlist.ts'
-import { hlsRoom } from '../tools/scratch-room.ts'
-import { UnreadableInput } from '../tools/tool-ends.ts'
+import { hlsScratchBytes } from '../tools/scratch-size.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const ENDED = { detail: { skipped: 'the media item has ended in the meantime' } }
@@ -45,17 +45,17 @@ export const hls: Step = {
     const plan = planHls(context.media, context.hls?.heights ?? [])
     // Hours of work, done before by a worker that could not say so any more.
     if (await isThere(context, plan)) {
-      await clearScratch(context.scratch, context.media.id)
+      await removeScratch(context.scratch, context.media.id)
       return THERE
     }
     try {
-      const bytes = hlsRoom(context.media, plan)
+      const bytes = hlsScratchBytes(context.media, plan)
       return await withScratch(context.scratch, { name: context.media.id, bytes }, async (folder) => {
         const variants = await encode(context, plan, folder)
         return (await isThere(context, plan)) ? THERE : await store(context, variants, folder)
       })
     } catch (error) {
-      if (!isFruitless(error, context.signal) && !(error instanceof ObjectTooLarge)) throw error
+      if (!isToolFailure(error, context.signal) && !(error instanceof ObjectTooLarge)) throw error
       return { detail: { skipped: error.message } }
     }
   },

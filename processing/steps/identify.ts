@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { fileTypeFromStream } from 'file-type'
 import { judgeType } from '../../content/identification.ts'
 import type { ReadRange } from '../../content/polyglots/file-view.ts'
-import { alsoIs } from '../../content/polyglots/polyglots.ts'
+import { findPolyglot } from '../../content/polyglots/polyglots.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
 import type { Step, StepContext } from '../step/step.ts'
@@ -17,7 +17,7 @@ export const identify: Step = {
     const judged = judgeType(detected, await declarationOf(db, media.upload_id), allowedFormats)
     if ('verdict' in judged) throw new ContentRejected(judged.verdict)
     const { format } = judged
-    const other = await alsoIs(media.size, readerOf(context), format)
+    const other = await findPolyglot(media.size, readerOf(context), format)
     if (other !== undefined)
       throw new ContentRejected({
         code: 'polyglot',

@@ -2,13 +2,13 @@ import sharp from 'sharp'
 import { judgeDimensions, judgeDuration } from '../../content/media-limits.ts'
 import { ContentRejected, type Verdict } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
-import { confirmed, damageOr } from '../step/damage.ts'
+import { asDamage, withDamageConfirmed } from '../step/damage.ts'
 import { lookAtHeader } from '../step/image-input.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
-import { readProbe, sizeRead } from '../tools/probe-report.ts'
+import { inputSize, readProbe } from '../tools/probe-report.ts'
 import { qualityOf } from '../tools/quality.ts'
-import { Undelivered, UnreadableInput } from '../tools/tool-ends.ts'
+import { InputNotDelivered, UnreadableInput } from '../tools/tool-errors.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 
 /** Degrees clockwise by EXIF's number for it; every other one is mirrored as well. */
@@ -37,16 +37,16 @@ export const probe: Step = {
 async function probeStreams(context: StepContext): Promise<MediaFacts> {
   const input = await context.objects.toolInput(context.media.storage_key)
   return isRemote(input)
-    ? await confirmed(context, () => readStreams(context))
+    ? await withDamageConfirmed(context, () => readStreams(context))
     : await readStreams(context).catch(async (error: unknown) => {
-        throw error instanceof UnreadableInput ? await damageOr(error, context) : error
+        throw error instanceof UnreadableInput ? await asDamage(error, context) : error
       })
 }
 
 async function readStreams(context: StepContext): Promise<MediaFacts> {
   const { media, ffmpeg } = context
   const { json, complaints, delivery } = await ffmpeg.probe(await toolRun(context))
-  const size = sizeRead(json)
+  const size = inputSize(json)
   if (size !== undefined && size !== media.size)
     throw new Error(`ffprobe was given ${size} bytes of ${media.size}`)
   try {
@@ -56,7 +56,7 @@ async function readStreams(context: StepContext): Promise<MediaFacts> {
     return facts
   } catch (error) {
     if (delivery === 'sound') throw error
-    throw new Undelivered('ffprobe', { cause: error })
+    throw new InputNotDelivered('ffprobe', { cause: error })
   }
 }
 

@@ -1,13 +1,13 @@
 import sharp from 'sharp'
-import { isFruitless, storeRendition } from '../step/rendition.ts'
+import { isToolFailure, storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import type { Tile } from '../tools/ffmpeg.ts'
 import {
   isAffordable,
   planStoryboard,
+  type StoryboardMethod,
   type StoryboardPlan,
-  type StoryboardWay,
   wayOf,
 } from '../tools/storyboard-plan.ts'
 
@@ -42,7 +42,7 @@ export const storyboard: Step = {
       })
       return { detail: { tiles: plan.count, intervalMs: plan.intervalMs, way: seen.way } }
     } catch (error) {
-      if (!isFruitless(error, context.signal)) throw error
+      if (!isToolFailure(error, context.signal)) throw error
       return { detail: { skipped: error.message } }
     }
   },
@@ -52,7 +52,7 @@ export const storyboard: Step = {
 async function see(
   context: StepContext,
   plan: StoryboardPlan,
-): Promise<{ tiles: Uint8Array[]; way: StoryboardWay } | undefined> {
+): Promise<{ tiles: Uint8Array[]; way: StoryboardMethod } | undefined> {
   const { media } = context
   let way = wayOf(media, plan.count)
   let tiles = way === 'seek' ? await seek(context, plan) : await pass(context, plan, way)
@@ -70,7 +70,7 @@ async function see(
 async function pass(
   context: StepContext,
   { tile, intervalMs, count }: StoryboardPlan,
-  way: StoryboardWay,
+  way: StoryboardMethod,
 ): Promise<Uint8Array[]> {
   const run = await toolRun(context)
   const keyFramesOnly = way === 'key-frames'

@@ -5,7 +5,7 @@ import { lookAtWhole } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
-import { UnreadableInput } from '../tools/tool-ends.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 
 /** In a video that is no longer than the chosen moment. */
 const AT_FRACTION = 0.1

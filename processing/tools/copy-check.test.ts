@@ -11,7 +11,7 @@ import type { StepContext } from '../step/step.ts'
 import { writeStripped } from '../step/stripped-file.ts'
 import { Ffmpeg } from './ffmpeg.ts'
 import { readProbe } from './probe-report.ts'
-import { UnreadableInput } from './tool-ends.ts'
+import { UnreadableInput } from './tool-errors.ts'
 
 vi.mock('../scrubbing/codecs.ts', { spy: true })
 

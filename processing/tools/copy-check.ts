@@ -2,7 +2,7 @@ import type { MediaRow } from '../../ledger/media.ts'
 import type { Ffmpeg, ToolRun } from './ffmpeg.ts'
 import { type Hashed, type HashedStreams, readStreams, writtenStreams } from './hash-arguments.ts'
 import type { RemuxPlan } from './remux-arguments.ts'
-import { UnreadableInput } from './tool-ends.ts'
+import { UnreadableInput } from './tool-errors.ts'
 
 /** A file that was written, and what of. */
 export type Copied = {

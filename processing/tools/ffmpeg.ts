@@ -3,9 +3,9 @@ import { noSandbox, type ToolSandbox } from '../../system/tool-sandbox.ts'
 import { type Hashed, type HashedStreams, hashArguments } from './hash-arguments.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
 import { type Muxer, type RemuxPlan, remuxArguments, remuxInputArguments } from './remux-arguments.ts'
-import { ToolFailed, UnreadableInput } from './tool-ends.ts'
+import { ToolFailed, UnreadableInput } from './tool-errors.ts'
 import { RECONNECT_SECONDS, type ToolReport } from './tool-report.ts'
-import { isRemote, swallow, ToolRunner } from './tool-runner.ts'
+import { discardOutput, isRemote, ToolRunner } from './tool-runner.ts'
 
 export type FfmpegOptions = {
   ffmpegPath: string
@@ -74,7 +74,7 @@ export class Ffmpeg {
   /**
    * What ffprobe finds in the input, and what it complained about while it read every packet of it.
    * With `isQuick` it reads no more than tells what is in it; `withConfig` adds the configurations of the streams.
-   * Fails with `UnreadableInput`, and with `Undelivered` where it did not get all of the input.
+   * Fails with `UnreadableInput`, and with `InputNotDelivered` where it did not get all of the input.
    */
   async probe(
     run: ToolRun & { isQuick?: boolean; withConfig?: boolean },
@@ -148,7 +148,7 @@ export class Ffmpeg {
       return { complaints, delivery }
     } catch (error) {
       // Of a sound file there is not that much to say.
-      if (error instanceof ToolFailed && error.end === 'said-too-much')
+      if (error instanceof ToolFailed && error.kind === 'output-too-large')
         throw new UnreadableInput(error.message)
       throw error
     }
@@ -251,7 +251,7 @@ export class Ffmpeg {
   }
 
   /** Tells where in the input its packets are, in bytes, as they come; `NaN` where that is not known. Fails like `probe`. */
-  async packets(run: ToolRun & { onPacket: (place: PacketPlace) => void }): Promise<void> {
+  async packets(run: ToolRun & { onPacket: (place: PacketPosition) => void }): Promise<void> {
     let rest = ''
     const lines = (text: string) => {
       const all = (rest + text).split('\n')
@@ -267,7 +267,7 @@ export class Ffmpeg {
     await this.#runner.run(this.#options.ffprobePath, args, run, {
       timeout: Math.min(readingMs(run), MAX_REMUX_MS),
       maxBuffer: MAX_JSON_BYTES,
-      stdout: swallow((chunk) => lines(Buffer.from(chunk).toString('latin1'))),
+      stdout: discardOutput((chunk) => lines(Buffer.from(chunk).toString('latin1'))),
     })
     lines('\n')
   }
@@ -288,7 +288,7 @@ export class Ffmpeg {
       {
         timeout: SAMPLES_TIMEOUT_MS,
         maxBuffer: MAX_JSON_BYTES,
-        stdout: swallow(({ buffer, byteOffset, byteLength }) =>
+        stdout: discardOutput(({ buffer, byteOffset, byteLength }) =>
           onSamples(new Int8Array(buffer, byteOffset, byteLength)),
         ),
       },
@@ -300,7 +300,7 @@ export class Ffmpeg {
 const readingMs = ({ size }: ToolRun): number => PROBE_TIMEOUT_MS + Math.ceil(size / SLOWEST_BYTES_PER_MS)
 
 /** Where a packet is in a file: its first byte, or what its container has in front of it. */
-export type PacketPlace = {
+export type PacketPosition = {
   stream: number
   position: number
   bytes: number

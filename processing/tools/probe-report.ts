@@ -93,7 +93,7 @@ function captionsOf(streams: readonly z.output<typeof Stream>[]): string[] {
 }
 
 /** Bytes that the input had as ffprobe saw it; undefined when it does not say. */
-export function sizeRead(json: unknown): number | undefined {
+export function inputSize(json: unknown): number | undefined {
   return Report.safeParse(json).data?.format.size
 }
 

@@ -14,9 +14,9 @@ import type { StepContext } from '../step/step.ts'
 import { deepCheck } from '../steps/deep-check.ts'
 import { probe } from '../steps/probe.ts'
 import { thumbnail } from '../steps/thumbnail.ts'
+import { isBytesLost } from './bytes-lost.ts'
 import { Ffmpeg } from './ffmpeg.ts'
-import { isLoss } from './loss.ts'
-import { Undelivered } from './tool-ends.ts'
+import { InputNotDelivered } from './tool-errors.ts'
 
 const ffmpeg = requires('ffmpeg')
 const SECRET = 'the-signature-of-the-address'
@@ -119,7 +119,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
     const { context } = await contextOf((await shortVideo()).path, faults[how])
     for (const step of steps) {
       const error = await step.run(context).catch((thrown: unknown) => thrown)
-      expect(error).toBeInstanceOf(Undelivered)
+      expect(error).toBeInstanceOf(InputNotDelivered)
       expect(everythingIn(error)).not.toMatch(/the-signature|127\.0\.0\.1/)
     }
   })
@@ -167,7 +167,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
     async (how) => {
       const { context } = await contextOf((await truncatedFaststartVideo()).path, faults[how])
       const error = await probe.run(context).catch((thrown: unknown) => thrown)
-      expect(error).toBeInstanceOf(Undelivered)
+      expect(error).toBeInstanceOf(InputNotDelivered)
     },
   )
 
@@ -227,15 +227,15 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
   it('is lost only when it is missing for our own look as well', async () => {
     const { context } = await contextOf((await shortVideo()).path, faults['has lost the object'])
     const error = await probe.run(context).catch((thrown: unknown) => thrown)
-    expect(await isLoss(error, context.objects, context.media)).toBe(false)
+    expect(await isBytesLost(error, context.objects, context.media)).toBe(false)
     const gone = {
       read: async () => {
         throw new ObjectMissing('uploads/x')
       },
     } as unknown as Objects
-    expect(await isLoss(error, gone, context.media)).toBe(true)
-    expect(await isLoss(error, gone, { ...context.media, etag: null })).toBe(false)
-    expect(await isLoss(new Error('something else'), gone, context.media)).toBe(false)
+    expect(await isBytesLost(error, gone, context.media)).toBe(true)
+    expect(await isBytesLost(error, gone, { ...context.media, etag: null })).toBe(false)
+    expect(await isBytesLost(new Error('something else'), gone, context.media)).toBe(false)
   })
 })
 

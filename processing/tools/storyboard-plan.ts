@@ -35,7 +35,7 @@ export function planStoryboard(
 }
 
 /** Every frame is decoded; or the key frames are, in one pass; or each tile is sought for itself. */
-export type StoryboardWay = 'all' | 'key-frames' | 'seek'
+export type StoryboardMethod = 'all' | 'key-frames' | 'seek'
 
 // Measured with H.264 on two slow cores, in seconds: they need to be right only as far as the choice goes.
 const SECONDS_PER_PIXEL = 1 / 1.2e9
@@ -52,7 +52,7 @@ const AFFORDABLE_SECONDS = 5
 type Cost = Pick<MediaRow, 'width' | 'height' | 'fps' | 'duration_seconds' | 'size' | 'video_codec'>
 
 /** Which way is the cheapest: a long video is never decoded whole. */
-export function wayOf(media: Cost, count: number): StoryboardWay {
+export function wayOf(media: Cost, count: number): StoryboardMethod {
   const all = secondsToDecode(media)
   if (all < NOTHING_SECONDS) return 'all'
   const share = INTRA_CODECS.test(media.video_codec ?? '') ? 1 : KEY_FRAMES

@@ -4,8 +4,8 @@ import { runProgram } from '../../system/programs.ts'
 import type { ToolSandbox } from '../../system/tool-sandbox.ts'
 import { RetryLater } from '../failures/job-failures.ts'
 import { ChildGroups, toolLimits } from './child-limits.ts'
-import { saysNoRoom } from './no-room.ts'
-import { ToolFailed, Undelivered, UnreadableInput } from './tool-ends.ts'
+import { isDiskFull } from './disk-full.ts'
+import { InputNotDelivered, ToolFailed, UnreadableInput } from './tool-errors.ts'
 import { readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
 
 /** No single buffer of a sound file comes near. */
@@ -23,7 +23,7 @@ export class ToolRunner {
 
   /**
    * Runs `program` on an input, of which it hears nothing else. Fails with `UnreadableInput` where a tool that works
-   * cannot read it, with `Undelivered` where the storage did not hand it over, with `StorageFull`, with `ToolFailed`
+   * cannot read it, with `InputNotDelivered` where the storage did not hand it over, with `StorageFull`, with `ToolFailed`
    * where it was ended or is called wrongly, and with `RetryLater` where it cannot be run at the moment.
    */
   async run(
@@ -67,27 +67,27 @@ export class ToolRunner {
     const noRoom = noRoomIn(folder, report)
     if (noRoom) throw noRoom
     // It ends well even where it takes a connection that broke for the end of the file.
-    if (report.delivery === 'broken') throw new Undelivered(program)
+    if (report.delivery === 'broken') throw new InputNotDelivered(program)
     return { stdout: result.stdout, ...report }
   }
 
   /** What it means that a run failed. */
   async #explain(program: string, error: ExecaError, { complaints, delivery }: ToolReport): Promise<Error> {
-    const isOurs = OUR_MISTAKE.test(complaints)
-    const end = error.timedOut
-      ? 'out-of-time'
+    const hasBadArguments = BAD_ARGUMENTS.test(complaints)
+    const kind = error.timedOut
+      ? 'timed-out'
       : error.isMaxBuffer
-        ? 'said-too-much'
-        : isOurs
-          ? 'our-mistake'
+        ? 'output-too-large'
+        : hasBadArguments
+          ? 'bad-arguments'
           : 'other'
-    const failure = new ToolFailed(`${program} ${endOf(error)}: ${complaints}`, end)
+    const failure = new ToolFailed(`${program} ${endOf(error)}: ${complaints}`, kind)
     if (isUnavailable(error)) return new RetryLater(`${program} cannot be run`, { cause: failure })
     if (error.isCanceled) return failure
-    if (delivery !== 'sound') return new Undelivered(program, { cause: failure })
+    if (delivery !== 'sound') return new InputNotDelivered(program, { cause: failure })
     // Killed or out of time: not the file's fault, or not provably so.
     if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer) return failure
-    if (isOurs || CRASHES.has(error.exitCode)) return failure
+    if (hasBadArguments || CRASHES.has(error.exitCode)) return failure
     if (HOLDER_FAILED.test(complaints)) return new RetryLater(`${program} cannot be run`, { cause: failure })
     return (await this.#isSound(program))
       ? new UnreadableInput(complaints)
@@ -118,7 +118,7 @@ export class ToolRunner {
 
 /** That what was to be written has found no room, whether or not the tool makes much of it. */
 function noRoomIn(folder: string | undefined, { complaints }: ToolReport, cause?: Error): Error | undefined {
-  return folder !== undefined && saysNoRoom(new Error(complaints)) ? new StorageFull({ cause }) : undefined
+  return folder !== undefined && isDiskFull(new Error(complaints)) ? new StorageFull({ cause }) : undefined
 }
 
 export type Limits = {
@@ -134,7 +134,7 @@ export type Limits = {
 type Swallowed = { binary: true; transform: (chunk: unknown) => Generator<never, void> }
 
 /** Hands output over as it comes. */
-export const swallow = (onChunk: (chunk: Uint8Array) => void): Swallowed => ({
+export const discardOutput = (onChunk: (chunk: Uint8Array) => void): Swallowed => ({
   binary: true,
   // Nothing is passed on, so nothing is kept.
   *transform(chunk) {
@@ -147,7 +147,8 @@ export const swallow = (onChunk: (chunk: Uint8Array) => void): Swallowed => ({
 export const isRemote = (input: string): boolean => !input.startsWith('/')
 
 /** Options that this ffmpeg does not know, or a decoder it was built without. */
-const OUR_MISTAKE = /unrecognized option|option .* not found|decoder .* not found|no decoder|unknown decoder/i
+const BAD_ARGUMENTS =
+  /unrecognized option|option .* not found|decoder .* not found|no decoder|unknown decoder/i
 
 /** How bubblewrap and shells tell that a program was ended by a signal: ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM, XCPU, XFSZ, SYS. */
 const CRASHES = new Set([4, 5, 6, 7, 8, 9, 11, 15, 24, 25, 31].map((signal) => 128 + signal))

@@ -1,7 +1,7 @@
 import type { Webhook } from 'standardwebhooks'
 import type { Ledger } from '../../ledger/database.ts'
 import { disableEndpoint } from '../../ledger/webhook-endpoints.ts'
-import { type AttemptRecord, keepPayload, recordAttempt, type TakenDelivery } from '../../ledger/webhooks.ts'
+import { type AttemptRecord, recordAttempt, storePayload, type TakenDelivery } from '../../ledger/webhooks.ts'
 import type { WorkerLog } from '../failures/worker-log.ts'
 import { type Answer, send } from '../outgoing/sender.ts'
 import { signedHeaders } from '../outgoing/signature.ts'
@@ -24,7 +24,7 @@ export type DeliveryOptions = {
 /** Makes one attempt at a delivery and writes down how it ended. Throws when `signal` is aborted or the ledger is away. */
 export async function attemptDelivery(options: DeliveryOptions, delivery: TakenDelivery): Promise<void> {
   const { db, endpointId, log } = options
-  const payload = delivery.payload ?? (await keepPayload(db, delivery, await payloadOf(db, delivery)))
+  const payload = delivery.payload ?? (await storePayload(db, delivery, await payloadOf(db, delivery)))
   // Another worker has taken it over.
   if (payload === undefined) return
   const begun = performance.now()

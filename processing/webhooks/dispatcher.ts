@@ -4,7 +4,7 @@ import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { configureEndpoint, failDropped } from '../../ledger/webhook-endpoints.ts'
 import {
-  handBackDelivery,
+  returnDelivery,
   type TakenDelivery,
   takeDueDeliveries,
   untilNextDelivery,
@@ -94,7 +94,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
         log.error({ err: error, id: taken.id }, 'a webhook could not be sent or recorded')
         return
       }
-      await handBackDelivery(db, taken).catch((error) =>
+      await returnDelivery(db, taken).catch((error) =>
         log.error({ err: error, id: taken.id }, 'a webhook could not be returned to the queue'),
       )
     }

@@ -3,7 +3,7 @@ import { CLIENT_GONE } from '../http/client-gone.ts'
 import { Problem } from '../http/errors.ts'
 
 /** Downloads of one owner's files that a node serves at a time: a quarter of the connections it has to a bucket. */
-export const DOWNLOADS_OF_ONE = 256
+export const MAX_DOWNLOADS_PER_OWNER = 256
 const RETRY_SECONDS = 5
 
 /**
@@ -18,7 +18,7 @@ export class OpenDownloads {
     // Its client has left while it was looked up: it says so no second time, and would be counted for ever.
     if (response.destroyed) throw CLIENT_GONE
     const open = this.#open.get(ownerId) ?? 0
-    if (open >= DOWNLOADS_OF_ONE) {
+    if (open >= MAX_DOWNLOADS_PER_OWNER) {
       throw new Problem(
         'rate-limited',
         "Too many downloads of this owner's files are already running on this server.",

@@ -6,7 +6,7 @@ import express, { type Express, type Request, type Response } from 'express'
 import { afterEach, expect, it, vi } from 'vitest'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
-import { endTurn, inNewOwnerTurn, noteArrival, OwnerTurns } from './owner-turns.ts'
+import { endTurn, inNewOwnerTurn, OwnerTurns, recordArrival } from './owner-turns.ts'
 
 const undo: (() => unknown)[] = []
 afterEach(() => {
@@ -21,7 +21,7 @@ async function node({
   const app = express()
   const turns = new OwnerTurns({ recordAfterMs })
   app.use(
-    noteArrival,
+    recordArrival,
     turns.after(async (request, response, next) => {
       if (beforeMs > 0) await sleep(beforeMs)
       response.locals.principal = { ownerId: request.get('X-Owner') ?? 'alice' }

@@ -1,5 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express'
-import { NoTurn, Turns } from '../../ledger/turns.ts'
+import { TurnRefused, Turns } from '../../ledger/turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import { Problem } from '../http/errors.ts'
@@ -106,7 +106,7 @@ export class OwnerTurns {
     try {
       return await this.#turns.enter(ownerId, left.signal, beforeMs)
     } catch (error) {
-      throw error instanceof NoTurn ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
+      throw error instanceof TurnRefused ? tooMany(request, this.#turns.waitedMs(ownerId)) : error
     } finally {
       response.off('close', leave)
     }
@@ -124,7 +124,7 @@ export class OwnerTurns {
 }
 
 /** Notes when a request arrived. Stands in front of everything that takes its time. */
-export const noteArrival: RequestHandler = (_request, response, next) => {
+export const recordArrival: RequestHandler = (_request, response, next) => {
   response.locals.arrivedAt = performance.now()
   next()
 }

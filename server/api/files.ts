@@ -12,6 +12,7 @@ import { draftRequests } from '../uploads/ietf/draft-requests.ts'
 import { speaksDraft } from '../uploads/ietf/fields.ts'
 import { limitsOf } from '../uploads/ietf/limits.ts'
 import { gone, uploadProblem } from '../uploads/problems.ts'
+import type { ProtocolOptions } from '../uploads/protocol-options.ts'
 import { hasBody } from '../uploads/request-body.ts'
 import { TUS_ALGORITHMS } from '../uploads/tus/checksum.ts'
 import { parseConcat } from '../uploads/tus/concat-header.ts'
@@ -24,9 +25,8 @@ import {
   TUS_VERSION,
 } from '../uploads/tus/request-checks.ts'
 import { tusRequests } from '../uploads/tus/tus-requests.ts'
-import type { WayIn } from '../uploads/way-in.ts'
 
-export type FilesRouteOptions = WayIn & {
+export type FilesRouteOptions = ProtocolOptions & {
   engine: UploadEngine
   /** Where a media's content is fetched; undefined as long as it is not ready. Fails with `not-found`. */
   contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>

@@ -2,11 +2,11 @@ import type { Request, Router } from 'express'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import {
-  EVERYBODY,
+  ALL_OWNERS,
   findDelivery,
   listDeliveries,
+  type OwnerScope,
   replayDelivery,
-  type Whose,
 } from '../../ledger/webhook-history.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
@@ -27,7 +27,7 @@ export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
   router.get('/deliveries', async (request, response) => {
     const query = readInput(WebhookDeliveryListQuery, request.query)
     const rows = await listDeliveries(db, {
-      whose: seenBy(principalOf(response)),
+      owner: visibleTo(principalOf(response)),
       limit: query.limit + 1,
       status: query.status,
       before: query.cursor === undefined ? undefined : readPosition(query.cursor),
@@ -41,17 +41,17 @@ export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
   })
 
   router.get('/deliveries/:id', async (request, response) => {
-    const found = await findDelivery(db, seenBy(principalOf(response)), idOf(request))
+    const found = await findDelivery(db, visibleTo(principalOf(response)), idOf(request))
     if (!found) throw notFound()
     response.json(deliveryWithAttemptsView(found.delivery, found.attempts))
   })
 
   router.post('/deliveries/:id/replay', async (request, response) => {
     const id = idOf(request)
-    const whose = seenBy(principalOf(response))
-    const result = await replayDelivery(db, whose, id)
+    const owner = visibleTo(principalOf(response))
+    const result = await replayDelivery(db, owner, id)
     if (result.kind === 'no-endpoint') throw new Problem('webhooks-off', 'No webhook endpoint is active.')
-    const found = result.kind === 'replayed' ? await findDelivery(db, whose, id) : undefined
+    const found = result.kind === 'replayed' ? await findDelivery(db, owner, id) : undefined
     if (result.kind === 'unknown' || !found) throw notFound()
     void bus.publish({ t: 'event', id: result.uploadId, queue: null })
     response.status(202).json(deliveryView(found.delivery))
@@ -60,8 +60,8 @@ export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
   return router
 }
 
-function seenBy({ ownerId, scopes }: Principal): Whose {
-  return scopes.has('admin') ? EVERYBODY : ownerId
+function visibleTo({ ownerId, scopes }: Principal): OwnerScope {
+  return scopes.has('admin') ? ALL_OWNERS : ownerId
 }
 
 function idOf({ params: { id } }: Request<{ id: string }>): string {

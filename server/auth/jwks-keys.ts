@@ -10,7 +10,7 @@ const STALE_MS = 60 * 60_000
 /** Between two fetches that nobody but a token asked for: an unknown key id is free to invent. */
 const PAUSE_MS = 30_000
 
-export type WarnOfKey = (about: { kid: string | undefined }, message: string) => void
+export type KeyWarning = (about: { kid: string | undefined }, message: string) => void
 
 /**
  * The keys an issuer publishes. A key id that is not among them is looked up once more, for that is how
@@ -25,10 +25,10 @@ export class JwksKeys {
   /** Of the last fetch for a key id that was not known. */
   #askedAt = Number.NEGATIVE_INFINITY
   #running: Promise<void> | undefined
-  readonly #warn: WarnOfKey
+  readonly #warn: KeyWarning
 
   /** `warn` is told of keys that are not used because they are too weak, at each fetch. */
-  constructor(url: string, warn: WarnOfKey = () => {}) {
+  constructor(url: string, warn: KeyWarning = () => {}) {
     this.#url = url
     this.#warn = warn
   }

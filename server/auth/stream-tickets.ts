@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { RequestHandler } from 'express'
 import type { Ledger } from '../../ledger/database.ts'
-import { findTicket, keepTicket } from '../../ledger/stream-tickets.ts'
+import { findTicket, storeTicket } from '../../ledger/stream-tickets.ts'
 import { authenticated } from '../http/deadlines.ts'
 import { Problem } from '../http/errors.ts'
 import type { Principal } from './verifier.ts'
@@ -22,7 +22,7 @@ export class StreamTickets {
 
   async give(principal: Principal): Promise<{ ticket: string; expiresAt: Date }> {
     const ticket = randomBytes(32).toString('base64url')
-    const expiresAt = await keepTicket(this.#db, {
+    const expiresAt = await storeTicket(this.#db, {
       hash: hashOf(ticket),
       ownerId: principal.ownerId,
       scopes: [...principal.scopes],

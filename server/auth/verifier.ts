@@ -3,7 +3,7 @@ import jwt from 'jsonwebtoken'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { AuthKey, Config } from '../config.ts'
 import { Problem } from '../http/errors.ts'
-import { JwksKeys, type WarnOfKey } from './jwks-keys.ts'
+import { JwksKeys, type KeyWarning } from './jwks-keys.ts'
 import { readTokenHeader } from './token-header.ts'
 import { type VerificationKey, VerifiedTokens } from './verified-tokens.ts'
 
@@ -31,7 +31,7 @@ const MAX_ID_CHARACTERS = 255
  * `token-invalid` for a bad token, and with `unavailable` when the issuer's keys cannot be fetched. `warn` is told of
  * keys that an issuer publishes and that are not used.
  */
-export function createVerifier(options: VerifierOptions, warn?: WarnOfKey): Verify {
+export function createVerifier(options: VerifierOptions, warn?: KeyWarning): Verify {
   const keysFor = createKeySource(options.auth.key, warn)
   const verification: jwt.VerifyOptions & { complete: false } = {
     algorithms: [...options.auth.algorithms],
@@ -125,7 +125,7 @@ function isId(value: unknown): value is string {
 
 type KeySource = (kid: string | undefined) => Promise<readonly VerificationKey[]>
 
-function createKeySource(key: AuthKey, warn: WarnOfKey | undefined): KeySource {
+function createKeySource(key: AuthKey, warn: KeyWarning | undefined): KeySource {
   switch (key.kind) {
     case 'secret': {
       // Given as text it would be tried as a public key first, with every token.

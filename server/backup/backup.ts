@@ -2,12 +2,12 @@ import { opendir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { createGzip } from 'node:zlib'
-import { whileBackingUp } from '../../ledger/backup-lock.ts'
+import { withBackupLock } from '../../ledger/backup-lock.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { type DumpedJob, dumpLedger } from '../../ledger/dump.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import { DEVELOPMENT_SECRET, JOBS, type Manifest, newManifest, OBJECTS, tableFile } from './layout.ts'
-import { eachOf, reportProgress } from './progress.ts'
+import { forEachInParallel, reportProgress } from './progress.ts'
 
 export type BackupOptions = {
   db: Ledger
@@ -26,7 +26,7 @@ const UNFINISHED = /\.tmp$|\.joining$/
  * may be missing; what is moved to a bucket is not: its former copy stays for as long.
  */
 export async function writeBackup(options: BackupOptions): Promise<Manifest> {
-  return await whileBackingUp(options.db, (checkKept) => write(options, checkKept))
+  return await withBackupLock(options.db, (checkKept) => write(options, checkKept))
 }
 
 async function write(
@@ -125,7 +125,7 @@ async function copyObjects(
   progress: { count: number; bytes: number },
 ): Promise<number> {
   let gone = 0
-  await eachOf(filesBelow(directory), COPIES_AT_A_TIME, async (path) => {
+  await forEachInParallel(filesBelow(directory), COPIES_AT_A_TIME, async (path) => {
     const bytes = await archive.copy(`${OBJECTS}/${relative(directory, path).split(sep).join('/')}`, path)
     if (bytes === undefined) gone += 1
     else {

@@ -7,7 +7,7 @@ export function reportProgress(line: () => string): { stop(): void } {
 }
 
 /** Runs work on items, so many at a time. The first failure ends it. */
-export async function eachOf<Item>(
+export async function forEachInParallel<Item>(
   items: AsyncIterable<Item>,
   atATime: number,
   work: (item: Item) => Promise<void>,

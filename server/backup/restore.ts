@@ -21,7 +21,7 @@ import {
   OBJECTS,
   tableFile,
 } from './layout.ts'
-import { eachOf, reportProgress } from './progress.ts'
+import { forEachInParallel, reportProgress } from './progress.ts'
 
 const COPIES_AT_A_TIME = 4
 const ROWS_AT_A_TIME = 500
@@ -60,7 +60,7 @@ export async function restoreFiles({ directory, sums }: Archive, to: string): Pr
   const report = reportProgress(() => `restore: ${copied} of ${files.length} files`)
   const made = new Set<string>()
   try {
-    await eachOf(each(files), COPIES_AT_A_TIME, async ([path, expected]) => {
+    await forEachInParallel(each(files), COPIES_AT_A_TIME, async ([path, expected]) => {
       const target = join(to, path)
       const folder = dirname(target)
       if (!made.has(folder)) await mkdir(folder, { recursive: true, mode: 0o700 })

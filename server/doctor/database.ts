@@ -1,5 +1,5 @@
 import type { Ledger } from '../../ledger/database.ts'
-import { databaseFacts, hearsNotifications } from '../../ledger/examination.ts'
+import { databaseFacts, receivesNotifications } from '../../ledger/examination.ts'
 import { NEWER_SCHEMA, schemaProblem, schemaState } from '../../ledger/schema-state.ts'
 import { clockFindings } from './clock.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
@@ -48,7 +48,7 @@ async function checkSchema(db: Ledger, mayCreate: boolean): Promise<readonly Fin
 
 /** Not so through a pooler that takes a connection away after each transaction. */
 async function checkNotifications(connectionString: string): Promise<Finding> {
-  return (await hearsNotifications(connectionString, NOTIFIED_MS))
+  return (await receivesNotifications(connectionString, NOTIFIED_MS))
     ? ok('database: LISTEN receives the notifications of other connections')
     : error(
         'database: LISTEN does not receive the notifications of other connections; a pooler in between needs pool_mode = session',

@@ -58,7 +58,7 @@ export async function findServersClamd(dataDirectory: string): Promise<{ socketP
 }
 
 /** Ends every clamd that a killed server on this machine and `DATA_DIR` left running, and removes what else it left. */
-export async function endLeftOvers(dataDirectory: string, log: Log): Promise<void> {
+export async function stopLeftoverClamds(dataDirectory: string, log: Log): Promise<void> {
   for (const { path, record } of await readRecords(dataDirectory)) {
     if (record && (record.host !== hostname() || (await hasServer(record)))) continue
     if (record) {

@@ -9,9 +9,9 @@ import {
   clamdArguments,
   configFileIn,
   emptyFolder,
-  endLeftOvers,
   recordPath,
   removeFolder,
+  stopLeftoverClamds,
   writeRecord,
 } from './clamd-records.ts'
 import { type Health, supervise } from './supervise.ts'
@@ -54,7 +54,7 @@ const ANSWER_MS = 5_000
  */
 export async function startOwnClamd(options: OwnClamdOptions): Promise<OwnClamd> {
   const { dataDirectory, log } = options
-  await endLeftOvers(dataDirectory, log)
+  await stopLeftoverClamds(dataDirectory, log)
   const id = randomBytes(4).toString('hex')
   const program = await findClamd(options.searchPath)
   if (program === undefined) {

@@ -27,7 +27,7 @@ export type EventReaderOptions = {
 type Subject = Pick<UploadRow, 'offset' | 'size' | 'state'> & { id: string }
 
 /** Nothing follows these in the life of an upload that its own reader would wait for. */
-export const FINAL: ReadonlySet<EventType> = new Set<EventType>([
+export const FINAL_EVENTS: ReadonlySet<EventType> = new Set<EventType>([
   'upload.terminated',
   'upload.expired',
   'upload.rejected',
@@ -155,7 +155,7 @@ export class EventReader {
       messages.push({ event: 'state', id: event.id, data: stateView(event) })
     }
     transport.send(messages)
-    if (upload && events.some((event) => FINAL.has(event.type))) this.end('over')
+    if (upload && events.some((event) => FINAL_EVENTS.has(event.type))) this.end('over')
   }
 
   /** Sends progress now, or when half a second has passed since the last time. */

@@ -4,7 +4,7 @@ import { eventsOfUpload, isUploadOver, positionAfter } from '../../ledger/events
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { Problem } from '../http/errors.ts'
-import { EventReader, FINAL } from './event-reader.ts'
+import { EventReader, FINAL_EVENTS } from './event-reader.ts'
 import { OwnerFeed } from './owner-feed.ts'
 import { FeedPosition, type Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
@@ -172,7 +172,7 @@ export class EventStreams {
     const { id: uploadId, owner_id: ownerId } = upload
     const query = { ownerId, uploadId, afterId: 0, limit: MAX_EVENTS }
     const events = await eventsOfUpload(this.#options.db, query)
-    const hasEnded = isOver || (lastEventId > 0 && events.some((event) => FINAL.has(event.type)))
+    const hasEnded = isOver || (lastEventId > 0 && events.some((event) => FINAL_EVENTS.has(event.type)))
     return !hasEnded || events.some((event) => event.id > lastEventId)
   }
 

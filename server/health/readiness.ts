@@ -1,4 +1,4 @@
-import { type Ledger, standsStill } from '../../ledger/database.ts'
+import { isPoolStuck, type Ledger } from '../../ledger/database.ts'
 import { DatabaseReadOnly, pingDatabase } from '../../ledger/ping.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { ClamdAddress } from '../config.ts'
@@ -127,7 +127,7 @@ export function createReadiness(options: ReadinessOptions): Readiness {
   function databaseCheck(outcome: PromiseSettledResult<unknown>): Check {
     if (outcome.status === 'rejected' && outcome.reason instanceof DatabaseReadOnly)
       return failing('The database is read-only.')
-    if (standsStill(db))
+    if (isPoolStuck(db))
       return failing('Requests are waiting for database connections, and none becomes free.')
     return result(outcome, 'The database does not answer.')
   }

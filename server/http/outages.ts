@@ -1,6 +1,6 @@
 import { databaseOutage, isNetworkError } from '../../ledger/outages.ts'
 import { DatabaseReadOnly } from '../../ledger/ping.ts'
-import { NoTurn } from '../../ledger/turns.ts'
+import { TurnRefused } from '../../ledger/turns.ts'
 import { StorageUnavailable } from '../../storage/store/objects.ts'
 import { isCode } from '../../system/error-code.ts'
 import { Problem } from './errors.ts'
@@ -22,7 +22,7 @@ const DETAILS: Record<Dependency, string> = {
  */
 export function outageOf(error: unknown): Outage | undefined {
   if (error instanceof StorageUnavailable) return { dependency: 'storage', retryAfterSeconds: 5 }
-  if (error instanceof NoTurn) return { dependency: 'database', retryAfterSeconds: 2 }
+  if (error instanceof TurnRefused) return { dependency: 'database', retryAfterSeconds: 2 }
   if (error instanceof DatabaseReadOnly) return { dependency: 'database', retryAfterSeconds: 5 }
   // Errors of the network, whatever the peer; pg and the SDK of S3 have the same errors.
   if (isNetworkError(error) && !isCode(error, 'ENOENT'))

@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from 'prom-client'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { COLLECT_MS, KeptFigures } from './collector.ts'
+import { CachedFigures, COLLECT_MS } from './collector.ts'
 
 const KEPT_MS = 5_000
 
@@ -12,7 +12,7 @@ describe('the figures of a collector', () => {
   function figuresOf(work: (register: Registry, turn: number) => Promise<void>) {
     const errors: unknown[] = []
     let turns = 0
-    const figures = new KeptFigures(
+    const figures = new CachedFigures(
       { name: 'test', collect: async (register) => await work(register, ++turns) },
       (_name, error) => errors.push(error),
     )

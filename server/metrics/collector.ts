@@ -14,7 +14,7 @@ export const COLLECT_MS = 2_000
 const KEPT_MS = 5_000
 
 /** The figures of a collector as text, as old as `KEPT_MS` at most; none where they could not be had. */
-export class KeptFigures {
+export class CachedFigures {
   readonly #collector: Collector
   readonly #onError: (collector: string, error: unknown) => void
   #text = ''

@@ -1,7 +1,7 @@
 import { Gauge } from 'prom-client'
 import type { Ledger } from '../../ledger/database.ts'
 import { storedBytes } from '../../ledger/disk-claims.ts'
-import { readBriefly } from '../../ledger/operating-figures.ts'
+import { withStatementTimeout } from '../../ledger/operating-figures.ts'
 import { type Disks, lookAtDisks } from '../health/disks.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
 
@@ -43,7 +43,7 @@ export function storedCollector(db: Ledger): Collector {
     async collect(register) {
       if (!known || performance.now() > known.until)
         known = {
-          bytes: await readBriefly(db, COLLECT_MS, storedBytes),
+          bytes: await withStatementTimeout(db, COLLECT_MS, storedBytes),
           until: performance.now() + STORED_KEPT_MS,
         }
       const gauge = new Gauge({

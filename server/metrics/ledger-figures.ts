@@ -6,11 +6,11 @@ import {
   countOpenUploads,
   lastEventBefore,
   processingBacklog,
-  readBriefly,
   type StepTimes,
   stepTimes,
   tableRows,
   webhookBacklog,
+  withStatementTimeout,
 } from '../../ledger/operating-figures.ts'
 import type { EventType } from '../../ledger/schema.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
@@ -36,7 +36,7 @@ export function ledgerCollectors(db: Ledger): Collector[] {
     {
       name: 'uploads',
       async collect(register) {
-        const open = await readBriefly(db, COLLECT_MS, countOpenUploads)
+        const open = await withStatementTimeout(db, COLLECT_MS, countOpenUploads)
         addGauge(register, 'landfall_uploads_open', 'Open uploads.', open)
       },
     },
@@ -50,13 +50,14 @@ export function ledgerCollectors(db: Ledger): Collector[] {
           labelNames: ['table'],
           registers: [register],
         })
-        for (const { table, rows } of await readBriefly(db, COLLECT_MS, tableRows)) gauge.set({ table }, rows)
+        for (const { table, rows } of await withStatementTimeout(db, COLLECT_MS, tableRows))
+          gauge.set({ table }, rows)
       },
     },
     {
       name: 'processing',
       async collect(register) {
-        const { processing, oldestSeconds, failed, behindSeconds } = await readBriefly(
+        const { processing, oldestSeconds, failed, behindSeconds } = await withStatementTimeout(
           db,
           COLLECT_MS,
           processingBacklog,
@@ -85,13 +86,16 @@ export function ledgerCollectors(db: Ledger): Collector[] {
     {
       name: 'steps',
       async collect(register) {
-        addSteps(register, await readBriefly(db, COLLECT_MS, (trx) => stepTimes(trx, STEP_WINDOW_MS)))
+        addSteps(
+          register,
+          await withStatementTimeout(db, COLLECT_MS, (trx) => stepTimes(trx, STEP_WINDOW_MS)),
+        )
       },
     },
     {
       name: 'webhooks',
       async collect(register) {
-        const { pending, oldestDueSeconds } = await readBriefly(db, COLLECT_MS, webhookBacklog)
+        const { pending, oldestDueSeconds } = await withStatementTimeout(db, COLLECT_MS, webhookBacklog)
         addGauge(register, 'landfall_webhook_deliveries_pending', 'Pending webhook deliveries.', pending)
         addGauge(
           register,
@@ -116,7 +120,7 @@ function outcomesCollector(db: Ledger): Collector {
     name: 'outcomes',
     async collect(register) {
       const from = after
-      const { upTo, events } = await readBriefly(db, COLLECT_MS, async (trx) => {
+      const { upTo, events } = await withStatementTimeout(db, COLLECT_MS, async (trx) => {
         const last = await lastEventBefore(trx, SETTLED_AFTER_MS)
         if (from === undefined) return { upTo: last, events: [] }
         const range = { after: from, upTo: Math.min(Math.max(last, from), from + MOST_EVENTS) }

@@ -1,6 +1,6 @@
 import { Counter, Registry } from 'prom-client'
 import type { Log } from '../process/log.ts'
-import { type Collector, KeptFigures } from './collector.ts'
+import { CachedFigures, type Collector } from './collector.ts'
 import { watchProcess } from './process-figures.ts'
 
 export type Metrics = {
@@ -31,7 +31,7 @@ export function openMetrics(options: { collectors: readonly Collector[]; log: Lo
   for (const { name } of options.collectors) errors.inc({ collector: name }, 0)
   const kept = options.collectors.map(
     (collector) =>
-      new KeptFigures(collector, (name, error) => {
+      new CachedFigures(collector, (name, error) => {
         errors.inc({ collector: name })
         options.log.warn({ collector: name, err: error }, 'metrics could not be collected')
       }),

@@ -11,7 +11,7 @@ import type { EndLog } from '../../ledger/end-log.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import type { Storage } from '../../storage/storage.ts'
 import { OpenDownloads } from '../admission/open-downloads.ts'
-import { noteArrival, OwnerTurns } from '../admission/owner-turns.ts'
+import { OwnerTurns, recordArrival } from '../admission/owner-turns.ts'
 import { analysisApi } from '../api/analysis.ts'
 import { devApi } from '../api/dev.ts'
 import { eventsApi } from '../api/events.ts'
@@ -106,7 +106,7 @@ export function createApp(options: AppOptions): Express {
   app.enable('strict routing')
   app.set('trust proxy', config.TRUST_PROXY)
   app.set('etag', false)
-  app.use(noteArrival, (_request, response, next) => {
+  app.use(recordArrival, (_request, response, next) => {
     // A dozen parts each wait once for the end of an answer; Node warns of a leak at eleven.
     response.setMaxListeners(MOST_LISTENERS)
     next()

@@ -1,5 +1,5 @@
 import type { ContentRejected } from '../../content/verdict.ts'
-import { finishPartial, slideWaiting } from '../../ledger/concatenation.ts'
+import { extendWaitingUploads, finishPartial } from '../../ledger/concatenation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
@@ -66,7 +66,7 @@ export class Commits {
     }
     upload.offset = to
     moveExpiry(upload, result)
-    if (upload.is_partial) await slideWaiting(db, upload.owner_id, expiry)
+    if (upload.is_partial) await extendWaitingUploads(db, upload.owner_id, expiry)
   }
 
   /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
@@ -94,7 +94,7 @@ export class Commits {
       ends.upload('upload.received', { ...upload, offset: to }, null, requestIdOf(held))
     }
     upload.offset = to
-    if (upload.is_partial) await slideWaiting(db, upload.owner_id, expiry)
+    if (upload.is_partial) await extendWaitingUploads(db, upload.owner_id, expiry)
   }
 
   /** Ends an upload: an open one's bytes are removed by a job that this commit enqueues, a received one's with its media. */

@@ -14,7 +14,12 @@ import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
 import { firstExpiry } from '../../ledger/expiry.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
-import { expireOfOwner, type Lack, makeRoom, secondsUntilRoom } from '../../ledger/reaping.ts'
+import {
+  expireEmptyUploads,
+  expireOfOwner,
+  type QuotaShortage,
+  secondsUntilQuota,
+} from '../../ledger/reaping.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { type Claim, type DiskSpace, NO_ROOM, type NoRoom } from '../../storage/disk/disk-space.ts'
@@ -162,7 +167,7 @@ async function createWithRoom(
     const ended: UploadId[] =
       round === 0 || result.kind === 'no-room'
         ? await expireOfOwner(db, ownerId, enqueueRemoval)
-        : await makeRoom(db, ownerId, lackOf(result), enqueueRemoval)
+        : await expireEmptyUploads(db, ownerId, shortageOf(result), enqueueRemoval)
     for (const id of ended) notifyListeners(id)
     await ends.byId(db, 'upload.expired', ended)
     if (ended.length > 0) result = await create()
@@ -171,10 +176,10 @@ async function createWithRoom(
   if (result.kind === 'created') return result.upload
   if (result.kind === 'no-room') throw storageFull()
   const isPartial = result.kind === 'too-many-partials'
-  throw quotaRefusalOf(result, await secondsUntilRoom(db, ownerId, isPartial))
+  throw quotaRefusalOf(result, await secondsUntilQuota(db, ownerId, isPartial))
 }
 
-function lackOf(refused: QuotaRefusal): Lack {
+function shortageOf(refused: QuotaRefusal): QuotaShortage {
   const { bytes, uploads } = refused.quota
   switch (refused.kind) {
     case 'too-many-partials':

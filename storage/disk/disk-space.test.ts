@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createUpload } from '../../ledger/creation.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import { NoTurn } from '../../ledger/turns.ts'
+import { TurnRefused } from '../../ledger/turns.ts'
 import { freshDatabase } from '../../test/support/landfall.ts'
 import { newUpload, openLedger, SIZE, UNLIMITED } from '../../test/support/ledger.ts'
 import { DiskSpace, NO_ROOM } from './disk-space.ts'
@@ -134,7 +134,7 @@ describe('the room on a disk', () => {
     const first = enter(ROOM, stuck)
     await stuck.begun.promise
     const others = [at(SIZE), at(SIZE)].map((one) => one.catch((error: unknown) => error))
-    for (const one of others) expect(await one).toBeInstanceOf(NoTurn)
+    for (const one of others) expect(await one).toBeInstanceOf(TurnRefused)
     stuck.decision.resolve({ kind: 'quota-bytes' })
     await first
     expect(await at(ROOM)).toBe('created')

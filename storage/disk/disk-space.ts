@@ -1,6 +1,6 @@
 import type { Ledger } from '../../ledger/database.ts'
 import { readDiskClaims } from '../../ledger/disk-claims.ts'
-import { NoTurn } from '../../ledger/turns.ts'
+import { TurnRefused } from '../../ledger/turns.ts'
 import { arrivedBytes } from './arrived-bytes.ts'
 import type { DiskObjects } from './disk-objects.ts'
 import { type FileSystem, within } from './file-system.ts'
@@ -97,7 +97,7 @@ export class DiskSpace {
   /**
    * Enters something into the ledger that needs room on the disk. `work` claims the bytes just before that, and gives
    * `NO_ROOM` where it may not have them, with nothing entered; it may be run again then. Until the ledger is seen to
-   * have what was entered, it counts all the same. Fails with `NoTurn` where it is not clear in time what becomes of others.
+   * have what was entered, it counts all the same. Fails with `TurnRefused` where it is not clear in time what becomes of others.
    */
   async enter<Result>(
     work: (claim: Claim) => Promise<Result | NoRoom>,
@@ -117,7 +117,7 @@ export class DiskSpace {
       return 'made' as const
     }
     const result = await this.#enter('scratch', attempt, {}).catch((error: unknown) => {
-      if (error instanceof NoTurn) return NO_ROOM
+      if (error instanceof TurnRefused) return NO_ROOM
       throw error
     })
     if (result !== NO_ROOM) return 'made'
@@ -219,7 +219,7 @@ export class DiskSpace {
       const others = this.#entriesFor(purpose).map(({ decided }) => decided.promise)
       await within(Promise.all(others), until - performance.now())
     }
-    throw new NoTurn('it was not clear in time whether others take the room on the disk')
+    throw new TurnRefused('it was not clear in time whether others take the room on the disk')
   }
 
   #open(bytes: number, purpose: Purpose): Entry {

@@ -4,7 +4,7 @@ import type { UploadId } from '../../ledger/ids.ts'
 import { uploadInBucket } from '../../ledger/stored-parts.ts'
 import { BytesLost } from '../store/objects.ts'
 import { partialsIn } from '../store/partials.ts'
-import type { BytesAnywhere, UploadBytes } from '../store/upload-bytes.ts'
+import type { RoutedUploadBytes, UploadBytes } from '../store/upload-bytes.ts'
 import type { DiskObjects } from './disk-objects.ts'
 
 /** On disk an upload is one file from its first byte on. */
@@ -12,9 +12,9 @@ export class DiskUploadBytes implements UploadBytes {
   readonly #db: Ledger
   readonly #objects: DiskObjects
   /** Of uploads that may be stored elsewhere. */
-  readonly #anywhere: BytesAnywhere
+  readonly #anywhere: RoutedUploadBytes
 
-  constructor(db: Ledger, objects: DiskObjects, anywhere: BytesAnywhere) {
+  constructor(db: Ledger, objects: DiskObjects, anywhere: RoutedUploadBytes) {
     this.#db = db
     this.#objects = objects
     this.#anywhere = anywhere

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MediaId, UploadId } from '../../ledger/ids.ts'
-import { leftToMove, mediaToMove } from '../../ledger/moves.ts'
+import { countLeftToMove, mediaToMove } from '../../ledger/moves.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
 import { inParallel } from '../../system/in-parallel.ts'
 import { StorageUnavailable } from '../store/objects.ts'
@@ -67,7 +67,7 @@ export async function moveAll(
       await inParallel(page, AT_ONCE, moveOne)
       if (stopped) break
     }
-    const left = await leftToMove(db, from)
+    const left = await countLeftToMove(db, from)
     if (left.atRest <= damaged.size + failed.size && left.processing === 0) break
     fruitless = progress.moved > before ? 0 : fruitless + 1
     if (fruitless > 0 && !stopped) await sleep(ROUND_MS, undefined, { signal })
@@ -77,7 +77,7 @@ export async function moveAll(
     damaged: [...damaged].map(([mediaId, detail]) => ({ mediaId, detail })),
     failed: [...failed].map(([mediaId, error]) => ({ mediaId, error })),
     stoppedBy: stopped?.by,
-    left: await leftToMove(db, from),
+    left: await countLeftToMove(db, from),
   }
 }
 

@@ -3,7 +3,7 @@ import { servedAs } from '../../content/served-as.ts'
 import { isAnyBackupRunning } from '../../ledger/backup-lock.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
-import { findMovable, isAtWork, type Movable, serveCopy } from '../../ledger/moves.ts'
+import { findMovable, hasActiveJob, type Movable, serveCopy } from '../../ledger/moves.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
 import {
   COPY_TTL_MS,
@@ -122,7 +122,7 @@ const isSame = (now: Movable | undefined, found: Movable): boolean =>
   JSON.stringify(now) === JSON.stringify(found)
 
 const isAtWorkOn = async ({ media }: Movable, { db, queues }: MoveOptions): Promise<boolean> =>
-  media !== undefined && (await isAtWork(db, media.id, queues))
+  media !== undefined && (await hasActiveJob(db, media.id, queues))
 
 /** A backup that is being made may name what would be removed. */
 const isInBackup = async (copying: Copying, hold: Hold): Promise<boolean> =>

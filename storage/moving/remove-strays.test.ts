@@ -1,17 +1,17 @@
 import { sql } from 'kysely'
 import { beforeEach, expect, it, onTestFinished } from 'vitest'
-import { whileBackingUp } from '../../ledger/backup-lock.ts'
+import { withBackupLock } from '../../ledger/backup-lock.ts'
 import { createUpload } from '../../ledger/creation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
 import {
+  expediteStrays,
   type HeldCopy,
-  hastenStrays,
   holdCopy,
   holdForRemoval,
-  leaveCopy,
   narrowHold,
+  recordFormerCopy,
   releaseCopyHold,
 } from '../../ledger/stray-copies.ts'
 import { freshDatabase } from '../../test/support/landfall.ts'
@@ -142,7 +142,7 @@ it('forgets what a mover wrote down that was too late, and never what is served'
 it('keeps copies on disk while a backup is made, and none that an owner has deleted', async () => {
   await insert(2, ['disk', 's3'])
   const strays = remover(storageWith({}))
-  await whileBackingUp(db, async () => {
+  await withBackupLock(db, async () => {
     expect(await strays.removeDue(signal)).toBe(2)
     expect((await rows()).map(({ backend }) => backend)).toEqual(['disk', 'disk'])
     await strays.removeOf('u1' as UploadId, undefined, signal)
@@ -157,7 +157,7 @@ it('has what an ended upload leaves in a backend that is away removed as soon as
   const upload = 'u1' as UploadId
   const copy = { uploadId: upload, backend: 's3' as const, fence: crypto.randomUUID() }
   await holdCopy(db, copy, { keys: ['a'], bytes: 1 })
-  expect(await hastenStrays(db, upload)).toBe('copying')
+  expect(await expediteStrays(db, upload)).toBe('copying')
   expect(await rows()).toEqual(
     expect.arrayContaining([
       expect.objectContaining({ backend: 'disk', isHeld: false, isDue: true }),
@@ -165,10 +165,10 @@ it('has what an ended upload leaves in a backend that is away removed as soon as
     ]),
   )
   await releaseCopyHold(db, copy, 'useless')
-  expect(await hastenStrays(db, upload)).toBe('left')
+  expect(await expediteStrays(db, upload)).toBe('left')
   const strays = remover(storageWith({}))
   await strays.removeOf(upload, undefined, signal)
-  expect(await hastenStrays(db, upload)).toBe('none')
+  expect(await expediteStrays(db, upload)).toBe('none')
 })
 
 it('removes the copies under one key, and leaves the others to their time', async () => {
@@ -188,7 +188,7 @@ it.each([
   const first: HeldCopy = { uploadId: 'u1' as UploadId, backend: 'disk', fence: crypto.randomUUID() }
   await holdCopy(db, first, { keys: ['a'], bytes: 1 })
   if (isRemoving) expect(await holdForRemoval(db, first)).toBe(true)
-  await db.transaction().execute((trx) => leaveCopy(trx, first, ['b']))
+  await db.transaction().execute((trx) => recordFormerCopy(trx, first, ['b']))
   expect(await narrowHold(db, first, ['a'])).toBe(false)
   const second = { ...first, fence: crypto.randomUUID() }
   expect((await holdCopy(db, second, { keys: ['a'], bytes: 1 })) === undefined).toBe(isRemoving)

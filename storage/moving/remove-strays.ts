@@ -5,7 +5,7 @@ import {
   forgetServed,
   forgetStray,
   holdStrays,
-  putOffStray,
+  postponeStray,
   releaseStrayHold,
   renewStray,
   type StrayCopy,
@@ -94,7 +94,7 @@ export class StrayRemover {
         } catch (error) {
           if (error instanceof StorageUnavailable) this.#leaveAlone(backend)
           failures.push(error)
-          await putOffStray(db, stray)
+          await postponeStray(db, stray)
         }
       })
       if (uploadId !== undefined) break

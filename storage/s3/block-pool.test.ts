@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { BLOCK_BYTES, BlockPool, type Gatherer } from './block-pool.ts'
+import { BLOCK_BYTES, BlockPool, type BlockUser } from './block-pool.ts'
 
 /** Gathers blocks and, asked for them, sends them on a way that ends when the test says. */
-class TestGatherer implements Gatherer {
+class TestGatherer implements BlockUser {
   readonly pool: BlockPool
   held: Buffer[] = []
   flying: Buffer[] = []

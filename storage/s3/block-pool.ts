@@ -14,7 +14,7 @@ const SILENT_MS = 1_000
 const LOOK_AGAIN_MS = 250
 
 /** Somebody who gathers bytes in blocks. */
-export interface Gatherer {
+export interface BlockUser {
   /** Blocks that hold bytes and are not on their way to the bucket. */
   readonly idleBlocks: number
   /** Monotonic milliseconds of its last byte. */
@@ -37,7 +37,7 @@ export class BlockPool {
   readonly #besideBytes: number
   readonly #free: Buffer[] = []
   readonly #waiters: Waiter[] = []
-  readonly #gatherers = new Set<Gatherer>()
+  readonly #gatherers = new Set<BlockUser>()
   #allocated = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -63,11 +63,11 @@ export class BlockPool {
     return Math.max(this.#least, this.#most - beside)
   }
 
-  enter(gatherer: Gatherer): void {
+  enter(gatherer: BlockUser): void {
     this.#gatherers.add(gatherer)
   }
 
-  leave(gatherer: Gatherer): void {
+  leave(gatherer: BlockUser): void {
     this.#gatherers.delete(gatherer)
     // When nobody uploads, the memory goes back to the system.
     this.#shrinkTo(this.#gatherers.size === 0 ? 0 : this.#limit)
@@ -144,7 +144,7 @@ export class BlockPool {
     const lent = this.#allocated - this.#free.length
     let coming = lent - idle.reduce((sum, gatherer) => sum + gatherer.idleBlocks, 0)
     const silentSince = performance.now() - SILENT_MS
-    const isSilent = (gatherer: Gatherer) => Number(gatherer.fedAt < silentSince)
+    const isSilent = (gatherer: BlockUser) => Number(gatherer.fedAt < silentSince)
     idle.sort((a, b) => isSilent(b) - isSilent(a) || b.idleBlocks - a.idleBlocks)
     for (const gatherer of idle) {
       if (this.#available + coming >= wanted) return

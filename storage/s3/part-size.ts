@@ -25,11 +25,11 @@ export type PartSizeQuestion = {
  * Never more than 10,000 parts.
  */
 export function choosePartSize({ bodyLength, size, isSizeKnown, share }: PartSizeQuestion): number {
-  return Math.max(preferred({ bodyLength, size, isSizeKnown, share }), leastFor(size))
+  return Math.max(preferred({ bodyLength, size, isSizeKnown, share }), minPartSizeFor(size))
 }
 
 /** The smallest parts of which 10,000 hold so many bytes, in whole MiB. */
-export const leastFor = (size: number): number => Math.ceil(size / MAX_PARTS / MIB) * MIB
+export const minPartSizeFor = (size: number): number => Math.ceil(size / MAX_PARTS / MIB) * MIB
 
 function preferred({ bodyLength, size, isSizeKnown, share }: PartSizeQuestion): number {
   const isChunk = bodyLength !== undefined && bodyLength >= MIN_PART_BYTES && bodyLength <= MAX_CHUNK_BYTES
@@ -40,7 +40,7 @@ function preferred({ bodyLength, size, isSizeKnown, share }: PartSizeQuestion): 
 }
 
 /** The largest upload whose parts fit into what a memory budget of so many bytes always lends, and that S3 takes. */
-export function largestFor(memoryBudget: number): number {
+export function maxUploadSizeFor(memoryBudget: number): number {
   const lent = Math.ceil(Math.floor(memoryBudget / BLOCK_BYTES) / 2) * BLOCK_BYTES
   return Math.min(MAX_OBJECT_BYTES, Math.floor(lent / MIB) * MIB * MAX_PARTS)
 }

@@ -16,7 +16,7 @@ import { freeChunk } from '../../system/free-chunk.ts'
 import { BytesLost, ObjectMissing, type Objects } from '../store/objects.ts'
 import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
 import type { Append } from '../store/upload-store.ts'
-import { BLOCK_BYTES, type BlockPool, type Gatherer } from './block-pool.ts'
+import { BLOCK_BYTES, type BlockPool, type BlockUser } from './block-pool.ts'
 import { PartBuffer } from './part-buffer.ts'
 import type { S3 } from './s3.ts'
 import { asStorageUnavailable, isGone } from './s3-errors.ts'
@@ -56,7 +56,7 @@ const LEASE_CHECK_MS = 1_000
  * the next is gathered. The ledger learns of writes in the order of their offsets only, so there is never a gap:
  * what arrived behind a write that failed is sent again by the client, into the same places.
  */
-export class S3Append implements Gatherer {
+export class S3Append implements BlockUser {
   readonly #options: S3AppendOptions
   readonly #append: Append
   readonly #partSize: number

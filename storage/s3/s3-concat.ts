@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import { servedAsBy } from '../../content/identification.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
-import { expectStrays, recordAssembly } from '../../ledger/stored-parts.ts'
+import { recordAssembly, recordPossibleStrays } from '../../ledger/stored-parts.ts'
 import { BytesLost } from '../store/objects.ts'
 import { isWhole, type PlannedPart, planConcat, type SourceRange } from './concat-plan.ts'
-import { leastFor } from './part-size.ts'
+import { minPartSizeFor } from './part-size.ts'
 import type { S3, S3Body } from './s3.ts'
 
 /** A complete object of a partial upload. */
@@ -25,14 +25,14 @@ export async function concatenate(
   partials: readonly WholePartial[],
 ): Promise<void> {
   const sizes = partials.map(({ size }) => size)
-  const plan = planConcat(sizes, Math.max(COPY_BYTES, 2 * leastFor(final.size)))
+  const plan = planConcat(sizes, Math.max(COPY_BYTES, 2 * minPartSizeFor(final.size)))
   const servedAs = await servedAsBy(await firstBytes(s3, partials))
   const [only] = plan
   if (!only || (plan.length === 1 && only.kind === 'join')) {
     await s3.put(final.key, await joined(s3, only ? only.ranges : [], partials), servedAs)
     return
   }
-  await expectStrays(db, final.id)
+  await recordPossibleStrays(db, final.id)
   const { id: multipartId } = await s3.createMultipart(final.key, servedAs)
   await recordAssembly(db, final.id, multipartId)
   const parts = []

@@ -4,16 +4,16 @@ import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import {
   deleteTails,
-  expectLate,
-  forgetDropped,
+  forgetDeletedTails,
   forgetMultipart,
   forgetPartsOfEnded,
+  recordLateCall,
   type UploadInBucket,
   uploadInBucket,
 } from '../../ledger/stored-parts.ts'
 import { BytesLost } from '../store/objects.ts'
 import { partialsIn } from '../store/partials.ts'
-import type { BytesAnywhere, UploadBytes } from '../store/upload-bytes.ts'
+import type { RoutedUploadBytes, UploadBytes } from '../store/upload-bytes.ts'
 import type { S3 } from './s3.ts'
 import { concatenate, type WholePartial } from './s3-concat.ts'
 import { isGone, isInvalidPart } from './s3-errors.ts'
@@ -27,9 +27,9 @@ export class S3UploadBytes implements UploadBytes {
   readonly #db: Ledger
   readonly #s3: S3
   /** Of uploads that may be stored elsewhere. */
-  readonly #anywhere: BytesAnywhere
+  readonly #anywhere: RoutedUploadBytes
 
-  constructor(db: Ledger, s3: S3, anywhere: BytesAnywhere) {
+  constructor(db: Ledger, s3: S3, anywhere: RoutedUploadBytes) {
     this.#db = db
     this.#s3 = s3
     this.#anywhere = anywhere
@@ -58,7 +58,7 @@ export class S3UploadBytes implements UploadBytes {
     await this.#abortStrays(upload)
     await this.#s3.remove([...tailKeys, storageKey])
     // Of a whole file that was stored without its request hearing so, nothing is known here.
-    if (upload.offset !== upload.size) await expectLate(this.#db, uploadId, storageKey)
+    if (upload.offset !== upload.size) await recordLateCall(this.#db, uploadId, storageKey)
     await this.#forget(uploadId, upload)
     await forgetPartsOfEnded(this.#db, uploadId)
     await this.#releasePartials(uploadId)
@@ -70,7 +70,7 @@ export class S3UploadBytes implements UploadBytes {
     // One that is open may be opening another at this very moment.
     if (upload.state !== 'open') await this.#abortStrays(upload)
     await this.#s3.remove(upload.droppedKeys)
-    await forgetDropped(this.#db, uploadId, upload.droppedKeys)
+    await forgetDeletedTails(this.#db, uploadId, upload.droppedKeys)
   }
 
   /** A final upload: each of its partials becomes an object, and these one. */

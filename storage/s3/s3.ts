@@ -10,7 +10,7 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ServedAs } from '../../content/served-as.ts'
 import { inParallel } from '../../system/in-parallel.ts'
 import { type ByteRange, ObjectMissing, type ReadOptions, StorageUnavailable } from '../store/objects.ts'
-import { leastFor } from './part-size.ts'
+import { minPartSizeFor } from './part-size.ts'
 import { type RetryOptions, withRetries } from './retry.ts'
 import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from './s3-errors.ts'
 
@@ -360,7 +360,7 @@ export class S3 {
     // What a copy before this one has left when it was killed.
     for (const left of await this.openMultiparts(to)) await this.abortMultipart(to, left)
     const { id } = await this.createMultipart(to, servedAs)
-    const partBytes = Math.max(COPY_BYTES, leastFor(source.size))
+    const partBytes = Math.max(COPY_BYTES, minPartSizeFor(source.size))
     try {
       const parts: S3Part[] = []
       for (let start = 0; start < source.size; start += partBytes) {

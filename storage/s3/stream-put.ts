@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ServedAs } from '../../content/served-as.ts'
 import type { StreamedBody } from '../store/objects.ts'
-import { leastFor } from './part-size.ts'
+import { minPartSizeFor } from './part-size.ts'
 import type { S3, S3Body, S3Part } from './s3.ts'
 
 /** Gathered at a time. */
@@ -18,7 +18,7 @@ export async function putStream(
   servedAs: ServedAs,
   signal: AbortSignal,
 ): Promise<string> {
-  const partBytes = Math.max(PART_BYTES, leastFor(size))
+  const partBytes = Math.max(PART_BYTES, minPartSizeFor(size))
   const parts = partsOf(chunks, partBytes)
   if (size <= partBytes) {
     const { value } = await parts.next()

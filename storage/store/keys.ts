@@ -106,14 +106,14 @@ export function publishedKey(
 }
 
 /** What every key of a prefix template begins with: what stands before its first placeholder. */
-export const beginningOf = (template: string): string => template.split('{', 1)[0] ?? ''
+export const literalPrefixOf = (template: string): string => template.split('{', 1)[0] ?? ''
 
 /**
  * A public key as seen from below the directories that the template begins with, those before its first
  * placeholder: a CDN has them as its origin's path. Undefined for a key that does not lie there.
  */
 export function pathBelowPrefix(template: string, key: string): string | undefined {
-  const literal = beginningOf(template)
+  const literal = literalPrefixOf(template)
   const directories = literal.slice(0, literal.lastIndexOf('/') + 1)
   return key.startsWith(directories) ? key.slice(directories.length) : undefined
 }

@@ -2,7 +2,7 @@ import { type ConcatSource, concatSources } from '../../ledger/concatenation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
-import type { BytesAnywhere } from './upload-bytes.ts'
+import type { RoutedUploadBytes } from './upload-bytes.ts'
 
 /**
  * The partial uploads of a final one, all in one backend: those that came while new uploads went elsewhere are brought
@@ -11,7 +11,7 @@ import type { BytesAnywhere } from './upload-bytes.ts'
 export async function partialsIn(
   backend: Backend,
   sources: readonly ConcatSource[],
-  { db, anywhere, finalId }: { db: Ledger; anywhere: BytesAnywhere; finalId: UploadId },
+  { db, anywhere, finalId }: { db: Ledger; anywhere: RoutedUploadBytes; finalId: UploadId },
 ): Promise<readonly ConcatSource[]> {
   const elsewhere = sources.filter((source) => source.backend !== backend && source.size > 0)
   if (elsewhere.length === 0) return sources

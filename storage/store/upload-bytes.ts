@@ -19,7 +19,7 @@ export interface UploadBytes {
 }
 
 /** The same of uploads wherever they are. */
-export interface BytesAnywhere extends UploadBytes {
+export interface RoutedUploadBytes extends UploadBytes {
   /**
    * Moves a finished partial upload to where a concatenation needs it. Fails with `BytesLost` when it is not what was
    * received, and with `StorageUnavailable` while another process moves it.

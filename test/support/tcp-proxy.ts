@@ -10,7 +10,7 @@ export type TcpProxy = {
   /** Breaks every connection and refuses new ones. */
   cut(): void
   /** From now on nothing comes through, in either direction, on old and new connections, and nobody is told. */
-  swallow(): void
+  discardOutput(): void
   /** The connections that there are now are silent for good, as after a lost entry of a NAT; new ones work. */
   swallowOld(): void
   /** New connections work again. Those of which something was swallowed never do. */
@@ -36,7 +36,7 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       connect({ port: Number(port), host: hostname, allowHalfOpen: true }),
       () => limit,
     )
-    if (state === 'swallowing') pair.swallow()
+    if (state === 'swallowing') pair.discardOutput()
     pairs.add(pair)
     pair.onOver(() => pairs.delete(pair))
   })
@@ -62,12 +62,12 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       state = 'cut'
       breakAll()
     },
-    swallow() {
+    discardOutput() {
       state = 'swallowing'
-      for (const pair of pairs) pair.swallow()
+      for (const pair of pairs) pair.discardOutput()
     },
     swallowOld() {
-      for (const pair of pairs) pair.swallow()
+      for (const pair of pairs) pair.discardOutput()
     },
     restore() {
       state = 'open'
@@ -126,7 +126,7 @@ class Pair {
   }
 
   /** Nothing comes through any more, not even that a side has closed. */
-  swallow(): void {
+  discardOutput(): void {
     this.#isSilent = true
     this.#waiting = []
     this.#client.resume()

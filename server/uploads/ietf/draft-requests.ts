@@ -11,8 +11,8 @@ import type { UploadEngine } from '../engine.ts'
 import { type Held, isComplete, notHeld, rowOf } from '../held.ts'
 import { mediaHeaders } from '../media-headers.ts'
 import { Interrupted } from '../outcomes.ts'
+import type { ProtocolOptions } from '../protocol-options.ts'
 import { bodyOf } from '../request-body.ts'
-import type { WayIn } from '../way-in.ts'
 import { digestCheck, digestRecord, digestsOf, ReprDigest, wantedDigest } from './digest-fields.ts'
 import {
   booleanField,
@@ -49,7 +49,7 @@ type Bringing = {
  */
 export function draftRequests(
   engine: UploadEngine,
-  { addressOf, countBytes }: WayIn,
+  { addressOf, countBytes }: ProtocolOptions,
 ): Record<'create' | 'append' | 'offset' | 'cancel', Handle> {
   const { policy } = engine
 

@@ -3,14 +3,14 @@ import { newUploadId, type UploadId } from '../../../ledger/ids.ts'
 import { callOf } from '../call.ts'
 import type { UploadEngine } from '../engine.ts'
 import { mediaHeaders } from '../media-headers.ts'
+import type { ProtocolOptions } from '../protocol-options.ts'
 import { readMetadata } from '../upload-metadata.ts'
-import type { WayIn } from '../way-in.ts'
 import { checkFinalCreation } from './request-checks.ts'
 
 /** tus 1.0 § concatenation: creates an upload of others, which may be unfinished. Fails with `Refusal`. */
 export async function createFinalUpload(
   engine: UploadEngine,
-  { addressOf }: WayIn,
+  { addressOf }: ProtocolOptions,
   request: Request,
   response: Response,
   final: { concat: string; partials: readonly UploadId[] },

@@ -10,8 +10,8 @@ import { callOf } from '../call.ts'
 import type { UploadEngine } from '../engine.ts'
 import { isFinal, notHeld, rowOf, type UploadCall } from '../held.ts'
 import { mediaHeaders } from '../media-headers.ts'
+import type { ProtocolOptions } from '../protocol-options.ts'
 import { bodyOf } from '../request-body.ts'
-import type { WayIn } from '../way-in.ts'
 import { checksumOf } from './checksum.ts'
 import { type PackageAnswer, PackageHandlers, type PackageRequest } from './package-handlers.ts'
 import { PackageLocker, PackageStore, type Running, running } from './package-store.ts'
@@ -46,7 +46,7 @@ const READS = {
 }
 
 /** `@tus/server` runs the protocol, the engine stands under it, and what fails is translated once. */
-export function tusRequests(engine: UploadEngine, { addressOf, countBytes, path }: WayIn): TusRequests {
+export function tusRequests(engine: UploadEngine, { addressOf, countBytes, path }: ProtocolOptions): TusRequests {
   const handlers = new PackageHandlers({
     path,
     datastore: new PackageStore(engine),

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
-import { PacketPlaces } from './packet-places.ts'
+import { PacketPositions } from './packet-positions.ts'
 
 it('tells the packets of all streams in the order of the file', () => {
-  const places = new PacketPlaces()
+  const places = new PacketPositions()
   for (const [stream, position] of [
     [0, 10],
     [0, 30],
@@ -23,7 +23,7 @@ it('tells the packets of all streams in the order of the file', () => {
 })
 
 it('takes no packet that lies in front of the one before it in its stream', () => {
-  const places = new PacketPlaces()
+  const places = new PacketPositions()
   places.add({ stream: 0, position: 10, bytes: 1 })
   expect(places.add({ stream: 0, position: 9, bytes: 1 })).toBe(false)
   expect(places.length).toBe(1)
@@ -31,7 +31,7 @@ it('takes no packet that lies in front of the one before it in its stream', () =
 
 it('takes 12 bytes of memory for a packet', () => {
   const before = process.memoryUsage()
-  const places = new PacketPlaces()
+  const places = new PacketPositions()
   for (let n = 0; n < 1_000_000; n++) places.add({ stream: n % 2, position: n, bytes: 1 })
   const after = process.memoryUsage()
   expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(16_000_000)

@@ -2,7 +2,7 @@ import type { Request } from 'express'
 import type { UploadId } from '../../ledger/ids.ts'
 
 /** What a way in is told of the server that it is a part of. */
-export type WayIn = {
+export type ProtocolOptions = {
   /** Where uploads are, from the server's root. */
   path: string
   /** The address of an upload, as a client is told it. */

@@ -1,4 +1,4 @@
-import type { PacketPlace } from '../tools/ffmpeg.ts'
+import type { PacketPosition } from '../tools/ffmpeg.ts'
 
 const CHUNK = 65_536
 
@@ -31,12 +31,12 @@ class Places {
 }
 
 /** Places of packets, given stream by stream in the order of the file, and read in the order of the file as a whole. */
-export class PacketPlaces {
+export class PacketPositions {
   length = 0
   readonly #streams = new Map<number, Places>()
 
   /** Returns whether it lies behind the packet of its stream before it. */
-  add({ stream, position, bytes }: Omit<PacketPlace, 'beside'>): boolean {
+  add({ stream, position, bytes }: Omit<PacketPosition, 'beside'>): boolean {
     const places = this.#streams.get(stream) ?? new Places()
     this.#streams.set(stream, places)
     if (places.length > 0 && position < places.position(places.length - 1)) return false
@@ -45,7 +45,7 @@ export class PacketPlaces {
     return true
   }
 
-  *[Symbol.iterator](): Generator<Omit<PacketPlace, 'beside'>> {
+  *[Symbol.iterator](): Generator<Omit<PacketPosition, 'beside'>> {
     const heads = [...this.#streams].map(([stream, places]) => ({ stream, places, next: 0 }))
     for (;;) {
       let first: (typeof heads)[number] | undefined

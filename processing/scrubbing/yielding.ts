@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 const TURN_MS = 20
 
 /** Lets others have their turn each 20 ms of work, and ends the work when the signal does. */
-export class Turns {
+export class Yielder {
   readonly #signal: AbortSignal
   #since = performance.now()
 

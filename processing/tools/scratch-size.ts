@@ -13,11 +13,11 @@ export const mostCopyBytes = ({ size }: Pick<MediaRow, 'size'>): number => size 
  * Bytes that a public copy may need: the file in scratch (where it is stored on the same disk it is that file), and the
  * original where a bucket has to hand it over first.
  */
-export const copyRoom = (media: Pick<MediaRow, 'size' | 'storage_backend'>): number =>
+export const copyScratchBytes = (media: Pick<MediaRow, 'size' | 'storage_backend'>): number =>
   mostCopyBytes(media) + sourceRoom(media)
 
 /** The same of renditions for streaming, whose bit rates are bounded. */
-export function hlsRoom(
+export function hlsScratchBytes(
   media: Pick<MediaRow, 'size' | 'duration_seconds' | 'has_audio' | 'storage_backend'>,
   renditions: readonly HlsRendition[],
 ): number {
