@@ -5,7 +5,7 @@ import { type Command, UsageError } from './command.ts'
 import { withLedger } from './with-ledger.ts'
 
 /** More failed at a time are for the next call. */
-const MOST = 10_000
+const MAX_ITEMS = 10_000
 
 /** Has media processed again: those named, or all that failed for reasons of this server. */
 export const retry: Command = {
@@ -25,7 +25,7 @@ export const retry: Command = {
       releasers.add('queues', () => boss.stop({ close: false, graceful: false }))
       const enqueue = processingEnqueuer(boss)
       const media: { id: string; result: string; status?: string }[] = []
-      for (const id of all ? await failedMedia(db, MOST) : ids) {
+      for (const id of all ? await failedMedia(db, MAX_ITEMS) : ids) {
         const mediaId = parseMediaId(id)
         const result = mediaId
           ? await reprocessMedia(db, { id: mediaId, ownerId: undefined }, enqueue)

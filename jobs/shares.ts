@@ -3,7 +3,7 @@ import { isShortFile } from '../ledger/processing-turns.ts'
 /** A short file that takes longer than this is none. */
 const SHORT_LASTS_MS = 20_000
 /** Owners that are remembered for such files. */
-const MOST_REMEMBERED = 1000
+const MAX_REMEMBERED = 1000
 
 /** What a queue knows of whose a job is: `GROUP:OWNER`, where files that take no slot for long are a group of their own. */
 export const groupOf = (ownerId: string, size: number): { id: string } => ({
@@ -75,7 +75,7 @@ export class Shares {
       this.#slow.add(ownerId)
     }
     for (const ownerId of this.#slow) {
-      if (this.#slow.size <= MOST_REMEMBERED) break
+      if (this.#slow.size <= MAX_REMEMBERED) break
       this.#slow.delete(ownerId)
     }
   }

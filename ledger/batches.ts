@@ -5,7 +5,7 @@ import { databaseOutage } from './outages.ts'
 /** The next batch starts after this long although one is running. It takes far less, unless its connection hangs. */
 const BATCH_TIMEOUT_MS = 1000
 /** Items of one batch: its transaction should not hold locks for long, and the next batch waits for it. */
-const MOST_AT_ONCE = 25
+const MAX_AT_ONCE = 25
 
 /** Runs batches one after another: two at once would wait for each other's locks. */
 export class SerialExecutor {
@@ -111,7 +111,7 @@ export class Batches<Item, Result> {
   /** The next batch: the oldest item of each owner, then the second of each, and so on. */
   #takeFairly(): Waiter<Item, Result>[] {
     const ready = this.#waiting.filter((waiting) => this.#isReady(waiting))
-    const batch = ready.length <= MOST_AT_ONCE ? ready : this.#takeInOrder(ready)
+    const batch = ready.length <= MAX_AT_ONCE ? ready : this.#takeInOrder(ready)
     const taken = new Set(batch)
     this.#waiting.splice(0, this.#waiting.length, ...this.#waiting.filter((one) => !taken.has(one)))
     return batch
@@ -126,7 +126,7 @@ export class Batches<Item, Result> {
       return { waiting, turn }
     })
     ordered.sort((a, b) => a.turn - b.turn || a.waiting.position - b.waiting.position)
-    return ordered.slice(0, MOST_AT_ONCE).map(({ waiting }) => waiting)
+    return ordered.slice(0, MAX_AT_ONCE).map(({ waiting }) => waiting)
   }
 
   async #next(): Promise<void> {

@@ -14,7 +14,7 @@ export type DiskClaims = {
 }
 
 /** Each costs a look at its file. What is more is counted as if nothing of it were on the disk. */
-const MOST_RUNNING = 1000
+const MAX_RUNNING = 1000
 
 /**
  * What open uploads have declared and not sent yet, and all of a final upload (tus 1.0 § concatenation) until it is one
@@ -35,13 +35,13 @@ export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
       (select storage_key as key, "offset" as from, size as to from landfall.uploads
         where id in (select upload_id from landfall.upload_locks)
           and ${isOpenNow} and ${isSent} and size > "offset"
-        order by size - "offset" desc limit ${MOST_RUNNING})
+        order by size - "offset" desc limit ${MAX_RUNNING})
       union all
       (select storage_key, 0, size from finals
         where exists (
           select 1 from landfall.processing_steps s where s.media_id = finals.media_id and s.step = 'assemble'
         )
-        limit ${MOST_RUNNING})
+        limit ${MAX_RUNNING})
     )
     select ((
       select coalesce(sum(size - "offset"), 0) from landfall.uploads where ${isOpenNow} and ${isSent}

@@ -13,7 +13,7 @@ import { Turns } from './turns.ts'
 const MAX_WAIT_MS = 10_000
 /** How long a statement waits for a lock that another node holds before it gives its connection back. */
 const LOCK_WAIT_MS = 100
-const MOST_HANDLES = 1000
+const MAX_HANDLES = 1000
 /** Postgres: lock_not_available. */
 const LOCK_NOT_AVAILABLE = '55P03'
 
@@ -47,7 +47,7 @@ export function withOwnerShare(db: Ledger, ownerId: string): Ledger {
   const handle = handles.get(ownerId) ?? openHandle(share, ownerId)
   handles.delete(ownerId)
   handles.set(ownerId, handle)
-  if (handles.size > MOST_HANDLES) {
+  if (handles.size > MAX_HANDLES) {
     const [oldest] = handles.keys()
     if (oldest !== undefined) handles.delete(oldest)
   }

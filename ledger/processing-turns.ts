@@ -21,13 +21,13 @@ export const AT_ONCE: Turn = 0
 const LEAST_MS = 500
 /** Of work, estimated: a second. */
 const BYTES_PER_MS = 10_000
-const MOST_MS = 3_600_000
+const MAX_MS = 3_600_000
 /** Work that its owner's longer files do not hold up. */
 const SHORT_MS = 1_000
 
 /** What a file of so many bytes costs its owner, in virtual time. */
 export const turnCost = (size: RawBuilder<number>): RawBuilder<number> =>
-  sql`greatest(${sql.lit(LEAST_MS)}, least(${size} / ${sql.lit(BYTES_PER_MS)}, ${sql.lit(MOST_MS)}))`
+  sql`greatest(${sql.lit(LEAST_MS)}, least(${size} / ${sql.lit(BYTES_PER_MS)}, ${sql.lit(MAX_MS)}))`
 
 /** The same as `isShort`, of a file of so many bytes. */
 export const isShortFile = (bytes: number): boolean => bytes / BYTES_PER_MS <= SHORT_MS

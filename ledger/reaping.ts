@@ -90,7 +90,7 @@ export async function expireOfOwner(
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId[]> {
   const isDue = sql`owner_id = ${ownerId} and state = 'open' and ${isExpired}`
-  return await withOwnerLock(db, ownerId, (trx) => expireThose(trx, isDue, MOST_AT_ONCE, enqueueRemoval))
+  return await withOwnerLock(db, ownerId, (trx) => expireThose(trx, isDue, MAX_AT_ONCE, enqueueRemoval))
 }
 
 /** What a new upload lacks to be let in. */
@@ -131,7 +131,7 @@ export async function expireEmptyUploads(
 }
 
 /** Of one owner at a time. */
-const MOST_AT_ONCE = 100
+const MAX_AT_ONCE = 100
 
 /**
  * Seconds until an open upload of the owner, or a partial one, makes room for another at the latest: an empty one when

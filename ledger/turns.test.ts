@@ -45,8 +45,8 @@ describe('turns', () => {
 
   it('of a key of which others wait leave time to other keys, and wait for their turns, but not too long', async () => {
     vi.useFakeTimers()
-    let mostMs = 50
-    const turns = open({ atOnce: () => 1, maxWaiting: 10, restMs: () => mostMs })
+    let maxMs = 50
+    const turns = open({ atOnce: () => 1, maxWaiting: 10, restMs: () => maxMs })
     const entered: (() => void)[] = []
     const first = await turns.enter('many', undefined, 3)
     for (let n = 0; n < 5; n++) void turns.enter('many').then((leave) => entered.push(leave))
@@ -71,7 +71,7 @@ describe('turns', () => {
     expect([await entering(49), await entering(1)]).toEqual([2, 3])
     lasting()
     // Not at all where nobody else is there.
-    mostMs = 0
+    maxMs = 0
     entered[2]?.()
     expect(await entering(0)).toBe(4)
     entered[3]?.()

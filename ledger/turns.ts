@@ -113,8 +113,8 @@ export class Turns {
   }
 
   #rest({ key, since }: Turn, queue: Queue): void {
-    const mostMs = queue.waiting.size > 0 ? (this.#options.restMs?.() ?? 0) : 0
-    if (mostMs <= 0) {
+    const maxMs = queue.waiting.size > 0 ? (this.#options.restMs?.() ?? 0) : 0
+    if (maxMs <= 0) {
       this.#leave(key, queue)
       return
     }
@@ -132,8 +132,8 @@ export class Turns {
     }
     for (const turn of others) turn.onOver.push(count)
     timers.push(
-      setTimeout(count, Math.min(mostMs, RESTS_PER_TURN * (performance.now() - since))),
-      setTimeout(goOn, mostMs),
+      setTimeout(count, Math.min(maxMs, RESTS_PER_TURN * (performance.now() - since))),
+      setTimeout(goOn, maxMs),
     )
   }
 

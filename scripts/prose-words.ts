@@ -43,7 +43,7 @@ export const PHRASES: readonly Phrase[] = [
 export const HEADING_OPENERS = /^(?:what|who|whose|whom|where|when|why)\s/i
 
 /** Words in a sentence; a code span, a link and a number count as one. */
-export const MOST_WORDS = 45
+export const MAX_WORDS = 45
 
 /** Words in a paragraph that is not a list or a table: more are several subjects, which a list or a table tells apart. */
-export const MOST_WORDS_IN_PARAGRAPH = 130
+export const MAX_WORDS_IN_PARAGRAPH = 130

@@ -9,7 +9,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { literalsOf } from './prose-messages.ts'
-import { HEADING_OPENERS, MOST_WORDS, MOST_WORDS_IN_PARAGRAPH, PHRASES } from './prose-words.ts'
+import { HEADING_OPENERS, MAX_WORDS, MAX_WORDS_IN_PARAGRAPH, PHRASES } from './prose-words.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -38,7 +38,7 @@ export function remarksOnDocument(markdown: string): Remark[] {
         : []
     const words = wordsIn(plain(block.text))
     const packed =
-      block.kind === 'paragraph' && words > MOST_WORDS_IN_PARAGRAPH
+      block.kind === 'paragraph' && words > MAX_WORDS_IN_PARAGRAPH
         ? [remark(block, `${words} words in a paragraph`, 'use several paragraphs, a list or a table')]
         : []
     return [...heading, ...packed, ...remarksOnText(block)]
@@ -65,9 +65,9 @@ function remarksOnText(block: { line: number; text: string }): Remark[] {
   let before = ''
   for (const sentence of text.split(/(?<=[.!?])(?=\s+["“(]?[\p{Lu}`…])/u)) {
     const words = wordsIn(sentence)
-    if (words > MOST_WORDS) {
+    if (words > MAX_WORDS) {
       const begins = before + (/^\s*/.exec(sentence)?.[0] ?? '')
-      found.push(remark(block, `${words} words in a sentence`, `use at most ${MOST_WORDS}`, begins))
+      found.push(remark(block, `${words} words in a sentence`, `use at most ${MAX_WORDS}`, begins))
     }
     before += sentence
   }

@@ -8,7 +8,7 @@ import { beginPatch } from './support/slow-patch.ts'
 import { create, createId, patch } from './support/tus.ts'
 
 /** With the least memory that a node takes, its appends are so many, and half of them one owner's. */
-const MOST_OF_OWNER = 128
+const MAX_OF_OWNER = 128
 const SIZE = 2000
 const BODY = asJpeg(Buffer.alloc(SIZE))
 
@@ -30,14 +30,14 @@ describe.skipIf(!requires('ceph').met)('a node that is full', () => {
     const uploads = async () => (await db.selectFrom('uploads').select('id').execute()).length
 
     const ids: string[] = []
-    while (ids.length < MOST_OF_OWNER + 1) ids.push(await createId(landfall, 'alice', { size: SIZE }))
+    while (ids.length < MAX_OF_OWNER + 1) ids.push(await createId(landfall, 'alice', { size: SIZE }))
     const one = ids.pop() ?? ''
     const appends = await Promise.all(
       ids.map((id) => beginPatch(landfall, 'alice', id, { offset: 0, bytes: SIZE })),
     )
     for (const append of appends) await append.send(BODY.subarray(0, 1000))
-    await expect.poll(leases, { timeout: 30_000 }).toBe(MOST_OF_OWNER)
-    expect(await sampleOf(landfall, 'landfall_appends_running')).toBe(MOST_OF_OWNER)
+    await expect.poll(leases, { timeout: 30_000 }).toBe(MAX_OF_OWNER)
+    expect(await sampleOf(landfall, 'landfall_appends_running')).toBe(MAX_OF_OWNER)
 
     const made = await uploads()
     for (const refused of [
@@ -52,7 +52,7 @@ describe.skipIf(!requires('ceph').met)('a node that is full', () => {
       ])
       expect(Number(refused.headers.get('Retry-After'))).toBeGreaterThan(0)
     }
-    expect([await leases(), await uploads()]).toEqual([MOST_OF_OWNER, made])
+    expect([await leases(), await uploads()]).toEqual([MAX_OF_OWNER, made])
     expect(await sampleOf(landfall, 'landfall_appends_refused_total')).toBe(4)
 
     // Nobody else is kept out by one owner.

@@ -204,7 +204,7 @@ describe('a message', () => {
     expect(told(refused.id)).toEqual([['upload.rejected', REASON]])
     expect(told(late)).toEqual([['upload.expired', null]])
     expect(receiver.distinct()).toHaveLength(receiver.received.length)
-    expect(receiver.mostAtOnce()).toBe(1)
+    expect(receiver.maxAtOnce()).toBe(1)
   })
 })
 
@@ -458,7 +458,7 @@ describe('workers', () => {
     held.resolve()
     await receiver.until(({ length }) => length === 3)
     expect(receiver.received[2]?.id).toBe(id)
-    expect(receiver.mostAtOnce()).toBe(1)
+    expect(receiver.maxAtOnce()).toBe(1)
   })
 
   it('that are two send each message once, one of an upload at a time, in order', async () => {
@@ -472,7 +472,7 @@ describe('workers', () => {
     await untilStatus(...Array.from({ length: 50 }, () => 'delivered'))
     expect(receiver.received).toHaveLength(50)
     expect(receiver.distinct()).toHaveLength(50)
-    expect(receiver.mostAtOnce()).toBe(1)
+    expect(receiver.maxAtOnce()).toBe(1)
     for (const { id } of uploads) {
       const types = receiver.received.filter(({ uploadId }) => uploadId === id).map(({ type }) => type)
       expect(types).toEqual(['upload.received', 'media.ready'])

@@ -30,7 +30,7 @@ const FLOODS = [
   'files',
   'large-files',
 ] as const
-const MOST = 3
+const MAX_RATIO = 3
 const FLOOD_NICE = 10
 const WARM_UP_SECONDS = 8
 const PICTURES = 7
@@ -190,10 +190,10 @@ function judge(name: string, idle: Measured, during: Measured): void {
   const ratio = (of: (times: Times) => number) => of(during.times) / Math.max(NOISE_MS, of(idle.times))
   for (const kind of KINDS) {
     const p99 = ratio((times) => percentile(times[kind], 99))
-    if (!(p99 <= MOST)) problems.push(`${kind} p99 is ${p99.toFixed(1)} times that of idle`)
+    if (!(p99 <= MAX_RATIO)) problems.push(`${kind} p99 is ${p99.toFixed(1)} times that of idle`)
   }
   const ready = during.readyMs / Math.max(NOISE_MS, idle.readyMs)
-  if (!(ready <= MOST)) problems.push(`a file is ready after ${ready.toFixed(1)} times the time of idle`)
+  if (!(ready <= MAX_RATIO)) problems.push(`a file is ready after ${ready.toFixed(1)} times the time of idle`)
   if (Object.keys(during.unexpected).length > 0) problems.push('answers were not as expected')
   if (Object.keys(during.readyz).some((status) => status !== '200')) problems.push('/readyz was not 200')
   say(problems.length === 0 ? `  PASS: ${name}` : `  FAIL: ${name}: ${problems.join('; ')}`)

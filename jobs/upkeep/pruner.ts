@@ -17,7 +17,7 @@ export type Pruned = Record<'deliveries' | 'events' | 'steps' | 'stripped' | 'me
 
 const BATCH = 1000
 /** Of one table in one run: what is left is for the next minute. */
-const MOST_BATCHES = 100
+const MAX_BATCHES = 100
 
 /**
  * Forgets what has been over for long enough. What one table fails of does not keep the others: the failures are
@@ -45,7 +45,7 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
 
 async function inBatches(batch: () => Promise<number>): Promise<number> {
   let pruned = 0
-  for (let i = 0; i < MOST_BATCHES; i++) {
+  for (let i = 0; i < MAX_BATCHES; i++) {
     const count = await batch()
     pruned += count
     if (count < BATCH) break
@@ -56,7 +56,7 @@ async function inBatches(batch: () => Promise<number>): Promise<number> {
 /** Until fewer records are found than fit into a batch, or all that were found are held by others. */
 async function pruneAllSteps(db: Ledger, ageMs: number): Promise<number> {
   let total = 0
-  for (let i = 0; i < MOST_BATCHES; i++) {
+  for (let i = 0; i < MAX_BATCHES; i++) {
     const { found, pruned } = await pruneSteps(db, ageMs, BATCH)
     total += pruned
     if (found < BATCH || pruned === 0) break
@@ -67,7 +67,7 @@ async function pruneAllSteps(db: Ledger, ageMs: number): Promise<number> {
 async function pruneAllEvents(db: Ledger, ageMs: number): Promise<number> {
   let pruned = 0
   let after: number | undefined = 0
-  for (let i = 0; i < MOST_BATCHES && after !== undefined; i++) {
+  for (let i = 0; i < MAX_BATCHES && after !== undefined; i++) {
     const page: Awaited<ReturnType<typeof pruneEvents>> = await pruneEvents(db, ageMs, BATCH, after)
     pruned += page.pruned
     after = page.next

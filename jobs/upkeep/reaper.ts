@@ -162,7 +162,7 @@ async function requeue({ db, boss }: ReaperOptions): Promise<number> {
 }
 
 /** Database outages in a row that are taken to be those of every owner. */
-const MOST_OUTAGES = 3
+const MAX_OUTAGES = 3
 
 /** Owner by owner: what fails of one keeps none of the others, and is thrown at the end. */
 async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> {
@@ -183,7 +183,7 @@ async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> 
           new Error(`the counters of the owner ${ownerId} could not be recalculated`, { cause: error }),
         )
         outages = databaseOutage(error) ? outages + 1 : 0
-        if (outages === MOST_OUTAGES) failures.throwAny('counters could not be recalculated')
+        if (outages === MAX_OUTAGES) failures.throwAny('counters could not be recalculated')
       }
     }
   } while (page.next)

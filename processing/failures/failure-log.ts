@@ -14,7 +14,7 @@ type Log = {
 
 const WINDOW_MS = 60_000
 /** Lines of one queue in a minute: what is broken often fails all of its jobs. */
-const MOST_LINES = 20
+const MAX_LINES = 20
 
 /**
  * Logs failed attempts at jobs. Of one job: the first, the second, the fourth, the eighth and so on, and the last. Of all
@@ -51,7 +51,7 @@ export class FailureLog {
       this.#windows.set(queue, window)
       window.timer = setTimeout(() => this.#endWindow(queue), WINDOW_MS).unref()
     }
-    if (window.lines < MOST_LINES) window.lines += 1
+    if (window.lines < MAX_LINES) window.lines += 1
     else window.withheld += 1
     return window.withheld === 0
   }

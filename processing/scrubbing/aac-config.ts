@@ -11,7 +11,7 @@ export const ELEMENT_TYPES: ReadonlySet<number> = new Set([1, 2, 4])
 /** Spectral band replication and parametric stereo, on top of one of those. */
 const EXTENSIONS = new Set([5, 29])
 /** No configuration without a list of channels is longer. */
-const MOST_CONFIG_BYTES = 16
+const MAX_CONFIG_BYTES = 16
 
 /** Overwrites the comment of a configuration. Fails with `UnreadableInput` where it is of a kind that is not known. */
 export function scrubAacConfig(config: Buffer): void {
@@ -30,7 +30,7 @@ export function scrubAacConfig(config: Buffer): void {
   }
   if (!ELEMENT_TYPES.has(type)) throw cannotFollow(`AAC of the object type ${type}`)
   if (channels > 0) {
-    atMost(MOST_CONFIG_BYTES)(config)
+    atMost(MAX_CONFIG_BYTES)(config)
     return
   }
   // The length of a frame; a core coder and its delay; an extension.
@@ -38,7 +38,7 @@ export function scrubAacConfig(config: Buffer): void {
   if (bits.read(1) === 1) bits.read(14)
   bits.read(1)
   scrubChannels(bits)
-  if (bits.left < 0 || bits.left > 8 * MOST_CONFIG_BYTES) throw cannotFollow('a configuration')
+  if (bits.left < 0 || bits.left > 8 * MAX_CONFIG_BYTES) throw cannotFollow('a configuration')
 }
 
 function objectType(bits: BitReader): number {

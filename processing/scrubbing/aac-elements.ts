@@ -1,6 +1,6 @@
 import { ELEMENT_TYPES, scrubAacConfig, scrubChannels } from './aac-config.ts'
 import { BitReader } from './bit-reader.ts'
-import { type CodecScrub, cannotFollow, MOST_SOUND_BYTES } from './scrub.ts'
+import { type CodecScrub, cannotFollow, MAX_SOUND_BYTES } from './scrub.ts'
 
 // A frame of AAC is a row of elements, each begun by three bits (ISO 14496-3 § 4.4.2.1). What an encoder says of itself and what others
 // add stands in front of the first channel.
@@ -11,7 +11,7 @@ const KEPT_FILL = new Set([0b1011, 0b1101, 0b1110])
 
 export const aac = (): CodecScrub => ({
   config: scrubAacConfig,
-  mostPacketBytes: MOST_SOUND_BYTES,
+  maxPacketBytes: MAX_SOUND_BYTES,
   packets: (config) => (packet) => scrubFrame(config.length > 0 ? packet : withoutHeader(packet)),
 })
 

@@ -13,7 +13,7 @@ import { theora, vorbis } from './xiph-comments.ts'
 export type CodedStream = { codec: string; hasDolbyVision: boolean }
 
 /** Its packets are picture or sound and nothing else; a configuration is no longer than this. */
-const bare = (mostConfigBytes: number) => (): CodecScrub => ({ config: atMost(mostConfigBytes) })
+const bare = (maxConfigBytes: number) => (): CodecScrub => ({ config: atMost(maxConfigBytes) })
 
 /** Codecs of which it is known where they have room for what is neither picture nor sound. */
 const CODECS: Readonly<Record<string, (stream: CodedStream) => CodecScrub>> = {

@@ -1,4 +1,4 @@
-import { atMost, type CodecScrub, cannotFollow, MOST_PICTURE_BYTES } from './scrub.ts'
+import { atMost, type CodecScrub, cannotFollow, MAX_PICTURE_BYTES } from './scrub.ts'
 
 // Each frame of Motion JPEG is one JPEG, or two of an interlaced picture (ISO 10918-1 annex B). Application segments and comments
 // are emptied, but for what tells a decoder the order of the fields and the kind of colours.
@@ -12,7 +12,7 @@ const COLOURS = Buffer.from('CS=ITU601\0')
 export const mjpeg = (): CodecScrub => ({
   config: atMost(0),
   packets: () => scrubFrame,
-  mostPacketBytes: MOST_PICTURE_BYTES,
+  maxPacketBytes: MAX_PICTURE_BYTES,
 })
 
 function* scrubFrame(frame: Buffer): Generator<void> {

@@ -1,4 +1,4 @@
-import { atMost, type Blank, type CodecScrub, cannotFollow, MOST_SOUND_BYTES } from './scrub.ts'
+import { atMost, type Blank, type CodecScrub, cannotFollow, MAX_SOUND_BYTES } from './scrub.ts'
 
 // A frame of MP3 (ISO 11172-3, 13818-3) says how many bits of sound it has and how far before itself they begin. What
 // lies between the end of one frame's and the beginning of the next one's is "ancillary data", and free for any use.
@@ -24,7 +24,7 @@ type Frame = {
 export const mp3 = (): CodecScrub => ({
   config: atMost(CONFIG_BYTES),
   packets: () => scrubPackets(),
-  mostPacketBytes: MOST_SOUND_BYTES,
+  maxPacketBytes: MAX_SOUND_BYTES,
 })
 
 /** Main data that lies together in the file. */

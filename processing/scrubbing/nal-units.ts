@@ -1,4 +1,4 @@
-import { type CodecScrub, cannotFollow, MOST_PICTURE_BYTES } from './scrub.ts'
+import { type CodecScrub, cannotFollow, MAX_PICTURE_BYTES } from './scrub.ts'
 import { scrubSei } from './sei.ts'
 
 // H.264 (ISO 14496-10) and H.265 (ISO 23008-2) are rows of NAL units. All but those below become filler data: user data
@@ -50,7 +50,7 @@ export const hevc = ({ hasDolbyVision }: { hasDolbyVision: boolean }): CodecScru
 
 function scrubOf(kinds: NalKinds): CodecScrub {
   return {
-    mostPacketBytes: MOST_PICTURE_BYTES,
+    maxPacketBytes: MAX_PICTURE_BYTES,
     config: (config) => {
       const units = isRecord(config, kinds) ? kinds.record.units(config) : byStartCodes(config)
       for (const unit of units) scrubUnit(unit, kinds)

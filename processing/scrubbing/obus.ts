@@ -1,4 +1,4 @@
-import { atOnce, type CodecScrub, cannotFollow, MOST_PICTURE_BYTES } from './scrub.ts'
+import { atOnce, type CodecScrub, cannotFollow, MAX_PICTURE_BYTES } from './scrub.ts'
 
 // AV1 is a row of open bitstream units (OBU; AV1 Bitstream § 5.3). All but those below become padding.
 
@@ -12,7 +12,7 @@ const RECORD_BYTES = 4
 
 export const av1 = (): CodecScrub => ({
   config: (record) => atOnce(scrubUnits(record.subarray(RECORD_BYTES))),
-  mostPacketBytes: MOST_PICTURE_BYTES,
+  maxPacketBytes: MAX_PICTURE_BYTES,
   packets: () => scrubUnits,
 })
 

@@ -25,13 +25,13 @@ export type CodecScrub = {
   /** Begins a stream with this configuration. Undefined where packets have no room for anything else. */
   packets?: (config: Buffer) => PacketScrub
   /** Bytes of the largest packet that is looked at; a longer one cannot be followed. */
-  mostPacketBytes?: number
+  maxPacketBytes?: number
 }
 
 /** A frame of a film of 8K has a few MiB. */
-export const MOST_PICTURE_BYTES = 64 * 1024 * 1024
+export const MAX_PICTURE_BYTES = 64 * 1024 * 1024
 /** Some frames of sound; one of 48 channels has 36 KiB. */
-export const MOST_SOUND_BYTES = 256 * 1024
+export const MAX_SOUND_BYTES = 256 * 1024
 
 export const cannotFollow = (what: string): UnreadableInput =>
   new UnreadableInput(`${what} cannot be followed`)

@@ -9,9 +9,9 @@ import { readStreams, type WrittenStream } from './written-streams.ts'
 import { Yielder } from './yielding.ts'
 
 /** Configurations stand in front of the first packet, behind no more than an index of hours. */
-const MOST_HEAD_BYTES = 64 * 1024 * 1024
+const MAX_HEAD_BYTES = 64 * 1024 * 1024
 /** Of streams that are looked through: of a film of ten hours with its sound. Each takes 12 bytes of memory. */
-const MOST_PACKETS = 5_000_000
+const MAX_PACKETS = 5_000_000
 /** How much of a sound is cut off; the comments of an Ogg, which were written anew. */
 const KNOWN_BESIDE = new Set(['', 'Skip Samples', 'Metadata Update'])
 const WINDOW_BYTES = 1024 * 1024
@@ -19,7 +19,7 @@ const WINDOW_BYTES = 1024 * 1024
 export type ScrubOptions = {
   /** Called once before the file is changed; not at all where nothing is to be. */
   beforeChange?: () => Promise<void>
-  mostPackets?: number
+  maxPackets?: number
 }
 
 /**
@@ -39,7 +39,7 @@ export async function scrubFile(
   const { places, firstPosition } = await placesOf(ffmpeg, run, {
     offset: packetOffset(contentType),
     isScrubbed,
-    most: options.mostPackets ?? MOST_PACKETS,
+    most: options.maxPackets ?? MAX_PACKETS,
   })
   const file = new ScrubbedFile(await open(run.input, 'r+'), run.signal, options.beforeChange)
   try {
@@ -121,7 +121,7 @@ class ScrubbedFile {
       const scrubbed = Buffer.from(config)
       scrubs[n]?.config(scrubbed)
       if (scrubbed.equals(config)) continue
-      if (headBytes > MOST_HEAD_BYTES)
+      if (headBytes > MAX_HEAD_BYTES)
         throw new UnreadableInput('what stands in front of the first packet is too long')
       head ??= await this.#read(0, headBytes)
       let isFound = false
@@ -142,7 +142,7 @@ class ScrubbedFile {
       const scrub = scrubbers[stream]
       if (!scrub) continue
       this.#signal.throwIfAborted()
-      if (bytes > (scrubs[stream]?.mostPacketBytes ?? 0)) throw new UnreadableInput('a packet is too long')
+      if (bytes > (scrubs[stream]?.maxPacketBytes ?? 0)) throw new UnreadableInput('a packet is too long')
       if (position < window.from || position + bytes > window.from + window.bytes.length)
         window = { from: position, bytes: await this.#read(position, Math.max(bytes, WINDOW_BYTES)) }
       const packet = window.bytes.subarray(position - window.from, position - window.from + bytes)

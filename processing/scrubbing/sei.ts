@@ -8,17 +8,17 @@ const KEPT = new Set([0, 1, 6, 45, 47, 128, 129, 130, 132, 137, 144, 147, 148, 1
 const FILLER_PAYLOAD = 3
 const STOP_BIT = 0x80
 /** Two bytes that say what and how many; a size of 255 and more takes one byte more. */
-const MOST_SHORT_BYTES = 2 + 254
+const MAX_SHORT_BYTES = 2 + 254
 
 /** The largest that a camera writes have some KiB. */
-const MOST_SEI_BYTES = 1024 * 1024
+const MAX_SEI_BYTES = 1024 * 1024
 
 /**
  * Leaves those messages of an SEI unit that belong to the picture; the others become one that is filled with 255s. Takes
  * time for each byte a few times, however the unit is made.
  */
 export function scrubSei(unit: Buffer, headerBytes: number): void {
-  if (unit.length > MOST_SEI_BYTES) throw cannotFollow('an SEI message')
+  if (unit.length > MAX_SEI_BYTES) throw cannotFollow('an SEI message')
   const content = withoutEscapes(unit.subarray(headerBytes))
   let [keptBytes, hasOthers] = [0, false]
   for (const { type, start, end } of messagesIn(content)) {
@@ -74,8 +74,8 @@ function* messagesIn(content: Buffer): Generator<Message> {
 /** Messages of so many bytes, two or more, that say nothing. */
 function filler(bytes: number): Buffer {
   // No single message has one byte more than the longest short one.
-  if (bytes === MOST_SHORT_BYTES + 1) return Buffer.concat([filler(2), filler(bytes - 2)])
-  const isShort = bytes <= MOST_SHORT_BYTES
+  if (bytes === MAX_SHORT_BYTES + 1) return Buffer.concat([filler(2), filler(bytes - 2)])
+  const isShort = bytes <= MAX_SHORT_BYTES
   const sizeBytes = isShort ? 1 : Math.ceil((bytes - 2) / 256)
   const size = bytes - 1 - sizeBytes
   const sizes = Buffer.alloc(sizeBytes, 0xff)

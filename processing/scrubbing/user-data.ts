@@ -1,4 +1,4 @@
-import { atOnce, type CodecScrub, MOST_PICTURE_BYTES } from './scrub.ts'
+import { atOnce, type CodecScrub, MAX_PICTURE_BYTES } from './scrub.ts'
 
 // MPEG-1, MPEG-2 (ISO 13818-2) and MPEG-4 part 2 (ISO 14496-2) have user data behind a start code, up to the next one.
 
@@ -10,7 +10,7 @@ const ENCODERS = /^(?:XviD\d{1,4}|DivX\d{1,4}(?:b|Build)\d{1,6}p?)/
 export const mpegVideo = (): CodecScrub => ({
   config: (config) => atOnce(scrubUserData(config)),
   packets: () => scrubUserData,
-  mostPacketBytes: MOST_PICTURE_BYTES,
+  maxPacketBytes: MAX_PICTURE_BYTES,
 })
 
 function* scrubUserData(bytes: Buffer): Generator<void> {

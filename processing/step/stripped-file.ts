@@ -7,7 +7,7 @@ import { checkPackets, decodedHashes } from '../tools/copy-check.ts'
 import type { ToolRun } from '../tools/ffmpeg.ts'
 import { readProbe } from '../tools/probe-report.ts'
 import { muxersOf, planRemux, type RemuxPlan } from '../tools/remux-arguments.ts'
-import { mostCopyBytes } from '../tools/scratch-size.ts'
+import { maxCopyBytes } from '../tools/scratch-size.ts'
 import { UnreadableInput } from '../tools/tool-errors.ts'
 import { localRun } from './local-run.ts'
 import type { StepContext } from './step.ts'
@@ -29,15 +29,15 @@ export async function writeStripped(
   const run = await localRun(context, folder)
   const plan = planRemux((await ffmpeg.probe({ ...run, isQuick: true })).json, media.kind)
   if (!plan) throw new UnreadableInput('there is no picture or sound that can be written')
-  const mostBytes = mostCopyBytes(media)
+  const maxBytes = maxCopyBytes(media)
   let failure: unknown = new UnreadableInput(`no ${media.content_type} is written`)
   for (const [n, muxer] of muxersOf(media.content_type).entries()) {
     const path = join(folder, `stripped-${n}`)
     try {
-      await ffmpeg.remux({ ...run, plan, muxer, folder, path, mostBytes })
+      await ffmpeg.remux({ ...run, plan, muxer, folder, path, maxBytes })
       const written = { ...run, input: path, size: (await stat(path)).size }
       // It may be only the beginning.
-      if (written.size >= mostBytes) throw new UnreadableInput('it would become much larger')
+      if (written.size >= maxBytes) throw new UnreadableInput('it would become much larger')
       const copied = { ffmpeg, media, plan, original: run, written }
       await checkPackets(copied)
       let before: string | undefined

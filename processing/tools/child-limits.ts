@@ -16,7 +16,7 @@ export const toolLimits = (timeoutMs: number) => ({
 
 /** A tool that computes for minutes must not hold up the worker that renews its job meanwhile. */
 const NICER_THAN_US = 5
-const MOST_NICE = 19
+const MAX_NICE = 19
 
 /**
  * The process groups of the tools that run now. A tool leads a group of its own, so that what it starts ends
@@ -35,7 +35,7 @@ export class ChildGroups {
     if (pid === undefined) return
     if (this.#pids.size === 0) process.on('exit', this.#onExit)
     this.#pids.add(pid)
-    lowerPriority(pid, Math.min(MOST_NICE, getPriority() + NICER_THAN_US))
+    lowerPriority(pid, Math.min(MAX_NICE, getPriority() + NICER_THAN_US))
     child.once('exit', () => {
       killGroup(pid)
       this.#pids.delete(pid)

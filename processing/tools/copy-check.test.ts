@@ -72,7 +72,7 @@ describe.skipIf(!ffmpegThere.met)('a public copy', () => {
     return (await writeStripped(context as unknown as StepContext, folder)).path
   }
   const scrubbedBy = (scrub: PacketScrub) =>
-    vi.mocked(scrubFor).mockReturnValue({ config: () => {}, packets: () => scrub, mostPacketBytes: 1e6 })
+    vi.mocked(scrubFor).mockReturnValue({ config: () => {}, packets: () => scrub, maxPacketBytes: 1e6 })
 
   it('is none where a packet is not that of the file', async () => {
     const path = await make('sound.wav', '-map', '1', '-c:a', 'pcm_s16le')
@@ -130,13 +130,13 @@ describe.skipIf(!ffmpegThere.met)('a public copy', () => {
   it('is none of a file with more packets than are looked through, which are not kept either', async () => {
     const path = await make('many.mp4', '-c:v', 'mpeg4', '-c:a', 'aac', '-movflags', '+faststart')
     const before = await readFile(path)
-    const scrub = async (mostPackets: number) =>
-      await scrubFile(new Ffmpeg(PATHS), await runOf(path), 'video/mp4', { mostPackets })
+    const scrub = async (maxPackets: number) =>
+      await scrubFile(new Ffmpeg(PATHS), await runOf(path), 'video/mp4', { maxPackets })
     await expect(scrub(20)).rejects.toThrow('too many packets')
     expect(await readFile(path)).toEqual(before)
     // Those of a codec that has room for nothing else do not count.
     const plain = await make('plain.mkv', '-map', '0', '-c:v', 'libvpx', '-b:v', '100k')
-    await scrubFile(new Ffmpeg(PATHS), await runOf(plain), 'video/x-matroska', { mostPackets: 20 })
+    await scrubFile(new Ffmpeg(PATHS), await runOf(plain), 'video/x-matroska', { maxPackets: 20 })
     await scrub(1000)
   })
 })

@@ -217,10 +217,10 @@ export class Ffmpeg {
 
   /**
    * Writes streams of the input as they are, and nothing else of it, to the file `path` in the folder. Ends when that
-   * has `mostBytes`, or a few more. Fails like `probe`, with `ToolFailed` when it takes too long, and with `StorageFull`.
+   * has `maxBytes`, or a few more. Fails like `probe`, with `ToolFailed` when it takes too long, and with `StorageFull`.
    */
   async remux(
-    run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string; mostBytes: number },
+    run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string; maxBytes: number },
   ): Promise<void> {
     const { plan, muxer, folder } = run
     await this.#runner.run(

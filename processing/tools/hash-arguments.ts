@@ -11,7 +11,7 @@ export type HashedStreams = { video: readonly number[]; audio: readonly number[]
 
 const FIRST_FRAMES = 1500
 /** As many as a film of two hours has; the first minutes of a codec that has no other frames. */
-const MOST_KEY_FRAMES = 3600
+const MAX_KEY_FRAMES = 3600
 
 /** Of the file that was read. */
 export const readStreams = ({ video, audio }: RemuxPlan): HashedStreams => ({
@@ -38,7 +38,7 @@ export function hashArguments(
     packets: ['-c', 'copy'],
     sound: [],
     'first-frames': frames(FIRST_FRAMES),
-    'key-frames': frames(MOST_KEY_FRAMES),
+    'key-frames': frames(MAX_KEY_FRAMES),
   }[hashed]
   return {
     before: [

@@ -50,7 +50,7 @@ export function planHls(
 }
 
 /** Bits that the picture of a rendition has at most. */
-export const mostPictureBits = ({ maxBitrate, burstBits }: HlsRendition, seconds: number): number =>
+export const maxPictureBits = ({ maxBitrate, burstBits }: HlsRendition, seconds: number): number =>
   maxBitrate * seconds + burstBits
 
 const sourceBitrate = ({

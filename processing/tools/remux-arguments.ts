@@ -26,7 +26,7 @@ export type RemuxPlan = {
 
 /** A code, so that it says nothing else. */
 const LANGUAGE = /^[a-z]{3}$/
-const MOST_STREAMS = 32
+const MAX_STREAMS = 32
 
 /**
  * The streams to keep, by ffprobe's report of the file: pictures that are no covers, and sounds. One whose codec
@@ -41,7 +41,7 @@ export function planRemux(json: unknown, kind: MediaKind | null): RemuxPlan | un
   )
   const audio = known.filter(({ codec_type }) => codec_type === 'audio')
   const count = video.length + audio.length
-  if (count === 0 || count > MOST_STREAMS || (kind === 'video' && video.length === 0)) return undefined
+  if (count === 0 || count > MAX_STREAMS || (kind === 'video' && video.length === 0)) return undefined
   return {
     video: video.map(({ index }) => index),
     audio: audio.map(({ index, tags: { language = '' } = {} }) => ({
@@ -84,7 +84,7 @@ export const remuxInputArguments = ([format]: Muxer): string[] =>
 /** What ffmpeg is told behind the input. */
 export function remuxArguments(
   { video, audio }: RemuxPlan,
-  { muxer, path, mostBytes }: { muxer: Muxer; path: string; mostBytes: number },
+  { muxer, path, maxBytes }: { muxer: Muxer; path: string; maxBytes: number },
 ): string[] {
   const [format, ...options] = muxer
   const indexes = [...video, ...audio.map(({ index }) => index)]
@@ -98,6 +98,6 @@ export function remuxArguments(
     // Nor who wrote it, and when.
     ...['-fflags', '+bitexact', '-flags:v', '+bitexact', '-flags:a', '+bitexact'],
     // Dolby Vision and 360° are none of the official parts of mp4.
-    ...['-strict', 'unofficial', ...options, '-fs', String(mostBytes), '-f', format, path],
+    ...['-strict', 'unofficial', ...options, '-fs', String(maxBytes), '-f', format, path],
   ]
 }

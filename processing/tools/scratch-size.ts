@@ -1,5 +1,5 @@
 import type { MediaRow } from '../../ledger/media.ts'
-import { type HlsRendition, mostPictureBits } from './hls-plan.ts'
+import { type HlsRendition, maxPictureBits } from './hls-plan.ts'
 
 const MIB = 1024 * 1024
 /** What a container has around each frame, and the sound with what is around that. */
@@ -7,14 +7,14 @@ const CONTAINER_BITRATE = 40_000
 const SOUND_BITRATE = 160_000
 
 /** Bytes that a file may have which is written anew without its metadata; one that became larger is given up. */
-export const mostCopyBytes = ({ size }: Pick<MediaRow, 'size'>): number => size + Math.ceil(size / 4) + MIB
+export const maxCopyBytes = ({ size }: Pick<MediaRow, 'size'>): number => size + Math.ceil(size / 4) + MIB
 
 /**
  * Bytes that a public copy may need: the file in scratch (where it is stored on the same disk it is that file), and the
  * original where a bucket has to hand it over first.
  */
 export const copyScratchBytes = (media: Pick<MediaRow, 'size' | 'storage_backend'>): number =>
-  mostCopyBytes(media) + sourceRoom(media)
+  maxCopyBytes(media) + sourceRoom(media)
 
 /** The same of renditions for streaming, whose bit rates are bounded. */
 export function hlsScratchBytes(
@@ -23,7 +23,7 @@ export function hlsScratchBytes(
 ): number {
   const seconds = media.duration_seconds ?? 0
   const beside = seconds * (CONTAINER_BITRATE + (media.has_audio ? SOUND_BITRATE : 0))
-  const bits = renditions.reduce((sum, one) => sum + mostPictureBits(one, seconds) + beside, 0)
+  const bits = renditions.reduce((sum, one) => sum + maxPictureBits(one, seconds) + beside, 0)
   return Math.ceil(bits / 8) + renditions.length * MIB + sourceRoom(media)
 }
 

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest'
-import { Appends, mostAppends } from './appends.ts'
+import { Appends, maxAppends } from './appends.ts'
 
 const MIB = 1024 * 1024
 const config = { STORAGE: 'disk', S3_MEMORY_BUDGET: 256 * MIB, DATABASE_POOL: 10 } as const
 
 describe('appends', () => {
   it('are bounded by memory and by connections', () => {
-    expect(mostAppends(config, 64 * 1024 * MIB)).toBe(10_000)
-    expect(mostAppends(config, 1024 * MIB)).toBe(4096)
-    expect(mostAppends({ ...config, DATABASE_POOL: 2 }, 64 * 1024 * MIB)).toBe(2000)
-    expect(mostAppends({ ...config, STORAGE: 's3' }, 64 * 1024 * MIB)).toBe(512)
+    expect(maxAppends(config, 64 * 1024 * MIB)).toBe(10_000)
+    expect(maxAppends(config, 1024 * MIB)).toBe(4096)
+    expect(maxAppends({ ...config, DATABASE_POOL: 2 }, 64 * 1024 * MIB)).toBe(2000)
+    expect(maxAppends({ ...config, STORAGE: 's3' }, 64 * 1024 * MIB)).toBe(512)
   })
 
   it('are refused where there is no room, and of one owner where they have half', async () => {

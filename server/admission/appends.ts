@@ -14,7 +14,7 @@ const APPENDS_A_CONNECTION = 1000
 const RETRY_AFTER_SECONDS = 5
 
 /** Appends that this process can carry at a time, by its memory and its database connections. */
-export function mostAppends(
+export function maxAppends(
   config: Pick<Config, 'STORAGE' | 'S3_MEMORY_BUDGET' | 'DATABASE_POOL'>,
   memoryBytes = Math.min(totalmem(), process.constrainedMemory() || totalmem()),
 ): number {
@@ -29,14 +29,14 @@ export function mostAppends(
  */
 export class Appends {
   readonly most: number
-  readonly #mostOfOwner: number
+  readonly #maxOfOwner: number
   readonly #runningByOwner = new Map<string, number>()
   #running = 0
   #refused = 0
 
   constructor(most: number) {
     this.most = most
-    this.#mostOfOwner = Math.max(1, Math.floor(most / 2))
+    this.#maxOfOwner = Math.max(1, Math.floor(most / 2))
   }
 
   get running(): number {
@@ -51,7 +51,7 @@ export class Appends {
   /** Does the work of an append of this owner. Fails with `unavailable`, before it begins, where there is no room. */
   async run<Result>(ownerId: string, work: () => Promise<Result>): Promise<Result> {
     const running = this.#runningByOwner.get(ownerId) ?? 0
-    if (this.#running >= this.most || running >= this.#mostOfOwner) {
+    if (this.#running >= this.most || running >= this.#maxOfOwner) {
       this.#refused += 1
       throw new Problem('unavailable', 'The server is already receiving the maximum number of uploads.', {
         headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },

@@ -13,7 +13,7 @@ const EVENTS = 10_000
 class Peer implements Transport {
   readonly taken: StreamMessage[] = []
   bufferedBytes = 0
-  mostBuffered = 0
+  maxBuffered = 0
   #waiting: StreamMessage[] = []
   #room = () => {}
   #closed = () => {}
@@ -21,7 +21,7 @@ class Peer implements Transport {
   send(messages: readonly StreamMessage[]): void {
     this.#waiting.push(...messages)
     this.bufferedBytes += JSON.stringify(messages).length
-    this.mostBuffered = Math.max(this.mostBuffered, this.bufferedBytes)
+    this.maxBuffered = Math.max(this.maxBuffered, this.bufferedBytes)
   }
 
   beat(): void {}
@@ -99,7 +99,7 @@ describe('a reader that is slow', () => {
     const ids = peer.taken.flatMap(({ id }) => (id === undefined ? [] : [id]))
     expect(ids).toEqual(Array.from({ length: EVENTS }, (_, i) => i + 1))
     expect(peer.taken.filter((message) => message.event === 'step')).toEqual([])
-    expect(peer.mostBuffered).toBeLessThan(128 * 1024)
+    expect(peer.maxBuffered).toBeLessThan(128 * 1024)
 
     // It has caught up, and is told again.
     reader.tick('upload 1', 5000)

@@ -7,7 +7,7 @@ export type FeedEntry = { seq: number; id: number; uploadId: string; event: Even
 
 const PAGE = 500
 /** Events kept with all they say; of older ones only the ids, and a stream that needs them reads them again. */
-const MOST_KEPT = 1000
+const MAX_KEPT = 1000
 
 /**
  * What is new among the events of one owner, read once for all of the owner's streams on this node.
@@ -126,7 +126,7 @@ export class OwnerFeed {
       this.#entries = rest
       this.#droppedSeq = Math.max(this.#droppedSeq, settled.at(-1)?.seq ?? 0)
     }
-    for (const entry of this.#entries.slice(0, -MOST_KEPT)) entry.event = undefined
+    for (const entry of this.#entries.slice(0, -MAX_KEPT)) entry.event = undefined
   }
 }
 

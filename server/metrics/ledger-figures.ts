@@ -16,7 +16,7 @@ import type { EventType } from '../../ledger/schema.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
 
 /** Events that one scrape goes through; what is left is for the next ones. */
-const MOST_EVENTS = 100_000
+const MAX_EVENTS = 100_000
 const STEP_WINDOW_MS = 5 * 60_000
 
 /** The counters that events are counted in, each with its label. */
@@ -123,7 +123,7 @@ function outcomesCollector(db: Ledger): Collector {
       const { upTo, events } = await withStatementTimeout(db, COLLECT_MS, async (trx) => {
         const last = await lastEventBefore(trx, SETTLED_AFTER_MS)
         if (from === undefined) return { upTo: last, events: [] }
-        const range = { after: from, upTo: Math.min(Math.max(last, from), from + MOST_EVENTS) }
+        const range = { after: from, upTo: Math.min(Math.max(last, from), from + MAX_EVENTS) }
         return { upTo: range.upTo, events: await countEvents(trx, range) }
       })
       after = upTo

@@ -67,7 +67,7 @@ export type AppOptions = {
   pageDirectory: string | undefined
 }
 
-const MOST_LISTENERS = 30
+const MAX_LISTENERS = 30
 
 const EXPOSED_HEADERS = [
   'Location',
@@ -108,7 +108,7 @@ export function createApp(options: AppOptions): Express {
   app.set('etag', false)
   app.use(recordArrival, (_request, response, next) => {
     // A dozen parts each wait once for the end of an answer; Node warns of a leak at eleven.
-    response.setMaxListeners(MOST_LISTENERS)
+    response.setMaxListeners(MAX_LISTENERS)
     next()
   })
 

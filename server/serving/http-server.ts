@@ -26,7 +26,7 @@ import { linkKey } from '../../storage/signed-path.ts'
 import { openStorage } from '../../storage/storage.ts'
 import type { Objects } from '../../storage/store/objects.ts'
 import { UploadStores } from '../../storage/upload-stores.ts'
-import { Appends, mostAppends } from '../admission/appends.ts'
+import { Appends, maxAppends } from '../admission/appends.ts'
 import { filesRoutes } from '../api/files.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { ContentLinks } from '../auth/content-links.ts'
@@ -202,7 +202,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     ends,
   }
   const links = new ContentLinks(await linkKey(db))
-  const appends = new Appends(mostAppends(config))
+  const appends = new Appends(maxAppends(config))
   if (metrics) watchAppends(metrics.register, appends)
   const engine = new UploadEngine({
     storage,

@@ -4,7 +4,7 @@ import { TurnRefused } from '../../ledger/turns.ts'
 import { arrivedBytes } from './arrived-bytes.ts'
 import type { DiskObjects } from './disk-objects.ts'
 import { type FileSystem, within } from './file-system.ts'
-import { mostScratchIn, type Room, roomIn, scratchRoomIn } from './room.ts'
+import { maxScratchIn, type Room, roomIn, scratchRoomIn } from './room.ts'
 import { ScratchClaims, type ScratchFigures } from './scratch-claims.ts'
 
 /** There is no room for so many bytes. */
@@ -122,7 +122,7 @@ export class DiskSpace {
     })
     if (result !== NO_ROOM) return 'made'
     const room = await this.room()
-    return room && bytes > mostScratchIn(room) ? 'never' : 'no-room'
+    return room && bytes > maxScratchIn(room) ? 'never' : 'no-room'
   }
 
   async #enter<Result>(

@@ -5,7 +5,7 @@ const MIB = 1024 * 1024
 const GIB = 1024 * MIB
 const MIN_HEADROOM_BYTES = 64 * MIB
 const MIN_FREE_FILES = 1000
-const MOST_LOW_BYTES = 20 * GIB
+const MAX_LOW_BYTES = 20 * GIB
 /** Of the headroom, which is there for files of tools as well, scratch folders leave this: no disk is to be full. */
 const KEPT_OF_HEADROOM = 1 / 8
 /** Of the room that there would be without scratch folders, all of them together have no more. */
@@ -35,19 +35,19 @@ export function roomIn(room: Room): number {
  */
 export function scratchRoomIn(room: FileSystemFigures, { written, toCome }: ScratchFigures): number {
   if (lacksFiles(room)) return -1
-  return mostScratchOf(room, room.freeBytes + written) - written - toCome
+  return maxScratchOf(room, room.freeBytes + written) - written - toCome
 }
 
 /** Bytes that a scratch folder can never have, whatever goes from the disk, are more than this. */
-export const mostScratchIn = (room: FileSystemFigures): number => mostScratchOf(room, room.totalBytes)
+export const maxScratchIn = (room: FileSystemFigures): number => maxScratchOf(room, room.totalBytes)
 
-const mostScratchOf = (room: FileSystemFigures, freeBytes: number): number =>
+const maxScratchOf = (room: FileSystemFigures, freeBytes: number): number =>
   (freeBytes - KEPT_OF_HEADROOM * headroomOf(room)) * SCRATCH_SHARE
 
 /** Whether an operator should make room: less than 5 % (or 20 GiB) is free, or less than what is to come. */
 export function isLow(room: Room): boolean {
   const { freeBytes, totalBytes } = room
-  return freeBytes < Math.min(totalBytes / 20, MOST_LOW_BYTES) || roomIn(room) < 0
+  return freeBytes < Math.min(totalBytes / 20, MAX_LOW_BYTES) || roomIn(room) < 0
 }
 
 const lacksFiles = ({ freeFiles, totalFiles }: FileSystemFigures): boolean =>

@@ -19,7 +19,7 @@ const SENDERS = 4
 /** Files wait their turn behind all others. That none becomes ready any more is noticed sooner. */
 const HOLD_TIMEOUT_MS = 3_600_000
 /** Of a job's six attempts; what else a killed worker is at is hit as well. */
-const MOST_RETRIES = 2
+const MAX_RETRIES = 2
 const MERCY_MS = 60_000
 /** From the beginning of a step to the first file that it writes. */
 const WRITING_MS = 10_000
@@ -75,7 +75,7 @@ async function untilBearable({ landfall }: Stage, filename: string): Promise<voi
   while (performance.now() < deadline) {
     const { rows } = await sql`
       select j.id from pgboss.job j join landfall.media m on m.id = j.data ->> 'mediaId'
-       where j.state = 'active' and j.retry_count > ${MOST_RETRIES} and m.filename <> ${filename}`.execute(
+       where j.state = 'active' and j.retry_count > ${MAX_RETRIES} and m.filename <> ${filename}`.execute(
       landfall.db,
     )
     if (rows.length === 0) return

@@ -29,7 +29,7 @@ export type Receiver = {
   /** Those with another id than all before. */
   distinct(): Received[]
   /** Most requests of one upload that were open at the same time. */
-  mostAtOnce(): number
+  maxAtOnce(): number
   answer: Answer
   /** Resolves as soon as what has been received is enough; fails after ten seconds. */
   until(isEnough: (received: readonly Received[]) => boolean): Promise<void>
@@ -72,7 +72,7 @@ export async function startReceiver(answer: Answer = ok): Promise<Receiver> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook?token=of-the-operator`,
     received: [],
     answer,
-    mostAtOnce: () => most,
+    maxAtOnce: () => most,
     distinct: () =>
       [...new Map(receiver.received.toReversed().map((one) => [one.id, one])).values()].reverse(),
     async until(isEnough) {
