@@ -13,8 +13,8 @@ export type VerifiedToken = {
   key: VerificationKey
 }
 
-const MOST_TOKENS = 1000
-const MOST_CHARACTERS = 4096
+const MAX_TOKENS = 1000
+const MAX_CHARACTERS = 4096
 
 /**
  * The thousand tokens that were used last and were valid: their signatures are not checked again with every request. A
@@ -44,9 +44,9 @@ export class VerifiedTokens {
   }
 
   add(token: string, verified: VerifiedToken): void {
-    if (token.length > MOST_CHARACTERS) return
+    if (token.length > MAX_CHARACTERS) return
     this.#known.set(token, { ...verified, verifiedAt: Date.now() / 1000 })
     const [oldest] = this.#known.keys()
-    if (this.#known.size > MOST_TOKENS && oldest !== undefined) this.#known.delete(oldest)
+    if (this.#known.size > MAX_TOKENS && oldest !== undefined) this.#known.delete(oldest)
   }
 }

@@ -46,7 +46,10 @@ const READS = {
 }
 
 /** `@tus/server` runs the protocol, the engine stands under it, and what fails is translated once. */
-export function tusRequests(engine: UploadEngine, { addressOf, countBytes, path }: ProtocolOptions): TusRequests {
+export function tusRequests(
+  engine: UploadEngine,
+  { addressOf, countBytes, path }: ProtocolOptions,
+): TusRequests {
   const handlers = new PackageHandlers({
     path,
     datastore: new PackageStore(engine),
