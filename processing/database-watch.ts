@@ -4,18 +4,18 @@ import { pingDatabase } from '../ledger/ping.ts'
 
 const LOOK_MS = 5_000
 const MAX_OUTAGE_MS = 60_000
-/** A process that was frozen has missed a minute, and not the database. */
+/** Fewer failures in a minute mean that this process was frozen, and not that the database was unavailable. */
 const FEWEST_FAILURES = 3
 
 export type DatabaseWatch = {
-  /** Resolves with the reason when the database was away for too long. */
+  /** Resolves with the reason when the database was unavailable for too long. */
   lost: Promise<Error>
   close(): Promise<void>
 }
 
 /**
- * Looks every five seconds, on a connection of its own, whether the database answers and takes writes. A worker that
- * has none for a minute is better restarted by its supervisor, which then also notices.
+ * Checks every five seconds, on a connection of its own, that the database answers and takes writes. After a minute
+ * without it the worker should be restarted by its supervisor, which then notices as well.
  */
 export function watchDatabase(options: {
   connectionString: string
@@ -28,7 +28,7 @@ export function watchDatabase(options: {
     connectionString,
     maxConnections: 1,
     applicationName: 'landfall-watch',
-    // The next look says it.
+    // The next check finds the same.
     onPoolError: () => {},
     deadlines: PROMPT_DEADLINES,
   })

@@ -30,7 +30,7 @@ import { thumbnail } from './steps/thumbnail.ts'
 import { BYTES_LOST, isBytesLost } from './tools/bytes-lost.ts'
 import { InputNotDelivered } from './tools/tool-errors.ts'
 
-/** Every step there is. Each says itself what it builds on, which media it is for and what it makes of them. */
+/** Every step. Each declares what it depends on, which media it is for and what it produces. */
 export const STEPS: readonly Step[] = [
   assemble,
   identify,
@@ -50,28 +50,28 @@ export const STEPS: readonly Step[] = [
 export type PipelineOptions = {
   tools: Tools
   resourceLimits: ResourceLimits
-  /** Tells listeners which step an upload's file is in. */
+  /** Publishes which step a file is in. */
   onStep: (uploadId: UploadId, step: string) => void
   enqueueRemoval: Enqueue<UploadId>
-  /** Has steps done that are of another kind of job. Asked twice, it may do so twice. */
+  /** Enqueues a job of another kind. A repeated call may enqueue it twice. */
   handOver: (kind: JobKind, media: MediaRow) => Promise<void>
 }
 
 export type ProcessingTask = {
   id: MediaId
   kind: JobKind
-  /** Since when the job waits for room for a scratch folder (milliseconds since the epoch). */
+  /** When the job began to wait for scratch space (milliseconds since the epoch). */
   roomSince?: number | undefined
   signal: AbortSignal
-  /** Whether the queue does not try again when this attempt fails. */
+  /** Whether the queue does not retry after this attempt. */
   isLastAttempt?: boolean
 }
 
 /**
- * Takes a media through the steps of a kind of job that it does not have behind it, side by side where one does not
- * build on the other. Running it again changes nothing; a media that has ended is left alone. A verdict against
- * the file ends it as `rejected`, and what no attempt changes, such as the loss of its bytes, as `failed`; other
- * errors are thrown, for the queue to try again, when all that can be done without the failed step is done.
+ * Runs the steps of one kind of job that a media item has not had yet, in parallel where they do not depend on each
+ * other. Idempotent; a media item that has ended is left alone. A verdict ends it as `rejected`, a permanent failure as
+ * `failed`. Other errors are thrown for the queue to retry, once everything that does not depend on the failed step is
+ * done.
  */
 export async function processMedia(options: PipelineOptions, task: ProcessingTask): Promise<void> {
   const { tools } = options
@@ -85,7 +85,7 @@ export async function processMedia(options: PipelineOptions, task: ProcessingTas
   await new Run(options, task, new Set(done.map(({ name }) => name))).finish()
 }
 
-/** One job at one media. */
+/** One job for one media item. */
 class Run {
   readonly #options: PipelineOptions
   readonly #task: ProcessingTask
@@ -93,7 +93,7 @@ class Run {
   readonly #begun: Set<string>
   readonly #running = new Set<Promise<void>>()
   readonly #failures: unknown[] = []
-  /** Ends what runs beside a verdict. */
+  /** Aborts the other steps when there is a verdict. */
   readonly #verdict = new AbortController()
   readonly #signal: AbortSignal
   #isOver = false
@@ -110,13 +110,13 @@ class Run {
     this.#begin()
     while (this.#running.size > 0) await Promise.race(this.#running)
     if (this.#isOver) return
-    // An attempt that failed counts, even where something else is only waited for.
+    // A failed attempt counts, even where another step only waits.
     const failure = this.#failures.find((error) => !(error instanceof RetryLater)) ?? this.#failures[0]
     if (failure !== undefined) throw failure
     this.#task.signal.throwIfAborted()
   }
 
-  /** Begins every step whose time has come. */
+  /** Starts every step whose dependencies are done. */
   #begin(): void {
     if (this.#isOver || this.#signal.aborted) return
     for (const step of STEPS) {
@@ -160,7 +160,7 @@ class Run {
     })
   }
 
-  /** As it is now: with what the steps before have found. Undefined when it has ended. */
+  /** The current row, with the facts of earlier steps. Undefined when the media item has ended. */
   async #media(): Promise<MediaRow | undefined> {
     const media = await mediaForJob(this.#options.tools.db, this.#task.id)
     if (media?.status === 'processing' || media?.status === 'ready') return media
@@ -168,7 +168,7 @@ class Run {
     return undefined
   }
 
-  /** Runs a step and writes down how that ended. */
+  /** Runs a step and records the result. */
   async #record(step: Step, media: MediaRow, run: () => Promise<StepResult>): Promise<void> {
     const { tools, onStep } = this.#options
     const { db } = tools
@@ -184,9 +184,9 @@ class Run {
         await endStep(db, attempt, { status: 'rejected', detail: error.verdict })
         return
       }
-      // What was ended by the verdict of another says nothing.
+      // A step that was aborted by another's verdict has no result of its own.
       const judged = this.#verdict.signal.aborted ? { error } : await this.#judge(media, error)
-      // A wait is no attempt.
+      // Waiting does not count as an attempt.
       if ('error' in judged && judged.error instanceof RetryLater) await forgetAttempt(db, attempt)
       else await endStep(db, attempt, { status: 'failed', detail: describe(error) })
       if ('error' in judged) throw judged.error
@@ -194,7 +194,7 @@ class Run {
     }
   }
 
-  /** Why no attempt would help the media item, or the error that is to be thrown. */
+  /** The reason of a permanent failure, or the error to throw. */
   async #judge(media: MediaRow, error: unknown): Promise<{ reason: Reason } | { error: unknown }> {
     if (error instanceof PermanentFailure) return { reason: error.reason }
     return await bytesLostOr(error, this.#options.tools.storage, media)
@@ -209,7 +209,7 @@ class Run {
     tools.notifyListeners(media.upload_id, 'removal')
   }
 
-  /** Ends a media item that no attempt would help. */
+  /** Ends a media item as `failed`. */
   async #fail(media: MediaRow, reason: Reason): Promise<void> {
     const { tools, enqueueRemoval } = this.#options
     this.#verdict.abort()
@@ -220,7 +220,9 @@ class Run {
   }
 }
 
-/** That the bytes of the media item are gone for good, or the error as what it is: an outage is waited for. */
+/**
+ * A permanent failure where the bytes of the media item are lost; otherwise the error, as `RetryLater` in an outage.
+ */
 async function bytesLostOr(
   error: unknown,
   storage: Tools['storage'],
@@ -238,7 +240,7 @@ async function bytesLostOr(
   }
 }
 
-/** The storage being away or full is waited for; anything else counts as an attempt. */
+/** Turns an outage, or a full storage, into `RetryLater`; any other error is returned as it is. */
 async function asOutage(error: unknown, checkWritable: () => Promise<void>): Promise<unknown> {
   if (error instanceof RetryLater && !(error instanceof InputNotDelivered)) return error
   if (error instanceof StorageFull || isCode(error, 'ENOSPC', 'EDQUOT'))
@@ -254,7 +256,7 @@ async function asOutage(error: unknown, checkWritable: () => Promise<void>): Pro
   }
 }
 
-/** Errors of the network alone may be those of a tool or an engine. */
+/** Network errors alone may come from a tool or an engine. */
 const isOfDatabase = (error: unknown): boolean =>
   !isNetworkError(error) && databaseOutage(error) !== undefined
 

@@ -31,41 +31,41 @@ export type WorkerProcessOptions = {
   connectionString: string
   storage: StorageOptions
   concurrency: Concurrency
-  /** How long a deleted media keeps its bytes. */
+  /** How long a deleted media item keeps its bytes. */
   retentionMs: number
-  /** How long the ledger remembers what is over. */
+  /** How long the ledger keeps ended records. */
   retention: Retention
   databasePool: number
-  /** Where clamd is, or how it is found for each scan; undefined when scanning is switched off. */
+  /** The address of clamd, or a function that finds it for each scan; undefined when scanning is switched off. */
   clamd: ScannerOptions | (() => Promise<ScannerOptions | undefined>) | undefined
   ffmpegPath: string
   ffprobePath: string
-  /** What ffmpeg and ffprobe are held in by. */
+  /** The sandbox of ffmpeg and ffprobe. */
   toolSandbox: SandboxOptions & { wish: SandboxWish; found?: SandboxKind | undefined }
-  /** Is told which sandbox that is. */
+  /** Called with the sandbox that was chosen. */
   onSandbox?: (kind: SandboxKind) => void
   allowedFormats: readonly Format[]
   limits: MediaLimits
   deepCheck: Tools['deepCheck']
   scanOversize: Tools['scanOversize']
-  /** What the keys of public copies begin with; undefined where a ready file stays private. */
+  /** Prefix of the keys of public copies; undefined where ready files stay private. */
   publicPrefix: string | undefined
   thumbnails: ThumbnailOptions
-  /** Undefined where no renditions for streaming are made. */
+  /** Undefined where no HLS renditions are made. */
   hls: HlsOptions | undefined
   /** The engine that analyses files; undefined where there is none. */
   analysis: Omit<AnalysisOptions, 'linkKey'> | undefined
   /** The directory for scratch folders. */
   scratch: string
-  /** Who is told of events; undefined where nobody is. */
+  /** Undefined where there are no webhooks. */
   webhook: WebhookOptions | undefined
   log: WorkerOptions['log']
 }
 
-/** `lost` resolves with the reason when it has been without a database for a minute, and should be started anew. */
+/** `lost` resolves with the reason when the worker had no database for a minute and should be restarted. */
 export type WorkerProcess = Worker & { lost: Promise<Error> }
 
-/** Opens everything that a worker needs and starts it; closing it closes all of that. */
+/** Opens everything that a worker needs and starts it. `close` closes all of it. */
 export async function runWorker(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const { connectionString, log } = options
   const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
@@ -80,10 +80,10 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
     for (const release of undo.reverse()) await release()
   }
   const { ffmpegPath, ffprobePath, toolSandbox } = options
-  // It takes half a second, in which the rest is opened.
+  // It takes half a second: the rest is opened in parallel.
   const opening = openSandbox({ ...toolSandbox, tools: [ffmpegPath, ffprobePath] })
   opening.catch(() => {
-    // Said below, unless something else fails before.
+    // The error is thrown below, unless something else fails before.
   })
   const watch = watchDatabase({ connectionString })
   undo.push(() => watch.close())
@@ -137,7 +137,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
   return { close, lost: watch.lost }
 }
 
-/** It may not be there yet, and lies on the disk of the directory around it. */
+/** The folder may not exist yet; its disk is that of the nearest folder that does. */
 function openScratch(
   db: Ledger,
   { disk: { objects } }: Storage,

@@ -1,9 +1,12 @@
 const LOOK_MS = 5_000
-/** A timer that comes this late says that the process gets next to nothing. */
+/** A timer that is this late shows that the process gets almost no processor time. */
 const LATE_MS = 5_000
 const QUIET_MS = 10 * 60_000
 
-/** Warns, once in ten minutes, when this process gets too little processor time to work. Returns what stops that. */
+/**
+ * Warns, at most every ten minutes, when this process gets too little processor time. Returns the function that stops
+ * it.
+ */
 export function watchStarvation(log: { warn(details: object, message: string): void }): () => void {
   let due = performance.now() + LOOK_MS
   let quietUntil = 0

@@ -7,14 +7,14 @@ import type { StrayFailure, StrayRemover } from '../storage/moving/remove-strays
 export type UpkeepOptions = Omit<ReaperOptions, 'log'> & {
   strays: Pick<StrayRemover, 'removeDue'>
   retention: Retention
-  /** Ends what can be gone on with another time. */
+  /** Stops work that can be continued at the next run. */
   signal: AbortSignal
   log: Record<'info' | 'warn' | 'error', (details: object, message: string) => void>
 }
 
 /**
- * Ends what time has ended, removes former copies and prunes. What one of these fails of does not keep the others: the
- * failures are thrown when all had their turn.
+ * Ends what has expired, removes former copies and prunes. A failure of one does not stop the others: failures are
+ * thrown at the end.
  */
 export async function runUpkeep(options: UpkeepOptions): Promise<void> {
   const { db, log, retention, signal, strays } = options

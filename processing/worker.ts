@@ -37,9 +37,9 @@ export type WorkerOptions = {
   bus: Bus
   tools: Omit<Tools, 'notifyListeners' | 'enqueueProcessing' | 'ends'>
   concurrency: Concurrency
-  /** How long a deleted media keeps its bytes. */
+  /** How long a deleted media item keeps its bytes. */
   retentionMs: number
-  /** How long the ledger remembers what is over. */
+  /** How long the ledger keeps ended records. */
   retention: Retention
   log: WorkerLog
 }
@@ -47,22 +47,22 @@ export type WorkerOptions = {
 export type Worker = { close(): Promise<void> }
 
 /**
- * A file that waits for something that is away is looked at again after this long, doubling up to the second. By as
- * much as the fraction it may be longer, so that what waited together does not come back together.
+ * A file that waits for an unavailable dependency is retried after this long, doubling up to the second. The fraction
+ * is jitter, so that files that waited together do not come back together.
  */
 const FIRST_WAIT_MS = 1_000
 const MAX_WAIT_MS = 30_000
 const WAIT_JITTER = 0.25
-/** What is away may ask for longer waits, up to this. */
+/** Limit for the wait that a dependency may ask for. */
 const MAX_ASKED_WAIT_MS = 5 * 60_000
-/** Uploads whose bytes are removed at a time. */
+/** Uploads whose bytes are removed in parallel. */
 const REMOVALS_AT_ONCE = 4
 const STOP_MS = 10_000
 const REAP_MS = 60_000
 
 /**
- * Works off the queues until it is closed. Messages that name a queue wake who takes its jobs; nothing depends on
- * them: every queue is looked at now and then by itself.
+ * Works through the queues until it is closed. Notifications that name a queue wake its poller; nothing depends on
+ * them, as every queue is also polled.
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { boss, bus, concurrency, log } = options
@@ -98,7 +98,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       })
       return undefined
     } catch (error) {
-      // Handed back, not failed: the next worker goes on at once.
+      // Put back, not failed: the next worker continues at once.
       if (stopping.signal.aborted) return { data, afterMs: 0 }
       if (!(error instanceof RetryLater)) throw error
       const backoffMs = Math.min(FIRST_WAIT_MS * 2 ** waits, MAX_WAIT_MS)
@@ -118,20 +118,20 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
   }
 
-  /** New files, and those to be processed once more. */
+  /** New files, and those to be processed again. */
   async function processNewOrAgain(
     job: TakenJob<ProcessingJob>,
   ): Promise<PutBackJob<ProcessingJob> | undefined> {
     const { mediaId, since } = job.data
     if (job.name === QUEUES.again) await beginReprocessing(tools.db, mediaId)
-    // The release before this one had one queue for both, and as many jobs as requests.
+    // The previous release had one queue for both, with a job for each request.
     else if (since !== undefined && (await requestReprocessing(tools.db, mediaId, tools.enqueueProcessing)))
       return undefined
     return await process('processing', job)
   }
 
   const clocks: Partial<Record<TurnKind, Turn>> = {}
-  /** Owners who come from now on are behind what was taken. */
+  /** Owners who arrive from now on come after the jobs that were taken. */
   function advance(jobs: readonly TakenJob<ProcessingJob>[]): void {
     for (const kind of ['processing', 'again', 'analysis', 'transcoding'] as const) {
       const turns = jobs.filter(({ name }) => name === QUEUES[kind]).map(({ priority }) => turnOf(priority))
@@ -150,7 +150,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }: TakenJob<ProcessingJob>): Promise<undefined> {
     const last = await lastAttempt(tools.db, mediaId)
     if (kind !== 'processing') {
-      // Its file is ready without it, or waits for the engine's time to be over.
+      // The file is ready without it, or waits until the engine's time is over.
       log.error({ mediaId, kind, last }, 'a secondary job has failed permanently')
       return
     }
@@ -180,12 +180,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
         signal: AbortSignal.any([signal, stopping.signal]),
       })
     } finally {
-      // Its sweeps, and what is left of kinds that are switched off.
+      // Its sweeps, and the remaining jobs of kinds that are switched off.
       for (const poller of pollers) poller.wake()
     }
   }
 
-  /** Asks for the reaper, which one worker of all becomes. */
+  /** Enqueues the reaper, which one of all workers runs. */
   async function askForReaper(): Promise<void> {
     try {
       if (await boss.send(QUEUES.reaping, {}, { singletonSeconds: REAP_MS / 1000 })) reaping.wake()
@@ -211,7 +211,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const onFailed = () => dead.wake()
   const pollers: readonly Pick<Poller<object>, 'wake' | 'close'>[] = [
     poll<ProcessingJob>({
-      // What was processed before never takes all of the slots that new files need, where there are several.
+      // Reprocessing never takes all of the slots that new files need, where there are several.
       queues: [
         { name: QUEUES.processing },
         { name: QUEUES.again, most: Math.max(1, Math.floor(concurrency.processing / 2)) },
@@ -226,8 +226,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       },
       onFailed,
     }),
-    // A kind that is switched off may have jobs left, which end at once. They are looked for at the start and when the
-    // reaper has run.
+    // A kind that is switched off may have jobs left, which end at once. They are looked for at the start and after the
+    // reaper.
     poll<ProcessingJob>({
       queues: [{ name: QUEUES.analysis }],
       slots: concurrency.analysis,
@@ -273,7 +273,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       clearInterval(reaper)
       for (const unsubscribe of unsubscribes) unsubscribe()
       stopping.abort()
-      // The handlers hand back what they are at, which takes no time.
+      // The handlers put their jobs back, which takes no time.
       await Promise.all(pollers.map((poller) => poller.close(STOP_MS)))
       failures.close()
       await boss.stop({ close: false, graceful: false })

@@ -9,14 +9,14 @@ import { send } from '../outgoing/sender.ts'
 import { signedHeaders } from '../outgoing/signature.ts'
 
 export type AnalysisOptions = {
-  /** Whether a file is ready only when the engine says so. */
+  /** In `gate` mode a file is ready only when the engine says so. */
   mode: 'advisory' | 'gate'
   url: string
-  /** Each gives a signature. */
+  /** One signature is sent for each. */
   secrets: readonly string[]
-  /** Where the engine reaches this server. */
+  /** The URL of this server, as the engine reaches it. */
   publicUrl: string
-  /** How long the engine has from the first request to its outcome. */
+  /** Time from the first request to the result. */
   timeoutMs: number
   /** Signs the address under which the engine reads the file. */
   linkKey: Buffer
@@ -28,8 +28,8 @@ const MAX_ANSWER_BYTES = 64 * 1024
 const LINK_SECONDS = 3600
 
 /**
- * Asks the engine about a media and returns what it says at once. Asking again about the same analysis has the same
- * `webhook-id`. Fails with `RetryLater` when the engine is away, or answers nothing that can be made use of.
+ * Asks the engine about a media item and returns its immediate answer. A repeated request for the same analysis has the
+ * same `webhook-id`. Fails with `RetryLater` when the engine is unavailable or its response is not valid.
  */
 export async function requestAnalysis(
   options: AnalysisOptions,

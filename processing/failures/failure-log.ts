@@ -13,12 +13,12 @@ type Log = {
 }
 
 const WINDOW_MS = 60_000
-/** Lines of one queue in a minute: what is broken often fails all of its jobs. */
+/** Lines per queue and minute: one fault often fails every job of a queue. */
 const MAX_LINES = 20
 
 /**
- * Logs failed attempts at jobs. Of one job: the first, the second, the fourth, the eighth and so on, and the last. Of all
- * jobs of a queue: no more than 20 lines a minute beside those of jobs that are given up, and how many more there were.
+ * Logs failed attempts at jobs: of one job the first, second, fourth, eighth and so on, and the last; of one queue at
+ * most 20 lines a minute, besides jobs that have failed permanently. What was withheld is counted.
  */
 export class FailureLog {
   readonly #log: Log
@@ -39,7 +39,7 @@ export class FailureLog {
     else this.#log.error(details, 'a job has failed')
   }
 
-  /** Tells what was withheld so far: nobody will, later. */
+  /** Logs what was withheld so far. */
   close(): void {
     for (const queue of this.#windows.keys()) this.#endWindow(queue)
   }
@@ -64,7 +64,7 @@ export class FailureLog {
   }
 }
 
-/** What a job is about, under the names that other lines of the log have for it. */
+/** The ids of a job, under the names that other log lines use. */
 function subjectOf(data: object): object {
   return {
     ...('mediaId' in data ? { mediaId: data.mediaId } : {}),
@@ -72,7 +72,10 @@ function subjectOf(data: object): object {
   }
 }
 
-/** Whether something is away, and nothing wrong with the job: of several failures each, of one whatever caused it. */
+/**
+ * Whether a dependency is unavailable and the job itself is fine. Several failures, or a chain of causes, must all be
+ * outages.
+ */
 function isOutage(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isOutage)
   return (

@@ -1,4 +1,4 @@
-/** Where a worker writes what happened: details for a program, a message for a person. */
+/** Structured details and a message. */
 export type WorkerLog = {
   info(details: object, message: string): void
   warn(details: object, message: string): void

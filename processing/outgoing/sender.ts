@@ -10,24 +10,24 @@ export type Message = {
 }
 
 export type SendOptions = {
-  /** Whether addresses that are not public are connected to. */
+  /** Whether addresses that are not public may be connected to. */
   allowPrivate: boolean
   /** From the lookup of the name to the answer. */
   timeoutMs: number
   /** Aborted when the worker stops. */
   signal: AbortSignal
-  /** How much of the answer's body is read, and for how long; just enough to end in peace unless it says otherwise. */
+  /** Limits for reading the response body; the defaults only let the connection end cleanly. */
   maxBodyBytes?: number
   maxBodyMs?: number
 }
 
 export type Answer = {
-  /** Null where none came. */
+  /** Null where there was no response. */
   status: number | null
-  /** In words that may be shown to anybody; null for a 2xx. */
+  /** Safe to show to anybody; null for a 2xx. */
   error: string | null
   retryAfterMs: number | undefined
-  /** Undefined where there was more than may be read. */
+  /** Undefined where the body was larger than the limit. */
   body: Buffer | undefined
 }
 
@@ -35,8 +35,8 @@ const MAX_BODY_BYTES = 4096
 const MAX_BODY_MS = 1000
 
 /**
- * Posts a message, on a connection of its own, and tells how that was answered; a redirect is an answer like any
- * other. Throws only when `signal` is aborted.
+ * Posts a message on a connection of its own. A redirect is a response like any other. Throws only when `signal` is
+ * aborted.
  */
 export async function send(message: Message, options: SendOptions): Promise<Answer> {
   const timeout = AbortSignal.timeout(options.timeoutMs)
@@ -73,7 +73,7 @@ async function post(
       'User-Agent': 'Landfall/1',
       ...headers,
     },
-    // No pool: a connection that was checked for one name is not used for another, nor an old one for a new message.
+    // No pool: a connection was checked for one host name, and an old one may be stale.
     agent: false,
     signal,
     ...(allowPrivate ? {} : { lookup: publicLookup() }),
@@ -85,7 +85,7 @@ async function post(
   return await promise
 }
 
-/** Reads to the end, or to where it has read enough, and then closes the connection. */
+/** Reads the body up to its end or its limit, and closes the connection. */
 async function readLittle(
   response: IncomingMessage,
   { maxBodyBytes = MAX_BODY_BYTES, maxBodyMs = MAX_BODY_MS }: SendOptions,
@@ -101,7 +101,7 @@ async function readLittle(
     else chunks.push(chunk)
   })
   response.once('end', () => resolve(Buffer.concat(chunks)))
-  // The status has been said: whatever breaks now changes nothing of that.
+  // The status is known: later errors do not change it.
   response.on('error', giveUp)
   response.once('close', giveUp)
   const body = await promise
@@ -116,7 +116,7 @@ function describeStatus(status: number): string {
     : `answered ${status}`
 }
 
-/** The code of a failure; its message may tell of addresses inside. */
+/** Only the code of a failure: its message may contain internal addresses. */
 function describeFailure(error: unknown): string {
   if (error instanceof AddressRefused) return error.message
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined

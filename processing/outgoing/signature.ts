@@ -1,6 +1,6 @@
 import type { Webhook } from 'standardwebhooks'
 
-/** Of Standard Webhooks: one signature for each secret, so that a receiver may know the old one or the new. */
+/** Standard Webhooks: one signature for each secret, so that a receiver can check the old or the new one. */
 export function signedHeaders(
   signers: readonly Webhook[],
   id: string,

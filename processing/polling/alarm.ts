@@ -1,4 +1,4 @@
-/** Wakes one sleeper; a ring while nobody sleeps is heard by the next to come. */
+/** Wakes one waiting loop. A ring while nobody waits is kept for the next wait. */
 export class Alarm {
   #rung = Promise.withResolvers<void>()
 
@@ -6,7 +6,7 @@ export class Alarm {
     this.#rung.resolve()
   }
 
-  /** Resolves when it rings, after `ms` at the latest; without `ms`, only then. */
+  /** Resolves when it rings, or after `ms` milliseconds where that is given. */
   async within(ms?: number): Promise<void> {
     const timer = ms === undefined ? undefined : setTimeout(() => this.ring(), ms)
     await this.#rung.promise
@@ -15,7 +15,7 @@ export class Alarm {
   }
 }
 
-/** A bell that many press: it rings at once, and then once for all presses of each `everyMs`. */
+/** Rings at the first press, and then at most once every `everyMs`, however often it is pressed. */
 export class Doorbell {
   readonly #ring: () => void
   readonly #everyMs: number
@@ -32,7 +32,6 @@ export class Doorbell {
     if (this.#quiet === undefined) this.#next()
   }
 
-  /** Rings no more. */
   close(): void {
     clearTimeout(this.#quiet)
     this.#isPressed = false

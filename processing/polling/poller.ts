@@ -5,7 +5,7 @@ import type { Ledger } from '../../ledger/database.ts'
 import type { FailureLog } from '../failures/failure-log.ts'
 import { Alarm } from './alarm.ts'
 
-/** A job that this process works at. */
+/** A job that this process is working on. */
 export type TakenJob<Data> = Pick<
   JobWithMetadata<Data>,
   'id' | 'name' | 'data' | 'priority' | 'retryCount' | 'retryLimit' | 'groupId'
@@ -14,44 +14,47 @@ export type TakenJob<Data> = Pick<
   signal: AbortSignal
 }
 
-/** A job that is to be done later, which is no failed attempt: it keeps its place in the queue. */
+/** A job to be done later. That is no failed attempt, and the job keeps its position in the queue. */
 export type PutBackJob<Data> = { data: Data; afterMs: number }
 
 export type PollerOptions<Data> = {
   db: Ledger
   boss: PgBoss
-  /** In this order: a job of the second is taken only where the first has none. `most` bounds jobs of one at a time. */
+  /**
+   * In order of priority: a job of a later queue is taken only where earlier ones are empty. `most` limits the jobs of
+   * one queue at a time.
+   */
   queues: readonly { name: string; most?: number }[]
   /** Jobs at a time. */
   slots: number
-  /** How often the queues are looked at without being told; undefined: only when told. */
+  /** How often the queues are polled without a notification; undefined: never. */
   pollMs: number | undefined
-  /** Does a job. What it throws counts as a failed attempt. */
+  /** An error counts as a failed attempt. */
   handle: (job: TakenJob<Data>) => Promise<PutBackJob<Data> | undefined>
-  /** Called with the jobs of a look, before they are worked at. */
+  /** Called with the jobs that were taken, before they are started. */
   onTaken?: (jobs: readonly TakenJob<Data>[]) => void
-  /** Called when a job is over and recorded as done. */
+  /** Called when a job is done and recorded as done. */
   onDone?: (job: TakenJob<Data>) => Promise<void>
-  /** Told of every attempt that fails, before the queue is: nothing else says why. */
+  /** Called for every failed attempt before the queue is told: nothing else logs the reason. */
   failures: Pick<FailureLog, 'record'>
-  /** Called when an attempt has failed: the job comes again, or is among the dead ones. */
+  /** Called when an attempt has failed: the job is retried, or has failed permanently. */
   onFailed?: () => void
   onError: (error: unknown) => void
 }
 
-/** A job lives as long as its worker says so this often; the queues wait for 15 s (`createQueues`). */
+/** A job without a heartbeat for 15 s (`createQueues`) is taken over. */
 const HEARTBEAT_MS = 5_000
-/** How often the queues are looked at while jobs are known that will be due soon: retries, and what was put back. */
+/** Polling interval while jobs are known that will be due soon: retries, and jobs that were put back. */
 const QUICK_MS = 2_000
-/** For how long after a failed attempt. */
+/** How long after a failed attempt it is used. */
 const RETRY_MS = 60_000
-/** How long to leave a database alone that did not answer. */
+/** Pause after the database did not answer. */
 const AWAY_MS = 2_000
 
 /**
- * One loop for a kind of job: it takes as many at a time as there is room for and its owner has a share of, when it is told of one, when a job has
- * ended and more may wait, and every `pollMs`. An idle one costs a statement for each queue and look, however many
- * jobs it may do at a time, which pg-boss's own workers do not.
+ * One loop for a kind of job: it takes as many as there are free slots and as its owner's share allows, when it is
+ * notified, when a job has ended and more may wait, and every `pollMs`. An idle one costs one statement per queue and
+ * poll, however many slots it has; pg-boss's own workers cost one per slot.
  */
 export class Poller<Data extends object> {
   readonly #options: PollerOptions<Data>
@@ -60,9 +63,9 @@ export class Poller<Data extends object> {
   readonly #shares: Shares
   readonly #loop: Promise<void>
   #heartbeat: NodeJS.Timeout | undefined
-  /** A look that found as much as there was room for, or found no room: there may be more. */
+  /** The last poll filled all free slots, or there were none: more jobs may wait. */
   #mayHaveMore = false
-  /** When a job is due that was put back; on the clock of `performance.now()`. */
+  /** When the next job that was put back is due; on the clock of `performance.now()`. */
   #dueAt = Number.POSITIVE_INFINITY
   #quickUntil = 0
   #isClosing = false
@@ -73,12 +76,12 @@ export class Poller<Data extends object> {
     this.#loop = this.#run()
   }
 
-  /** Has the queues looked at now: all, or nothing where this one is not among them. */
+  /** Polls now: all queues, or none where `queue` is not among its own. */
   wake(queue?: string): void {
     if (queue === undefined || this.#options.queues.some(({ name }) => name === queue)) this.#alarm.ring()
   }
 
-  /** Takes no more, and waits so long for what runs; what is left then counts as a failed attempt. */
+  /** Takes no more jobs and waits `graceMs` for running ones; those left count as failed attempts. */
   async close(graceMs: number): Promise<void> {
     this.#isClosing = true
     this.#alarm.ring()
@@ -124,7 +127,7 @@ export class Poller<Data extends object> {
         onTaken?.(jobs)
         for (const job of jobs) this.#start(job)
         hasMore = jobs.length === batchSize
-        // What was left for the sake of others may be taken when a job has ended.
+        // Jobs that were left for the sake of other owners may be taken when a job has ended.
         if (ignoreGroups.length > 0) this.#mayHaveMore = true
       }
     }
@@ -177,7 +180,7 @@ export class Poller<Data extends object> {
         await onDone?.(taken)
       }
     } catch (error) {
-      // It is taken for that of a dead worker when its heartbeat is missed, and is done again.
+      // It misses its heartbeat, is taken over, and is done again.
       onError(error)
     } finally {
       clearTimeout(timer)
@@ -196,7 +199,7 @@ export class Poller<Data extends object> {
     }
   }
 
-  /** In one transaction, so that there is always one of it: unless another worker has taken it over. */
+  /** In one transaction, so that the job exists exactly once, unless another worker has taken it over. */
   async #putBack(job: JobWithMetadata<Data>, { data, afterMs }: PutBackJob<Data>): Promise<void> {
     const { boss, db } = this.#options
     await db.transaction().execute(async (trx) => {
@@ -205,7 +208,7 @@ export class Poller<Data extends object> {
       const { priority, singletonKey, groupId } = job
       const group = groupId ? { group: { id: groupId } } : {}
       const again = { data, priority, ...group, ...(singletonKey === null ? {} : { singletonKey }) }
-      // In seconds it is the clock of the database that counts.
+      // A number of seconds is counted by the clock of the database.
       await boss.insert(job.name, [{ ...again, startAfter: afterMs / 1000 }], settling)
     })
     const dueAt = performance.now() + afterMs
@@ -229,11 +232,11 @@ export class Poller<Data extends object> {
           ),
         )
         for (const { job, controller } of held) {
-          // One that has ended meanwhile is not ours any more either, and nobody listens to its signal.
+          // A job that has ended in the meantime is not active either, and nobody listens to its signal.
           if (!alive.has(job.id)) controller.abort(new Error('another worker has taken over the job'))
         }
       } catch (error) {
-        // That says nothing about the jobs.
+        // Nothing is known about the jobs.
         this.#options.onError(error)
       }
     }
@@ -242,10 +245,10 @@ export class Poller<Data extends object> {
 
 type Running<Data> = { job: TakenJob<Data>; controller: AbortController; ended: Promise<void> }
 
-/** Names the attempt: what is done to it is not done to a later attempt, by another worker. */
+/** Identifies one attempt, so that a later attempt by another worker is not changed. */
 const attemptOf = ({ id, retryCount }: { id: string; retryCount: number }) => ({ id, retryCount })
 
-/** Ids of the jobs that a call has changed; its answer has them, and the types of pg-boss do not say so. */
+/** Ids of the jobs that a call has changed, which pg-boss returns but does not declare. */
 function settledBy(answer: object): ReadonlySet<unknown> {
   return new Set('settled' in answer && Array.isArray(answer.settled) ? answer.settled : [])
 }

@@ -4,8 +4,8 @@ import { atMost, cannotFollow } from './scrub.ts'
 // An `AudioSpecificConfig` (ISO 14496-3 § 1.6.2.1) says what kind of AAC the frames are.
 
 /**
- * Object types whose frames are rows of elements as `aac-elements.ts` reads them: Main, LC and LTP. Frames of others, such as
- * ELD and LD, have no elements, or different ones.
+ * Object types whose frames are sequences of elements as `aac-elements.ts` reads them: Main, LC and LTP. Frames of
+ * others, such as ELD and LD, have no elements, or different ones.
  */
 export const ELEMENT_TYPES: ReadonlySet<number> = new Set([1, 2, 4])
 /** Spectral band replication and parametric stereo, on top of one of those. */
@@ -13,9 +13,9 @@ const EXTENSIONS = new Set([5, 29])
 /** No configuration without a list of channels is longer. */
 const MAX_CONFIG_BYTES = 16
 
-/** Overwrites the comment of a configuration. Fails with `UnreadableInput` where it is of a kind that is not known. */
+/** Blanks the comment of a configuration. Fails with `UnreadableInput` where the type is not known. */
 export function scrubAacConfig(config: Buffer): void {
-  // Then each frame has a header that says so (ADTS).
+  // Each frame has an ADTS header instead.
   if (config.length === 0) return
   const bits = new BitReader(config)
   const frequency = () => {
@@ -33,7 +33,7 @@ export function scrubAacConfig(config: Buffer): void {
     atMost(MAX_CONFIG_BYTES)(config)
     return
   }
-  // The length of a frame; a core coder and its delay; an extension.
+  // Frame length; core coder and its delay; extension.
   bits.read(1)
   if (bits.read(1) === 1) bits.read(14)
   bits.read(1)
@@ -46,13 +46,13 @@ function objectType(bits: BitReader): number {
   return type === 31 ? 32 + bits.read(6) : type
 }
 
-/** Overwrites the comment of a `program_config_element` (§ 4.4.1.1), the list of channels. */
+/** Blanks the comment of a `program_config_element` (§ 4.4.1.1), which lists the channels. */
 export function scrubChannels(bits: BitReader): void {
-  // Its number, a profile and a frequency.
+  // Number, profile, sampling frequency.
   bits.read(4 + 2 + 4)
   const [front, side, back, low] = [bits.read(4), bits.read(4), bits.read(4), bits.read(2)]
   const [data, coupled] = [bits.read(3), bits.read(4)]
-  // How they become one channel and two, and how a matrix does so.
+  // Mono mixdown, stereo mixdown, matrix mixdown.
   for (const length of [4, 4, 3]) if (bits.read(1) === 1) bits.read(length)
   for (let n = front + side + back + coupled; n > 0; n--) bits.read(5)
   for (let n = low + data; n > 0; n--) bits.read(4)

@@ -2,11 +2,11 @@ import { ELEMENT_TYPES, scrubAacConfig, scrubChannels } from './aac-config.ts'
 import { BitReader } from './bit-reader.ts'
 import { type CodecScrub, cannotFollow, MAX_SOUND_BYTES } from './scrub.ts'
 
-// A frame of AAC is a row of elements, each begun by three bits (ISO 14496-3 § 4.4.2.1). What an encoder says of itself and what others
-// add stands in front of the first channel.
+// A frame of AAC is a sequence of elements, each of which begins with three bits (ISO 14496-3 § 4.4.2.1). What an
+// encoder and others add precedes the first channel.
 
 const [DATA, CHANNELS, FILL, END] = [4, 5, 6, 7]
-/** What fill elements have for the sound: dynamic range and higher frequencies (SBR). */
+/** Fill elements that the sound needs: dynamic range and higher frequencies (SBR). */
 const KEPT_FILL = new Set([0b1011, 0b1101, 0b1110])
 
 export const aac = (): CodecScrub => ({
@@ -15,7 +15,7 @@ export const aac = (): CodecScrub => ({
   packets: (config) => (packet) => scrubFrame(config.length > 0 ? packet : withoutHeader(packet)),
 })
 
-/** Of ADTS (§ 1.A.2.2): one block of data, of a profile that has the elements. */
+/** ADTS (§ 1.A.2.2): one block of data, of a profile with elements. */
 function withoutHeader(packet: Buffer): Buffer {
   if (packet.length < 7 || packet[0] !== 0xff || ((packet[1] ?? 0) & 0xf6) !== 0xf0)
     throw cannotFollow('a frame of AAC')

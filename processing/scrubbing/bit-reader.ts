@@ -1,6 +1,6 @@
-/** Reads bits of bytes, the highest first. Behind the end there are zeros. */
+/** Reads bits, the highest first. After the end it reads zeros. */
 export class BitReader {
-  /** In bits. */
+  /** Position in bits. */
   at = 0
   readonly #bytes: Buffer
 
@@ -12,7 +12,7 @@ export class BitReader {
     return 8 * this.#bytes.length - this.at
   }
 
-  /** As a number: of 32 bits at most. */
+  /** At most 32 bits, as a number. */
   read(bits: number): number {
     let value = 0
     for (let n = 0; n < bits; n++, this.at++)
@@ -24,7 +24,6 @@ export class BitReader {
     this.at = Math.ceil(this.at / 8) * 8
   }
 
-  /** Overwrites so many bits with zeros. */
   clear(bits: number): void {
     const end = Math.min(this.at + bits, 8 * this.#bytes.length)
     while (this.at < end) {

@@ -12,10 +12,10 @@ import { theora, vorbis } from './xiph-comments.ts'
 /** A coded stream, as ffprobe names it. */
 export type CodedStream = { codec: string; hasDolbyVision: boolean }
 
-/** Its packets are picture or sound and nothing else; a configuration is no longer than this. */
+/** Its packets contain picture or sound only; its configuration has at most this many bytes. */
 const bare = (maxConfigBytes: number) => (): CodecScrub => ({ config: atMost(maxConfigBytes) })
 
-/** Codecs of which it is known where they have room for what is neither picture nor sound. */
+/** The codecs for which it is known where they can carry other data. */
 const CODECS: Readonly<Record<string, (stream: CodedStream) => CodecScrub>> = {
   h264,
   hevc,
@@ -55,7 +55,7 @@ const PHONES = [
   'pcm',
 ]
 
-/** What is written for each type of file. Of anything else there is no public copy. */
+/** Codecs that are written for each type of file. There is no public copy of any other. */
 const CONTAINERS: Readonly<Record<string, readonly string[]>> = {
   'video/mp4': [...PHONES, 'vp9', 'mpeg2video', 'mpeg1video', 'opus', 'flac'],
   'video/quicktime': [...PHONES, 'prores', 'mpeg2video'],
@@ -70,7 +70,7 @@ const CONTAINERS: Readonly<Record<string, readonly string[]>> = {
   'audio/aac': ['aac'],
 }
 
-/** Bytes from what ffprobe calls the position of a packet to its first byte. */
+/** Bytes between the position of a packet, as ffprobe reports it, and its first byte. */
 const PACKET_AT: Readonly<Record<string, number>> = {
   // Track, time and flags of a block.
   'video/webm': 4,
@@ -84,6 +84,6 @@ export function scrubFor(contentType: string, stream: CodedStream): CodecScrub {
   const codec = isPcm ? bare(0) : CODECS[stream.codec]
   if (!codec || !CONTAINERS[contentType]?.includes(isPcm ? 'pcm' : stream.codec))
     throw new UnreadableInput(`what else ${stream.codec} in ${contentType} may carry is not known`)
-  // Ogg has the comments in packets of its own, which ffmpeg writes anew.
+  // Ogg has comments in separate packets, which ffmpeg writes itself.
   return contentType === 'audio/ogg' && stream.codec === 'vorbis' ? { config: () => {} } : codec(stream)
 }

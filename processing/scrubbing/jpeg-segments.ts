@@ -1,7 +1,7 @@
 import { atMost, type CodecScrub, cannotFollow, MAX_PICTURE_BYTES } from './scrub.ts'
 
-// Each frame of Motion JPEG is one JPEG, or two of an interlaced picture (ISO 10918-1 annex B). Application segments and comments
-// are emptied, but for what tells a decoder the order of the fields and the kind of colours.
+// Each frame of Motion JPEG is one JPEG, or two of an interlaced picture (ISO 10918-1 annex B). Application segments
+// and comments are blanked, except for the order of fields and the colour space, which decoders need.
 
 const [SOI, EOI, SOS, COM] = [0xd8, 0xd9, 0xda, 0xfe]
 const APP0 = 0xe0
@@ -25,7 +25,7 @@ function* scrubFrame(frame: Buffer): Generator<void> {
   }
 }
 
-/** Returns where the image ends that has begun before `at`. */
+/** Returns where the image that begins before `at` ends. */
 function* scrubImage(frame: Buffer, at: number): Generator<void, number> {
   while (at + 2 <= frame.length) {
     yield
@@ -46,17 +46,17 @@ function* scrubImage(frame: Buffer, at: number): Generator<void, number> {
   return frame.length
 }
 
-/** How many bytes from the beginning of a segment belong to the picture. */
+/** How many of the first bytes of a segment the picture needs. */
 function keptOf(marker: number, content: Buffer): number {
   const begins = (text: string) => content.toString('latin1', 0, text.length) === text
-  // Its identifier, version, units, density; no small picture.
+  // Identifier, version, units and density, without the thumbnail.
   if (marker === APP0 && begins('JFIF\0')) return Math.min(12, content.length)
   if (marker === APP0 && begins('AVI1')) return Math.min(12, content.length)
   if (marker === APP14 && begins('Adobe')) return Math.min(12, content.length)
   return marker === COM && content.equals(COLOURS) ? content.length : 0
 }
 
-/** The next marker that is no restart. */
+/** The next marker that is not a restart marker. */
 function* behindScan(frame: Buffer, from: number): Generator<void, number> {
   for (let at = frame.indexOf(0xff, from); at >= 0; at = frame.indexOf(0xff, at + 1)) {
     const next = frame[at + 1] ?? 0

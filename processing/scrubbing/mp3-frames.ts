@@ -1,7 +1,7 @@
 import { atMost, type Blank, type CodecScrub, cannotFollow, MAX_SOUND_BYTES } from './scrub.ts'
 
-// A frame of MP3 (ISO 11172-3, 13818-3) says how many bits of sound it has and how far before itself they begin. What
-// lies between the end of one frame's and the beginning of the next one's is "ancillary data", and free for any use.
+// A frame of MP3 (ISO 11172-3, 13818-3) declares how many bits of sound it has and how far before itself they begin.
+// The bytes between the sound of two frames are "ancillary data", which may contain anything.
 
 /** kbit/s of layer III by the index in the header: of version 1, and of 2 and 2.5. */
 const BITRATES = [
@@ -14,9 +14,9 @@ const CONFIG_BYTES = 12
 
 type Frame = {
   bytes: number
-  /** Where its part of the main data begins. */
+  /** Where its share of the main data begins. */
   dataAt: number
-  /** How many bytes of main data before those its sound begins. */
+  /** How many bytes of main data before that its sound begins. */
   backwards: number
   soundBits: number
 }
@@ -27,7 +27,7 @@ export const mp3 = (): CodecScrub => ({
   maxPacketBytes: MAX_SOUND_BYTES,
 })
 
-/** Main data that lies together in the file. */
+/** Contiguous main data in the file. */
 type MainDataRange = { from: number; position: number; bytes: number }
 
 function scrubPackets() {
@@ -45,7 +45,7 @@ function scrubPackets() {
       if (start < end) blank(range.position + start - range.from, end - start)
       if (rangeEnd <= to) behind += 1
     }
-    // No more than lie within the reach of a frame: 511 bytes.
+    // At most 511 bytes are within the reach of a frame.
     if (behind > 0) ranges.splice(0, behind)
   }
   const scrub = function* (packet: Buffer, position: number, blank: Blank): Generator<void> {
@@ -79,7 +79,7 @@ function frameAt(packet: Buffer, at: number): Frame | undefined {
   if (!isLayer3 || rate === undefined) return undefined
   const isFirst = version === 3
   const kbits = BITRATES[isFirst ? 0 : 1][bitrateIndex]
-  // Of free format, only its encoder knows the length.
+  // Free format does not declare its length.
   if (!kbits) return undefined
   const hz = rate / (isFirst ? 1 : version === 2 ? 2 : 4)
   const bytes = Math.floor(((isFirst ? 144_000 : 72_000) * kbits) / hz) + ((header >>> 9) & 1)
@@ -95,13 +95,13 @@ function frameAt(packet: Buffer, at: number): Frame | undefined {
   }
 }
 
-/** Of version 1: two granules. */
+/** Version 1: two granules. */
 function sideOfFirst(side: Buffer, channels: 1 | 2) {
   const before = 9 + (channels === 1 ? 5 : 3) + 4 * channels
   return { backwards: bitsAt(side, 0, 9), soundBits: sumOfParts(side, before, 59, 2 * channels) }
 }
 
-/** Of versions 2 and 2.5: one. */
+/** Versions 2 and 2.5: one granule. */
 function sideOfSecond(side: Buffer, channels: 1 | 2) {
   return { backwards: bitsAt(side, 0, 8), soundBits: sumOfParts(side, 8 + channels, 63, channels) }
 }

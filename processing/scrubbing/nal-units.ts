@@ -1,19 +1,19 @@
 import { type CodecScrub, cannotFollow, MAX_PICTURE_BYTES } from './scrub.ts'
 import { scrubSei } from './sei.ts'
 
-// H.264 (ISO 14496-10) and H.265 (ISO 23008-2) are rows of NAL units. All but those below become filler data: user data
-// of any kind, and units of types that nobody has defined.
+// H.264 (ISO 14496-10) and H.265 (ISO 23008-2) are sequences of NAL units. All but those listed below become filler
+// data: user data of any kind, and units of undefined types.
 
 type NalKinds = {
   headerBytes: number
   typeOf: (header: number) => number
   /** Coded picture and its parameters. */
   kept: ReadonlySet<number>
-  /** Units that are no longer than this, header included: delimiters. */
+  /** Units of at most this many bytes, header included: delimiters. */
   short: ReadonlySet<number>
   sei: ReadonlySet<number>
   filler: number
-  /** Bytes of a configuration in front of its units, and where in it the size of the length fields is. */
+  /** Bytes before the units of a configuration, and where in them the size of the length fields is. */
   record: { sizeAt: number; units: (record: Buffer) => Generator<Buffer> }
 }
 
@@ -124,7 +124,7 @@ function* avcUnits(record: Buffer): Generator<Buffer> {
   const count = () => record[at++] ?? 0
   yield* list(count() & 0x1f)
   yield* list(count())
-  // Of high profiles: the kind of colours, their depth, and more units.
+  // High profiles: chroma format, bit depths, and more units.
   if (record.length >= at + 4 && [100, 110, 122, 144, 244].includes(record[1] ?? 0)) {
     at += 3
     yield* list(count())

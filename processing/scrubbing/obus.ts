@@ -1,13 +1,13 @@
 import { atOnce, type CodecScrub, cannotFollow, MAX_PICTURE_BYTES } from './scrub.ts'
 
-// AV1 is a row of open bitstream units (OBU; AV1 Bitstream § 5.3). All but those below become padding.
+// AV1 is a sequence of open bitstream units (OBU; AV1 Bitstream § 5.3). All but those listed below become padding.
 
 const CODED = new Set([1, 2, 3, 4, 6, 7])
 const METADATA = 5
 const PADDING = 15
 /** Content light, mastering display, scalability (AV1 Bitstream § 6.7.1). Not ITU-T T.35 and time codes. */
 const KEPT_METADATA = new Set([1, 2, 3])
-/** Of an `AV1CodecConfigurationRecord`, in front of its units. */
+/** Length of the fixed part of an `AV1CodecConfigurationRecord`, before its units. */
 const RECORD_BYTES = 4
 
 export const av1 = (): CodecScrub => ({

@@ -1,10 +1,9 @@
-/** Bytes that are compared before it yields. */
+/** Bytes that are compared between two yields. */
 const STRETCH = 256 * 1024
 
 /**
- * Where these bytes are in others, one behind the other; undefined between stretches without one, for others to have their turn.
- * Takes time for each byte once (Knuth, Morris and Pratt): `Buffer.indexOf` takes as long as both lengths multiplied
- * where somebody has made them for that.
+ * Where `found` contains `bytes`, in order; undefined between stretches, so that the caller can yield. Linear in the
+ * length (Knuth, Morris and Pratt): `Buffer.indexOf` is quadratic on crafted input.
  */
 export function* occurrences(bytes: Buffer, found: Buffer): Generator<number | undefined> {
   const borders = bordersOf(found)
@@ -19,7 +18,7 @@ export function* occurrences(bytes: Buffer, found: Buffer): Generator<number | u
   }
 }
 
-/** For each beginning of the bytes, the length of the longest one that it also ends with. */
+/** For each prefix of the bytes, the length of its longest border. */
 function bordersOf(bytes: Buffer): Uint32Array {
   const borders = new Uint32Array(bytes.length)
   let length = 0

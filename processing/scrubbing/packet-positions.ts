@@ -2,7 +2,7 @@ import type { PacketPosition } from '../tools/ffmpeg.ts'
 
 const CHUNK = 65_536
 
-/** Where the packets of one stream are: 12 bytes for each. */
+/** Positions of the packets of one stream: 12 bytes each. */
 class Places {
   length = 0
   readonly #positions: Float64Array[] = []
@@ -30,12 +30,12 @@ class Places {
   }
 }
 
-/** Places of packets, given stream by stream in the order of the file, and read in the order of the file as a whole. */
+/** Positions of packets, added stream by stream in file order and read in file order across streams. */
 export class PacketPositions {
   length = 0
   readonly #streams = new Map<number, Places>()
 
-  /** Returns whether it lies behind the packet of its stream before it. */
+  /** Returns whether it lies after the previous packet of its stream. */
   add({ stream, position, bytes }: Omit<PacketPosition, 'beside'>): boolean {
     const places = this.#streams.get(stream) ?? new Places()
     this.#streams.set(stream, places)

@@ -8,24 +8,24 @@ import type { CodecScrub, PacketScrub } from './scrub.ts'
 import { readStreams, type WrittenStream } from './written-streams.ts'
 import { Yielder } from './yielding.ts'
 
-/** Configurations stand in front of the first packet, behind no more than an index of hours. */
+/** Configurations precede the first packet; only an index comes before, of up to some hours. */
 const MAX_HEAD_BYTES = 64 * 1024 * 1024
-/** Of streams that are looked through: of a film of ten hours with its sound. Each takes 12 bytes of memory. */
+/** Packets of streams that are parsed, such as ten hours of video with sound. Each takes 12 bytes of memory. */
 const MAX_PACKETS = 5_000_000
-/** How much of a sound is cut off; the comments of an Ogg, which were written anew. */
+/** How much of the sound is cut off; the comments of Ogg, which were written by us. */
 const KNOWN_BESIDE = new Set(['', 'Skip Samples', 'Metadata Update'])
 const WINDOW_BYTES = 1024 * 1024
 
 export type ScrubOptions = {
-  /** Called once before the file is changed; not at all where nothing is to be. */
+  /** Called once before the file is changed; not called where nothing is changed. */
   beforeChange?: () => Promise<void>
   maxPackets?: number
 }
 
 /**
- * Overwrites in a file that we have just written what its codecs say besides picture and sound, in place: nothing
- * else of the file changes. Fails with `UnreadableInput` where there is something that it does not know. Time grows with the
- * file and no faster, whatever is in it; others have their turn meanwhile.
+ * Overwrites, in place, what the codecs of a file that we have written carry besides picture and sound. Fails with
+ * `UnreadableInput` where it contains something unknown. Linear in the size of the file, whatever it contains; yields
+ * to other work.
  */
 export async function scrubFile(
   ffmpeg: Ffmpeg,
@@ -52,7 +52,7 @@ export async function scrubFile(
 
 type Work = { streams: readonly WrittenStream[]; scrubs: readonly CodecScrub[] }
 
-/** Of the packets that are looked through; and where the first one of all is. */
+/** Positions of the packets that are parsed, and of the first packet of all. */
 async function placesOf(
   ffmpeg: Ffmpeg,
   run: ToolRun,
@@ -85,7 +85,7 @@ async function placesOf(
       onPacket(place) {
         if (problem !== undefined) return
         problem = check(place)
-        // Nothing that comes would change that.
+        // Further packets would not change that.
         if (problem !== undefined) ended.abort()
       },
     })

@@ -1,21 +1,21 @@
 import { cannotFollow } from './scrub.ts'
 
 /**
- * Messages that belong to the picture (ISO 23002-7, ISO 14496-10 annex D, ISO 23008-2 annex D): buffering, timing, recovery point, 3D,
- * orientation, hashes, light and colours (mastering display, content light, transfer, ambient light), 360°.
+ * Messages that the picture needs (ISO 23002-7, ISO 14496-10 annex D, ISO 23008-2 annex D): buffering, timing, recovery
+ * point, 3D, orientation, hashes, light and colours (mastering display, content light, transfer, ambient light), 360°.
  */
 const KEPT = new Set([0, 1, 6, 45, 47, 128, 129, 130, 132, 137, 144, 147, 148, 150, 151, 154, 155, 156])
 const FILLER_PAYLOAD = 3
 const STOP_BIT = 0x80
-/** Two bytes that say what and how many; a size of 255 and more takes one byte more. */
+/** Two bytes of type and size; a size of 255 or more takes another byte. */
 const MAX_SHORT_BYTES = 2 + 254
 
-/** The largest that a camera writes have some KiB. */
+/** The largest that cameras write have some KiB. */
 const MAX_SEI_BYTES = 1024 * 1024
 
 /**
- * Leaves those messages of an SEI unit that belong to the picture; the others become one that is filled with 255s. Takes
- * time for each byte a few times, however the unit is made.
+ * Keeps the messages of an SEI unit that the picture needs; the others become one message of 255s. Linear in the size
+ * of the unit.
  */
 export function scrubSei(unit: Buffer, headerBytes: number): void {
   if (unit.length > MAX_SEI_BYTES) throw cannotFollow('an SEI message')
@@ -23,7 +23,7 @@ export function scrubSei(unit: Buffer, headerBytes: number): void {
   let [keptBytes, hasOthers] = [0, false]
   for (const { type, start, end } of messagesIn(content)) {
     if (KEPT.has(type)) {
-      // In place: what is kept never moves backwards over what is still to be read.
+      // In place: kept bytes only move forward, over what was read already.
       content.copyWithin(keptBytes, start, end)
       keptBytes += end - start
     } else hasOthers = true
@@ -31,7 +31,7 @@ export function scrubSei(unit: Buffer, headerBytes: number): void {
   if (!hasOthers) return
   const rest = Buffer.concat([content.subarray(0, keptBytes), Buffer.of(STOP_BIT)])
   const room = unit.length - headerBytes
-  // In front of the rest it takes as many escapes as alone, and one more where the filler ends with a zero.
+  // Before the rest it takes as many escapes as alone, and one more where the filler ends with a zero.
   const left = room - withEscapes(rest).length
   for (const bytes of [left, left - 1]) {
     if (bytes < 2) break
@@ -62,18 +62,18 @@ function* messagesIn(content: Buffer): Generator<Message> {
     const start = at
     const type = number()
     const size = number()
-    // One that is cut off is none that anybody reads.
+    // No reader uses a message that is cut off.
     const isWhole = at + size <= end
     at = Math.min(at + size, end)
     yield { type: isWhole ? type : -1, start, end: at }
   }
-  // Behind them may be more than there should.
+  // There may be more bytes after them than there should be.
   if (end >= 0 && stop !== STOP_BIT) yield { type: -1, start: end, end: content.length }
 }
 
-/** Messages of so many bytes, two or more, that say nothing. */
+/** Messages of `bytes` bytes, two or more, without content. */
 function filler(bytes: number): Buffer {
-  // No single message has one byte more than the longest short one.
+  // No single message has exactly one byte more than the longest short one.
   if (bytes === MAX_SHORT_BYTES + 1) return Buffer.concat([filler(2), filler(bytes - 2)])
   const isShort = bytes <= MAX_SHORT_BYTES
   const sizeBytes = isShort ? 1 : Math.ceil((bytes - 2) / 256)
@@ -85,7 +85,7 @@ function filler(bytes: number): Buffer {
   return Buffer.concat([Buffer.of(FILLER_PAYLOAD), sizes, Buffer.alloc(size, 0xff)])
 }
 
-/** Without the bytes that keep start codes out (emulation prevention). */
+/** Without emulation prevention bytes. */
 function withoutEscapes(bytes: Buffer): Buffer {
   const out = Buffer.alloc(bytes.length)
   let [length, zeros] = [0, 0]

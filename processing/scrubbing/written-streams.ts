@@ -15,10 +15,10 @@ const Report = z.object({
   ),
 })
 
-/** `00000010: 7011 0000 0300 0100 0003 0014 0f12 26a0  p.....`, as ffprobe shows bytes. */
+/** Bytes as ffprobe prints them: `00000010: 7011 0000 0300 0100 0003 0014 0f12 26a0  p.....`. */
 const DUMPED = /^[0-9a-f]{8}: ((?:[0-9a-f]{2,4} )+)/gm
 
-/** The streams that ffprobe has found in a file, with their configurations. Fails with `UnreadableInput`. */
+/** The streams of a file with their configurations, from ffprobe's report. Fails with `UnreadableInput`. */
 export function readStreams(json: unknown): WrittenStream[] {
   const report = Report.safeParse(json)
   if (!report.success) throw new UnreadableInput('the streams that were written cannot be told')

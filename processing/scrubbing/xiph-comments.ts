@@ -1,16 +1,16 @@
 import { type CodecScrub, cannotFollow } from './scrub.ts'
 
-// Vorbis and Theora have three headers; the second says who encoded it, and comments (Vorbis I § 5, Theora § 6.3). A
-// configuration has all three, with their sizes in front.
+// Vorbis and Theora have three headers; the second has the encoder and comments (Vorbis I § 5, Theora § 6.3). A
+// configuration has all three, preceded by their sizes.
 
-/** `framing` is the number of bytes behind the comments. */
+/** `framing`: the number of bytes after the comments. */
 const vorbisLike = (signature: string, framing: number): CodecScrub => ({
   config: (config) => {
     const header = secondHeader(config)
     const room = header.length - signature.length - 8 - framing
     if (room < 0 || header.toString('latin1', 0, signature.length) !== signature)
       throw cannotFollow('a configuration')
-    // An encoder of that many blanks, and no comments.
+    // An encoder name of that many blanks, and no comments.
     let at = header.writeUInt32LE(room, signature.length)
     header.fill(' ', at, at + room)
     at = header.writeUInt32LE(0, at + room)
@@ -21,7 +21,7 @@ const vorbisLike = (signature: string, framing: number): CodecScrub => ({
 export const vorbis = (): CodecScrub => vorbisLike('\x03vorbis', 1)
 export const theora = (): CodecScrub => vorbisLike('\x81theora', 0)
 
-/** By Xiph lacing, as in Matroska, or with two bytes each. */
+/** Headers are joined by Xiph lacing, as in Matroska, or with two bytes of length each. */
 function secondHeader(config: Buffer): Buffer {
   if (config[0] === 2) {
     let at = 1

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 
 const TURN_MS = 20
 
-/** Lets others have their turn each 20 ms of work, and ends the work when the signal does. */
+/** Yields to the event loop after each 20 ms of work, and stops when the signal is aborted. */
 export class Yielder {
   readonly #signal: AbortSignal
   #since = performance.now()
@@ -11,7 +11,7 @@ export class Yielder {
     this.#signal = signal
   }
 
-  /** Whether a turn is over; then `pass` is to be awaited. */
+  /** Whether 20 ms are over; then `pass` is to be awaited. */
   get isOver(): boolean {
     return performance.now() - this.#since >= TURN_MS
   }
@@ -22,7 +22,7 @@ export class Yielder {
     this.#since = performance.now()
   }
 
-  /** Does work that yields now and then. */
+  /** Runs work to its end, yielding when needed. */
   async through(work: Iterable<unknown>): Promise<void> {
     for (const _ of work) if (this.isOver) await this.pass()
   }

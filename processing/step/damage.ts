@@ -7,14 +7,14 @@ import type { StepContext } from './step.ts'
 const CHECK_MS = 30_000
 
 /**
- * What it means that a tool could not read a file: that it is damaged, if all of its bytes are there.
- * Otherwise the error itself, or `ObjectMissing`.
+ * A tool could not read a file: returns `ContentRejected` if the storage has all of its bytes, `ObjectMissing` if it
+ * has none, and the error itself otherwise.
  */
 export async function asDamage(
   error: unknown,
   { objects, media }: Pick<StepContext, 'objects' | 'media'>,
 ): Promise<unknown> {
-  // A library that unpacks a picture may need room for it. What ffmpeg says may be the file's own words.
+  // A library may need disk space to unpack a picture. ffmpeg's messages may quote the file itself.
   if (!(error instanceof UnreadableInput) && isDiskFull(error)) return new StorageFull({ cause: error })
   const size = await objects.sizeOf(media.storage_key)
   if (size === undefined) return new ObjectMissing(media.storage_key, { cause: error })
@@ -24,9 +24,9 @@ export async function asDamage(
 }
 
 /**
- * Lets a tool look at the object over the network. That the file is damaged is believed only where the whole
- * object is there, the tool's way to it leads to its last byte, and a second look finds the same: what comes
- * over the network can look damaged for many reasons, and a file is turned away for ever.
+ * Runs a tool that reads the object over the network. A file is reported as damaged only where the whole object is
+ * stored, its last byte can be fetched by the address that the tool used, and a second run finds the same: network
+ * faults can look like damage, and a rejection is final.
  */
 export async function withDamageConfirmed<Found>(
   context: Pick<StepContext, 'objects' | 'media' | 'signal'>,
@@ -38,7 +38,7 @@ export async function withDamageConfirmed<Found>(
     } catch (error) {
       if (!isDamage(error)) throw error
       const verdict = await asDamage(error, context)
-      // What it said of the damage says more.
+      // The first error says more about the damage.
       throw verdict instanceof ContentRejected && error instanceof ContentRejected ? error : verdict
     }
   }
@@ -52,8 +52,8 @@ export async function withDamageConfirmed<Found>(
 }
 
 /**
- * Fetches the last byte from the address that a tool gets. Something in between may answer it with a page, or
- * with a shorter object than the storage has. Fails with `InputNotDelivered`.
+ * Fetches the last byte from the tool's address: a proxy may answer with a page or with a shorter object. Fails with
+ * `InputNotDelivered`.
  */
 async function checkWay({
   objects,

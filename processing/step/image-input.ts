@@ -11,16 +11,16 @@ const SMALLEST_BOUND_BYTES = 16 * 1024 * 1024
 const BYTES_PER_PIXEL = 8
 
 /**
- * Bytes that an image within the limits can sensibly have, all of its pixels unpacked at 16 bits a channel.
- * No more of one is read into memory.
+ * Upper bound in bytes for an image within the limits, uncompressed at 16 bits per channel. No more is read into
+ * memory.
  */
 export function imageBound({ maxWidth, maxHeight }: MediaLimits): number {
   return maxWidth * maxHeight * BYTES_PER_PIXEL + SMALLEST_BOUND_BYTES
 }
 
 /**
- * Reads an image's header with `look`: from the file, or from the first bytes of an object, more and more of
- * them until they are enough. Fails with `ContentRejected` when all that there is to read is not.
+ * Reads an image's header with `look`: from the file, or from growing prefixes of an object until they suffice. Fails
+ * with `ContentRejected` when the whole image does not.
  */
 export async function lookAtHeader<Found>(
   context: StepContext,
@@ -50,8 +50,8 @@ export async function lookAtHeader<Found>(
 }
 
 /**
- * Lets `look` at a whole image: the file, or all bytes of an object. Undefined for an object that is larger
- * than an image within the limits can be. Fails with `ContentRejected` when it is damaged.
+ * Runs `look` on a whole image: the file, or all bytes of an object. Undefined for an object larger than an image
+ * within the limits can be. Fails with `ContentRejected` when it is damaged.
  */
 export async function lookAtWhole<Found>(
   context: StepContext,
@@ -79,7 +79,7 @@ export async function lookAtWhole<Found>(
   }
 }
 
-/** The first bytes of the object, a chunk longer each time, up to `bound`. */
+/** Growing prefixes of the object, up to `bound`. */
 async function* growing({ media, objects, signal }: StepContext, bound: number) {
   const chunks: Uint8Array[] = []
   let byteLength = 0
@@ -96,7 +96,7 @@ async function* growing({ media, objects, signal }: StepContext, bound: number) 
   }
 }
 
-/** As `asDamage`, of bytes that were read into memory: they must be those that were scanned, where they are all. */
+/** As `asDamage`, for bytes in memory, which must be those that were scanned. */
 async function damageOfBytes(error: unknown, context: StepContext, bytes: Uint8Array): Promise<unknown> {
   const { media } = context
   const isWhole = bytes.byteLength === media.size

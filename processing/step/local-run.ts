@@ -9,8 +9,8 @@ import type { StepContext } from './step.ts'
 import { toolRun } from './tool-run.ts'
 
 /**
- * A run on a file of this machine, copied into the folder where it lies elsewhere: an address works for minutes, and
- * some work takes hours.
+ * A run on a local file, copied into the folder where the object is remote: an address is valid for minutes, and some
+ * work takes hours.
  */
 export async function localRun(context: StepContext, folder: string): Promise<ToolRun> {
   const { media, objects, signal } = context

@@ -13,12 +13,12 @@ export type PublicCopy =
   | { kind: 'made'; key: string }
   /** The file stays private. */
   | { kind: 'none'; reason: string }
-  /** The media item has ended meanwhile, and will take with it what was begun. */
+  /** The media item has ended in the meantime; its removal includes what was begun. */
   | { kind: 'ended' }
 
 /**
- * Makes what everybody may have of a file, which is never the original: of an image what another step has drawn anew,
- * of a video or a sound a remux, both without what cameras and programs have noted. Doing it again replaces it.
+ * Makes the public copy of a file, which is never the original: for an image the one that another step has encoded
+ * anew, for video and audio a remux, without the metadata of cameras and programs. Repeating it replaces the copy.
  */
 export async function makePublicCopy(context: StepContext, template: string): Promise<PublicCopy> {
   const copy =
@@ -58,21 +58,18 @@ async function ofStreams(context: StepContext, template: string): Promise<Public
 }
 
 /**
- * Whether it lies in the file, or in what can hold it, that there is no copy. Anything else, such as a tool that was
- * killed, is a failed attempt, and the next one may make it.
+ * Whether the file, or its container, is the reason that there is no copy. Anything else, such as a killed tool, is a
+ * failed attempt.
  */
 function isOfFile(error: unknown): error is Error {
   if (error instanceof ToolFailed) return error.kind === 'output-too-large'
   return error instanceof UnreadableInput || error instanceof ObjectTooLarge
 }
 
-/** On a machine that has too much to do as well as with a file that takes long: which of them it was is not known. */
+/** Either the machine is overloaded or the file takes long: which, is not known. */
 const isOutOfTime = (error: unknown): boolean => error instanceof ToolFailed && error.kind === 'timed-out'
 
-/**
- * What is served already, by an attempt before this one that could not say so; it is as good as a new one. Where there is
- * none, there is no copy for this reason.
- */
+/** The copy of an earlier attempt that could not record it. Without one, there is no copy, for this reason. */
 async function servedCopy({ media, db, objects }: StepContext, elseReason: string): Promise<PublicCopy> {
   const earlier = await findRendition(db, media, 'published')
   if (earlier && (await objects.sizeOf(earlier.storage_key)) !== undefined)
@@ -80,10 +77,10 @@ async function servedCopy({ media, db, objects }: StepContext, elseReason: strin
   return { kind: 'none', reason: elseReason }
 }
 
-/** Notes where the copy will be before it is made, so that whatever happens it will be removed with its media. */
+/** Records the key of the copy before it is made, so that it is removed with its media item in any case. */
 async function recordCopy({ media, db }: StepContext, template: string, size: number): Promise<PublicCopy> {
   const extension = formatOfType(FORMATS, media.content_type ?? '')?.extensions[0] ?? 'bin'
-  // An earlier attempt may have made it under another prefix.
+  // An earlier attempt may have used another prefix.
   const earlier = await findRendition(db, media, 'published')
   const key = earlier?.storage_key ?? publishedKey(template, media, extension)
   const isRecorded = await recordRendition(db, {
@@ -99,7 +96,7 @@ async function recordCopy({ media, db }: StepContext, template: string, size: nu
   return isRecorded ? { kind: 'made', key } : { kind: 'ended' }
 }
 
-/** An attempt before this one may have noted a copy, and even made it. */
+/** An earlier attempt may have recorded a copy, and even made it. */
 async function withdraw({ media, db, objects }: StepContext): Promise<void> {
   const earlier = await findRendition(db, media, 'published')
   if (!earlier) return

@@ -9,10 +9,10 @@ import type { StepContext } from './step.ts'
 type Description = {
   kind: RenditionKind
   contentType: string
-  /** Pixels; null for what is no picture. */
+  /** Pixels; null where it is not a picture. */
   width: number | null
   height: number | null
-  /** Written in the transaction that records it, where there was none of this kind. */
+  /** Recorded in the same transaction, where there was no rendition of this kind. */
   event?: EventType
 }
 export type Rendition = Description & { data: Uint8Array }
@@ -21,8 +21,8 @@ export type RenditionFile = Description & { path: string }
 type Store = Pick<StepContext, 'media' | 'objects' | 'db'>
 
 /**
- * Stores a rendition and notes it in the ledger. Doing it again changes nothing. Returns false when the media has
- * ended meanwhile, so that nothing is left of it.
+ * Stores a rendition and records it. Idempotent. Returns false when the media item has ended in the meantime; then
+ * nothing of it is left.
  */
 export async function storeRendition(context: Store, { data, ...rendition }: Rendition): Promise<boolean> {
   return await store(context, rendition, data.byteLength, (key) =>
@@ -30,7 +30,7 @@ export async function storeRendition(context: Store, { data, ...rendition }: Ren
   )
 }
 
-/** The same with a file, which may be large. Fails with `ObjectTooLarge` where it is too large for the storage. */
+/** The same for a file, which may be large. Fails with `ObjectTooLarge` where it is too large for the storage. */
 export async function storeRenditionFile(
   context: Store & Pick<StepContext, 'signal'>,
   { path, ...rendition }: RenditionFile,
@@ -66,15 +66,15 @@ async function store(
     if (error instanceof StorageBackendChanged) await objects.remove(key)
     throw error
   }
-  // The media has ended meanwhile, so nobody will look at this; unless it is another worker's as well,
-  // recorded before. Not done, it goes with the rest of the media.
+  // The media item has ended: remove it, unless another worker recorded the same before. If this fails, the removal of
+  // the media item includes it.
   if (!(await findRendition(db, media, kind))) await objects.remove(key)
   return false
 }
 
 /**
- * Whether a tool could make nothing of this file, in the time that it had: the file goes without. An outage is
- * none of it, and neither is being told to stop.
+ * Whether a tool could not use this file in its time, so that the file does without the result. Outages and aborts are
+ * not such failures.
  */
 export function isToolFailure(error: unknown, signal: AbortSignal): error is Error {
   return !signal.aborted && (error instanceof UnreadableInput || error instanceof ToolFailed)

@@ -7,23 +7,23 @@ import { ObjectTooLarge, StorageFull } from '../../storage/store/objects.ts'
 import { isCode } from '../../system/error-code.ts'
 import { isDiskFull } from '../tools/disk-full.ts'
 
-// Files of a step while it runs lie below root/<name>/<random>.<bytes>, and nowhere else. The name is that of the media
-// item, with that of the work where several are done at once; the bytes are those that may come.
+// Files of a running step are below root/<name>/<random>.<bytes> only. The name is that of the media item, with that of
+// the work where there is more than one; the bytes are what may be written.
 
-/** Where scratch folders are made, and the room that there is for them. */
+/** Where scratch folders are made, and the space for them. */
 export type Scratch = {
   root: string
   space: Pick<DiskSpace, 'enterScratch'>
-  /** Since when the job has found no room for one (milliseconds since the epoch); undefined where it has not. */
+  /** When the job began to wait for space (milliseconds since the epoch); undefined where it does not wait. */
   waitsSince?: number | undefined
 }
 
-/** What is made in scratch folders is worth no longer wait: the file goes without. */
+/** After this wait the file does without what would be made in the folder. */
 const MAX_WAIT_MS = 3_600_000
 const HEARTBEAT_MS = 60_000
 const CLEARING_MS = 5 * 60_000
 
-/** The folder went away under the work: another job has the media now, or an operator made room. */
+/** The folder was removed during the work: another job has the media item now, or an operator freed space. */
 export class ScratchLost extends Error {
   constructor(options?: ErrorOptions) {
     super('the scratch folder is gone', options)
@@ -31,10 +31,10 @@ export class ScratchLost extends Error {
   }
 }
 
-/** There is no room for the work at the moment. */
+/** There is no space at the moment. */
 export class ScratchFull extends StorageFull {}
 
-/** There is no room for the work, and the file goes without what it makes. */
+/** There will be no space: the file does without the result. */
 export class NoScratchSpace extends ObjectTooLarge {
   constructor(bytes: number, message: string, options?: ErrorOptions) {
     super(bytes, 0)
@@ -45,11 +45,10 @@ export class NoScratchSpace extends ObjectTooLarge {
 }
 
 /**
- * Does work that may write so many bytes in an empty folder of its own, which is removed whatever happens. Other folders
- * of the name go before: a worker that was killed or lost its job has left them, and the worker that has the job now
- * removes them. Fails with `ScratchFull` where the disk has no such room, or a write of the work found none; with
- * `NoScratchSpace` where it never will have, or the job has waited for an hour; and with `ScratchLost` where the folder
- * went away and that made the work fail.
+ * Runs work in an empty folder of its own, in which it may write so many bytes and which is removed in any case. Other
+ * folders of the name, which killed workers left, are removed first. Fails with `ScratchFull` where the disk has no
+ * space now, with `NoScratchSpace` where it never will or the job has waited for an hour, and with `ScratchLost` where
+ * the work failed because the folder was removed.
  */
 export async function withScratch<Result>(
   scratch: Scratch,
@@ -81,13 +80,13 @@ export async function withScratch<Result>(
   }
 }
 
-/** Removes what workers of before have left under this name: for who has their job now, and may have nothing to write. */
+/** Removes the folders that earlier workers left under this name, also where the current job writes nothing. */
 export async function removeScratch({ root }: Pick<Scratch, 'root'>, name: string): Promise<void> {
-  // A tool that still writes into one may be quicker than a look into it.
+  // A tool that still writes into one may race with the removal.
   await rm(join(root, name), { recursive: true, force: true, maxRetries: 3 })
 }
 
-/** What an error means, where it is that there is no room. */
+/** Translates errors of a full disk. */
 function fullOr({ waitsSince }: Scratch, bytes: number, cause: unknown): unknown {
   if (!(cause instanceof StorageFull || isDiskFull(cause))) return cause
   if (waitsSince === undefined || Date.now() - waitsSince < MAX_WAIT_MS) return new ScratchFull({ cause })
@@ -100,13 +99,13 @@ function fullOr({ waitsSince }: Scratch, bytes: number, cause: unknown): unknown
   )
 }
 
-/** Says that the folder is in use: see `isAbandoned`. One that is gone is noticed by who works in it. */
+/** Marks the folder as in use: see `isAbandoned`. Whoever works in a removed one finds out. */
 async function touch(folder: string): Promise<void> {
   const now = new Date()
   await utimes(folder, now, now).catch(() => {})
 }
 
-/** Removes abandoned folders from now on, and every five minutes. Returns what ends that. */
+/** Removes abandoned folders now and every five minutes. Returns the function that stops it. */
 export function startScratchCleaner(root: string, onError: (error: unknown) => void): () => void {
   const clear = () => void removeAbandonedScratch(root).catch(onError)
   clear()
@@ -114,7 +113,7 @@ export function startScratchCleaner(root: string, onError: (error: unknown) => v
   return () => clearInterval(timer)
 }
 
-/** Removes the folders that nobody has touched for long: their jobs went elsewhere, or nowhere. */
+/** Removes folders that were not touched for long: their jobs have ended or run elsewhere. */
 export async function removeAbandonedScratch(root: string): Promise<void> {
   for (const name of await namesIn(root)) {
     const room = join(root, name)
@@ -122,7 +121,7 @@ export async function removeAbandonedScratch(root: string): Promise<void> {
       const folder = join(room, one)
       if (await isOld(one, folder)) await rm(folder, { recursive: true, force: true })
     }
-    // One that is empty may be about to be used, and is needed by nobody.
+    // Removing an empty one does not harm a job that is about to use it.
     if (await isOld(name, room)) await removeIfEmpty(room)
   }
 }

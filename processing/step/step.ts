@@ -20,26 +20,26 @@ import type { Scratch } from './scratch.ts'
 export type ThumbnailOptions = {
   /** Where in a video the picture is taken. */
   atSeconds: number
-  /** Pixels; the first is that of the main one. */
+  /** Pixels; the first is that of the main picture. */
   widths: readonly number[]
 }
 
 export type HlsOptions = {
-  /** Pixels; those that a video does not have are left out. */
+  /** Pixels; heights above that of the video are left out. */
   heights: readonly number[]
 }
 
 /** What every step may use. */
 export type Tools = {
   db: Ledger
-  /** Asked for the backend that the row of a media item names. */
+  /** Gives the backend that the row of a media item names. */
   storage: Pick<Storage, 'objectsOf' | 'bytesOf' | 'bytes'>
   ffmpeg: Ffmpeg
   /** Undefined when scanning is switched off. */
   scanner: Scanner | undefined
   allowedFormats: readonly Format[]
   limits: MediaLimits
-  /** How much of a video or a sound is decoded to see whether it can be. */
+  /** How much of a video or audio file is decoded to see whether that works. */
   deepCheck: 'off' | 'quick' | 'full'
   /** Whether a file that is too large for the scanner is rejected. */
   scanOversize: 'reject' | 'accept'
@@ -59,7 +59,7 @@ export type Tools = {
 }
 
 export type StepContext = Omit<Tools, 'storage'> & {
-  /** Of the backend that the media item is stored by. */
+  /** The backend of the media item. */
   objects: Objects
   bytes: UploadBytes
   /** With the facts that earlier steps found. */
@@ -78,15 +78,15 @@ export type StepResult = {
 }
 
 /**
- * One thing done to a received file. A step may run again after a crash at any moment, beside others of its file,
- * and by two workers at once: the outcome must be the same. It throws `ContentRejected`, `PermanentFailure`, `RetryLater`, or any
- * other error to be tried again.
+ * One thing done to a received file. A step may run again after a crash at any moment, beside other steps of its file,
+ * and in two workers at once: the outcome must be the same. It throws `ContentRejected`, `PermanentFailure`,
+ * `RetryLater`, or any other error to be retried.
  */
 export type Step = {
   name: string
   /** Steps that have to be done before it. */
   after: readonly string[]
-  /** The kind of job that it is done in; `processing` without it, which is what makes a file ready. */
+  /** The kind of job that runs it; by default `processing`, which makes a file ready. */
   job?: JobKind
   /** The resource that it waits for; without one, it starts at once. */
   resource?: LimitedResource

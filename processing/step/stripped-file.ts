@@ -12,14 +12,14 @@ import { UnreadableInput } from '../tools/tool-errors.ts'
 import { localRun } from './local-run.ts'
 import type { StepContext } from './step.ts'
 
-/** Containers count in different units, and some do not say how long the last frame lasts. */
+/** Containers use different units, and some do not have the length of the last frame. */
 const DURATION_SECONDS = 1
 const DURATION_PART = 0.02
 
 /**
- * Writes the media item's picture and sound, as they are, into a new file in the folder that has nothing else of the
- * original: see `remux-arguments.ts`, for what codecs carry `scrubbing/codecs.ts`, and for how it is checked
- * `copy-check.ts`. Fails with `UnreadableInput` or `ToolFailed` where that cannot be done.
+ * Writes picture and sound of the media item unchanged into a new file in the folder, without anything else of the
+ * original: see `remux-arguments.ts`, `scrubbing/codecs.ts` for what codecs carry, and `copy-check.ts` for the check.
+ * Fails with `UnreadableInput` or `ToolFailed` where that cannot be done.
  */
 export async function writeStripped(
   context: StepContext,
@@ -36,7 +36,7 @@ export async function writeStripped(
     try {
       await ffmpeg.remux({ ...run, plan, muxer, folder, path, maxBytes })
       const written = { ...run, input: path, size: (await stat(path)).size }
-      // It may be only the beginning.
+      // At the limit it may be only the beginning.
       if (written.size >= maxBytes) throw new UnreadableInput('it would become much larger')
       const copied = { ffmpeg, media, plan, original: run, written }
       await checkPackets(copied)
@@ -53,14 +53,14 @@ export async function writeStripped(
     } catch (error) {
       if (!(error instanceof UnreadableInput)) throw error
       failure = error
-      // The room that was claimed is that of one.
+      // Space was claimed for one file.
       await rm(path, { force: true })
     }
   }
   throw failure
 }
 
-/** A muxer may leave out what it cannot hold and end well. Fails with `UnreadableInput`. */
+/** A muxer may drop what it cannot hold and still succeed. Fails with `UnreadableInput`. */
 async function compare({ media, ffmpeg }: StepContext, run: ToolRun, plan: RemuxPlan): Promise<void> {
   const found = await lookAt(ffmpeg, run)
   const isRight =
@@ -78,14 +78,14 @@ async function lookAt(ffmpeg: StepContext['ffmpeg'], run: ToolRun): Promise<Medi
   try {
     return readProbe(json, { size: run.size, complaints })
   } catch (error) {
-    // The copy is, not the file.
+    // The copy is damaged, not the file.
     if (error instanceof ContentRejected)
       throw new UnreadableInput(`what was written is damaged: ${complaints}`)
     throw error
   }
 }
 
-/** Some originals do not say how long they are; a copy of them does. */
+/** Some originals have no duration; a copy of them has one. */
 function isAsLong(seconds: number | null, original: number | null): boolean {
   if (seconds === null || original === null) return true
   return Math.abs(seconds - original) <= Math.max(DURATION_SECONDS, original * DURATION_PART)

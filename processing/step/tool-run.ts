@@ -3,8 +3,8 @@ import type { ToolRun } from '../tools/ffmpeg.ts'
 import type { StepContext } from './step.ts'
 
 /**
- * What every tool is told of a media: where it is, and as what it may be opened. To be asked for anew for each run: an
- * address works for some minutes only.
+ * What every tool needs to know of a media item: its address and the demuxers for it. Call it for each run: an address
+ * is valid for some minutes.
  */
 export async function toolRun({
   media,

@@ -3,8 +3,8 @@ import { requestAnalysis } from '../analysis/engine.ts'
 import { type Step, SWITCHED_OFF } from '../step/step.ts'
 
 /**
- * Has an outside engine analyse the file. It is done when the engine has taken the file or its time is over; what
- * the engine finds out later comes by the API.
+ * Sends the file to an external engine for analysis. The step is done when the engine has taken the file or its time is
+ * over; later results come by the API.
  */
 export const analysis: Step = {
   name: 'analysis',
@@ -15,7 +15,7 @@ export const analysis: Step = {
     if (!options) throw new Error('there is no engine to requestAnalysis')
     const begun = await beginAnalysis(db, media.id, options.timeoutMs)
     if (!begun) return { detail: { skipped: 'the media item has ended in the meantime' } }
-    // Asked before, and it has answered or has no time left.
+    // It was asked before, and has answered or has no time left.
     if (begun.status !== 'requested') return { detail: { id: begun.id, status: begun.status } }
     const report = await requestAnalysis(options, media, begun, signal)
     const { requestedAt } = begun

@@ -3,13 +3,13 @@ import type { Step } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { PeakMeter } from '../tools/peaks.ts'
 
-/** Samples a second: what is higher than half of it is not heard of. */
+/** Samples per second: frequencies above half of it are not shown. */
 const RATE = 8_000
 const PAIRS = 800
-/** Sounds are often a little longer than their files say. */
+/** Sound is often a little longer than the file declares. */
 const MARGIN = 1.02
 
-/** The peaks of the sound, in the JSON of the audiowaveform program, which players of waveforms read. */
+/** The peaks of the sound, in the JSON of the audiowaveform program, which waveform players read. */
 export const audio: Step = {
   name: 'audio',
   after: ['probe'],

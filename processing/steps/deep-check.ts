@@ -7,14 +7,14 @@ import { InputNotDelivered, ToolFailed, UnreadableInput } from '../tools/tool-er
 import { isRemote } from '../tools/tool-runner.ts'
 
 /**
- * Decodes a video or a sound, all of it or its key frames, and rejects what cannot be decoded. A file that takes
- * too long, or has a codec that this ffmpeg lacks, goes on as if it had not been looked at.
+ * Decodes a video or audio file, whole or its key frames, and rejects what cannot be decoded. A file that takes too
+ * long, or has a codec that this ffmpeg lacks, is accepted unchecked.
  */
 export const deepCheck: Step = {
   name: 'deep-check',
   after: ['probe'],
   resource: 'decode',
-  // An image is decoded for its thumbnail.
+  // The thumbnail step decodes images.
   kinds: ['video', 'audio'],
   skip: ({ deepCheck: depth }) => (depth === 'off' ? SWITCHED_OFF : undefined),
   async run(context) {
@@ -51,7 +51,7 @@ async function decode(context: StepContext, depth: 'quick' | 'full') {
     seconds: media.duration_seconds ?? 0,
   })
   const { complaints, delivery } = await looked.catch((error: unknown) => {
-    // A tool that fails without a word about the file says nothing of it.
+    // A failure without a message about the file is no verdict on it.
     if (error instanceof UnreadableInput && damageIn(error.message) === undefined)
       throw new ToolFailed('ffmpeg failed without a complaint', 'bad-arguments', { cause: error })
     throw error

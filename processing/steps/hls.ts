@@ -30,8 +30,8 @@ const KINDS: readonly RenditionKind[] = HLS_NUMBERS.flatMap(
 )
 
 /**
- * Renditions of a video for HLS, in heights up to its own. Each is one file, of which its playlist names the pieces;
- * the playlist of these playlists is stored last, and says that the others are there.
+ * HLS renditions of a video, in heights up to its own. Each is one file, whose playlist lists the segments; the master
+ * playlist is stored last and shows that the others are complete.
  */
 export const hls: Step = {
   name: 'hls',
@@ -43,7 +43,7 @@ export const hls: Step = {
   produces: ['hls', ...KINDS],
   async run(context) {
     const plan = planHls(context.media, context.hls?.heights ?? [])
-    // Hours of work, done before by a worker that could not say so any more.
+    // A worker that has done this before, for hours, may have crashed before it could record it.
     if (await isThere(context, plan)) {
       await removeScratch(context.scratch, context.media.id)
       return THERE
@@ -61,7 +61,7 @@ export const hls: Step = {
   },
 }
 
-/** Whether exactly these renditions are stored, and nothing of them was lost. */
+/** Whether exactly these renditions are stored completely. */
 async function isThere({ db, media, objects }: StepContext, plan: readonly HlsRendition[]): Promise<boolean> {
   const rows = (await findRenditions(db, media)).filter(({ kind }) => /^hls/.test(kind))
   if (rows.length !== 1 + 2 * plan.length || !rows.some(({ kind }) => kind === 'hls')) return false
@@ -75,7 +75,7 @@ async function isThere({ db, media, objects }: StepContext, plan: readonly HlsRe
 
 type EncodedRendition = HlsRendition & Variant
 
-/** Encodes the media into the folder. Fails with `UnreadableInput` where that gives nothing to play. */
+/** Encodes the media item into the folder. Fails with `UnreadableInput` where the result cannot be played. */
 async function encode(
   context: StepContext,
   renditions: readonly HlsRendition[],
@@ -111,16 +111,16 @@ async function firstBytes(path: string, count: number): Promise<Buffer> {
   }
 }
 
-/** Stores the renditions, and the playlist that names them when all are there. */
+/** Stores the renditions, and then the playlist that lists them. */
 async function store(
   context: StepContext,
   variants: readonly EncodedRendition[],
   folder: string,
 ): Promise<StepResult> {
   const { db, media, objects, notifyListeners } = context
-  // One of other renditions, or of lost ones: who plays meanwhile must not get pieces of both.
+  // It lists other or lost renditions: a player must not get segments of both.
   await dropRendition(db, media.id, 'hls')
-  // The largest first: where that is too large for the storage, nothing else is stored in vain.
+  // The largest first: where that is too large for the storage, nothing else is stored.
   for (const one of variants) {
     const { width, height } = one
     const bytes = { kind: bytesKind(one), contentType: 'video/mp4', path: join(folder, bytesName(one)) }

@@ -7,7 +7,7 @@ import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
 import type { Step, StepContext } from '../step/step.ts'
 
-/** Finds out from its own bytes what the file is, and holds that against what it was said to be. */
+/** Determines the type of the file from its bytes, and compares it with the declared type. */
 export const identify: Step = {
   name: 'identify',
   after: ['assemble'],
@@ -27,7 +27,7 @@ export const identify: Step = {
   },
 }
 
-/** Fails when the storage gives fewer bytes than it has. */
+/** Fails when the storage delivers fewer bytes than the object has. */
 function readerOf({ media, objects, signal }: StepContext): ReadRange {
   return async (start, end) => {
     const source = await objects.read(media.storage_key, { range: { start, end }, etag: media.etag })
@@ -43,7 +43,7 @@ function readerOf({ media, objects, signal }: StepContext): ReadRange {
   }
 }
 
-/** Reads no further than it has to. */
+/** Reads no further than needed. */
 async function detect(source: Readable): Promise<string | undefined> {
   let failure: Error | undefined
   source.once('error', (error) => {
@@ -52,7 +52,7 @@ async function detect(source: Readable): Promise<string | undefined> {
   try {
     const stream = Readable.toWeb(source) as ReadableStream<Uint8Array>
     const detected = await fileTypeFromStream(stream)
-    // What was cut off before its end must not be judged by its beginning.
+    // A file that was cut off must not be judged by its beginning.
     if (failure) throw failure
     return detected?.mime
   } finally {

@@ -9,8 +9,8 @@ import type { Step, StepContext } from '../step/step.ts'
 const ENCODING_SECONDS = 60
 
 /**
- * An image as everybody may see it: in its own format and size, turned as it is to be shown, without what its
- * camera noted of the place and the owner. Its public copy is made of this, never of the original.
+ * An image without the metadata of its camera, in its own format and size, rotated as it is to be shown. Its public
+ * copy is made from this, never from the original.
  */
 export const image: Step = {
   name: 'image',
@@ -39,7 +39,7 @@ export const image: Step = {
   },
 }
 
-/** Errors are returned: whether the file is damaged is for those to say who only read it. */
+/** Returns errors: only steps that just read the file decide whether it is damaged. */
 async function strip(input: string | Uint8Array, { media, limits }: StepContext) {
   const limitInputPixels = limits.maxWidth * limits.maxHeight
   const options = { failOn: 'truncated', limitInputPixels, animated: isAnimatable(media) } as const
@@ -53,7 +53,7 @@ async function strip(input: string | Uint8Array, { media, limits }: StepContext)
   }
 }
 
-/** Autorotation is not for animations; they carry no orientation. */
+/** Animations carry no orientation, and sharp cannot rotate them. */
 const isAnimatable = ({ content_type: type }: MediaRow) => type === 'image/gif' || type === 'image/webp'
 
 function encode(pixels: Sharp, { content_type: type }: MediaRow): Sharp {
@@ -73,7 +73,7 @@ function encode(pixels: Sharp, { content_type: type }: MediaRow): Sharp {
   }
 }
 
-/** An image that could not be read because it is not there is not one that cannot be written. */
+/** Tells an image that is missing from one that cannot be encoded. */
 async function checkThere({ objects, media }: StepContext, error: unknown): Promise<void> {
   if ((await objects.sizeOf(media.storage_key)) !== media.size)
     throw new ObjectMissing(media.storage_key, { cause: error })

@@ -1,6 +1,6 @@
 import type { Step } from '../step/step.ts'
 
-/** Wakes listeners that wait for the outcome; the events themselves were written with the change they tell of. */
+/** Wakes listeners that wait for the outcome; the events were written with the change itself. */
 export const notify: Step = {
   name: 'notify',
   after: ['publish'],

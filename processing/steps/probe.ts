@@ -11,13 +11,13 @@ import { qualityOf } from '../tools/quality.ts'
 import { InputNotDelivered, UnreadableInput } from '../tools/tool-errors.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 
-/** Degrees clockwise by EXIF's number for it; every other one is mirrored as well. */
+/** Degrees clockwise, by EXIF orientation; every other value is also mirrored. */
 const ROTATION_OF_ORIENTATION: readonly number[] = [0, 0, 0, 180, 180, 270, 90, 90, 270]
 
-/** Reads what the media is like, and rejects what is damaged or outside the limits. */
+/** Reads the facts of the media item, and rejects what is damaged or outside the limits. */
 export const probe: Step = {
   name: 'probe',
-  // No decoder opens what the scanner has not passed.
+  // No decoder opens a file before the scanner has passed it.
   after: ['scan'],
   resource: 'decode',
   async run(context) {

@@ -7,7 +7,7 @@ import type { Step, StepContext } from '../step/step.ts'
 
 const ENDED = { detail: { skipped: 'the media item has ended in the meantime' } }
 
-/** Makes the media `ready`; before that, where it is to be public, it has a public copy. */
+/** Makes the media item `ready`, after its public copy where it is to be public. */
 export const publish: Step = {
   name: 'publish',
   after: ['deep-check', 'thumbnail', 'storyboard', 'audio', 'image'],
@@ -20,7 +20,7 @@ export const publish: Step = {
     if (copy?.kind === 'ended') return ENDED
     const published = await publishMedia(db, media.id)
     if (!published && (await mediaForJob(db, media.id))?.status !== 'ready') {
-      // The removal that its end has enqueued comes again after this job, but public is public until then.
+      // The removal that its end has enqueued runs after this job; the copy must not be public until then.
       if (copy?.kind === 'made') await objects.remove(copy.key)
       return ENDED
     }
@@ -36,7 +36,7 @@ export const publish: Step = {
   },
 }
 
-/** Where the engine that analyses files has the last word. */
+/** In `gate` mode the engine decides. */
 function checkAnalysis({ media, analysis }: StepContext): void {
   if (analysis?.mode !== 'gate') return
   if (media.analysis?.verdict === 'reject')

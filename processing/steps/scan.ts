@@ -6,8 +6,8 @@ import type { Step, StepContext } from '../step/step.ts'
 import { MAX_SCANNED_BYTES, type ScanVerdict } from '../tools/scanner.ts'
 
 /**
- * Scans for viruses, looks for other formats anywhere in the file, computes the SHA-256 and compares what the client has
- * promised, in one read of the object.
+ * Scans for viruses, searches for other formats in the file, computes the SHA-256 and compares the client's digest, in
+ * one read of the object.
  */
 export const scan: Step = {
   name: 'scan',
@@ -46,7 +46,7 @@ export const scan: Step = {
 
 type Digests = Record<string, string>
 type Read = { bytes: number; sha256: () => string; isAsPromised: () => boolean; search: ContentSearch }
-/** `read` is what was read on the way, where that was all of it. */
+/** `read`: what was read during the scan, where that was all of it. */
 type Judged = { read?: Read } & (
   | { status: Extract<MediaFacts['scan_status'], 'clean' | 'off'> }
   | { status: 'unscanned'; why: string }
@@ -64,7 +64,7 @@ async function judge(context: StepContext, digests: Digests): Promise<Judged> {
   if (verdict.kind === 'infected')
     throw new ContentRejected({ code: 'infected', detail: `The file contains ${verdict.signature}.` })
   if (verdict.kind === 'clean') return { status: 'clean', read }
-  // It may have hung up before the end.
+  // clamd may have closed the connection before the end.
   return { status: 'unscanned', why: verdict.why, ...(read.bytes === media.size ? { read } : {}) }
 }
 
@@ -75,7 +75,7 @@ async function readAll({ media, objects, signal }: StepContext, digests: Digests
   return read
 }
 
-/** Counts, searches and hashes what is read. */
+/** Counts, searches and hashes the bytes that are read. */
 class Reading implements Read {
   bytes = 0
   readonly search = new ContentSearch()

@@ -12,12 +12,12 @@ import {
 } from '../tools/storyboard-plan.ts'
 
 const CHANNELS = 3
-/** Key frames that do not come up to here in a video are too few for it. */
+/** The key frames must cover this share of a video. */
 const ENOUGH = 0.5
-/** For tiles that are sought one by one; those that there was no time for show what was seen last. */
+/** Time limit for seeking tiles one by one; the others repeat the last one. */
 const SEEKING_MS = 45_000
 
-/** Small pictures of all of a video in one, and where in it each time is. */
+/** Small pictures of a whole video in one image, with their times. */
 export const storyboard: Step = {
   name: 'storyboard',
   after: ['probe'],
@@ -48,7 +48,7 @@ export const storyboard: Step = {
   },
 }
 
-/** The tiles, the last one again where there are too few. Undefined when there is none. */
+/** The tiles; the last one is repeated where there are too few. Undefined when there is none. */
 async function see(
   context: StepContext,
   plan: StoryboardPlan,
@@ -56,7 +56,7 @@ async function see(
   const { media } = context
   let way = wayOf(media, plan.count)
   let tiles = way === 'seek' ? await seek(context, plan) : await pass(context, plan, way)
-  // There is no tile behind the last key frame.
+  // There is no tile after the last key frame.
   if (way === 'key-frames' && tiles.length < plan.count * ENOUGH && isAffordable(media)) {
     way = 'all'
     tiles = await pass(context, plan, way)
@@ -81,7 +81,7 @@ async function pass(
   )
 }
 
-/** One after the other: a worker's other jobs want to live as well. */
+/** One after the other, to leave cores to the worker's other jobs. */
 async function seek(
   context: StepContext,
   { tile, intervalMs, count }: StoryboardPlan,
@@ -115,7 +115,7 @@ async function sheetOf(tiles: readonly Uint8Array[], { tile, columns }: Storyboa
   return { width, height, data }
 }
 
-/** WebVTT with media fragments, as players read it. The server makes a link of `storyboard`. */
+/** WebVTT with media fragments, as players read it. The server turns `storyboard` into a link. */
 function cuesOf(plan: StoryboardPlan, durationSeconds: number): string {
   const { tile, intervalMs, count } = plan
   const cues = Array.from({ length: count }, (_, n) => {

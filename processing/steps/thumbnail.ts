@@ -7,15 +7,15 @@ import type { Step, StepContext } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { UnreadableInput } from '../tools/tool-errors.ts'
 
-/** In a video that is no longer than the chosen moment. */
+/** Used for a video that is shorter than the chosen moment. */
 const AT_FRACTION = 0.1
-/** More than WebP can be high. Only the narrowest of pictures are made narrower for it. */
+/** More than WebP allows. Only very narrow pictures are scaled down for it. */
 const MAX_HEIGHT = 16_000
 /** ThumbHash takes no more. */
 const HASH_SIDE = 100
 const WHITE = '#ffffff'
 
-/** Pictures of a video or an image in several widths, as WebP and as JPEG, and a placeholder for them. */
+/** Pictures of a video or an image in several widths, as WebP and JPEG, and a ThumbHash. */
 export const thumbnail: Step = {
   name: 'thumbnail',
   after: ['probe'],
@@ -56,7 +56,7 @@ export const thumbnail: Step = {
   },
 }
 
-/** Undefined when no frame can be had of a file that is otherwise sound: it goes without. */
+/** Undefined when a file that is otherwise sound has no usable frame: it gets no thumbnail. */
 async function ofVideo(context: StepContext) {
   const { media, ffmpeg, thumbnails } = context
   const width = Math.max(...thumbnails.widths)
@@ -115,14 +115,14 @@ async function hashOf(picture: Pixels): Promise<string> {
   return Buffer.from(rgbaToThumbHash(info.width, info.height, data)).toString('base64')
 }
 
-/** Kinds of the pictures in the n-th of the widths, from 0: WebP and JPEG. */
+/** Kinds of the pictures of the n-th width, from 0: WebP and JPEG. */
 function kindsAt(index: number): [webp: RenditionKind, jpeg: RenditionKind] {
   const [webp, jpeg] = thumbnailKinds().slice(index * 2)
   if (!webp || !jpeg) throw new Error(`there is no kind for a thumbnail of width number ${index + 1}`)
   return [webp, jpeg]
 }
 
-/** In the order in which the names are declared: two a width. */
+/** In declared order: two per width. */
 function thumbnailKinds(): RenditionKind[] {
   return (Object.keys(RENDITIONS) as RenditionKind[]).filter((kind) => kind.startsWith('thumbnail'))
 }

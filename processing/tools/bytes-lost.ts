@@ -9,9 +9,9 @@ export const BYTES_LOST: Reason = {
 }
 
 /**
- * Whether an error means that the media's bytes are gone for good. Ask only when the storage is known to
- * answer. An object that was checked to be there before is asked for once more: that it is missing could be
- * the answer of something between it and us, and a tool says no more than that it did not get it.
+ * Whether an error means that the bytes of a media item are gone for good. Call it only when the storage is known to
+ * answer. An object that was there before is checked once more: a proxy could have reported it as missing, and a tool
+ * only says that it did not get it.
  */
 export async function isBytesLost(error: unknown, objects: Objects, media: MediaRow): Promise<boolean> {
   if (error instanceof BytesLost) return true

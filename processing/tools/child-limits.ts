@@ -6,21 +6,21 @@ import { lowerPriority } from '../../system/low-priority.ts'
 const MAX_ADDRESS_BYTES = 4 * 1024 ** 3
 
 /**
- * Bounds of a tool that gets `timeoutMs`: no more processor time than that has on all cores, for the case that nobody
- * is left to end it.
+ * Limits of a tool that has `timeoutMs`. Its processor time is limited to that on all cores, in case that nobody is
+ * left to end it.
  */
 export const toolLimits = (timeoutMs: number) => ({
   addressBytes: MAX_ADDRESS_BYTES,
   cpuSeconds: Math.ceil(timeoutMs / 1000) * availableParallelism(),
 })
 
-/** A tool that computes for minutes must not hold up the worker that renews its job meanwhile. */
+/** A tool that computes for minutes must not delay the heartbeat of its job. */
 const NICER_THAN_US = 5
 const MAX_NICE = 19
 
 /**
- * The process groups of the tools that run now. A tool leads a group of its own, so that what it starts ends
- * with it; none outlives this process, unless that is killed itself.
+ * The process groups of the running tools. A tool leads a group of its own, so that its children end with it; none
+ * outlives this process, unless that is killed itself.
  */
 export class ChildGroups {
   readonly #pids = new Set<number>()
@@ -28,10 +28,10 @@ export class ChildGroups {
     for (const pid of this.#pids) killGroup(pid)
   }
 
-  /** Takes in a process that was started as the leader of a group. It yields to us. */
+  /** Adds a process that was started as the leader of a group, and lowers its priority. */
   add(child: Pick<ChildProcess, 'pid' | 'once'>): void {
     const { pid } = child
-    // It could not be started, as its promise tells.
+    // It could not be started; its promise fails.
     if (pid === undefined) return
     if (this.#pids.size === 0) process.on('exit', this.#onExit)
     this.#pids.add(pid)
@@ -48,6 +48,6 @@ function killGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL')
   } catch {
-    // Nothing is left of it.
+    // It has ended already.
   }
 }

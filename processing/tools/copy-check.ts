@@ -4,7 +4,7 @@ import { type Hashed, type HashedStreams, readStreams, writtenStreams } from './
 import type { RemuxPlan } from './remux-arguments.ts'
 import { UnreadableInput } from './tool-errors.ts'
 
-/** A file that was written, and what of. */
+/** A written file and its original. */
 export type Copied = {
   ffmpeg: Ffmpeg
   media: Pick<MediaRow, 'video_codec'>
@@ -14,8 +14,8 @@ export type Copied = {
 }
 
 /**
- * Fails with `UnreadableInput` unless every packet of the written file is one of the original, byte for byte; or, where a container has
- * them in another form, decodes as that does, so far as `decodedHashes` looks.
+ * Fails with `UnreadableInput` unless every packet of the written file equals one of the original; or, where a
+ * container stores them in another form, decodes to the same, as far as `decodedHashes` covers.
  */
 export async function checkPackets(copied: Copied): Promise<void> {
   const { ffmpeg, plan, original, written } = copied
@@ -28,7 +28,7 @@ export async function checkPackets(copied: Copied): Promise<void> {
 }
 
 /**
- * Hashes of what the file decodes to: all of its sound, and the first minute and the key frames of its pictures. Fails like
+ * Hashes of the decoded file: all of its sound, and the first minute and the key frames of its pictures. Fails like
  * `Ffmpeg.hashes`.
  */
 export async function decodedHashes(
@@ -37,7 +37,7 @@ export async function decodedHashes(
   streams: HashedStreams = writtenStreams(plan),
 ): Promise<string> {
   const pictures: Hashed[] =
-    // ffmpeg's decoder of Theora takes a frame that it skips for an error.
+    // ffmpeg's Theora decoder reports skipped frames as errors.
     media.video_codec === 'theora' ? ['first-frames'] : ['first-frames', 'key-frames']
   const all: Hashed[] = [
     ...(plan.video.length > 0 ? pictures : []),

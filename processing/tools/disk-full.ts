@@ -1,6 +1,6 @@
 import { isCode } from '../../system/error-code.ts'
 
-/** As tools and libraries put it that have no codes. */
+/** As tools and libraries without error codes write it. */
 const NO_ROOM = /No space left on device|Disk quota exceeded/
 
 /** Whether something failed because a disk is full: no verdict on a file, and no attempt that counts. */

@@ -10,28 +10,28 @@ import { discardOutput, isRemote, ToolRunner } from './tool-runner.ts'
 export type FfmpegOptions = {
   ffmpegPath: string
   ffprobePath: string
-  /** What the tools run in; without it, nothing holds them in but their limits. */
+  /** The sandbox of the tools; without it they have only their limits. */
   sandbox?: ToolSandbox
 }
 
 export type ToolRun = {
-  /** A path or URL from the store, never a client's words. */
+  /** A path or URL from the store, never client input. */
   input: string
-  /** Bytes of it. */
+  /** Size of the input. */
   size: number
   /** Demuxers that may open the input. */
   demuxers: readonly string[]
   signal: AbortSignal
 }
 
-/** Pixels of a small picture. */
+/** Pixels. */
 export type Tile = { width: number; height: number }
 
 const PROBE_TIMEOUT_MS = 120_000
-/** Every packet is read, over the network too; an address works for little longer than this. */
+/** Every packet is read, over the network too; an address is valid for little longer than this. */
 const SLOWEST_BYTES_PER_MS = 4_000
 const MAX_PROBE_TIMEOUT_MS = 14 * 60_000
-/** A connection without a byte for this long is made anew. In microseconds, as ffmpeg wants it. */
+/** A connection without a byte for this long is opened again. Microseconds, as ffmpeg expects. */
 const SILENCE_US = 15_000_000
 const FRAME_TIMEOUT_MS = 60_000
 const TILES_TIMEOUT_MS = 60_000
@@ -43,24 +43,24 @@ const QUICK_DECODE_MS = 30_000
 /** A full decode may take as long as the file lasts, and this much more. */
 const DECODE_MS = 60_000
 const MAX_DECODE_MS = 14 * 60_000
-/** As many as ten minutes or so have; or the first ten seconds of a codec that has no other frames. */
+/** About ten minutes of video; or the first ten seconds of a codec with key frames only. */
 const QUICK_KEY_FRAMES = 300
 const QUICK_SOUND_SECONDS = 60
 const MAX_TALK_BYTES = 4 * 1024 * 1024
-/** Slow machines that have other things to do take so many times as long as the video lasts, and this much more. */
+/** A slow, busy machine takes this many times the length of the video, and this much more. */
 const HLS_SLOWNESS = 20
 const HLS_MS = 10 * 60_000
 const MAX_HLS_MS = 6 * 3_600_000
 const MAX_REMUX_MS = 6 * 3_600_000
-/** Where an index says which frames these are, the others are not even read. */
+/** Where the file has an index of key frames, the others are not even read. */
 const KEY_FRAMES_ONLY = ['-discard', 'nokey', '-skip_frame', 'nokey']
-/** On a machine of many cores each of dozens of threads would claim 64 MB of address space for itself. */
+/** On a machine with many cores each of dozens of threads would reserve 64 MB of address space. */
 const FEW_ARENAS = { MALLOC_ARENA_MAX: '4' }
 const RAW_PIXELS = ['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1']
 
 /**
- * ffprobe and ffmpeg as child processes: no shell, a time limit with a kill, bounded output, and only
- * the demuxers and protocols that the file may need, because a playlist may otherwise open other files.
+ * ffprobe and ffmpeg as child processes: no shell, a time limit with a kill, bounded output, and only the demuxers and
+ * protocols that the file may need, because a playlist may otherwise open other files.
  */
 export class Ffmpeg {
   readonly #options: FfmpegOptions
@@ -72,9 +72,9 @@ export class Ffmpeg {
   }
 
   /**
-   * What ffprobe finds in the input, and what it complained about while it read every packet of it.
-   * With `isQuick` it reads no more than tells what is in it; `withConfig` adds the configurations of the streams.
-   * Fails with `UnreadableInput`, and with `InputNotDelivered` where it did not get all of the input.
+   * ffprobe's report on the input, and its complaints while it read every packet. `isQuick` reads only the headers;
+   * `withConfig` adds the configurations of the streams. Fails with `UnreadableInput`, and with `InputNotDelivered`
+   * where it did not get all of the input.
    */
   async probe(
     run: ToolRun & { isQuick?: boolean; withConfig?: boolean },
@@ -95,8 +95,8 @@ export class Ffmpeg {
   }
 
   /**
-   * One frame at `atSeconds` as PNG, rotated as it is to be shown, at most `width` pixels wide; undefined
-   * when there is none at that time. Fails like `probe`.
+   * One frame at `atSeconds` as PNG, rotated as it is to be shown, at most `width` pixels wide; undefined when there is
+   * none at that time. Fails like `probe`.
    */
   async frame(run: ToolRun & { atSeconds: number; width: number }): Promise<Uint8Array | undefined> {
     const { atSeconds, width } = run
@@ -117,9 +117,9 @@ export class Ffmpeg {
   }
 
   /**
-   * What ffmpeg complains about while it decodes the input and throws the frames away: all of it, or with
-   * `quick` the key frames of the picture, or the first minute of a sound. `videoCodec` is null where there is
-   * no picture. Fails like `probe`, and with `ToolFailed` when it takes too long.
+   * ffmpeg's complaints while it decodes the input: all of it, or with `quick` the key frames of the picture, or the
+   * first minute of sound. `videoCodec` is null where there is no picture. Fails like `probe`, and with `ToolFailed`
+   * when it takes too long.
    */
   async decode(
     run: ToolRun & { depth: 'quick' | 'full'; videoCodec: string | null; seconds: number },
@@ -127,9 +127,9 @@ export class Ffmpeg {
     const { depth, videoCodec, seconds } = run
     const isQuick = depth === 'quick'
     const hasPicture = videoCodec !== null
-    // ffmpeg's decoder of Theora takes a frame that it skips for an error.
+    // ffmpeg's Theora decoder reports skipped frames as errors.
     const keyFrames = isQuick && hasPicture && videoCodec !== 'theora' ? ['-skip_frame', 'nokey'] : []
-    // V: a cover is no video.
+    // V: without cover art.
     const all = [...(hasPicture ? ['-map', '0:V?'] : []), '-map', '0:a?']
     const some = hasPicture
       ? ['-map', '0:V:0', '-frames:v', String(QUICK_KEY_FRAMES)]
@@ -147,7 +147,7 @@ export class Ffmpeg {
       )
       return { complaints, delivery }
     } catch (error) {
-      // Of a sound file there is not that much to say.
+      // An audio file does not cause that many messages.
       if (error instanceof ToolFailed && error.kind === 'output-too-large')
         throw new UnreadableInput(error.message)
       throw error
@@ -155,16 +155,16 @@ export class Ffmpeg {
   }
 
   /**
-   * Small pictures of a video, one for each `intervalMs` from its beginning and no more than `count`: their pixels,
-   * three bytes each, one picture behind the other. With `keyFramesOnly` the others are neither read nor
-   * decoded. Fails like `probe`.
+   * Small pictures of a video, one for each `intervalMs` from its beginning and at most `count`: their pixels, three
+   * bytes each, one picture after the other. `keyFramesOnly` neither reads nor decodes other frames. Fails like
+   * `probe`.
    */
   async tiles(
     run: ToolRun & Tile & { intervalMs: number; count: number; keyFramesOnly: boolean },
   ): Promise<Uint8Array> {
     const { width, height, intervalMs, count, keyFramesOnly } = run
     const skip = keyFramesOnly ? KEY_FRAMES_ONLY : []
-    // Passed on at the end, or a video that is shorter than half an interval would have no tile.
+    // `eof_action=pass`, or a video shorter than half an interval would have no tile.
     const filters = `fps=1000/${intervalMs}:start_time=0:eof_action=pass,scale=${width}:${height}`
     const { stdout } = await this.#runner.run(
       this.#options.ffmpegPath,
@@ -179,8 +179,8 @@ export class Ffmpeg {
   }
 
   /**
-   * The key frame at or before `atSeconds` as a tile of `tiles`; undefined when there is none. It is found by
-   * the index, so that what lies before it is not read. Fails like `probe`.
+   * The key frame at or before `atSeconds` as a tile of `tiles`; undefined when there is none. Found by the index,
+   * without reading what lies before it. Fails like `probe`.
    */
   async tileAt(run: ToolRun & Tile & { atSeconds: number }): Promise<Uint8Array | undefined> {
     const { width, height, atSeconds } = run
@@ -198,7 +198,7 @@ export class Ffmpeg {
   }
 
   /**
-   * Encodes the first video, and the first sound where there is one, for HLS: into a file and its playlist for each
+   * Encodes the first video, and the first sound where there is one, for HLS: a file and its playlist for each
    * rendition. Fails like `probe`, and with `ToolFailed` when it takes too long.
    */
   async hls(run: ToolRun & HlsEncoding): Promise<void> {
@@ -216,8 +216,8 @@ export class Ffmpeg {
   }
 
   /**
-   * Writes streams of the input as they are, and nothing else of it, to the file `path` in the folder. Ends when that
-   * has `maxBytes`, or a few more. Fails like `probe`, with `ToolFailed` when it takes too long, and with `StorageFull`.
+   * Copies streams of the input, and nothing else, to the file `path` in the folder. Stops at about `maxBytes`. Fails
+   * like `probe`, with `ToolFailed` when it takes too long, and with `StorageFull`.
    */
   async remux(
     run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string; maxBytes: number },
@@ -230,12 +230,12 @@ export class Ffmpeg {
         ...remuxArguments(plan, run),
       ],
       run,
-      // The index goes to the front when all else is written: then everything is written once more.
+      // The index is moved to the front at the end, which writes everything a second time.
       { timeout: Math.min(2 * readingMs(run), MAX_REMUX_MS), maxBuffer: MAX_TALK_BYTES, folder },
     )
   }
 
-  /** Hashes of streams of the input, each in a line. Fails like `probe`, and with `ToolFailed` when it takes too long. */
+  /** Hashes of streams of the input, one per line. Fails like `probe`, and with `ToolFailed` when it takes too long. */
   async hashes(run: ToolRun & { hashed: Hashed; streams: HashedStreams }): Promise<string> {
     const { before, behind } = hashArguments(run.hashed, run.streams)
     const { stdout } = await this.#runner.run(
@@ -250,7 +250,10 @@ export class Ffmpeg {
     return Buffer.from(stdout).toString('latin1')
   }
 
-  /** Tells where in the input its packets are, in bytes, as they come; `NaN` where that is not known. Fails like `probe`. */
+  /**
+   * Calls `onPacket` with the position of each packet in the input, in bytes; `NaN` where that is not known. Fails like
+   * `probe`.
+   */
   async packets(run: ToolRun & { onPacket: (place: PacketPosition) => void }): Promise<void> {
     let rest = ''
     const lines = (text: string) => {
@@ -272,10 +275,7 @@ export class Ffmpeg {
     lines('\n')
   }
 
-  /**
-   * Decodes the first sound to signed bytes of one channel, and hands them over as they come. Fails like
-   * `probe`.
-   */
+  /** Decodes the first sound to signed bytes of one channel, and passes them on as they arrive. Fails like `probe`. */
   async samples(run: ToolRun & { rate: number; onSamples: (samples: Int8Array) => void }): Promise<void> {
     const { rate, onSamples } = run
     await this.#runner.run(
@@ -296,21 +296,21 @@ export class Ffmpeg {
   }
 }
 
-/** For reading every byte of an input. */
+/** Time limit for reading every byte of an input. */
 const readingMs = ({ size }: ToolRun): number => PROBE_TIMEOUT_MS + Math.ceil(size / SLOWEST_BYTES_PER_MS)
 
-/** Where a packet is in a file: its first byte, or what its container has in front of it. */
+/** The position of a packet in a file: its first byte, or the header of its container before that. */
 export type PacketPosition = {
   stream: number
   position: number
   bytes: number
-  /** What ffmpeg has found beside it, by its names. */
+  /** ffmpeg's names for the side data of the packet. */
   beside: string
 }
 
 const PACKET_LINE = /^(\d+)\|(\d+)\|(\d+|N\/A)(?:\|(.*))?$/
 
-/** Options of the input, which stand before it. Messages carry their level where the network may have a say. */
+/** Options of the input, which precede it. Messages have levels where network errors are possible. */
 function inputArgs({ input, demuxers }: ToolRun): string[] {
   const formats = ['-format_whitelist', demuxers.join(',')]
   if (!isRemote(input)) return ['-v', 'error', '-protocol_whitelist', 'file', ...formats]

@@ -1,8 +1,7 @@
 import type { RemuxPlan } from './remux-arguments.ts'
 
 /**
- * What of a file is hashed: its packets as they are, all of its sound decoded, the first frames of its pictures decoded (a
- * minute or so), or its key frames decoded, from the beginning to the end.
+ * What is hashed: all packets, all decoded sound, the decoded first frames (about a minute), or all decoded key frames.
  */
 export type Hashed = 'packets' | 'sound' | 'first-frames' | 'key-frames'
 
@@ -10,22 +9,22 @@ export type Hashed = 'packets' | 'sound' | 'first-frames' | 'key-frames'
 export type HashedStreams = { video: readonly number[]; audio: readonly number[] }
 
 const FIRST_FRAMES = 1500
-/** As many as a film of two hours has; the first minutes of a codec that has no other frames. */
+/** About two hours of video; the first minutes of a codec with key frames only. */
 const MAX_KEY_FRAMES = 3600
 
-/** Of the file that was read. */
+/** Of the original. */
 export const readStreams = ({ video, audio }: RemuxPlan): HashedStreams => ({
   video,
   audio: audio.map(({ index }) => index),
 })
 
-/** Of the file that was written: in the order in which its streams are written. */
+/** Of the written file, in the order in which its streams are written. */
 export const writtenStreams = ({ video, audio }: RemuxPlan): HashedStreams => ({
   video: video.map((_, n) => n),
   audio: audio.map((_, n) => video.length + n),
 })
 
-/** What ffmpeg is told in front of the input, and behind it. */
+/** ffmpeg's options before and after the input. */
 export function hashArguments(
   hashed: Hashed,
   { video, audio }: HashedStreams,
@@ -42,16 +41,16 @@ export function hashArguments(
   }[hashed]
   return {
     before: [
-      // A file may have frames that cannot be decoded, and the copy has the same ones.
+      // Frames of the file that cannot be decoded are the same in the copy.
       ...['-max_error_rate', '1'],
-      // What players cut off of a sound is in the container, and may be told differently.
+      // The container says what players skip of a sound, and may say it differently.
       ...['-flags2', '+skip_manual'],
       ...(hashed === 'key-frames' ? ['-skip_frame', 'nokey'] : []),
     ],
     behind: [
       ...streams.flatMap((index) => ['-map', `0:${index}`]),
       ...how,
-      // Of 128 bits, and quicker than decoders.
+      // 128 bits, and faster than the decoders.
       ...['-f', 'streamhash', '-hash', 'murmur3', 'pipe:1'],
     ],
   }

@@ -11,23 +11,23 @@ export type HlsEncoding = {
   folder: string
 }
 
-/** Names of a rendition's files; each playlist names the bytes beside it. */
+/** Names of a rendition's files; each playlist refers to the file beside it. */
 export const playlistName = ({ number }: Pick<HlsRendition, 'number'>): string => `hls-${number}.m3u8`
 export const bytesName = ({ number }: Pick<HlsRendition, 'number'>): string => `hls-${number}.mp4`
 
 const SEGMENT_SECONDS = 4
 const MAX_FPS = 60
-/** Where the source does not say. */
+/** Used where the source has none. */
 const USUAL_FPS = 30
 /**
- * For every decoder and encoder, whatever the machine has: six renditions of 4K then take 2.8 GB of address space, and
- * two workers make the same of a file.
+ * For every decoder and encoder, on every machine: six renditions of 4K then take 2.8 GB of address space, and two
+ * workers produce the same files.
  */
 export const HLS_THREADS = 2
 
 /**
- * What ffmpeg is told behind the input: it is decoded once, and every rendition is made of that. All of them have
- * the same frames at the same times and begin a segment at the same ones, so that a player can change over at each.
+ * ffmpeg's options after the input: it is decoded once for all renditions. All have the same frames at the same times,
+ * and segments begin at the same ones, so that a player can switch at each.
  */
 export function hlsArguments(encoding: HlsEncoding): string[] {
   return [
@@ -36,13 +36,13 @@ export function hlsArguments(encoding: HlsEncoding): string[] {
   ]
 }
 
-/** A label of what a rendition is made of; `v` and a number, of what is encoded. */
+/** Filter labels: `v` and a number for what is encoded. */
 const labels = (letter: string, renditions: readonly HlsRendition[]) =>
   renditions.map(({ number }) => `[${letter}${number}]`)
 
 function filters({ renditions, fps }: HlsEncoding): string {
-  // Of a constant rate, or the sparse frames of a screen recording would make segments of any length. It lasts to the
-  // end of the sound, as the playlist goes by the picture.
+  // At a constant rate, as sparse frames of a screen recording would make segments of any length. It lasts to the end
+  // of the sound, because the playlist follows the picture.
   const rate = fps === null ? String(USUAL_FPS) : `'min(source_fps,${MAX_FPS})'`
   const common = `[0:V:0]fps=${rate}:start_time=0,tpad=stop=-1:stop_mode=clone`
   const split = `split=${renditions.length}${labels('s', renditions).join('')}`
@@ -56,18 +56,18 @@ function outputOf(rendition: HlsRendition, { hasAudio, seconds, folder }: HlsEnc
   const { number, maxBitrate, burstBits } = rendition
   const picture = ['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', '23']
   const rate = ['-maxrate', String(maxBitrate), '-bufsize', String(burstBits)]
-  // No key frames where the scene changes: each rendition would see that elsewhere.
+  // No key frames at scene changes: renditions would detect those at different frames.
   const keyFrames = [
     ...['-force_key_frames', `expr:gte(t,n_forced*${SEGMENT_SECONDS})`, '-sc_threshold', '0'],
-    // How far a lookahead of its own gets is a matter of chance, and so would be what is made of it.
+    // With a lookahead thread of its own the output would depend on timing.
     ...['-threads', String(HLS_THREADS), '-x264-params', 'sync-lookahead=0'],
   ]
-  // From the beginning to the end: a player that is fed piece by piece stops where one of the two is missing.
+  // From the beginning to the end: a player stops where either picture or sound is missing.
   const sound = [
     ...['-map', '0:a:0', '-af', 'aresample=async=1:first_pts=0,apad'],
     ...['-c:a', 'aac', '-ac', '2', '-ar', '48000', '-b:a', '128k'],
   ]
-  // A phone writes down where it was.
+  // Phones record their location.
   const nothingElse = ['-map_metadata', '-1', '-map_chapters', '-1']
   return [
     ...['-map', `[v${number}]`, ...picture, ...rate, ...keyFrames, ...(hasAudio ? sound : [])],

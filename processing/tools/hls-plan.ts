@@ -4,24 +4,24 @@ import { HLS_NUMBERS, type HlsNumber } from '../../storage/store/keys.ts'
 /** One rendition of a video; number 1 has the largest picture. */
 export type HlsRendition = {
   number: HlsNumber
-  /** Pixels, both even, as H.264 has its colours by two. */
+  /** Pixels, both even, as H.264 requires for its chroma. */
   width: number
   height: number
-  /** Bits per second that the picture takes at most in the long run. */
+  /** Highest bits per second of the picture in the long run. */
   maxBitrate: number
-  /** Bits that it may take beyond that at once, as the first picture of a still. */
+  /** Bits that it may take beyond that at once, such as for the first picture of a still. */
   burstBits: number
 }
 
-/** Bits per second of 1080p at up to 30 frames; others by their pixels, of which the more need less each. */
+/** For 1080p at up to 30 frames per second; other sizes by their pixels, with less per pixel the larger they are. */
 const FULL_HD_BITRATE = 5_000_000
 const FULL_HD_PIXELS = 1920 * 1080
 const SAVING = 0.75
 const FAST_FPS = 30
 const FAST_FACTOR = 1.5
-/** Bits of H.264 for each of the source, whose codec may be a better one: with more of them nothing is seen that it has. */
+/** H.264 bits per bit of the source, whose codec may be better; more would not improve the picture. */
 const SOURCE_FACTOR = 3
-/** Of the highest bit rate that a picture of its size may have: the pictures at which segments begin take so much. */
+/** Of the highest bit rate of a picture of its size: needed for the pictures at which segments begin. */
 const LEAST_PART = 1 / 16
 /** Seconds of the highest bit rate that a burst may take. */
 const BURST_SECONDS = 2
@@ -29,8 +29,8 @@ const BURST_SECONDS = 2
 type PlannedMedia = Pick<MediaRow, 'width' | 'height' | 'fps' | 'size' | 'duration_seconds'>
 
 /**
- * The renditions of a video in these heights, largest first: those that it has itself, or else one as it is. The
- * height is that of the shorter side, as in the names of qualities. Empty for what has no size.
+ * The renditions of a video in these heights, largest first: those up to its own, or one in its own height. The height
+ * is that of the shorter side, as in the names of qualities. Empty for what has no size.
  */
 export function planHls(
   { width, height, fps, ...source }: PlannedMedia,
@@ -49,7 +49,7 @@ export function planHls(
   })
 }
 
-/** Bits that the picture of a rendition has at most. */
+/** Upper bound in bits for the picture of a rendition. */
 export const maxPictureBits = ({ maxBitrate, burstBits }: HlsRendition, seconds: number): number =>
   maxBitrate * seconds + burstBits
 
@@ -59,7 +59,7 @@ const sourceBitrate = ({
 }: Omit<PlannedMedia, 'width' | 'height' | 'fps'>) =>
   seconds ? (8 * size) / seconds : Number.POSITIVE_INFINITY
 
-/** No larger than it is by as much as a pixel. */
+/** The nearest even number that is less than a pixel larger. */
 const even = (pixels: number): number => Math.max(Math.floor((pixels + 1e-6) / 2) * 2, 2)
 
 function bitrateOf({ width, height }: { width: number; height: number }, fps: number | null): number {

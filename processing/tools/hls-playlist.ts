@@ -1,7 +1,7 @@
 /** One segment of a media playlist. */
 export type Segment = { seconds: number; bytes: number }
 
-/** What a media playlist says of its rendition. */
+/** What a media playlist contains. */
 export type MediaPlaylist = {
   /** Bytes at the beginning of the file that every segment needs: codecs and tracks. */
   initBytes: number
@@ -9,18 +9,18 @@ export type MediaPlaylist = {
   targetSeconds: number
 }
 
-/** A rendition as the master playlist names it. */
+/** A rendition in the master playlist. */
 export type Variant = {
   /** Of its media playlist. */
   name: string
   width: number
   height: number
-  /** As RFC 6381 has them. */
+  /** As in RFC 6381. */
   codecs: string
   playlist: MediaPlaylist
 }
 
-/** Reads the playlist of one file that ffmpeg writes. Undefined where it has no segments or no end. */
+/** Parses the playlist of one file as ffmpeg writes it. Undefined where it has no segments or no end. */
 export function readMediaPlaylist(text: string): MediaPlaylist | undefined {
   const initBytes = Number(/^#EXT-X-MAP:.*BYTERANGE="(\d+)@0"/m.exec(text)?.[1] ?? 0)
   const targetSeconds = Number(/^#EXT-X-TARGETDURATION:(\d+)/m.exec(text)?.[1] ?? 0)
@@ -42,8 +42,8 @@ const bitrateOf = (segments: readonly Segment[]): number =>
   Math.ceil((bytesOf(segments) * 8) / secondsOf(segments))
 
 /**
- * Bits per second of the stretch that takes the most of them. Stretches are as long as RFC 8216 § 4.3.4.2 has them,
- * half a segment to one and a half, so that a last one of some frames is none by itself.
+ * Bits per second of the busiest stretch. Stretches last half a segment to one and a half (RFC 8216 § 4.3.4.2), so that
+ * a last segment of a few frames is not one by itself.
  */
 export function peakBitrate({ segments, targetSeconds }: MediaPlaylist): number {
   let peak = bitrateOf(segments)
@@ -58,7 +58,7 @@ export function peakBitrate({ segments, targetSeconds }: MediaPlaylist): number 
   return peak
 }
 
-/** The playlist of playlists, in the order of the variants. */
+/** The master playlist, in the order of the variants. */
 export function masterPlaylist(variants: readonly Variant[]): string {
   const entries = variants.map(({ name, width, height, codecs, playlist }) => {
     const attributes = [
@@ -73,7 +73,7 @@ export function masterPlaylist(variants: readonly Variant[]): string {
 }
 
 /**
- * The codecs of a rendition, from its first bytes (ISO 14496-15 § 5.3.3: `avcC` begins with its version, then profile,
+ * The codecs of a rendition, from its first bytes (ISO 14496-15 § 5.3.3: `avcC` begins with its version, profile,
  * compatibility and level). Undefined where there is no H.264 in it.
  */
 export function codecsOf(init: Buffer): string | undefined {

@@ -1,9 +1,9 @@
-/** How loud a sound is from moment to moment: the lowest and the highest sample of each. */
+/** The lowest and the highest sample of each interval of a sound. */
 export type Peaks = { samplesPerPeak: number; pairs: number[] }
 
 /**
- * Gathers the peaks of a stream of samples: at most `most` pairs, however many samples come. `expected` of them
- * make nearly that many pairs; where there are more, two pairs become one, again and again.
+ * Collects the peaks of a stream of samples: at most `most` pairs, however many samples come. `expected` samples give
+ * nearly that many pairs; beyond that, pairs are merged by twos.
  */
 export class PeakMeter {
   readonly #most: number

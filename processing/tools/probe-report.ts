@@ -29,17 +29,17 @@ const Report = z.object({
 
 /** Transfer functions of PQ and HLG. */
 const HDR_TRANSFERS: readonly (string | undefined)[] = ['smpte2084', 'arib-std-b67']
-/** A language tag as containers hold it; anything else in its place is left out. */
+/** A language tag as containers store it; other values are left out. */
 const LANGUAGE = /^[a-z]{2,3}(-[a-z0-9]{1,8}){0,3}$/i
 const UNKNOWN_LANGUAGE = 'und'
 
-/** What ffprobe says on its error output, with exit code 0, when bytes are missing. */
+/** ffprobe's messages, with exit code 0, when bytes are missing. */
 const DAMAGE =
   /partial file|ended prematurely|truncat|invalid data found|moov atom not found|error reading|corrupt/i
 
 /**
- * The facts in ffprobe's report. The first real video stream and the first audio stream count; width
- * and height are as shown, after rotation. Fails with `ContentRejected` when the file is damaged or empty.
+ * The facts in ffprobe's report. The first real video stream and the first audio stream count; width and height are as
+ * shown, after rotation. Fails with `ContentRejected` when the file is damaged or empty.
  */
 export function readProbe(json: unknown, read: { size: number; complaints: string }): MediaFacts {
   const parsed = Report.safeParse(json)
@@ -77,13 +77,13 @@ export function readProbe(json: unknown, read: { size: number; complaints: strin
   }
 }
 
-/** Degrees clockwise, 0 to 359; ffprobe counts the other way round. */
+/** Degrees clockwise, 0 to 359; ffprobe counts counter-clockwise. */
 function rotationOf({ side_data_list: data }: z.output<typeof Stream>): number {
   const turned = Math.round(data?.find((d) => d.rotation !== undefined)?.rotation ?? 0)
   return (360 - (((turned % 360) + 360) % 360)) % 360
 }
 
-/** Languages of the subtitle streams, each once, in their order; captions within the picture do not name theirs. */
+/** Languages of the subtitle streams, each once, in order; captions within the picture have none. */
 function captionsOf(streams: readonly z.output<typeof Stream>[]): string[] {
   const languages = streams.flatMap(({ codec_type, closed_captions, tags: { language = '' } = {} }) => {
     if (codec_type === 'subtitle') return LANGUAGE.test(language) ? language.toLowerCase() : UNKNOWN_LANGUAGE
@@ -92,12 +92,12 @@ function captionsOf(streams: readonly z.output<typeof Stream>[]): string[] {
   return [...new Set(languages)]
 }
 
-/** Bytes that the input had as ffprobe saw it; undefined when it does not say. */
+/** Bytes of the input as ffprobe saw it; undefined when it does not report them. */
 export function inputSize(json: unknown): number | undefined {
   return Report.safeParse(json).data?.format.size
 }
 
-/** Frames per second of ffprobe's fraction, to three digits; null when it says nothing. */
+/** Frames per second of ffprobe's fraction, to three digits; null when there is none. */
 function frameRate(fraction: string | undefined): number | null {
   const [numerator = 0, denominator = 1] = (fraction ?? '').split('/').map(Number)
   const rate = numerator / denominator

@@ -6,7 +6,7 @@ const CLASSES = [
   [480, '480p'],
 ] as const
 
-/** The usual name for a picture of this size, by its shorter side, so that a phone held upright counts the same. */
+/** The usual name for a picture of this size, by its shorter side, so that portrait video is named alike. */
 export function qualityOf(width: number, height: number): string {
   const shorter = Math.min(width, height)
   return CLASSES.find(([pixels]) => shorter >= pixels)?.[1] ?? '360p'

@@ -2,9 +2,9 @@ import { z } from 'zod'
 import type { MediaKind } from '../../ledger/schema.ts'
 
 // A remux writes the coded picture and sound of a file into a new container of the same kind, and nothing else: no
-// place, device, date, title, comment, chapter, cover or attachment, no track of data, and no captions, because drones
-// write their position into those. What belongs to the picture stays: its rotation, its colours (HDR), 360°. So does
-// the language of a sound. What codecs themselves carry besides is overwritten afterwards: see `scrubbing/`.
+// place, device, date, title, comment, chapter, cover, attachment or data track, and no captions, because drones write
+// their position into those. Rotation, colours (HDR), 360° and the language of a sound are kept. What codecs themselves
+// carry is overwritten afterwards: see `scrubbing/`.
 
 const Stream = z.object({
   index: z.number().int().nonnegative(),
@@ -17,20 +17,20 @@ const Stream = z.object({
 })
 const Report = z.object({ streams: z.array(Stream) })
 
-/** Streams that a public copy has, by their numbers in the file. */
+/** The streams of a public copy, by their numbers in the file. */
 export type RemuxPlan = {
   video: readonly number[]
-  /** With their languages, where these are known (ISO 639-2). */
+  /** With their languages, where known (ISO 639-2). */
   audio: readonly { index: number; language: string | undefined }[]
 }
 
-/** A code, so that it says nothing else. */
+/** A language code and nothing else. */
 const LANGUAGE = /^[a-z]{3}$/
 const MAX_STREAMS = 32
 
 /**
- * The streams to keep, by ffprobe's report of the file: pictures that are no covers, and sounds. One whose codec
- * ffmpeg does not know it cannot write. Undefined where nothing is left, or far too much.
+ * The streams to keep, by ffprobe's report: pictures that are not covers, and sounds. Streams of unknown codecs cannot
+ * be written. Undefined where none is left, or far too many.
  */
 export function planRemux(json: unknown, kind: MediaKind | null): RemuxPlan | undefined {
   const streams = Report.safeParse(json).data?.streams ?? []
@@ -56,9 +56,9 @@ export type Muxer = readonly [format: string, ...options: string[]]
 
 const INDEX_FIRST = ['-movflags', '+faststart', '-write_tmcd', '0'] as const
 
-/** How files of a content type are written, by the first that can hold what is in the file. */
+/** How files of a content type are written, by the first muxer that can hold their streams. */
 const MUXERS: Readonly<Record<string, readonly Muxer[]>> = {
-  // What old phones recorded has that name as well, and sounds that no mp4 may hold.
+  // Also recordings of old phones, and sounds that mp4 does not allow.
   'video/mp4': [
     ['mp4', ...INDEX_FIRST],
     ['3gp', ...INDEX_FIRST],
@@ -77,11 +77,11 @@ const MUXERS: Readonly<Record<string, readonly Muxer[]>> = {
 
 export const muxersOf = (contentType: string | null): readonly Muxer[] => MUXERS[contentType ?? ''] ?? []
 
-/** Options in front of the input: of an old container without times of its own. */
+/** Options before the input, for an old container without timestamps. */
 export const remuxInputArguments = ([format]: Muxer): string[] =>
   format === 'avi' ? ['-fflags', '+genpts'] : []
 
-/** What ffmpeg is told behind the input. */
+/** Options after the input. */
 export function remuxArguments(
   { video, audio }: RemuxPlan,
   { muxer, path, maxBytes }: { muxer: Muxer; path: string; maxBytes: number },
@@ -95,9 +95,9 @@ export function remuxArguments(
     ...indexes.flatMap((index) => ['-map', `0:${index}`]),
     ...['-c', 'copy', '-map_metadata', '-1', '-map_metadata:s', '-1', '-map_chapters', '-1'],
     ...languages,
-    // Nor who wrote it, and when.
+    // Nor the writing program and the date.
     ...['-fflags', '+bitexact', '-flags:v', '+bitexact', '-flags:a', '+bitexact'],
-    // Dolby Vision and 360° are none of the official parts of mp4.
+    // Dolby Vision and 360° are not official parts of mp4.
     ...['-strict', 'unofficial', ...options, '-fs', String(maxBytes), '-f', format, path],
   ]
 }

@@ -8,29 +8,27 @@ export type ScannerOptions = { host: string; port: number } | { socketPath: stri
 export type ScanVerdict =
   | { kind: 'clean' }
   | { kind: 'infected'; signature: string }
-  /** clamd did not look at all of it: neither clean nor infected. */
+  /** clamd did not scan all of it: neither clean nor infected. */
   | { kind: 'not-scanned'; why: string }
 
-/** clamd says OK to whatever is larger, unseen, however it is configured: its own INT_MAX - 2. */
+/** clamd reports larger streams as OK without scanning them, whatever its settings: INT_MAX - 2. */
 export const MAX_SCANNED_BYTES = 2 ** 31 - 3
 
-/** clamd is given up on when it is silent for this long. */
+/** Limit for the silence of clamd. */
 const TIMEOUT_MS = 120_000
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024
 
-/** Scans streams with clamd, through the package `clamscan`. */
 export class Scanner {
   readonly #find: () => Promise<ScannerOptions | undefined>
 
-  /** Takes an address, or what finds one for each scan. */
+  /** Takes an address, or a function that finds it for each scan. */
   constructor(clamd: ScannerOptions | (() => Promise<ScannerOptions | undefined>)) {
     this.#find = typeof clamd === 'function' ? clamd : async () => clamd
   }
 
   /**
-   * Sends all of `source` to clamd and returns its verdict; `onChunk` sees every byte on its way,
-   * and `signal` hangs up.
-   * Fails with `RetryLater` when clamd is away or answers nothing that is a verdict.
+   * Sends all of `source` to clamd and returns its result; `onChunk` sees every byte, and `signal` aborts. Fails with
+   * `RetryLater` when clamd is unavailable or its reply is not a scan result.
    */
   async scan(
     source: Readable,
@@ -42,7 +40,7 @@ export class Scanner {
     const client = new PacedClient()
     const onAbort = () => client.hangUp()
     signal.addEventListener('abort', onAbort, { once: true })
-    // A read error of ours is not clamd's fault, though the package reports it as its own.
+    // The package reports a read error of ours as clamd's.
     let readError: unknown
     async function* paced(): AsyncGenerator<Uint8Array> {
       try {
@@ -87,7 +85,7 @@ function settingsFor(address: ScannerOptions): NodeClam.Options {
 }
 
 function verdictOf({ isInfected, viruses }: { isInfected: boolean | null; viruses: string[] }): ScanVerdict {
-  // null stands for a cut reply, a hung daemon or nonsense: no verdict, whatever it looks like.
+  // null stands for a cut or unexpected reply, or a timeout.
   if (isInfected === null) throw new RetryLater('unexpected reply from clamd: no scan result')
   if (!isInfected) return { kind: 'clean' }
   const signature = viruses[0] ?? 'unknown'
@@ -97,8 +95,8 @@ function verdictOf({ isInfected, viruses }: { isInfected: boolean | null; viruse
 }
 
 /**
- * The package writes to clamd's socket without regard for how much of it is still unsent, which would
- * gather a whole file in memory. Its socket is caught here, to let the source wait for it.
+ * The package writes to clamd's socket without back-pressure, which would buffer a whole file in memory. The socket is
+ * caught here, so that the source waits for it.
  */
 class PacedClient {
   readonly #client = new NodeClam()
@@ -121,7 +119,7 @@ class PacedClient {
     return await this.#client.scanStream(stream)
   }
 
-  /** Resolves when clamd has taken most of what was written, or is gone. */
+  /** Resolves when clamd has taken most of what was written, or has closed the connection. */
   async untilSent(): Promise<void> {
     const socket = this.#socket
     if (!socket || socket.destroyed || socket.writableLength < MAX_UNSENT_BYTES) return

@@ -2,21 +2,20 @@ import type { MediaRow } from '../../ledger/media.ts'
 import { type HlsRendition, maxPictureBits } from './hls-plan.ts'
 
 const MIB = 1024 * 1024
-/** What a container has around each frame, and the sound with what is around that. */
+/** Overhead of a container per frame, and sound with its overhead. */
 const CONTAINER_BITRATE = 40_000
 const SOUND_BITRATE = 160_000
 
-/** Bytes that a file may have which is written anew without its metadata; one that became larger is given up. */
+/** Limit in bytes of a remuxed file; a larger one is abandoned. */
 export const maxCopyBytes = ({ size }: Pick<MediaRow, 'size'>): number => size + Math.ceil(size / 4) + MIB
 
 /**
- * Bytes that a public copy may need: the file in scratch (where it is stored on the same disk it is that file), and the
- * original where a bucket has to hand it over first.
+ * Scratch bytes for a public copy: the remuxed file, and the original where it has to be fetched from a bucket first.
  */
 export const copyScratchBytes = (media: Pick<MediaRow, 'size' | 'storage_backend'>): number =>
   maxCopyBytes(media) + sourceRoom(media)
 
-/** The same of renditions for streaming, whose bit rates are bounded. */
+/** The same for HLS renditions, whose bit rates are bounded. */
 export function hlsScratchBytes(
   media: Pick<MediaRow, 'size' | 'duration_seconds' | 'has_audio' | 'storage_backend'>,
   renditions: readonly HlsRendition[],

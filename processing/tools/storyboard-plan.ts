@@ -1,20 +1,20 @@
 import type { MediaRow } from '../../ledger/media.ts'
 import type { Tile } from './ffmpeg.ts'
 
-/** All tiles of a storyboard and their times. Tile n is of the n-th interval, from 0. */
+/** The tiles of a storyboard and their times. Tile n shows the n-th interval, from 0. */
 export type StoryboardPlan = { intervalMs: number; count: number; columns: number; tile: Tile }
 
 const MAX_TILES = 100
 const COLUMNS = 10
 const TILE_WIDTH = 160
-/** That of a phone held upright. What is narrower is shown narrower. */
+/** That of portrait video. Narrower video is shown narrower. */
 const TILE_HEIGHT = 284
-/** A glance at a short video may be closer. */
+/** Short videos have shorter intervals. */
 const SHORT_SECONDS = 30
 const SHORT_INTERVAL_MS = 1_000
 const INTERVAL_MS = 2_000
 
-/** Undefined for what is no video, or has no duration. */
+/** Undefined for what is not a video, or has no duration. */
 export function planStoryboard(
   media: Pick<MediaRow, 'width' | 'height' | 'duration_seconds'>,
 ): StoryboardPlan | undefined {
@@ -34,24 +34,24 @@ export function planStoryboard(
   }
 }
 
-/** Every frame is decoded; or the key frames are, in one pass; or each tile is sought for itself. */
+/** Every frame is decoded; or the key frames in one pass; or each tile is sought separately. */
 export type StoryboardMethod = 'all' | 'key-frames' | 'seek'
 
-// Measured with H.264 on two slow cores, in seconds: they need to be right only as far as the choice goes.
+// Measured with H.264 on two slow cores, in seconds; only precise enough for the choice.
 const SECONDS_PER_PIXEL = 1 / 1.2e9
 const SECONDS_PER_BYTE = 1 / 250e6
 const SECONDS_PER_SEEK = 0.1
-/** Of all frames, those that are key frames where not all are. */
+/** Share of key frames, where not all frames are. */
 const KEY_FRAMES = 1 / 20
 /** Codecs in which every frame is a key frame. */
 const INTRA_CODECS = /^(mjpeg|prores|dnxhd|dvvideo|ffv1|huffyuv|ffvhuff|utvideo|rawvideo|png|v210|cfhd)$/
-/** Every frame is decoded only where that is nothing, or where the key frames were too few. */
+/** Every frame is decoded only where that is cheap, or where there were too few key frames. */
 const NOTHING_SECONDS = 0.3
 const AFFORDABLE_SECONDS = 5
 
 type Cost = Pick<MediaRow, 'width' | 'height' | 'fps' | 'duration_seconds' | 'size' | 'video_codec'>
 
-/** Which way is the cheapest: a long video is never decoded whole. */
+/** The cheapest method: a long video is never decoded whole. */
 export function wayOf(media: Cost, count: number): StoryboardMethod {
   const all = secondsToDecode(media)
   if (all < NOTHING_SECONDS) return 'all'
@@ -59,7 +59,7 @@ export function wayOf(media: Cost, count: number): StoryboardMethod {
   return all * share + media.size * SECONDS_PER_BYTE < count * SECONDS_PER_SEEK ? 'key-frames' : 'seek'
 }
 
-/** Whether a video of which the key frames show nothing may be decoded whole. */
+/** Whether a video with too few key frames may be decoded whole. */
 export const isAffordable = (media: Cost): boolean => secondsToDecode(media) < AFFORDABLE_SECONDS
 
 function secondsToDecode({ width, height, fps, duration_seconds: seconds, size }: Cost): number {

@@ -11,7 +11,9 @@ export class UnreadableInput extends Error {
 /** Why a tool gave no answer, where its caller has to know. */
 export type ToolFailureKind = 'timed-out' | 'output-too-large' | 'bad-arguments' | 'other'
 
-/** A tool was ended, or could not be run. It carries nothing of the command, which may hold a signed address. */
+/**
+ * A tool was ended, or could not be run. The message contains nothing of the command, which may hold a signed address.
+ */
 export class ToolFailed extends Error {
   readonly kind: ToolFailureKind
 
@@ -22,7 +24,7 @@ export class ToolFailed extends Error {
   }
 }
 
-/** The storage did not hand over all of the file, or not without interruptions: nothing is known of the file. */
+/** The storage did not deliver all of the file: nothing is known about it. */
 export class InputNotDelivered extends RetryLater {
   constructor(program: string, options?: ErrorOptions) {
     super(`the storage did not deliver the file to ${program}`, options)

@@ -1,48 +1,48 @@
-/** How the bytes came: without a complaint of the network, with some that were made good, or perhaps not all of them. */
+/** Whether all bytes of the input arrived: without network errors, after retries, or perhaps not. */
 export type Delivery = 'sound' | 'healed' | 'broken'
 
 export type ToolReport = {
-  /** What the tool said of the file, without the input's address, which is not to be logged. */
+  /** Messages about the file, without the input's address, which must not be logged. */
   complaints: string
   delivery: Delivery
 }
 
-/** ffmpeg connects again after 0, 1, 3 and 7 seconds, and gives up where the next pause would be longer than this. */
+/** ffmpeg reconnects after 0, 1, 3 and 7 seconds, and gives up where the next pause would be longer than this. */
 export const RECONNECT_SECONDS = 8
 const LAST_PAUSE_SECONDS = 7
 
-/** No more of what was said is kept. */
+/** How much of the end of the output is kept. */
 export const COMPLAINT_CHARACTERS = 2_000
 
-/** `[mov,mp4 @ 0x55d0] [error] text`, as `-v level+…` prints it; the context is missing where the program itself speaks. */
+/** `[mov,mp4 @ 0x55d0] [error] text`, as `-v level+…` prints it; without context where the program itself writes. */
 const LINE = /^(?:\[(?<context>[^\]]*?) @ [^\]]*\] )?\[(?<level>[a-z]+)\] (?<text>.*)$/
 const NETWORK_CONTEXT = /^(https?|httpproxy|tcp|tls)$/
-/** The program's last words about an input that it could not open or read. */
+/** The program's last message about an input that it could not open or read. */
 const NETWORK_END =
   /Server returned|Connection|Input\/output error|timed out|Network|Protocol not found|resolve/i
-/** What is said on the way to the next attempt, which says so itself when it was the last one. */
+/** Messages before a retry; the last attempt has a message of its own. */
 const HEALED = [
   /^Stream ends prematurely/,
   /^HTTP error 5\d\d/,
   /^Connection (to|attempt) /,
   new RegExp(`^Will reconnect at \\d+ in (?!${LAST_PAUSE_SECONDS} )\\d+ second`),
 ]
-/** Asking for bytes behind the end is what damaged files make the tool do. */
+/** Damaged files make the tool ask for bytes past the end. */
 const BEHIND_THE_END = /^HTTP error 416/
 const IDLE_TALK = /^\s*(Last message repeated .*)?$/
 const ADDRESS = /\b[a-z]+:\/\/\S+/gi
 
 /**
- * Tells what a tool said of a file at an HTTP address from what its network layer said: most demuxers take a
- * read that failed for the end of the file, so that a fault of the storage looks like a damaged file. Expects
- * the output of `-v level+warning`, because HTTP errors are only warnings to it.
+ * Separates messages about a file at an HTTP address from those of the network layer: most demuxers take a failed read
+ * for the end of the file, so that a storage fault looks like a damaged file. Expects the output of `-v level+warning`,
+ * because HTTP errors are only warnings.
  */
 export function readRemoteReport(stderr: string): ToolReport {
   const complaints: string[] = []
   let delivery = 'sound' as Delivery
   let before = 'error'
   for (const line of stderr.split('\n')) {
-    // One without a level goes on with what the line before it says.
+    // A line without a level continues the one before it.
     const { context, level = before, text = line } = LINE.exec(line)?.groups ?? {}
     before = level
     const isNetwork = context === undefined ? NETWORK_END.test(text) : NETWORK_CONTEXT.test(context)
@@ -56,12 +56,11 @@ export function readRemoteReport(stderr: string): ToolReport {
   return { complaints: shorten(complaints.join('\n')), delivery }
 }
 
-/** The same of a file on this machine, from the output of `-v error`. */
+/** The same for a local file, from the output of `-v error`. */
 export function readLocalReport(stderr: string): ToolReport {
   return { complaints: shorten(stderr), delivery: 'sound' }
 }
 
-/** The end of what was said. */
 function shorten(said: string): string {
   return said
     .replaceAll(ADDRESS, '')

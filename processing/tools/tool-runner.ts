@@ -8,11 +8,11 @@ import { isDiskFull } from './disk-full.ts'
 import { InputNotDelivered, ToolFailed, UnreadableInput } from './tool-errors.ts'
 import { readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
 
-/** No single buffer of a sound file comes near. */
+/** More than any buffer of a sound file. */
 const MAX_ALLOCATION_BYTES = 512 * 1024 * 1024
 const VERSION_TIMEOUT_MS = 10_000
 
-/** Runs ffmpeg and ffprobe: held in, with limits, and with an explanation of how they ended. */
+/** Runs ffmpeg and ffprobe: in a sandbox, with limits, and with their failures explained. */
 export class ToolRunner {
   readonly #sandbox: ToolSandbox
   readonly #groups = new ChildGroups()
@@ -22,9 +22,9 @@ export class ToolRunner {
   }
 
   /**
-   * Runs `program` on an input, of which it hears nothing else. Fails with `UnreadableInput` where a tool that works
-   * cannot read it, with `InputNotDelivered` where the storage did not hand it over, with `StorageFull`, with `ToolFailed`
-   * where it was ended or is called wrongly, and with `RetryLater` where it cannot be run at the moment.
+   * Runs `program` on an input. Fails with `UnreadableInput` where a working tool cannot read it, with
+   * `InputNotDelivered` where the storage did not deliver it, with `StorageFull`, with `ToolFailed` where it was ended
+   * or has bad arguments, and with `RetryLater` where it cannot be run at the moment.
    */
   async run(
     program: string,
@@ -50,7 +50,7 @@ export class ToolRunner {
         encoding: 'buffer',
         stdin: 'ignore',
         cancelSignal: signal,
-        // What holds a tool in passes on no other, and a tool has nothing to put in order.
+        // The sandbox passes on no other signal, and a tool has nothing to clean up.
         killSignal: 'SIGKILL',
         detached: true,
         ...limits,
@@ -66,12 +66,12 @@ export class ToolRunner {
     const report = read(result.stderr)
     const noRoom = noRoomIn(folder, report)
     if (noRoom) throw noRoom
-    // It ends well even where it takes a connection that broke for the end of the file.
+    // The tool succeeds even where it takes a broken connection for the end of the file.
     if (report.delivery === 'broken') throw new InputNotDelivered(program)
     return { stdout: result.stdout, ...report }
   }
 
-  /** What it means that a run failed. */
+  /** Translates a failed run. */
   async #explain(program: string, error: ExecaError, { complaints, delivery }: ToolReport): Promise<Error> {
     const hasBadArguments = BAD_ARGUMENTS.test(complaints)
     const kind = error.timedOut
@@ -85,7 +85,7 @@ export class ToolRunner {
     if (isUnavailable(error)) return new RetryLater(`${program} cannot be run`, { cause: failure })
     if (error.isCanceled) return failure
     if (delivery !== 'sound') return new InputNotDelivered(program, { cause: failure })
-    // Killed or out of time: not the file's fault, or not provably so.
+    // Killed or timed out: perhaps not because of the file.
     if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer) return failure
     if (hasBadArguments || CRASHES.has(error.exitCode)) return failure
     if (HOLDER_FAILED.test(complaints)) return new RetryLater(`${program} cannot be run`, { cause: failure })
@@ -94,7 +94,7 @@ export class ToolRunner {
       : new RetryLater(`${program} does not work`, { cause: failure })
   }
 
-  /** A tool that cannot even say its version says no to every file: that is no verdict on this one. */
+  /** A tool that cannot even print its version fails for every file: no verdict on this one. */
   async #isSound(program: string): Promise<boolean> {
     try {
       const confined = await this.#sandbox.confine({
@@ -110,13 +110,13 @@ export class ToolRunner {
       })
       return /^ff(mpeg|probe) version /.test(stdout)
     } catch {
-      // The reason that matters is the first one.
+      // The first failure is the one that matters.
       return false
     }
   }
 }
 
-/** That what was to be written has found no room, whether or not the tool makes much of it. */
+/** A full disk while writing, whether or not the tool reports it as an error. */
 function noRoomIn(folder: string | undefined, { complaints }: ToolReport, cause?: Error): Error | undefined {
   return folder !== undefined && isDiskFull(new Error(complaints)) ? new StorageFull({ cause }) : undefined
 }
@@ -130,13 +130,12 @@ export type Limits = {
   folder?: string
 }
 
-/** Output that is used as it comes and not kept. */
+/** Output that is passed on and not kept. */
 type Swallowed = { binary: true; transform: (chunk: unknown) => Generator<never, void> }
 
-/** Hands output over as it comes. */
+/** Passes output on as it arrives, and keeps none. */
 export const discardOutput = (onChunk: (chunk: Uint8Array) => void): Swallowed => ({
   binary: true,
-  // Nothing is passed on, so nothing is kept.
   *transform(chunk) {
     if (chunk instanceof Uint8Array) onChunk(chunk)
     yield* []
@@ -146,14 +145,17 @@ export const discardOutput = (onChunk: (chunk: Uint8Array) => void): Swallowed =
 /** Whether a tool reads this input over the network. */
 export const isRemote = (input: string): boolean => !input.startsWith('/')
 
-/** Options that this ffmpeg does not know, or a decoder it was built without. */
+/** Options that this ffmpeg does not know, or a decoder that it was built without. */
 const BAD_ARGUMENTS =
   /unrecognized option|option .* not found|decoder .* not found|no decoder|unknown decoder/i
 
-/** How bubblewrap and shells tell that a program was ended by a signal: ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM, XCPU, XFSZ, SYS. */
+/**
+ * Exit codes of bubblewrap and shells for a program ended by a signal: ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM,
+ * XCPU, XFSZ, SYS.
+ */
 const CRASHES = new Set([4, 5, 6, 7, 8, 9, 11, 15, 24, 25, 31].map((signal) => 128 + signal))
 
-/** What a tool is run by could not do so. */
+/** The sandbox itself failed. */
 const HOLDER_FAILED = /^(?:bwrap|prlimit|unshare|setpriv|mount|sh): /
 
 function isUnavailable(error: ExecaError): boolean {
