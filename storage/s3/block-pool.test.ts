@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { BLOCK_BYTES, BlockPool, type BlockUser } from './block-pool.ts'
 
 /** Gathers blocks and, asked for them, sends them on a way that ends when the test says. */
@@ -42,7 +42,32 @@ const isDone = async (promise: Promise<unknown>): Promise<boolean> => {
   return done
 }
 
+afterEach(() => void vi.useRealTimers())
+
 describe('the block pool', () => {
+  it('keeps the blocks for a client that sends one part after the other, and not for longer', async () => {
+    vi.useFakeTimers()
+    const pool = new BlockPool(4 * BLOCK_BYTES, 0, 0)
+    const upload = async (): Promise<Buffer | undefined> => {
+      const gatherer = new TestGatherer(pool, performance.now())
+      await gatherer.gather(3)
+      gatherer.spill()
+      const [block] = gatherer.flying
+      gatherer.land()
+      pool.leave(gatherer)
+      return block
+    }
+    const first = await upload()
+    vi.advanceTimersByTime(1_900)
+    const second = await upload()
+    expect(second).toBe(first)
+    vi.advanceTimersByTime(1_900)
+    expect(second?.byteLength).toBe(BLOCK_BYTES)
+    vi.advanceTimersByTime(200)
+    expect(second?.byteLength).toBe(0)
+    expect(await upload()).not.toBe(first)
+  })
+
   it('lends no more than its limit', async () => {
     const pool = new BlockPool(4 * BLOCK_BYTES + 100, 0, 0)
     const first = await pool.take(4)

@@ -12,6 +12,11 @@ const BUSY_BYTES = 64 * 1024 * 1024
 /** A request that has had no byte for this long may stay silent for longer. */
 const SILENT_MS = 1_000
 const LOOK_AGAIN_MS = 250
+/**
+ * Free blocks are kept for so long when nobody gathers bytes any more: a client that sends one part after the other is
+ * nobody for a moment between two of them, and V8 collects all garbage after every few dozen megabytes that are allocated.
+ */
+const KEPT_MS = 2_000
 
 /** Somebody who gathers bytes in blocks. */
 export interface BlockUser {
@@ -40,6 +45,7 @@ export class BlockPool {
   readonly #gatherers = new Set<BlockUser>()
   #allocated = 0
   #timer: NodeJS.Timeout | undefined
+  #unused: NodeJS.Timeout | undefined
 
   /**
    * @param bytes what blocks, and what uploads take beside them, may come to; at least half of it is lent.
@@ -65,13 +71,17 @@ export class BlockPool {
 
   enter(gatherer: BlockUser): void {
     this.#gatherers.add(gatherer)
+    clearTimeout(this.#unused)
   }
 
   leave(gatherer: BlockUser): void {
     this.#gatherers.delete(gatherer)
-    // When nobody uploads, the memory goes back to the system.
-    this.#shrinkTo(this.#gatherers.size === 0 ? 0 : this.#limit)
+    this.#shrinkTo(this.#limit)
     this.#serve()
+    // When nobody uploads, the memory goes back to the system.
+    if (this.#gatherers.size > 0) return
+    clearTimeout(this.#unused)
+    this.#unused = setTimeout(() => this.#shrinkTo(0), KEPT_MS).unref()
   }
 
   /** Lends so many blocks at once; waits for them behind those who asked before. */
