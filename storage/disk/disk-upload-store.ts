@@ -4,6 +4,7 @@ import { StorageFull } from '../store/objects.ts'
 import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
 import type { DiskSync } from '../store/upload-bytes.ts'
 import type { Append, UploadStore } from '../store/upload-store.ts'
+import { DirectorySyncs } from './directory-syncs.ts'
 import type { DiskObjects } from './disk-objects.ts'
 import type { DiskSpace } from './disk-space.ts'
 import { FileWriter } from './file-writer.ts'
@@ -28,6 +29,7 @@ const UNDECLARED_BYTES = 8 * 1024 * 1024
  */
 export class DiskUploadStore implements UploadStore {
   readonly #options: DiskUploadStoreOptions
+  readonly #directories = new DirectorySyncs()
 
   constructor(options: DiskUploadStoreOptions) {
     this.#options = options
@@ -44,7 +46,8 @@ export class DiskUploadStore implements UploadStore {
     const { lease, offset, upload } = append
     // A file made after another request has ended the upload would stay for ever.
     if (!lease.isCurrent()) throw new LeaseLost()
-    const writer = await FileWriter.open(this.#options.objects.pathOf(upload.storage_key), offset)
+    const path = this.#options.objects.pathOf(upload.storage_key)
+    const writer = await FileWriter.open(path, offset, this.#directories)
     try {
       const failure = await this.#receive(source, writer, append)
       return await append.inOwnerTurn(() => this.#record(writer, append, failure))
@@ -67,23 +70,36 @@ export class DiskUploadStore implements UploadStore {
       throw failure
     }
     const complete = append.endsAt(writer.written)
-    if (sync === 'always' || (sync === 'finish' && complete)) await writer.sync()
+    await (sync === 'always' || (sync === 'finish' && complete) ? writer.sync() : writer.syncName())
     // With nothing new there is nothing to commit, unless an empty file is to be finished.
     if (writer.written > upload.offset || complete) await append.commit(writer.written)
     if (failure !== undefined) throw failure
     return writer.written
   }
 
-  /** Returns what the source failed with, or writing. */
+  /** Returns what the source failed with, or writing, or a checkpoint. */
   async #receive(source: AsyncIterable<Uint8Array>, writer: FileWriter, append: Append): Promise<unknown> {
     const { isAtomic, lease, offset, upload } = append
     const mayWrite = () => lease.isCurrent()
     let received = offset
     let failure: unknown
+    let checkpoint: Promise<void> | undefined
     let checkpointAt = performance.now() + CHECKPOINT_MS
     let mayReach = upload.size === null ? offset : Number.POSITIVE_INFINITY
+    // Beside the receiving of more, one at a time. What it fails with ends the request.
+    const runCheckpoint = async () => {
+      try {
+        await this.#checkpoint(writer, append)
+        checkpointAt = performance.now() + CHECKPOINT_MS
+      } catch (error) {
+        failure ??= error
+      } finally {
+        checkpoint = undefined
+      }
+    }
     try {
       for await (const chunk of source) {
+        if (failure !== undefined) break
         if (!mayWrite()) throw new LeaseLost()
         if (received + chunk.byteLength > mayReach) {
           if (!(await this.#options.space.hasAny())) throw new StorageFull()
@@ -93,13 +109,11 @@ export class DiskUploadStore implements UploadStore {
         await writer.write(chunk, mayWrite)
         append.received(received)
         const uncommitted = writer.written - upload.offset
-        if (!isAtomic && uncommitted >= CHECKPOINT_BYTES && performance.now() >= checkpointAt) {
-          await this.#checkpoint(writer, append)
-          checkpointAt = performance.now() + CHECKPOINT_MS
-        }
+        if (!isAtomic && uncommitted >= CHECKPOINT_BYTES && performance.now() >= checkpointAt)
+          checkpoint ??= runCheckpoint()
       }
     } catch (error) {
-      failure = error
+      failure ??= error
     }
     try {
       // A client that went away has sent these bytes all the same.
@@ -107,13 +121,16 @@ export class DiskUploadStore implements UploadStore {
     } catch (error) {
       failure ??= error
     }
+    // The commit that ends the request begins where this one ends.
+    await checkpoint
     return failure
   }
 
   async #checkpoint(writer: FileWriter, append: Append): Promise<void> {
+    const to = writer.written
     // The last byte is committed by the append that finishes.
-    if (append.endsAt(writer.written)) return
-    if (this.#options.sync === 'always') await writer.sync()
-    await append.checkpoint(writer.written)
+    if (append.endsAt(to)) return
+    await (this.#options.sync === 'always' ? writer.sync() : writer.syncName())
+    await append.checkpoint(to)
   }
 }

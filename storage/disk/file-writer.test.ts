@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { LeaseLost } from '../store/outcomes.ts'
+import { DirectorySyncs } from './directory-syncs.ts'
 import { FileWriter } from './file-writer.ts'
 
 /** So large that each is written by itself. */
@@ -31,7 +32,7 @@ describe('a file writer', () => {
   })
 
   async function openAt(offset: number): Promise<FileWriter> {
-    writer = await FileWriter.open(path, offset)
+    writer = await FileWriter.open(path, offset, new DirectorySyncs())
     return writer
   }
 

@@ -5,7 +5,8 @@ import { isCode } from '../../system/error-code.ts'
 import { freeChunk } from '../../system/free-chunk.ts'
 import { StorageUnavailable } from '../store/objects.ts'
 import { LeaseLost } from '../store/outcomes.ts'
-import { syncDirectory, translateDiskError } from './disk-objects.ts'
+import type { DirectorySyncs } from './directory-syncs.ts'
+import { translateDiskError } from './disk-objects.ts'
 
 /**
  * Chunks are gathered up to this size, so that one system call writes several. Not more: what is twice as
@@ -14,40 +15,45 @@ import { syncDirectory, translateDiskError } from './disk-objects.ts'
 const GATHER_BYTES = 128 * 1024
 
 const CREATE_EMPTY = constants.O_CREAT | constants.O_TRUNC
+const DONE = Promise.resolve()
 
 /** Writes bytes one after the other into a file, from a given offset on. */
 export class FileWriter {
   readonly #handle: FileHandle
+  /** Until the name of a new file would survive a crash. */
+  readonly #named: Promise<void>
   #gathered: Uint8Array[] = []
   #gatheredBytes = 0
   #written: number
 
-  private constructor(handle: FileHandle, offset: number) {
+  private constructor(handle: FileHandle, offset: number, named: Promise<void>) {
     this.#handle = handle
     this.#written = offset
+    this.#named = named
+    // It fails where it is waited for, which may be never.
+    named.catch(() => {})
   }
 
   /**
-   * Opens the file for writing at `offset`, creating it durably when it is new, and cuts off what an
+   * Opens the file for writing at `offset`, creating it when that is the beginning, and cuts off what an
    * unacknowledged request may have left behind that offset.
    */
-  static async open(path: string, offset: number): Promise<FileWriter> {
-    try {
-      const isNew = offset === 0
-      const handle = await open(path, constants.O_RDWR | (isNew ? CREATE_EMPTY : 0), 0o600)
-      try {
-        if (isNew) await syncDirectory(dirname(path))
-        else if ((await handle.stat()).size > offset) await handle.truncate(offset)
-      } catch (error) {
-        await handle.close()
-        throw error
-      }
-      return new FileWriter(handle, offset)
-    } catch (error) {
+  static async open(path: string, offset: number, directories: DirectorySyncs): Promise<FileWriter> {
+    const isNew = offset === 0
+    const failed = (error: unknown): never => {
       // Not the file is missing but its directory: the disk is not mounted.
-      if (offset === 0 && isCode(error, 'ENOENT')) throw new StorageUnavailable({ cause: error })
+      if (isNew && isCode(error, 'ENOENT')) throw new StorageUnavailable({ cause: error })
       throw translateDiskError(error)
     }
+    const handle = await open(path, constants.O_RDWR | (isNew ? CREATE_EMPTY : 0), 0o600).catch(failed)
+    try {
+      if (!isNew && (await handle.stat()).size > offset) await handle.truncate(offset)
+    } catch (error) {
+      await handle.close()
+      return failed(error)
+    }
+    // Beside the writing: nobody has to know the name before the ledger counts the bytes.
+    return new FileWriter(handle, offset, isNew ? directories.sync(dirname(path)).catch(failed) : DONE)
   }
 
   /** The offset behind the last byte handed to the operating system. */
@@ -87,13 +93,18 @@ export class FileWriter {
     this.#written = offset
   }
 
-  /** Returns when every byte up to `written` would survive a power cut. */
+  /** Returns when the file, with every byte up to `written`, would survive a power cut. */
   async sync(): Promise<void> {
     try {
-      await this.#handle.datasync()
+      await Promise.all([this.#handle.datasync(), this.#named])
     } catch (error) {
       throw translateDiskError(error)
     }
+  }
+
+  /** Returns when the file would survive a power cut, with whatever bytes. */
+  async syncName(): Promise<void> {
+    await this.#named
   }
 
   async close(): Promise<void> {
