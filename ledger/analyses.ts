@@ -7,12 +7,12 @@ import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { AT_ONCE } from './processing-turns.ts'
 import type { Analysis } from './schema.ts'
 
-/** Whether an engine has said what it had to say, or its time is over. */
+/** Whether an analysis has a result, or its time is over. */
 export const isOver = ({ status }: Analysis): boolean => status === 'finished' || status === 'failed'
 
 /**
- * Notes that an engine is asked about a media and has so much time from now, unless it has been asked before.
- * Returns the analysis as it is; undefined when the media has ended.
+ * Records that an engine is asked about a media item and starts its time, unless it has been asked before. Returns the
+ * current analysis; undefined when the media item has ended.
  */
 export async function beginAnalysis(
   db: Ledger,
@@ -41,8 +41,8 @@ export async function beginAnalysis(
 }
 
 /**
- * Notes that a media item waits for its analysis. When the analysis ends, processing goes on.
- * Returns false, and notes nothing, when it is over already.
+ * Records that processing of a media item waits for its analysis, and continues when that ends. Returns false, and
+ * records nothing, when the analysis is over already.
  */
 export async function parkMedia(db: Ledger, id: MediaId): Promise<boolean> {
   const { rows } = await sql`
@@ -54,22 +54,22 @@ export async function parkMedia(db: Ledger, id: MediaId): Promise<boolean> {
 }
 
 export type RecordOptions = {
-  /** Has a media processed on that waits for the outcome. */
+  /** Enqueues the rest of the processing that waits for the result. */
   resume: Enqueue<readonly DueMedia[]>
-  /** When the question was asked that this answers, as the analysis says; undefined where that is not known. */
+  /** When the request was made that this answers, if the engine says so. */
   requestedAt?: string | undefined
 }
 
 export type RecordResult =
   | { kind: 'recorded'; uploadId: UploadId; analysis: Analysis }
-  /** It was said before. */
+  /** It was recorded before. */
   | { kind: 'known'; analysis: Analysis }
-  /** The analysis has another id, or another outcome. */
+  /** The recorded analysis has another id, or another result. */
   | { kind: 'contradiction' }
-  /** There is no such media, or nobody has asked about it. */
+  /** No such media item, or no engine was asked about it. */
   | { kind: 'absent' }
 
-/** Writes down what an engine says of a media; its outcome with an event, once. */
+/** Records an engine's report on a media item; the result with an event, once. */
 export async function recordAnalysis(
   db: Ledger,
   id: MediaId,
@@ -81,7 +81,7 @@ export async function recordAnalysis(
       .selectFrom('media')
       .select(['analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked'])
       .where('id', '=', id)
-      // One that failed can be processed again.
+      // A failed one can be processed again.
       .where('status', 'in', ['processing', 'ready', 'failed'])
       .forUpdate()
       .executeTakeFirst()
@@ -127,10 +127,7 @@ function merged(known: Analysis, report: AnalysisReport): Analysis {
   }
 }
 
-/**
- * Ends analyses whose engine has not come to an end in time, at most `limit`, and has the files that may wait for
- * them processed on. Returns their uploads.
- */
+/** Ends overdue analyses, at most `limit`, and enqueues the files that may wait for them. Returns their uploads. */
 export async function endOverdueAnalyses(
   db: Ledger,
   limit: number,

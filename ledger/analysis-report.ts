@@ -3,17 +3,17 @@ import { z } from 'zod'
 const MAX_DEPTH = 32
 const MAX_ESTIMATE_SECONDS = 30 * 86_400
 
-/** Whether Postgres takes a value as jsonb: it knows no NUL and no half characters, and brackets and digits have to end. */
+/** Whether Postgres takes a value as jsonb: no NUL, no lone surrogates, limited depth and digits. */
 function isStorable(value: unknown, depth = 0): boolean {
   if (depth > MAX_DEPTH) return false
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
-  // Postgres writes numbers out in full.
+  // Postgres writes out all digits of a number.
   if (typeof value === 'number') return value === 0 || (Math.abs(value) < 1e21 && Math.abs(value) > 1e-21)
   if (typeof value !== 'object' || value === null) return true
   return Object.entries(value).every(([key, item]) => isStorable(key) && isStorable(item, depth + 1))
 }
 
-/** What an engine says of its analysis of a media, at once or later. */
+/** An engine's report on a media item, immediate or later. */
 export const AnalysisReport = z
   .object({
     analysisId: z.string().min(1).max(200).refine(isStorable),

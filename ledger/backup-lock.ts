@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 
-/** Any number below 2^32: sessions share this lock that make a backup. */
+/** Any number below 2^32. Running backups share this lock. */
 const LOCK = 7_263_495
-/** So that no network forgets a connection on which nothing is asked for hours. */
+/** Keeps the network from dropping a connection that is idle for hours. */
 const SIGN_OF_LIFE_MS = 20_000
 
 const backups = sql`
@@ -12,20 +12,20 @@ const backups = sql`
    and database = (select oid from pg_database where datname = current_database())`
 
 /**
- * Whether a backup is being made. It names files where they were when it began. So who sees this false has what was
- * committed by then in every backup that begins later.
+ * Whether a backup is running. A backup refers to files where they were when it began: once this is false, everything
+ * committed before is seen by every later backup.
  */
 export const isBackupRunning = sql<boolean>`exists (select 1 ${backups})`
 
-/** The same, asked by itself. */
+/** The same as a query of its own. */
 export async function isAnyBackupRunning(db: Ledger): Promise<boolean> {
   const { rows } = await sql<{ isRunning: boolean }>`select ${isBackupRunning} as "isRunning"`.execute(db)
   return rows[0]?.isRunning === true
 }
 
 /**
- * Makes a backup while former copies of moved files are kept on disk. `work` calls `checkKept` when all files are
- * copied: it fails where they were not kept all the time. Takes a connection of its own.
+ * Runs a backup while former copies of moved files are kept on disk. `work` calls `checkKept` after copying all files,
+ * which fails where they were not kept all the time. Takes a connection of its own.
  */
 export async function withBackupLock<Result>(
   db: Ledger,
@@ -40,13 +40,13 @@ export async function withBackupLock<Result>(
           'files may have been removed during the backup: the database has lost the lock on them',
         )
     }
-    // Where it fails, the last check does as well.
+    // If this fails, so does the last check.
     const timer = setInterval(() => void checkKept().catch(() => {}), SIGN_OF_LIFE_MS)
     try {
       return await work(checkKept)
     } finally {
       clearInterval(timer)
-      // Where the connection is gone, so is its lock.
+      // The lock is gone with a lost connection.
       await sql`select pg_advisory_unlock_shared(${LOCK})`.execute(session).catch(() => {})
     }
   })

@@ -64,7 +64,7 @@ export type BatchWork<Item, Result> = {
    * undefined for each item that it left as it was.
    */
   together: (items: readonly Item[]) => Promise<readonly (Result | undefined)[]>
-  /** Does one item by itself, with everything that may come up. */
+  /** Does one item by itself, waiting for locks. */
   alone: (item: Item) => Promise<Result>
   /**
    * Whether an item that is done alone locks what all items of its owner need. Then the owner's others wait until it is
@@ -138,7 +138,7 @@ export class Batches<Item, Result> {
     try {
       results = await this.#work.together(batch.map(({ item }) => item))
     } catch (error) {
-      // Doing again what may have been committed would do it twice.
+      // The batch may have been committed.
       if (!isWorthDoingAlone(error)) {
         for (const { reject } of batch) reject(error)
         return

@@ -6,16 +6,16 @@ import { Batches } from './batches.ts'
 import { type LedgerClient, MARK, openConnection } from './connection.ts'
 import { BUS_DEADLINES } from './deadlines.ts'
 
-/** Upload, bytes received, size (null while deferred), and where the request that received them began. */
+/** Upload, bytes received, size (null while deferred), and the offset at which the request began. */
 const Tick = z.tuple([z.string(), z.number(), z.number().nullable(), z.number()])
 
 const Message = z.discriminatedUnion('t', [
-  /** Somebody wants the lease on this upload: its holder should finish what it has and let go. */
+  /** Another request wants the lease on this upload: its holder should store what it has and release the lease. */
   z.object({ t: z.literal('lease-wanted'), id: z.string() }),
   z.object({ t: z.literal('lease-released'), id: z.string() }),
   /**
-   * Rows were added to `events` for this upload. `queue` says which kind of jobs there is one more of; null where
-   * there is none. A release before this field leaves it out: then it may be any.
+   * Rows were added to `events` for this upload. `queue` names the queue that got a job; null for none. The previous
+   * release leaves it out: then it may be any.
    */
   z.object({ t: z.literal('event'), id: z.string(), queue: z.string().nullish() }),
   z.object({ t: z.literal('step'), id: z.string(), step: z.string() }),
@@ -32,16 +32,16 @@ export type BusOptions = {
 }
 
 const CHANNEL = 'landfall'
-/** Between two tries to connect: doubling from the first to the last, and up to half of it shorter, so that not all nodes come at once. */
+/** Delay between attempts to connect: doubles from the first to the last, minus up to half as jitter. */
 const FIRST_RECONNECT_MS = 250
 const LAST_RECONNECT_MS = 5_000
-/** How often the bus sends to itself, and how long that may be under way before it is taken to be deaf. */
+/** How often the bus sends to itself, and how long that may take before the connection counts as broken. */
 const BEAT_MS = 5_000
 const HEARD_WITHIN_MS = 5_000
 /** Postgres takes payloads below 8000 bytes. */
 const MAX_PAYLOAD_BYTES = 7900
 
-/** Together with this a notification is not forced to the disk: nobody misses it after a crash. */
+/** With asynchronous commit: nobody misses a notification after a crash. */
 const NOTIFY = `${MARK} select pg_notify($1, payload), set_config('synchronous_commit', 'off', true)
   from unnest($2::text[]) as payload`
 
@@ -54,11 +54,10 @@ class BusAway extends Error {
 }
 
 /**
- * Messages between the nodes of one database, over LISTEN/NOTIFY, on one connection a node, for both directions.
- * Delivery is at most once. What must not be missed is in a table, and listeners read it again on `reconnected`.
- *
- * The bus hears itself every few seconds, on a channel of its own: a connection that died silently, and a pooler that
- * does not keep sessions, are noticed by that. Then it connects anew.
+ * Messages between the nodes of one database, over LISTEN/NOTIFY, on one connection per node for both directions.
+ * Delivery is at most once: what must not be missed is in a table, which listeners read again on `reconnected`.
+ * The bus sends to itself every few seconds, on a channel of its own. A connection that died silently, or a pooler that
+ * does not keep sessions, is noticed by that; then it reconnects.
  */
 export class Bus {
   readonly #options: BusOptions
@@ -70,7 +69,7 @@ export class Bus {
   #client: LedgerClient | undefined
   #last: Promise<unknown> = Promise.resolve()
   #beats: NodeJS.Timeout | undefined
-  /** Called when the beat that is under way is heard. */
+  /** Called when its own message arrives. */
   #onBeat = () => {}
 
   private constructor(options: BusOptions) {
@@ -85,14 +84,14 @@ export class Bus {
     })
   }
 
-  /** Connects and listens; fails when the database does not answer. */
+  /** Connects and listens. Fails when the database does not answer. */
   static async open(options: BusOptions): Promise<Bus> {
     const bus = new Bus(options)
     await bus.#connect()
     return bus
   }
 
-  /** Whether this node hears the others: false from a few seconds after it does not, until it is connected again. */
+  /** Whether this node receives messages; after a failure false within seconds, until it has reconnected. */
   get isConnected(): boolean {
     return this.#client !== undefined
   }
@@ -116,7 +115,7 @@ export class Bus {
     try {
       await this.#outgoing.add(payload)
     } catch (error) {
-      // That it is away was reported once, when it went.
+      // The outage was reported once, when it began.
       if (!(error instanceof BusAway)) this.#options.onError(error)
     }
   }
@@ -137,7 +136,7 @@ export class Bus {
     return payloads.map(() => null)
   }
 
-  /** One statement after the other. */
+  /** One statement at a time. */
   async #say(client: LedgerClient, channel: string, payloads: readonly string[]): Promise<void> {
     const said = this.#last.then(() => client.query(NOTIFY, [channel, payloads]))
     this.#last = said.catch(() => {})
@@ -209,7 +208,7 @@ export class Bus {
     try {
       this.#emitter.emit('message', Message.parse(JSON.parse(payload)))
     } catch (error) {
-      // Any client of the database may notify: a message that is not ours must not stop us.
+      // Any client of the database may notify: an unknown message must not stop us.
       this.#options.onError(error)
     }
   }

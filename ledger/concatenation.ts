@@ -11,43 +11,42 @@ import type { Backend } from './storage-places.ts'
 import { recordStoredParts } from './stored-parts.ts'
 import { type Append, type Appended, type Moved, UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
-// tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be
-// used again until it expires. A final is `open` as long as one of its partials is incomplete; no bytes are ever
-// sent to it. Bytes are accounted once: a final takes over the reservations of its partials, but of each only one
-// final does, and a second one needs room of its own.
+// tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be used
+// again until it expires. A final is `open` while one of its partials is incomplete, and receives no bytes itself.
+// Bytes are accounted once: one final takes over the reservation of each partial, and further finals reserve their own.
 
-/** Used partials are kept this long, for a client that did not hear of its final and asks for it again. */
+/** For a client that missed the answer to its final and asks for it again. */
 const USED_PARTIALS_KEPT_MS = 15 * 60_000
 
 export type NewFinal = Omit<NewUpload, 'size' | 'reservedBytes' | 'isPartial'> & {
-  /** In the order of the file; each is there once. */
+  /** In the order of the file, without repetitions. */
   partials: readonly UploadId[]
-  /** It is put together where its partials are. */
+  /** It is assembled where its partials are. */
   storageKeyIn: (backend: Backend) => string
 }
 
 export type CreateFinalResult =
   | CreateResult
-  /** One is not there any more, somebody else's, or no partial upload. */
+  /** One is missing, another owner's, or not a partial upload. */
   | { kind: 'no-such-partial' }
-  /** The length of one is not declared yet. */
+  /** One has a deferred length. */
   | { kind: 'unknown-length' }
-  /** Bytes of all of them together. */
+  /** The size of all of them together. */
   | { kind: 'wrong-size'; size: number }
-  /** The disk has none, or none that could be claimed at once: nothing was reserved. */
+  /** The disk has no space, or none that could be claimed at once: nothing was reserved. */
   | { kind: 'no-room' }
 
 /**
- * Whatever concerns several uploads of an owner takes turns: they lock rows of each other in any order. On this node
- * `withOwnerLock` has seen to it before there was a connection; this is for the other nodes.
+ * Changes to several uploads of an owner run one after another, because they lock each other's rows in any order.
+ * `withOwnerLock` ensures this on one node before taking a connection; this lock does so between nodes.
  */
 const takeTurns = (trx: LedgerTransaction, ownerId: OwnerId) =>
   sql`select pg_advisory_xact_lock(hashtextextended('landfall.concat ' || ${ownerId}, 0))`.execute(trx)
 
 /**
- * Creates a final upload. Over complete partials it is complete at once: state `received`, with a media and its
- * processing job. `isAllowed` is asked about the size of all partials together, and `claimDisk`, once the quota has
- * room, for the bytes that the disk has to take besides those that its partials need.
+ * Creates a final upload. With complete partials it is complete at once: state `received`, with a media item and its
+ * processing job. `isAllowed` is called with the size of all partials together; `claimDisk`, once the quota suffices,
+ * with the bytes that the disk needs besides those of the partials.
  */
 export async function createFinal(
   db: Ledger,
@@ -90,7 +89,7 @@ export async function createFinal(
   })
 }
 
-/** With all of its partials, or where new uploads go: then those that are elsewhere are brought there. */
+/** Where all of its partials are; otherwise where new uploads go, and the other partials are copied there. */
 function placeOf(
   { storageBackend, storageKey, storageKeyIn }: NewFinal,
   partials: ReadonlyMap<UploadId, Partial>,
@@ -101,7 +100,7 @@ function placeOf(
     : { storageBackend: backend, storageKey: storageKeyIn(backend) }
 }
 
-/** Bytes that are brought to the disk before they are put together there. */
+/** Bytes that are copied to the disk before assembly. */
 const bytesElsewhere = (partials: ReadonlyMap<UploadId, Partial>): number =>
   [...partials.values()].reduce(
     (sum, { storage_backend: backend, size }) => (backend === 'disk' ? sum : sum + (size ?? 0)),
@@ -136,7 +135,7 @@ async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Ma
   return new Map(rows.map((row) => [row.id, row]))
 }
 
-/** What the owner's quota says against it. From then on nobody else changes what they use. */
+/** What the owner's quota says against it. Locks the owner's usage. */
 async function quotaAgainst(
   trx: LedgerTransaction,
   ownerId: OwnerId,
@@ -157,7 +156,7 @@ async function quotaAgainst(
   return undefined
 }
 
-/** Holds the bytes that no partial has reserved. */
+/** Reserves the bytes that no partial has reserved. */
 async function reserve(trx: LedgerTransaction, ownerId: OwnerId, bytes: number): Promise<void> {
   await sql`
     update landfall.quota_usage
@@ -193,14 +192,14 @@ async function insertFinal(
   await trx.insertInto('upload_concat').values(rows).execute()
 }
 
-/** The last partial is complete: the final is received, and what its partials have reserved is used by it. */
+/** The last partial is complete: the final is received, and the reservations of its partials become used. */
 async function completeFinal(
   trx: LedgerTransaction,
   finalId: UploadId,
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<void> {
   const mediaId = newMediaId()
-  // Its partials are locked: what it reads of them is what it changes.
+  // Its partials are locked: nothing changes between reading and writing.
   const { rows } = await sql<{ owner_id: OwnerId; size: number; turn: Turn }>`
     with used as (
       select u.id, u.owner_id, u.reserved_bytes
@@ -244,8 +243,8 @@ async function completeFinal(
 }
 
 /**
- * The append that completes a partial upload, with the lease given back, and with it every final that waited for
- * this one alone. `completed` are those finals.
+ * Completes a partial upload, releases the lease, and completes every final that waited for this partial alone.
+ * `completed` are those finals.
  */
 export async function finishPartial(
   db: Ledger,
@@ -270,7 +269,7 @@ export async function finishPartial(
       select contended, expires_at, read_at from appended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'fenced-off', completed: [] }
-    // Nobody may end one of them from here on. As everywhere the uploads come before what their owner uses.
+    // Nobody may end one of them from here on. Uploads are locked before their owner's usage, as everywhere.
     await sql`
       select 1 from landfall.uploads
        where id in (
@@ -280,7 +279,7 @@ export async function finishPartial(
            join landfall.upload_concat other on other.final_id = c.final_id where c.partial_id = ${append.id}
        )
        order by id for update`.execute(trx)
-    // A statement of its own: it sees the locked rows as they are now.
+    // A statement of its own sees the locked rows as they are now.
     const waiting = await sql<{ id: UploadId }>`
       select f.id from landfall.uploads f
        where f.state = 'open'
@@ -297,9 +296,9 @@ export async function finishPartial(
 }
 
 /**
- * Bytes of a partial upload were acknowledged: what waits for it does not expire meanwhile. Those are the owner's
- * finished partials, which need not be named by a final yet, and the finals that wait. Each no longer than its own
- * largest age; and only where it makes a difference, so that not every append does it.
+ * A partial upload has received bytes: extends the expiry of the owner's finished partials, which a later final may
+ * name, and of waiting finals, each up to its own maximum age. Changes rows only in steps (`SLIDES`), not with every
+ * append.
  */
 export async function extendWaitingUploads(
   db: Ledger,
@@ -319,13 +318,13 @@ export async function extendWaitingUploads(
       from waiting where uploads.id = waiting.id`.execute(withOwnerShare(db, ownerId))
 }
 
-/** The expiry of what waits moves on in steps of this part of the period. */
+/** Waiting uploads are extended in steps of this fraction of the period. */
 const SLIDES = 24
 
 /** One source of a final upload's bytes, in order. */
 export type ConcatSource = { id: UploadId; backend: string; storageKey: string; size: number }
 
-/** What a final is made of; none where it is one object already, or no final upload. For the worker. */
+/** The sources of a final upload, for the worker; empty where it is one object already, or not a final upload. */
 export async function concatSources(db: Ledger, finalId: UploadId): Promise<ConcatSource[]> {
   const rows = await db
     .selectFrom('upload_concat')
@@ -343,8 +342,8 @@ export async function concatSources(db: Ledger, finalId: UploadId): Promise<Conc
 }
 
 /**
- * A final is one object, or has ended: it needs its partials no more. Returns those of them that have ended and
- * that no other final needs.
+ * Releases the partials of a final that is one object or has ended. Returns those that have ended and that no other
+ * final needs.
  */
 export async function forgetConcat(db: Ledger, finalId: UploadId): Promise<UploadId[]> {
   const { rows } = await sql<{ id: UploadId }>`

@@ -2,9 +2,8 @@ import { type QueryExecutorProvider, sql } from 'kysely'
 import type { IndexChange } from '../migrations/migration.ts'
 
 /**
- * Builds or drops an index while its table is read and written; done again it changes nothing. An index that a killed
- * process left half built is of no use to any query and costs every write: it is dropped and built anew. The session
- * must be in no transaction.
+ * Builds or drops an index while its table is in use; idempotent. An index that a killed process left invalid costs
+ * every write: it is dropped and built again. The session must not be in a transaction.
  */
 export async function applyIndexChange(
   session: QueryExecutorProvider,

@@ -7,12 +7,12 @@ import { isReadOnly } from './outages.ts'
 /** At the start of a statement that each connection prepares: see `PREPARED`. */
 export const MARK = '/* prepared */'
 
-/** A connection that is idle for this long is asked by the kernel whether it is alive; ten seconds later it is given up. */
+/** TCP keep-alive: probes start after this idle time, and the connection is given up ten seconds later. */
 const KEEP_ALIVE_MS = 10_000
-/** How long a connection may take to say goodbye. */
+/** How long the graceful end of a connection may take. */
 const END_MS = 2_000
 
-/** The database, or the way to it, has not answered in time. Whether it has done what it was asked is not known. */
+/** The database, or the network, has not answered in time. Whether the statement was executed is unknown. */
 export class DatabaseSilent extends Error {
   readonly code = 'ETIMEDOUT'
 
@@ -32,11 +32,10 @@ export type ConnectionOptions = {
 const names = new Map<string, string>()
 
 /**
- * A connection on which nothing lasts for ever. The database is told the deadlines when the connection is made; where
- * it does not keep them, because the network swallows what is said, the socket is destroyed, so that waiting
- * queries fail, and a pool makes another. A transaction that is cut off like that is never gone on with.
- *
- * Everything that Landfall asks of a database goes over this class.
+ * A connection on which nothing lasts for ever. It tells the database its deadlines when it connects. If the database
+ * does not keep them, because the network is silent, the socket is destroyed: waiting queries fail, and a pool makes
+ * another connection. A transaction that is cut off like that is never continued.
+ * All access to a database uses this class.
  */
 export class LedgerClient extends pg.Client {
   readonly #socket: Socket
@@ -54,7 +53,7 @@ export class LedgerClient extends pg.Client {
     })
     this.#socket = socket
     this.#deadlines = deadlines
-    // A query that waits for an answer fails; an error that nobody listens to would end the process.
+    // Waiting queries fail by themselves; an error without a listener would end the process.
     this.on('error', () => {})
     socket.once('close', () => clearTimeout(this.#transactionTimer))
   }
@@ -70,7 +69,7 @@ export class LedgerClient extends pg.Client {
     )
   }) as pg.Client['connect']
 
-  /** Prepares the statements that ask for it, and fails with `DatabaseSilent` when there is no answer in time. */
+  /** Prepares statements that ask for it, and fails with `DatabaseSilent` when there is no answer in time. */
   override query = ((...args: unknown[]) => {
     const [text, values] = args
     const isPrepared = typeof text === 'string' && text.trimStart().startsWith(MARK)
@@ -80,7 +79,7 @@ export class LedgerClient extends pg.Client {
     return asked instanceof Promise ? this.#answered(asked) : asked
   }) as pg.Client['query']
 
-  /** Says goodbye; where nobody hears that, hangs up. */
+  /** Ends the connection gracefully, or after a while by closing the socket. */
   override end = ((callback?: () => void) => {
     const end: (callback?: () => void) => unknown = super.end.bind(this)
     const timer = setTimeout(() => this.abandon(), END_MS).unref()
@@ -88,12 +87,12 @@ export class LedgerClient extends pg.Client {
     return end(callback)
   }) as pg.Client['end']
 
-  /** Ends the connection without a word. A query that waits for an answer fails with `error`. */
+  /** Closes the socket at once. A waiting query fails with `error`. */
   abandon(error?: Error): void {
     this.#socket.destroy(error)
   }
 
-  /** Not by startup parameters: poolers refuse those that they do not know. Settings that the server lacks are left out. */
+  /** Not by startup parameters: poolers refuse unknown ones. Settings that the server lacks are left out. */
   async #settle(): Promise<void> {
     const { statementMs, lockMs, idleInTransactionMs, transactionMs } = this.#deadlines
     const settings: [string, string | number][] = [
@@ -103,7 +102,7 @@ export class LedgerClient extends pg.Client {
       ['idle_in_transaction_session_timeout', idleInTransactionMs],
       // PostgreSQL 17.
       ['transaction_timeout', transactionMs],
-      // So that the database notices as well, and frees what a connection that died holds.
+      // The database notices a dead connection as well, and releases its locks.
       ['tcp_keepalives_idle', 10],
       ['tcp_keepalives_interval', 5],
       ['tcp_keepalives_count', 3],
@@ -127,7 +126,7 @@ export class LedgerClient extends pg.Client {
     try {
       return await asked
     } catch (error) {
-      // After a failover the address leads to another server: this connection would stay with the old one.
+      // After a failover the address leads to another server, but this connection stays with the old one.
       if (isReadOnly(error)) void this.end()
       throw error
     } finally {
@@ -153,7 +152,10 @@ function nameOf(text: string): string {
   return name
 }
 
-/** Opens one connection beside the pools. The caller ends it, and listens to its `error`. Fails when nobody answers in time. */
+/**
+ * Opens one connection outside the pools. The caller ends it, and listens to its `error`. Fails when there is no answer
+ * in time.
+ */
 export async function openConnection(options: ConnectionOptions): Promise<LedgerClient> {
   const { connectionString, applicationName, deadlines } = options
   const client = new LedgerClient({ connectionString, application_name: applicationName }, deadlines)

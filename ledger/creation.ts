@@ -13,17 +13,17 @@ export type NewUpload = {
   protocol: string
   /** Bytes; null when the client declares it later. */
   size: number | null
-  /** Bytes of quota to hold: the size, or the largest allowed while the size is unknown. */
+  /** Bytes of quota to reserve: the size, or the largest allowed while the size is unknown. */
   reservedBytes: number
   metadata: Record<string, string | null>
-  /** Upload-Metadata and Upload-Concat as the client said them; null where it did not. */
+  /** Upload-Metadata and Upload-Concat as sent by the client; null without. */
   metadataHeader: string | null
   concat: string | null
-  /** One piece of a file that will be concatenated (tus 1.0 § concatenation). */
+  /** A part of a concatenation (tus 1.0 § concatenation). */
   isPartial: boolean
-  /** What the client promises of the whole file: algorithm → base64. */
+  /** The client's digests of the whole file: algorithm → base64. */
   digests: Record<string, string> | null
-  /** The algorithm of the digest that the client would like to be told. */
+  /** The algorithm of the digest that the client asks for. */
   wantedDigest: string | null
   filename: string | null
   declaredType: string | null
@@ -32,7 +32,7 @@ export type NewUpload = {
   expiresAfterMs: number
 }
 
-/** So many partial uploads may wait for each upload that may be open. */
+/** Unfinished partial uploads that are allowed for each open upload of the quota. */
 export const PARTIALS_PER_UPLOAD = 16
 
 export type CreateResult = { kind: 'created'; upload: UploadRow } | QuotaRefusal
@@ -43,8 +43,8 @@ export type QuotaRefusal =
   | { kind: 'quota-bytes'; quota: Quota; wanted: number }
 
 /**
- * Reserves quota and inserts the upload, state `open`, in one statement: all of it or nothing.
- * Creations of one owner queue up on the owner's usage row, so parallel ones cannot overbook.
+ * Reserves quota and inserts the upload, state `open`, in one statement. Creations of one owner queue up on the owner's
+ * usage row, so parallel ones cannot overbook.
  */
 export async function createUpload(
   db: Ledger,
@@ -72,8 +72,8 @@ const creations = perLedger(
 )
 
 /**
- * Creates the uploads of every owner who has room for all of theirs: then they would have had room one after
- * another, too. Who has less room, has never uploaded or is busy elsewhere is left to `createAlone`.
+ * Creates the uploads of every owner whose quota suffices for all of theirs. Other owners, new ones and those locked
+ * elsewhere are left to `createAlone`.
  */
 async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(CreateResult | undefined)[]> {
   const defaults = items[0]?.defaults
@@ -191,11 +191,11 @@ async function createIn(
   if (row) return { kind: 'created', upload: row }
 
   const quota = await readQuota(trx, upload.ownerId, defaults)
-  // Room came free between the two statements: the next attempt of the client will have it.
+  // Quota became free between the two statements: the client's next attempt gets it.
   return refusedBy(quota, upload) ?? { kind: 'too-many-open', quota }
 }
 
-/** What an owner's quota says against an upload, before anything is reserved for it; undefined where it has room. */
+/** What an owner's quota says against an upload, before anything is reserved; undefined where it suffices. */
 export async function quotaRefusal(
   db: Ledger,
   upload: Reservation & { ownerId: OwnerId },

@@ -9,7 +9,7 @@ export type LedgerTransaction = Transaction<LedgerSchema>
 
 const INT8_OID = 20
 
-/** int8 arrives as text; every int8 of ours is a byte count or an id far below 2^53. */
+/** int8 arrives as text; all of ours are byte counts or ids far below 2^53. */
 const types: pg.CustomTypesConfig = {
   getTypeParser(oid, format) {
     return oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)
@@ -17,17 +17,15 @@ const types: pg.CustomTypesConfig = {
 }
 
 /**
- * At the start of a statement of every small request: each connection prepares it once, as planning it costs more
- * than running it. Its text must be one of few, and its columns be listed by name: a migration that runs
- * meanwhile may add some.
+ * Precedes a statement of every small request: each connection prepares it once, as planning costs more than running
+ * it. There may be only few such texts, and they list their columns, because a running migration may add some.
  */
 export const PREPARED = sql.raw(MARK)
 
 /**
- * For what nobody misses, such as a notification, and what is done again when it is lost, such as that a step was done:
- * the transaction that runs it is not forced to the disk by itself, but with the next one that is, such as the one that
- * makes a file ready. Only together, and in order, can they be lost; requests that are forced to the disk meanwhile do
- * not wait for them.
+ * For work that may be lost in a crash, such as a notification, or is then repeated, such as recording a step. The
+ * transaction is forced to the disk with the next one that is. Such transactions can only be lost in order, and other
+ * requests do not wait for them.
  */
 export const ASYNC_COMMIT = sql`set_config('synchronous_commit', 'off', true)`
 
@@ -38,22 +36,22 @@ export type DatabaseOptions = {
   /** Shown in `pg_stat_activity`. */
   applicationName: string
   onPoolError: (error: Error) => void
-  /** `ORDINARY_DEADLINES` where nothing else is said. */
+  /** `ORDINARY_DEADLINES` by default. */
   deadlines?: Deadlines
 }
 
-/** A connection that nobody uses is closed after this long: the network may have forgotten it by then. */
+/** An idle connection is closed after this long: the network may drop it without notice. */
 const IDLE_MS = 10_000
-/** And every one after this long, in use or not, so that an address that has changed is followed. */
+/** Every connection is replaced after this long, so that a changed address is followed. */
 const MAX_LIFETIME_SECONDS = 30 * 60
-/** What is still asked when a pool is closed has so long to be answered. */
+/** How long running queries have when a pool is closed. */
 const CLOSE_MS = 5_000
-/** A pool in which no connection changes hands for this long while somebody waits for one stands still. */
+/** A pool counts as stuck when requests wait and no connection was returned for this long. */
 const STANDSTILL_MS = 5_000
 
 /**
- * Opens the pool behind the ledger. Connections are made on first use, so this never fails;
- * the caller closes it with `db.destroy()`, which takes some seconds at most.
+ * Opens the connection pool of the ledger. Connections are made on first use, so this never fails. The caller closes it
+ * with `db.destroy()`, which takes some seconds at most.
  */
 export function openDatabase(options: DatabaseOptions): Ledger {
   const pool = new LedgerPool(options)
@@ -62,10 +60,10 @@ export function openDatabase(options: DatabaseOptions): Ledger {
   return db
 }
 
-/** The connections behind a ledger that `openDatabase` has opened; undefined for a transaction. */
+/** The pool of a ledger that `openDatabase` has opened; undefined for a transaction. */
 export const poolOf = (db: Ledger): pg.Pool | undefined => pools.get(db)
 
-/** Whether requests wait for a connection of this pool and none comes free: all of them hang. */
+/** Whether requests wait for a connection of this pool and none is returned. */
 export function isPoolStuck(db: Ledger): boolean {
   return pools.get(db)?.isPoolStuck ?? false
 }
@@ -74,7 +72,7 @@ const pools = new WeakMap<Ledger, LedgerPool>()
 
 class LedgerPool extends pg.Pool {
   readonly #clients = new Set<LedgerClient>()
-  /** When a connection last changed hands, or, after that, somebody began to wait for one. */
+  /** When a connection was last lent or returned, or a request began to wait. */
   #movedAt = performance.now()
 
   constructor({ deadlines = ORDINARY_DEADLINES, ...options }: DatabaseOptions) {
@@ -95,8 +93,8 @@ class LedgerPool extends pg.Pool {
     // An idle connection that the server drops would otherwise end the process.
     this.on('error', options.onPoolError)
     this.on('connect', (client) => {
-      // While a connection is lent out the pool does not listen to it, and its query may be over: a
-      // database that restarts between two statements of a transaction would end the process.
+      // The pool does not listen to a connection that is in use. A database that restarts between two statements of a
+      // transaction would end the process.
       client.on('error', options.onPoolError)
       if (client instanceof LedgerClient) this.#clients.add(client)
     })

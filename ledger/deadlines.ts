@@ -1,9 +1,9 @@
 /**
- * How long a call to the database may take, in milliseconds. The database ends what takes longer, and where it does not
- * answer at all, we end the connection: see `LedgerClient`.
+ * How long a call to the database may take, in milliseconds. The database ends what takes longer; where it does not
+ * answer at all, we close the connection: see `LedgerClient`.
  */
 export type Deadlines = {
-  /** Until a connection is made; in a pool also until one is free. */
+  /** Until a connection is made, or in a pool is free. */
   connectMs: number
   /** One statement. */
   statementMs: number
@@ -13,11 +13,11 @@ export type Deadlines = {
   lockMs: number
   /** Between two statements of a transaction. */
   idleInTransactionMs: number
-  /** From `begin` to `commit`. Before PostgreSQL 17 only we look to it. */
+  /** From `begin` to `commit`. Before PostgreSQL 17 only the client enforces it. */
   transactionMs: number
 }
 
-/** Of what requests and jobs do. */
+/** For requests and jobs. */
 export const ORDINARY_DEADLINES: Deadlines = {
   connectMs: 10_000,
   statementMs: 20_000,
@@ -27,7 +27,7 @@ export const ORDINARY_DEADLINES: Deadlines = {
   transactionMs: 25_000,
 }
 
-/** Of migrations and the like, which may rebuild a large table. They must not write events: see `SETTLED_AFTER_MS`. */
+/** For migrations and the like, which may rebuild a large table. They must not write events: see `SETTLED_AFTER_MS`. */
 export const MAINTENANCE_DEADLINES: Deadlines = {
   connectMs: 10_000,
   statementMs: 4 * 3_600_000,
@@ -37,7 +37,7 @@ export const MAINTENANCE_DEADLINES: Deadlines = {
   transactionMs: 4 * 3_600_000,
 }
 
-/** Of what is asked again a moment later: whether the database is there, and for leases to be renewed. */
+/** For what is soon tried again: health checks and lease renewals. */
 export const PROMPT_DEADLINES: Deadlines = {
   connectMs: 2_500,
   statementMs: 2_000,
@@ -47,5 +47,5 @@ export const PROMPT_DEADLINES: Deadlines = {
   transactionMs: 2_500,
 }
 
-/** Of notifications, which wait for those of others. */
+/** For notifications, which wait for those of others. */
 export const BUS_DEADLINES: Deadlines = { ...PROMPT_DEADLINES, statementMs: 5_000, answerMs: 6_000 }

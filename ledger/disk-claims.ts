@@ -2,25 +2,25 @@ import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import { isOpenNow } from './expiry.ts'
 
-/** Bytes `[from, to)` of a file that are claimed, and of which some may be on the disk already. */
+/** Bytes `[from, to)` of a file that are claimed; some may be on the disk already. */
 export type RunningClaim = { key: string; from: number; to: number }
 
-/** What the disk still has to take for what was accepted. */
+/** What the disk still needs for accepted uploads. */
 export type DiskClaims = {
   /** Bytes that the ledger does not count as arrived. */
   bytes: number
-  /** Those of them that may be on the disk, because somebody writes them at the moment. */
+  /** Of these, ranges that are being written and may be on the disk. */
   running: readonly RunningClaim[]
 }
 
-/** Each costs a look at its file. What is more is counted as if nothing of it were on the disk. */
+/** Each costs a look at its file. Ranges beyond this number count as not on the disk. */
 const MAX_RUNNING = 1000
 
 /**
- * What open uploads have declared and not sent yet, and all of a final upload (tus 1.0 § concatenation) until it is one
- * file: it is written beside its partials, and those that are in another backend are brought to the disk first; and what
- * is being moved there. Of one whose media item has ended no file is made, unless it is processed again. An upload of deferred length has declared nothing. Costs what is open, by the index on open
- * uploads, and the concatenations that are not one file yet.
+ * Claimed bytes: the rest of open uploads of known length; a final upload (tus 1.0 § concatenation) until it is one
+ * file, with partials that are copied to the disk first; and moves to the disk. A concatenation whose media item has
+ * ended counts only while it is processed again. Costs what is open, by the index on open uploads, and the unassembled
+ * concatenations.
  */
 export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
   const isMoving = sql<boolean>`(backend = 'disk' and bytes_to_come > 0 and fenced_until > now())`
@@ -60,7 +60,7 @@ export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
   return rows[0] ?? { bytes: 0, running: [] }
 }
 
-/** Bytes of files that Landfall stores: by the counters of their owners, and those of open uploads. */
+/** Bytes of stored files, by the counters of their owners, and of open uploads. */
 export async function storedBytes(db: Ledger): Promise<{ received: number; open: number }> {
   const { rows } = await sql<{ received: number; open: number }>`
     select (select coalesce(sum(used_bytes), 0) from landfall.quota_usage)::bigint as received,

@@ -2,16 +2,16 @@ import type { LedgerTransaction } from './database.ts'
 import type { MediaId, OwnerId } from './ids.ts'
 import type { Turn } from './processing-turns.ts'
 
-/** A media whose processing is due, and its bytes. */
+/** A media item that is due for processing. */
 export type DueMedia = {
   id: MediaId
   ownerId: OwnerId
   size: number
-  /** In the line of its owner. */
+  /** In the queue of its owner. */
   turn: Turn
-  /** It has been processed before: it waits behind all new files, once at most. */
+  /** It is processed again: it waits behind all new files, in the queue at most once. */
   again?: boolean
 }
 
-/** Puts work into the queue inside the transaction that makes it due. */
+/** Enqueues work inside the transaction that makes it due. */
 export type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Promise<void>

@@ -2,25 +2,25 @@ import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { appliedMigrations } from './schema-state.ts'
 
-/** A job that waits or runs: the name of its queue, and what it carries. */
+/** A waiting or running job: the name of its queue, and its data. */
 export type DumpedJob = { name: string; data: unknown }
 
 export type Dump = {
-  /** The database's clock at the moment that the dump shows. */
+  /** The database's clock at the moment of the dump. */
   takenAt: Date
-  /** The migrations that the rows are in the shape of, in order. */
+  /** The migrations of the schema that the rows have, in order. */
   migrations: string[]
   rows: Record<string, number>
 }
 
 /** Rows that are read at a time. */
 const BATCH = 500
-/** Leases are of requests that run, and die with them. The migrator writes its own tables. */
+/** Leases belong to running requests. The migrator writes its own tables. */
 const LEFT_OUT = ['upload_locks', 'kysely_migration', 'kysely_migration_lock', 'schema_migrations']
 
 /**
- * Reads the whole ledger as of one moment, a JSON object a row, as text: portable to another PostgreSQL, and exact, as
- * no number goes through JavaScript. Writers are not kept waiting. `write` gets the rows of one table after the other.
+ * Reads the whole ledger as of one moment, one JSON object per row, as text: portable to another PostgreSQL, and exact,
+ * as no number is parsed by JavaScript. Does not block writers. `write` gets the rows of one table after the other.
  */
 export async function dumpLedger(
   db: Ledger,
@@ -74,10 +74,10 @@ async function dumpTable(
   return count
 }
 
-/** Written by migrations and by the start of a server, not by anybody who uses or sets anything. */
+/** Written by migrations and by a starting server. */
 const FILLED_BY_ITSELF = ['turn_clocks', 'secrets', 'storage_places']
 
-/** Whether nothing was ever uploaded to this ledger, or set in it (quotas, webhooks). */
+/** Whether nothing was ever uploaded to this ledger, or configured in it (quotas, webhooks). */
 export async function isEmptyLedger(db: Ledger): Promise<boolean> {
   return await db.transaction().execute(async (trx) => {
     for (const table of await tablesInOrder(trx)) {
@@ -89,7 +89,7 @@ export async function isEmptyLedger(db: Ledger): Promise<boolean> {
   })
 }
 
-/** Whether a database has no tables and no views but those of the system and of extensions. */
+/** Whether a database has only tables and views of the system and of extensions. */
 export async function isUnusedDatabase(db: Ledger): Promise<boolean> {
   const { rows } = await sql`
     select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -103,8 +103,8 @@ export async function isUnusedDatabase(db: Ledger): Promise<boolean> {
 }
 
 /**
- * Fills a ledger, whose schema must be that of the dump, in one transaction: all of it, or nothing. What is in it goes.
- * `read` gives the rows of a table in batches; `andThen` runs in the transaction when all are there.
+ * Replaces the content of a ledger, whose schema must be that of the dump, in one transaction. `read` gives the rows of
+ * a table in batches; `andThen` runs in the transaction after all of them.
  */
 export async function loadLedger(
   db: Ledger,
@@ -135,7 +135,7 @@ async function loadTable(
      where table_schema = 'landfall' and table_name = ${table} and is_generated = 'NEVER'
      order by ordinal_position`.execute(trx)
   const names = sql.join(columns.map(({ column_name }) => sql.id(column_name)))
-  // What follows from these rows was dumped as well: webhook deliveries of events, for example.
+  // What triggers would add was dumped as well, such as webhook deliveries of events.
   await sql`alter table ${id} disable trigger user`.execute(trx)
   let count = 0
   for await (const rows of batches) {
@@ -155,7 +155,7 @@ async function loadTable(
   return count
 }
 
-/** Every table of the ledger, those that others refer to first. */
+/** Every table of the ledger, referenced tables first. */
 async function tablesInOrder(trx: LedgerTransaction): Promise<string[]> {
   const { rows: tables } = await sql<{ name: string }>`
     select relname as name from pg_class

@@ -7,12 +7,12 @@ import type { UploadRow } from './uploads.ts'
 type Write = (details: object, message: string) => void
 type Log = { info: Write; warn: Write; error: Write }
 
-/** Ends that an operator has to look at; `media.failed` is one whatever its reason. */
+/** Ends that an operator has to look at; `media.failed` always is one. */
 const LEVELS: Readonly<Record<string, 'warn' | 'error'>> = { infected: 'warn', 'bytes-lost': 'error' }
 
 /**
- * What happened to a file: one line in the log for each end of an upload or media item, written by the process that has
- * decided it, after its commit. The same fields everywhere: see `End`.
+ * One log line for each end of an upload or media item, written by the process that decided it, after its commit. The
+ * fields are the same everywhere: see `End`.
  */
 export class EndLog {
   readonly #log: Log
@@ -21,13 +21,13 @@ export class EndLog {
     this.#log = log
   }
 
-  /** `more` are ids that only some lines have, such as the request's. */
+  /** `more`: ids that only some lines have, such as the request's. */
   log(end: End, more: object = {}): void {
     const level = end.event === 'media.failed' ? 'error' : (LEVELS[end.reason ?? ''] ?? 'info')
     this.#log[level]({ ...end, ...more }, end.event.replace('.', ' '))
   }
 
-  /** An upload, as it is after its end. */
+  /** An upload as it is after its end. */
   upload(event: End['event'], upload: UploadRow, reason: Reason | null, more: object = {}): void {
     const { id, media_id, owner_id, offset, created_at } = upload
     this.log(
@@ -60,7 +60,7 @@ export class EndLog {
     )
   }
 
-  /** Of whose end only the ids are known: the ledger is asked for the rest. What has ended stays so if that fails. */
+  /** Reads the ends of these uploads from the ledger. A failure is only logged: the uploads have ended. */
   async byId(
     db: Ledger,
     event: End['event'],

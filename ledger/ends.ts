@@ -15,7 +15,7 @@ export type End = {
   uploadId: string
   mediaId: string | null
   ownerId: string
-  /** A code; null where there is nothing to explain. */
+  /** A code; null without one. */
   reason: string | null
   /** For an upload, the bytes that were acknowledged; for a media item, its size. */
   bytes: number

@@ -5,23 +5,22 @@ import { withOwnerShare } from './owner-share.ts'
 import type { EventsTable } from './schema.ts'
 
 export type EventRow = Selectable<EventsTable> & {
-  /** Bytes of an upload that was received, in the event that says so. */
+  /** Size of a received upload, in its event `upload.received`. */
   received_size: number | null
 }
 
 /**
- * How long an event may become visible after one with a higher id. Ids are given out before the commit, and the
- * commits of different uploads overtake each other, so a reader looks back this far.
- *
- * That is a bound, not a guess. We send no statement of a transaction later than `transactionMs` after its begin, as we
- * end its connection then. What is under way by then the network may bring up to `idleInTransactionMs` later, or else
- * the database has ended the transaction, and it runs for `statementMs` at most: 55 s in all with
- * `ORDINARY_DEADLINES`. From PostgreSQL 17 on the database itself ends a transaction after `transactionMs`. A test
- * (`deadlines.test.ts`) fails where a changed deadline breaks that.
+ * How long an event may become visible after one with a higher id. Ids are assigned before the commit, and commits of
+ * different uploads overtake each other, so a reader looks back this far.
+ * This is an exact bound. We send no statement of a transaction later than `transactionMs` after its begin, as we close
+ * its connection then. The network may deliver one up to `idleInTransactionMs` later, unless the database has ended the
+ * transaction, and it runs for `statementMs` at most: 55 s in all with `ORDINARY_DEADLINES`. From PostgreSQL 17 on the
+ * database itself ends a transaction after `transactionMs`. `deadlines.test.ts` fails where a changed deadline breaks
+ * this bound.
  */
 export const SETTLED_AFTER_MS = 60_000
 
-/** Events of an owner, or of one upload of theirs, in the order of their ids, and what a reader tells with them. */
+/** Events of an owner, or of one of their uploads, by id, with what readers need. */
 const eventsOf = (db: Ledger, ownerId: OwnerId, limit: number) =>
   withOwnerShare(db, ownerId)
     .selectFrom('events')
@@ -35,8 +34,8 @@ const eventsOf = (db: Ledger, ownerId: OwnerId, limit: number) =>
     .limit(limit)
 
 /**
- * The first `limit` events of an owner's upload after `afterId`, oldest first. The changes of one upload follow
- * each other, so their ids rise in the order in which they became visible.
+ * The first `limit` events of an owner's upload after `afterId`, oldest first. Changes of one upload are serial, so
+ * their ids rise in the order in which they became visible.
  */
 export async function eventsOfUpload(
   db: Ledger,
@@ -49,8 +48,8 @@ export async function eventsOfUpload(
 }
 
 /**
- * Whether no event that its reader waits for can follow in the life of an upload: it has ended, and its media item is
- * not being processed. Its events may be pruned by then.
+ * Whether a reader of an upload needs to wait for no more events: it has ended, and its media item is not being
+ * processed. Its events may be pruned by then.
  */
 export async function isUploadOver(db: Ledger, ownerId: OwnerId, id: UploadId): Promise<boolean> {
   const { rows } = await sql<{ is_over: boolean }>`
@@ -65,15 +64,15 @@ export async function isUploadOver(db: Ledger, ownerId: OwnerId, id: UploadId): 
 
 export type EventRange = {
   ownerId: OwnerId
-  /** Of this upload alone; undefined for all of the owner's. */
+  /** Only this upload; undefined for all of the owner's. */
   uploadId: UploadId | undefined
-  /** Ids above this one, and up to that. */
+  /** Exclusive and inclusive bound of the ids. */
   after: number
   upTo: number
   limit: number
 }
 
-/** The first `limit` events of a range of ids: page by page each is read once. */
+/** The first `limit` events of a range of ids: page by page, each is read once. */
 export async function eventsBetween(db: Ledger, range: EventRange): Promise<EventRow[]> {
   let query = eventsOf(db, range.ownerId, range.limit)
     .where('events.id', '>', range.after)
@@ -93,19 +92,19 @@ export async function newEvents(
     .execute()
 }
 
-/** These events of an owner, as far as they are there. */
+/** Those of these events of an owner that exist. */
 export async function eventsById(db: Ledger, ownerId: OwnerId, ids: readonly number[]): Promise<EventRow[]> {
   return await eventsOf(db, ownerId, ids.length)
     .where(sql<boolean>`events.id = any(${ids}::bigint[])`)
     .execute()
 }
 
-/** What a reader of an owner's events has had: everything up to `settled`, and those of `passed`. */
+/** What a reader of an owner's events has received: all up to `settled`, and those in `passed`. */
 export type OwnerPosition = { settled: number; passed: readonly number[] }
 
 /**
- * The position of a reader who has seen `lastEventId` and left. What became visible with a lower id after it left is
- * not told from what it had: the events of the time before are to be read again.
+ * The position of a reader that has seen `lastEventId` and left. Events that became visible later with a lower id
+ * cannot be told from those it received: it gets the time before once more.
  */
 export async function positionAfter(
   db: Ledger,
@@ -125,13 +124,13 @@ export async function positionAfter(
   return { settled, passed: [last.id] }
 }
 
-/** The owner's last event below which nothing can become visible any more; 0 for none. */
+/** The owner's last event below which no event can become visible any more; 0 for none. */
 export async function lastSettled(db: Ledger, ownerId: OwnerId): Promise<number> {
   const { rows } = await sql<{ now: Date }>`select now()`.execute(withOwnerShare(db, ownerId))
   return await lastBefore(db, ownerId, { id: Number.MAX_SAFE_INTEGER, at: rows[0]?.now ?? new Date() })
 }
 
-/** The owner's last event up to this id that is older than this moment by `SETTLED_AFTER_MS`; 0 for none. */
+/** The owner's last event up to this id that is at least `SETTLED_AFTER_MS` older than this moment; 0 for none. */
 async function lastBefore(db: Ledger, ownerId: OwnerId, limit: { id: number; at: Date }): Promise<number> {
   const row = await withOwnerShare(db, ownerId)
     .selectFrom('events')
@@ -145,7 +144,7 @@ async function lastBefore(db: Ledger, ownerId: OwnerId, limit: { id: number; at:
   return row?.id ?? 0
 }
 
-/** Whose these uploads are; those that there are not are missing. */
+/** The owners of these uploads; unknown uploads are left out. */
 export async function ownersOfUploads(db: Ledger, ids: readonly string[]): Promise<Map<string, OwnerId>> {
   const { rows } = await sql<{ id: string; owner_id: OwnerId }>`
     select id, owner_id from landfall.uploads where id = any(${ids}::text[])`.execute(db)

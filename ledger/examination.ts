@@ -8,13 +8,13 @@ export type DatabaseFacts = {
   /** Such as 170002. */
   versionNumber: number
   version: string
-  /** How far its clock is ahead of ours, in milliseconds: right to half a round trip. */
+  /** How far its clock is ahead of ours, in milliseconds, within half a round trip. */
   clockAheadMs: number
-  /** Whether our user may make schemas, which the first migration does. */
+  /** Whether our user may create schemas, which the first migration does. */
   mayCreate: boolean
 }
 
-/** What `doctor` wants to know of the database that it is connected to. */
+/** What `doctor` reports about the database. */
 export async function databaseFacts(db: Ledger): Promise<DatabaseFacts> {
   const askedAt = Date.now()
   const { rows } = await sql<{ number: number; version: string; now: number; may_create: boolean }>`
@@ -33,8 +33,8 @@ export async function databaseFacts(db: Ledger): Promise<DatabaseFacts> {
 }
 
 /**
- * Whether what one connection tells with NOTIFY reaches another that listens, within `waitMs`. It does not through a
- * pooler that takes a connection away after each transaction.
+ * Whether a NOTIFY of one connection reaches another that listens, within `waitMs`. Not so through a pooler that does
+ * not keep sessions.
  */
 export async function receivesNotifications(connectionString: string, waitMs: number): Promise<boolean> {
   const channel = `landfall_${randomBytes(8).toString('hex')}`

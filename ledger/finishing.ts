@@ -17,9 +17,9 @@ import { recordStoredParts } from './stored-parts.ts'
 import type { Append, AppendResult } from './uploads.ts'
 
 /**
- * The append that completes the upload: state `received`, media row, quota reserved → used, event
- * and processing job in one transaction, with the lease given back. A crash before it: the client
- * resumes. A crash after it: the worker carries on.
+ * The append that completes the upload: state `received`, media row, quota reserved → used, event and processing job in
+ * one transaction, and the lease is released. After a crash before it the client resumes; after a crash behind it the
+ * worker carries on.
  */
 export async function finishUpload(
   db: Ledger,
@@ -55,8 +55,8 @@ const finishes = perLedger(
 )
 
 /**
- * Finishes those whose rows are as expected and nobody else's at the moment, each under its own fence. The rest
- * is left to `finishAlone`, which waits and says what is wrong.
+ * Finishes uploads whose rows are as expected and not locked, each under its own fence. Others are left to
+ * `finishAlone`, which waits and reports what is wrong.
  */
 async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(AppendResult | undefined)[]> {
   const enqueue = items[0]?.enqueue

@@ -7,48 +7,44 @@ import { withOwnerShare } from './owner-share.ts'
 
 export type LeaseKeeperOptions = {
   db: Ledger
-  /**
-   * Renews on connections of its own, which fail soon when there is no answer (`PROMPT_DEADLINES`): whatever the pool is
-   * busy with, a lease that is held stays held.
-   */
+  /** Renews on connections of its own with `PROMPT_DEADLINES`: leases are kept, whatever the pool is busy with. */
   renewals: Ledger
   bus: Pick<Bus, 'publish' | 'onMessage' | 'onReconnected'>
-  /** Names this process in the lease rows. */
+  /** Identifies this process in the lease rows. */
   holder: string
-  /** How long a lease lives without renewal. */
+  /** Lifetime of a lease without renewal. */
   ttlMs: number
-  /** How long a request may keep a lease after its client has left; half a minute where nothing is said. */
+  /** How long a request may keep a lease after its client has left; half a minute by default. */
   lingerMs?: number
   onError: (error: unknown) => void
 }
 
-/** What has arrived of a body is stored without its client. A bucket that is slow gets some tries in this time. */
+/** Bytes that have arrived are stored without the client. A slow bucket gets several attempts in this time. */
 const LINGER_MS = 30_000
 
-/** After this part of a lease's life it is tried again to renew one whose row was locked. */
+/** A lease whose row was locked is renewed again after this fraction of its lifetime. */
 const AGAIN_PARTS = 20
 
 export type TakeOptions = {
   uploadId: UploadId
   ownerId: OwnerId
-  /** Gives up waiting for the holder after this long. */
+  /** How long to wait for the holder. */
   waitMs: number
-  /** Gives up when the request that wants the lease is over. */
+  /** Stops waiting when aborted: the request is over. */
   signal: AbortSignal
-  /** Aborted when the request is answered or its client has left: then the lease ends too, in a bounded time. */
+  /** Aborted when the request is answered or its client has left: the lease then ends in a bounded time. */
   over: AbortSignal
-  /** Called before each wait for a present holder. */
+  /** Called before each wait for a holder. */
   onWait?: (() => void) | undefined
-  /** Called once, when another request asks for the lease or the lease is lost. */
+  /** Called once, when another request wants the lease or the lease is lost. */
   onWanted: () => void
 }
 
-/** Why no lease was had. `busy`: the holder did not let go in time. */
+/** Why no lease was taken. `busy`: the holder did not release it in time. */
 export type LeaseRefusal = 'busy' | 'absent' | 'aborted'
 
 /**
- * A right to append to one upload. The fence goes into every commit; a commit whose fence is no
- * longer in the ledger changes nothing.
+ * The right to append to one upload. Every commit carries the fence; a commit with an outdated fence changes nothing.
  */
 export class Lease {
   readonly uploadId: UploadId
@@ -63,10 +59,7 @@ export class Lease {
     this.validUntil = validUntil
   }
 
-  /**
-   * False once another holder may be writing: then not a byte more may go to storage. Nor where that may be so in
-   * `marginMs`.
-   */
+  /** Whether nobody else can be writing, now and for `marginMs`. If false, not a byte more may go to the storage. */
   isCurrent(marginMs = 0): boolean {
     return !this.released && performance.now() + marginMs < this.validUntil
   }
@@ -75,9 +68,9 @@ export class Lease {
 type Held = { lease: Lease; ownerId: OwnerId; wanted: () => void }
 
 /**
- * The leases of one process: takes them, renews all of them with one statement, passes on the wish
- * of a contender, and wakes contenders here when a holder anywhere releases its lease. Waiting is by
- * notification, with one timer for the holder's expiry: nothing polls.
+ * The leases of one process. It takes them, renews all of them with one statement, tells holders that another request
+ * wants a lease, and wakes waiting requests when a lease is released anywhere. Waiting uses notifications and one timer
+ * for the holder's expiry; it does not poll.
  */
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions
@@ -99,15 +92,15 @@ export class LeaseKeeper {
       }),
       options.bus.onReconnected(() => {
         for (const id of this.#waiters.keys()) this.#wake(id)
-        // A database that crashed has forgotten the leases: find out before writing on.
+        // A database that crashed has lost the leases: find out before writing on.
         void this.#renew()
       }),
     ]
   }
 
   /**
-   * Takes the lease, asking a present holder to let go and waiting for it. Only the upload's owner
-   * can take it, so nobody else can interrupt an upload.
+   * Takes the lease; where it is held, asks the holder to release it and waits. Only the owner of an upload can take
+   * it, so nobody else can interrupt an upload.
    */
   async take(options: TakeOptions): Promise<Lease | LeaseRefusal> {
     const { uploadId, ownerId, signal } = options
@@ -115,7 +108,7 @@ export class LeaseKeeper {
     const deadline = performance.now() + options.waitMs
     const fence = randomUUID()
     while (!signal.aborted) {
-      // Listen before asking: a release between the two must not be missed.
+      // Listen before asking, so that a release in between is not missed.
       const woken = this.#listen(uploadId)
       try {
         const askedAt = performance.now()
@@ -139,10 +132,10 @@ export class LeaseKeeper {
     return 'aborted'
   }
 
-  /** Gives the lease back, unless an append already did. Never throws. */
+  /** Releases the lease, unless an append already did. Never throws. */
   async release(lease: Lease): Promise<void> {
     if (lease.released) return
-    // Not renewed from here on: should the database not answer, it runs out by itself.
+    // It is not renewed any more: without an answer of the database it expires by itself.
     lease.released = true
     const { db } = this.#options
     const ownerId = this.#held.get(lease.fence)?.ownerId
@@ -156,14 +149,14 @@ export class LeaseKeeper {
     }
   }
 
-  /** Notes that the ledger has already freed the lease together with the request's last append. */
+  /** Notes that the request's last append has already released the lease in the ledger. */
   releasedWithAppend(lease: Lease, contended: boolean): void {
     lease.released = true
     this.#held.delete(lease.fence)
     if (contended) void this.#options.bus.publish({ t: 'lease-released', id: lease.uploadId })
   }
 
-  /** Asks every request that holds a lease here to finish what it has: used when draining. */
+  /** Asks every request that holds a lease here to finish: used when draining. */
   askAllToRelease(): void {
     for (const { wanted } of this.#held.values()) wanted()
   }
@@ -175,8 +168,8 @@ export class LeaseKeeper {
   }
 
   /**
-   * No request should hang, whatever it waits for. One that does, and whose client has left, must not keep others from
-   * the upload for ever: its lease is given back, and with that nothing it may still do counts.
+   * Releases the lease of a request that hangs after its client has left, so that it does not block the upload for
+   * ever. Nothing that it still does counts then.
    */
   #endAfter(over: AbortSignal, lease: Lease): void {
     const { lingerMs = LINGER_MS, onError } = this.#options
@@ -226,7 +219,7 @@ export class LeaseKeeper {
     }
   }
 
-  /** Renews, unless that is under way; and at once again where that took until the next time, and failed. */
+  /** Renews all leases, one renewal at a time; again at once where that failed after a full interval. */
   async #renew(): Promise<void> {
     if (this.#isRenewing) {
       this.#isDue = true
@@ -256,18 +249,18 @@ export class LeaseKeeper {
         if (skipped.has(lease.fence)) continue
         const row = renewed.get(lease.fence)
         lease.validUntil = row ? askedAt + this.#options.ttlMs : 0
-        // Also the second way for a wish to arrive, should its notification have been lost.
+        // Also covers a lost notification.
         if (!lease.released && (!row || row.contended)) wanted()
       }
       return true
     } catch (error) {
-      // Each lease stops by itself when its time is over.
+      // Each lease ends by itself when its time is over.
       this.#options.onError(error)
       return false
     }
   }
 
-  /** An append that is being committed has its row locked for a moment: it is renewed when that has passed. */
+  /** A commit of an append locks the row for a moment: it is renewed after that. */
   #tryAgain(held: readonly Held[]): void {
     if (held.length === 0) return
     clearTimeout(this.#again)

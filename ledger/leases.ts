@@ -6,9 +6,9 @@ import { withOwnerShare } from './owner-share.ts'
 
 export type TakeResult =
   | { kind: 'taken' }
-  /** Somebody else holds it; the row now says that it is wanted. */
+  /** Held by another request; the row now says that it is wanted. */
   | { kind: 'held'; expiresInMs: number }
-  /** No such upload, or not this owner's. */
+  /** No such upload of this owner. */
   | { kind: 'absent' }
 
 export type WantedLease = {
@@ -33,7 +33,7 @@ const takes = perLedger(
     }),
 )
 
-/** Takes leases that nobody has. Who has one, or may have one in a moment, is for `takeAlone` to find out. */
+/** Takes free leases. Leases that are held or locked are left to `takeAlone`. */
 async function takeTogether(db: Ledger, leases: readonly WantedLease[]): Promise<(TakeResult | undefined)[]> {
   const wanted = leases.map(({ uploadId, ownerId, holder, fence, ttlMs }) => ({
     upload_id: uploadId,
@@ -56,9 +56,9 @@ async function takeTogether(db: Ledger, leases: readonly WantedLease[]): Promise
 }
 
 /**
- * Takes the lease on an upload, or marks the holder's lease as contended: one statement, so that a
- * holder that releases in between either leaves the row free for us or sees the mark. An expired
- * lease is taken over. Times are the database's own, of one moment in each statement.
+ * Takes the lease on an upload, or marks the holder's lease as contended, in one statement: a holder that releases at
+ * the same time either leaves the row free or sees the mark. An expired lease is taken over. All times are the
+ * database's.
  */
 async function takeAlone(db: Ledger, lease: WantedLease): Promise<TakeResult> {
   const ttl = sql`make_interval(secs => ${lease.ttlMs / 1000})`
@@ -82,16 +82,16 @@ async function takeAlone(db: Ledger, lease: WantedLease): Promise<TakeResult> {
 
 export type HeldLease = { uploadId: UploadId; fence: string }
 
-/** What became of leases that were to be renewed, by fence; one that is in neither is lost. */
+/** Results of renewals, by fence; a lease in neither set is lost. */
 export type Renewals = {
   renewed: Map<string, { contended: boolean }>
-  /** Their rows are there, but somebody has them locked: they last as long as they did. */
+  /** Their rows are locked by others: they keep their expiry. */
   skipped: Set<string>
 }
 
 /**
- * Extends these leases, each found by its upload: there is no index on fences. A row that is locked is skipped: one
- * transaction that died without a word must not keep the others from being renewed for as long as its lock lasts.
+ * Extends these leases, found by upload, as fences have no index. Locked rows are skipped, so that one stuck
+ * transaction does not delay the renewal of the others.
  */
 export async function renewLeases(db: Ledger, held: readonly HeldLease[], ttlMs: number): Promise<Renewals> {
   const { rows } = await sql<{ fence: string; contended: boolean | null }>`
@@ -119,7 +119,7 @@ export async function renewLeases(db: Ledger, held: readonly HeldLease[], ttlMs:
   return { renewed, skipped }
 }
 
-/** Gives a lease back. Returns whether somebody waits for it. A lost lease is no error. */
+/** Releases a lease. Returns whether another request waits for it. A lost lease is not an error. */
 export async function releaseLease(db: Ledger, uploadId: UploadId, fence: string): Promise<boolean> {
   const row = await db
     .deleteFrom('upload_locks')
@@ -131,8 +131,8 @@ export async function releaseLease(db: Ledger, uploadId: UploadId, fence: string
 }
 
 /**
- * Frees every lease. Only for a server that knows itself to be the only one on this database:
- * what a killed predecessor held would otherwise block its clients until it expired.
+ * Frees every lease. Only for a server that is known to be the only one on this database: leases of a killed
+ * predecessor would block its clients until they expire.
  */
 export async function clearLeases(db: Ledger): Promise<void> {
   await db.deleteFrom('upload_locks').execute()

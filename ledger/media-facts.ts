@@ -1,6 +1,6 @@
 import type { MediaRow } from './media.ts'
 
-/** What a media is, in the words of everybody who is told of it: API and webhooks alike. Links are not of it. */
+/** The facts of a media item as API and webhooks report them, without links. */
 export const mediaFacts = (media: MediaRow) => ({
   id: media.id,
   uploadId: media.upload_id,

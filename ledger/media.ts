@@ -8,9 +8,9 @@ import type { EventType, MediaKind, MediaStatus, MediaTable, Reason, RenditionsT
 import type { UploadRow } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
-/** A media as its owner sees it. */
+/** A media item as its owner sees it. */
 export type OwnMediaRow = MediaRow & {
-  /** Kinds of the renditions that it has. */
+  /** Kinds of its renditions. */
   renditions: string[]
   published_key: string | null
 }
@@ -24,7 +24,7 @@ const publishedKey = sql<string | null>`(
   select storage_key from landfall.renditions r where r.media_id = media.id and r.kind = 'published'
 )`.as('published_key')
 
-/** The owner's media; deleted ones and other people's are as if they did not exist. */
+/** The owner's media item; deleted and other owners' ones are not found. */
 export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<OwnMediaRow | undefined> {
   const row = await withOwnerShare(db, ownerId)
     .selectFrom('media')
@@ -37,9 +37,9 @@ export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Prom
   return row as OwnMediaRow | undefined
 }
 
-/** The media that a link signed by us leads to: its receiver was allowed to see it. */
+/** The media item of a signed link. */
 export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
-  // Whose it is, it tells: until then all that come by links share what one owner has.
+  // The owner is not known yet: all requests by link use one common share.
   const row = await withOwnerShare(db, 'links')
     .selectFrom('media')
     .selectAll()
@@ -58,7 +58,7 @@ export type MediaPage = {
   status?: MediaStatus
 }
 
-/** A page of the owner's media, newest first. `createdAtMicros` is exact, unlike a JS date. */
+/** A page of the owner's media items, newest first. `createdAtMicros` is exact, unlike a JS date. */
 export async function listMedia(
   db: Ledger,
   page: MediaPage,
@@ -84,7 +84,7 @@ export async function listMedia(
 
 type OwnedMedia = { id: MediaId; owner_id: OwnerId }
 
-/** A rendition of a media that its caller was already allowed to see. */
+/** A rendition of a media item that its caller may see. */
 export async function findRendition(
   db: Ledger,
   { id: mediaId, owner_id }: OwnedMedia,
@@ -98,7 +98,7 @@ export async function findRendition(
     .executeTakeFirst()
 }
 
-/** All renditions of a media that its caller was already allowed to see. */
+/** All renditions of a media item that its caller may see. */
 export async function findRenditions(
   db: Ledger,
   { id: mediaId, owner_id }: OwnedMedia,
@@ -112,8 +112,8 @@ export async function findRenditions(
 }
 
 /**
- * Marks the owner's media deleted. Bytes that it has stay, and count, until it is purged; the removal of a
- * public copy is enqueued. Returns the upload it came from, or undefined when there was nothing to delete.
+ * Marks the owner's media item deleted. Its bytes stay, and count, until it is purged; the removal of a public copy is
+ * enqueued. Returns its upload, or undefined when there was nothing to delete.
  */
 export async function deleteMedia(
   db: Ledger,
@@ -138,15 +138,15 @@ export async function deleteMedia(
   })
 }
 
-// What follows serves the worker, which acts for no owner: it works on the media its job names.
+// The rest is for the worker, which acts on the media item of its job, for no owner.
 
-/** The media a job is about; undefined when the row is gone. */
+/** The media item of a job; undefined when the row is gone. */
 export async function mediaForJob(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
   const row = await db.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirst()
   return row as MediaRow | undefined
 }
 
-/** What the upload declared of itself, for comparison with what it turned out to be. */
+/** What the client declared about the file. */
 export async function declarationOf(
   db: Ledger,
   uploadId: UploadId,
@@ -184,7 +184,7 @@ export type MediaFacts = Partial<
   >
 >
 
-/** Writes facts found by a step, for as long as the media has not ended. Writing them again changes nothing. */
+/** Records facts found by a step, unless the media item has ended. Idempotent. */
 export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): Promise<void> {
   await db
     .updateTable('media')
@@ -195,17 +195,17 @@ export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): P
 }
 
 /**
- * Records a rendition whose bytes are stored, unless the media has ended meanwhile: then the caller
- * has to remove the bytes again (returns false). A media that another worker has made ready has not
- * ended: the bytes under this key are the ones it serves. Fails with `StorageBackendChanged` when the media item
- * is stored by another backend now than the one that has these bytes. `event` is written where there was none of this kind.
+ * Records a rendition whose bytes are stored. Returns false when the media item has ended in the meantime: then the
+ * caller has to remove the bytes. A media item that another worker made ready has not ended, and serves the bytes under
+ * this key. Fails with `StorageBackendChanged` when the media item is in another backend now than these bytes. `event`
+ * is written where there was no rendition of this kind.
  */
 export async function recordRendition(
   db: Ledger,
   rendition: RenditionRow & { storage_backend: string },
   event?: EventType,
 ): Promise<boolean> {
-  // Of a public copy the record comes first, and has to be there whatever happens.
+  // A public copy is recorded before it is made, and stays recorded in any case.
   const isPublic = rendition.kind === 'published'
   const { rows } = await sql`
     with recorded as (
@@ -233,7 +233,7 @@ export async function recordRendition(
   return false
 }
 
-/** The media item is stored by another backend now than what was made of it. */
+/** The media item has moved to another backend than its new rendition. */
 export class StorageBackendChanged extends Error {
   constructor() {
     super('the media item was moved to another storage meanwhile')
@@ -241,12 +241,12 @@ export class StorageBackendChanged extends Error {
   }
 }
 
-/** Forgets a rendition that is to be replaced or is one too many. */
+/** Deletes the record of a rendition that is to be replaced or is not needed. */
 export async function dropRendition(db: Ledger, mediaId: MediaId, kind: string): Promise<void> {
   await db.deleteFrom('renditions').where('media_id', '=', mediaId).where('kind', '=', kind).execute()
 }
 
-/** `processing` → `ready`, with its event. Returns false when the media had already ended. */
+/** `processing` → `ready`, with its event. Returns false when the media item had already ended. */
 export async function publishMedia(db: Ledger, id: MediaId): Promise<boolean> {
   const { rows } = await sql`
     with ready as (
@@ -261,9 +261,8 @@ export async function publishMedia(db: Ledger, id: MediaId): Promise<boolean> {
 }
 
 /**
- * `processing` → `rejected`: reason kept on media and upload, quota released, events written, the
- * removal of bytes and renditions enqueued, all in one transaction. Returns false when the media
- * had already ended.
+ * `processing` → `rejected`: reason recorded on media item and upload, quota released, events written, removal of bytes
+ * and renditions enqueued, in one transaction. Returns false when the media item had already ended.
  */
 export async function rejectMedia(
   db: Ledger,
@@ -298,8 +297,8 @@ export async function rejectMedia(
 }
 
 /**
- * `processing` → `failed`, when every attempt failed for reasons of ours. Bytes and quota stay; the removal of
- * a public copy is enqueued. Returns the upload it came from, or undefined when the media had already ended.
+ * `processing` → `failed`. Bytes and quota stay; the removal of a public copy is enqueued. Returns the upload, or
+ * undefined when the media item had already ended.
  */
 export async function failMedia(
   db: Ledger,

@@ -14,30 +14,29 @@ import {
   thisRelease,
 } from './schema-state.ts'
 
-/** Any number: who holds this session lock is the one who migrates. */
+/** Any number. The holder of this session lock migrates. */
 const LOCK = 7_263_494
 const LOCK_RETRY_MS = 300
 /** How long a change of a table may wait for its lock: later requests wait behind it. */
 const TABLE_LOCK_MS = 1_000
 const MIN_PAUSE_MS = 500
 const MAX_PAUSE_MS = 5_000
-/** How long a change is tried again while a lock is held by others. */
+/** How long a change is tried again while locks are held by others. */
 const LOCK_RETRIES_MS = 10 * 60_000
-/** The lock was not free in time; a deadlock was broken. */
+/** lock_not_available, deadlock_detected. */
 const TRY_AGAIN = ['55P03', '40P01']
 
 export type MigrateOptions = {
-  /** Told before each migration and each index, unless the database is empty, and while another process migrates. */
+  /** Called before each migration and index, unless the database is empty, and while another process migrates. */
   onProgress?: (message: string) => void
   release?: Release
 }
 
 /**
- * Brings the schema up to date and returns the names of the migrations that it applied; throws the first failure. Safe
- * to call from many nodes at once, beside servers that run: one migrates at a time, no table is locked for longer than
- * a second at a time, and large indexes are built without locking it. Killed, it goes on where it was when it is called
- * again. A schema that a newer release has migrated is left as it is. The connection should have
- * `MAINTENANCE_DEADLINES`: an index may take hours.
+ * Brings the schema up to date and returns the names of the applied migrations; throws the first failure. Safe to call
+ * from many nodes at once, beside running servers: one migrates at a time, no table is locked for longer than a second,
+ * and large indexes are built concurrently. After a crash it continues where it was. A schema that a newer release has
+ * migrated is left alone. The connection should have `MAINTENANCE_DEADLINES`: an index may take hours.
  */
 export async function migrateToLatest(
   db: Ledger,
@@ -50,15 +49,15 @@ export async function migrateToLatest(
     try {
       return await applyAll(session, release, onProgress)
     } finally {
-      // Where the connection is gone, so is its lock.
+      // The lock is gone with a lost connection.
       await sql`select pg_advisory_unlock(${LOCK})`.execute(session).catch(() => {})
     }
   })
 }
 
 /**
- * Asks again and again instead of waiting in the database: a statement that waits there holds a snapshot, and an index
- * that is built concurrently waits for every older snapshot.
+ * Polls instead of waiting in the database: a waiting statement holds a snapshot, and a concurrent index build waits
+ * for every older snapshot.
  */
 async function takeLock(session: Ledger, onProgress: (message: string) => void): Promise<void> {
   let isSaid = false
@@ -83,7 +82,7 @@ async function applyAll(
   // In an empty database nothing takes long, and nobody waits for it.
   const isNew = Object.keys(release.first).every((name) => due.has(name))
   const report = isNew ? () => {} : onProgress
-  // Only then: Kysely's migrator refuses a table that names migrations which it was not given.
+  // Kysely's migrator refuses a table with migrations that it was not given.
   if (Object.keys(release.first).some((name) => due.has(name))) {
     applied.push(...(await applyFirst(session, release)))
   }
@@ -128,7 +127,7 @@ async function applyOne(session: Ledger, name: string, migration: Migration): Pr
     await sql`insert into landfall.schema_migrations (name, minimum_reader) values (${name}, ${minimumReader})`.execute(
       trx,
     )
-    // Releases that read only Kysely's table refuse to start when it names what they do not know.
+    // Releases that read only Kysely's table refuse to start when it has migrations that they do not know.
     if (minimumReader > OLDEST_READER) {
       await sql`insert into landfall.kysely_migration (name, "timestamp") values (${name}, ${new Date().toISOString()})
         on conflict do nothing`.execute(trx)
@@ -136,7 +135,7 @@ async function applyOne(session: Ledger, name: string, migration: Migration): Pr
   })
 }
 
-/** A batch at a time, each a transaction of its own. */
+/** In batches, each a transaction of its own. */
 async function backfill(session: Ledger, name: string, migration: Migration): Promise<void> {
   for (let after: string | undefined = ''; after !== undefined; ) {
     const from: string = after
@@ -168,16 +167,16 @@ async function withLockRetries(name: string, work: () => Promise<void>): Promise
 }
 
 /**
- * What every process does before it uses the ledger: brings it up to date where it may, and fails in a sentence where
- * this release cannot run with what it finds.
+ * Run by every process before it uses the ledger: migrates where allowed, and fails with an explanation where this
+ * release cannot run with the schema.
  */
 export async function prepareSchema(
   db: Ledger,
   options: {
-    /** Where this process migrates: the ledger with `MAINTENANCE_DEADLINES`. */
+    /** The ledger with `MAINTENANCE_DEADLINES`, where this process may migrate. */
     migrator: Ledger | undefined
     onProgress: (message: string) => void
-    /** Told the migrations of a newer release, beside which this one can run. */
+    /** Called with the migrations of a newer release with which this one can run. */
     onNewer: (names: readonly string[]) => void
   },
 ): Promise<void> {
@@ -193,8 +192,8 @@ export async function prepareSchema(
 }
 
 /**
- * Brings an empty database to the schema that these migrations made, and no further. Returns those of them that this
- * release does not know: then nothing was done.
+ * Brings an empty database to the schema of these migrations, and no further. Returns those that this release does not
+ * know: then nothing was done.
  */
 export async function migrateToSchemaOf(db: Ledger, names: readonly string[]): Promise<string[]> {
   const { first, later } = thisRelease

@@ -4,7 +4,7 @@ import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import type { Backend } from './storage-places.ts'
 import { type HeldCopy, recordFormerCopy, takeCopy } from './stray-copies.ts'
 
-/** One object of a media item, and the version of the row that says so. */
+/** One object of a media item, and the version of its row. */
 export type MovableRendition = {
   kind: string
   storageKey: string
@@ -13,7 +13,7 @@ export type MovableRendition = {
   version: string
 }
 
-/** A finished file in its backend, with all that was made of it; a partial upload has no media item. */
+/** A finished file in its backend, with its renditions; a partial upload has no media item. */
 export type Movable = {
   uploadId: UploadId
   ownerId: OwnerId
@@ -22,28 +22,28 @@ export type Movable = {
   backend: Backend
   storageKey: string
   size: number
-  /** It is one object, and no call is on its way that makes another. */
+  /** It is one object, and no pending call creates another. */
   isWhole: boolean
-  /** As it was received; null where nobody has counted yet. */
+  /** As received; null where it was not computed yet. */
   sha256: string | null
   media: { id: MediaId; etag: string | null; contentType: string | null } | undefined
   renditions: MovableRendition[]
 }
 
-/** Media items that rest: nobody makes anything of them. What is only deleted keeps its bytes until it is purged. */
+/** Media items that are not being processed. A deleted one keeps its bytes until it is purged. */
 const isAtRest = sql<boolean>`m.purged_at is null and m.status in ('ready', 'failed', 'deleted')`
 
-/** A public copy of what is not to be had any more is about to be removed. */
+/** A public copy that is about to be removed. */
 const isUnpublished = sql<boolean>`(m.status = 'ready' or not exists (
   select 1 from landfall.renditions r where r.media_id = m.id and r.kind = 'published'
 ))`
 
-/** Bytes may be in pieces, or calls on their way that make some. */
+/** No parts are left, and no pending call can create any. */
 const isWhole = sql<boolean>`(u.multipart_id is null and not u.multipart_unsure
   and not exists (select 1 from landfall.upload_tails t where t.upload_id = u.id)
   and not exists (select 1 from landfall.upload_concat c where c.final_id = u.id))`
 
-/** A partial upload that some concatenation still needs. */
+/** A partial upload that a concatenation still needs. */
 const isWanted = sql<boolean>`(u.is_partial and u.is_finished and exists (
   select 1 from landfall.upload_concat c where c.partial_id = u.id
 ))`
@@ -77,7 +77,7 @@ export async function countLeftToMove(
   return rows[0] ?? { atRest: 0, processing: 0, open: 0 }
 }
 
-/** Whether a job of these queues is at work on a media item now. */
+/** Whether a job of these queues is running for a media item. */
 export async function hasActiveJob(
   db: Ledger,
   mediaId: MediaId,
@@ -97,13 +97,13 @@ type Row = Omit<Movable, 'media' | 'renditions'> & {
   contentType: string | null
 }
 
-/** A finished file as it is stored now; undefined where it cannot be moved at the moment, or not any more. */
+/** A finished file as it is stored now; undefined where it cannot be moved now, or any more. */
 export async function findMovable(db: Ledger, uploadId: UploadId): Promise<Movable | undefined> {
   return await movable(db, uploadId, false)
 }
 
 async function movable(db: Ledger, uploadId: UploadId, isLocking: boolean): Promise<Movable | undefined> {
-  // The media item first, as everybody locks them who ends both.
+  // The media item first: everything that ends both locks in this order.
   if (isLocking) await sql`select 1 from landfall.media where upload_id = ${uploadId} for update`.execute(db)
   const { rows } = await sql<Row>`
     select u.id as "uploadId", u.owner_id as "ownerId", u.tenant_id as "tenantId", u.created_at as "createdAt",
@@ -123,7 +123,7 @@ async function movable(db: Ledger, uploadId: UploadId, isLocking: boolean): Prom
   return { ...upload, media: { id, etag, contentType }, renditions }
 }
 
-/** Where a file and all that was made of it is from now on. */
+/** The new location of a file and its renditions. */
 export type Moved = {
   storageKey: string
   etag: string | null
@@ -131,8 +131,8 @@ export type Moved = {
 }
 
 /**
- * Serves a file from its copy from now on, if nothing has happened to it since it was read, and the copy is still held.
- * What was served before is removed after a while, under `formerKeys`. Returns false where nothing was changed.
+ * Serves a file from its copy from now on, if it is unchanged since it was read and the copy is still held. The former
+ * copy is removed later, from `formerKeys`. Returns false where nothing was changed.
  */
 export async function serveCopy(
   db: Ledger,
@@ -145,7 +145,7 @@ export async function serveCopy(
       if (!(await takeCopy(trx, copy))) return false
       const now = await movable(trx, from.uploadId, true)
       if (JSON.stringify(now) !== JSON.stringify(from)) {
-        // Undone with the transaction: the copy stays a stray one.
+        // Rolls back: the copy stays recorded as stray.
         throw new Changed()
       }
       await write(trx, from, copy.backend, to)
@@ -158,7 +158,7 @@ export async function serveCopy(
     })
 }
 
-/** The file is not what was copied. */
+/** The file has changed since it was copied. */
 class Changed extends Error {}
 
 async function write(

@@ -3,9 +3,9 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import { isOpenNow } from './expiry.ts'
 import type { EventType, StepStatus } from './schema.ts'
 
-// What operators watch. Each costs what waits, or what has just happened, by an index: never what a table holds.
+// Figures for operators. Each reads what waits or has just happened, by an index, never a whole table.
 
-/** Reads by statements that the database itself gives up after `limitMs`, so that none goes on for nobody. */
+/** Reads with a statement timeout of the database, so that no query goes on after its caller has gone. */
 export async function withStatementTimeout<Figures>(
   db: Ledger,
   limitMs: number,
@@ -20,14 +20,14 @@ export async function withStatementTimeout<Figures>(
     })
 }
 
-/** How many uploads are open, partial ones among them. */
+/** Number of open uploads, partial ones included. */
 export async function countOpenUploads(db: Ledger): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*) from landfall.uploads where ${isOpenNow}`.execute(db)
   return rows[0]?.count ?? 0
 }
 
-/** About how many rows the tables have that grow with use, as the database estimated when it last looked. */
+/** Estimated rows of the tables that grow with use, by the database's statistics. */
 export async function tableRows(db: Ledger): Promise<{ table: string; rows: number }[]> {
   const { rows } = await sql<{ table: string; rows: number }>`
     select relname as "table", greatest(reltuples, 0)::float8 as rows
@@ -48,11 +48,11 @@ const NO_HISTORY = [
 
 export type ProcessingBacklog = {
   processing: number
-  /** Since the oldest of them was received; 0 where there is none. */
+  /** Age of the oldest; 0 without any. */
   oldestSeconds: number
-  /** Those that wait for somebody to have them processed again. */
+  /** Failed ones, which wait for an operator. */
   failed: number
-  /** Since the oldest new file was received that no worker has begun; 0 where there is none. */
+  /** Age of the oldest new file that no worker has begun; 0 without any. */
   behindSeconds: number
 }
 
@@ -83,7 +83,7 @@ export type StepTimes = {
   maxSeconds: number
 }
 
-/** How long the steps took that ended in the last `windowMs`. Those that had nothing to do do not count. */
+/** Durations of the steps that ended in the last `windowMs`. Skipped ones do not count. */
 export async function stepTimes(db: Ledger, windowMs: number): Promise<StepTimes[]> {
   const { rows } = await sql<StepTimes>`
     select step, status as outcome, count(*) as attempts,
@@ -100,7 +100,7 @@ export async function stepTimes(db: Ledger, windowMs: number): Promise<StepTimes
 
 export type WebhookBacklog = {
   pending: number
-  /** For how long the one that is due the longest has been; 0 where none is. */
+  /** How long the oldest due delivery has been due; 0 without any. */
   oldestDueSeconds: number
 }
 
@@ -112,16 +112,16 @@ export async function webhookBacklog(db: Ledger): Promise<WebhookBacklog> {
   return rows[0] ?? { pending: 0, oldestDueSeconds: 0 }
 }
 
-/** The last event that is older than this; no event with a lower id can appear any more where that is long enough. */
+/** The last event older than this; with a sufficient age no event with a lower id can appear any more. */
 export async function lastEventBefore(db: Ledger, ageMs: number): Promise<number> {
-  // From the end of the primary key back: as far as events are younger.
+  // From the end of the primary key back to events of that age.
   const { rows } = await sql<{ id: number }>`
     select id from landfall.events where created_at <= now() - make_interval(secs => ${ageMs / 1000})
      order by id desc limit 1`.execute(db)
   return rows[0]?.id ?? 0
 }
 
-/** How many events of each type have an id in `(after, upTo]`. */
+/** Number of events of each type with an id in `(after, upTo]`. */
 export async function countEvents(
   db: Ledger,
   range: { after: number; upTo: number },

@@ -1,10 +1,10 @@
 import pg from 'pg'
 
-/** Why the database does not do what it was asked, though nothing is wrong with that. */
+/** Why the database cannot do what it was asked, though the request is fine. */
 export type DatabaseOutage = {
-  /** For operators: what is wrong with it. */
+  /** For operators. */
   what: string
-  /** Seconds after which it is worth asking again. */
+  /** Seconds after which to try again. */
   retryAfterSeconds: number
 }
 
@@ -14,15 +14,15 @@ const READ_ONLY: DatabaseOutage = { what: 'it is read-only, such as a replica', 
 const REFUSED: DatabaseOutage = { what: 'it refuses our credentials or rights', retryAfterSeconds: 30 }
 
 /**
- * By SQLSTATE, or the class that it begins with: the first that fits. What is missing here is a mistake of ours, and
- * stays an internal error. See "PostgreSQL Error Codes" in its manual.
+ * By SQLSTATE or its class: the first match counts. Other codes are mistakes of ours, and internal errors. See
+ * "PostgreSQL Error Codes" in its manual.
  */
 const BY_STATE: readonly (readonly [string, DatabaseOutage])[] = [
   ['08', NO_ANSWER],
-  // A transaction that the database ended because it took too long: `idle_in_transaction_session_timeout`, `transaction_timeout`.
+  // Timeouts of transactions: `idle_in_transaction_session_timeout`, `transaction_timeout`.
   ['25P03', BUSY],
   ['25P04', BUSY],
-  // `in_failed_sql_transaction` follows an error that was reported before it.
+  // `in_failed_sql_transaction` follows an error that was reported before.
   ['25P02', BUSY],
   ['25006', READ_ONLY],
   ['28', REFUSED],
@@ -42,11 +42,11 @@ const BY_STATE: readonly (readonly [string, DatabaseOutage])[] = [
   ['XX002', { what: 'its data are damaged', retryAfterSeconds: 30 }],
 ]
 
-/** Codes of Node for a network that does not lead anywhere, and for a process that has no file descriptors left. */
+/** Node's codes for network failures, and for a process without file descriptors. */
 const NETWORK =
   /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL|ENOENT|EMFILE|ENFILE)$/
 
-/** What pg, its pool and Kysely say without a code of connections that are not there, or no more. */
+/** Messages of pg, its pool and Kysely about lost connections, which have no code. */
 const SAID = [
   'Connection terminated',
   'timeout expired',
@@ -61,7 +61,7 @@ const SAID = [
   'There was an error establishing an SSL connection',
 ]
 
-/** The outage that an error of the database or of its driver speaks of; undefined for any other error. */
+/** The outage behind an error of the database or its driver; undefined for any other error. */
 export function databaseOutage(error: unknown): DatabaseOutage | undefined {
   if (!(error instanceof Error)) return undefined
   const code = 'code' in error ? String(error.code) : ''
@@ -70,7 +70,7 @@ export function databaseOutage(error: unknown): DatabaseOutage | undefined {
   return undefined
 }
 
-/** Whether an error is one of the network, whatever the peer. */
+/** Whether an error is a network error, of any peer. */
 export function isNetworkError(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = 'code' in error ? String(error.code) : ''
@@ -78,7 +78,7 @@ export function isNetworkError(error: unknown): boolean {
   return NETWORK.test(code) || /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code)
 }
 
-/** Whether the database does not take writes: a replica, or one that failed over, was reached. */
+/** Whether the database is read-only: a replica, or one after a failover. */
 export function isReadOnly(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '25006'
 }

@@ -6,12 +6,11 @@ import { type Ledger, type LedgerTransaction, poolOf } from './database.ts'
 import type { LedgerSchema } from './schema.ts'
 import { Turns } from './turns.ts'
 
-// Everything that a request does in the ledger in the name of an owner goes through here, so that one owner, whatever
-// they send, takes a share of the connections and no more.
+// All ledger work for an owner goes through here, so that no owner gets more than a share of the connections.
 
-/** As long as the pool lets others wait for a connection. */
+/** As long as the pool lets requests wait for a connection. */
 const MAX_WAIT_MS = 10_000
-/** How long a statement waits for a lock that another node holds before it gives its connection back. */
+/** How long a statement waits for a lock of another node before its connection is returned. */
 const LOCK_WAIT_MS = 100
 const MAX_HANDLES = 1000
 /** Postgres: lock_not_available. */
@@ -19,7 +18,7 @@ const LOCK_NOT_AVAILABLE = '55P03'
 
 type Share = { pool: PostgresPool; turns: Turns; handles: Map<string, Ledger> }
 
-/** Connections of a pool of this many that one owner can have at a time: a third, two where there are few. */
+/** Connections that one owner can use at a time, of a pool of this size: a third, and two of a small one. */
 export const shareOf = (maxConnections: number): number =>
   Math.max(1, Math.min(maxConnections - 1, Math.max(2, Math.floor(maxConnections / 3))))
 
@@ -28,7 +27,7 @@ const shares = perLedger((db): Share | undefined => {
   if (!pool) return undefined
   const turns = new Turns({
     atOnce: () => shareOf(pool.options.max),
-    // Bounded by what is admitted: requests by the server's own turns, appends by their number.
+    // Bounded by admission: requests by owner turns, appends by their number.
     maxWaiting: Number.POSITIVE_INFINITY,
     maxWaitMs: MAX_WAIT_MS,
   })
@@ -36,9 +35,9 @@ const shares = perLedger((db): Share | undefined => {
 })
 
 /**
- * The same ledger for work in the name of one owner, who has a share of its connections at a time: what is more waits
- * behind the owner's own, and before nobody else's. Fails with `TurnRefused` when that takes longer than ten seconds. Nobody
- * may ask for a second connection while they hold one. A transaction is returned as it is.
+ * The same ledger for work of one owner, with a share of its connections. Work beyond the share waits, without delaying
+ * other owners. Fails with `TurnRefused` after ten seconds. A caller must not ask for a second connection while it
+ * holds one. A transaction is returned as it is.
  */
 export function withOwnerShare(db: Ledger, ownerId: string): Ledger {
   const share = shares(db)
@@ -62,7 +61,7 @@ function openHandle({ pool, turns }: Share, ownerId: string): Ledger {
       const leave = await turns.enter(ownerId)
       try {
         const client = await pool.connect()
-        // The pool makes this function anew whenever it lends a connection.
+        // The pool replaces this function whenever it lends a connection.
         const release = client.release.bind(client)
         client.release = (...args: Parameters<typeof release>) => {
           leave()
@@ -74,7 +73,7 @@ function openHandle({ pool, turns }: Share, ownerId: string): Ledger {
         throw error
       }
     },
-    // The pool is closed by who opened it.
+    // The pool is closed by its opener.
     async end() {},
   }
   return new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool: shared }) }).withSchema('landfall')
@@ -86,11 +85,10 @@ const usageTurns = perLedger(
 )
 
 /**
- * A transaction that locks rows which belong to an owner as a whole, such as that of their usage. Those of one owner
- * follow each other before they take a connection, so nothing waits for such a lock while it holds one: only another
- * node can hold it, and then the connection is given back after a tenth of a second, and `work` done again from its
- * beginning. Fails with `TurnRefused` or with Postgres' `lock_not_available` when ten seconds were not enough; nothing was
- * changed then.
+ * A transaction that locks rows of an owner as a whole, such as their usage. Transactions of one owner queue up before
+ * they take a connection, so none waits for such a lock while it holds one. Only another node can hold it: then the
+ * connection is returned after a tenth of a second, and `work` is run again from its beginning. Fails with
+ * `TurnRefused` or Postgres' `lock_not_available` after ten seconds; nothing is changed then.
  */
 export async function withOwnerLock<Result>(
   db: Ledger,

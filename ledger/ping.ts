@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 
-/** The database answers, but takes no writes: a replica, or one that is being failed over. */
+/** The database answers but takes no writes: a replica, or one during a failover. */
 export class DatabaseReadOnly extends Error {
   constructor() {
     super('the database is read-only')

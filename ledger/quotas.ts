@@ -4,7 +4,7 @@ import { isExpired } from './expiry.ts'
 import type { OwnerId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
 
-/** Limits that hold where an owner has no row in `quotas`; null means unlimited. */
+/** Limits for owners without a row in `quotas`; null means unlimited. */
 export type QuotaDefaults = { bytes: number | null; uploads: number | null; openUploads: number }
 
 export type Quota = {
@@ -13,8 +13,8 @@ export type Quota = {
 }
 
 /**
- * What an owner may store and what is taken of it. Owners without a row have used nothing. What has expired counts no
- * more, though the counters have it until it is marked so.
+ * An owner's limits and usage. Owners without a row have used nothing. Expired uploads are not counted, though the
+ * counters include them until they are marked.
  */
 export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDefaults): Promise<Quota> {
   const { rows } = await sql<{

@@ -6,23 +6,23 @@ import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { turnClock } from './processing-turns.ts'
 
-// Expiry and clean-up. Everything starts from rows of the ledger, a batch at a time, so that no transaction
-// grows with the backlog; several reapers share the work.
+// Expiry and clean-up, from rows of the ledger in batches, so that no transaction grows with the backlog; several
+// reapers share the work.
 
-/** Where the search for what is due goes on. */
+/** A page of due rows, and where the search continues. */
 export type DuePage<Id> = { ids: Id[]; next: { at: string; id: string } | undefined }
 
 type DueRow<Id> = { id: Id; at: string }
 
-/** Of rows in the order of the search. */
+/** From rows in the order of the search. */
 export function pageOf<Id extends string>(rows: readonly DueRow<Id>[], limit: number): DuePage<Id> {
   const last = rows.length < limit ? undefined : rows.at(-1)
   return { ids: rows.map(({ id }) => id), next: last }
 }
 
 /**
- * The reaper looks at open uploads when they would have expired without an append. Those that had one are looked at
- * again when they expire as things are now. Returns how many it put off, at most `limit`.
+ * `reap_after` of an upload is when it would expire without further appends. Moves it to the current expiry, for at
+ * most `limit` uploads that had appends. Returns how many.
  */
 export async function postponeReaping(db: Ledger, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
@@ -35,17 +35,17 @@ export async function postponeReaping(db: Ledger, limit: number): Promise<number
   return Number(numAffectedRows ?? 0)
 }
 
-/** Those that the reaper has to end at some time: what the index on `reap_after` holds. */
+/** Uploads that the reaper has to end at some time: those in the index on `reap_after`. */
 const isInReach = sql<boolean>`(state = 'open' or (is_partial and state = 'received'))`
 
-/** Nobody has the lease of the upload `u`. */
+/** The upload `u` has no lease. */
 const isFree = sql<boolean>`not exists (
   select 1 from landfall.upload_locks l where l.upload_id = u.id and l.expires_at > now()
 )`
 
 /**
- * Uploads that have expired and are not marked so, a page of `limit`. One that a request is still writing to is left
- * until its lease is free; no new request can begin on it.
+ * A page of `limit` expired uploads that are not marked yet. Those with a lease are left until it is free; no new
+ * request can take one.
  */
 export async function expiredUploads(
   db: Ledger,
@@ -62,7 +62,7 @@ export async function expiredUploads(
 
 /**
  * Ends those of these uploads that have expired: state `expired`, quota released, event written, removal of the bytes
- * enqueued. Partial ones that a final has used hold no quota, and nobody is told of them. Returns those it ended.
+ * enqueued. Partial ones that a final has used hold no quota and have no event. Returns those it ended.
  */
 export async function expireUploads(
   db: Ledger,
@@ -73,7 +73,7 @@ export async function expireUploads(
   return await db.transaction().execute((trx) => expireThose(trx, isDue, ids.length, enqueueRemoval))
 }
 
-/** Nobody has touched an empty upload for this long: it makes room for another of its owner. */
+/** An empty upload that was idle for this long may be ended in favour of a new one of its owner. */
 const IDLE_SECONDS = 300
 
 const isIdle = sql<boolean>`(
@@ -81,8 +81,8 @@ const isIdle = sql<boolean>`(
 )`
 
 /**
- * Ends the uploads of an owner that have expired and are not marked so. Called when a new one finds no room. Returns
- * those it ended.
+ * Ends the expired uploads of an owner that are not marked yet, when a new one exceeds the quota. Returns those it
+ * ended.
  */
 export async function expireOfOwner(
   db: Ledger,
@@ -93,13 +93,12 @@ export async function expireOfOwner(
   return await withOwnerLock(db, ownerId, (trx) => expireThose(trx, isDue, MAX_AT_ONCE, enqueueRemoval))
 }
 
-/** What a new upload lacks to be let in. */
+/** What quota a new upload lacks. */
 export type QuotaShortage = { of: 'uploads' | 'partials' | 'bytes'; amount: number }
 
 /**
- * Ends an owner's empty uploads that nobody has touched for some minutes, such as those whose creation was never
- * answered: the longest idle first, as many as it takes to make up for what a new one lacks. Of bytes none where all of
- * them would not be enough. Returns those it ended.
+ * Ends idle empty uploads of an owner, such as those whose creation was never answered: the longest idle first, as many
+ * as needed for the shortage. Ends none for bytes where all of them would not suffice. Returns those it ended.
  */
 export async function expireEmptyUploads(
   db: Ledger,
@@ -130,12 +129,12 @@ export async function expireEmptyUploads(
   })
 }
 
-/** Of one owner at a time. */
+/** Per owner. */
 const MAX_AT_ONCE = 100
 
 /**
- * Seconds until an open upload of the owner, or a partial one, makes room for another at the latest: an empty one when
- * it has been idle for long enough, any other when it expires. Undefined where none is open.
+ * Seconds until quota for another upload is free at the latest: when an empty upload has been idle for long enough, or
+ * any other expires. Undefined where none is open.
  */
 export async function secondsUntilQuota(
   db: Ledger,
@@ -155,7 +154,7 @@ export async function secondsUntilQuota(
   return seconds === undefined ? undefined : Math.max(1, seconds)
 }
 
-/** Ends the uploads of which `isDue` is true, unless a request writes to them. */
+/** Ends the uploads for which `isDue` is true, except those with a lease. */
 async function expireThose(
   trx: LedgerTransaction,
   isDue: RawBuilder<unknown>,
@@ -189,7 +188,7 @@ async function expireThose(
   return rows.map(({ id }) => id)
 }
 
-/** Media that have been deleted for longer than `retentionMs` and still have their bytes: a page of `limit`. */
+/** Media items that were deleted longer than `retentionMs` ago and still have their bytes: a page of `limit`. */
 export async function mediaToPurge(
   db: Ledger,
   retentionMs: number,
@@ -206,8 +205,8 @@ export async function mediaToPurge(
 }
 
 /**
- * Gives up those of these media that are deleted: quota released, unless a rejection has done so, and removal of
- * bytes and renditions enqueued. Returns those it gave up.
+ * Purges those of these media items that are deleted: quota released, unless a rejection did so, and removal of bytes
+ * and renditions enqueued. Returns those it purged.
  */
 export async function purgeMedia(
   db: Ledger,
@@ -239,9 +238,9 @@ export async function purgeMedia(
 }
 
 /**
- * Enqueues media anew that have been `processing` for longer than `ageMs` and have lost their job: none in these
- * queues waits or is worked on. Most have one. The two sets are compared as a whole, whatever the planner believes
- * about them: 50,000 media that wait take a tenth of a second. Returns how many, at most `limit`.
+ * Enqueues media items again that have been `processing` for longer than `ageMs` and have no job in these queues. Most
+ * have one: the two sets are joined as a whole, whatever the planner estimates, which takes a tenth of a second for
+ * 50,000 media items. Returns how many, at most `limit`.
  */
 export async function requeueLostMedia(
   db: Ledger,
@@ -267,7 +266,7 @@ export async function requeueLostMedia(
   })
 }
 
-/** Removes leases that nobody renewed and nobody wanted, but for those that somebody has locked. Returns how many. */
+/** Removes expired leases that nobody wants, except locked ones. Returns how many. */
 export async function clearExpiredLeases(db: Ledger): Promise<number> {
   const { numAffectedRows } = await sql`
     delete from landfall.upload_locks where upload_id in (

@@ -4,8 +4,8 @@ import type { OwnerId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { type DuePage, pageOf } from './reaping.ts'
 
-// What an owner uses is kept in counters, so that a creation does not have to add it up. These count it anew from the
-// rows, which are the truth, while servers run.
+// Usage is kept in counters, so that creations need not add it up. These functions recount it from the rows, which are
+// authoritative, while servers run.
 
 export type Counters = {
   reservedBytes: number
@@ -15,10 +15,10 @@ export type Counters = {
   openPartials: number
 }
 
-/** What the counters of an owner said, and what they say now. */
+/** The counters of an owner before and after a recount. */
 export type Recount = { ownerId: OwnerId; before: Counters; after: Counters }
 
-/** Owners whose counters would have gone below zero, the first noticed first: a page of `limit`. */
+/** Owners whose counters would have become negative, the first noticed first: a page of `limit`. */
 export async function inconsistentOwners(
   db: Ledger,
   limit: number,
@@ -33,8 +33,8 @@ export async function inconsistentOwners(
 }
 
 /**
- * Owners whose counters do not match their rows, all in one statement and so of one moment. It reads the whole of
- * `uploads` and `media`.
+ * Owners whose counters do not match their rows, in one statement and so as of one moment. Reads all of `uploads` and
+ * `media`.
  */
 export async function miscountedOwners(db: Ledger): Promise<OwnerId[]> {
   const { rows } = await sql<{ owner_id: OwnerId }>`
@@ -50,10 +50,7 @@ export async function miscountedOwners(db: Ledger): Promise<OwnerId[]> {
   return rows.map((row) => row.owner_id)
 }
 
-/**
- * Sets an owner's counters to what the rows say. Whatever changes rows and counters of this owner meanwhile comes
- * either before it or after: it holds the row that they all change.
- */
+/** Sets an owner's counters to what the rows say. It locks the row that every change of this owner's usage locks. */
 export async function recountOwner(db: Ledger, ownerId: OwnerId): Promise<Recount> {
   return await withOwnerLock(db, ownerId, async (trx) => {
     await sql`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`.execute(
@@ -61,7 +58,7 @@ export async function recountOwner(db: Ledger, ownerId: OwnerId): Promise<Recoun
     )
     await sql`select 1 from landfall.quota_usage where owner_id = ${ownerId} for update`.execute(trx)
     const before = await readCounters(trx, ownerId)
-    // A statement of its own, which sees whatever was committed before the row was had.
+    // A statement of its own sees everything committed before the lock was taken.
     await sql`
       with counted as (${countedBy(sql`owner_id = ${ownerId}`)})
       update landfall.quota_usage u
@@ -85,8 +82,8 @@ async function readCounters(trx: LedgerTransaction, ownerId: OwnerId): Promise<C
 }
 
 /**
- * A query of what the rows of owners come to: open uploads hold what they have reserved; the files of media count until
- * they are purged, or their upload was rejected. `which` chooses rows of `uploads` and `media`.
+ * The usage of owners by their rows: reservations of open uploads, and files until they are purged or their upload was
+ * rejected. `which` selects rows of `uploads` and `media`.
  */
 const countedBy = (which: RawBuilder<unknown>) => sql`
   select owner_id, sum(reserved_bytes)::bigint as reserved_bytes, sum(used_bytes)::bigint as used_bytes,

@@ -4,8 +4,8 @@ import type { Enqueue } from './due-work.ts'
 import type { MediaId, UploadId } from './ids.ts'
 
 /**
- * Whether the bytes of an upload have to go: it expired or was rejected, was terminated before it had
- * become a media, or its media is purged. A media that is only deleted keeps them.
+ * Whether the bytes of an upload have to be removed: it expired, was rejected, was terminated before it became a media
+ * item, or its media item is purged. A media item that is only deleted keeps them.
  */
 const isToBeRemoved = sql<boolean>`(
   uploads.state in ('expired', 'rejected')
@@ -13,23 +13,23 @@ const isToBeRemoved = sql<boolean>`(
   or exists (select 1 from landfall.media m where m.upload_id = uploads.id and m.purged_at is not null)
 )`
 
-/** The public copy goes as soon as its media is not to be had any more, whatever else is kept. */
+/** Whether a public copy has to be removed: its media item is not available any more. */
 const isToBeUnpublished = sql<boolean>`(
   renditions.kind = 'published' and media.status in ('deleted', 'rejected', 'failed')
 )`
 
 export type Removal = {
   storage_backend: string
-  /** Everything of the upload goes; else only what `renditionKeys` names. */
+  /** Everything of the upload is removed; otherwise only `renditionKeys`. */
   isWhole: boolean
   media: { id: MediaId; storage_key: string } | undefined
-  /** Recorded renditions that have to go. */
+  /** Recorded renditions to remove. */
   renditionKeys: string[]
   /** Which of them is a public copy. */
   publishedKey: string | undefined
 }
 
-/** What an ended upload has to leave behind no longer; undefined when there is no such upload. */
+/** What has to be removed of an ended upload; undefined when there is no such upload. */
 export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Removal | undefined> {
   const upload = await db
     .selectFrom('uploads')
@@ -57,7 +57,7 @@ export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Remov
   }
 }
 
-/** Forgets the renditions of an upload's media once their bytes are gone: those that `findRemoval` names. */
+/** Deletes the records of the renditions that `findRemoval` names, once their bytes are gone. */
 export async function forgetRenditions(db: Ledger, uploadId: UploadId): Promise<void> {
   await db
     .deleteFrom('renditions')
@@ -70,9 +70,9 @@ export async function forgetRenditions(db: Ledger, uploadId: UploadId): Promise<
 }
 
 /**
- * Enqueues the removal of a media's public copy, where it may have one, in the transaction that takes the
- * media away. Call it behind the change of the media's row: a copy is recorded, under a lock on that row,
- * before it is made, so it is either seen here or never made.
+ * Enqueues the removal of a media item's public copy, in the transaction that makes the media item unavailable. Call it
+ * after changing the row: a copy is recorded, under a lock on that row, before it is made, so it is either seen here or
+ * never made.
  */
 export async function enqueueUnpublishing(
   trx: LedgerTransaction,

@@ -8,17 +8,16 @@ import type { MediaStatus } from './schema.ts'
 import { LASTING_STEPS } from './steps.ts'
 
 export type ReprocessResult =
-  /** It is, or already was, on its way. */
+  /** It is enqueued, now or already before. */
   | { kind: 'queued'; uploadId: UploadId }
   | { kind: 'absent' }
   /** It has ended by a verdict. */
   | { kind: 'over'; status: MediaStatus }
 
 /**
- * Has a media processed again: one that failed for reasons of ours becomes `processing` and goes on where it
- * stopped; one that is ready stays so, and its facts and renditions are made anew, once however often it is asked for
- * before a worker begins. `ownerId` undefined is for
- * operators: anybody's.
+ * Has a media item processed again. A failed one becomes `processing` and continues where it stopped. A ready one stays
+ * ready while its facts and renditions are made again; requests before a worker begins count as one. `ownerId`
+ * undefined, for operators: of any owner.
  */
 export async function reprocessMedia(
   db: Ledger,
@@ -46,7 +45,7 @@ export async function reprocessMedia(
         await markForReprocessing(trx, media.id)
         break
       case 'ready':
-        // It waits for a worker already, which will find nothing done.
+        // It already waits for a worker, which will find no step done.
         if (row.is_asked_again) return queued
         await trx
           .deleteFrom('processing_steps')
@@ -64,9 +63,7 @@ export async function reprocessMedia(
   })
 }
 
-/**
- * Asks the analysis engine again, unless it has given a verdict. Whether it is still working is checked by the step.
- */
+/** Asks the analysis engine again, unless it has given a verdict. The step checks whether it is still working. */
 async function markForReprocessing(trx: LedgerTransaction, id: MediaId): Promise<void> {
   await sql`
     update landfall.media
@@ -77,7 +74,7 @@ async function markForReprocessing(trx: LedgerTransaction, id: MediaId): Promise
   await trx.deleteFrom('processing_steps').where('media_id', '=', id).where('step', '=', 'analysis').execute()
 }
 
-/** Media that failed for reasons of ours, oldest first. */
+/** Failed media items, oldest first. */
 export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]> {
   const rows = await db
     .selectFrom('media')
@@ -90,8 +87,8 @@ export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]>
 }
 
 /**
- * Notes that a worker begins to process a media item again. This run answers all requests made so far. A request made
- * later gets a run of its own.
+ * Notes that a worker begins to process a media item again. This run answers all requests made so far. A later request
+ * gets a run of its own.
  */
 export async function beginReprocessing(db: Ledger, id: MediaId): Promise<void> {
   await db
@@ -102,14 +99,14 @@ export async function beginReprocessing(db: Ledger, id: MediaId): Promise<void> 
     .execute()
 }
 
-/** Enqueues a media item once more that was asked for while a worker was at it; call it when that job is over. */
+/** Enqueues a media item again that was requested while a worker processed it. Call it when that job is over. */
 export async function enqueueReprocessing(
   db: Ledger,
   id: MediaId,
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    // A request at this moment has the row locked and finds that the job is over, or is seen here.
+    // A concurrent request has the row locked and finds that the job is over, or is seen here.
     const row = await trx
       .selectFrom('media')
       .select(['size', 'owner_id'])
@@ -124,8 +121,8 @@ export async function enqueueReprocessing(
 }
 
 /**
- * Enqueues those that are to be processed once more and may have lost their job, at most `limit`; one that has its job
- * keeps it. Returns how many were looked at.
+ * Enqueues media items again that are to be reprocessed and may have lost their job, at most `limit`; an existing job
+ * is kept. Returns how many were looked at.
  */
 export async function enqueueLostReprocessing(
   db: Ledger,
@@ -157,7 +154,7 @@ export async function enqueueLostReprocessing(
   })
 }
 
-/** Notes that a media item that is ready is asked for once more, as a release before this one asks by a plain job. */
+/** Notes a request for a ready media item that the previous release made by a plain job. */
 export async function requestReprocessing(
   db: Ledger,
   id: MediaId,

@@ -3,23 +3,23 @@ import type { Ledger } from './database.ts'
 import { SETTLED_AFTER_MS } from './events.ts'
 import { LASTING_STEPS } from './steps.ts'
 
-// What is over is forgotten after a while, oldest first, in statements of at most `limit` rows. Nothing goes that
-// somebody may still need: what waits to be delivered, what a file that is processed has behind it, what has bytes.
+// Old records are pruned, oldest first, in statements of at most `limit` rows. What may still be needed stays: waiting
+// deliveries, steps of a file in processing, and rows with bytes.
 
-/** How long records are kept that nobody works with any more. */
+/** How long ended records are kept. */
 export type Retention = {
-  /** Events, deliveries of webhooks that are over, records of processing steps, and uploads that ended without a byte. */
+  /** Events, ended deliveries, records of processing steps, and uploads that ended empty. */
   historyMs: number
-  /** What the client said of an upload, since its end; the rows of media and their uploads, since the purge. */
+  /** What the client declared of an upload, since its end; rows of media items and their uploads, since the purge. */
   recordMs: number
 }
 
 const before = (ageMs: number) => sql`now() - make_interval(secs => ${ageMs / 1000}::float8)`
 
-/** Nobody is sending it. */
+/** Not being sent. */
 const isNotInFlight = sql<boolean>`(lease is null or next_attempt_at < now())`
 
-/** Deliveries that are over, and those that wait at an endpoint that has been out of use for as long; attempts go along. */
+/** Ended deliveries, and those that wait for an endpoint that was disabled for as long, with their attempts. */
 export async function pruneDeliveries(db: Ledger, ageMs: number, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     with due as (
@@ -38,8 +38,8 @@ export async function pruneDeliveries(db: Ledger, ageMs: number, limit: number):
 }
 
 /**
- * A page of events from the oldest on. `next` is where it goes on; undefined at the first that is young enough. None goes
- * before all that came before it are visible, whatever the age.
+ * A page of events from the oldest on. `next`: where to continue; undefined at the first that is young enough. An event
+ * is kept until all events before it are visible, whatever its age.
  */
 export async function pruneEvents(
   db: Ledger,
@@ -65,9 +65,9 @@ export async function pruneEvents(
 }
 
 /**
- * Records of steps of media that are not being processed. Of a file that can be processed again those are remembered
- * with it that are never done twice: parts that were put together are not there any more. Returns how many records it
- * found, at most `limit`, and how many it pruned: all of the same media go together.
+ * Records of the steps of media items that are not being processed. For files that can be processed again, the results
+ * of steps that are never repeated are kept with the file. Returns how many records were found, at most `limit`, and
+ * how many were pruned: all of the same media item together.
  */
 export async function pruneSteps(
   db: Ledger,
@@ -97,7 +97,7 @@ export async function pruneSteps(
   return rows[0] ?? { found: 0, pruned: 0 }
 }
 
-/** Notes when uploads ended that a release did not note it of: at their last change. Returns how many. */
+/** Sets the missing `ended_at` of uploads that an earlier release ended, from their last change. Returns how many. */
 export async function recordMissingEnds(db: Ledger, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     with due as (
@@ -108,7 +108,7 @@ export async function recordMissingEnds(db: Ledger, limit: number): Promise<numb
   return Number(numAffectedRows ?? 0)
 }
 
-/** Takes from ended uploads what their clients said of them. State, sizes and times stay, for the 410. */
+/** Removes what clients declared of ended uploads. State, sizes and times stay, for the 410. */
 export async function stripUploads(db: Ledger, ageMs: number, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     with due as (
@@ -122,7 +122,7 @@ export async function stripUploads(db: Ledger, ageMs: number, limit: number): Pr
   return Number(numAffectedRows ?? 0)
 }
 
-/** The row of the upload `u` is needed: its bytes may still have to be removed, or somebody is to be told of it. */
+/** The row of the upload `u` is needed: its bytes may still have to be removed, or readers to be told of it. */
 const isNeeded = (removalQueue: string) => sql<boolean>`(
   u.multipart_unsure or u.multipart_id is not null
   or exists (select 1 from landfall.upload_tails t where t.upload_id = u.id)
@@ -133,8 +133,8 @@ const isNeeded = (removalQueue: string) => sql<boolean>`(
 )`
 
 /**
- * Media that were purged, or rejected, so long ago, and their uploads: rows of every table. Returns how many. Those that
- * are still needed take no place in the batch: there may be more of them than fit into one.
+ * Deletes media items that were purged, or rejected, that long ago, with their uploads and rows in other tables.
+ * Returns how many. Those still needed do not count towards the batch, as they could fill it.
  */
 export async function pruneMedia(
   db: Ledger,
@@ -170,7 +170,10 @@ export async function pruneMedia(
   return rows[0]?.pruned ?? 0
 }
 
-/** Bare rows of uploads that never became media and ended so long ago. From then on they are unknown. */
+/**
+ * Deletes the remaining rows of uploads that never became media items and ended that long ago. They are unknown from
+ * then on.
+ */
 export function pruneUploads(
   db: Ledger,
   ageMs: number,
@@ -180,7 +183,7 @@ export function pruneUploads(
   return pruneThose(db, sql`u.is_bare and u.ended_at < ${before(ageMs)}`, limit, removalQueue)
 }
 
-/** The same of uploads that were terminated or expired before they had received a byte. */
+/** The same for uploads that were terminated or expired before they received a byte. */
 export function pruneEmptyUploads(
   db: Ledger,
   ageMs: number,

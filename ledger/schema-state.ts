@@ -2,25 +2,25 @@ import { type QueryExecutorProvider, sql } from 'kysely'
 import { firstMigrations, migrations } from '../migrations/index.ts'
 import type { Migration } from '../migrations/migration.ts'
 
-/** The number at the front of a migration's name. */
+/** The number at the beginning of a migration's name. */
 export const migrationNumber = (name: string): number => Number.parseInt(name, 10)
 
-/** What a migration says of the oldest release that can run with it; see `Migration.minimumReader`. */
+/** Declared by a migration that every release can run with; see `Migration.minimumReader`. */
 export const OLDEST_READER = 5
 
-/** What a database holds, as seen by a release. */
+/** The schema of a database, as seen by a release. */
 export type SchemaState = {
   /** Whether it is a ledger at all. */
   isLedger: boolean
-  /** The migrations that this release needs and the database lacks. */
+  /** Migrations of this release that the database lacks. */
   pending: string[]
-  /** Those that a newer release has applied. */
+  /** Migrations of a newer release. */
   newer: string[]
   /** Those of `newer` that this release cannot run with. */
   unreadable: string[]
 }
 
-/** A set of migrations, as one release has them. */
+/** The migrations of one release. */
 export type Release = {
   first: Readonly<Record<string, Migration>>
   later: Readonly<Record<string, Migration>>
@@ -28,7 +28,7 @@ export type Release = {
 
 export const thisRelease: Release = { first: firstMigrations, later: migrations }
 
-/** Compares a database with what a release needs. Creates nothing, also in a database that is empty. */
+/** Compares a database with what a release needs. Creates nothing, even in an empty database. */
 export async function schemaState(
   db: QueryExecutorProvider,
   release: Release = thisRelease,
@@ -49,7 +49,7 @@ export async function schemaState(
   }
 }
 
-/** The names of all migrations whose tables and columns are there, in order; their indexes may still be built. */
+/** The names of all migrations whose tables and columns exist, in order; their indexes may still be built. */
 export async function appliedMigrations(db: QueryExecutorProvider): Promise<string[]> {
   const later = (await laterMigrations(db)).map(({ name }) => name)
   return [...new Set([...(await firstMigrationsOf(db)), ...later])].sort()
@@ -63,7 +63,7 @@ async function firstMigrationsOf(db: QueryExecutorProvider): Promise<string[]> {
 
 export type LaterMigration = { name: string; minimum_reader: number; finished_at: Date | null }
 
-/** The migrations that the ledger's own table records; none before it exists. */
+/** The migrations in the ledger's own table; none before it exists. */
 export async function laterMigrations(db: QueryExecutorProvider): Promise<LaterMigration[]> {
   if (!(await hasTable(db, 'schema_migrations'))) return []
   const { rows } = await sql<LaterMigration>`
@@ -79,7 +79,7 @@ async function hasTable(db: QueryExecutorProvider, name: string): Promise<boolea
   return rows[0]?.is_there === true
 }
 
-/** Says in a sentence why a release cannot run with this schema; undefined when it can. */
+/** Why a release cannot run with this schema, as a sentence; undefined when it can. */
 export function schemaProblem(state: SchemaState): string | undefined {
   if (state.unreadable.length > 0) {
     return `a newer release has made an incompatible change to the database (${state.unreadable.join(', ')}): start that release, or restore the backup made before its migration`
@@ -90,5 +90,5 @@ export function schemaProblem(state: SchemaState): string | undefined {
   return undefined
 }
 
-/** What a start logs where a newer release has migrated the database. */
+/** Logged at the start where a newer release has migrated the database. */
 export const NEWER_SCHEMA = 'a newer release has migrated the database; this one can run beside it'

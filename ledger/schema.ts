@@ -22,25 +22,25 @@ export type EventType =
   | 'analysis.finished'
   | 'hls.finished'
 
-/** What an outside engine was asked and has found out about a media. */
+/** A request to an analysis engine about a media item, and its result. */
 export type Analysis = {
-  /** The engine's own; null until it has answered. */
+  /** The engine's id; null until it has answered. */
   id: string | null
-  /** `requested`: it has not answered yet. `pending`: it is working. */
+  /** `requested`: no answer yet. `pending`: it is working. */
   status: 'requested' | 'pending' | 'finished' | 'failed'
   result: unknown
   /** From 0 to 1. */
   confidence: number | null
   verdict: 'accept' | 'reject' | null
   estimatedSeconds: number | null
-  /** Where people see the result. */
+  /** Page with the result for people. */
   url: string | null
   /** ISO 8601. */
   requestedAt: string
   finishedAt: string | null
 }
 
-/** A value the database fills in and no statement sets. */
+/** Filled in by the database. */
 type Timestamp = ColumnType<Date, Date | undefined, Date>
 
 export interface UploadsTable {
@@ -57,38 +57,38 @@ export interface UploadsTable {
   filename: string | null
   declared_type: string | null
   is_partial: Generated<boolean>
-  /** Upload-Concat as its client said it; null where it did not. */
+  /** Upload-Concat as sent by the client; null without. */
   concat: string | null
-  /** Of a partial upload: all of its bytes are there, and stored as those of a whole one. */
+  /** A partial upload with all of its bytes. */
   is_finished: Generated<boolean>
-  /** Upload-Metadata as its client said it; null where it did not. */
+  /** Upload-Metadata as sent by the client; null without. */
   metadata_header: string | null
-  /** Promised of the whole file: algorithm → base64. */
+  /** The client's digests of the whole file: algorithm → base64. */
   digests: JSONColumnType<Record<string, string>> | null
-  /** The algorithm of the digest that its client would like to be told. */
+  /** The algorithm of the digest that the client asks for. */
   wanted_digest: string | null
   storage_backend: string
   storage_key: string
-  /** Bytes of quota held while the upload is open; kept afterwards as a record. */
+  /** Bytes of quota reserved while the upload is open; kept afterwards as a record. */
   reserved_bytes: number
   media_id: MediaId | null
   reject: JSONColumnType<Reason> | null
-  /** Bytes of every part but the last; null while nothing is stored on a grid. */
+  /** Bytes of every part but the last; null until the first part or tail. */
   part_size: number | null
   multipart_id: string | null
-  /** Multipart uploads may be open for its key whose ids never reached us. */
+  /** Multipart uploads with unknown ids may be open for its key. */
   multipart_unsure: Generated<boolean>
   created_at: Timestamp
   updated_at: Timestamp
-  /** Moves on with every append. Read by way of `ledger/expiry.ts` alone. */
+  /** Extended by every append. Read only through `ledger/expiry.ts`. */
   expires_at: ColumnType<Date, Date, Date>
   /** When the reaper looks at it: never later than it expires. */
   reap_after: Timestamp
   /** When it was terminated or rejected, or marked as expired. */
   ended_at: ColumnType<Date | null, never, Date | null>
-  /** Nothing of what its client said of it is left. */
+  /** What the client declared of it is removed. */
   is_bare: Generated<boolean>
-  /** It was terminated or expired before it had received a byte. */
+  /** It was terminated or expired before it received a byte. */
   ended_empty: Generated<boolean>
   received_at: ColumnType<Date | null, never, Date>
 }
@@ -136,9 +136,9 @@ export interface QuotaUsageTable {
   finished_uploads: Generated<number>
   /** Partial uploads that no final upload has used yet. */
   open_partials: Generated<number>
-  /** A counter would have gone below zero: all of them have to be counted anew. */
+  /** A counter would have become negative: all of them have to be recounted. */
   inconsistent_since: ColumnType<Date | null, never, Date | null>
-  /** Virtual time of the owner's last new file in the line for processing, and in that of short ones: `processing-turns.ts`. */
+  /** Virtual time of the owner's last new file, and of the last short one: `processing-turns.ts`. */
   turn_until_ms: Generated<number>
   short_turn_until_ms: Generated<number>
 }
@@ -184,19 +184,19 @@ export interface MediaTable {
   quality: string | null
   attached_type: string | null
   attached_id: string | null
-  /** That of its upload, and of all that was made of it. */
+  /** Of its upload and of all renditions. */
   storage_backend: Generated<string>
   storage_key: string
-  /** Of the object, once all of its bytes were checked to be there; null where the storage has none. */
+  /** Of the object, once its size was checked; null where the storage has no etags. */
   etag: string | null
   analysis: JSONColumnType<Analysis> | null
-  /** All is done that can be before the engine has come to an end: then it has to be processed on. */
+  /** Everything is done that does not need the analysis: processing continues after it. */
   is_parked: Generated<boolean>
-  /** When the engine's time is over; null where nothing is waited for. */
+  /** When the engine's time is over; null while no result is expected. */
   analysis_due_at: ColumnType<Date | null, never, Date | null>
   /** A tiny placeholder for its picture, base64. */
   thumbhash: string | null
-  /** Degrees clockwise by which the picture is turned to be shown. */
+  /** Degrees clockwise by which the picture is rotated to be shown. */
   rotation: number | null
   is_hdr: boolean | null
   video_streams: number | null
@@ -204,14 +204,14 @@ export interface MediaTable {
   /** Languages of the captions in the file. */
   captions: string[] | null
   scan_status: 'clean' | 'unscanned' | 'off' | null
-  /** Since it was processed for the last time, or began to be, somebody has asked for that once more. */
+  /** Reprocessing was requested since the last run began. */
   is_asked_again: Generated<boolean>
   created_at: Timestamp
   ready_at: ColumnType<Date | null, never, Date>
   deleted_at: ColumnType<Date | null, never, Date>
-  /** When its bytes were given up, after a while as deleted. */
+  /** When its bytes were given up, after its retention as deleted. */
   purged_at: ColumnType<Date | null, never, Date>
-  /** Steps that are not done again, with what they found, where their records were pruned. */
+  /** Results of steps that are not repeated, where their records were pruned. */
   steps_behind: JSONColumnType<Record<string, Record<string, unknown>>> | null
 }
 
@@ -269,12 +269,12 @@ export interface WebhookDeliveriesTable {
     'pending' | 'delivered' | 'failed'
   >
   attempts: Generated<number>
-  /** Attempts that failed since it was made or replayed. */
+  /** Failed attempts since it was created or replayed. */
   failures: Generated<number>
-  /** While it is in flight: when the one who took it counts as gone. */
+  /** While it is being sent: when that attempt counts as lost. */
   next_attempt_at: Timestamp
   lease: string | null
-  /** What the first attempt sent, which is what the others send. */
+  /** What the first attempt sent; later ones send the same. */
   payload: string | null
   last_status: number | null
   last_error: string | null

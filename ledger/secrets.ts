@@ -1,6 +1,6 @@
 import type { Ledger } from './database.ts'
 
-/** The secret of this name, the same on every node: the first to ask decides it. */
+/** The secret of this name, the same on every node: the first caller's proposal is kept. */
 export async function sharedSecret(db: Ledger, name: string, propose: () => Buffer): Promise<Buffer> {
   await db
     .insertInto('secrets')

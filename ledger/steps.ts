@@ -6,10 +6,10 @@ import type { StepStatus } from './schema.ts'
 
 export type StepDetail = Record<string, unknown>
 
-/** What a media item is has been found out once and for all by these; all other steps can be done again. */
+/** Steps that are never repeated: what they found is final. */
 export const LASTING_STEPS = ['assemble', 'identify', 'scan', 'publish', 'notify']
 
-/** The steps a media has behind it, with what each found. */
+/** The steps of a media item that are done, with their results. */
 export async function stepsDone(db: Ledger, mediaId: MediaId): Promise<Map<string, StepDetail>> {
   const { rows } = await sql<{ step: string; detail: StepDetail | null }>`
     select b.key as step, b.value as detail
@@ -21,7 +21,7 @@ export async function stepsDone(db: Ledger, mediaId: MediaId): Promise<Map<strin
   return new Map(rows.map((row) => [row.step, row.detail ?? {}]))
 }
 
-/** The attempt at a step of this media that began last. */
+/** The latest attempt at a step of this media item. */
 export async function lastAttempt(
   db: Ledger,
   mediaId: MediaId,
@@ -37,8 +37,8 @@ export async function lastAttempt(
 }
 
 /**
- * Records that a step begins; returns the number of this attempt, from 1. Two workers that begin at the
- * same time get a number each: the one that comes second asks again.
+ * Records that a step begins; returns the number of this attempt, from 1. Two workers that begin at the same time get
+ * different numbers.
  */
 export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Promise<number> {
   for (;;) {
@@ -54,8 +54,8 @@ export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Pro
 }
 
 /**
- * Records how an attempt ended, and the facts that it found. A step is done once: where another worker has it done
- * already, this attempt changed nothing and leaves no record.
+ * Records the result of an attempt, and its facts. A step is done once: where another worker has done it, this attempt
+ * changes nothing and leaves no record.
  */
 export async function endStep(
   db: Ledger,
@@ -65,7 +65,7 @@ export async function endStep(
   const { mediaId, step } = attempt
   const row = { media_id: mediaId, step, attempt: attempt.attempt }
   await db.transaction().execute(async (trx) => {
-    // One at a time for a media, or neither of two workers would see that the other is done.
+    // One at a time for a media item, or neither of two workers would see the other's result.
     await trx
       .selectFrom('media')
       .select(ASYNC_COMMIT.as('lazily'))
@@ -85,7 +85,7 @@ export async function endStep(
       .set({
         status: outcome.status,
         detail: JSON.stringify(outcome.detail),
-        // By the clock that said when it began.
+        // The same clock as for its beginning.
         finished_at: sql<Date>`clock_timestamp()`,
       })
       .where((is) => is.and(row))
@@ -95,8 +95,8 @@ export async function endStep(
 }
 
 /**
- * Forgets an attempt at a step that was under way: the step waits for something that is away, however long, and no number
- * of waits is to grow with that.
+ * Deletes the running attempt at a step that waits for an unavailable dependency, so that records do not grow with the
+ * wait.
  */
 export async function forgetAttempt(
   db: Ledger,
@@ -111,7 +111,7 @@ export async function forgetAttempt(
     .execute()
 }
 
-/** The bytes of a file are one object: of what it was put together nobody asks again. */
+/** The bytes of a file are one object: its parts are not needed any more. */
 async function forgetParts(trx: LedgerTransaction, mediaId: MediaId): Promise<void> {
   await sql`
     delete from landfall.upload_parts p using landfall.media m

@@ -2,24 +2,24 @@ import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { UploadId } from './ids.ts'
 
-/** Names where bytes are, in rows of uploads and media. */
+/** Where bytes are, in rows of uploads and media items. */
 export type Backend = 'disk' | 's3'
 
-/** What somebody may still ask for, or what is still to be removed, in one backend. */
+/** What a backend is still needed for. */
 export type Held = {
   mediaItems: number
   openUploads: number
   removals: number
-  /** Uploads of which copies are left there that are to be removed, though another backend serves them. */
+  /** Uploads with stray copies to remove, which another backend serves. */
   copies: number
 }
 
-/** Media items whose bytes were not given up. Those of rejected ones go by their removal. */
+/** Media items that are not purged. A removal job covers the bytes of rejected ones. */
 const isHeldMedia = sql<boolean>`purged_at is null and status <> 'rejected'`
-/** Uploads that may go on, or be used by a concatenation. */
+/** Uploads that may continue, or be used by a concatenation. */
 const isHeldUpload = sql<boolean>`(state = 'open' or (is_partial and state = 'received'))`
 
-/** Whether the ledger needs anything of this backend. */
+/** Whether the ledger needs anything in this backend. */
 export async function isBackendInUse(db: Ledger, backend: Backend): Promise<boolean> {
   const { rows } = await sql<{ is_holding: boolean }>`
     select exists (select 1 from landfall.media where storage_backend = ${backend} and ${isHeldMedia})
@@ -39,9 +39,9 @@ export async function countStored(db: Ledger, backend: Backend): Promise<Held> {
   return { mediaItems: media, openUploads: uploads, removals: await removalsOf(db, backend), copies }
 }
 
-/** Ended uploads of which a job has still to remove the bytes. */
+/** Ended uploads whose bytes a job has still to remove. */
 async function removalsOf(db: Ledger, backend: Backend): Promise<number> {
-  // The queues are made by the first server.
+  // The first server creates the queues.
   const { rows: queues } = await sql<{ job: string | null }>`
     select to_regclass('pgboss.job')::text as job`.execute(db)
   if (queues[0]?.job == null) return 0
@@ -52,7 +52,7 @@ async function removalsOf(db: Ledger, backend: Backend): Promise<number> {
   return rows[0]?.removals ?? 0
 }
 
-/** Keys of the newest files that this backend surely has: ready ones. */
+/** Keys of the newest ready files of this backend, which it must have. */
 export async function sampleKeys(db: Ledger, backend: Backend, count: number): Promise<string[]> {
   const { rows } = await sql<{ storage_key: string }>`
     select storage_key from landfall.media
@@ -60,14 +60,14 @@ export async function sampleKeys(db: Ledger, backend: Backend, count: number): P
   return rows.map((row) => row.storage_key)
 }
 
-/** The key of the object by which the backend is recognised; undefined where none was recorded yet. */
+/** The key of the marker of this backend; undefined where none is recorded. */
 export async function markerOf(db: Ledger, backend: Backend): Promise<string | undefined> {
   const { rows } = await sql<{ marker_key: string }>`
     select marker_key from landfall.storage_places where backend = ${backend}`.execute(db)
   return rows[0]?.marker_key
 }
 
-/** Records another marker than the one that was there, which has been stored. Returns false when another was quicker. */
+/** Replaces the recorded marker by one that has been stored. Returns false when another process was faster. */
 export async function recordMarker(
   db: Ledger,
   backend: Backend,

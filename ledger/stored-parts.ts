@@ -3,19 +3,19 @@ import type { Ledger } from './database.ts'
 import type { UploadId } from './ids.ts'
 import type { UploadState } from './schema.ts'
 
-// What an upload has in S3 before it is one object. Nothing ever lists the bucket: what is not named here does not
-// exist, so a name is written down before the bucket is told to make what it names.
+// What an upload has in S3 before it is one object. The bucket is never listed: a key is recorded before the bucket is
+// asked to create it.
 
-/** One part of the grid, as the bucket acknowledged it. */
+/** One part of the grid, as acknowledged by the bucket. */
 export type PartRow = { partNumber: number; offset: number; size: number; etag: string }
 
 /**
- * Bytes `[offset, offset + size)` in an object of their own, because they fill no part yet. `isConfirmed`: the first
- * call to store it succeeded, so that none can still arrive when it has been removed.
+ * Bytes `[offset, offset + size)` in an object of their own, because they do not fill a part yet. `isConfirmed`: the
+ * first call to store it succeeded, so that no late call can store it again after its removal.
  */
 export type TailRow = { key: string; offset: number; size: number; etag: string; isConfirmed: boolean }
 
-/** What an append makes count together with the new offset. */
+/** What an append records together with the new offset. */
 export type StoredParts = { parts: readonly PartRow[]; tails: readonly TailRow[] }
 
 /**
@@ -61,8 +61,8 @@ const held = ({ id, fence }: Fenced) => sql`
   )`
 
 /**
- * Notes that a multipart upload is about to be opened, and fixes the part size with it. Returns whether one
- * may have been opened before whose id was lost; undefined when the lease was.
+ * Notes that a multipart upload is about to be opened, and fixes the part size. Returns whether one with an unknown id
+ * may have been opened before; undefined when the lease was lost.
  */
 export async function beginMultipart(
   db: Ledger,
@@ -91,7 +91,7 @@ export async function recordMultipart(
   return rows.length > 0
 }
 
-/** Writes down the key of a tail that is about to be stored. Returns false when the lease was lost. */
+/** Records the key of a tail before it is stored. Returns false when the lease was lost. */
 export async function recordTail(
   db: Ledger,
   upload: Fenced & { partSize: number; key: string; offset: number; size: number },
@@ -107,7 +107,7 @@ export async function recordTail(
   return rows.length > 0
 }
 
-/** The tails that count and reach behind `from`, by offset, the longest first. */
+/** The tails that count and reach past `from`, by offset, the longest first. */
 export async function countingTails(db: Ledger, id: UploadId, from: number): Promise<TailRow[]> {
   const rows = await db
     .selectFrom('upload_tails')
@@ -125,8 +125,8 @@ export async function countingTails(db: Ledger, id: UploadId, from: number): Pro
 }
 
 /**
- * After their objects were removed: forgets tails, but for those of which a call may still be on its way. They
- * are kept, to be removed a second time.
+ * Deletes the records of tails whose objects were removed. Those that a late call may still store are kept, to be
+ * removed a second time.
  */
 export async function deleteTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
   if (keys.length === 0) return
@@ -140,7 +140,7 @@ export async function deleteTails(db: Ledger, id: UploadId, keys: readonly strin
   `.execute(db)
 }
 
-/** Notes that a late call may still make this object of an ended upload, though it was removed. */
+/** Notes that a late call may still store this object of an ended upload, though it was removed. */
 export async function recordLateCall(db: Ledger, id: UploadId, key: string): Promise<void> {
   await db
     .insertInto('upload_tails')
@@ -150,8 +150,8 @@ export async function recordLateCall(db: Ledger, id: UploadId, key: string): Pro
 }
 
 /**
- * Of tails that their request could not make count, those that indeed do not: a commit whose reply was lost may
- * have made them. The lease goes first, so that no commit can come later. Only what is returned may be removed.
+ * Returns those of these tails that do not count and may be removed: a commit whose reply was lost may have recorded
+ * some. Releases the lease first, so that no later commit can.
  */
 export async function abandonTails(db: Ledger, upload: Fenced, keys: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ storage_key: string }>`
@@ -164,10 +164,10 @@ export async function abandonTails(db: Ledger, upload: Fenced, keys: readonly st
   return rows.map((row) => row.storage_key)
 }
 
-/** By then a call to the bucket that was given up has arrived or never will. */
+/** After this long an abandoned call to the bucket has arrived or never will. */
 export const LATE_MS = 15 * 60_000
 
-/** Uploads of which something has to be removed a second time, because the first was longer ago than `ageMs`. */
+/** Uploads with objects to remove a second time, because the first removal was longer than `ageMs` ago. */
 export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): Promise<UploadId[]> {
   const { rows } = await sql<{ id: UploadId }>`
     select upload_id as id from landfall.upload_tails
@@ -179,7 +179,10 @@ export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): 
   return rows.map(({ id }) => id)
 }
 
-/** Forgets what was removed a second time, and, long enough after its end, that an upload may have more. */
+/**
+ * Deletes the records of what was removed a second time, and, long enough after the upload's end, the note of further
+ * multipart uploads.
+ */
 export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
   await sql`
     with gone as (
@@ -191,7 +194,7 @@ export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonl
        and updated_at < now() - make_interval(secs => ${LATE_MS / 1000})`.execute(db)
 }
 
-/** Notes that multipart uploads may be open for the key of a received upload, before one is opened. */
+/** Notes, before one is opened, that multipart uploads may be open for the key of a received upload. */
 export async function recordPossibleStrays(db: Ledger, id: UploadId): Promise<void> {
   await db
     .updateTable('uploads')
@@ -200,12 +203,12 @@ export async function recordPossibleStrays(db: Ledger, id: UploadId): Promise<vo
     .execute()
 }
 
-/** The multipart upload by which a received upload is being put together: all others for its key are strays. */
+/** The multipart upload that assembles a received upload: all others for its key are strays. */
 export async function recordAssembly(db: Ledger, id: UploadId, multipartId: string): Promise<void> {
   await db.updateTable('uploads').set({ multipart_id: multipartId }).where('id', '=', id).execute()
 }
 
-/** Forgets the parts of an upload that has ended, whose bytes were removed. */
+/** Deletes the part records of an ended upload whose bytes were removed. */
 export async function forgetPartsOfEnded(db: Ledger, id: UploadId): Promise<void> {
   await sql`
     delete from landfall.upload_parts p using landfall.uploads u
@@ -214,12 +217,12 @@ export async function forgetPartsOfEnded(db: Ledger, id: UploadId): Promise<void
   )
 }
 
-/** Forgets a multipart upload that was completed or given up. */
+/** Deletes the id of a multipart upload that was completed or aborted. */
 export async function forgetMultipart(db: Ledger, id: UploadId): Promise<void> {
   await db.updateTable('uploads').set({ multipart_id: null }).where('id', '=', id).execute()
 }
 
-/** Everything that an upload may have in the bucket, whatever its state. */
+/** Everything that an upload may have in the bucket, in any state. */
 export type UploadInBucket = {
   storageKey: string
   state: UploadState

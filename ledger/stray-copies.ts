@@ -4,29 +4,29 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, UploadId } from './ids.ts'
 import type { Backend } from './storage-places.ts'
 
-// A file is served from one backend. What other backends have of it is written down here before it is made, and until
-// it is removed. Whoever makes or removes copies holds the row by a fence, for a while.
+// A file is served from one backend. Copies in other backends are recorded here before they are made, and until they
+// are removed. A process that makes or removes copies holds the row by a fence, for a while.
 
-/** Copies of one upload in one backend, held by whoever has the fence. */
+/** Copies of one upload in one backend, held by the process with the fence. */
 export type HeldCopy = { uploadId: UploadId; backend: Backend; fence: string }
 
-/** Whoever copies says so again within this time. */
+/** A copying process renews its hold within this time. */
 export const COPY_TTL_MS = 30_000
-/** A call that removes may arrive this late: nobody makes new copies before. */
+/** How late a removal call may arrive: nobody makes new copies before. */
 const REMOVAL_TTL_MS = 15 * 60_000
-/** What a mover that was killed has begun is removed after this long, unless it is moved by then. */
+/** What a killed mover has begun is removed after this long, unless it is moved by then. */
 const BEGUN_KEPT_MS = 60 * 60_000
-/** Addresses that were given out, and requests that have begun, lead to the former copy for this long. */
+/** Links that were given out, and running requests, use the former copy for this long. */
 export const FORMER_KEPT_MS = 15 * 60_000
 
 const after = (ms: number) => sql`now() + make_interval(secs => ${ms / 1000}::float8)`
 
-/** What was written down: all that may be there, which is more than was asked for where somebody began before. */
+/** The recorded keys: all that may exist, which is more than requested where somebody began before. */
 export type Hold = { keys: string[]; isNew: boolean }
 
 /**
- * Writes down the copies that are about to be made, of so many bytes in all, and holds them. Undefined while somebody
- * else holds them.
+ * Records the copies that are about to be made, of so many bytes in all, and holds them. Undefined while another
+ * process holds them.
  */
 export async function holdCopy(
   db: Ledger,
@@ -48,8 +48,8 @@ export async function holdCopy(
 }
 
 /**
- * Before each call that removes one of them. Nobody else makes copies while it may still arrive. Returns false when they
- * are held no more.
+ * Call it before each removal. Nobody else makes copies while that may still arrive. Returns false when the hold is
+ * lost.
  */
 export async function holdForRemoval(db: Ledger, copy: HeldCopy): Promise<boolean> {
   const { rows } = await sql`
@@ -58,7 +58,7 @@ export async function holdForRemoval(db: Ledger, copy: HeldCopy): Promise<boolea
   return rows.length > 0
 }
 
-/** All keys but these are removed: every call has been answered. Returns false when the copies are held no more. */
+/** All keys but these are removed, and every call was answered. Returns false when the hold is lost. */
 export async function narrowHold(db: Ledger, copy: HeldCopy, keys: readonly string[]): Promise<boolean> {
   const { rows } = await sql`
     update landfall.stray_copies set storage_keys = ${[...keys]}::text[], fenced_until = ${after(COPY_TTL_MS)}
@@ -67,8 +67,8 @@ export async function narrowHold(db: Ledger, copy: HeldCopy, keys: readonly stri
 }
 
 /**
- * Holds them for longer; so many bytes are still to come. Returns false when they are held no more, or their media item
- * is to have no public copy any more: then not a byte more may be written.
+ * Extends the hold; so many bytes are still to come. Returns false when the hold is lost, or the media item is to have
+ * no public copy any more: then not a byte more may be written.
  */
 export async function renewHold(db: Ledger, copy: HeldCopy, bytesToCome: number): Promise<boolean> {
   const { rows } = await sql`
@@ -83,8 +83,8 @@ export async function renewHold(db: Ledger, copy: HeldCopy, bytesToCome: number)
 }
 
 /**
- * Takes a hold from its mover, which stops writing when it notices. A call of it that removes may still arrive; until
- * then nobody else gets the hold.
+ * Takes the hold from its mover, which stops writing when it notices. One of its removals may still arrive; until then
+ * nobody else gets the hold.
  */
 const endHold = sql`
   fence = case when s.fenced_until > ${after(COPY_TTL_MS)} then gen_random_uuid() end,
@@ -95,13 +95,13 @@ const isHeldAs = ({ uploadId, backend, fence }: HeldCopy) =>
   sql`upload_id = ${uploadId} and backend = ${backend} and fence = ${fence}::uuid`
 
 /**
- * How a move ended that serves no copies. Nothing was begun: what was there before may go when nobody can be reading it.
- * Or nothing of it is of use, and it goes now. Or a call of it may still arrive: nobody touches the copies before the
- * hold has run out.
+ * How a move without a served copy ended. `unbegun`: copies from before are removed when nobody can be reading them.
+ * `useless`: the copies are removed now. `unsure`: a late call may arrive, so nobody touches them before the hold has
+ * expired.
  */
 export type EndOfCopying = 'unbegun' | 'useless' | 'unsure'
 
-/** Lets go of copies that are not served. */
+/** Releases copies that are not served. */
 export async function releaseCopyHold(db: Ledger, copy: HeldCopy, end: EndOfCopying): Promise<void> {
   const due = end === 'useless' ? sql`now()` : end === 'unbegun' ? after(FORMER_KEPT_MS) : sql`fenced_until`
   const isKept = sql`${end === 'unsure'}::boolean`
@@ -113,8 +113,8 @@ export async function releaseCopyHold(db: Ledger, copy: HeldCopy, end: EndOfCopy
 }
 
 /**
- * A worker begins with a media item: whoever copies it meanwhile would miss what is made of it, and loses his hold.
- * From then on the worker reads where it is stored.
+ * A worker begins with a media item: a mover would miss its new renditions, and loses its hold. The worker uses the
+ * backend that is current from then on.
  */
 export async function endCopying(db: Ledger, mediaId: MediaId): Promise<void> {
   await sql`
@@ -125,7 +125,10 @@ export async function endCopying(db: Ledger, mediaId: MediaId): Promise<void> {
   )
 }
 
-/** In the transaction that serves the copies from now on: they are no stray ones. Returns false when they are held no more. */
+/**
+ * In the transaction that serves the copies from now on: they are not stray any more. Returns false when the hold is
+ * lost.
+ */
 export async function takeCopy(trx: LedgerTransaction, copy: HeldCopy): Promise<boolean> {
   const { rows } = await sql`
     delete from landfall.stray_copies
@@ -135,8 +138,8 @@ export async function takeCopy(trx: LedgerTransaction, copy: HeldCopy): Promise<
 }
 
 /**
- * In the same transaction: what was served before is removed after a while. A mover that was about to copy to that
- * backend has read an outdated row, and loses its hold.
+ * In the same transaction: the former copy is removed later. A mover that was about to copy to that backend has read an
+ * outdated row, and loses its hold.
  */
 export async function recordFormerCopy(
   trx: LedgerTransaction,
@@ -159,9 +162,8 @@ const isServed = sql`exists (
 )`
 
 /**
- * Holds copies in a backend that are to be removed: those whose time has come, or those of an upload that has ended
- * whatever the time. Never what the ledger serves. On disk those whose time has come wait for a backup that is being made:
- * it may name them, as it shows the ledger of when it began.
+ * Holds copies in a backend that are to be removed: due ones, or those of an ended upload. Never what the ledger
+ * serves. On disk, due copies wait for a running backup, which may refer to them.
  */
 export async function holdStrays(
   db: Ledger,
@@ -186,7 +188,7 @@ export async function holdStrays(
   return rows
 }
 
-/** Before each call that removes. Returns false when they are held no more: then they may be served. */
+/** Call it before each removal. Returns false when the hold is lost: then they may be served. */
 export async function renewStray(db: Ledger, stray: HeldCopy): Promise<boolean> {
   const { rows } = await sql`
     update landfall.stray_copies set fenced_until = ${after(REMOVAL_TTL_MS)}
@@ -200,15 +202,15 @@ export async function forgetStray(db: Ledger, stray: HeldCopy): Promise<void> {
 }
 
 /**
- * They could not be removed, and are looked at again when no call that was made can arrive any more: until then nobody
- * makes new copies there.
+ * They could not be removed, and are tried again when no earlier call can arrive any more; until then nobody makes new
+ * copies there.
  */
 export async function postponeStray(db: Ledger, stray: HeldCopy): Promise<void> {
   await sql`
     update landfall.stray_copies set due_at = fenced_until where ${isHeldAs(stray)}`.execute(db)
 }
 
-/** Nothing is under way: the next one goes on. `removed`: keys of which there is nothing any more. */
+/** No call is pending: the next process continues. `removed`: keys that are gone. */
 export async function releaseStrayHold(
   db: Ledger,
   stray: HeldCopy,
@@ -222,8 +224,8 @@ export async function releaseStrayHold(
 }
 
 /**
- * Forgets what a mover wrote down that came too late and was killed before it saw that: copies in the very backend that
- * serves the upload, of which it had begun none.
+ * Deletes records of a mover that came too late and was killed before it noticed: copies in the backend that serves the
+ * upload, of which it had begun none.
  */
 export async function forgetServed(db: Ledger): Promise<void> {
   await sql`
@@ -232,8 +234,8 @@ export async function forgetServed(db: Ledger): Promise<void> {
 }
 
 /**
- * Of an upload that has ended: what is left of its copies is to be removed as soon as nobody holds it. Says whether any
- * are left, and whether somebody is making them.
+ * The upload has ended: its copies become due as soon as nobody holds them. Returns whether any are left, and whether
+ * some are being made.
  */
 export async function expediteStrays(db: Ledger, uploadId: UploadId): Promise<'none' | 'left' | 'copying'> {
   const { rows } = await sql<{ isCopying: boolean }>`

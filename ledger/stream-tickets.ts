@@ -5,7 +5,7 @@ import { withOwnerShare } from './owner-share.ts'
 
 export type StreamTicket = { ownerId: OwnerId; scopes: readonly string[] }
 
-/** Keeps a ticket, of which only the hash is known here, for `ttlMs`. Returns when it ends. */
+/** Stores the hash of a ticket for `ttlMs`. Returns its expiry. */
 export async function storeTicket(
   db: Ledger,
   ticket: StreamTicket & { hash: Buffer; ttlMs: number },
@@ -23,9 +23,9 @@ export async function storeTicket(
   return expires_at
 }
 
-/** The ticket with this hash; undefined when there is none, or not any more. */
+/** The ticket with this hash; undefined when there is none, or it has expired. */
 export async function findTicket(db: Ledger, hash: Buffer): Promise<StreamTicket | undefined> {
-  // The owner is not known yet: all requests with tickets, valid or not, share what one owner has.
+  // The owner is not known yet: all requests with tickets, valid or not, use one common share.
   const row = await withOwnerShare(db, 'tickets')
     .selectFrom('stream_tickets')
     .select(['owner_id', 'scopes'])
@@ -35,7 +35,7 @@ export async function findTicket(db: Ledger, hash: Buffer): Promise<StreamTicket
   return row && { ownerId: row.owner_id, scopes: row.scopes }
 }
 
-/** Removes tickets that are good for nothing. Returns how many. */
+/** Removes expired tickets. Returns how many. */
 export async function clearExpiredTickets(db: Ledger): Promise<number> {
   const { numDeletedRows } = await db
     .deleteFrom('stream_tickets')

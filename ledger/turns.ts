@@ -1,19 +1,19 @@
 export type TurnsOptions = {
-  /** Turns that one key has at a time, as things are; one at least. */
+  /** Turns that one key has at a time now; at least one. */
   atOnce: () => number
-  /** How many of one key may wait for theirs. */
+  /** How many of one key may wait. */
   maxWaiting: number
-  /** How long one waits before it gives up. */
+  /** Limit of a wait in milliseconds. */
   maxWaitMs: number
   /**
-   * The longest pause before a turn that is given back goes to the next one of its key, in milliseconds, as things are. It
-   * lasts twice as long as the turn did, and until the turns are over that other keys have at that moment. So a key with
-   * many short turns leaves two thirds of the time to the others. No pause by default.
+   * The longest rest before a released turn goes to the next of its key, in milliseconds. It lasts twice as long as the
+   * turn did, and until the current turns of other keys are over, so that a key with many short turns leaves two thirds
+   * of the time to others. No rest by default.
    */
   restMs?: () => number
 }
 
-/** There is no turn: too many of the same key wait, or one has waited for too long. */
+/** No turn was given: too many of the same key wait, or the wait was too long. */
 export class TurnRefused extends Error {
   constructor(reason: string) {
     super(reason)
@@ -23,15 +23,15 @@ export class TurnRefused extends Error {
 
 type Waiter = { start: () => void; since: number }
 type Queue = { running: number; waiting: Set<Waiter> }
-/** How much longer than a turn its rest is: see `restMs`. */
+/** The rest lasts this many times as long as the turn: see `restMs`. */
 const RESTS_PER_TURN = 2
 
-/** A turn that is under way. `onOver` is called at its end. */
+/** A running turn. `onOver` is called at its end. */
 type Turn = { key: string; since: number; onOver: (() => void)[] }
 
 /**
- * A queue for each key, in which so many have a turn at a time. A turn of one key waits behind those of the
- * same key and of no other. Nothing is kept of a key that nobody uses.
+ * A queue for each key with a limited number of turns at a time. A turn waits for those of the same key only. Nothing
+ * is kept of an unused key.
  */
 export class Turns {
   readonly #options: TurnsOptions
@@ -43,8 +43,8 @@ export class Turns {
   }
 
   /**
-   * Resolves with the function that gives the turn back, which may be called more than once. Fails with `TurnRefused`, or
-   * with the reason of `signal`. `beforeMs` is the time that it has taken already: the turn counts as that much longer.
+   * Resolves with the function that releases the turn, which may be called more than once. Fails with `TurnRefused`, or
+   * with the reason of `signal`. `beforeMs`: time that the work has taken already, which counts as part of the turn.
    */
   async enter(key: string, signal?: AbortSignal, beforeMs = 0): Promise<() => void> {
     signal?.throwIfAborted()
@@ -55,7 +55,7 @@ export class Turns {
     return this.#begin(key, queue, beforeMs)
   }
 
-  /** As `enter`, where there is a turn at once; undefined where there is none. */
+  /** As `enter`, but undefined where no turn is free at once. */
   enterNow(key: string, beforeMs = 0): (() => void) | undefined {
     const queue = this.#queueOf(key)
     if (queue.running >= this.#options.atOnce()) return undefined
@@ -81,7 +81,7 @@ export class Turns {
     }
   }
 
-  /** Keys that are in use. */
+  /** Keys in use. */
   get size(): number {
     return this.#queues.size
   }

@@ -9,20 +9,19 @@ import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 import { recordStoredParts, type StoredParts } from './stored-parts.ts'
 
-/** Its `state` is that of the moment `read_at`: one that has expired is `expired`, whether it is marked so or not. */
+/** `state` is that of the moment `read_at`: an expired upload is `expired`, marked or not. */
 export type UploadRow = Omit<
   Selectable<UploadsTable>,
   'reap_after' | 'ended_at' | 'is_bare' | 'ended_empty'
 > & {
   id: UploadId
   owner_id: OwnerId
-  /** By the clock of the database, as all of its times. */
+  /** By the clock of the database, like all of its times. */
   read_at: Date
 }
 
 /**
- * The columns of an `UploadRow`, by name: the columns of a prepared statement must not change when a migration
- * adds one.
+ * The columns of an `UploadRow` by name: the columns of a prepared statement must not change when a migration adds one.
  */
 export const UPLOAD_COLUMNS = columns<keyof UploadRow>({
   id: true,
@@ -65,7 +64,7 @@ function columns<Name extends string>(names: Record<Name, true>) {
   return sql.join(Object.keys(names).map((name) => said[name] ?? sql.ref(name)))
 }
 
-/** The owner's upload, whatever its state; undefined when unknown or somebody else's. */
+/** The owner's upload in any state; undefined when unknown or another owner's. */
 export async function findUpload(db: Ledger, ownerId: OwnerId, id: UploadId): Promise<UploadRow | undefined> {
   return (await lookups(db).add({ ownerId, id })) ?? undefined
 }
@@ -88,7 +87,7 @@ async function findTogether(db: Ledger, items: readonly Lookup[]): Promise<(Uplo
   const found = new Map(rows.map((row) => [row.id, row]))
   return items.map(({ ownerId, id }) => {
     const row = found.get(id)
-    // A row for each who asked: they go on to change it.
+    // A row for each caller: they change it.
     return row?.owner_id === ownerId ? { ...row } : null
   })
 }
@@ -115,23 +114,23 @@ export type Append = {
 /** An upload of this owner, under the lease that its request holds. */
 export type HeldUpload = { id: UploadId; ownerId: OwnerId; fence: string }
 
-/** What an append answers that leaves the upload open. */
+/** Result of an append that leaves the upload open. */
 export type Appended = ({ kind: 'appended'; contended: boolean } & Moved) | { kind: 'fenced-off' }
 
-/** How its expiry has moved. */
+/** Its new expiry. */
 export type Moved = Pick<UploadRow, 'expires_at' | 'read_at'>
 
 export type AppendResult =
   | { kind: 'appended'; contended: boolean }
-  /** The lease was lost or the row is not as expected: the upload was not changed. */
+  /** The lease was lost or the row is not as expected: nothing was changed. */
   | { kind: 'fenced-off' }
 
-/** What the end of an upload at its owner's wish answers. */
+/** Result of a termination. */
 export type Terminated =
   | {
       kind: 'appended'
       contended: boolean
-      /** It had expired, and that was told: this is no other end. */
+      /** It had expired and was marked: this is not a new end. */
       wasOver: boolean
       /** The media item that was deleted with it. */
       mediaId: MediaId | undefined
@@ -139,8 +138,8 @@ export type Terminated =
   | { kind: 'fenced-off' }
 
 /**
- * Moves the offset, and the expiry with it, and keeps the lease: for commits while a long request runs. The lease row is
- * locked first, so a takeover is either before this (and it does nothing) or after it.
+ * Moves the offset and the expiry, and keeps the lease: for commits during a long request. The lease row is locked
+ * first, so a takeover comes either before, and this changes nothing, or after.
  */
 export async function appendBytes(db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> {
   const { rows } = await sql<{ contended: boolean } & Moved>`
@@ -157,7 +156,7 @@ export async function appendBytes(db: Ledger, append: Append, expiry: ExpiryPoli
   return appended(rows[0])
 }
 
-/** Moves the offset, and the expiry with it, and gives the lease back: the last append of a request. */
+/** Moves the offset and the expiry, and releases the lease: the last append of a request. */
 export async function appendAndRelease(db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> {
   const { rows } = await sql<{ contended: boolean } & Moved>`
     with lease as (
@@ -177,8 +176,8 @@ const appended = (row: ({ contended: boolean } & Moved) | undefined): Appended =
   row ? { kind: 'appended', ...row } : { kind: 'fenced-off' }
 
 /**
- * Declares a deferred length (tus 1.0 § creation-defer-length) and shrinks the reservation to it.
- * Returns false when the lease was lost or the length is already known.
+ * Declares a deferred length (tus 1.0 § creation-defer-length) and shrinks the reservation to it. Returns false when
+ * the lease was lost or the length is already known.
  */
 export async function declareLength(db: Ledger, upload: HeldUpload & { size: number }): Promise<boolean> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
@@ -203,9 +202,9 @@ export async function declareLength(db: Ledger, upload: HeldUpload & { size: num
 }
 
 /**
- * Ends an open upload, or a partial one that was used, at its owner's wish: state `terminated`, quota released,
- * event written, the removal of its bytes enqueued, the lease given back. The same of one that has expired: where the
- * reaper was there before, its quota is released already and its end was told.
+ * Terminates an open upload, or a used partial one, for its owner: state `terminated`, quota released, event written,
+ * removal of its bytes enqueued, lease released. An expired one as well: where the reaper has marked it, quota and
+ * event are settled already.
  */
 export async function terminateUpload(
   db: Ledger,
@@ -244,8 +243,8 @@ export async function terminateUpload(
 }
 
 /**
- * Ends a received upload at its owner's wish: its media is deleted as if by the API, so the bytes stay,
- * and count, until it is purged, and a public copy goes; a worker that processes it stops. The lease is given back.
+ * Terminates a received upload for its owner: its media item is deleted as by the API. Its bytes stay, and count, until
+ * it is purged; a public copy is removed; a worker that processes it stops. Releases the lease.
  */
 export async function terminateReceived(
   db: Ledger,
@@ -253,7 +252,7 @@ export async function terminateReceived(
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<Terminated> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
-    // The media first, as everybody locks them who ends both: or two of them would wait for each other.
+    // The media item first: everything that ends both locks in this order, to avoid deadlocks.
     await trx.selectFrom('media').select('id').where('upload_id', '=', upload.id).forUpdate().execute()
     const { rows } = await sql<{ contended: boolean; media_id: MediaId | null }>`
       with lease as (
@@ -282,8 +281,8 @@ export async function terminateReceived(
 }
 
 /**
- * Ends an open upload whose content is refused, or whose acknowledged bytes the storage has lost: state `rejected`
- * with the reason, quota released, event written, the removal of what is left enqueued, the lease given back.
+ * Ends an open upload with a rejected content, or whose acknowledged bytes the storage has lost: state `rejected` with
+ * the reason, quota released, event written, removal of the rest enqueued, lease released.
  */
 export async function rejectUpload(
   db: Ledger,

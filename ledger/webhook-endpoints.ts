@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 
-/** Why nothing is sent to an endpoint: the configuration has another or none, or it said that it wants no more. */
+/** Why an endpoint gets no deliveries: it is not configured any more, or it answered 410. */
 export type DisabledReason = 'dropped' | 'gone'
 
 export type Endpoint = { id: string; isDisabled: boolean }
@@ -10,15 +10,15 @@ export type Endpoint = { id: string; isDisabled: boolean }
 const idOf = (url: string): string => `we_${createHash('sha256').update(url).digest('hex').slice(0, 32)}`
 
 /**
- * Makes this the endpoint that events are told to, and no other; undefined: none is. Deliveries that wait for
- * another one end as failed. An endpoint that has answered 410 stays disabled until `enableEndpoint`.
+ * Makes this the only endpoint; undefined: there is none. Waiting deliveries of others end as failed. An endpoint that
+ * has answered 410 stays disabled until `enableEndpoint`.
  */
 export async function configureEndpoint(db: Ledger, url: string): Promise<Endpoint>
 export async function configureEndpoint(db: Ledger, url: undefined): Promise<undefined>
 export async function configureEndpoint(db: Ledger, url: string | undefined): Promise<Endpoint | undefined> {
   const id = url === undefined ? undefined : idOf(url)
   return await db.transaction().execute(async (trx) => {
-    // In one order, or two workers that start with different ones would wait for each other.
+    // In one order, to avoid deadlocks between workers that start with different endpoints.
     await trx.selectFrom('webhook_endpoints').select('id').orderBy('id').forNoKeyUpdate().execute()
     await trx
       .updateTable('webhook_endpoints')
@@ -44,7 +44,7 @@ export async function configureEndpoint(db: Ledger, url: string | undefined): Pr
   })
 }
 
-/** The endpoint wants no more (410): no event is told to it from now on, and what waits for it ends as failed. */
+/** The endpoint has answered 410: it gets no more deliveries, and waiting ones end as failed. */
 export async function disableEndpoint(db: Ledger, id: string): Promise<void> {
   await db
     .updateTable('webhook_endpoints')
@@ -55,7 +55,7 @@ export async function disableEndpoint(db: Ledger, id: string): Promise<void> {
   await failDropped(db)
 }
 
-/** Takes back that the endpoint wants no more. Returns false when nothing was to be taken back. */
+/** Enables an endpoint that has answered 410. Returns false when it was not disabled. */
 export async function enableEndpoint(db: Ledger, url: string): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('webhook_endpoints')
@@ -67,8 +67,8 @@ export async function enableEndpoint(db: Ledger, url: string): Promise<boolean> 
 }
 
 /**
- * Ends what waits for an endpoint that is not in use. A delivery may come after its endpoint was disabled, in a
- * transaction that had begun before, so this is done again from time to time.
+ * Ends deliveries that wait for a disabled endpoint. A transaction that had begun before can add one, so this is
+ * repeated from time to time.
  */
 export async function failDropped(db: Ledger): Promise<void> {
   await db
@@ -78,7 +78,7 @@ export async function failDropped(db: Ledger): Promise<void> {
     .whereRef('webhook_endpoints.id', '=', 'webhook_deliveries.endpoint_id')
     .where('webhook_endpoints.disabled_at', 'is not', null)
     .where('webhook_deliveries.status', '=', 'pending')
-    // What is in flight may still arrive.
+    // One that is being sent may still arrive.
     .where((is) =>
       is.or([
         is('webhook_deliveries.lease', 'is', null),

@@ -4,7 +4,7 @@ import type { OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import type { WebhookAttemptsTable, WebhookDeliveriesTable } from './schema.ts'
 
-// What became of deliveries, for those who may ask.
+// Deliveries as users and operators see them.
 
 /** For callers that may see the deliveries of every owner. */
 export const ALL_OWNERS = Symbol('all owners')
@@ -22,7 +22,7 @@ export type DeliveryPage = {
   before?: number | undefined
 }
 
-/** Those who may see everybody's deliveries share what one owner has. */
+/** Callers that see all owners' deliveries use one common share. */
 const keyOf = (owner: OwnerScope): string => (owner === ALL_OWNERS ? '' : owner)
 
 const COLUMNS = [
@@ -44,7 +44,7 @@ const COLUMNS = [
   'delivered_at',
 ] as const
 
-/** A page of deliveries, the newest or the last replayed first. */
+/** A page of deliveries, the newest or last replayed first. */
 export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<DeliveryRow[]> {
   let query = withOwnerShare(db, keyOf(page.owner)).selectFrom('webhook_deliveries').select(COLUMNS)
   if (page.owner !== ALL_OWNERS) query = query.where('owner_id', '=', page.owner)
@@ -53,7 +53,7 @@ export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<De
   return await query.orderBy('position', 'desc').limit(page.limit).execute()
 }
 
-/** A delivery with its attempts, oldest first; undefined when unknown or somebody else's. */
+/** A delivery with its attempts, oldest first; undefined when unknown or another owner's. */
 export async function findDelivery(
   db: Ledger,
   owner: OwnerScope,
@@ -75,14 +75,14 @@ export async function findDelivery(
 
 export type ReplayResult =
   | { kind: 'replayed'; uploadId: UploadId }
-  /** No such delivery, or somebody else's. */
+  /** No such delivery of this owner. */
   | { kind: 'unknown' }
-  /** There is nobody to send it to. */
+  /** No endpoint is configured. */
   | { kind: 'no-endpoint' }
 
 /**
- * Makes a delivery due now, with all of its retries before it, at the endpoint in use today. One that had ended
- * comes behind what its upload has waiting; one that is in flight stays as it is.
+ * Makes a delivery due now, with all of its retries, at the current endpoint. An ended one is queued after what waits
+ * for its upload; one that is being sent is left as it is.
  */
 export async function replayDelivery(db: Ledger, owner: OwnerScope, id: string): Promise<ReplayResult> {
   return await withOwnerLock(db, keyOf(owner), async (trx): Promise<ReplayResult> => {

@@ -12,7 +12,7 @@ export type TakenDelivery = {
   upload_id: UploadId
   media_id: MediaId | null
   owner_id: OwnerId
-  /** Attempts that failed since it was made or replayed. */
+  /** Failed attempts since it was created or replayed. */
   failures: number
   /** What an earlier attempt sent; null before the first. */
   payload: string | null
@@ -21,16 +21,16 @@ export type TakenDelivery = {
 }
 
 /**
- * Takes deliveries that are due, at most `limit`. Of an upload it is the one that comes first, and only while no
- * other of this upload is in flight; what waits for a retry holds back what follows it, of its upload alone.
- * What was taken and never recorded is due again after `leaseMs`.
+ * Takes due deliveries, at most `limit`: of each upload the first one, and only while no other of that upload is being
+ * sent. One that waits for a retry holds back later ones of its upload only. Deliveries that were taken and never
+ * recorded are due again after `leaseMs`.
  */
 export async function takeDueDeliveries(
   db: Ledger,
   take: { endpointId: string; leaseMs: number; limit: number },
 ): Promise<TakenDelivery[]> {
   return await db.transaction().execute(async (trx) => {
-    // One taker at a time: two could each take one of the same upload, where a replay has put one behind another.
+    // One taker at a time: after a replay two could each take one of the same upload.
     const endpoint = await trx
       .selectFrom('webhook_endpoints')
       .select('id')
@@ -39,8 +39,8 @@ export async function takeDueDeliveries(
       .forNoKeyUpdate()
       .executeTakeFirst()
     if (!endpoint) return []
-    // Looked up for each in turn until there are enough: 4 ms where 100,000 wait. As "not exists" all of them would be
-    // joined first, which takes 300 ms.
+    // Checked one by one until there are enough: 4 ms where 100,000 wait. With "not exists" all of them would be joined
+    // first, which takes 300 ms.
     const { rows } = await sql<TakenDelivery>`
       with due as (
         select id from landfall.webhook_deliveries d
@@ -66,7 +66,7 @@ export async function takeDueDeliveries(
   })
 }
 
-/** In how many milliseconds something is due, or a lease is over; undefined when nothing waits for a time. */
+/** Milliseconds until a delivery is due or a lease is over; undefined when none waits. */
 export async function untilNextDelivery(db: Ledger, endpointId: string): Promise<number | undefined> {
   const { ms } = await db
     .selectFrom('webhook_deliveries')
@@ -79,8 +79,8 @@ export async function untilNextDelivery(db: Ledger, endpointId: string): Promise
 }
 
 /**
- * Keeps what is about to be sent, for the worker that sends this delivery again. Returns what an earlier attempt has kept where
- * there is such; undefined when the lease was lost.
+ * Stores the payload before it is sent, for repeated attempts. Returns that of an earlier attempt where there is one;
+ * undefined when the lease was lost.
  */
 export async function storePayload(
   db: Ledger,
@@ -94,17 +94,17 @@ export async function storePayload(
 }
 
 export type AttemptRecord = {
-  /** Of the answer; null where none came. */
+  /** Null where there was no answer. */
   status: number | null
-  /** What was wrong; null where nothing was. */
+  /** Null for a success. */
   error: string | null
   durationMs: number
   outcome: { kind: 'delivered' } | { kind: 'failed' } | { kind: 'retry'; delayMs: number }
 }
 
 /**
- * Writes down how an attempt ended, and makes what follows it in its upload due when it is. Returns false, and
- * changes nothing, when the lease was lost.
+ * Records the result of an attempt, and makes the next delivery of its upload due. Returns false, and changes nothing,
+ * when the lease was lost.
  */
 export async function recordAttempt(
   db: Ledger,
@@ -137,7 +137,7 @@ export async function recordAttempt(
   return rows.length > 0
 }
 
-/** Gives a delivery back as it was: it is due at once, for any worker. */
+/** Returns a delivery unchanged: it is due at once, for any worker. */
 export async function returnDelivery(
   db: Ledger,
   { id, lease }: Pick<TakenDelivery, 'id' | 'lease'>,
@@ -150,7 +150,7 @@ export async function returnDelivery(
     .execute()
 }
 
-/** The upload that a delivery tells of. */
+/** The upload of a delivery. */
 export async function uploadForDelivery(
   db: Ledger,
   id: UploadId,

@@ -96,7 +96,7 @@ async function* growing({ media, objects, signal }: StepContext, bound: number) 
   }
 }
 
-/** As `asDamage`, for bytes in memory, which must be those that were scanned. */
+/** As `asDamage`, for bytes in memory: where they are all of the file, they must be those that were scanned. */
 async function damageOfBytes(error: unknown, context: StepContext, bytes: Uint8Array): Promise<unknown> {
   const { media } = context
   const isWhole = bytes.byteLength === media.size
