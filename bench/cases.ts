@@ -1,4 +1,5 @@
 import type { UploadPlan } from './client/plan.ts'
+import { PEERS, type PeerName } from './subjects/subject.ts'
 
 export const STORAGES = ['disk', 's3'] as const
 export type StorageKind = (typeof STORAGES)[number]
@@ -11,7 +12,9 @@ export type Case = {
   operation: 'PATCH' | 'file'
   /** Runs that count, besides the first. */
   rounds: number
-  /** Landfall alone, and only when asked for. */
+  /** Whom Landfall is measured beside, unless others are named. */
+  peers: readonly PeerName[]
+  /** Only when asked for. */
   isLong: boolean
   /** Milliseconds by which each call of the bucket is late, as over a network; only S3 has such cases. */
   awayMs: number
@@ -52,6 +55,7 @@ const chunked = (chunk: number): Omit<Case, 'name'> => ({
   per: 'bytes',
   operation: 'PATCH',
   rounds: 3,
+  peers: PEERS,
   isLong: false,
   awayMs: 0,
   full: onBoth(one(256 * MIB, chunk)),
@@ -66,6 +70,7 @@ export const CASES: readonly Case[] = [
     per: 'bytes',
     operation: 'file',
     rounds: 2,
+    peers: PEERS,
     isLong: false,
     awayMs: 0,
     full: onBoth(one(GIB)),
@@ -73,13 +78,14 @@ export const CASES: readonly Case[] = [
     counted: one(256 * MIB),
   },
   { name: 'chunks-5m', ...chunked(5 * MIB) },
-  { name: 'chunks-5m-away', ...chunked(5 * MIB), awayMs: 10 },
+  { name: 'chunks-5m-away', ...chunked(5 * MIB), peers: ['stock'], awayMs: 10 },
   { name: 'chunks-16m', ...chunked(16 * MIB) },
   {
     name: 'small-files',
     per: 'files',
     operation: 'file',
     rounds: 3,
+    peers: PEERS,
     isLong: false,
     awayMs: 0,
     full: onBoth(many(2000, 10_000, 16, null)),
@@ -91,6 +97,7 @@ export const CASES: readonly Case[] = [
     per: 'bytes',
     operation: 'file',
     rounds: 1,
+    peers: ['stock'],
     isLong: false,
     awayMs: 0,
     // All together stay below what the slower subject can take, on a machine with two cores.
@@ -103,6 +110,7 @@ export const CASES: readonly Case[] = [
     per: 'bytes',
     operation: 'file',
     rounds: 1,
+    peers: [],
     isLong: true,
     awayMs: 0,
     full: { disk: many(3, 5000 * MB, 3, null), s3: many(1, 5000 * MB, 1, null) },

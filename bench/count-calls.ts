@@ -8,7 +8,9 @@ import type { CallCount } from './results.ts'
 import type { Bucket } from './services/bucket.ts'
 import type { DatabaseServer } from './services/database.ts'
 import type { Store } from './services/store.ts'
-import { type SubjectPlace, startLandfall, startStock, thisCheckout } from './subjects/start.ts'
+import { startLandfall, thisCheckout } from './subjects/landfall.ts'
+import type { Peer } from './subjects/peers.ts'
+import type { SubjectPlace } from './subjects/place.ts'
 import type { Subject, SubjectName } from './subjects/subject.ts'
 
 type CountOptions = {
@@ -17,6 +19,7 @@ type CountOptions = {
   directory: string
   store: Store
   database: DatabaseServer
+  peers: readonly Peer[]
   settings: Record<string, string>
   signal: AbortSignal
 }
@@ -34,15 +37,18 @@ type Counted = {
  * nothing is timed here.
  */
 export async function countCalls(options: CountOptions): Promise<Partial<Record<SubjectName, CallCount>>> {
-  const { settings } = options
+  const { peers, settings } = options
   const database = await options.database.fresh()
-  const stock = await countOf(options, { name: 'stock', start: startStock, afterwards: async () => {} })
-  const landfall = await countOf(options, {
+  const landfall: Counted = {
     name: 'landfall',
     start: (place) => startLandfall(place, thisCheckout(database), settings),
     afterwards: (bucket, uploadIds) => assembleAll(bucket, database.url, uploadIds),
-  })
-  return { stock, landfall }
+  }
+  const counts: Partial<Record<SubjectName, CallCount>> = {}
+  for (const peer of peers)
+    counts[peer.name] = await countOf(options, { ...peer, afterwards: async () => {} })
+  counts.landfall = await countOf(options, landfall)
+  return counts
 }
 
 async function countOf(options: CountOptions, counted: Counted): Promise<CallCount> {

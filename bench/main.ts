@@ -26,6 +26,7 @@ const audience: Audience = {
     process.stdout.write(`\n${result.title}, on ${result.storage}\n\n${alignedText(rows)}${failures}`)
   },
   onSkipped: (reason) => process.stderr.write(`\nskipped: ${reason}\n`),
+  onNotice: (text) => process.stderr.write(`\n${text}\n`),
 }
 
 /** Exit codes: 0 done, 1 failed, 2 called wrongly, 130 stopped. */

@@ -19,8 +19,13 @@ describe('the options of the bench', () => {
     [['--only', 'paced']],
     [['--storage', 'disk']],
     [['--before', 'x']],
+    [['--peers', 'stock']],
     [['--set', 'DISK_SYNC=never']],
   ])('%j makes no report', (args) => expect(parseOptions(args)?.isComplete).toBe(false))
+  it('name peers, in the order of a report', () => {
+    expect(parseOptions([])?.peers).toBeNull()
+    expect(parseOptions(['--peers', 'tusd,stock'])?.peers).toEqual(['stock', 'tusd'])
+  })
   it('take settings of Landfall', () => {
     const { settings } = parseOptions(['--set', 'DISK_SYNC=never', '--set', 'S3_PREFIX=a=b/']) ?? {}
     expect(settings).toEqual({ DISK_SYNC: 'never', S3_PREFIX: 'a=b/' })
@@ -28,6 +33,8 @@ describe('the options of the bench', () => {
   it.each([
     [['--only', 'nonsense']],
     [['--storage', 'tape']],
+    [['--peers', 'nobody']],
+    [['--peers', 'raw,nobody']],
     [['--rounds', '0']],
     [['--set', 'nonsense']],
     [['--nonsense']],

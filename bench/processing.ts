@@ -18,7 +18,7 @@ import { createId, patch, type Target } from '../test/support/tus.ts'
 import { sendFile } from '../test/support/uploads.ts'
 import { startDatabase } from './services/database.ts'
 import { median, percentile } from './statistics.ts'
-import { startLandfall, thisCheckout } from './subjects/start.ts'
+import { startLandfall, thisCheckout } from './subjects/landfall.ts'
 
 const VIDEOS = 7
 const FILES = 200

@@ -1,7 +1,7 @@
 import type { Case, StorageKind } from './cases.ts'
 import type { UploadPlan } from './client/plan.ts'
 import type { Machine } from './machine.ts'
-import type { SubjectName } from './subjects/subject.ts'
+import type { RivalName, SubjectName } from './subjects/subject.ts'
 
 /** Milliseconds. */
 export type Latency = { p50: number; p99: number }
@@ -20,7 +20,7 @@ export type Figures = {
   patch: Latency
 }
 
-/** Landfall's figure over the peer's: the median of the rounds. */
+/** Landfall's figure over that of another: the median of the rounds. */
 export type Ratios = { rate: number; cpu: number | null; peakRss: number | null }
 
 /** S3 calls, of which `operations` requests or files made so many each. */
@@ -36,8 +36,8 @@ export type CaseResult = Pick<Case, 'name' | 'per' | 'operation'> & {
   subjects: Partial<Record<SubjectName, SubjectResult>>
   /** Why a subject has no result: it did not get through the case. */
   failures: Partial<Record<SubjectName, string>>
-  /** Null where there are not two results. */
-  ratios: Ratios | null
+  /** Landfall over each of the others, where both have a result. */
+  ratios: Partial<Record<RivalName, Ratios>>
 }
 
 export type Results = {

@@ -9,8 +9,9 @@ import { measure } from './measure.ts'
 import type { CaseResult, Figures } from './results.ts'
 import type { DatabaseServer } from './services/database.ts'
 import type { Store } from './services/store.ts'
-import { type FormerCheckout, startLandfall, startStock, thisCheckout } from './subjects/start.ts'
-import type { Subject, SubjectName } from './subjects/subject.ts'
+import { type FormerCheckout, startLandfall, thisCheckout } from './subjects/landfall.ts'
+import type { Peer } from './subjects/peers.ts'
+import { PEERS, type Subject, type SubjectName } from './subjects/subject.ts'
 
 export type RunCaseOptions = {
   case: Case
@@ -21,7 +22,9 @@ export type RunCaseOptions = {
   directory: string
   store: Store
   database: DatabaseServer
-  /** Another checkout of Landfall in place of the stock server; undefined for that. */
+  /** Servers of others to measure beside Landfall. */
+  peers: readonly Peer[]
+  /** Another checkout of Landfall to measure beside it. */
   before: FormerCheckout | undefined
   /** Settings of Landfall besides those that the bench needs. */
   settings: Record<string, string>
@@ -30,9 +33,12 @@ export type RunCaseOptions = {
   onRun: (subject: SubjectName, round: number, figures: Figures) => void
 }
 
+/** In the order of a report. */
+const REPORTED: readonly SubjectName[] = [...PEERS, 'before', 'landfall']
+
 /**
- * Measures one case on one storage. Peer and Landfall are started for it and stopped afterwards, so that no
- * case inherits the memory of another. One that fails has no result; the other goes on.
+ * Measures one case on one storage. Its subjects are started for it and stopped afterwards, so that no
+ * case inherits the memory of another. One that fails has no result; the others go on.
  */
 export async function runCase(options: RunCaseOptions): Promise<CaseResult> {
   const { case: which, storage, isQuick } = options
@@ -42,13 +48,10 @@ export async function runCase(options: RunCaseOptions): Promise<CaseResult> {
   const isCounted = storage === 's3' && !which.isLong && !options.before && Object.keys(failures).length === 0
   const calls = isCounted ? await countCalls(options) : {}
   const subjects: CaseResult['subjects'] = {}
-  for (const subject of ['stock', 'before', 'landfall'] as const) {
+  for (const subject of REPORTED) {
     const rounds = figures[subject]
     if (rounds) subjects[subject] = { rounds, median: medianFigures(rounds), calls: calls[subject] ?? null }
   }
-  const { stock, before, landfall } = subjects
-  const peer = before ?? stock
-  const ratios = peer && landfall ? ratiosOf(landfall.rounds, peer.rounds) : null
   return {
     name,
     title: planInWords(plan) + (awayMs > 0 ? `, the bucket ${awayMs} ms away` : ''),
@@ -58,8 +61,18 @@ export async function runCase(options: RunCaseOptions): Promise<CaseResult> {
     plan,
     subjects,
     failures,
-    ratios,
+    ratios: allRatios(subjects),
   }
+}
+
+/** Landfall over each of the others. */
+function allRatios({ landfall, ...rivals }: CaseResult['subjects']): CaseResult['ratios'] {
+  if (!landfall) return {}
+  const ratios = Object.entries(rivals).map(([name, rival]) => [
+    name,
+    ratiosOf(landfall.rounds, rival.rounds),
+  ])
+  return Object.fromEntries(ratios)
 }
 
 /** The subjects in turn, round by round, the first of which does not count. */
@@ -94,7 +107,7 @@ async function runRounds(
 
 /** Starts the subjects of a case, each on a place of its own, and stops them whatever happens. */
 async function withSubjects<Result>(
-  { case: which, directory, store, database, before, settings }: RunCaseOptions,
+  { case: which, directory, store, database, peers, before, settings }: RunCaseOptions,
   use: (subjects: Subject[]) => Promise<Result>,
 ): Promise<Result> {
   const subjects: Subject[] = []
@@ -108,11 +121,11 @@ async function withSubjects<Result>(
     return { ...own, bucket: { ...own.bucket, endpoint: proxy.url } }
   }
   try {
+    for (const peer of peers) subjects.push(await peer.start(await place(peer.name)))
     if (before) {
       const former = { name: 'before', root: before.root, database: await before.database.fresh() } as const
       subjects.push(await startLandfall(await place('before'), former, settings))
     }
-    if (!before && !which.isLong) subjects.push(await startStock(await place('stock')))
     subjects.push(
       await startLandfall(await place('landfall'), thisCheckout(await database.fresh()), settings),
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# npm run bench: Landfall beside the stock tus server. Arguments go to bench/main.ts; --help says which.
+# npm run bench: Landfall beside the stock tus server, a bare server and tusd. Arguments go to bench/main.ts; --help says which.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

@@ -15,7 +15,7 @@ import jwt from 'jsonwebtoken'
 import { jpeg } from '../../test/fixtures/media.ts'
 import { startDatabase } from '../services/database.ts'
 import { median, percentile } from '../statistics.ts'
-import { startLandfall, thisCheckout } from '../subjects/start.ts'
+import { startLandfall, thisCheckout } from '../subjects/landfall.ts'
 import { type Day, Ordinary, type Times } from './ordinary.ts'
 
 const SECRET = 'a secret of the fairness benchmark, good for nothing'

@@ -11,11 +11,11 @@ const AXIS = (LABELS_END + WIDTH) / 2
 const HALF = (WIDTH - LABELS_END) / 2 - SIDE_MARGIN
 
 /**
- * Landfall over its peer as an SVG of bars on a logarithmic scale: to the right Landfall is better, to the
- * left its peer. Its colours follow the reader's preference for light or dark.
+ * Landfall over the stock tus server as an SVG of bars on a logarithmic scale: to the right Landfall is better, to the
+ * left the other. Its colours follow the reader's preference for light or dark.
  */
 export function renderChart(cases: readonly CaseResult[]): string {
-  const compared = cases.filter(({ ratios }) => ratios !== null)
+  const compared = cases.filter(({ ratios }) => ratios.stock !== undefined)
   const reach = Math.max(1, ...compared.flatMap(barsOf).map((bar) => Math.abs(advantage(bar))))
   let y = 54
   const groups = compared.map((result) => {
@@ -69,9 +69,9 @@ function barsOf({ ratios, per, operation, subjects }: CaseResult): Bar[] {
   const ours = subjects.landfall?.calls?.perOperation
   const peers = subjects.stock?.calls?.perOperation
   const bars = [
-    { label: per === 'bytes' ? 'MB/s' : 'files/s', ratio: ratios?.rate, isMoreBetter: true },
-    { label: per === 'bytes' ? 'CPU a GB' : 'CPU a file', ratio: ratios?.cpu, isMoreBetter: false },
-    { label: 'peak memory', ratio: ratios?.peakRss, isMoreBetter: false },
+    { label: per === 'bytes' ? 'MB/s' : 'files/s', ratio: ratios.stock?.rate, isMoreBetter: true },
+    { label: per === 'bytes' ? 'CPU a GB' : 'CPU a file', ratio: ratios.stock?.cpu, isMoreBetter: false },
+    { label: 'peak memory', ratio: ratios.stock?.peakRss, isMoreBetter: false },
     { label: `S3 calls a ${operation}`, ratio: ours && peers && ours / peers, isMoreBetter: false },
   ]
   return bars.flatMap(({ ratio, ...bar }) => (ratio ? [{ ...bar, ratio }] : []))

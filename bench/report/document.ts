@@ -4,18 +4,18 @@ import { callsInWords, failuresInWords, headOf, markdownTable, rowsOf } from './
 
 /** What a reader must know of the figures, wherever they are printed. */
 export const CAVEATS: readonly string[] = [
-  'Only serving is measured: Landfall runs with `WORKER=off` and `SCAN=off`, so nothing is identified, scanned or processed here. The stock server has no such work to leave out.',
-  'On disk Landfall forces bytes to the disk before it acknowledges them (`DISK_SYNC=always`, its default) and keeps its ledger in a PostgreSQL with default durability. `FileStore` leaves both to the kernel: a power cut can take what it has acknowledged.',
-  'On S3 Landfall answers the last request when the bucket has all parts; its worker then completes the upload. The calls by which it does are counted here, its time is not. `S3Store` completes within the last request.',
-  'Landfall checks a token with every request. The stock server runs with default options and knows no users.',
+  'Only serving is measured: Landfall runs with `WORKER=off` and `SCAN=off`, so nothing is identified, scanned or processed here. The others have no such work to leave out.',
+  'On disk Landfall forces bytes to the disk before it acknowledges them (`DISK_SYNC=always`, its default) and keeps its ledger in a PostgreSQL with default durability. raw forces bytes as well, but keeps nothing else. `FileStore` and tusd leave bytes to the kernel: a power cut can take what they have acknowledged.',
+  'On S3 Landfall answers the last request when the bucket has all parts; its worker then completes the upload. The calls by which it does are counted here, its time is not. `S3Store` and tusd complete within the last request.',
+  'Landfall checks a token with every request. The others know no users; stock and tusd run with default options.',
   'CPU is that of the server process alone. PostgreSQL, which only Landfall needs, has a column of its own, in the same unit; the S3 gateway and the client are counted for nobody.',
 ]
 
 const METHOD: readonly string[] = [
-  'Server, client, database and gateway share this one machine and talk over loopback. Times are therefore worth little in themselves: compare the two rows of a table, not tables of different runs.',
-  'Both servers are processes of their own, started for each case. Rounds alternate between them, beginning in turn with the one and the other; the first round does not count (for the cases of one round it is a small one). Figures are medians of the rounds, ratios medians of the ratios of each round.',
+  'Server, client, database and gateway share this one machine and talk over loopback. Times are therefore worth little in themselves: compare the rows of a table, not tables of different runs.',
+  'The servers are processes of their own, started for each case. Rounds take them in turn, every second one in the opposite order; the first round does not count (for the cases of one round it is a small one). Figures are medians of the rounds, ratios medians of the ratios of each round.',
   'Before each run the files of the last are removed and the kernel is told to write out what is left.',
-  'The client is one for both: `node:http` with kept connections, in a process of its own, sending random bytes. A paced request is timed from its last byte to its answer, any other from its beginning.',
+  'The client is one for all: `node:http` with kept connections, in a process of its own, sending random bytes. A paced request is timed from its last byte to its answer, any other from its beginning.',
   'CPU is user and system time from `/proc/PID/stat`; peak memory is `VmHWM`, set back before each run.',
   'S3 is Ceph’s RADOS gateway, which keeps everything in memory and is started anew before each run. S3 calls are counted by a proxy in a small pass of their own; while times are taken, nothing stands in between.',
 ]
@@ -29,8 +29,9 @@ export function renderDocument(results: Results): string {
 
 <!-- Written by \`npm run bench\`. -->
 
-Landfall beside its peer in the same run: the stock \`@tus/server\`, with the stock \`FileStore\` on disk and the stock
-\`S3Store\` on S3. Repeat it with \`npm run bench\`; \`npm run bench -- --help\` tells the options. All figures are in
+Landfall beside others in the same run: **stock**, which is \`@tus/server\` with its own \`FileStore\` on disk and its own
+\`S3Store\` on S3; **tusd**, the server in Go; and **raw**, a bare \`node:http\` server of ours that stores on disk and checks
+nothing, the least that a server in Node can do. Repeat it with \`npm run bench\`; \`npm run bench -- --help\` tells the options. All figures are in
 [benchmarks.json](benchmarks.json).
 
 ![Landfall divided by the stock tus server](benchmarks.svg)
@@ -62,10 +63,8 @@ function sectionOf(name: string, cases: readonly CaseResult[]): string {
 }
 
 function caseSection(result: CaseResult): string {
-  const [stock, landfall] = [callsInWords(result.subjects.stock), callsInWords(result.subjects.landfall)]
-  const calls = landfall
-    ? `\nS3 calls a ${result.operation}: ${stock ? `stock ${stock}; ` : ''}Landfall ${landfall}.\n`
-    : ''
+  const counts = callsInWords(result)
+  const calls = counts.length > 0 ? `\nS3 calls a ${result.operation}: ${counts.join('; ')}.\n` : ''
   const failures = failuresInWords(result)
     .map((line) => `\n${line}.\n`)
     .join('')

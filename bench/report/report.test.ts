@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { planInWords } from '../client/plan-in-words.ts'
-import type { CaseResult, Figures, Results } from '../results.ts'
+import type { CaseResult, Figures, Ratios, Results } from '../results.ts'
 import { renderChart } from './chart.ts'
 import { renderDocument } from './document.ts'
 import { alignedText, headOf, markdownTable, number, rowsOf } from './table.ts'
@@ -27,7 +27,7 @@ const result: CaseResult = {
   plan: { uploads: 1, size: 1, requestSize: 1, parallel: 1, bytesPerSecond: null },
   subjects: { stock: subject(5), landfall: subject(2) },
   failures: {},
-  ratios: { rate: 1.5, cpu: 0.5, peakRss: 2 },
+  ratios: { stock: { rate: 1.5, cpu: 0.5, peakRss: 2 } },
 }
 const results: Results = {
   date: '2025-01-02T03:04:05.000Z',
@@ -43,8 +43,21 @@ describe('the table', () => {
     for (const row of rows) expect(row).toHaveLength(headOf(result).length)
     expect(rows[2]).toEqual(['Landfall / stock', '1.50×', '0.50×', '', '2.00×', '', '', '', '', '0.40×'])
   })
+  it('has a row of ratios for each of the others', () => {
+    const subjects = { stock: subject(5), tusd: subject(4), landfall: subject(2) }
+    const ratios = { ...result.ratios, tusd: { rate: 0.9, cpu: null, peakRss: 3 } }
+    const rows = rowsOf({ ...result, subjects, ratios })
+    expect(rows.map(([name]) => name)).toEqual([
+      'stock',
+      'tusd',
+      'Landfall',
+      'Landfall / stock',
+      'Landfall / tusd',
+    ])
+    expect(rows.at(-1)?.filter(Boolean)).toEqual(['Landfall / tusd', '0.90×', '–', '3.00×', '0.50×'])
+  })
   it('has no ratios where Landfall ran alone', () => {
-    const alone = { ...result, subjects: { landfall: subject(2) }, ratios: null }
+    const alone = { ...result, subjects: { landfall: subject(2) }, ratios: {} }
     expect(rowsOf(alone).map(([name]) => name)).toEqual(['Landfall'])
   })
   it('is aligned as text', () => {
@@ -63,8 +76,10 @@ describe('the table', () => {
 })
 
 describe('the chart', () => {
-  const xOf = (ratios: CaseResult['ratios']) =>
-    [...renderChart([{ ...result, ratios }]).matchAll(/<rect class="(\w+)"/g)].map(([, side]) => side)
+  const xOf = (stock: Ratios) =>
+    [...renderChart([{ ...result, ratios: { stock } }]).matchAll(/<rect class="(\w+)"/g)].map(
+      ([, side]) => side,
+    )
 
   it('puts better to the right: faster, but less CPU, memory and calls', () => {
     expect(xOf({ rate: 1.5, cpu: 0.5, peakRss: 2 })).toEqual(['better', 'better', 'worse', 'better'])
@@ -87,7 +102,7 @@ describe('the page', () => {
     expect(text).not.toContain('Left out')
   })
   it('says who did not get through a case', () => {
-    const failed = { ...result, subjects: {}, failures: { stock: 'silence' }, ratios: null }
+    const failed = { ...result, subjects: {}, failures: { stock: 'silence' }, ratios: {} }
     expect(renderDocument({ ...results, cases: [failed] })).toContain('\nstock failed: silence.\n')
   })
   it('says what was left out', () => {

@@ -1,7 +1,13 @@
-import type { CaseResult, Figures, Latency, Ratios, SubjectResult } from '../results.ts'
-import type { SubjectName } from '../subjects/subject.ts'
+import type { CaseResult, Figures, Latency, Ratios } from '../results.ts'
+import type { RivalName, SubjectName } from '../subjects/subject.ts'
 
-const NAMES: Record<SubjectName, string> = { stock: 'stock', before: 'before', landfall: 'Landfall' }
+const NAMES: Record<SubjectName, string> = {
+  stock: 'stock',
+  raw: 'raw',
+  tusd: 'tusd',
+  before: 'before',
+  landfall: 'Landfall',
+}
 const NOTHING = '–'
 
 /** The heads of the columns of a case. */
@@ -11,14 +17,15 @@ export function headOf({ per, operation, storage }: CaseResult): string[] {
   return ['', ...units, 'PostgreSQL CPU', 'peak MB', 'POST ms p50', 'p99', 'PATCH ms p50', 'p99', ...calls]
 }
 
-/** One row a subject, and one of the ratios where there are two. */
+/** One row a subject, then one of Landfall's ratios to each of the others. */
 export function rowsOf(result: CaseResult): string[][] {
   const { subjects, ratios, storage } = result
   const rows = Object.entries(subjects).map(([name, subject]) => {
     const calls = storage === 's3' ? [number(subject.calls?.perOperation ?? null)] : []
     return [NAMES[name as SubjectName], ...figureCells(subject.median), ...calls]
   })
-  return ratios ? [...rows, ratioRow(result, ratios)] : rows
+  const compared = Object.entries(ratios).map(([name, ratio]) => ratioRow(result, name as RivalName, ratio))
+  return [...rows, ...compared]
 }
 
 /** A line for every subject that did not get through a case. */
@@ -26,10 +33,13 @@ export function failuresInWords({ failures }: CaseResult): string[] {
   return Object.entries(failures).map(([name, why]) => `${NAMES[name as SubjectName]} failed: ${why}`)
 }
 
-/** Calls per operation by kind, in words; empty where there are none. */
-export function callsInWords(subject: SubjectResult | undefined): string {
-  const kinds = Object.entries(subject?.calls?.byKind ?? {}).toSorted(([, a], [, b]) => b - a)
-  return kinds.map(([kind, count]) => `${number(count)} ${kind}`).join(', ')
+/** Calls per operation by kind, of every subject that they were counted of. */
+export function callsInWords({ subjects }: CaseResult): string[] {
+  return Object.entries(subjects).flatMap(([name, { calls }]) => {
+    const kinds = Object.entries(calls?.byKind ?? {}).toSorted(([, a], [, b]) => b - a)
+    const counts = kinds.map(([kind, count]) => `${number(count)} ${kind}`)
+    return counts.length > 0 ? [`${NAMES[name as SubjectName]} ${counts.join(', ')}`] : []
+  })
 }
 
 /** Rows as text in columns; the first is aligned left, the others right. */
@@ -68,11 +78,14 @@ function figureCells({ rate, cpu, databaseCpu, peakRss, post, patch }: Figures):
   return [...[rate, cpu, databaseCpu, megabytes].map(number), ...latency(post), ...latency(patch)]
 }
 
-function ratioRow({ subjects, storage }: CaseResult, { rate, cpu, peakRss }: Ratios): string[] {
+function ratioRow(
+  { subjects, storage }: CaseResult,
+  rival: RivalName,
+  { rate, cpu, peakRss }: Ratios,
+): string[] {
   const cell = (ratio: number | null) => (ratio === null ? NOTHING : `${ratio.toFixed(2)}×`)
   const ours = subjects.landfall?.calls?.perOperation
-  const peer = subjects.before ? 'before' : 'stock'
-  const peers = subjects[peer]?.calls?.perOperation
-  const calls = storage === 's3' ? [cell(ours && peers ? ours / peers : null)] : []
-  return [`Landfall / ${NAMES[peer]}`, cell(rate), cell(cpu), '', cell(peakRss), '', '', '', '', ...calls]
+  const theirs = subjects[rival]?.calls?.perOperation
+  const calls = storage === 's3' ? [cell(ours && theirs ? ours / theirs : null)] : []
+  return [`Landfall / ${NAMES[rival]}`, cell(rate), cell(cpu), '', cell(peakRss), '', '', '', '', ...calls]
 }

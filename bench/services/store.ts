@@ -1,6 +1,6 @@
 import { type S3Access, startCeph, type TestS3 } from '../../test/services/ceph.ts'
 import { requires } from '../../test/services/requirements.ts'
-import type { SubjectPlace } from '../subjects/start.ts'
+import type { SubjectPlace } from '../subjects/place.ts'
 import { createBuckets } from './bucket.ts'
 
 /** What subjects store on. */

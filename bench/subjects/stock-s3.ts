@@ -1,7 +1,7 @@
 /** The peer on S3: `@tus/server` with `S3Store`, as they are by default. */
 import { S3Store } from '@tus/s3-store'
 import { Server } from '@tus/server'
-import { given, listen } from './stock.ts'
+import { given, listen } from './serving.ts'
 
 const datastore = new S3Store({
   s3ClientConfig: {
@@ -13,4 +13,5 @@ const datastore = new S3Store({
     requestChecksumCalculation: 'WHEN_REQUIRED',
   },
 })
-await listen(new Server({ path: '/files', datastore }))
+const tus = new Server({ path: '/files', datastore })
+await listen((request, response) => tus.handle(request, response))

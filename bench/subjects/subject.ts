@@ -1,9 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** `before` is another checkout of Landfall. */
-export type SubjectName = 'stock' | 'before' | 'landfall'
+/** Servers of others, in the order of a report. */
+export const PEERS = ['stock', 'raw', 'tusd'] as const
+export type PeerName = (typeof PEERS)[number]
+
+/** Whom Landfall is compared with; `before` is another checkout of it. */
+export type RivalName = PeerName | 'before'
+export type SubjectName = RivalName | 'landfall'
 
 /** A server under measurement, running as a process of its own. */
 export type Subject = {
@@ -19,6 +25,10 @@ export type Subject = {
   stop(): Promise<void>
 }
 
+/** A server program that has said its address. */
+export type Running = Pick<Subject, 'pid' | 'url' | 'stop'>
+
+const KEEPER = join(import.meta.dirname, 'keeper.ts')
 const START_MS = 30_000
 const STOP_MS = 15_000
 
@@ -31,14 +41,8 @@ export async function startProgram(
   args: readonly string[],
   env: Record<string, string>,
   nodeFlags: readonly string[] = [],
-): Promise<{ pid: number; url: string; stop(): Promise<void> }> {
-  const child = fork(program, [...args], {
-    execArgv: [...nodeFlags],
-    // Production is what all are made for; nothing else of the caller's environment may tell them apart.
-    env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
-    detached: true,
-    stdio: ['ignore', 'pipe', 2, 'ipc'],
-  })
+): Promise<Running> {
+  const child = forkProgram(program, args, env, nodeFlags)
   const stop = () => stopProgram(child)
   try {
     const url = await addressOf(child)
@@ -50,18 +54,58 @@ export async function startProgram(
   }
 }
 
+/**
+ * Starts a server program that is not of Node, as `startProgram` does: a process of Node in between ends it
+ * with the bench. Measured is the program alone.
+ */
+export async function startForeign(
+  program: string,
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<Running> {
+  const keeper = forkProgram(KEEPER, [program, ...args], env)
+  const stop = () => stopProgram(keeper)
+  try {
+    const [url, [pid]] = await Promise.all([addressOf(keeper), once(keeper, 'message') as Promise<[number]>])
+    return { pid, url, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function forkProgram(
+  program: string,
+  args: readonly string[],
+  env: Record<string, string>,
+  nodeFlags: readonly string[] = [],
+): ChildProcess {
+  return fork(program, [...args], {
+    execArgv: [...nodeFlags],
+    // Production is what all are made for; nothing else of the caller's environment may tell them apart.
+    env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
+    detached: true,
+    stdio: ['ignore', 'pipe', 2, 'ipc'],
+  })
+}
+
 async function addressOf(child: ChildProcess): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const timer = setTimeout(() => reject(new Error('a subject does not say its address')), START_MS)
   child.once('error', reject)
-  child.once('exit', () => reject(new Error('a subject ended while it started')))
   let text = ''
-  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+  child.once('close', () => reject(new Error(`a subject ended while it started: ${text.trim()}`)))
+  const read = (chunk: string) => {
     text += chunk
     const url = /(http:\S+)\n/.exec(text)?.[1]
     if (url) resolve(url)
+  }
+  child.stdout?.setEncoding('utf8').on('data', read)
+  return await promise.finally(() => {
+    clearTimeout(timer)
+    // What it says later, such as a line for every request, is let go.
+    child.stdout?.off('data', read).resume()
   })
-  return await promise.finally(() => clearTimeout(timer))
 }
 
 async function stopProgram(child: ChildProcess): Promise<void> {

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Server } from '@tus/server'
 
 /** An environment variable that the bench has set. */
 export function given(name: string): string {
@@ -11,10 +10,10 @@ export function given(name: string): string {
 }
 
 /** Serves on a free loopback port, says where, and ends with the bench. */
-export async function listen(tus: Server): Promise<void> {
+export async function listen(listener: RequestListener): Promise<void> {
   process.once('disconnect', () => process.exit())
   process.once('SIGTERM', () => process.exit())
-  const server = createServer((request, response) => tus.handle(request, response)).listen(0, '127.0.0.1')
+  const server = createServer(listener).listen(0, '127.0.0.1')
   await once(server, 'listening')
   process.stdout.write(`http://127.0.0.1:${(server.address() as AddressInfo).port}\n`)
 }
