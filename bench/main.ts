@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLog } from '../server/process/log.ts'
 import { type Audience, bench } from './bench.ts'
+import { goalInWords, measuredGoals } from './goals.ts'
 import { HELP, parseOptions, UsageError } from './options.ts'
 import { CAVEATS } from './report/document.ts'
 import { alignedText, failuresInWords, headOf, number, rowsOf } from './report/table.ts'
@@ -44,6 +45,9 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const log = createLog({ level: 'warn', name: 'bench' })
     const results = await bench(options, directory, audience, stop.signal, log)
+    // A small plan tells whether it works, not how fast.
+    const goals = options.isQuick ? [] : measuredGoals(results.cases)
+    if (goals.length > 0) process.stdout.write(`\n${goals.map((goal) => `${goalInWords(goal)}\n`).join('')}`)
     process.stdout.write(`\n${[...CAVEATS, ...results.skipped].map((line) => `* ${line}\n`).join('')}`)
     const isOurFailure = results.cases.some(({ failures }) => failures.landfall !== undefined)
     if (options.isComplete && results.skipped.length === 0 && !isOurFailure) await writeReport(DOCS, results)

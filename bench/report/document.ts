@@ -1,4 +1,5 @@
 import { STORAGES } from '../cases.ts'
+import { measuredGoals } from '../goals.ts'
 import type { CaseResult, Results } from '../results.ts'
 import { callsInWords, failuresInWords, headOf, markdownTable, rowsOf } from './table.ts'
 
@@ -40,7 +41,7 @@ nothing, the least that a server in Node can do. Repeat it with \`npm run bench\
 
 ${bullets(CAVEATS)}
 
-${STORAGES.map((storage) => sectionOf(storage === 's3' ? 'S3' : 'Disk', casesOn(results, storage))).join('')}## Method
+${STORAGES.map((storage) => sectionOf(storage === 's3' ? 'S3' : 'Disk', casesOn(results, storage))).join('')}${goalsSection(results)}## Method
 
 ${bullets(METHOD)}
 
@@ -60,6 +61,13 @@ const casesOn = ({ cases }: Results, storage: string): CaseResult[] =>
 function sectionOf(name: string, cases: readonly CaseResult[]): string {
   if (cases.length === 0) return ''
   return `## ${name}\n\n${cases.map(caseSection).join('\n')}\n`
+}
+
+function goalsSection({ cases }: Results): string {
+  const goals = measuredGoals(cases)
+  if (goals.length === 0) return ''
+  const rows = goals.map(({ goal, ratio, isMet }) => [goal, ratio.toFixed(2), isMet ? 'met' : 'missed'])
+  return `## Goals\n\n${markdownTable(['Goal', 'Ratio', ''], rows)}\n`
 }
 
 function caseSection(result: CaseResult): string {

@@ -105,6 +105,13 @@ describe('the page', () => {
     const failed = { ...result, subjects: {}, failures: { stock: 'silence' }, ratios: {} }
     expect(renderDocument({ ...results, cases: [failed] })).toContain('\nstock failed: silence.\n')
   })
+  it('says which goals were met, where there are any', () => {
+    expect(renderDocument(results)).not.toContain('## Goals')
+    const reached = { ...result, ratios: { tusd: { rate: 1.25, cpu: 1, peakRss: 1 } } }
+    const text = renderDocument({ ...results, cases: [reached] })
+    expect(text).toContain('## Goals\n\n| Goal | Ratio |  |\n')
+    expect(text).toContain('| chunks-5m on s3, rate ≥ 1 × tusd | 1.25 | met |\n')
+  })
   it('says what was left out', () => {
     expect(renderDocument({ ...results, skipped: ['no Ceph'] })).toContain('## Left out\n\n- no Ceph\n')
   })
