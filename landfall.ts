@@ -3,7 +3,7 @@ import { COMMANDS } from './commands/all.ts'
 import { type Outcome, UsageError } from './commands/command.ts'
 import { helpOf, overview } from './commands/help.ts'
 
-// Whatever this process and its children make is for its owner alone: objects, renditions, backups, logs, sockets.
+// Only the owner may read what this process and its children create: objects, renditions, backups, logs, sockets.
 process.umask(0o077)
 
 /** Exit codes: 0 success, 1 failure or a problem was found, 2 invalid usage or configuration. */
@@ -33,18 +33,18 @@ function print({ lines, json }: Outcome, asJson: boolean): void {
   process.stdout.write(asJson ? `${JSON.stringify(json)}\n` : lines.map((line) => `${line}\n`).join(''))
 }
 
-// The reader of the lines has closed the pipe, as `head` does.
+// The reader of the output has closed the pipe, as `head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
-  // Loaded where it is needed, as it knows errors of many rooms.
+  // Loaded on demand, as it imports errors of many rooms.
   const { explain } = await import('./commands/explain.ts')
   process.exitCode = explain(error)
 }
 // A listener for the parent's end keeps the channel, and so the process, open.
 if (process.connected) process.disconnect()
-// What still runs here (a socket that did not close) must not keep the process.
+// A socket that does not close must not keep the process.
 setTimeout(() => process.exit(), 2_000).unref()

@@ -1,6 +1,6 @@
 import { Refusal } from './refusal.ts'
 
-/** What a client says about its file. Data, never a path, a header or a key. */
+/** What a client declares about its file. Data, never a path, a header or a key. */
 export type Declaration = { filename: string | null; declaredType: string | null }
 
 const MAX_ENTRIES = 64
@@ -21,26 +21,26 @@ export function checkMetadata(metadata: Record<string, string | null>): void {
         `The value of "${key}" is longer than ${MAX_VALUE_CHARACTERS} characters.`,
       )
     }
-    // Postgres keeps no NUL in text.
+    // Postgres text cannot contain NUL.
     if (value.includes('\0')) {
       throw new Refusal('invalid-metadata', `The value of "${key}" contains a NUL character.`)
     }
   }
 }
 
-/** Name and type as the known clients send them: `filename`/`name`, `filetype`/`type` (BEHAVIOUR: Uppy sends both). */
+/** Name and type as known clients send them: `filename`/`name`, `filetype`/`type` (Uppy sends both). */
 export function readDeclaration(metadata: Record<string, string | null>): Declaration {
   const name = metadata.filename || metadata.name || null
   const type = metadata.filetype || metadata.type || null
   return {
     filename: name === null ? null : displayName(name),
-    // Browsers that know no type send an empty one, or this.
+    // Browsers send an empty type, or this, where they know none.
     declaredType:
       type === null || type === 'null' || /^application\/octet-stream\b/i.test(type) ? null : type,
   }
 }
 
-/** The last segment of a name without control characters or direction overrides, for display only. */
+/** The last segment of a name without control characters and direction overrides, for display only. */
 function displayName(name: string): string | null {
   const segment = name.split(/[\\/]/).at(-1) ?? ''
   const printable = segment.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim()
@@ -48,7 +48,7 @@ function displayName(name: string): string | null {
   return shortened === '' || shortened === '.' || shortened === '..' ? null : shortened
 }
 
-/** Keeps the extension, so that a long name keeps its type. */
+/** Keeps the extension of a long name. */
 function shorten(name: string): string {
   const extension = /\.[^.]{1,10}$/.exec(name)?.[0] ?? ''
   return name.slice(0, MAX_FILENAME_CHARACTERS - extension.length).toWellFormed() + extension

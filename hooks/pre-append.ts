@@ -14,9 +14,9 @@ import { ContentRejected } from '../content/verdict.ts'
 export type ContentPolicy = { allowedFormats: readonly Format[]; limits: MediaLimits }
 
 /**
- * Passes on the bytes of an upload from its first one on. Not a byte goes on before the first ones have told what
- * the file is; then its header, as far as it stands in front, is read as it passes. Fails with `ContentRejected`
- * as soon as it is clear that the file will not be accepted. What cannot be told here its processing finds out.
+ * Passes on the bytes of an upload from the first one. The type is determined before any byte is passed on; then the
+ * header is read as it arrives, as far as it comes first. Fails with `ContentRejected` as soon as it is clear that the
+ * file will not be accepted. Processing checks the rest.
  */
 export async function* inspectContent(
   source: AsyncIterable<Uint8Array>,
@@ -49,12 +49,12 @@ export async function* inspectContent(
     failure = { error }
   }
   if (isJudged) return
-  // The body is over, and the file is not: what it begins like here it need not be.
+  // The body has ended before the file: its type is not known yet.
   yield* head.take()
   if (failure) throw failure.error
 }
 
-/** The first bytes, held back until there are enough of them. */
+/** The first bytes, held back until there are enough. */
 class Head {
   chunks: Uint8Array[] = []
   #size = 0
@@ -79,7 +79,7 @@ class Head {
     return all.subarray(0, HEAD_BYTES)
   }
 
-  /** Gives the chunks away: who takes one may free its memory. */
+  /** Hands over the chunks: the caller may free their memory. */
   take(): Uint8Array[] {
     const chunks = this.chunks
     this.chunks = []
@@ -101,7 +101,7 @@ async function judgeHead(
   return reader && new HeaderVerdict(reader, kind, limits)
 }
 
-/** Judges a file by its header while that arrives. */
+/** Checks the header of a file while it arrives. */
 class HeaderVerdict {
   #reader: HeaderReader | undefined
   readonly #kind: Format['kind']

@@ -12,17 +12,17 @@ export type UploadPolicy = {
   expiry: ExpiryPolicy
 }
 
-/** What of a creation policy decides by. */
+/** The parts of a creation that the policy decides by. */
 export type WantedUpload = {
-  /** Bytes; null when the client will declare it later, or when that of its parts is not known yet. */
+  /** Bytes; null when the client will declare it later, or partials of unknown size are concatenated. */
   size: number | null
   isPartial: boolean
   metadata: Record<string, string | null>
 }
 
-/** Decides whether such an upload may begin, and reads what is said of its file. Fails with a `Refusal`. */
+/** Decides whether an upload may begin, and reads its declaration. Fails with a `Refusal`. */
 export function preCreate(policy: UploadPolicy, { size, isPartial, metadata }: WantedUpload): Declaration {
-  // A piece of a file may be smaller than a file.
+  // A partial may be smaller than the smallest file.
   checkSize(isPartial ? { ...policy, minSize: 0 } : policy, size)
   checkMetadata(metadata)
   const declaration = readDeclaration(metadata)
@@ -30,7 +30,7 @@ export function preCreate(policy: UploadPolicy, { size, isPartial, metadata }: W
   return declaration
 }
 
-/** The size limits, for a length declared at creation or later. Fails with a `Refusal`. */
+/** Checks the size limits, for a length declared at creation or later. Fails with a `Refusal`. */
 export function checkSize(policy: Pick<UploadPolicy, 'minSize' | 'maxSize'>, size: number | null): void {
   if (size === null) return
   if (size > policy.maxSize) {
@@ -46,8 +46,8 @@ export function checkSize(policy: Pick<UploadPolicy, 'minSize' | 'maxSize'>, siz
 }
 
 /**
- * Name and declared type must each be of an allowed format where they are given, and of the same
- * kind. What the file really is, its bytes tell later.
+ * Name and declared type, where given, must each be of an allowed format, and of the same kind. The bytes tell later
+ * what the file is.
  */
 function checkType(policy: UploadPolicy, { filename, declaredType }: Declaration): void {
   const { allowedFormats } = policy

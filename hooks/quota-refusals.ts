@@ -1,7 +1,7 @@
 import { PARTIALS_PER_UPLOAD, type QuotaRefusal } from '../ledger/creation.ts'
 import { Refusal } from './refusal.ts'
 
-/** Room on the disk comes when files are deleted or an operator sees to it. */
+/** Space is freed when files are deleted or an operator acts. */
 const STORAGE_FULL_SECONDS = 60
 
 export const storageFull = (): Refusal =>
@@ -13,8 +13,8 @@ export const storageFull = (): Refusal =>
   )
 
 /**
- * What a client is told whose upload does not fit into a quota. `secondsUntilQuota`: until the owner's next open upload ends
- * by itself; undefined where none is open.
+ * The refusal of an upload that exceeds a quota. `secondsUntilQuota`: until the owner's next open upload ends by
+ * itself; undefined where none is open.
  */
 export function quotaRefusalOf(
   { kind, quota }: QuotaRefusal,
@@ -34,7 +34,7 @@ export function quotaRefusalOf(
         'too-many-open-uploads',
         `At most ${uploads.maxOpen} uploads can be open at the same time. Finish or cancel one first.`,
         { open: uploads.open, limit: uploads.maxOpen },
-        // None is open any more: one has ended since.
+        // One has ended in the meantime.
         secondsUntilQuota ?? 1,
       )
     case 'quota-bytes': {
@@ -52,5 +52,5 @@ export function quotaRefusalOf(
   }
 }
 
-/** Room comes when files are deleted, which nobody can foresee: an hour is no promise, but keeps clients from asking all the time. */
+/** Quota is freed when files are deleted, which cannot be foreseen: an hour keeps clients from asking all the time. */
 const FULL_SECONDS = 3600

@@ -13,9 +13,9 @@ export type RefusalCode =
 /** A decision against a request, with what the client needs to understand it. */
 export class Refusal extends Error {
   readonly code: RefusalCode
-  /** Members added to the problem document, such as the limit that was hit. */
+  /** Members added to the problem document, such as the limit that was exceeded. */
   readonly members: Readonly<Record<string, unknown>>
-  /** When it may be worth trying again; undefined where nobody knows. */
+  /** Undefined where it is not known. */
   readonly retryAfterSeconds: number | undefined
 
   constructor(

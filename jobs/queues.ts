@@ -6,27 +6,27 @@ import { mediaForJob } from '../ledger/media.ts'
 import { AT_ONCE, type Turn } from '../ledger/processing-turns.ts'
 import { groupOf } from './shares.ts'
 
-/** Names of the queues, each with what its jobs carry. */
+/** Names of the queues, each with the data of its jobs. */
 export const QUEUES = {
   /** `{ mediaId }`: make a received file ready. */
   processing: 'process-media',
-  /** `{ mediaId }`: process once more what has been before. One of a media item, waiting or worked on. */
+  /** `{ mediaId }`: process a media item again. At most one job of a media item, waiting or running. */
   again: 'process-media-again',
   /** `{ mediaId }`: ask the engine that analyses files. */
   analysis: 'analyse-media',
-  /** `{ mediaId }`: make renditions that take long, of a file that is ready. */
+  /** `{ mediaId }`: make HLS renditions of a ready file. */
   transcoding: 'transcode-media',
-  /** Jobs of these four that failed every time. */
+  /** Jobs of these four that have failed permanently. */
   dead: 'process-media-dead',
   /** `{ uploadId }`: remove the bytes of an ended upload. */
   removal: 'remove-bytes',
-  /** `{ uploadId }`: remove a second time what a late call may have made. */
+  /** `{ uploadId }`: remove a second time what a late call may have stored. */
   sweeping: 'sweep-bytes',
-  /** No data: end what time has ended. */
+  /** No data: run the reaper. */
   reaping: 'reap',
 } as const
 
-/** A media item that has a job in one of these is on its way. */
+/** A media item with a job in one of these is being processed. */
 export const MEDIA_QUEUES: readonly string[] = [
   QUEUES.processing,
   QUEUES.again,
@@ -39,39 +39,39 @@ export type QueueKey = keyof typeof QUEUES
 export const isQueueKey = (name: string | undefined): name is QueueKey =>
   name !== undefined && Object.hasOwn(QUEUES, name)
 
-/** Kinds of jobs that do steps of a media. */
+/** Kinds of jobs that run steps of a media item. */
 export type JobKind = 'processing' | 'analysis' | 'transcoding'
 
 export type ProcessingJob = {
   mediaId: MediaId
   /** Bytes. */
   size?: number
-  /** Only in jobs of the release before this one. */
+  /** Only in jobs of the previous release. */
   since?: number
   kind?: JobKind
   waits?: number
-  /** Since when it waits for room for a scratch folder: milliseconds since the epoch. */
+  /** When it began to wait for scratch space: milliseconds since the epoch. */
   roomSince?: number
 }
 export type RemovalJob = { uploadId: UploadId }
 
 export type QueueOptions = {
   db: Ledger
-  /** Whether this process looks after the queues: expired jobs, retries, clean-up, schedules. */
+  /** Whether this process maintains the queues: expired jobs, retries, clean-up, schedules. */
   supervise: boolean
-  /** Whether the queue's tables are created where they are missing; fails otherwise. By default they are. */
+  /** Whether missing tables of the queue are created; fails otherwise. Default: true. */
   migrate?: boolean
   onError: (error: unknown) => void
 }
 
-/** pg-boss on the ledger's own connections, in a schema of its own. The caller stops it. */
+/** Opens pg-boss in a schema of its own, on the ledger's connections. The caller stops it. */
 export async function openQueues(options: QueueOptions): Promise<PgBoss> {
   const boss = new PgBoss({
     db: fromKysely(options.db),
     schema: 'pgboss',
     supervise: options.supervise,
     migrate: options.migrate ?? true,
-    // The reaper's jobs are asked for by the workers' own clocks, at a statement a minute.
+    // Workers enqueue the reaper by their own clocks, with one statement a minute.
     schedule: false,
     ...(options.supervise ? SUPERVISION : {}),
   })
@@ -80,7 +80,7 @@ export async function openQueues(options: QueueOptions): Promise<PgBoss> {
   return boss
 }
 
-/** Fails in a sentence when a queue is missing that only `landfall migrate` may create. */
+/** Fails with an explanation when a queue is missing that only `landfall migrate` may create. */
 export async function requireQueues(boss: PgBoss): Promise<void> {
   const missing = await missingQueues(boss)
   if (missing.length > 0) {
@@ -88,23 +88,23 @@ export async function requireQueues(boss: PgBoss): Promise<void> {
   }
 }
 
-/** The queues of this release that nobody has created yet. */
+/** The queues of this release that do not exist yet. */
 export async function missingQueues(boss: PgBoss): Promise<string[]> {
   const present = new Set((await boss.getQueues()).map(({ name }) => name))
   return Object.values(QUEUES).filter((name) => !present.has(name))
 }
 
 /**
- * One worker of all looks so often for jobs whose worker is gone, and counts; the others find that it was done. Flows
- * (jobs that wait for jobs) we have none of, but pg-boss looks for them.
+ * One worker of all looks for jobs of dead workers, and counts; the others find that it was done. pg-boss also looks
+ * for flows (jobs that wait for jobs), which we do not use.
  */
 const SUPERVISION = { superviseIntervalSeconds: 10, monitorIntervalSeconds: 10, flowIntervalSeconds: 3600 }
 
 const NO_JOB = '00000000-0000-0000-0000-000000000000'
 
-/** Creates the queues, or brings their options up to date. */
+/** Creates the queues, or updates their options. */
 export async function createQueues(boss: PgBoss): Promise<void> {
-  // A job waits for a worker however long it takes one to come back.
+  // A job waits for a worker for any time.
   const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 3600, retentionSeconds: 10 * 365 * 86_400 }
   const steps = {
     deadLetter: QUEUES.dead,
@@ -118,7 +118,7 @@ export async function createQueues(boss: PgBoss): Promise<void> {
     { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
     { name: QUEUES.processing, ...steps, expireInSeconds: 4 * 3600 },
     { name: QUEUES.again, policy: 'exclusive', ...steps, expireInSeconds: 4 * 3600 },
-    // One of a media waits at a time, and one is worked on: two transcodings would be in each other's scratch.
+    // At most one job of a media item waits and one runs: two transcodings would use the same scratch folder.
     { name: QUEUES.analysis, policy: 'stately', ...steps },
     { name: QUEUES.transcoding, policy: 'stately', ...steps, expireInSeconds: 12 * 3600 },
     {
@@ -129,24 +129,24 @@ export async function createQueues(boss: PgBoss): Promise<void> {
       retryDelayMax: 3600,
       ...shared,
     },
-    // One an upload; the reaper asks again.
+    // One for an upload; the reaper enqueues it again.
     { name: QUEUES.sweeping, policy: 'exclusive', retryLimit: 0, ...shared },
-    // One at a time, and none waiting: each does all there is to do.
+    // One at a time and none waiting: each does everything that is due.
     { name: QUEUES.reaping, policy: 'exclusive', retryLimit: 0, ...shared },
   ]
   for (const { name, policy, ...settings } of queues) {
     if (await boss.getQueue(name)) await boss.updateQueue(name, settings)
     else await boss.createQueue(name, { policy, ...settings })
-    // pg-boss forgets a queue that it changes, and looks it up with the next job, on a connection beside that of the
-    // transaction. A burst of transactions that each wait for a second connection would stand still: look it up now.
+    // pg-boss drops a changed queue from its cache and looks it up with the next job, on a second connection beside
+    // that of the transaction. A burst of such transactions would deadlock: look it up now.
     await boss.getJobById(name, NO_JOB)
   }
 }
 
-/** States of a job that will still be worked on, or is. */
+/** States of a job that waits or runs. */
 const ALIVE = new Set(['created', 'retry', 'active'])
 
-/** Whether a worker is at this media or will be. */
+/** Whether a job for this media item waits or runs. */
 export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<boolean> {
   for (const queue of MEDIA_QUEUES) {
     const jobs = await boss.findJobs(queue, { data: { mediaId } })
@@ -155,19 +155,19 @@ export async function isBeingProcessed(boss: PgBoss, mediaId: MediaId): Promise<
   return false
 }
 
-/** The queue takes what has the highest first; 32-bit numbers. */
+/** Jobs with the highest priority first; 32-bit numbers. */
 const LEAST_PRIORITY = -(2 ** 31)
 
 /**
- * Of the earlier turn goes first, to the second; equals in the order in which they came. Were virtual time ever to
- * reach 68 years of work, all would be equals.
+ * An earlier turn has a higher priority, by the second; equal ones are first come, first served. Beyond 68 years of
+ * virtual time all would be equal.
  */
 export const priorityOf = (turn: Turn): number => Math.max(LEAST_PRIORITY, -Math.floor(turn / 1000))
 
-/** The other way round. */
+/** The inverse. */
 export const turnOf = (priority: number): Turn => -priority * 1000
 
-/** Enqueues a job of this kind for a media. */
+/** Enqueues a job of this kind for a media item. */
 export async function enqueueSteps(
   boss: PgBoss,
   kind: JobKind,
@@ -180,7 +180,7 @@ export async function enqueueSteps(
   })
 }
 
-/** Enqueues the processing of media in the transaction that makes it due. */
+/** Enqueues the processing of media items in the transaction that makes it due. */
 export function processingEnqueuer(boss: PgBoss) {
   return async (trx: LedgerTransaction, due: readonly DueMedia[]): Promise<void> => {
     for (const again of [false, true]) {
@@ -205,12 +205,12 @@ export function removalEnqueuer(boss: PgBoss) {
   }
 }
 
-/** Enqueues the second removal of what an upload may have left, unless that waits or runs already. */
+/** Enqueues the second removal of an upload's remains, unless that waits or runs already. */
 export async function enqueueSweep(boss: PgBoss, uploadId: UploadId): Promise<void> {
   await boss.send(QUEUES.sweeping, { uploadId } satisfies RemovalJob, { singletonKey: uploadId })
 }
 
-/** Enqueues again, in the transaction that restores what they are for, jobs that were in the queues. */
+/** Enqueues restored jobs, in the transaction that restores their subjects. */
 export async function enqueueRestored(
   boss: PgBoss,
   trx: LedgerTransaction,
@@ -229,7 +229,7 @@ export async function enqueueRestored(
   }
 }
 
-/** The same for the kinds that are worked on beside: they are enqueued when the transaction is over. */
+/** The same for other kinds of steps, which are enqueued after the transaction. */
 export async function enqueueRestoredSteps(
   boss: PgBoss,
   db: Ledger,

@@ -1,11 +1,11 @@
 import { isShortFile } from '../ledger/processing-turns.ts'
 
-/** A short file that takes longer than this is none. */
+/** A short file that takes longer than this counts as long. */
 const SHORT_LASTS_MS = 20_000
 /** Owners that are remembered for such files. */
 const MAX_REMEMBERED = 1000
 
-/** What a queue knows of whose a job is: `GROUP:OWNER`, where files that take no slot for long are a group of their own. */
+/** The group of a job in the queue: `GROUP:OWNER`, where short files are a group of their own. */
 export const groupOf = (ownerId: string, size: number): { id: string } => ({
   id: `${isShortFile(size) ? 'short' : 'long'}:${ownerId}`,
 })
@@ -13,10 +13,10 @@ export const groupOf = (ownerId: string, size: number): { id: string } => ({
 type Holder = { ownerId: string; isShort: boolean; since: number }
 
 /**
- * Whose the slots are that are in use here. A job keeps its slot until it is done, be it for hours, so turns alone do
- * not keep one owner's long files from holding all of them. Where there are several, an owner's long files get all but
- * one. The last one is for other owners, and for short files, of the same owner too, as those give it back soon.
- * Files that turn out not to be short count as long ones, and so do their owner's short files until one is short again.
+ * Shares the slots of this process between owners. A job keeps its slot for hours if need be, so turns alone do not
+ * keep the long files of one owner from taking all of them. With several slots, the long files of an owner get all but
+ * one. The last one is for other owners, and for short files of any owner, as those release it soon. A file that is not
+ * as short as expected counts as long, and so do its owner's short files until one is short again.
  */
 export class Shares {
   readonly #slots: number
@@ -27,7 +27,7 @@ export class Shares {
     this.#slots = slots
   }
 
-  /** `key` stands for a slot until it is given back. A job of no known owner counts for no share. */
+  /** `key` identifies a slot until it is given back. A job without a known owner counts for no share. */
   take(key: unknown, groupId: string | null | undefined): void {
     const [, group, ownerId] = /^(short|long):(.*)$/s.exec(groupId ?? '') ?? []
     if (ownerId !== undefined)
@@ -37,13 +37,13 @@ export class Shares {
   giveBack(key: unknown): void {
     this.#noteSlow()
     const holder = this.#held.get(key)
-    // Back to being short once one is, or a moment's outage would count for ever.
+    // Back to short after one was short, so that a short outage does not count for ever.
     if (holder?.isShort && performance.now() - holder.since < SHORT_LASTS_MS)
       this.#slow.delete(holder.ownerId)
     this.#held.delete(key)
   }
 
-  /** Groups that get no slot at the moment. */
+  /** Groups that get no slot now. */
   full(): string[] {
     if (this.#slots < 2) return []
     this.#noteSlow()
@@ -52,7 +52,7 @@ export class Shares {
       .flatMap(([ownerId]) => [`long:${ownerId}`, ...(this.#slow.has(ownerId) ? [`short:${ownerId}`] : [])])
   }
 
-  /** So many slots can be given away at once, to any group but for the groups that are `full`. */
+  /** Slots that can be given to any group that is not in `full`. */
   get atOnce(): number {
     if (this.#slots < 2) return this.#slots
     const counts = [...this.#longOfOwners().values()].filter((count) => count < this.#slots - 1)

@@ -5,7 +5,7 @@ import type { Migration } from '../migrations/migration.ts'
 /** The number at the beginning of a migration's name. */
 export const migrationNumber = (name: string): number => Number.parseInt(name, 10)
 
-/** Declared by a migration that every release can run with; see `Migration.minimumReader`. */
+/** Default of `Migration.minimumReader`: every release can run with the migration. */
 export const OLDEST_READER = 5
 
 /** The schema of a database, as seen by a release. */

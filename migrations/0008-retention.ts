@@ -1,14 +1,14 @@
 import { type Kysely, sql } from 'kysely'
 import type { IndexChange } from './migration.ts'
 
-/** What is over is pruned after a while: when an upload ended, what finds it then, and lists by every filter. */
+/** Retention: when an upload ended, the indexes for pruning, and lists by every filter. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   const statements = [
     `alter table landfall.uploads
       add column ended_at timestamptz,
       -- Nothing of what its client said of it is left.
       add column is_bare boolean not null default false`,
-    // Whichever statement ends it. What an ended upload keeps is outside of any quota: next to nothing.
+    // Whichever statement ends it. Ended uploads count for no quota.
     `create function landfall.note_end() returns trigger language plpgsql as $$
       begin
         new.ended_at := now();
@@ -27,7 +27,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       when (old.ended_at is null and new.state in ('terminated', 'expired', 'rejected'))
       execute function landfall.note_end()`,
 
-    // Steps that are not done again, of a media item whose records of steps were pruned: name to detail.
+    // Steps that are not repeated, of a media item whose step records were pruned: name to detail.
     'alter table landfall.media add column steps_behind jsonb',
   ]
   for (const statement of statements) await sql.raw(statement).execute(db)
@@ -35,7 +35,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
 export const indexes: readonly IndexChange[] = [
   { create: 'uploads_ended', on: `landfall.uploads (is_bare, ended_at) where ended_at is not null` },
-  // Of those that ended before this migration it is noted later, a batch at a time.
+  // Uploads that ended before this migration get it later, in batches.
   {
     create: 'uploads_end_unknown',
     on: `landfall.uploads (id) where ended_at is null and state in ('terminated', 'expired', 'rejected')`,
@@ -45,7 +45,7 @@ export const indexes: readonly IndexChange[] = [
     create: 'media_by_status',
     on: `landfall.media (owner_id, status, created_at desc, id desc) where status <> 'deleted'`,
   },
-  // A file has no kind before it was looked at: its last byte waits for none of these.
+  // A file has no kind before it is processed: completing an upload updates none of these.
   {
     create: 'media_by_kind',
     on: `landfall.media (owner_id, kind, created_at desc, id desc) where status <> 'deleted' and kind is not null`,

@@ -2,17 +2,17 @@ import { type Kysely, type QueryExecutorProvider, sql } from 'kysely'
 import type { IndexChange } from './migration.ts'
 
 /**
- * Every media item says by which backend it is stored, as its upload does; and of each backend it is known by which
- * object it is recognised, so that another bucket or directory is not taken for it.
+ * Every media item has the backend that stores it, as its upload has; and each backend its marker, so that another
+ * bucket or directory is not mistaken for it.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  // Nearly every ledger has one backend: its rows get it without being rewritten.
+  // Nearly every ledger has one backend: its rows get it as a default, without being rewritten.
   const { rows: one } = await sql<{ backend: string }>`
     select storage_backend as backend from landfall.uploads limit 1`.execute(db)
   const backend = one[0]?.backend ?? 'disk'
   const statements = [
     `alter table landfall.media add column storage_backend text not null default '${backend.replaceAll("'", "''")}'`,
-    // From now on it is what the upload says, also where the previous release inserts the row.
+    // From now on it is that of the upload, also where the previous release inserts the row.
     'alter table landfall.media alter column storage_backend drop default',
     `create function landfall.store_as_uploaded() returns trigger language plpgsql as $$
       begin
@@ -34,7 +34,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
 const BATCH = 1000
 
-/** Where uploads are of several backends, the other media items are told theirs. */
+/** Where there are several backends, sets that of the other media items. */
 export async function backfill(db: QueryExecutorProvider, after: string): Promise<string | undefined> {
   if (after === '') {
     const { rows } = await sql<{ areSeveral: boolean }>`
@@ -54,7 +54,7 @@ export async function backfill(db: QueryExecutorProvider, after: string): Promis
   return page[0]?.last ?? undefined
 }
 
-/** What every start asks: whether a backend still holds something. And what is moved from one to another. */
+/** For the check at every start whether a backend is in use, and for moves. */
 export const indexes: readonly IndexChange[] = [
   { create: 'media_by_backend', on: `landfall.media (storage_backend, id) where purged_at is null` },
   {

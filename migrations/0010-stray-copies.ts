@@ -1,12 +1,12 @@
 import { type Kysely, sql } from 'kysely'
 
 /**
- * Copies of files that are in a backend, while the ledger serves the file from another: one that is being made, was not
- * finished, or was served before. Written down before the backend is told to make them, so that none is ever forgotten.
+ * Copies of files in a backend while the ledger serves them from another: being made, unfinished, or served before.
+ * They are recorded before they are made, so that none is forgotten.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
   const statements = [
-    // No reference to the upload: what is left of it outlives its row.
+    // No foreign key: copies may outlive the row of their upload.
     `create table landfall.stray_copies (
       upload_id text not null,
       backend text not null,

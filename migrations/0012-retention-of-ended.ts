@@ -1,10 +1,10 @@
 import { type Kysely, sql } from 'kysely'
 import type { IndexChange } from './migration.ts'
 
-/** Finds at once what retention ends of rejected media, and of uploads that ended before they had received a byte. */
+/** Finds rejected media items, and uploads that ended empty, when their retention is over. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   const statements = [
-    // Not `"offset" = 0` in the index: then every append would have to change all indexes.
+    // Not `"offset" = 0` in the index: then every append would change all indexes.
     'alter table landfall.uploads add column ended_empty boolean not null default false',
     `create or replace function landfall.note_end() returns trigger language plpgsql as $$
       begin

@@ -1,8 +1,8 @@
 import type { IndexChange } from './migration.ts'
 
-/** Finds the concatenations that are not one object yet, without reading what each of them is made of. */
+/** Finds unassembled concatenations without reading their sources. */
 export async function up(): Promise<void> {
-  // An index is all there is to it.
+  // Only an index.
 }
 
 export const indexes: readonly IndexChange[] = [

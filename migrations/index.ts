@@ -13,8 +13,8 @@ import * as concatenations from './0013-concatenations.ts'
 import type { Migration } from './migration.ts'
 
 /**
- * Those that Kysely's migrator applies and records, as the first releases did. Frozen: those releases refuse to start
- * when its table names a migration that they do not know.
+ * Migrations that Kysely's migrator applies and records. Frozen: the first releases refuse to start when its table has
+ * a migration that they do not know.
  */
 export const firstMigrations: Readonly<Record<string, Migration>> = {
   '0001-ledger': ledger,
@@ -24,7 +24,7 @@ export const firstMigrations: Readonly<Record<string, Migration>> = {
   '0005-processing': processing,
 }
 
-/** Every later migration by name, in order. Append only: a released migration is never edited. */
+/** Later migrations by name, in order. Append only: a released migration is never edited. */
 export const migrations: Readonly<Record<string, Migration>> = {
   '0006-fair-processing': fairProcessing,
   '0007-expiry': expiry,

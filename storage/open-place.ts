@@ -5,14 +5,13 @@ import { StorageUnavailable } from './store/objects.ts'
 
 /** How long a start waits for the answer of a bucket. */
 const ANSWER_MS = 10_000
-/** A bucket may say for a moment that it lacks what it has. It is another one when it says so again after this long. */
+/** A bucket may miss an object for a moment. It is the wrong one if it still does after this long. */
 const LOOK_AGAIN_MS = 500
-/** How long that is believed. */
+/** How long a successful check is valid. */
 const BELIEVED_MS = 30_000
 
 /**
- * A place of which it is found out whether it is the right one, before anything is read from it or written to it: what
- * is missing in another one would be taken for lost.
+ * A place that is verified before anything is read from or written to it: in a wrong place everything would seem lost.
  */
 export class OpenPlace {
   readonly #db: Ledger
@@ -24,7 +23,7 @@ export class OpenPlace {
   #changed: { error: StorageChanged; until: number } | undefined
   #isTold = false
 
-  /** `prepare` is called when it is known to be the right one, before it is used. */
+  /** `prepare` is called once it is verified, before it is used. */
   constructor(
     db: Ledger,
     place: Place,
@@ -40,7 +39,10 @@ export class OpenPlace {
     return this.#isVerified
   }
 
-  /** Returns when it is the right one. Fails with `StorageChanged` when two looks say that it is not, and as a storage does that is away. */
+  /**
+   * Fails with `StorageChanged` when two checks find that it is the wrong one, and as a storage does that is
+   * unavailable.
+   */
   async verify(): Promise<void> {
     if (this.#isVerified) return
     if (this.#changed && performance.now() < this.#changed.until) throw this.#changed.error
@@ -50,7 +52,7 @@ export class OpenPlace {
     await this.#verifying
   }
 
-  /** The same for a start, which does without the answer. */
+  /** The same for a start, which goes on without an answer. */
   async verifyIfItAnswers(): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, ANSWER_MS)
@@ -64,7 +66,7 @@ export class OpenPlace {
     }
   }
 
-  /** As `verify`, before it is used: fails with `StorageUnavailable` where it is not the right one. */
+  /** As `verify`, before use: fails with `StorageUnavailable` where it is the wrong one. */
   async checkUsable(): Promise<void> {
     if (this.#isVerified) return
     await this.verify().catch((error: unknown) => {

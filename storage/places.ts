@@ -12,8 +12,8 @@ import {
 } from '../ledger/storage-places.ts'
 import { ObjectMissing, type Objects } from './store/objects.ts'
 
-// A place is one directory or one bucket. The ledger knows by which object in it, its marker, a place is recognised:
-// the same name, or the same setting, may lead somewhere else tomorrow.
+// A place is one directory or one bucket. The ledger recognises it by an object in it, its marker: the same name, or
+// setting, may lead elsewhere tomorrow.
 
 /** The settings do not lead to bytes that the ledger needs. Nothing was changed; the message says what to set. */
 export class StorageChanged extends Error {
@@ -23,7 +23,7 @@ export class StorageChanged extends Error {
   }
 }
 
-/** The setting that leads to a place, as its messages name it. */
+/** The setting of a place, for messages. */
 export type PlaceName = { setting: 'DATA_DIR' | 'S3_BUCKET'; value: string; shown: string }
 
 export type Place = { backend: Backend; objects: Objects; name: PlaceName; markerPrefix: string }
@@ -31,9 +31,9 @@ export type Place = { backend: Backend; objects: Objects; name: PlaceName; marke
 const SAMPLES = 3
 
 /**
- * Makes sure that this is the place that the ledger means. One that is used for the first time, or of which nothing is
- * needed any more, gets a marker of ours; so does that of an earlier release, which wrote none, if a file of it is there.
- * Fails with `StorageChanged` when the ledger needs what lies in another one, and as a storage does that is away.
+ * Verifies that this is the place that the ledger means. A new place, or one that holds nothing needed, gets a marker;
+ * so does that of a release without markers, if it has a known file. Fails with `StorageChanged` when the ledger needs
+ * another place, and as a storage does that is unavailable.
  */
 export async function verifyPlace(db: Ledger, place: Place): Promise<void> {
   const { backend, objects } = place
@@ -44,7 +44,7 @@ export async function verifyPlace(db: Ledger, place: Place): Promise<void> {
       if (former !== undefined || !(await hasSample(db, place))) throw await changed(db, place, former)
     }
     const key = `${place.markerPrefix}${MARKER}${randomBytes(12).toString('hex')}`
-    // Stored before it is recorded: a crash between the two leaves a line of text that nobody asks for.
+    // Stored before it is recorded: a crash in between leaves only a small unused object.
     await objects.put(key, Buffer.from(MARKER_TEXT), servedAs('text/plain'))
     if (await recordMarker(db, backend, { former, key })) {
       if (former !== undefined) await objects.remove(former)
@@ -58,7 +58,7 @@ const MARKER = 'landfall-storage-'
 const MARKER_KEY = /landfall-storage-[0-9a-f]{24}$/
 const MARKER_TEXT = 'By this a Landfall recognises where its files are. Keep it with them.\n'
 
-/** Whether this is the name of such an object. */
+/** Whether this is the key of a marker. */
 export const isMarkerKey = (key: string): boolean => MARKER_KEY.test(key)
 
 async function hasSample(db: Ledger, { backend, objects }: Place): Promise<boolean> {
@@ -87,7 +87,7 @@ async function changed(
   )
 }
 
-/** That files are in a bucket, and none is configured. */
+/** The error for files in a bucket when none is configured. */
 export async function bucketMissing(db: Ledger): Promise<StorageChanged> {
   const what = describeStored(await countStored(db, 's3'))
   return new StorageChanged(

@@ -5,7 +5,7 @@ import { moveUpload } from './moving/move-upload.ts'
 import { BytesLost, StorageUnavailable } from './store/objects.ts'
 import type { Backends, RoutedUploadBytes, UploadBytes } from './store/upload-bytes.ts'
 
-/** The bytes of every upload, each by the backend that its row names at the moment. */
+/** Bytes of any upload, in the backend that its row names now. */
 export class RoutedBytes implements RoutedUploadBytes {
   readonly #db: Ledger
   readonly #backends: () => Pick<Backends, 'objectsOf' | 'bytesOf'>
@@ -43,11 +43,11 @@ export class RoutedBytes implements RoutedUploadBytes {
         storage: {
           objectsOf: (row) => backends.objectsOf(row),
           bytesOf: (row) => backends.bytesOf(row),
-          // The final upload has claimed the room when it was created.
+          // The final upload has claimed the space at its creation.
           enter: async (_backend, _bytes, work) => await work(),
         },
         keyPrefixes: this.#keyPrefixes,
-        // Nothing is made of a partial upload.
+        // A partial upload has no jobs.
         queues: [],
         signal: new AbortController().signal,
       },

@@ -3,17 +3,17 @@ import type { Ledger } from '../ledger/database.ts'
 import type { MediaId } from '../ledger/ids.ts'
 import { sharedSecret } from '../ledger/secrets.ts'
 
-/** The key of all links to media, the same on every node. */
+/** The key of all links to media items, the same on every node. */
 export async function linkKey(db: Ledger): Promise<Buffer> {
   return await sharedSecret(db, 'content-links', () => randomBytes(32))
 }
 
-/** What a link's signature is over: one media, one target below it, and when it ends (seconds since 1970, as text). */
+/** The signature of a link: covers a media item, a target below it, and its expiry (seconds since 1970, as text). */
 export function linkSignature(key: Buffer, id: MediaId, target: string, expires: string): string {
   return createHmac('sha256', key).update(`${id}\n${target}\n${expires}`).digest('base64url')
 }
 
-/** The path and query of a link to something below a media, which works until `expires` (seconds since 1970). */
+/** Path and query of a link to a target below a media item, valid until `expires` (seconds since 1970). */
 export function signedPath(key: Buffer, id: MediaId, target: string, expires: number): string {
   const signature = linkSignature(key, id, target, String(expires))
   return `/api/v1/media/${id}/${target}?expires=${expires}&signature=${signature}`

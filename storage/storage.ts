@@ -16,12 +16,12 @@ import type { Backends, DiskSync, RoutedUploadBytes, StoredRow, UploadBytes } fr
 
 /** Where bytes live, as configured. */
 export type StorageOptions = {
-  /** Where new uploads go. What was stored elsewhere is served from there. */
+  /** Backend of new uploads. Existing ones are served from theirs. */
   primary: Backend
   disk: { directory: string; sync: DiskSync }
-  /** Templates of what storage keys begin with. */
+  /** Templates of the prefixes of storage keys. */
   keyPrefixes: Readonly<Record<Backend, string>>
-  /** Undefined where no bucket is configured. `markerPrefix`: what the key of its marker begins with. */
+  /** Undefined where no bucket is configured. `markerPrefix`: prefix of the key of its marker. */
   s3: (S3Options & { markerPrefix: string }) | undefined
 }
 
@@ -35,21 +35,21 @@ type DiskPart = {
 type S3Part = { place: OpenPlace; objects: Objects; bytes: UploadBytes; s3: S3 }
 
 export type OpenOptions = {
-  /** Told of what is found out about a place after the start. */
+  /** Called with failures of the verification after the start. */
   onError?: (error: unknown) => void
-  /** Used though nothing is there yet. */
+  /** Opened even where nothing is stored in it yet. */
   target?: Backend
 }
 
 /**
- * Everything that this process can reach of what the ledger names, as server, worker and commands share it. To
- * read or write bytes, ask for the backend that their row names.
+ * All storage that this process can reach, shared by server, worker and commands. To read or write bytes, ask for the
+ * backend that their row names.
  */
 export class Storage implements Backends {
   readonly primary: Backend
   readonly disk: DiskPart
   readonly s3: S3Part | undefined
-  /** Of any upload, wherever it is stored. */
+  /** For uploads in any backend. */
   readonly bytes: UploadBytes
 
   private constructor(
@@ -64,8 +64,8 @@ export class Storage implements Backends {
   }
 
   /**
-   * Opens what the settings lead to. The caller closes it. Fails with `StorageChanged` when the ledger needs anything
-   * that they do not lead to. A bucket that does not answer is looked at again when it is used.
+   * Opens the configured storage. The caller closes it. Fails with `StorageChanged` when the settings do not lead to
+   * everything that the ledger needs. A bucket that does not answer is verified when it is used.
    */
   static async open(options: StorageOptions, db: Ledger, more: OpenOptions = {}): Promise<Storage> {
     const onError = more.onError ?? (() => {})
@@ -103,14 +103,14 @@ export class Storage implements Backends {
     return (await this.#partOf(row)).bytes
   }
 
-  /** Fails with `StorageUnavailable` where the backend that a row names cannot be used at the moment. */
+  /** Fails with `StorageUnavailable` where the backend of a row cannot be used now. */
   async checkUsable(row: StoredRow): Promise<void> {
     await this.#partOf(row)
   }
 
   /**
-   * Enters into the ledger something for which so many bytes are to come to a backend. Fails with `StorageFull` where
-   * they have no room there; of a bucket nobody knows that before.
+   * Runs work that enters something into the ledger for which a backend will get so many bytes. Fails with
+   * `StorageFull` where the disk has no space for them; of a bucket that is not known before.
    */
   async enter<Result>(backend: Backend, bytes: number, work: () => Promise<Result>): Promise<Result> {
     if (backend !== 'disk') return await work()
@@ -121,7 +121,7 @@ export class Storage implements Backends {
     throw new StorageFull()
   }
 
-  /** Throws when new objects cannot be stored, or what is elsewhere cannot be reached. */
+  /** Throws when new objects cannot be stored, or the other backend cannot be reached. */
   async checkWritable(): Promise<void> {
     for (const part of [this.disk, this.s3]) {
       if (!part || (part !== this[this.primary] && !part.place.isVerified)) continue

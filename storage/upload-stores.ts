@@ -13,7 +13,7 @@ export type UploadStoresOptions = {
   onError: (error: unknown) => void
 }
 
-/** Where bytes of uploads arrive: each upload in the backend that its row names, whatever is configured now. */
+/** The store of each upload: that of the backend that its row names, whatever is configured now. */
 export class UploadStores {
   readonly #storage: Pick<Storage, 'checkUsable'>
   readonly #stores: Readonly<Record<string, UploadStore | undefined>>
@@ -34,13 +34,13 @@ export class UploadStores {
     return store
   }
 
-  /** The same for bytes that are to arrive now. Fails with `StorageUnavailable` where they cannot be stored at the moment. */
+  /** The same for new bytes. Fails with `StorageUnavailable` where they cannot be stored now. */
   async usableStoreOf(row: StoredRow): Promise<UploadStore> {
     await this.#storage.checkUsable(row)
     return this.storeOf(row)
   }
 
-  /** Waits for what goes on behind the requests. */
+  /** Waits for background work. */
   async close(): Promise<void> {
     await Promise.all(Object.values(this.#stores).map((store) => store?.close()))
   }

@@ -1,11 +1,8 @@
-/**
- * Gives each of several pieces of work its turn, whatever became of those before, and throws at the end what they failed
- * of.
- */
+/** Runs several pieces of work, each whatever became of the others, and throws their failures at the end. */
 export class CollectedFailures {
   readonly #failures: unknown[] = []
 
-  /** Does a piece of work. Returns its result, or `otherwise` when it failed. */
+  /** Returns the result, or `otherwise` after a failure. */
   async attempt<T>(work: () => Promise<T>, otherwise: T): Promise<T> {
     try {
       return await work()
@@ -16,7 +13,7 @@ export class CollectedFailures {
   }
 
   add(error: unknown): void {
-    // One list of what failed, however many levels have collected.
+    // One flat list, however deeply failures are nested.
     if (error instanceof AggregateError) this.#failures.push(...error.errors)
     else this.#failures.push(error)
   }

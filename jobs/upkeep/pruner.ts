@@ -16,16 +16,16 @@ import { CollectedFailures } from './collected-failures.ts'
 export type Pruned = Record<'deliveries' | 'events' | 'steps' | 'stripped' | 'media' | 'uploads', number>
 
 const BATCH = 1000
-/** Of one table in one run: what is left is for the next minute. */
+/** Per table and run: the rest is left to the next minute. */
 const MAX_BATCHES = 100
 
 /**
- * Forgets what has been over for long enough. What one table fails of does not keep the others: the failures are
- * thrown together when all had their turn.
+ * Deletes records whose retention is over. A failure in one table does not stop the others: failures are thrown at the
+ * end.
  */
 export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   const { historyMs } = retention
-  // An event may tell of an upload for as long as it is kept.
+  // An event refers to its upload for as long as it is kept.
   const recordMs = Math.max(retention.recordMs, historyMs)
   const failures = new CollectedFailures()
   const turn = (batch: () => Promise<number>) => failures.attempt(() => inBatches(batch), 0)
@@ -35,7 +35,7 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   await turn(() => recordMissingEnds(db, BATCH))
   const stripped = await turn(() => stripUploads(db, recordMs, BATCH))
   const media = await turn(() => pruneMedia(db, recordMs, BATCH, QUEUES.removal))
-  // For as long again its address answers that it was there.
+  // For as long again, the address of an upload answers 410.
   const longGone = await turn(() => pruneUploads(db, 2 * recordMs, BATCH, QUEUES.removal))
   // After their events, which are as old as their end.
   const empty = await turn(() => pruneEmptyUploads(db, historyMs, BATCH, QUEUES.removal))
@@ -53,7 +53,7 @@ async function inBatches(batch: () => Promise<number>): Promise<number> {
   return pruned
 }
 
-/** Until fewer records are found than fit into a batch, or all that were found are held by others. */
+/** Until a batch is not full, or all that was found is locked by others. */
 async function pruneAllSteps(db: Ledger, ageMs: number): Promise<number> {
   let total = 0
   for (let i = 0; i < MAX_BATCHES; i++) {

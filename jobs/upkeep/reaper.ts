@@ -26,12 +26,12 @@ import { CollectedFailures } from './collected-failures.ts'
 export type ReaperOptions = {
   db: Ledger
   boss: PgBoss
-  /** How long a deleted media keeps its bytes. */
+  /** How long a deleted media item keeps its bytes. */
   retentionMs: number
-  /** Tells listeners that the ledger has news of an upload, and who takes jobs that there is one of this kind. */
+  /** Publishes that the ledger has new events of an upload, and a new job of this kind. */
   notifyListeners: (uploadId: UploadId, queue: QueueKey) => void
   log: { error(details: object, message: string): void }
-  /** Undefined where nobody is told what expired. */
+  /** Undefined where ends are not logged. */
   ends?: EndLog
 }
 
@@ -46,14 +46,13 @@ export type Reaped = {
 
 const BATCH = 100
 const LARGE_BATCH = 1000
-/** Younger media are surely still on their way. */
+/** Younger media items have their job. */
 const LONG_IN_PROCESSING_MS = 10 * 60_000
 const MAX_SWEPT = 1000
 
 /**
- * Ends what time has ended and picks up what was dropped, until there is nothing left to do. What one kind of
- * work fails of does not keep the others: the failure is thrown when all had their turn, an `AggregateError`
- * of several.
+ * Ends what has expired and enqueues lost jobs, until nothing is left to do. A failure in one kind of work does not
+ * stop the others: it is thrown at the end, as an `AggregateError` where there are several.
  */
 export async function reap(options: ReaperOptions): Promise<Reaped> {
   const failures = new CollectedFailures()
@@ -99,7 +98,7 @@ async function purge({ db, boss, log, retentionMs }: ReaperOptions): Promise<num
   )
 }
 
-/** Does the work on all that is due, page by page. What the database refuses of one keeps none of the others. */
+/** Runs work on everything that is due, page by page. An item that the database refuses does not stop the others. */
 async function throughout<Id>(
   due: (after: DuePage<Id>['next']) => Promise<DuePage<Id>>,
   work: (ids: readonly Id[]) => Promise<number>,
@@ -115,7 +114,7 @@ async function throughout<Id>(
   return done
 }
 
-/** Halves what the database refuses until it is known which. */
+/** Halves a refused page until the refused item is found. */
 async function isolated<Id>(
   ids: readonly Id[],
   work: (ids: readonly Id[]) => Promise<number>,
@@ -126,7 +125,7 @@ async function isolated<Id>(
   try {
     return await work(ids)
   } catch (error) {
-    // Where the database is away it is so for all of them.
+    // An outage affects all items.
     if (!isWorthDoingAlone(error)) throw error
     if (ids.length === 1) {
       onRefused(first, error)
@@ -140,7 +139,7 @@ async function isolated<Id>(
   }
 }
 
-/** The analyses that an engine has not ended in time. */
+/** Ends overdue analyses. */
 async function endOverdue({ db, boss, notifyListeners }: ReaperOptions): Promise<number> {
   const resume = processingEnqueuer(boss)
   for (let overdue = 0; ; ) {
@@ -161,10 +160,10 @@ async function requeue({ db, boss }: ReaperOptions): Promise<number> {
   }
 }
 
-/** Database outages in a row that are taken to be those of every owner. */
+/** This many outages in a row are not the fault of single owners. */
 const MAX_OUTAGES = 3
 
-/** Owner by owner: what fails of one keeps none of the others, and is thrown at the end. */
+/** Owner by owner: a failure of one does not stop the others, and is thrown at the end. */
 async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> {
   const failures = new CollectedFailures()
   let recounted = 0
@@ -191,7 +190,7 @@ async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> 
   return recounted
 }
 
-/** A batch: they are gone from the ledger when the worker is done with them, not before. */
+/** One batch: the records are deleted when the worker is done with them. */
 async function sweep({ db, boss, notifyListeners }: ReaperOptions): Promise<number> {
   const due = await uploadsToSweep(db, LATE_MS, MAX_SWEPT)
   for (const uploadId of due) {

@@ -5,8 +5,8 @@ import type { DiskObjects } from './disk-objects.ts'
 const SIDE_BY_SIDE = 8
 
 /**
- * How many of the claimed bytes are in files already: those of appends that have not been committed, and of
- * concatenations that are being written. A file that does not answer counts as not there. Never fails.
+ * How many of the claimed bytes are in files already: those of uncommitted appends and of concatenations that are being
+ * written. A file that does not answer counts as missing. Never fails.
  */
 export async function arrivedBytes(
   objects: Pick<DiskObjects, 'sizeInTheMaking'>,

@@ -1,8 +1,8 @@
 import { syncDirectory } from './disk-objects.ts'
 
 /**
- * Makes new entries of directories survive a crash, those of several files by one call. To be told of a file when it has
- * been made: the call that counts for it begins after that.
+ * Makes new directory entries durable, those of several files with one call. Call it after the file was created: only a
+ * call that begins later counts for it.
  */
 export class DirectorySyncs {
   readonly #running = new Map<string, Promise<void>>()
@@ -13,7 +13,7 @@ export class DirectorySyncs {
     this.#sync = sync
   }
 
-  /** Resolves when all entries that the directory has now would survive. */
+  /** Resolves when all entries that the directory has now are durable. */
   async sync(directory: string): Promise<void> {
     const running = this.#running.get(directory)
     if (!running) return await this.#begin(directory)

@@ -27,7 +27,10 @@ import {
   type StreamedBody,
 } from '../store/objects.ts'
 
-/** Codes of a disk that is broken, read-only, unmounted, not ours, or away with its network; or no descriptors are left. */
+/**
+ * Codes of a disk that is broken, read-only, unmounted, not permitted, or on an unavailable network; or no descriptors
+ * are left.
+ */
 const UNAVAILABLE = [
   ...[
     'EIO',
@@ -44,13 +47,13 @@ const UNAVAILABLE = [
   ...['ETIMEDOUT', 'EREMOTEIO', 'EMFILE', 'ENFILE', 'ENOMEM'],
 ]
 
-/** An error of the file system as the rest of the house knows it. */
+/** Translates an error of the file system. */
 export function translateDiskError(error: unknown): unknown {
   if (isCode(error, 'ENOSPC', 'EDQUOT')) return new StorageFull({ cause: error })
   return isCode(error, ...UNAVAILABLE) ? new StorageUnavailable({ cause: error }) : error
 }
 
-/** Makes a new or renamed directory entry survive a crash. */
+/** Makes a new or renamed directory entry durable. */
 export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r')
   try {
@@ -61,8 +64,8 @@ export async function syncDirectory(directory: string): Promise<void> {
 }
 
 /**
- * A file in the making that was not touched for so long is abandoned. The job of a worker that was killed
- * takes longer to come to another; one that lives writes on, and where it does not, its attempt fails and comes again.
+ * A temporary file that was not touched for so long is abandoned. The job of a killed worker takes longer to reach
+ * another one; a live worker goes on writing, and if not, its attempt fails and is retried.
  */
 const ABANDONED_MS = 5_000
 const REMOVED_SIDE_BY_SIDE = 16
@@ -97,7 +100,7 @@ export class DiskObjects implements Objects {
     return path
   }
 
-  /** Files have no etag: one that is complete is never written to again. */
+  /** Files have no etag: a complete one is never written to again. */
   async read(key: string, { range }: ReadOptions = {}): Promise<Readable> {
     const handle = await open(this.pathOf(key), 'r').catch((error: unknown) => {
       throw missingOr(error, key)
@@ -115,7 +118,7 @@ export class DiskObjects implements Objects {
     }
   }
 
-  /** Bytes of a key's file, or of what is being written to take its place. */
+  /** Bytes of a key's file, or of the temporary file that will replace it. */
   async sizeInTheMaking(key: string): Promise<number> {
     const size = await this.sizeOf(key)
     if (size !== undefined) return size
@@ -125,7 +128,7 @@ export class DiskObjects implements Objects {
     return sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0)
   }
 
-  /** Files carry no headers: how they are served is decided with each request. */
+  /** Files carry no headers: each response sets them. */
   async put(key: string, bytes: Uint8Array): Promise<void> {
     await this.#replace(key, async (temporary) => {
       const handle = await open(temporary, 'wx')
@@ -138,7 +141,7 @@ export class DiskObjects implements Objects {
     })
   }
 
-  /** By a hard link, so that it needs no room, or by copying: nobody may write to the file from then on. */
+  /** By a hard link, which needs no space, or by copying: nobody may write to the file from then on. */
   async putFile(key: string, path: string): Promise<void> {
     await this.#replace(key, async (temporary) => {
       try {
@@ -171,7 +174,7 @@ export class DiskObjects implements Objects {
     return null
   }
 
-  /** By a hard link, or by copying the bytes where the file system has none. */
+  /** By a hard link, or by copying where the file system has none. */
   async copy(from: string, to: string): Promise<void> {
     const source = this.pathOf(from)
     const path = this.pathOf(to)
@@ -180,7 +183,7 @@ export class DiskObjects implements Objects {
     })
     try {
       await makeDirectory(dirname(path))
-      // At its place at once, so that a crash leaves nothing beside it.
+      // At its final path at once, so that a crash leaves nothing else.
       await link(source, path)
       await syncDirectory(dirname(path))
     } catch (error) {
@@ -192,7 +195,7 @@ export class DiskObjects implements Objects {
   }
 
   /**
-   * Makes one file of so many bytes of several, in order. What a killed process has left of it `forgetJoins` removes. Fails with
+   * Joins several files into one, in order. `forgetJoins` removes what a killed process left. Fails with
    * `ObjectMissing`.
    */
   async join(from: readonly { key: string; size: number }[], to: string): Promise<void> {
@@ -204,7 +207,7 @@ export class DiskObjects implements Objects {
     })
   }
 
-  /** Lets `write` fill a file in a folder of drafts, and puts it durably in its place. */
+  /** Lets `write` fill a draft, and moves it durably to its path. */
   async #draft(to: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
     const drafts = draftsOf(this.pathOf(to))
     const draft = join(drafts, randomUUID())
@@ -222,7 +225,7 @@ export class DiskObjects implements Objects {
     } catch (error) {
       throw translateDiskError(error)
     } finally {
-      // On a full disk it is what keeps it full.
+      // It would keep a full disk full.
       await rm(draft, { force: true })
     }
   }
@@ -239,8 +242,8 @@ export class DiskObjects implements Objects {
   async removeMany(keys: readonly string[]): Promise<void> {
     const paths = keys.map((key) => this.pathOf(key))
     await inParallel(paths, REMOVED_SIDE_BY_SIDE, (path) => rm(path, { force: true }))
-    // A media's renditions have a directory of their own: the last one out removes it, and with it what
-    // a worker that was killed in mid-write has left.
+    // The renditions of a media item have a directory of their own, which is removed with the last of them, including
+    // what a killed worker has left.
     const renditions = join(this.directory, 'renditions')
     const parents = new Set(
       paths.map((path) => dirname(path)).filter((parent) => dirname(parent) === renditions),
@@ -269,13 +272,13 @@ export class DiskObjects implements Objects {
     await access(join(this.directory, 'uploads'), constants.W_OK)
   }
 
-  /** Lets `write` make a new file, and puts it durably in the place of the key's. */
+  /** Lets `write` make a new file, and replaces the key's file by it durably. */
   async #replace(key: string, write: (temporary: string) => Promise<void>): Promise<void> {
     const path = this.pathOf(key)
     const temporary = `${path}.${randomUUID()}.tmp`
     try {
       await makeDirectory(dirname(path))
-      // A process that was killed while writing one does not come back, and nothing else removes it.
+      // A killed process does not come back, and nothing else removes its temporary files.
       await removeTemporaries(dirname(path), new Set([basename(path)]), ABANDONED_MS)
       await write(temporary)
       await rename(temporary, path)
@@ -283,16 +286,16 @@ export class DiskObjects implements Objects {
     } catch (error) {
       throw translateDiskError(error)
     } finally {
-      // Still there after a failure, and after renaming one link of a file to another of the same, which does nothing.
+      // It still exists after a failure, or where both names are links to the same file: renaming does nothing then.
       await rm(temporary, { force: true })
     }
   }
 }
 
-/** Codes of a file system that makes no such link. */
+/** Error codes where hard links are not possible. */
 const NO_LINK = ['EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'ENOSYS'] as const
 
-/** Where a file is put together before it takes its place. */
+/** Where a joined file is written before it gets its name. */
 const draftsOf = (path: string): string => `${path}${DRAFTS}`
 const DRAFTS = '.joining'
 
@@ -308,7 +311,7 @@ async function copyDurably(from: string, to: string): Promise<void> {
 async function makeDurable(path: string): Promise<void> {
   const handle = await open(path, 'r+')
   try {
-    // It has the mode of what was copied or linked: of a file of an earlier release or of a tool, readable by its group.
+    // It has the mode of the original: that of an earlier release or a tool may be readable by the group.
     await handle.chmod(0o600)
     await handle.datasync()
   } finally {
@@ -316,7 +319,7 @@ async function makeDurable(path: string): Promise<void> {
   }
 }
 
-/** Makes a directory and those above it, so that they survive a crash. */
+/** Creates a directory and its parents durably. */
 async function makeDirectory(directory: string): Promise<void> {
   const first = await mkdir(directory, { recursive: true })
   if (first === undefined) return
@@ -326,7 +329,7 @@ async function makeDirectory(directory: string): Promise<void> {
   }
 }
 
-/** Those of files of these names that nobody has touched for so long. */
+/** Removes abandoned temporary files of these names. */
 async function removeTemporaries(directory: string, of: ReadonlySet<string>, untouchedMs = 0): Promise<void> {
   const names = await readdir(directory).catch((error: unknown) => {
     if (isCode(error, 'ENOENT')) return []
@@ -341,7 +344,7 @@ async function removeTemporaries(directory: string, of: ReadonlySet<string>, unt
   }
 }
 
-/** Not when its bytes were written: a link has those of long ago. Never, where it has gone meanwhile. */
+/** Not when its bytes were written: a link has an old time. Never, where it is gone. */
 async function touchedAt(path: string): Promise<number> {
   try {
     return (await stat(path)).ctimeMs

@@ -11,7 +11,7 @@ import type { DiskObjects } from './disk-objects.ts'
 export class DiskUploadBytes implements UploadBytes {
   readonly #db: Ledger
   readonly #objects: DiskObjects
-  /** Of uploads that may be stored elsewhere. */
+  /** For uploads in any backend. */
   readonly #anywhere: RoutedUploadBytes
 
   constructor(db: Ledger, objects: DiskObjects, anywhere: RoutedUploadBytes) {
@@ -25,7 +25,7 @@ export class DiskUploadBytes implements UploadBytes {
     if (!upload) throw new BytesLost('the upload is not in the ledger')
     const { storageKey } = upload
     const sources = await concatSources(this.#db, uploadId)
-    // The file may be there already: somebody was interrupted after it was complete.
+    // A complete file may exist already, of an interrupted attempt.
     if (sources.length > 0 && (await this.#objects.sizeOf(storageKey)) !== upload.size)
       await this.#join(uploadId, sources, storageKey)
     const size = await this.#objects.sizeOf(storageKey)
@@ -43,7 +43,7 @@ export class DiskUploadBytes implements UploadBytes {
     await this.#releasePartials(uploadId)
   }
 
-  /** A final upload (tus 1.0 § concatenation): its partials one behind the other in a file of its own. */
+  /** Joins the partials of a final upload (tus 1.0 § concatenation) in a file of its own. */
   async #join(uploadId: UploadId, sources: readonly ConcatSource[], storageKey: string): Promise<void> {
     try {
       const places = { db: this.#db, anywhere: this.#anywhere, finalId: uploadId }
@@ -58,12 +58,12 @@ export class DiskUploadBytes implements UploadBytes {
         storageKey,
       )
     } catch (error) {
-      // Somebody else has joined it meanwhile, and its partials may be gone.
+      // Another worker has joined it in the meantime, and its partials may be gone.
       if ((await concatSources(this.#db, uploadId)).length > 0) throw error
     }
   }
 
-  /** A job that came too early for the bytes of an ended partial has left them to us. */
+  /** Removes the bytes of ended partials, which removal jobs have left to the final. */
   async #releasePartials(finalId: UploadId): Promise<void> {
     for (const id of await forgetConcat(this.#db, finalId)) await this.#anywhere.discard(id)
   }

@@ -4,22 +4,22 @@ import { join } from 'node:path'
 import { isCode } from '../../system/error-code.ts'
 import { within } from './file-system.ts'
 
-// A scratch folder says in its own name how many bytes may come into it: every process that looks for room on this disk, in
-// whichever process, sees that from the moment it is made, and for as long as its job touches it.
+// The name of a scratch folder contains the number of bytes that it may get: every process sees the claim from its
+// creation, and for as long as its job touches it.
 
 const CLAIM = /\.(\d{1,15})$/
 
-/** A job touches its folder every minute: one that nobody has touched for so long belongs to nobody. */
+/** A job touches its folder every minute: one that was not touched for this long is abandoned. */
 export const ABANDONED_MS = 10 * 60_000
-/** The release before this one named no bytes and touched nothing. */
+/** The previous release neither named bytes nor touched its folders. */
 const OLD_ABANDONED_MS = 24 * 3_600_000
-/** A file system that hangs keeps nobody waiting for longer. */
+/** A file system that hangs delays nobody for longer. */
 const TIMEOUT_MS = 1_000
 
 /** Bytes of all scratch folders that are in use. */
 export type ScratchFigures = { written: number; toCome: number }
 
-/** The name of a new folder into which so many bytes may come. */
+/** The name of a new folder for so many bytes. */
 export const scratchName = (bytes: number): string => `${randomUUID()}.${Math.ceil(bytes)}`
 
 const claimOf = (folder: string): number | undefined => {
@@ -27,13 +27,13 @@ const claimOf = (folder: string): number | undefined => {
   return bytes === undefined ? undefined : Number(bytes)
 }
 
-/** Whether the job of a folder of this name, last touched at this time, has ended without removing it. */
+/** Whether the job of a folder with this name, last touched then, has ended without removing it. */
 export function isAbandoned(folder: string, touchedAt: number): boolean {
   const limitMs = claimOf(folder) === undefined ? OLD_ABANDONED_MS : ABANDONED_MS
   return touchedAt < Date.now() - limitMs
 }
 
-/** What the folders at root/<name>/<folder> hold of the disk. */
+/** What the folders at root/<name>/<folder> take of the disk. */
 export class ScratchClaims {
   readonly #root: string
   readonly #onError: (error: unknown) => void
@@ -41,13 +41,16 @@ export class ScratchClaims {
   #looking: Promise<boolean> | undefined
   #isReported = false
 
-  /** `onError` is told once of what cannot be looked at, until all can be again. */
+  /** `onError` is called once for folders that cannot be read, until all can be read again. */
   constructor(root: string, onError: (error: unknown) => void = () => {}) {
     this.#root = root
     this.#onError = onError
   }
 
-  /** Never fails. What cannot be looked into counts with all that it claims; after a second, what was found before. */
+  /**
+   * Never fails. A folder that cannot be read counts with its whole claim; after a second the previous figures are
+   * returned.
+   */
   async figures(): Promise<ScratchFigures> {
     this.#looking ??= this.#look()
     const isThere = await within(this.#looking, TIMEOUT_MS)
@@ -91,8 +94,9 @@ const noted =
   }
 
 /**
- * Bytes in a folder, and when it or something in it was last written or touched (files that grow do not change the time of
- * their folder). What cannot be looked at adds nothing and is noted; a folder that cannot be counts as touched now.
+ * Bytes in a folder, and when it or a file in it was last written or touched (growing files do not change the time of
+ * their folder). What cannot be read adds nothing to the bytes and is added to `failures`; an unreadable folder counts
+ * as touched now.
  */
 export async function contentOf(
   folder: string,
@@ -108,7 +112,7 @@ export async function contentOf(
   return { bytes, touchedAt }
 }
 
-/** Undefined where it is not there. */
+/** Undefined where it does not exist. */
 async function statOf(path: string, failures: unknown[], otherwise?: { mtimeMs: number }) {
   try {
     const { size, mtimeMs } = await stat(path)
@@ -120,7 +124,7 @@ async function statOf(path: string, failures: unknown[], otherwise?: { mtimeMs: 
   }
 }
 
-/** None of a directory that is not there, and of what is no directory. */
+/** Empty where the directory does not exist, or is a file. */
 export async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory)

@@ -6,14 +6,14 @@ export type CopiedObject = {
   from: { objects: Objects; key: string; etag: string | null }
   to: { objects: Objects; key: string }
   size: number
-  /** What the bytes are known to be; null where nobody has counted. */
+  /** The expected hash; null where it is not known. */
   sha256: string | null
   servedAs: ServedAs
-  /** Told of bytes that are on their way, as they come. */
+  /** Called with the number of bytes as they pass. */
   onBytes: (bytes: number) => void
 }
 
-/** The bytes are not those that the ledger knows: nothing was made of them that counts. */
+/** The bytes are not those that the ledger knows: no copy was made. */
 export class CopyMismatch extends Error {
   constructor(message: string) {
     super(message)
@@ -22,8 +22,8 @@ export class CopyMismatch extends Error {
 }
 
 /**
- * Copies an object from one backend to another, in pieces that memory holds, and reads the copy back. Returns its etag,
- * where it has one. Fails with `CopyMismatch` when the source is not what it should be, or the copy is not the source.
+ * Copies an object from one backend to another, part by part in memory, and reads the copy back. Returns its etag,
+ * where it has one. Fails with `CopyMismatch` when the source is not as expected, or the copy differs.
  */
 export async function copyObject(
   { from, to, size, sha256, servedAs, onBytes }: CopiedObject,
@@ -34,7 +34,7 @@ export async function copyObject(
   const etag = await to.objects
     .putStream(to.key, { size, chunks: read.chunks }, servedAs, signal)
     .catch((error: unknown) => {
-      // What was stored is shorter than it should be, or longer: the source is what is wrong.
+      // The source is shorter or longer than expected.
       if (read.bytes() !== size && read.isOver()) throw mismatch(from.key, read.bytes(), size)
       throw error
     })

@@ -10,27 +10,27 @@ import { type MoveOptions, moveUpload } from './move-upload.ts'
 export type MoveProgress = { moved: number; bytes: number }
 
 export type MoveOutcome = MoveProgress & {
-  /** Media items whose bytes are not what was received: they stay where they are. */
+  /** Media items whose bytes are not what was received: they are not moved. */
   damaged: { mediaId: MediaId; detail: string }[]
   /** Media items that could not be moved this time. */
   failed: { mediaId: MediaId; error: unknown }[]
-  /** Why it ended before every one had its turn; undefined when it did not. */
+  /** Why it ended early; undefined when it did not. */
   stoppedBy: unknown
   left: { atRest: number; processing: number; open: number }
 }
 
 const PAGE = 100
 const AT_ONCE = 4
-/** Rounds in a row that move nothing, while somebody is at work on what is left. */
+/** Rounds in a row that move nothing while jobs run for what is left. */
 const FRUITLESS_ROUNDS = 10
 const ROUND_MS = 1_000
-/** So many failures with nothing moved between them are not of single media items. */
+/** This many failures in a row are not the fault of single media items. */
 const FAILURES_IN_A_ROW = 20
 
 /**
- * Moves every media item that rests in another backend, and those that come to rest meanwhile; then counts what is left.
- * What somebody is at work on has another turn at the end. One that fails does not keep the others; where a storage is
- * away, or one after the other fails, it stops.
+ * Moves every media item at rest from the other backend, including those that finish processing meanwhile; then counts
+ * what is left. Busy ones are tried again at the end. A failure of one does not stop the others; it stops where a
+ * storage is unavailable, or many fail in a row.
  */
 export async function moveAll(
   options: MoveOptions,
@@ -87,7 +87,7 @@ async function isAnyUnavailable({ storage }: MoveOptions): Promise<boolean> {
       const objects = await storage.objectsOf({ storage_backend: backend })
       await objects.checkWritable()
     } catch {
-      // Why, the failure that led here says.
+      // The original failure is reported.
       return true
     }
   }

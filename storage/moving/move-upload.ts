@@ -32,7 +32,7 @@ import { CopyMismatch, copyObject } from './copy-object.ts'
 export type MoveOptions = {
   db: Ledger
   storage: Backends
-  /** Templates of what storage keys begin with. */
+  /** Templates of the prefixes of storage keys. */
   keyPrefixes: Readonly<Record<Backend, string>>
   /** Queues whose jobs read and make objects of media items. */
   queues: readonly string[]
@@ -41,17 +41,17 @@ export type MoveOptions = {
 
 export type MoveResult =
   | { kind: 'moved'; bytes: number }
-  /** It has ended, or is there already. */
+  /** It has ended, or was moved already. */
   | { kind: 'gone' }
-  /** Somebody is at work on it: later. */
+  /** A job is running for it: later. */
   | { kind: 'busy' }
-  /** Its bytes are not what they should be. Nothing was changed. */
+  /** Its bytes are not as expected. Nothing was changed. */
   | { kind: 'damaged'; detail: string }
 
 /**
- * Moves a finished file, and all that was made of it, to another backend: copies, compares the hashes, and serves the
- * copies from then on. Killed at any moment, it is served whole from the one or the other; what is left over is written
- * down, for workers to remove, and it can be moved again. Fails as storages do that are away or full.
+ * Moves a finished file and its renditions to another backend: copies, compares the hashes, and serves the copies from
+ * then on. After a crash at any moment it is served completely from one of them; leftovers are recorded for workers to
+ * remove, and it can be moved again. Fails where a storage is unavailable or full.
  */
 export async function moveUpload(
   options: MoveOptions,
@@ -80,7 +80,7 @@ type Copying = {
   bytesToCome: number
 }
 
-/** All that follows when the copies are held; lets go of them. */
+/** Makes and serves the held copies; releases the hold. */
 async function moveHeld(copying: Copying, hold: Hold): Promise<MoveResult> {
   const { options, found, copy, to } = copying
   const { db } = options
@@ -97,7 +97,7 @@ async function moveHeld(copying: Copying, hold: Hold): Promise<MoveResult> {
       if (hold.isNew) await forgetStray(db, copy)
       return { kind: 'busy' }
     }
-    // What is sent to a bucket may arrive after we have given up.
+    // A call to a bucket may arrive after we have given up.
     end = to.backend === 's3' ? 'unsure' : 'useless'
     const etag = await whileHeld(copying, async (signal) => {
       await removeOthers(copying, hold, signal)
@@ -124,7 +124,7 @@ const isSame = (now: Movable | undefined, found: Movable): boolean =>
 const isAtWorkOn = async ({ media }: Movable, { db, queues }: MoveOptions): Promise<boolean> =>
   media !== undefined && (await hasActiveJob(db, media.id, queues))
 
-/** A backup that is being made may name what would be removed. */
+/** Whether a running backup may refer to what would be removed. */
 const isInBackup = async (copying: Copying, hold: Hold): Promise<boolean> =>
   copying.to.backend === 'disk' &&
   othersIn(copying, hold).length > 0 &&
@@ -144,8 +144,8 @@ function othersIn(copying: Copying, { keys }: Hold): string[] {
 }
 
 /**
- * Removes what is there of the upload and will not be served: of a move that died, or of what was served from there once.
- * When these copies are served, nobody knows of it any more.
+ * Removes copies of the upload that will not be served: of a dead move, or served in the past. Once these copies are
+ * served, nothing records the others.
  */
 async function removeOthers(copying: Copying, hold: Hold, signal: AbortSignal): Promise<void> {
   const { options, copy, to } = copying
@@ -160,7 +160,7 @@ async function removeOthers(copying: Copying, hold: Hold, signal: AbortSignal): 
   if (!(await narrowHold(options.db, copy, targetsOf(copying)))) throw new HoldLost()
 }
 
-/** The file as one object, where it rests. */
+/** The file as one object in its current backend. */
 async function findAssembled(
   { db, storage }: MoveOptions,
   uploadId: UploadId,
@@ -169,7 +169,7 @@ async function findAssembled(
   const found = await findMovable(db, uploadId)
   if (!found || found.backend === to) return { kind: 'gone' }
   if (found.isWhole) return found
-  // One that failed, or was deleted, before its processing has put it together.
+  // It has failed, or was deleted, before it was assembled.
   try {
     const bytes = await storage.bytesOf({ storage_backend: found.backend })
     await bytes.assemble(uploadId)
@@ -183,7 +183,7 @@ async function findAssembled(
 
 type Keys = { storageKey: string; renditions: { kind: string; storageKey: string }[] }
 
-/** Where the file and what was made of it would be from the beginning. A public copy has its own place everywhere. */
+/** The original keys of the file and its renditions in that backend. A public copy has its own key everywhere. */
 function keysIn({ keyPrefixes }: MoveOptions, found: Movable, to: Backend): Keys {
   const names = { owner: found.ownerId, tenant: found.tenantId, at: found.createdAt }
   const storageKey = uploadKey(found.uploadId, fillPrefix(keyPrefixes[to], names))
@@ -199,7 +199,7 @@ function keysIn({ keyPrefixes }: MoveOptions, found: Movable, to: Backend): Keys
   }
 }
 
-/** All that may be there, be it recorded or not. */
+/** All keys that may exist, recorded or not. */
 function formerKeys({ storageKey, media, renditions }: Movable): string[] {
   const ofMedia = media && { id: media.id, storage_key: storageKey }
   const made = ofMedia ? RENDITION_NAMES.map((name) => renditionKey(ofMedia, name)) : []
@@ -239,7 +239,7 @@ async function copyAll(copying: Copying, signal: AbortSignal): Promise<string | 
 
 class HoldLost extends Error {}
 
-/** Does the work while the hold on its copies is renewed; it ends with the hold. */
+/** Runs the work while renewing the hold on its copies, and aborts it when the hold is lost. */
 async function whileHeld<Result>(
   copying: Copying,
   work: (signal: AbortSignal) => Promise<Result>,
@@ -253,7 +253,7 @@ async function whileHeld<Result>(
       if (await renewHold(options.db, copy, copying.bytesToCome)) heldUntil = asked + COPY_TTL_MS
       else lost.abort(new HoldLost())
     } catch (error) {
-      // The database is away for a moment; once the hold may be another's it is over.
+      // The database is unavailable for a moment; the hold ends when another process could have it.
       if (performance.now() > heldUntil) lost.abort(new HoldLost('', { cause: error }))
     }
   }

@@ -17,25 +17,25 @@ import type { Backends } from '../store/upload-bytes.ts'
 export type StrayOptions = {
   db: Ledger
   storage: Pick<Backends, 'objectsOf'>
-  /** Told once of each pass and backend of what could not be removed: it is tried again in a while. */
+  /** Called once per pass and backend with what could not be removed: it is tried again later. */
   onFailure: (failure: StrayFailure) => void
 }
 
-/** `uploads`: for how many it failed; `error`: of the first of them. */
+/** `uploads`: how many failed; `error`: the first failure. */
 export type StrayFailure = { backend: Backend; uploads: number; error: unknown }
 
 const BACKENDS: readonly Backend[] = ['disk', 's3']
 const AT_ONCE = 4
-/** A pass that has taken so long leaves the rest to the next one: others wait for their turn. */
+/** After this long the rest is left to the next pass. */
 const PASS_MS = 60_000
-/** How long the copies of one upload may take, unless a backend is to be taken for away. */
+/** Time limit for the copies of one upload; beyond it the backend counts as unavailable. */
 const STRAY_MS = 60_000
-/** How long a backend may take to say that it is there. */
+/** Time limit for the health check of a backend. */
 const ANSWER_MS = 10_000
-/** How long one that did not is left alone. */
+/** How long an unavailable backend is left alone. */
 const AWAY_MS = 30_000
 
-/** Removes copies that nobody serves any more. One for a process: it remembers which backend is away. */
+/** Removes stray copies. One per process: it remembers which backend is unavailable. */
 export class StrayRemover {
   readonly #options: StrayOptions
   readonly #awayUntil = new Map<Backend, number>()
@@ -46,8 +46,8 @@ export class StrayRemover {
   }
 
   /**
-   * Removes those whose time has come, for a minute at most; where another pass is under way, that is waited for
-   * instead. Returns of how many uploads they were. After an abort it finishes what it has begun, and no more.
+   * Removes due copies, for a minute at most; waits for a running pass instead of starting another. Returns the number
+   * of uploads. After an abort it finishes what it has begun.
    */
   async removeDue(signal: AbortSignal): Promise<number> {
     this.#pass ??= this.#removeDue(signal).finally(() => {
@@ -56,10 +56,7 @@ export class StrayRemover {
     return await this.#pass
   }
 
-  /**
-   * Removes all of one upload that has ended and that nobody else holds. Or the copies under one key only: the others
-   * wait for their time.
-   */
+  /** Removes all copies of an ended upload that are not held; or with `only` the copies under one key. */
   async removeOf(uploadId: UploadId, only: string | undefined, signal: AbortSignal): Promise<void> {
     await Promise.all(BACKENDS.map((backend) => this.#removeFrom({ backend, uploadId, only, signal })))
   }
@@ -103,7 +100,7 @@ export class StrayRemover {
     return removed
   }
 
-  /** Returns whether they are removed: not where somebody else holds them, or after an abort. */
+  /** Returns whether they are removed: false where another process holds them, or after an abort. */
   async #remove(
     stray: StrayCopy,
     objects: Objects,
@@ -121,7 +118,7 @@ export class StrayRemover {
           return false
         }
         if (!(await renewStray(db, stray))) return false
-        // Copies that were made a part at a time may have left parts.
+        // A copy that was made part by part may have left parts.
         if (stray.isBegun) for (const key of keys) await objects.removeCopy(key)
         else await objects.removeMany(keys)
       }
@@ -154,7 +151,7 @@ export class StrayRemover {
 
 type Task = { backend: Backend; uploadId?: UploadId; only?: string | undefined; signal: AbortSignal }
 
-/** Fails with `StorageUnavailable` when it takes longer. Whatever becomes of the work then, nobody waits for it. */
+/** Fails with `StorageUnavailable` when it takes longer. The work itself is not stopped. */
 async function inTime<Result>(ms: number, work: Promise<Result>): Promise<Result> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const error = new StorageUnavailable({ cause: new Error(`it did not answer within ${ms / 1000} s`) })

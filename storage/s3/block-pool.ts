@@ -1,42 +1,38 @@
 import { freeChunk } from '../../system/free-chunk.ts'
 
-/** Memory is lent in blocks of this many bytes. */
+/** Size of a block in bytes. */
 export const BLOCK_BYTES = 256 * 1024
-/**
- * What an upload takes outside of its blocks: what waits in its request and socket, the calls under way, and
- * memory that is not collected yet.
- */
+/** Memory of an upload besides its blocks: buffers of its request and socket, running calls, and garbage. */
 const BESIDE_BLOCKS_BYTES = 1024 * 1024
-/** What the process takes for all of them together once it is busy, measured with a hundred. */
+/** Memory of a busy process for all uploads together, measured with a hundred. */
 const BUSY_BYTES = 64 * 1024 * 1024
-/** A request that has had no byte for this long may stay silent for longer. */
+/** A request without a byte for this long counts as silent. */
 const SILENT_MS = 1_000
 const LOOK_AGAIN_MS = 250
 /**
- * Free blocks are kept for so long when nobody gathers bytes any more: a client that sends one part after the other is
- * nobody for a moment between two of them, and V8 collects all garbage after every few dozen megabytes that are allocated.
+ * How long free blocks are kept when no upload is running: a client that sends one part after the other pauses between
+ * them, and V8 collects all garbage after every few dozen megabytes of allocation.
  */
 const KEPT_MS = 2_000
 
-/** Somebody who gathers bytes in blocks. */
+/** A request that gathers bytes in blocks. */
 export interface BlockUser {
-  /** Blocks that hold bytes and are not on their way to the bucket. */
+  /** Blocks that hold bytes and are not being sent to the bucket. */
   readonly idleBlocks: number
   /** Monotonic milliseconds of its last byte. */
   readonly fedAt: number
-  /** Sends what it has gathered on its way, so that its blocks come back soon. Returns at once. */
+  /** Starts sending what it has gathered, so that its blocks are returned soon. Returns at once. */
   spill(): void
 }
 
 type Waiter = { count: number; resolve: (blocks: Buffer[]) => void }
 
 /**
- * The memory in which one process gathers parts, for all uploads together. Requests wait for it in one line.
- * While somebody waits, blocks are asked back from requests that are silent, or have most, so clients that stall,
- * however many, hold back nobody.
+ * The memory in which one process gathers parts, for all uploads together. Requests wait for blocks in one queue.
+ * Meanwhile blocks are asked back from requests that are silent or have the most, so that stalled clients delay nobody.
  */
 export class BlockPool {
-  /** Blocks that the budget has room for, and that no crowd of uploads takes away. */
+  /** Blocks within the budget, whatever the number of uploads. */
   readonly #most: number
   readonly #least: number
   readonly #besideBytes: number
@@ -48,9 +44,9 @@ export class BlockPool {
   #unused: NodeJS.Timeout | undefined
 
   /**
-   * @param bytes what blocks, and what uploads take beside them, may come to; at least half of it is lent.
-   * @param besideBytes what one upload takes beside its blocks.
-   * @param busyBytes what all of them take besides.
+   * @param bytes budget for blocks and the other memory of uploads; at least half of it is for blocks.
+   * @param besideBytes other memory of one upload.
+   * @param busyBytes other memory of all together.
    */
   constructor(bytes: number, besideBytes = BESIDE_BLOCKS_BYTES, busyBytes = BUSY_BYTES) {
     const all = Math.max(1, Math.floor(bytes / BLOCK_BYTES))
@@ -59,7 +55,7 @@ export class BlockPool {
     this.#besideBytes = besideBytes
   }
 
-  /** Bytes that each of those who gather now, and one more, could have. */
+  /** Bytes for each upload that is running now, and one more. */
   get fairShare(): number {
     return (this.#limit / (this.#gatherers.size + 1)) * BLOCK_BYTES
   }
@@ -78,31 +74,31 @@ export class BlockPool {
     this.#gatherers.delete(gatherer)
     this.#shrinkTo(this.#limit)
     this.#serve()
-    // When nobody uploads, the memory goes back to the system.
+    // Without uploads the memory goes back to the system.
     if (this.#gatherers.size > 0) return
     clearTimeout(this.#unused)
     this.#unused = setTimeout(() => this.#shrinkTo(0), KEPT_MS).unref()
   }
 
-  /** Lends so many blocks at once; waits for them behind those who asked before. */
+  /** Takes so many blocks at once; waits behind earlier requests. */
   async take(count: number): Promise<Buffer[]> {
     if (count > this.#least) throw new Error(`${count} blocks are more than there are`)
     return this.takeNow(count) ?? (await this.#wait(count))
   }
 
-  /** Lends so many blocks if that takes nobody else's turn. */
+  /** Takes so many blocks where nobody waits and they are free; undefined otherwise. */
   takeNow(count: number): Buffer[] | undefined {
     return this.#waiters.length === 0 && this.#available >= count ? this.#lend(count) : undefined
   }
 
-  /** Takes blocks back. Nothing may be reading them any more. */
+  /** Returns blocks. Nothing may be reading them any more. */
   give(blocks: readonly Buffer[]): void {
     this.#free.push(...blocks)
     this.#shrinkTo(this.#limit)
     this.#serve()
   }
 
-  /** Lends to those in line as far as there is enough, and sees to it that there will be for the others. */
+  /** Serves waiting requests, and asks for blocks back for the others. */
   #serve(): void {
     for (let next = this.#waiters[0]; next && this.#available >= next.count; next = this.#waiters[0]) {
       this.#waiters.shift()
@@ -139,12 +135,12 @@ export class BlockPool {
   }
 
   /**
-   * Makes sure that who waits will get blocks: from those on their way, or else from who has any. Those who
-   * are silent come first, the fullest before the others: a part that goes up in few pieces costs less.
+   * Ensures that waiting requests will get blocks: from running sends, or else by `spill`. Silent requests come first,
+   * and of these the fullest: a part in few tails costs less.
    */
   #relieve(): void {
     if (this.#waiters.length === 0) return
-    // Again after a while: who has been lent to a moment ago may fall silent as well.
+    // Again after a while: other requests may have become silent.
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.#relieve()

@@ -2,15 +2,15 @@ import { MIN_PART_BYTES } from './part-size.ts'
 
 /** Bytes `[start, end]` of source number `source`. */
 export type SourceRange = { source: number; start: number; end: number }
-/** One part of the whole: copied inside the bucket, or joined from ranges that pass through here. */
+/** One part of the object: copied inside the bucket, or joined from ranges that are read here. */
 export type PlannedPart =
   | { kind: 'copy'; range: SourceRange }
   | { kind: 'join'; ranges: readonly SourceRange[] }
 
 /**
- * How sources of these sizes become the parts of one object: every part but the last has at least 5 MiB and at
- * most `maxPart` bytes (itself at least twice as many), in order and without a gap. As much as possible is copied
- * inside the bucket; only around the end of a source that is too small for a part of its own are up to 5 MiB joined.
+ * Plans how sources of these sizes become the parts of one object, in order and without gaps: every part but the last
+ * has at least 5 MiB and at most `maxPart` bytes (itself at least twice as many). As much as possible is copied inside
+ * the bucket; only up to 5 MiB around the end of a small source are joined.
  */
 export function planConcat(sizes: readonly number[], maxPart: number): PlannedPart[] {
   const parts: PlannedPart[] = []
@@ -42,13 +42,13 @@ export function planConcat(sizes: readonly number[], maxPart: number): PlannedPa
   return parts
 }
 
-/** As large as allowed, but so that what is left is enough for another part. */
+/** As large as allowed while the rest is enough for another part. */
 function partBytes(left: number, maxPart: number): number {
   if (left <= maxPart) return left
   return left - maxPart < MIN_PART_BYTES ? left - MIN_PART_BYTES : maxPart
 }
 
-/** S3 copies a range only of what is larger than 5 MiB; anything smaller it copies whole. */
+/** S3 copies a range only of objects larger than 5 MiB; smaller ones it copies whole. */
 function partOf(ranges: readonly SourceRange[], sizes: readonly number[]): PlannedPart {
   const [range] = ranges
   if (!range || ranges.length > 1) return { kind: 'join', ranges }

@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ObjectMissing, StorageUnavailable } from '../store/objects.ts'
 import type { S3, S3Reply } from './s3.ts'
 
-/** Replies in a row that may bring nothing new before the read is given up. */
+/** Replies in a row without a new byte before the read is given up. */
 const FRUITLESS_REPLIES = 5
 const FIRST_DELAY_MS = 100
 
 /**
- * One object, or a part of it, as a stream that outlives its connections: where a reply breaks off, ends short or
- * falls silent, the next one goes on from there, of the very same object or not at all. It reads ahead no more
- * than its buffer holds, and hangs up when it is destroyed.
+ * One object, or a range of it, as a stream that survives broken connections: where a reply breaks off, ends early or
+ * falls silent, the next one continues from there, for the very same object. Reads ahead only as much as its buffer
+ * holds, and closes the connection when destroyed.
  */
 export class ObjectRead extends Readable {
   readonly #s3: S3
@@ -19,7 +19,7 @@ export class ObjectRead extends Readable {
   readonly #stopping = new AbortController()
   #reply: S3Reply
 
-  /** Goes on with the first reply, which says what object and which bytes of it are read. */
+  /** Continues from the first reply, which identifies the object and the range. */
   constructor(s3: S3, key: string, first: S3Reply) {
     super({ highWaterMark: 256 * 1024 })
     this.#s3 = s3
@@ -63,11 +63,11 @@ export class ObjectRead extends Readable {
     }
   }
 
-  /** The rest of it. */
+  /** Requests the rest. */
   async #again(range: { start: number; end: number }, etag: string): Promise<S3Reply> {
     const { signal } = this.#stopping
     const reply = listened(await this.#s3.open(this.#key, { range, etag }, { signal }))
-    // Destroyed while it was on its way: nobody else would hang up.
+    // Destroyed while the call was running: close its reply.
     if (signal.aborted) reply.body.destroy()
     if (reply.end !== range.end) {
       reply.body.destroy()
@@ -77,7 +77,7 @@ export class ObjectRead extends Readable {
   }
 }
 
-/** A reply may break before somebody reads it; the reader then finds out by itself. */
+/** A reply may break before it is read; the reader finds out by itself. */
 function listened(reply: S3Reply): S3Reply {
   reply.body.on('error', () => {})
   return reply

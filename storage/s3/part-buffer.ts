@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { BLOCK_BYTES } from './block-pool.ts'
 import type { S3Body } from './s3.ts'
 
-/** Bytes gathered in lent blocks, hashed as they come: the body of one call to the bucket. */
+/** Bytes gathered in blocks and hashed as they come: the body of one call to the bucket. */
 export class PartBuffer implements S3Body {
   readonly #blocks: Buffer[] = []
   readonly #hash = createHash('sha256')
@@ -17,7 +17,7 @@ export class PartBuffer implements S3Body {
     return this.#blocks.length
   }
 
-  /** Hexadecimal. Nothing can be added after it was asked for. */
+  /** Hexadecimal. Nothing can be added after it was read. */
   get sha256(): string {
     this.#sha256 ??= this.#hash.digest('hex')
     return this.#sha256
@@ -32,7 +32,7 @@ export class PartBuffer implements S3Body {
     this.#blocks.push(block)
   }
 
-  /** Copies bytes behind those that are there, which must fit. */
+  /** Appends bytes, which must fit. */
   append(bytes: Uint8Array): void {
     let rest = bytes
     while (rest.byteLength > 0) {
@@ -54,12 +54,12 @@ export class PartBuffer implements S3Body {
     }
   }
 
-  /** The first bytes, as many as there are in one place. */
+  /** The first contiguous bytes. */
   get head(): Uint8Array {
     return this.#blocks[0]?.subarray(0, Math.min(this.#size, BLOCK_BYTES)) ?? new Uint8Array()
   }
 
-  /** Gives up the blocks, which are the caller's again. */
+  /** Returns the blocks to the caller. */
   release(): Buffer[] {
     this.#size = 0
     return this.#blocks.splice(0)

@@ -3,22 +3,21 @@ import { StorageUnavailable } from '../store/objects.ts'
 import { isPassing, translateS3Error } from './s3-errors.ts'
 
 export type RetryOptions = {
-  /** Gives up at once. */
+  /** Stops when aborted. */
   signal?: AbortSignal
 }
 
 const ATTEMPTS = 5
 /**
- * A call that is neither answered nor silent, such as a byte every ten seconds, is given up after this long; a part of
- * 64 MiB needs some 220 kB/s for it. Of what is read it counts until the bytes begin.
+ * Time limit of a call that neither completes nor falls silent; a part of 64 MiB then needs some 220 kB/s. For reads it
+ * applies until the first byte.
  */
 const CALL_MS = 5 * 60_000
 const FIRST_DELAY_MS = 100
 
 /**
- * Makes a call until it succeeds, it is clear that it never will, or it has failed five times: some two
- * seconds of waiting in all. The SDK's own retries cannot send a stream twice and take a reply that was
- * cut short for an answer.
+ * Repeats a call until it succeeds or cannot succeed, at most five times, with some two seconds of pauses in all. The
+ * SDK's own retries cannot send a stream twice, and take a reply that was cut short for an answer.
  */
 export async function withRetries<Result>(
   call: (signal: AbortSignal | undefined) => Promise<Result>,
@@ -31,7 +30,7 @@ export async function withRetries<Result>(
     } catch (error) {
       if (error instanceof StorageUnavailable) throw error
       if (attempt === ATTEMPTS || signal?.aborted || !isPassing(error)) throw translateS3Error(error)
-      // Up to twice the delay, so that many that failed together do not come back together.
+      // With jitter, so that calls that failed together do not come back together.
       await sleep(FIRST_DELAY_MS * 2 ** (attempt - 1) * (0.5 + Math.random()))
     }
   }

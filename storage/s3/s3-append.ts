@@ -26,35 +26,35 @@ export type S3AppendOptions = {
   objects: Objects
   pool: BlockPool
   db: Ledger
-  /** Removes tails that count no more, some time later. */
+  /** Removes tails that do not count any more, in the background. */
   deleteTails: (upload: UploadRow, keys: readonly string[]) => void
-  /** Removes tails that a request ended without hearing that they count, unless they do. */
+  /** Removes tails of a request that did not learn whether they count, unless they do. */
   abandonTails: (upload: UploadRow, lease: Lease, keys: readonly string[]) => void
 }
 
 export type S3AppendRequest = {
   append: Append
   partSize: number
-  /** What is stored of the part in which the upload's offset lies, from that part's first byte on. */
+  /** Tails of the part in which the offset lies, from its first byte on. */
   tails: readonly TailRow[]
 }
 
-/** What the ledger is to know of bytes that are in the bucket, and the keys of tails that are not needed once it does. */
+/** Stored bytes for the ledger to record, and the keys of tails that are not needed after that. */
 type Stored = { superseded: readonly string[] } & ({ part: PartRow } | { tail: TailRow })
-/** Bytes `[from, to)` on their way to the bucket. */
+/** Bytes `[from, to)` that are being sent to the bucket. */
 type PendingWrite = { from: number; to: number; stored: Stored | undefined; settled: Promise<void> }
-/** Bytes of the current part that are, or soon will be, in an object of their own. */
+/** Bytes of the current part that are, or are being, stored as a tail. */
 type Tail = { offset: number; size: number; row: Promise<TailRow> }
 
 const MAX_IN_FLIGHT = 4
-/** A part that comes in more tails than this has them joined, so that no part needs hundreds of reads. */
+/** A part with more tails has them joined, so that no part needs hundreds of reads. */
 const MAX_TAILS = 16
 const LEASE_CHECK_MS = 1_000
 
 /**
- * One request's bytes on their way into the bucket. They are gathered in lent memory; a full part goes up while
- * the next is gathered. The ledger learns of writes in the order of their offsets only, so there is never a gap:
- * what arrived behind a write that failed is sent again by the client, into the same places.
+ * Sends the bytes of one request to the bucket. They are gathered in blocks; a full part is sent while the next is
+ * gathered. Writes are recorded in the ledger in the order of their offsets only, so there is never a gap: the client
+ * sends again what followed a failed write, into the same parts.
  */
 export class S3Append implements BlockUser {
   readonly #options: S3AppendOptions
@@ -67,7 +67,7 @@ export class S3Append implements BlockUser {
   #recorded: Promise<void> = Promise.resolve()
   #buffer = new PartBuffer()
   #tails: Tail[]
-  /** Offset of the first byte in the buffer, and behind its last. */
+  /** Offsets of the first byte in the buffer, and after its last. */
   #from: number
   #to: number
   #committing: Promise<void> | undefined
@@ -95,33 +95,33 @@ export class S3Append implements BlockUser {
     return this.#buffer.size > 0 ? this.#buffer.blockCount : 0
   }
 
-  /** Called by a request that needs memory. */
+  /** Called when another request needs memory. */
   spill(): void {
     if (this.#buffer.size > 0 && !this.#isEnding) this.#sendTail()
   }
 
   /**
-   * Stores all of `source` behind the upload's offset. Resolves with the new offset once the ledger has it. When
-   * the source or the bucket fails, what arrived before is kept as far as possible, and the failure passed on.
+   * Stores all of `source` after the upload's offset. Resolves with the new offset once the ledger has it. When the
+   * source or the bucket fails, bytes that arrived before are kept as far as possible, and the failure is thrown.
    */
   async run(source: AsyncIterable<Uint8Array>): Promise<number> {
     const { pool } = this.#options
     const { lease, upload } = this.#append
     const watch = setInterval(() => {
-      // A call that is on its way when somebody else takes over must not arrive late.
+      // A running call must not arrive after a takeover.
       if (!lease.isCurrent() && !this.#isCommitted) this.#abort.abort(new LeaseLost())
     }, LEASE_CHECK_MS)
     pool.enter(this)
     try {
       const failure = await this.#receive(source)
-      // More than was declared: finishing with the first part of it would call a wrong file complete.
+      // A body longer than declared: completing the upload with its first part would accept a wrong file.
       const countsNot =
         failure instanceof BodyTooLong ||
         failure instanceof ContentRejected ||
         (this.#append.isAtomic && failure !== undefined)
       if (!countsNot) await this.#flush()
       this.#isEnding = true
-      // What is not sent any more nobody shall wait for.
+      // Blocks that are not sent any more are free for others.
       pool.give(this.#buffer.release())
       await this.#settle()
       if (countsNot) throw failure
@@ -158,7 +158,7 @@ export class S3Append implements BlockUser {
       if (this.#buffer.room === 0) {
         await this.#fewerInFlight()
         const blocks = await this.#options.pool.take(1)
-        // Not a moment before: while we waited, the buffer may have been spilled.
+        // Only after the wait, during which the buffer may have been spilled.
         for (const block of blocks) this.#buffer.addBlock(block)
       }
       if (this.#failure) throw this.#failure.error
@@ -172,13 +172,13 @@ export class S3Append implements BlockUser {
     freeChunk(chunk)
   }
 
-  /** Offset behind the part in which the buffer lies. */
+  /** Offset after the part in which the buffer lies. */
   get #partEnd(): number {
     const partSize = this.#partSize
     return (Math.floor(this.#from / partSize) + 1) * partSize
   }
 
-  /** Back-pressure: one upload has only so much on its way. */
+  /** Back-pressure: limits the pending writes of one upload. */
   async #fewerInFlight(): Promise<void> {
     const partSize = this.#partSize
     const most = Math.max(
@@ -189,7 +189,7 @@ export class S3Append implements BlockUser {
     while (flying().length >= most && !this.#failure) await flying()[0]?.settled
   }
 
-  /** Sends on its way whatever was gathered: the last part of the file, or a tail. */
+  /** Sends what was gathered: the last part of the file, or a tail. */
   async #flush(): Promise<void> {
     const { upload } = this.#append
     if (this.#failure) return
@@ -200,14 +200,14 @@ export class S3Append implements BlockUser {
   }
 
   async #sendPart(): Promise<void> {
-    // Once it is sent its blocks cannot be asked back: what it has to wait for it waits for here.
+    // While it is sent its blocks cannot be asked back: wait before for what it needs.
     const isFirst = this.#from < this.#partSize
     const ready = [...this.#tails.map((tail) => tail.row), isFirst ? undefined : this.#opened.promise]
     await Promise.all(ready).catch((error: unknown) => this.#fail(error))
     if (this.#failure) return
     const tails = this.#tails
     this.#tails = []
-    // All of it may have become a tail while it waited.
+    // All of it may have become a tail during the wait.
     const start = tails[0]?.offset ?? this.#from
     const number = Math.floor(start / this.#partSize) + 1
     this.#send((body, from, to) => this.#storePart(number, tails, body, from, to))
@@ -237,7 +237,7 @@ export class S3Append implements BlockUser {
     })
   }
 
-  /** Starts to store what the buffer holds and begins a new one. Its blocks are given back when it is over. */
+  /** Starts storing the buffer and begins a new one. Its blocks are returned when it is stored. */
   #send(store: (body: PartBuffer, from: number, to: number) => Promise<Stored>): void {
     const body = this.#buffer
     const from = this.#from
@@ -297,14 +297,14 @@ export class S3Append implements BlockUser {
         signal: this.#abort.signal,
       })
     } catch (error) {
-      // Said once, it may be something else on the way that does not know it.
+      // A single reply may come from a proxy that does not know it.
       if (!isGone(error) || (await s3.isMultipartOpen(upload.storage_key, multipartId)))
         throw asStorageUnavailable(error)
       throw new BytesLost('the multipart upload is gone', { cause: error })
     }
   }
 
-  /** Opens the multipart upload, with a note in the ledger before and its id after. */
+  /** Opens the multipart upload: the ledger notes it before, and gets its id after. */
   async #open(head: Uint8Array): Promise<void> {
     const { db, s3 } = this.#options
     const { upload, lease } = this.#append
@@ -325,7 +325,7 @@ export class S3Append implements BlockUser {
       await s3.abortMultipart(upload.storage_key, id)
       throw new LeaseLost()
     }
-    // Beside the first part: only the commit of it waits for this.
+    // In parallel with the first part: only the commit waits for this.
     this.#recorded = record()
     this.#recorded.catch(() => {})
     upload.multipart_id = id
@@ -336,7 +336,7 @@ export class S3Append implements BlockUser {
     const { db, s3 } = this.#options
     const { upload, lease } = this.#append
     const partSize = this.#partSize
-    // Nobody else ever writes to this key, however late one of our calls arrives.
+    // A new key each time: a late call of ours overwrites nothing.
     const key = `${upload.storage_key}.tail-${newUploadId()}`
     const tail = { key, offset, size: body.size }
     if (!(await recordTail(db, { id: upload.id, fence: lease.fence, partSize, ...tail })))
@@ -346,7 +346,7 @@ export class S3Append implements BlockUser {
     return { ...tail, ...(await s3.put(key, body, servedAs(null), { signal: this.#abort.signal })) }
   }
 
-  /** Calls `use` with the bytes of these tails and of the buffer behind them in one, and the keys of the tails. */
+  /** Calls `use` with these tails and the buffer joined, and the keys of the tails. */
   async #withJoined<Result>(
     tails: readonly Tail[],
     body: PartBuffer,
@@ -360,7 +360,7 @@ export class S3Append implements BlockUser {
     const count = Math.ceil(bytes / BLOCK_BYTES)
     let blocks = pool.takeNow(count)
     if (!blocks) {
-      // Who waits for much must hold nothing, or many would wait for each other.
+      // A request that waits for many blocks must hold none, to avoid deadlocks.
       if (body.size > 0) {
         rows.push(await this.#storeTail(body, from))
         pool.give(body.release())
@@ -400,18 +400,18 @@ export class S3Append implements BlockUser {
   }
 
   #fail(error: unknown): void {
-    // Nothing behind it can count any more.
+    // Nothing after it can count any more.
     this.#options.pool.give(this.#buffer.release())
     this.#failure ??= { error: this.#abort.signal.aborted ? this.#abort.signal.reason : error }
   }
 
-  /** While the request goes on, the ledger is told of every write that follows the last without a gap. */
+  /** Records all contiguous stored writes in the ledger while the request goes on. */
   #commitReady(): void {
     const append = this.#append
     if (append.isAtomic || this.#isEnding || this.#committing || this.#failure) return
     const ready = this.#storedWrites()
     const to = ready.at(-1)?.to
-    // The last byte is committed by the append that finishes.
+    // The final commit includes the last byte.
     if (to === undefined || append.endsAt(to)) return
     const commit = async () => {
       await this.#recorded
@@ -431,7 +431,7 @@ export class S3Append implements BlockUser {
     if (append.isAtomic && this.#failure) return
     const ready = this.#storedWrites()
     const to = ready.at(-1)?.to ?? append.upload.offset
-    // With nothing new there is nothing to commit, unless the upload is to be finished.
+    // Without new bytes there is nothing to commit, unless the upload is to be completed.
     if (ready.length === 0 && (!append.endsAt(to) || this.#failure)) return
     await this.#recorded
     await append.inOwnerTurn(() => append.commit(to, rowsOf(ready)))
@@ -439,7 +439,7 @@ export class S3Append implements BlockUser {
     this.#counted(ready)
   }
 
-  /** Those at the front of the line that are stored. */
+  /** The contiguous stored writes at the front. */
   #storedWrites(): PendingWrite[] {
     const gap = this.#pending.findIndex(({ stored }) => stored === undefined)
     return gap < 0 ? [...this.#pending] : this.#pending.slice(0, gap)
@@ -448,7 +448,7 @@ export class S3Append implements BlockUser {
   #counted(writes: readonly PendingWrite[]): void {
     this.#pending.splice(0, writes.length)
     for (const { stored } of writes) if (stored && 'tail' in stored) this.#unconfirmed.delete(stored.tail.key)
-    // Only now: until the ledger pointed past them, these were the bytes that were acknowledged.
+    // Only now: until the ledger has the new offset, these are the acknowledged bytes.
     const { upload } = this.#append
     if (upload.state !== 'open') return
     this.#options.deleteTails(
@@ -462,7 +462,7 @@ export class S3Append implements BlockUser {
     await this.#committing
   }
 
-  /** Tails of ours that never counted. Those of a finished upload its processing removes. */
+  /** Tails of this request that never counted. Processing removes those of a finished upload. */
   #abandonLeftovers(): void {
     const { lease, upload } = this.#append
     if (this.#unconfirmed.size > 0) this.#options.abandonTails(upload, lease, [...this.#unconfirmed])

@@ -15,8 +15,8 @@ const COPY_BYTES = 128 * 1024 ** 2
 const HEAD_BYTES = 4100
 
 /**
- * Makes one object of several, in order, inside the bucket where their sizes allow. The ledger knows beforehand
- * that a multipart upload may be open, so that one of a killed worker is found and aborted.
+ * Joins several objects into one, in order, inside the bucket where their sizes allow. The ledger notes before that a
+ * multipart upload may be open, so that one of a killed worker is found and aborted.
  */
 export async function concatenate(
   s3: S3,

@@ -6,8 +6,8 @@ const statusOf = (error: unknown): number | undefined =>
   error instanceof Error ? (error as S3Error).$metadata?.httpStatusCode : undefined
 
 /**
- * Codes by which a bucket refuses us, and not this request: credentials that are wrong, expired or without the right, a
- * clock that is off, a bucket that is elsewhere or gone. An operator sees to it; what was asked is right, and stays so.
+ * Codes by which a bucket refuses every request: wrong, expired or insufficient credentials, a wrong clock, a bucket
+ * that is elsewhere or gone. The request itself is fine; an operator has to act.
  */
 const REFUSED: ReadonlySet<string> = new Set([
   'AccessDenied',
@@ -36,17 +36,17 @@ const REFUSED: ReadonlySet<string> = new Set([
   'UnauthorizedAccess',
 ])
 
-/** Whether the bucket refuses us, whatever we ask. Of a HEAD there is no code, only the status. */
+/** Whether the bucket refuses every request. A HEAD has no code, only the status. */
 export function isRefused(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const status = statusOf(error)
-  // To a HEAD with credentials that have expired S3 says 400, and not why.
+  // For a HEAD with expired credentials S3 answers 400 without a reason.
   const isUnexplained = status === 400 && /^(Unknown|UnknownError|BadRequest)$/.test(error.name)
   const isNamed = REFUSED.has(error.name) || error.name.startsWith('KMS.')
   return status === 401 || status === 403 || isNamed || isUnexplained
 }
 
-/** No such object or multipart upload, or another object than the one asked for. */
+/** No such object or multipart upload, or it was replaced. */
 export function isMissing(error: unknown): boolean {
   if (!(error instanceof Error) || REFUSED.has(error.name)) return false
   return (
@@ -59,17 +59,17 @@ export function isMissing(error: unknown): boolean {
 
 const GONE = ['NoSuchUpload', 'NoSuchKey', 'PreconditionFailed']
 
-/** The bucket itself says that it does not have this. A bare 404 may come from anything on the way to it. */
+/** The bucket itself says that it does not have this. A bare 404 may come from a proxy. */
 export function isGone(error: unknown): boolean {
   return error instanceof Error && GONE.includes(error.name)
 }
 
-/** The etags that a completion names are not those of the parts that are there. */
+/** The etags of a completion do not match the stored parts. */
 export function isInvalidPart(error: unknown): boolean {
   return error instanceof Error && (error.name === 'InvalidPart' || error.name === 'EntityTooSmall')
 }
 
-/** What was to be stored could not be read: no matter of the bucket. */
+/** The body could not be read, which is not the bucket's fault. */
 export class BodyUnreadable extends Error {
   constructor(options?: ErrorOptions) {
     super('what was to be stored could not be read', options)
@@ -77,7 +77,7 @@ export class BodyUnreadable extends Error {
   }
 }
 
-/** The server has no such call, however well it is. */
+/** The server does not implement this call. */
 export function lacksCall(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   return statusOf(error) === 501 || error.name === 'NotImplemented' || error.name === 'MethodNotAllowed'
@@ -85,19 +85,19 @@ export function lacksCall(error: unknown): boolean {
 
 const NEVER_PASSING = ['AbortError', 'CredentialsProviderError', 'LeaseLost', 'BodyUnreadable']
 
-/** Whether the same call may succeed a moment later: anything but a clear answer that it never will. */
+/** Whether a retry may succeed: everything but a clear answer that it cannot. */
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof Error) || NEVER_PASSING.includes(error.name)) {
     return false
   }
   const status = statusOf(error)
   if (status === undefined || status < 400 || status >= 500) return true
-  // Of a clock that is off the SDK learns by how much, and signs the next one right.
+  // The SDK learns the clock skew from it, and signs the next one right.
   const isNamed = ['RequestTimeout', 'SlowDown', 'RequestTimeTooSkewed'].includes(error.name)
   return status === 408 || status === 429 || isNamed
 }
 
-/** A full bucket, or one that is away or refuses us, as the rest of the house knows it. */
+/** Translates an error: a bucket that is full, unavailable, or refuses us. */
 export function translateS3Error(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const isFull =
@@ -106,7 +106,7 @@ export function translateS3Error(error: unknown): unknown {
   return isPassing(error) || isRefused(error) ? new StorageUnavailable({ cause: error }) : error
 }
 
-/** An answer that makes no sense where it came: for now the storage is away. */
+/** For an answer that makes no sense in its place: the storage counts as unavailable. */
 export function asStorageUnavailable(error: unknown): unknown {
   return statusOf(error) === 404 || error instanceof ObjectMissing
     ? new StorageUnavailable({ cause: error })

@@ -16,7 +16,7 @@ import type { S3 } from './s3.ts'
 import { isMissing } from './s3-errors.ts'
 import { putStream } from './stream-put.ts'
 
-/** What S3 takes in one PutObject. */
+/** S3's limit for one PutObject. */
 const MAX_PUT_BYTES = 5 * 1024 ** 3
 
 /** Objects in one bucket. */
@@ -28,7 +28,7 @@ export class S3Objects implements Objects {
     this.#s3 = s3
   }
 
-  /** The stream goes on by itself when a connection breaks; see `ObjectRead`. */
+  /** The stream survives broken connections; see `ObjectRead`. */
   async read(key: string, options: ReadOptions = {}): Promise<Readable> {
     return new ObjectRead(this.#s3, key, await this.#s3.open(key, options))
   }
@@ -45,7 +45,7 @@ export class S3Objects implements Objects {
   async putFile(key: string, path: string, servedAs: ServedAs, signal?: AbortSignal): Promise<void> {
     const { size } = await stat(path)
     if (size > MAX_PUT_BYTES) throw new ObjectTooLarge(size, MAX_PUT_BYTES)
-    // Read twice, so that the bucket can tell whether what arrives is what was read.
+    // Read twice, so that the bucket can check the hash of what arrives.
     const sha256 = createHash('sha256')
     await pipeline(readFile(path), sha256, { signal })
     const body = { size, sha256: sha256.digest('hex'), chunks: () => readFile(path) }
@@ -60,7 +60,7 @@ export class S3Objects implements Objects {
     try {
       await this.#s3.copy(from, to, servedAs, etag)
     } catch (error) {
-      // Removed or replaced between the look at it and the copy.
+      // Removed or replaced since it was looked up.
       throw isMissing(error) ? new ObjectMissing(from, { cause: error }) : error
     }
   }
@@ -86,13 +86,13 @@ export class S3Objects implements Objects {
     return await this.#s3.link(key, servedAs, method)
   }
 
-  /** That the bucket answers us; that it takes objects is found out by storing some. */
+  /** Only that the bucket answers; storing objects shows whether it takes them. */
   async checkWritable(): Promise<void> {
     await this.#s3.checkReachable()
   }
 }
 
-/** Opens the file with its first chunk, so that a body that nobody asks for has none to close. */
+/** Opens the file with its first chunk, so that an unread body has none to close. */
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path, { highWaterMark: 256 * 1024 })
 }

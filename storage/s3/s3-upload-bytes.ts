@@ -22,11 +22,11 @@ const COMPLETION_MS = 2_000
 
 type Head = { size: number; etag: string }
 
-/** What becomes of an upload in a bucket, from the ledger's own record of it. */
+/** Assembles and removes uploads in a bucket, by the records of the ledger. */
 export class S3UploadBytes implements UploadBytes {
   readonly #db: Ledger
   readonly #s3: S3
-  /** Of uploads that may be stored elsewhere. */
+  /** For uploads in any backend. */
   readonly #anywhere: RoutedUploadBytes
 
   constructor(db: Ledger, s3: S3, anywhere: RoutedUploadBytes) {
@@ -57,7 +57,7 @@ export class S3UploadBytes implements UploadBytes {
     if (multipartId !== null) await this.#s3.abortMultipart(storageKey, multipartId)
     await this.#abortStrays(upload)
     await this.#s3.remove([...tailKeys, storageKey])
-    // Of a whole file that was stored without its request hearing so, nothing is known here.
+    // A whole file may have been stored without a reply, and is not recorded.
     if (upload.offset !== upload.size) await recordLateCall(this.#db, uploadId, storageKey)
     await this.#forget(uploadId, upload)
     await forgetPartsOfEnded(this.#db, uploadId)
@@ -67,13 +67,13 @@ export class S3UploadBytes implements UploadBytes {
   async sweep(uploadId: UploadId): Promise<void> {
     const upload = await uploadInBucket(this.#db, uploadId)
     if (!upload) return
-    // One that is open may be opening another at this very moment.
+    // An open one may be opening another at this moment.
     if (upload.state !== 'open') await this.#abortStrays(upload)
     await this.#s3.remove(upload.droppedKeys)
     await forgetDeletedTails(this.#db, uploadId, upload.droppedKeys)
   }
 
-  /** A final upload: each of its partials becomes an object, and these one. */
+  /** Assembles each partial of a final upload, and joins them. */
   async #concatenate(
     uploadId: UploadId,
     upload: UploadInBucket,
@@ -82,10 +82,10 @@ export class S3UploadBytes implements UploadBytes {
     const { storageKey: key } = upload
     const size = upload.size ?? 0
     let head = await this.#s3.head(key)
-    // There already: somebody was interrupted after it was complete.
+    // An interrupted attempt may have completed it.
     if (head?.size !== size) {
       await this.#join(uploadId, { key, size }, sources).catch(async (error: unknown) => {
-        // Somebody else has joined it meanwhile, and its partials may be gone.
+        // Another worker has joined it in the meantime, and its partials may be gone.
         if ((await concatSources(this.#db, uploadId)).length > 0) throw error
       })
       head = await this.#s3.head(key)
@@ -118,7 +118,7 @@ export class S3UploadBytes implements UploadBytes {
     const head = await this.#s3.head(storageKey)
     if (!head) throw new BytesLost('the object is gone')
     const [only, second] = parts
-    // A multipart upload of one part that was completed before has an etag of its own kind.
+    // A multipart upload of one part has a special etag.
     const isOfParts = /-1"$/.test(head.etag)
     if (only && !second && !isOfParts && only.etag !== head.etag)
       throw new BytesLost('the object is another one')
@@ -127,7 +127,7 @@ export class S3UploadBytes implements UploadBytes {
 
   async #complete(upload: UploadInBucket, multipartId: string): Promise<Head> {
     const { storageKey, parts, size } = upload
-    // Put together meanwhile by somebody else, who has recorded it: the object is there.
+    // Assembled and recorded by another worker in the meantime: the object exists.
     if (parts.length === 0 && size !== 0) return await this.#whole(upload)
     const end = parts.reduce((at, part) => (part.offset === at ? at + part.size : Number.NaN), 0)
     if (end !== size) throw new BytesLost('the parts in the ledger are not the whole file')
@@ -141,20 +141,20 @@ export class S3UploadBytes implements UploadBytes {
     return head
   }
 
-  /** An earlier attempt may have succeeded, or this one although its reply was lost: the object tells. */
+  /** An earlier attempt, or this one without a reply, may have succeeded: the object shows it. */
   async #afterFailure(error: unknown, key: string, multipartId: string): Promise<Head> {
     if (isInvalidPart(error)) throw new BytesLost('a part is another one', { cause: error })
     if (!isGone(error) && (await this.#s3.isMultipartOpen(key, multipartId))) throw error
     const head = await this.#s3.head(key)
     if (head) return head
-    // Neither open nor complete: unless somebody completes it at this very moment, it is gone.
+    // Neither open nor complete: it is gone, unless another worker completes it at this moment.
     await sleep(COMPLETION_MS)
     const late = await this.#s3.head(key)
     if (!late) throw new BytesLost('the multipart upload is gone', { cause: error })
     return late
   }
 
-  /** Multipart uploads of this key whose ids never reached the ledger; asked for only where there may be any. */
+  /** Aborts multipart uploads of this key that are not in the ledger; looked up only where there may be any. */
   async #abortStrays({ storageKey, multipartId, mayHaveStrays }: UploadInBucket): Promise<void> {
     if (!mayHaveStrays) return
     for (const id of await this.#s3.openMultiparts(storageKey)) {
@@ -162,7 +162,7 @@ export class S3UploadBytes implements UploadBytes {
     }
   }
 
-  /** A job that came too early for the bytes of an ended partial has left them to us. */
+  /** Removes the bytes of ended partials, which removal jobs have left to the final. */
   async #releasePartials(finalId: UploadId): Promise<void> {
     for (const id of await forgetConcat(this.#db, finalId)) await this.#anywhere.discard(id)
   }

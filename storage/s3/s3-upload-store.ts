@@ -22,9 +22,9 @@ export type S3UploadStoreOptions = {
 }
 
 /**
- * Uploads in a bucket. Parts go up from memory under one budget, never through files, and there is no listing, HEAD or
- * GET around a request's bytes: offset, parts and etags live in the ledger. What is acknowledged has no gap before it.
- * An upload is completed by its processing, from the ledger's etags, and checked.
+ * Uploads in a bucket. Parts are sent from memory under one budget, never through files, and a request causes no
+ * listing, HEAD or GET: offset, parts and etags are in the ledger. Acknowledged bytes have no gap before them.
+ * Processing completes the upload by the ledger's etags, and checks it.
  */
 export class S3UploadStore implements UploadStore {
   readonly #options: S3UploadStoreOptions
@@ -36,7 +36,7 @@ export class S3UploadStore implements UploadStore {
     this.#pool = new BlockPool(options.s3.options.memoryBudget)
   }
 
-  /** What is acknowledged is in the bucket. */
+  /** Acknowledged bytes are in the bucket. */
   async offsetOf(row: UploadRow): Promise<number> {
     return row.offset
   }
@@ -66,7 +66,7 @@ export class S3UploadStore implements UploadStore {
     }
   }
 
-  /** Waits for what goes on behind the requests. The bucket is closed by who opened it. */
+  /** Waits for background work. The bucket is closed by its opener. */
   async close(): Promise<void> {
     await Promise.all(this.#background)
   }
@@ -80,7 +80,7 @@ export class S3UploadStore implements UploadStore {
     })
   }
 
-  /** The tails that make up the part in which the offset lies, in order and without a gap. */
+  /** The tails of the part in which the offset lies, in order and without a gap. */
   async #tailsOf(upload: UploadRow, partSize: number): Promise<TailRow[]> {
     const from = upload.offset - (upload.offset % partSize)
     const tails: TailRow[] = []
@@ -114,7 +114,7 @@ export class S3UploadStore implements UploadStore {
     this.#behind(async () => s3.remove(await abandonTails(db, { id: upload.id, fence }, keys)))
   }
 
-  /** Goes on behind the request. What fails, the upload's end removes: the ledger still has the keys. */
+  /** Runs in the background. After a failure the end of the upload removes them: the ledger still has the keys. */
   #behind(work: () => Promise<void>): void {
     const done = work()
       .catch(this.#options.onError)

@@ -16,17 +16,17 @@ import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from '
 
 export type S3Options = {
   bucket: string
-  /** Address of an S3 server that is not AWS. */
+  /** Address of an S3 server other than AWS. */
   endpoint: string | undefined
   region: string
   forcePathStyle: boolean
-  /** Without them the SDK looks where it always does. */
+  /** By default the SDK looks in its usual places. */
   credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined
   /** Bytes of memory in which parts are gathered. */
   memoryBudget: number
 }
 
-/** What is sent as one object or part: it can be read again for each attempt, and its hash is signed. */
+/** The body of an object or part: it can be read again for each attempt, and its hash is signed. */
 export type S3Body = {
   size: number
   sha256: string
@@ -35,33 +35,33 @@ export type S3Body = {
 
 export type S3Part = { partNumber: number; etag: string }
 
-/** Bytes `[start, end]` of an object; `end` lies before `start` where there are none. */
+/** Bytes `[start, end]` of an object; `end` is before `start` where there are none. */
 export type S3Reply = { body: Readable; etag: string; start: number; end: number }
 
 const CONNECT_MS = 5_000
-/** A call without a byte in either direction for this long is given up. */
+/** Time limit for a call without a byte in either direction. */
 const IDLE_MS = 15_000
 const MAX_SOCKETS = 256
-/** To read by: clients may take their time, and each holds one. */
+/** For reads: each slow client holds one. */
 const MAX_READING_SOCKETS = 1024
-/** How long an address for ffmpeg or a browser works. */
+/** How long a link for ffmpeg or a browser is valid. */
 const LINK_SECONDS = 15 * 60
 const MAX_DELETED_AT_ONCE = 1000
-/** Where a server cannot do it by one call. */
+/** Deletions in parallel, for servers without a call for many. */
 const DELETED_SIDE_BY_SIDE = 8
 /**
- * Larger objects are copied by parts of this size, or of what 10,000 parts need. S3 itself demands it only above
- * 5 GiB, but a server that really copies may be silent for longer than we wait.
+ * Larger objects are copied in parts of this size, or larger ones where 10,000 would not suffice. S3 demands it above 5
+ * GiB only, but a server that really copies may be silent for longer than we wait.
  */
 const COPY_BYTES = 128 * 1024 ** 2
 
 /**
- * One bucket: the calls that Landfall makes, each with timeouts and retries, in our own terms. Never lists
- * objects. Every failure is one of ours (`ObjectMissing`, `StorageFull`) or the SDK's own.
+ * One bucket: the calls that Landfall makes, with timeouts and retries. Never lists objects. Failures are our errors
+ * (`ObjectMissing`, `StorageFull`) or the SDK's own.
  */
 export class S3 {
   readonly client: S3Client
-  /** On connections of its own: however many objects are read slowly, bytes still come in. */
+  /** Separate connections: slow reads do not delay uploads. */
   readonly #reader: S3Client
   readonly bucket: string
   readonly options: S3Options
@@ -75,8 +75,8 @@ export class S3 {
   }
 
   /**
-   * Stores a whole object. `isConfirmed` is false when there was an earlier attempt, which may still arrive after
-   * the object has been removed again.
+   * Stores a whole object. `isConfirmed` is false after an earlier attempt, which may still arrive after the object was
+   * removed again.
    */
   async put(
     key: string,
@@ -98,8 +98,8 @@ export class S3 {
   }
 
   /**
-   * Opens a multipart upload. `isConfirmed` is false when an earlier attempt may have opened one as well whose
-   * id did not reach us.
+   * Opens a multipart upload. `isConfirmed` is false when an earlier attempt may have opened another whose id did not
+   * reach us.
    */
   async createMultipart(key: string, servedAs: ServedAs): Promise<{ id: string; isConfirmed: boolean }> {
     let attempts = 0
@@ -143,7 +143,7 @@ export class S3 {
     return requireEtag(ETag)
   }
 
-  /** Makes bytes of another object a part, without them passing through here. Returns the part's etag. */
+  /** Copies bytes of another object into a part, inside the bucket. Returns the part's etag. */
   async copyPart(
     key: string,
     multipartId: string,
@@ -173,13 +173,13 @@ export class S3 {
     return `${this.bucket}/${key.split('/').map(encodeURIComponent).join('/')}`
   }
 
-  /** Makes the parts one object. Done again after it had succeeded it fails as if there were no such upload. */
+  /** Joins the parts into one object. A repetition after a success fails as if there were no such upload. */
   async completeMultipart(key: string, multipartId: string, parts: readonly S3Part[]): Promise<void> {
     const Parts: CompletedPart[] = parts.map(({ partNumber, etag }) => ({
       PartNumber: partNumber,
       ETag: etag,
     }))
-    // Not repeated here: what a failure means, the object itself says.
+    // Not repeated here: the object itself shows what a failure means.
     await this.client
       .completeMultipartUpload({
         Bucket: this.bucket,
@@ -208,7 +208,7 @@ export class S3 {
     }
   }
 
-  /** Gives up a multipart upload and its parts; one that is not there is no error. */
+  /** Aborts a multipart upload; a missing one is no error. */
   async abortMultipart(key: string, multipartId: string): Promise<void> {
     try {
       await withRetries(
@@ -224,10 +224,7 @@ export class S3 {
     }
   }
 
-  /**
-   * The multipart uploads that are open for exactly this key. S3 has no other way to find one whose id was
-   * lost on its way to us; nothing but a key of ours is asked about.
-   */
+  /** Open multipart uploads of exactly this key: S3 has no other way to find one whose id was lost. */
   async openMultiparts(key: string): Promise<string[]> {
     const { Uploads = [] } = await withRetries(
       (abortSignal) =>
@@ -252,8 +249,8 @@ export class S3 {
   }
 
   /**
-   * Opens one reply of the bucket; a connection that breaks shows as an error of its body. Fails with
-   * `ObjectMissing`, and with any other error for a reply that is not the range or the object asked for.
+   * Opens one reply of the bucket; a broken connection is an error of its body. Fails with `ObjectMissing`, or another
+   * error where the reply is not the requested range or object.
    */
   async open(key: string, { range, etag }: ReadOptions, options: RetryOptions = {}): Promise<S3Reply> {
     const reply = await withRetries(async (abortSignal) => {
@@ -278,7 +275,7 @@ export class S3 {
     }, options).catch((error: unknown) => {
       throw isMissing(error) ? new ObjectMissing(key, { cause: error }) : error
     })
-    // Asked for by If-Match already, which not every server and proxy knows.
+    // If-Match was sent, but not every server and proxy supports it.
     if (etag && reply.etag !== etag) {
       reply.body.destroy()
       throw new ObjectMissing(key)
@@ -287,8 +284,8 @@ export class S3 {
   }
 
   /**
-   * Removes objects, a thousand a call; those that are not there are no error. Fails when one could not be removed:
-   * then others may be.
+   * Removes objects, a thousand per call; missing ones are no error. Fails when one could not be removed; others may be
+   * removed then.
    */
   async remove(keys: readonly string[]): Promise<void> {
     const [first] = keys
@@ -327,7 +324,7 @@ export class S3 {
     }, {})
   }
 
-  /** Copies an object inside the bucket, whatever its size. Fails with `ObjectMissing`, also for another etag. */
+  /** Copies an object of any size inside the bucket. Fails with `ObjectMissing`, also for another etag. */
   async copy(from: string, to: string, servedAs: ServedAs, etag: string | null = null): Promise<void> {
     const source = await this.head(from)
     if (!source || (etag !== null && source.etag !== etag)) throw new ObjectMissing(from)
@@ -357,7 +354,7 @@ export class S3 {
     to: string,
     servedAs: ServedAs,
   ): Promise<void> {
-    // What a copy before this one has left when it was killed.
+    // Left by an earlier copy that was killed.
     for (const left of await this.openMultiparts(to)) await this.abortMultipart(to, left)
     const { id } = await this.createMultipart(to, servedAs)
     const partBytes = Math.max(COPY_BYTES, minPartSizeFor(source.size))
@@ -376,10 +373,7 @@ export class S3 {
     }
   }
 
-  /**
-   * An address that lets anyone who has it read one object for a quarter of an hour. The method is part of
-   * the signature.
-   */
+  /** A link that lets anyone read one object for a quarter of an hour. The method is part of the signature. */
   async link(key: string, servedAs?: ServedAs, method: 'GET' | 'HEAD' = 'GET'): Promise<string> {
     const input = {
       Bucket: this.bucket,
@@ -407,24 +401,23 @@ export class S3 {
   }
 }
 
-/** Opens a bucket. Nothing is asked of it yet. */
+/** Makes no call yet. */
 export function openS3(options: S3Options): S3 {
   return new S3(options)
 }
 
-/** How to reach the bucket. */
 function clientConfig(options: S3Options, maxSockets: number = MAX_SOCKETS): S3ClientConfig {
   return {
     region: options.region,
     forcePathStyle: options.forcePathStyle,
-    // Many S3 servers do not know the checksums that the SDK adds by default. Bodies are signed with their hash.
+    // Many S3 servers do not support the checksums that the SDK adds by default. Bodies are signed with their hash.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     // With it every body would wait for a round trip, on a connection of its own.
     expectContinueHeader: false,
-    // Ours know the bodies, which the SDK cannot send twice.
+    // We retry ourselves, as the SDK cannot send a stream twice.
     maxAttempts: 1,
-    // It says of every failed body that it cannot send it again; we can.
+    // It warns that it cannot retry a failed body; we can.
     logger: QUIET,
     requestHandler: {
       connectionTimeout: CONNECT_MS,
@@ -445,8 +438,8 @@ function headersOf({ contentType, disposition }: ServedAs) {
 }
 
 /**
- * Makes a call with a body. Fails with `BodyUnreadable` when that cannot be read to its end: the SDK would wait for the
- * rest of it, and the error, which nobody listens to, would end the process.
+ * Makes a call with a body. Fails with `BodyUnreadable` when that cannot be read: the SDK would wait for the rest of
+ * it, and its error, without a listener, would end the process.
  */
 async function sending<Result>(
   body: S3Body,
@@ -464,7 +457,7 @@ async function sending<Result>(
   }
 }
 
-/** A body on its way, with the hash that it is to be signed with. */
+/** A body that is being sent, with its hash for the signature. */
 class SentBody extends Readable {
   readonly sha256: string
   readonly #chunks: Iterator<Uint8Array> | AsyncIterator<Uint8Array>
@@ -484,14 +477,14 @@ class SentBody extends Readable {
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     callback(error)
-    // Closes a file that was not read to its end; what keeps it from that is no matter of the call.
+    // Closes a file that was not read to its end; a failure of that does not matter to the call.
     Promise.resolve(this.#chunks.return?.()).catch(() => {})
   }
 
   readonly #pass = ({ done, value }: IteratorResult<Uint8Array>) => void this.push(done ? null : value)
 }
 
-/** Signs the hash that a body carries, so that the bucket stores exactly these bytes or refuses them. */
+/** Signs the hash of the body, so that the bucket stores exactly these bytes or refuses them. */
 function signBodies(client: S3Client): void {
   client.middlewareStack.add(
     (next) => async (args) => {
@@ -503,7 +496,7 @@ function signBodies(client: S3Client): void {
   )
 }
 
-/** What the body holds, by the headers of RFC 9110 § 14.4 and § 8.6. */
+/** The range of a reply, by the headers of RFC 9110 § 14.4 and § 8.6. */
 function extentOf(length: number | undefined, range: string | undefined): { start: number; end: number } {
   if (length === undefined) throw new Error('S3 answered without a length')
   if (range === undefined) return { start: 0, end: length - 1 }
@@ -513,7 +506,7 @@ function extentOf(length: number | undefined, range: string | undefined): { star
   return { start: Number(start), end: Number(end) }
 }
 
-/** Always in quotes, which some servers leave away in some answers, so that etags of one object are equal. */
+/** Always in quotes, which some servers omit in some answers, so that equal etags compare equal. */
 function requireEtag(etag: string | undefined): string {
   if (!etag) throw new Error('S3 answered without an etag')
   return etag.startsWith('"') ? etag : `"${etag}"`

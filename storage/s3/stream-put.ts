@@ -4,12 +4,12 @@ import type { StreamedBody } from '../store/objects.ts'
 import { minPartSizeFor } from './part-size.ts'
 import type { S3, S3Body, S3Part } from './s3.ts'
 
-/** Gathered at a time. */
+/** Bytes gathered at a time. */
 const PART_BYTES = 8 * 1024 ** 2
 
 /**
- * Stores an object of which the bytes come by and by, in memory a part at a time; the bucket checks the hash of each.
- * Returns its etag. Nothing is stored where fewer or more bytes come than were said.
+ * Stores an object from a stream, part by part in memory; the bucket checks the hash of each. Returns its etag. Stores
+ * nothing where the number of bytes is not as declared.
  */
 export async function putStream(
   s3: S3,
@@ -26,7 +26,7 @@ export async function putStream(
     await checkEnd(bytes.length, size, parts)
     return (await s3.put(key, bodyOf(bytes), servedAs, { signal })).etag
   }
-  // What somebody before has left who was killed.
+  // Left by an earlier attempt that was killed.
   for (const left of await s3.openMultiparts(key)) await s3.abortMultipart(key, left)
   const { id } = await s3.createMultipart(key, servedAs)
   try {
@@ -63,7 +63,7 @@ function bodyOf(bytes: Buffer): S3Body {
   }
 }
 
-/** The bytes in parts of this size, but for the last. */
+/** The bytes in parts of this size, except for the last. */
 async function* partsOf(chunks: AsyncIterable<Uint8Array>, partBytes: number): AsyncGenerator<Buffer> {
   let gathered: Uint8Array[] = []
   let count = 0

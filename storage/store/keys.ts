@@ -1,22 +1,22 @@
 import type { MediaId, OwnerId, UploadId } from '../../ledger/ids.ts'
 
-// The last segments of a key are made of our own ids only. What a prefix takes from a token is reduced to
-// letters, digits, `-` and `_`, so that no name reaches out of its place.
+// The last segments of a key are made of our own ids only. Values from a token are reduced to letters, digits, `-` and
+// `_`, so that none leaves its place in the key.
 
-/** What a prefix can be made of. */
+/** Values for the placeholders of a prefix. */
 export type KeyNames = { owner: OwnerId; tenant: string | null; at: Date }
 
 const PLACEHOLDERS = ['owner', 'tenant', 'yyyy', 'mm'] as const
 const SEGMENT_CHARACTERS = 64
 
-/** The names in braces that a prefix template may not have. */
+/** Placeholders that a prefix template may not contain. */
 export function unknownPlaceholders(template: string): string[] {
   return [...template.matchAll(/\{([^{}]*)\}/g)]
     .map(([, name = '']) => name)
     .filter((name) => !PLACEHOLDERS.some((known) => known === name))
 }
 
-/** Fills in `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` (UTC). Without a tenant its place says `none`. */
+/** Fills in `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` (UTC). A missing tenant is `none`. */
 export function fillPrefix(template: string, { owner, tenant, at }: KeyNames): string {
   const values: Record<(typeof PLACEHOLDERS)[number], string> = {
     owner: asSegment(owner),
@@ -32,22 +32,22 @@ const asSegment = (name: string): string =>
 
 const UPLOADS = 'uploads/'
 
-/** Where the bytes of an upload live. `prefix` is filled in and empty or ends in a slash. */
+/** The key of an upload's bytes. `prefix` is filled in, and empty or ends in a slash. */
 export const uploadKey = (id: UploadId, prefix = ''): string => `${prefix}${UPLOADS}${id}`
 
 /** How many widths a thumbnail may have. */
 export const MAX_THUMBNAILS = 4
 
-/** Numbers of the HLS renditions that a video may have, the largest picture first. */
+/** Numbers of the HLS renditions of a video, the largest picture first. */
 export const HLS_NUMBERS = [1, 2, 3, 4, 5, 6] as const
 export type HlsNumber = (typeof HLS_NUMBERS)[number]
 
 /**
- * Kinds of renditions, each with the name of its object. A name that was used once stays here. The public copy,
- * of the kind `published`, is elsewhere.
+ * Kinds of renditions, each with the name of its object. Names are never removed from this list. The public copy, of
+ * the kind `published`, has its own key.
  */
 export const RENDITIONS = {
-  /** In the first of the configured widths, which is the one that is linked to. */
+  /** In the first of the configured widths: the one with a link. */
   thumbnail: 'thumbnail.webp',
   'thumbnail-jpeg': 'thumbnail.jpg',
   'thumbnail-2': 'thumbnail-2.webp',
@@ -59,9 +59,9 @@ export const RENDITIONS = {
   storyboard: 'storyboard.jpg',
   'storyboard-cues': 'storyboard.vtt',
   waveform: 'waveform.json',
-  /** An image in its own format, as it may be shown to everybody. */
+  /** An image in its own format without metadata. */
   image: 'image',
-  /** Names the playlists of the renditions: where it is, they are. */
+  /** The master playlist: where it exists, all renditions do. */
   hls: 'hls.m3u8',
   'hls-1': 'hls-1.mp4',
   'hls-1-playlist': 'hls-1.m3u8',
@@ -81,12 +81,11 @@ export type RenditionKind = keyof typeof RENDITIONS
 export const isRenditionKind = (kind: string): kind is RenditionKind => Object.hasOwn(RENDITIONS, kind)
 
 /**
- * Every name under which a step may have stored a rendition, recorded or not: with a media, the objects of all
- * of them are removed.
+ * Every name under which a step may have stored a rendition, recorded or not: all are removed with their media item.
  */
 export const RENDITION_NAMES = Object.values(RENDITIONS)
 
-/** Where a rendition of a media lives: beside the uploads of the same prefix. */
+/** The key of a rendition: beside the uploads of the same prefix. */
 export function renditionKey(
   media: { id: MediaId; storage_key: string },
   name: (typeof RENDITION_NAMES)[number],
@@ -95,7 +94,7 @@ export function renditionKey(
   return `${prefix}renditions/${media.id}/${name}`
 }
 
-/** Where the public copy of a media lives. Year and month are those in which its upload was received. */
+/** The key of a public copy. Year and month are those in which its upload was received. */
 export function publishedKey(
   template: string,
   media: { id: MediaId; owner_id: OwnerId; tenant_id: string | null; created_at: Date },
@@ -105,12 +104,12 @@ export function publishedKey(
   return `${fillPrefix(template, { owner, tenant, at })}${media.id}.${extension}`
 }
 
-/** What every key of a prefix template begins with: what stands before its first placeholder. */
+/** The part of a prefix template before its first placeholder. */
 export const literalPrefixOf = (template: string): string => template.split('{', 1)[0] ?? ''
 
 /**
- * A public key as seen from below the directories that the template begins with, those before its first
- * placeholder: a CDN has them as its origin's path. Undefined for a key that does not lie there.
+ * A public key relative to the directories at the beginning of the template, before its first placeholder, which a CDN
+ * has as the path of its origin. Undefined for a key outside of them.
  */
 export function pathBelowPrefix(template: string, key: string): string | undefined {
   const literal = literalPrefixOf(template)

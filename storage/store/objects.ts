@@ -6,49 +6,51 @@ export type ByteRange = { start: number; end: number }
 
 export type ReadOptions = {
   range?: ByteRange
-  /** The object as it was when we last looked; one that was replaced since is not read. Null where it is not known. */
+  /** Read only the object with this etag, not a later one. Null where it is not known. */
   etag?: string | null
 }
 
-/** Bytes that come by and by, of which it is known how many they are. */
+/** A stream of bytes of known size. */
 export type StreamedBody = { size: number; chunks: AsyncIterable<Uint8Array> }
 
-/** Stored objects by key, whatever they are stored in. */
+/** Stored objects by key, in any backend. */
 export interface Objects {
-  /** Names the backend in the ledger. */
+  /** The name of the backend in the ledger. */
   readonly backend: 'disk' | 's3'
-  /** Reads an object or a part of it. Fails with `ObjectMissing`, also when the object has been replaced. */
+  /** Reads an object or a part of it. Fails with `ObjectMissing`, also when the object was replaced. */
   read(key: string, options?: ReadOptions): Promise<Readable>
   /** Size in bytes; undefined when there is no such object. */
   sizeOf(key: string): Promise<number | undefined>
-  /** Stores a whole small object durably, replacing one of the same key at once. */
+  /** Stores a small object durably, and replaces one of the same key atomically. */
   put(key: string, bytes: Uint8Array, servedAs: ServedAs): Promise<void>
   /**
-   * The same with the bytes of a file of this machine, which nobody changes meanwhile. Fails with `ObjectTooLarge`
-   * before anything is stored.
+   * The same with a local file, which must not change meanwhile. Fails with `ObjectTooLarge` before anything is stored.
    */
   putFile(key: string, path: string, servedAs: ServedAs, signal?: AbortSignal): Promise<void>
   /**
-   * The same with bytes that come by and by, however many, a part at a time in memory. Returns the etag, where objects
-   * have one. Fails, and stores nothing, when they are not as many as was said.
+   * The same with a stream of any size, part by part in memory. Returns the etag, where objects have one. Fails, and
+   * stores nothing, when the size is not as declared.
    */
   putStream(key: string, body: StreamedBody, servedAs: ServedAs, signal: AbortSignal): Promise<string | null>
   /**
-   * Makes `to` the same object as `from`, without its bytes passing through here. Fails with `ObjectMissing`,
-   * also when the object with this etag has been replaced.
+   * Copies `from` to `to` without reading the bytes here. Fails with `ObjectMissing`, also when the object with this
+   * etag was replaced.
    */
   copy(from: string, to: string, servedAs: ServedAs, etag?: string | null): Promise<void>
-  /** Removes an object; one that is not there is no error. */
+  /** Removes an object; a missing one is no error. */
   remove(key: string): Promise<void>
-  /** Removes several side by side or by one call. Fails when one of them could not be removed; then others may be. */
+  /**
+   * Removes several objects in parallel or by one call. Fails when one of them could not be removed; others may be
+   * removed then.
+   */
   removeMany(keys: readonly string[]): Promise<void>
-  /** Removes what a copy to this key has made, be it whole or only begun. */
+  /** Removes what a copy to this key has made, complete or not. */
   removeCopy(key: string): Promise<void>
-  /** What ffmpeg and other tools open to read the object: a path, or an address that works for some minutes. */
+  /** What ffmpeg and other tools open: a path, or an address that is valid for some minutes. */
   toolInput(key: string): Promise<string>
   /**
-   * An address from which a browser can fetch the object for some minutes, with this method only; undefined
-   * where it has to come from us.
+   * A link by which a browser can fetch the object for some minutes, with this method only; undefined where the server
+   * has to send it.
    */
   link(key: string, servedAs: ServedAs, method?: 'GET' | 'HEAD'): Promise<string | undefined>
   /** Throws when objects cannot be stored. */
@@ -70,7 +72,7 @@ export class ObjectTooLarge extends Error {
   }
 }
 
-/** The disk or the bucket has no room left. */
+/** The disk or the bucket is full. */
 export class StorageFull extends Error {
   constructor(options?: ErrorOptions) {
     super('storage is full', options)
@@ -78,7 +80,7 @@ export class StorageFull extends Error {
   }
 }
 
-/** The storage does not answer, or not sensibly, for now. */
+/** The storage does not answer now, or not sensibly. */
 export class StorageUnavailable extends Error {
   constructor(options?: ErrorOptions) {
     super('the storage is unavailable', options)
@@ -86,7 +88,7 @@ export class StorageUnavailable extends Error {
   }
 }
 
-/** Bytes that were acknowledged are not in the storage any more: no retry brings them back. */
+/** Acknowledged bytes are missing in the storage: no retry brings them back. */
 export class BytesLost extends Error {
   constructor(what: string, options?: ErrorOptions) {
     super(what, options)

@@ -1,4 +1,4 @@
-/** Another request has taken over the upload, so nothing of this one counts any more. */
+/** Another request has taken over the upload: nothing of this one counts any more. */
 export class LeaseLost extends Error {
   constructor() {
     super('the lease on the upload was lost')

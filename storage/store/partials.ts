@@ -4,10 +4,7 @@ import type { UploadId } from '../../ledger/ids.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
 import type { RoutedUploadBytes } from './upload-bytes.ts'
 
-/**
- * The partial uploads of a final one, all in one backend: those that came while new uploads went elsewhere are brought
- * there.
- */
+/** The partial uploads of a final one, all in one backend: those in another are copied there first. */
 export async function partialsIn(
   backend: Backend,
   sources: readonly ConcatSource[],

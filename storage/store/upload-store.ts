@@ -4,44 +4,47 @@ import type { StoredParts } from '../../ledger/stored-parts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 
 /**
- * One request that brings bytes to an upload, as a store sees it: what it may write, and its only way to the ledger.
- * Every commit carries the fence of the lease and the offset that the upload had; after `LeaseLost` nothing was changed.
+ * One request that brings bytes to an upload, as a store sees it: what it may write, and its only access to the ledger.
+ * Every commit carries the fence of the lease and the former offset; after `LeaseLost` nothing was changed.
  */
 export interface Append {
-  /** As last read under the lease. Every commit brings it up to date. */
+  /** As last read under the lease. Commits update it. */
   readonly upload: UploadRow
   readonly lease: Lease
-  /** Where the first byte goes: what `offsetOf` said. */
+  /** Position of the first byte: what `offsetOf` returned. */
   readonly offset: number
-  /** Bytes that the request says it has (Content-Length); undefined when they come in chunks. */
+  /** The declared bytes of the request (Content-Length); undefined when it is chunked. */
   readonly bodyLength: number | undefined
-  /** All of its bytes count, or none: they are to be compared with a digest first. */
+  /** All of its bytes count, or none: they are compared with a digest first. */
   readonly isAtomic: boolean
   /** Whether the upload is complete when it has its bytes up to `to`. */
   endsAt(to: number): boolean
-  /** Told of every byte that arrives, by the offset behind it. */
+  /** To be called for all bytes that arrive, with the offset after them. */
   received(to: number): void
-  /** Does what ends the request in the ledger, when it is the turn of its owner. Not to be called from within `work`. */
+  /** Runs the final commit of the request in a turn of its owner. Must not be nested. */
   inOwnerTurn<Result>(work: () => Promise<Result>): Promise<Result>
   /** Bytes up to `to` are durable and the request goes on. Fails with `LeaseLost`. */
   checkpoint(to: number, storedParts?: StoredParts): Promise<void>
-  /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. Fails with `LeaseLost`. */
+  /**
+   * Bytes up to `to` are durable and the request ends; completes the upload when it has all bytes. Fails with
+   * `LeaseLost`.
+   */
   commit(to: number, storedParts?: StoredParts): Promise<void>
-  /** Ends the upload by a verdict on what has arrived: always throws, `error` unless the lease was lost. */
+  /** Rejects the upload by a verdict on its bytes. Always throws: `error`, or `LeaseLost`. */
   rejectContent(error: ContentRejected): Promise<never>
-  /** Ends an upload whose acknowledged bytes are lost: always throws, `UploadGone` unless the lease was lost. */
+  /** Rejects an upload whose acknowledged bytes are lost. Always throws: `UploadGone`, or `LeaseLost`. */
   rejectAsLost(): Promise<never>
 }
 
-/** Where the bytes of uploads arrive, in one backend. See "Adding a store" in docs/storage.md. */
+/** Receives the bytes of uploads for one backend. See "Adding a third store" in docs/storage.md. */
 export interface UploadStore {
   /**
-   * Stores all of `source` behind `append.offset`. Resolves with the new offset once the ledger has it. When the source
-   * fails, what arrived before is kept, unless all or nothing counts, and the failure passed on.
+   * Stores all of `source` after `append.offset`. Resolves with the new offset once the ledger has it. When the source
+   * fails, bytes that arrived before are kept, unless the request is atomic, and the failure is thrown.
    */
   append(source: AsyncIterable<Uint8Array>, append: Append): Promise<number>
-  /** Up to where the bytes are there that the ledger counts, of a row read under a lease. */
+  /** How many of the bytes that the ledger counts are stored, for a row read under a lease. */
   offsetOf(row: UploadRow): Promise<number>
-  /** Waits for what goes on behind the requests. */
+  /** Waits for background work. */
   close(): Promise<void>
 }
