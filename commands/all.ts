@@ -2,14 +2,14 @@ import type { Command } from './command.ts'
 
 export type Entry = {
   name: string
-  /** One line of the overview. */
+  /** Its line in the overview. */
   summary: string
   load(): Promise<Command>
 }
 
 /**
- * Every command of `landfall`, in the order of its overview. Each is loaded when it is called: most need little of what
- * a server needs, which takes two seconds of processor time to load.
+ * Every command of `landfall`, in the order of the overview. Each is loaded when it is called: loading a server takes
+ * two seconds of processor time, and most commands need little of it.
  */
 export const COMMANDS: readonly Entry[] = [
   {

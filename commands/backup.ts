@@ -8,7 +8,7 @@ import { storageOptionsOf } from '../server/storage-options.ts'
 import { type Command, done, UsageError } from './command.ts'
 import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
-/** Copies database and objects into a folder, while the server runs or not. */
+/** Copies database and objects into a folder, with or without a running server. */
 export const backup: Command = {
   usage: 'DIR',
   details: [

@@ -1,7 +1,7 @@
 import type { ParseArgsConfig } from 'node:util'
 import type { Environment } from '../server/config.ts'
 
-/** What a command did, for a person and for a program. Exit codes: 0 done, 1 failed or something is wrong. */
+/** The result of a command, as text and as JSON. Exit codes: 0 done, 1 failed or something is wrong. */
 export type Outcome = { code: 0 | 1; lines: readonly string[]; json: unknown }
 
 export type Call = {
@@ -11,18 +11,18 @@ export type Call = {
 }
 
 export type Command = {
-  /** What follows the name in `Usage:`; empty where it takes nothing. */
+  /** Arguments in `Usage:`; empty where there are none. */
   usage: string
-  /** What `--help` of the command says beside its usage. */
+  /** Further lines of the command's `--help`. */
   details: readonly string[]
   options?: NonNullable<ParseArgsConfig['options']>
   takesPositionals?: boolean
-  /** Whether it prints something that `--json` gives to programs; not so for what runs until it is stopped. */
+  /** Without `--json`: it runs until it is stopped. */
   isLongRunning?: boolean
   run(call: Call): Promise<Outcome | undefined>
 }
 
-/** A command was called wrongly: one line, exit code 2. */
+/** Invalid usage: one line, exit code 2. */
 export class UsageError extends Error {
   constructor(message: string) {
     super(message)
@@ -30,7 +30,7 @@ export class UsageError extends Error {
   }
 }
 
-/** An option that takes a text; undefined where it is not given. */
+/** A text option; undefined where it is not given. */
 export function textOption({ values }: Call, name: string): string | undefined {
   const value = values[name]
   return typeof value === 'string' ? value : undefined

@@ -15,14 +15,14 @@ import { messageOf } from '../server/process/message-of.ts'
 import type { Command, Outcome } from './command.ts'
 import { withDatabase } from './with-ledger.ts'
 
-/** Checks what can be checked without serving, a line each; ends with 1 when something is wrong. */
+/** Checks what can be checked without serving, one line each. Exit code 1 when something is wrong. */
 export const doctor: Command = {
   usage: '',
   details: [],
   run: ({ env }) => examine(env),
 }
 
-/** An embedded database that is started has to recover first, and is stopped again: that is not given up half-way. */
+/** An embedded database may have to be started, recovered and stopped: that is not interrupted. */
 const LIMITS_MS: Readonly<Record<string, number>> = { database: 180_000 }
 
 async function examine(env: Environment): Promise<Outcome> {
@@ -42,7 +42,7 @@ async function examine(env: Environment): Promise<Outcome> {
   return outcomeOf([ok(`configuration: well-formed; Node ${process.versions.node}`), ...findings.flat()])
 }
 
-/** That of the server: the embedded one is started where no server runs. */
+/** The server's database: an embedded one is started where no server runs. */
 async function examineDatabase(env: Environment, config: Config): Promise<readonly Finding[]> {
   try {
     return await withDatabase(env, 'doctor', async ({ db, connectionString }) => [
@@ -50,7 +50,7 @@ async function examineDatabase(env: Environment, config: Config): Promise<readon
       ...(await found('disk', () => checkDisks(config, db))),
     ])
   } catch (failure) {
-    // The configuration is well-formed: it means that there is no database to look at.
+    // The configuration is valid, but there is no database.
     if (failure instanceof ConfigError) {
       return [ok(`database: none yet; serve creates one below ${config.DATA_DIR}`)]
     }

@@ -7,8 +7,7 @@ import { StorageChanged } from '../storage/places.ts'
 import { UsageError } from './command.ts'
 
 /**
- * Says on standard error what ended a command: in one line each where that is known, with a stack only where it is not.
- * Returns the exit code.
+ * Prints what ended a command on standard error: one line for known errors, a stack for others. Returns the exit code.
  */
 export function explain(error: unknown): number {
   if (error instanceof Stopped) return 0
@@ -44,7 +43,7 @@ export function explain(error: unknown): number {
   return 1
 }
 
-/** Whether the server's own address could not be had: files have some of these codes as well. */
+/** Whether the server could not listen at its address: errors of files have some of these codes as well. */
 const isOfListening = (error: unknown): error is Error =>
   error instanceof Error &&
   'syscall' in error &&

@@ -6,7 +6,7 @@ import { CommandFailure } from '../server/process/command-failure.ts'
 import { type Command, done, type Outcome } from './command.ts'
 import { type LedgerCommand, withDatabase } from './with-ledger.ts'
 
-/** Brings the database up to date: the ledger's schema, and the queue's. */
+/** Migrates the database: the schemas of the ledger and of the queue. */
 export const migrate: Command = {
   usage: '[--check]',
   details: [
@@ -20,7 +20,7 @@ export const migrate: Command = {
 
 async function judge(command: LedgerCommand, isCheck: boolean): Promise<Outcome> {
   const state = await schemaState(command.db)
-  // What a newer release has changed is not this one's to judge.
+  // The schema of a newer release cannot be judged here.
   if (state.unreadable.length > 0) throw new CommandFailure(schemaProblem(state) ?? '')
   return isCheck ? await check(command, state.pending) : await apply(command)
 }
@@ -42,10 +42,10 @@ async function check(command: LedgerCommand, migrations: readonly string[]): Pro
   return { code: due.length > 0 ? 1 : 0, lines, json: { due } }
 }
 
-/** What the queue's own schema lacks. */
+/** Missing queues. */
 async function dueQueues({ db, onError }: LedgerCommand): Promise<string[]> {
   const boss = await openQueues({ db, supervise: false, migrate: false, onError }).catch((error: unknown) => {
-    // In pg-boss these two say that its tables are missing, or older than it.
+    // pg-boss's messages for missing or outdated tables.
     if (error instanceof Error && /not installed|requires migrations/.test(error.message)) return undefined
     throw error
   })

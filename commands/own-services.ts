@@ -6,11 +6,11 @@ import { refuseRestoring } from '../server/embedded/restoring.ts'
 import { closeDataDirectory, makeDataDirectory } from '../server/process/data-directory.ts'
 import type { Log } from '../server/process/log.ts'
 
-// What a server runs for itself where nobody else does: its PostgreSQL and its clamd.
+// The services of a server that is configured without external ones: PostgreSQL and clamd.
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** Makes `DATA_DIR` where something of ours lives in it, and closes it to others. Fails where a restore was interrupted. */
+/** Creates `DATA_DIR` where it is used, and closes it to other users. Fails where a restore was interrupted. */
 export async function prepareDataDirectory(config: Config, log: Log): Promise<void> {
   await refuseRestoring(config.DATA_DIR)
   const isNeeded = config.DATABASE_URL === undefined || runsClamd(config)
@@ -18,25 +18,25 @@ export async function prepareDataDirectory(config: Config, log: Log): Promise<vo
   for (const warning of await prepare(config.DATA_DIR)) log.warn(warning)
 }
 
-/** The database of `DATABASE_URL`, which somebody else runs, or else one of our own below `DATA_DIR`. */
+/** The database of `DATABASE_URL`, or else an embedded one below `DATA_DIR`. */
 export async function databaseOf({ DATABASE_URL, DATA_DIR }: Config, log: Log): Promise<EmbeddedPostgres> {
   if (DATABASE_URL === undefined) return await startEmbeddedPostgres(join(DATA_DIR, 'postgres'), log)
-  // Connections to it are made anew, however often it goes away.
+  // An external database may come back at any time: connections to it are opened again.
   return { connectionString: DATABASE_URL, lost: new Promise(() => {}), async stop() {} }
 }
 
 type UsedClamd = {
-  /** Undefined where nothing is scanned. */
+  /** Undefined where scanning is off. */
   address: ClamdAddress | undefined
-  /** What a worker of ours is told in its environment. */
+  /** For the environment of the worker. */
   forWorker: { CLAMD_URL?: string }
   stop(): Promise<void>
 }
 
-/** Whether it is one of our own. */
+/** Whether this server runs its own clamd. */
 const runsClamd = ({ SCAN, CLAMD_URL }: Config): boolean => SCAN === 'required' && CLAMD_URL === undefined
 
-/** One of our own, unless there is none to be or `CLAMD_URL` names somebody else's: that is never replaced by us. */
+/** Starts an own clamd, unless scanning is off or `CLAMD_URL` names an external one. */
 export async function clamdOf(config: Config, env: Environment, log: Log): Promise<UsedClamd> {
   if (!runsClamd(config)) {
     return { address: config.CLAMD_URL, forWorker: {}, async stop() {} }

@@ -7,7 +7,7 @@ import { EndLog } from '../ledger/end-log.ts'
 import { type Command, done } from './command.ts'
 import { withLedger } from './with-ledger.ts'
 
-/** Ends what time has ended, now and not within the minute in which a worker would; a worker then removes the bytes. */
+/** Ends expired uploads and the like now instead of within a minute; a worker then removes the bytes. */
 export const reap: Command = {
   usage: '',
   details: ['Workers do this every minute. Only workers remove the bytes, so at least one must run.'],

@@ -4,13 +4,13 @@ import { miscountedOwners, type Recount, recountOwner } from '../ledger/recounti
 import { type Command, done } from './command.ts'
 import { withLedger } from './with-ledger.ts'
 
-/** Sets the counters of what owners use to what the rows of the ledger say; safe while servers run. */
+/** Recounts the usage of owners from the rows of the ledger; safe while servers run. */
 export const recount: Command = {
   usage: '',
   details: ['Prints the owners whose counters were wrong. Servers may keep running.'],
   run: ({ env }) =>
     withLedger(env, 'recount', async ({ db, connectionString, onError, releasers }) => {
-      // One statement reads all of the ledger, which no request has to wait for.
+      // One statement reads the whole ledger, on a connection of its own.
       const reading = openDatabase({
         connectionString,
         maxConnections: 1,

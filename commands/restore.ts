@@ -64,7 +64,7 @@ async function refuseFilled(dataDirectory: string): Promise<void> {
   if (there.length > 0) throw new CommandFailure(`${dataDirectory} is not empty: nothing was restored`)
 }
 
-/** All is made in a folder of `DATA_DIR` that says what it is, and moved to its place when it is whole. */
+/** Everything is written in a marked folder of `DATA_DIR`, and moved to its place when it is complete. */
 async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
   const draft = join(config.DATA_DIR, RESTORING)
   await makeDataDirectory(config.DATA_DIR)
@@ -88,7 +88,7 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
     if (!embedded) await refuseUsed(db)
     await checkTables(archive)
     await restoreFiles(archive, draft)
-    // Last, in one transaction: a restore that is killed before has left a database of DATABASE_URL empty.
+    // Last, in one transaction: an interrupted restore leaves the database of DATABASE_URL empty.
     await restoreDatabase(archive, db, onError)
   } catch (error) {
     await releasers.releaseAll(log)
@@ -96,7 +96,7 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
     throw failureOf(error, `nothing was restored to ${config.DATA_DIR}`)
   }
   await releasers.releaseAll(log)
-  // The database last: a server that is started too early finds the draft, and none of its own.
+  // The database last: a server that is started too early finds the unfinished restore.
   for (const name of [OBJECTS, DEVELOPMENT_SECRET, 'postgres']) {
     await rename(join(draft, name), join(config.DATA_DIR, name)).catch((error: unknown) => {
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
@@ -106,7 +106,7 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
 }
 
 async function startIn(draft: string, log: Log) {
-  // The user that PostgreSQL has to run as where we are root passes through; it is gone soon.
+  // PostgreSQL's user has to pass through when we are root; the folder is gone soon.
   if (process.getuid?.() === 0) await chmod(draft, 0o711)
   return await startEmbeddedPostgres(join(draft, 'postgres'), log)
 }

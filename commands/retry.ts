@@ -4,10 +4,10 @@ import { failedMedia, reprocessMedia } from '../ledger/reprocessing.ts'
 import { type Command, UsageError } from './command.ts'
 import { withLedger } from './with-ledger.ts'
 
-/** More failed at a time are for the next call. */
+/** Further failed ones are left to the next call. */
 const MAX_ITEMS = 10_000
 
-/** Has media processed again: those named, or all that failed for reasons of this server. */
+/** Processes media items again: those named, or all failed ones. */
 export const retry: Command = {
   usage: 'ID… | --all',
   details: [

@@ -29,7 +29,7 @@ export const serveCommand: Command = {
   },
 }
 
-/** Serves until a signal says stop, and starts what it needs that nobody else runs. */
+/** Serves until it is stopped, with the services that are not external. */
 async function serve(given: Environment, options: { isDevelopment: boolean }): Promise<number> {
   const env = options.isDevelopment ? await developmentEnvironment(given) : given
   const config = parseConfig(env, { auth: true })
@@ -73,7 +73,7 @@ async function serve(given: Environment, options: { isDevelopment: boolean }): P
   }
 }
 
-/** Signatures take a while to load, so what clamd has is asked a little later, and said so that nobody misses it. */
+/** Loading signatures takes a while, so clamd is asked later, and a warning is printed where nobody misses it. */
 function warnSoon(server: HttpServer, log: Log): void {
   const timer = setInterval(async () => {
     const { warnings, checks } = await server.readiness.check()
@@ -81,7 +81,7 @@ function warnSoon(server: HttpServer, log: Log): void {
     clearInterval(timer)
     for (const warning of warnings) {
       log.warn(warning)
-      // A person would not see it among the lines of the log; a collector of these takes nothing else.
+      // A terminal gets it apart from the log; a log collector only as a log line.
       if (process.stderr.isTTY) process.stderr.write(`\n!! ${warning}\n\n`)
     }
   }, 1_000).unref()
@@ -92,7 +92,7 @@ function greet(config: Config, port: number, devCode: string | undefined): void 
   const address = config.PUBLIC_URL ?? local
   const lines = [`Landfall is at ${address}`]
   if (devCode !== undefined) {
-    // Only asked under a loopback name does it give out tokens.
+    // Tokens are only given out under a loopback name.
     const page = isLoopback(config.HOST) ? local : `http://127.0.0.1:${port}`
     lines.push(
       `Its page is at ${page}/?code=${devCode} (anybody with this code gets tokens until the server stops)`,
@@ -113,7 +113,7 @@ function greet(config: Config, port: number, devCode: string | undefined): void 
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 
-/** Who is used to development tokens misses them otherwise. */
+/** Explains why there are no development tokens. */
 function sayWhyNoTokens(config: Config, given: Environment): void {
   const reason = sharedServerVariable(given)
   if (config.AUTH_DEV_TOKENS || reason === undefined) return

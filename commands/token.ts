@@ -3,7 +3,7 @@ import { ConfigError, parseConfig } from '../server/config.ts'
 import { withStoredSecret } from '../server/development.ts'
 import { type Command, done, textOption, UsageError } from './command.ts'
 
-/** Prints a token that a server with the same AUTH_ settings, or on the same DATA_DIR, accepts. */
+/** Prints a token for a server with the same AUTH_ settings or `DATA_DIR`. */
 export const token: Command = {
   usage: '--sub NAME [--scope "a b"] [--expires SECONDS]',
   details: [

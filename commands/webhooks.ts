@@ -9,7 +9,7 @@ import { withLedger } from './with-ledger.ts'
 
 const LISTED = 100
 
-/** Lists the last deliveries of all owners, sends one again, or uses an endpoint again that has answered 410. */
+/** Lists the last deliveries of all owners, sends one again, or enables an endpoint that has answered 410. */
 export const webhooks: Command = {
   usage: 'list | replay ID | enable',
   details: [

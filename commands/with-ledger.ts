@@ -16,21 +16,20 @@ export type LedgerCommand = {
   connectionString: string
   log: Log
   onError: (error: unknown) => void
-  /** For what the command opens besides; closed in the reverse order, before the database. */
+  /** Closed in reverse order, before the database. */
   releasers: Releasers
 }
 
-/** Whatever ends an upload or a media item has a line in the log, also where a command does. */
+/** Commands that end uploads or media items log each end. */
 const ENDS_UPLOADS: ReadonlySet<string> = new Set(['reap'])
 
-/** How long a database may take to answer the first question. */
+/** How long a database may take to answer first. */
 const ANSWER_MS = 15_000
 
 /**
- * Does the work of a command on the database of the server it works for: that of `DATABASE_URL`, or the embedded one
- * below `DATA_DIR`, which is started for as long where no server runs. Closes whatever was opened. Nothing is created
- * in a database that is not Landfall's, or not up to date: fails with `CommandFailure`, and with `ConfigError` where
- * there is no database.
+ * Runs a command on the database of its server: that of `DATABASE_URL`, or the embedded one below `DATA_DIR`, which is
+ * started meanwhile where no server runs. Closes what it opened. Creates nothing in a database that is not Landfall's
+ * or not up to date: fails with `CommandFailure`, and with `ConfigError` where there is no database.
  */
 export async function withLedger<T>(
   env: Environment,
@@ -45,7 +44,7 @@ export async function withLedger<T>(
   return await withDatabase(env, name, checked, deadlines)
 }
 
-/** As `withLedger`, whatever is in the database: for commands that bring it up to date or judge it. */
+/** As `withLedger`, for any content of the database: for commands that migrate or check it. */
 export async function withDatabase<T>(
   env: Environment,
   name: string,
@@ -54,7 +53,7 @@ export async function withDatabase<T>(
 ): Promise<T> {
   const config = parseConfig(env, { auth: false })
   const applicationName = `landfall-${name}`
-  // What a command does is what it prints; only trouble is logged, unless somebody asks for more.
+  // A command prints its result; only warnings are logged, unless `LOG_LEVEL` is set.
   const level = env.LOG_LEVEL ? config.LOG_LEVEL : ENDS_UPLOADS.has(name) ? 'info' : 'warn'
   const log = createLog({ level, name: applicationName })
   const onError = (error: unknown) => log.error({ err: error }, 'background work failed')
@@ -86,7 +85,7 @@ async function embeddedDatabase(
   releasers: Releasers,
 ): Promise<string> {
   const opening = openCommandDatabase(config.DATA_DIR, log)
-  // Interrupted while it starts, it is stopped when it has: nothing else would.
+  // Interrupted during its start, the database is stopped after it: nothing else would.
   const ignoreSignals = stopOnSignals(async () => {
     await Promise.allSettled([opening])
     await releasers.releaseAll(log)
@@ -106,7 +105,7 @@ async function embeddedDatabase(
   }
 }
 
-/** A command that is interrupted does not leave behind the PostgreSQL that it started. Returns what ends that. */
+/** Stops the database that an interrupted command has started. Returns the function that ends this. */
 function stopOnSignals(release: () => Promise<void>): () => void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   const stop = () => void release().finally(() => process.exit(130))

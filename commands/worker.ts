@@ -15,13 +15,13 @@ import { SYSTEM_PATH } from '../system/system-path.ts'
 import { SANDBOX_KINDS, type SandboxKind } from '../system/tool-sandbox.ts'
 import { type Command, textOption, UsageError } from './command.ts'
 
-/** Whatever does not let go, such as a database that is away, must not keep the process. */
+/** Resources that do not close, such as those of an unavailable database, must not keep the process. */
 const CLOSE_MS = 20_000
 
 export const workerCommand: Command = {
   usage: '',
   details: ['Runs until it is stopped.'],
-  // Not for people: by it serve spares its workers a trial that one of them has made.
+  // Internal: by it `serve` spares later workers the trial of sandboxes.
   options: { sandbox: { type: 'string' } },
   isLongRunning: true,
   async run(call) {
@@ -34,8 +34,8 @@ export const workerCommand: Command = {
 }
 
 /**
- * Processes received files until a signal says stop. Fails when the database was away for a minute. `found` is the sandbox of
- * tools that a worker of the same server has found before; the server is told which it is.
+ * Processes received files until it is stopped. Fails when the database was unavailable for a minute. `found`: the
+ * sandbox that an earlier worker of this server has chosen; the server is told which it is.
  */
 async function work(env: Environment, found?: SandboxKind): Promise<number> {
   const config = parseConfig(env, { auth: false })
@@ -49,7 +49,7 @@ async function work(env: Environment, found?: SandboxKind): Promise<number> {
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall-worker' })
   const stop = listenForStop(log)
   for (const warning of await closeDataDirectory(config.DATA_DIR)) log.warn(warning)
-  // Its server may have gone while it was still loading.
+  // Its server may have ended while it was loading.
   stop.check()
   lowerPriority(process.pid, config.WORKER_NICE)
   const options = workerOptions(config, config.DATABASE_URL, log, env.PATH)
@@ -58,7 +58,7 @@ async function work(env: Environment, found?: SandboxKind): Promise<number> {
     toolSandbox: { ...options.toolSandbox, found },
     onSandbox: (sandbox) =>
       process.send?.({ sandbox } satisfies WorkerMessage, () => {
-        // A server that has gone needs no answer; that this process stops then is seen to elsewhere.
+        // The server has ended; this process is stopped elsewhere.
       }),
   })
   log.info('worker started')
@@ -68,7 +68,7 @@ async function work(env: Environment, found?: SandboxKind): Promise<number> {
   return 0
 }
 
-/** Without `CLAMD_URL` it is the clamd of the server beside this worker, which files wait for when it is away later. */
+/** Without `CLAMD_URL` a worker uses the clamd of the server beside it; files wait where that becomes unavailable. */
 async function refuseWithoutClamd({ SCAN, CLAMD_URL, DATA_DIR }: Config): Promise<void> {
   if (SCAN === 'off' || CLAMD_URL !== undefined || (await findServersClamd(DATA_DIR))) return
   throw new ConfigError([
@@ -76,7 +76,7 @@ async function refuseWithoutClamd({ SCAN, CLAMD_URL, DATA_DIR }: Config): Promis
   ])
 }
 
-/** What the configuration means for a worker on this database. Its tools are looked for in the directories of `path`. */
+/** The options of a worker on this database. Its tools are searched in the directories of `path`. */
 export function workerOptions(
   config: Config,
   connectionString: string,

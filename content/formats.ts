@@ -1,17 +1,17 @@
 export type MediaKind = 'image' | 'video' | 'audio'
 
-/** A kind of file that Landfall can receive, by every name the world has for it. */
+/** A kind of file that Landfall can receive, with all of its names. */
 export type Format = {
-  /** What the file is called after identification, and served as. */
+  /** The type after identification, with which the file is served. */
   contentType: string
   kind: MediaKind
   /** Lower case, without the dot; the first is the usual one. */
   extensions: readonly string[]
   /** Other media types that clients declare or detectors report for it. */
   aliases: readonly string[]
-  /** Containers that are told apart by a brand only; a name may say one where the bytes say the other. */
+  /** Containers that differ by a brand only; name and bytes may have different ones. */
   family: string
-  /** ffmpeg demuxers that may open it; empty where ffmpeg never sees it. */
+  /** ffmpeg demuxers that may open it; empty where ffmpeg is not used. */
   demuxers: readonly string[]
 }
 
@@ -32,7 +32,7 @@ const format = (
   demuxers: more.demuxers ?? [],
 })
 
-/** Everything that can be allowed. What is allowed is a matter of configuration. */
+/** All formats that can be allowed; the configuration selects. */
 export const FORMATS: readonly Format[] = [
   format('video', 'video/mp4', ['mp4', 'm4v'], {
     aliases: ['video/x-m4v', 'application/mp4', 'video/3gpp', 'video/3gpp2'],

@@ -4,17 +4,17 @@ import { dangerousExtension } from './names.ts'
 import { type ServedAs, servedAs } from './served-as.ts'
 import type { RejectionCode, Verdict } from './verdict.ts'
 
-/** As many first bytes as it takes to tell any of our formats, unless a file is shorter. */
+/** First bytes needed to tell any of our formats, unless a file is shorter. */
 export const HEAD_BYTES = 4100
 
-/** What a file is by its first bytes; undefined when they say nothing that is known. */
+/** The type of a file by its first bytes; undefined when they are not known. */
 export async function detectType(head: Uint8Array): Promise<string | undefined> {
   return (await fileTypeFromBuffer(head))?.mime
 }
 
 const EBML = [0x1a, 0x45, 0xdf, 0xa3]
 
-/** Whether the first bytes of a file leave no doubt: some say what it is only behind a tag of any length. */
+/** Whether the first bytes are conclusive: in some files the type follows a tag of any length. */
 export function isConclusive(head: Uint8Array, detected: string | undefined): boolean {
   if (EBML.every((byte, index) => head[index] === byte)) return detected !== undefined
   if (Buffer.from(head.subarray(0, 3)).toString('latin1') !== 'ID3') return true
@@ -23,7 +23,7 @@ export function isConclusive(head: Uint8Array, detected: string | undefined): bo
   return 10 + ((a << 21) | (b << 14) | (c << 7) | d) + 10 < head.length
 }
 
-/** How an object is to be served by what its first bytes say; what they do not say nobody says. */
+/** How an object is served, by its first bytes. */
 export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
   const detected = await detectType(head)
   return servedAs((detected && formatOfType(FORMATS, detected)?.contentType) ?? null)
@@ -31,10 +31,7 @@ export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
 
 export type ClaimedType = { filename: string | null; declared_type: string | null }
 
-/**
- * Why a file is refused by the type that its own bytes are of (undefined: none that is known), or
- * the format that it is.
- */
+/** Why a file is rejected by its own type (undefined: not known), or its format. */
 export function judgeType(
   detected: string | undefined,
   claims: ClaimedType,
@@ -60,7 +57,7 @@ export function judgeType(
 
 const against = (code: RejectionCode, detail: string) => ({ verdict: { code, detail } })
 
-/** Containers of one family count as the same: phones name mp4 files .mov and the other way round. */
+/** Containers of one family count as the same: phones name mp4 files .mov and vice versa. */
 function mismatchOf(actual: Format, claimed: Format | undefined, by: string) {
   if (!claimed || claimed.family === actual.family) return undefined
   return against(

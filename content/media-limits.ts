@@ -8,7 +8,7 @@ export type MediaLimits = {
   maxHeight: number
 }
 
-/** Why a duration in seconds is refused. */
+/** Why a duration in seconds is rejected. */
 export function judgeDuration(seconds: number | null | undefined, limits: MediaLimits): Verdict | undefined {
   if (seconds === undefined || seconds === null || seconds <= limits.maxDurationSeconds) return undefined
   return {
@@ -17,7 +17,7 @@ export function judgeDuration(seconds: number | null | undefined, limits: MediaL
   }
 }
 
-/** Why a picture of so many pixels is refused. */
+/** Why a picture of this size is rejected. */
 export function judgeDimensions(
   width: number | null | undefined,
   height: number | null | undefined,

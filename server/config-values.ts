@@ -19,8 +19,7 @@ export const ALGORITHMS = [
 ] as const
 export type Algorithm = (typeof ALGORITHMS)[number]
 
-// Every variable arrives as text. `accepts` becomes both the end of an error line and a column of
-// docs/configuration.md, so each kind of value says once what it takes.
+// Every variable arrives as text. `accepts` is both the end of an error line and a column of docs/configuration.md.
 
 export function parsed<T>(accepts: string, parse: (text: string) => T | undefined) {
   return z
@@ -47,7 +46,7 @@ export const duration = () =>
     const ms = parseDuration(text)
     return ms !== undefined && ms > 0 ? ms : undefined
   })
-/** As `duration`, at least as long as `least`, which is one. */
+/** As `duration`, with a minimum, also a duration. */
 export const durationFrom = (least: string) => {
   const leastMs = parseDuration(least) ?? 0
   return parsed(`a duration of at least ${least}, such as 30d`, (text) => {
@@ -77,7 +76,7 @@ export const heights = () =>
     },
   )
 
-/** A list of different numbers, no more than `most`. */
+/** A list of different numbers, at most `most`. */
 function pixelsIn(text: string, most: number): number[] | undefined {
   const values = text.split(',').map((item) => (/^ *\d{1,4} *$/.test(item) ? Number(item) : Number.NaN))
   const isList = values.length <= most && new Set(values).size === values.length
@@ -87,7 +86,7 @@ function pixelsIn(text: string, most: number): number[] | undefined {
 const LIMITED = ['scan', 'decode', 'analysis', 'transcoding'] as const
 type Limits = Partial<Record<(typeof LIMITED)[number], number>>
 
-/** How many of what at a time. */
+/** Pairs of a name and a number. */
 export const limits = () =>
   parsed(`limits from 1 to 64 for ${LIMITED.join(', ')}, such as decode=4,transcoding=2`, (text) => {
     const found: Limits = {}
@@ -109,7 +108,7 @@ export const url = (...protocols: string[]) =>
     const value = URL.parse(text)
     return value && protocols.includes(value.protocol) ? text : undefined
   })
-/** An address that paths are put behind: without the slash at its end. */
+/** A base URL, without the slash at its end. */
 export const baseUrl = () => url('http:', 'https:').transform((text) => text.replace(/\/+$/, ''))
 export const origins = () =>
   parsed('* or a comma-separated list of origins, such as https://app.example', (text) => {
@@ -118,7 +117,7 @@ export const origins = () =>
   })
 export const text = (accepts = 'any text') => parsed(accepts, (value) => (value === '' ? undefined : value))
 
-/** What keys begin with: path segments, each ended by a slash. */
+/** A prefix of keys: path segments, each followed by a slash. */
 export const keyPrefix = () =>
   parsed('a prefix such as media/{owner}/{yyyy}/ (known: {owner}, {tenant}, {yyyy}, {mm})', (value) => {
     if (value === '') return value
@@ -154,12 +153,12 @@ export const clamd = () =>
   })
 
 const MIN_SECRET_CHARACTERS = 32
-/** Each token is tried with each of them. */
+/** Each token is checked against each of them. */
 const MAX_KEYS = 8
 
 /**
- * Secrets for tokens, the first to sign with; several for as long as there are tokens of either. Where a piece is too short to be a
- * secret, the blanks and commas belong to a single one. As a whole it counts in any case, as it always did.
+ * Secrets for tokens; the first one signs. A value with a part that is too short for a secret is a single secret. The
+ * whole value always counts as well.
  */
 export const secrets = () =>
   parsed(
@@ -173,7 +172,7 @@ export const secrets = () =>
     },
   )
 
-/** Of Standard Webhooks: 24 to 64 random bytes. Several, for as long as a receiver may know either. */
+/** Standard Webhooks: 24 to 64 random bytes. Several during a rotation. */
 export const webhookSecrets = () =>
   parsed(
     'secrets such as whsec_ and the base64 of 24 to 64 bytes, separated by spaces or commas',
@@ -200,7 +199,7 @@ export const publicKeys = () =>
     },
   )
 
-/** Whose `X-Forwarded-*` headers count, as Express takes it: everybody's, nobody's, so many hops, these networks. */
+/** Which `X-Forwarded-*` headers are trusted, as in Express: all, none, a number of hops, or networks. */
 export const proxies = () =>
   parsed('false, true, a number of hops, or addresses such as loopback,10.0.0.0/8', (value) => {
     if (value === 'true' || value === 'false') return value === 'true'
@@ -219,7 +218,7 @@ function isNetwork(text: string): boolean {
   )
 }
 
-/** As they are in a token: RFC 6749 § 3.3, but for what separates them here. */
+/** As in a token: RFC 6749 § 3.3, without the separator used here. */
 export const scopes = () =>
   parsed(
     'scopes such as admin,service, separated by spaces or commas',

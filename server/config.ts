@@ -32,7 +32,7 @@ import {
 
 export type { ClamdAddress } from './config-values.ts'
 
-/** The server was told something it cannot run with. One line each: variable, value, what is accepted. */
+/** Invalid configuration. One line for each error: variable, value, what is accepted. */
 export class ConfigError extends Error {
   readonly problems: readonly string[]
 
@@ -291,7 +291,7 @@ export const variables = z.object({
     .describe('Minimum severity of log messages.'),
 })
 
-/** A part can have 64 MiB, and parts have at least half of it. */
+/** A part can have 64 MiB, and at least half of the budget is for parts. */
 const MIN_MEMORY_BUDGET = 128 * 1024 * 1024
 
 /** Variables whose values never appear in a log line, an error or the documentation. */
@@ -338,9 +338,9 @@ export type Config = Readonly<
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * Reads the configuration from environment variables. Unknown variables are ignored; empty ones count
- * as absent. A process that checks no tokens, such as a worker, needs no key for them. Fails with `ConfigError`, which lists every malformed value at once, or else
- * every pair of values that do not go together.
+ * Reads the configuration from environment variables. Unknown variables are ignored; empty ones count as absent. A
+ * process that checks no tokens, such as a worker, needs no key. Fails with `ConfigError`, which lists every malformed
+ * value, or else every conflict between values.
  */
 export function parseConfig(env: Environment, needs: { auth: boolean }): Config {
   const given = Object.fromEntries(
@@ -379,7 +379,7 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
       `UPLOAD_MAX_SIZE: "${values.UPLOAD_MAX_SIZE}" is not accepted; with STORAGE=s3 and this S3_MEMORY_BUDGET it takes at most ${maxUploadSizeFor(values.S3_MEMORY_BUDGET)}`,
     )
   }
-  // What is below the public prefix is public: nothing private may be put there.
+  // Everything below the public prefix is public: nothing private may be stored there.
   if (
     values.PUBLISH === 'copy' &&
     !privatePrefixesOf(values).every((prefix) => isApart(values.PUBLIC_PREFIX, prefix))
@@ -446,7 +446,7 @@ function readAuth(values: Variables, isNeeded: boolean, problems: string[]): Con
     return { key: { kind: 'secret', secrets: [] }, algorithms: [] }
   }
   const algorithms = values.AUTH_ALGORITHMS ?? (key.kind === 'secret' ? ['HS256'] : ['RS256', 'ES256'])
-  // A public key used as an HMAC secret would let anyone sign: the kinds never mix.
+  // A public key used as an HMAC secret would let anyone sign: the kinds are never mixed.
   const misfits = algorithms.filter((name) => name.startsWith('HS') !== (key.kind === 'secret'))
   if (misfits.length > 0) {
     const accepted = key.kind === 'secret' ? 'HS256, HS384, HS512' : 'RS*, PS* or ES* algorithms'
@@ -457,7 +457,7 @@ function readAuth(values: Variables, isNeeded: boolean, problems: string[]): Con
   return { key, algorithms }
 }
 
-/** What private keys begin with, in each place that is configured. */
+/** The prefixes of private keys in each place. */
 function privatePrefixesOf(
   values: Record<'STORAGE' | 'S3_PREFIX', string> & { S3_BUCKET?: string | undefined },
 ) {
@@ -465,7 +465,7 @@ function privatePrefixesOf(
   return values.S3_BUCKET === undefined ? [''] : ['', values.S3_PREFIX]
 }
 
-/** Private keys are uploads and renditions below `prefix`, which may begin with anything where it has placeholders. */
+/** Whether private keys below `prefix`, whose placeholders may have any value, are outside of the public prefix. */
 function isApart(publicPrefix: string, prefix: string): boolean {
   const literal = (template: string) => template.split('{', 1)[0] ?? ''
   const open = literal(publicPrefix)

@@ -4,15 +4,15 @@ import { dirname, join } from 'node:path'
 import type { Environment } from './config.ts'
 import { makeDataDirectory } from './process/data-directory.ts'
 
-/** Whether a server that listens there is reached from this machine only: which a proxy on it passes on, too. */
+/** Whether a server on this host is reached from this machine only, except through a proxy on it. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 /**
- * What `npm start` adds to the environment so that Landfall can be tried at once: a secret for tokens, kept in
- * `DATA_DIR`, and `POST /dev/token`. Only on a loopback address, never over what is set, and the latter only where
- * nothing says that this server is more than a trial.
+ * What `npm start` adds to the environment for a trial: a secret for tokens, kept in `DATA_DIR`, and `POST /dev/token`.
+ * Only on a loopback address and never over existing settings; `/dev/token` only where no setting shows that the server
+ * is shared.
  */
 export async function developmentEnvironment(env: Environment): Promise<Environment> {
   if (!isLoopback(env.HOST || '127.0.0.1') || env.NODE_ENV === 'production') return env
@@ -26,8 +26,8 @@ export async function developmentEnvironment(env: Environment): Promise<Environm
 }
 
 /**
- * The variable, if there is one, that says that others than the person at this terminal use the server: who issues its
- * tokens, or what stands in front of it. Any `AUTH_…` counts, also a misspelt one.
+ * The variable, if any, that shows that the server is not only for this terminal: an issuer of tokens, or a proxy. Any
+ * `AUTH_…` counts, also a misspelt one.
  */
 export function sharedServerVariable(env: Environment): string | undefined {
   return Object.keys(env).find(
@@ -49,7 +49,7 @@ async function keptSecret(path: string): Promise<string> {
   return await readFile(path, 'utf8')
 }
 
-/** For commands beside such a server: the secret that it has kept, where no key is set. Makes up none. */
+/** For commands beside such a server: adds its stored secret, where no key is set. Creates none. */
 export async function withStoredSecret(env: Environment): Promise<Environment> {
   if (env.AUTH_JWT_SECRET || env.AUTH_JWT_PUBLIC_KEY || env.AUTH_JWKS_URL) return env
   const path = join(env.DATA_DIR || './data', 'development-secret')

@@ -1,9 +1,9 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 
-/** NIST SP 800-131A: shorter RSA keys can be broken, and then anybody signs tokens for anyone. */
+/** NIST SP 800-131A: shorter RSA keys can be broken. */
 export const MIN_RSA_BITS = 2048
 
-/** Whether a key can belong to an accepted algorithm and is strong enough. */
+/** Whether a key fits an accepted algorithm and is strong enough. */
 export function isStrongEnough(key: KeyObject): boolean {
   const bits = key.asymmetricKeyDetails?.modulusLength
   switch (key.asymmetricKeyType) {
@@ -21,13 +21,13 @@ const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[^-]+-----END \1-----/g
 const ACCEPTED = new Set(['PUBLIC KEY', 'RSA PUBLIC KEY', 'EC PUBLIC KEY', 'CERTIFICATE'])
 
 /**
- * The public keys in a text of PEM blocks, each as a block of its own. Undefined where one of them is something else, cannot be
- * read or is too weak, and where there is none. Of a chain of certificates only the first is a key for tokens.
+ * The public keys in a text of PEM blocks, as one block each. Undefined without any, or where one is something else,
+ * unreadable or too weak. Of a certificate chain only the first is used.
  */
 export function publicKeysIn(text: string): string[] | undefined {
   const keys: string[] = []
   let previous: X509Certificate | undefined
-  // A block that is cut off is an error, and not something between blocks.
+  // A truncated block is an error.
   if (text.split('-----BEGIN ').length !== [...text.matchAll(BLOCK)].length + 1) return undefined
   for (const [block, label = ''] of text.matchAll(BLOCK)) {
     if (!ACCEPTED.has(label)) return undefined
@@ -42,13 +42,13 @@ export function publicKeysIn(text: string): string[] | undefined {
       if (!isStrongEnough(key)) return undefined
       keys.push(block)
     } catch {
-      // A header with something else behind it.
+      // A header without a valid key.
       return undefined
     }
   }
   return keys.length > 0 ? keys : undefined
 }
 
-/** One that signs itself is a key of its own, also beside another of the same name. */
+/** A self-signed one is separate, also beside another of the same name. */
 const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
   certificate.fingerprint256 !== issuer.fingerprint256 && certificate.verify(issuer.publicKey)

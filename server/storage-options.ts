@@ -3,7 +3,7 @@ import type { StorageOptions } from '../storage/storage.ts'
 import { literalPrefixOf } from '../storage/store/keys.ts'
 import type { Config } from './config.ts'
 
-/** What the configuration says of where bytes live. */
+/** The storage of the configuration. */
 export function storageOptionsOf(config: Config): StorageOptions {
   return {
     primary: config.STORAGE,
@@ -13,7 +13,7 @@ export function storageOptionsOf(config: Config): StorageOptions {
   }
 }
 
-/** The bucket that is configured, be it for new files or for those that are there. */
+/** The configured bucket, for new files or existing ones. */
 function bucketOf(config: Config): StorageOptions['s3'] {
   if (config.S3_BUCKET === undefined) return undefined
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = config
@@ -35,6 +35,6 @@ function bucketOf(config: Config): StorageOptions['s3'] {
   }
 }
 
-/** Templates of what storage keys begin with. */
+/** Templates of the prefixes of storage keys. */
 export const keyPrefixesOf = (config: Pick<Config, 'S3_PREFIX'>) =>
   ({ disk: '', s3: config.S3_PREFIX }) as const

@@ -3,17 +3,17 @@ import { judgeDimensions, judgeDuration, type MediaLimits } from '../media-limit
 import type { Verdict } from '../verdict.ts'
 import type { HeaderFacts } from './header-walk.ts'
 
-/** What is played can be shorter than what the header says, by an edit list for one. */
+/** Playback can be shorter than the header says, by an edit list for example. */
 const SPARE_SECONDS = 1
-/** Headers can tell a size in whole macroblocks, 1088 lines for 1080. */
+/** Headers may round a size to macroblocks, such as 1088 lines for 1080. */
 const SPARE_PIXELS = 15
 
 /**
- * Why a file is refused by its header alone. Says nothing where the check of the whole file
- * may see it differently: that one decides. The first video track counts, as it does there.
+ * Why a file is rejected by its header alone. Undefined where the later check of the whole file may decide differently.
+ * The first video track counts, as there.
  */
 export function earlyVerdict(facts: HeaderFacts, kind: MediaKind, limits: MediaLimits): Verdict | undefined {
-  // Past the lenient limits it is past the real ones too, and a client is told the real ones.
+  // Beyond the lenient limits it is beyond the real ones too, which the detail names.
   const surely = (judge: (by: MediaLimits) => Verdict | undefined) => judge(lenient(limits)) && judge(limits)
   const picture = kind === 'audio' ? undefined : facts.pictures[0]
   return (

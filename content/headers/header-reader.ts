@@ -5,7 +5,7 @@ import { walkMatroska } from './matroska.ts'
 
 export type { HeaderFacts, HeaderReader, Picture } from './header-walk.ts'
 
-/** A reader for the header of a file of this type; undefined where we cannot read it from its first bytes. */
+/** Undefined where the header of this type cannot be read from the first bytes. */
 export function headerReaderFor(contentType: string): HeaderReader | undefined {
   switch (formatOfType(FORMATS, contentType)?.family) {
     case 'isobmff':

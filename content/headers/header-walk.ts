@@ -1,37 +1,37 @@
-/** What the header of a file says, as far as it has been read. */
+/** The header of a file, as far as it was read. */
 export type HeaderFacts = {
   durationSeconds: number | undefined
-  /** One a video track, in the order of the file, as shown; 0×0 where a track does not say it for sure. */
+  /** One for each video track, in the order of the file, as shown; 0×0 where the size is not certain. */
   pictures: readonly Picture[]
 }
 
 /** In pixels. */
 export type Picture = { width: number; height: number }
 
-/** Reads the header of a file while the file arrives. Whatever the bytes are: it does not throw, and keeps few. */
+/** Reads the header of a file while it arrives. Never throws, and keeps few bytes. */
 export interface HeaderReader {
   /** The next bytes of the file, from offset 0 on and without gaps. They are not kept. */
   push(chunk: Uint8Array): void
-  /** Whether further bytes change nothing: the header has been read, comes too late, or makes no sense. */
+  /** Whether further bytes change nothing: the header was read, comes too late, or makes no sense. */
   readonly isDone: boolean
   readonly facts: HeaderFacts
 }
 
-/** A parser that waits for bytes in the middle of its work, as if it read a file. */
+/** A parser that yields what it wants to read, as if it read a file. */
 export type Walk<Result = void> = Generator<Wish, Result, Buffer>
 
 type Wish = { bytes: number; kept: boolean }
 
-/** A sound header has some hundreds before its media; each costs time, and as little as two bytes. */
+/** A valid header has some hundreds before its media data; each costs time, and as little as two bytes. */
 const MAX_ELEMENTS = 10_000
 const NO_BYTES = Buffer.alloc(0)
 
-/** Ends a walk: this header says nothing, or nothing more. The later look at the whole file judges that. */
+/** Ends a walk: the header contains nothing more that can be read. The later check of the whole file decides. */
 export class Unreadable extends Error {
   override readonly name = 'Unreadable'
 }
 
-/** Where a walk gets its bytes from, and puts what it found. */
+/** The input and the results of a walk. */
 export class Feed {
   facts: HeaderFacts = { durationSeconds: undefined, pictures: [] }
   #offset = 0
@@ -42,14 +42,14 @@ export class Feed {
     return this.#offset
   }
 
-  /** The next bytes, a copy. For fields of a fixed size: a size that the file tells is only ever passed over. */
+  /** The next bytes, copied. For fixed sizes only: a size from the file is only ever skipped. */
   *take(bytes: number): Walk<Buffer> {
     const taken = yield { bytes, kept: true }
     this.#offset += bytes
     return taken
   }
 
-  /** Lets everything before an offset go by. */
+  /** Skips everything before an offset. */
   *skipTo(offset: number): Walk {
     if (offset > Number.MAX_SAFE_INTEGER) throw new Unreadable('nothing comes after this')
     const bytes = offset - this.#offset
@@ -58,19 +58,19 @@ export class Feed {
     this.#offset = offset
   }
 
-  /** To be called once a box or element: what is made of a million of them is left alone. */
+  /** To be called for each box or element: a header with too many is given up. */
   countElement(): void {
     this.#elements += 1
     if (this.#elements > MAX_ELEMENTS) throw new Unreadable('is made of too many pieces')
   }
 }
 
-/** A reader that gives a walk the bytes it wishes for, as they come. */
+/** A reader that feeds a walk as the bytes arrive. */
 export class WalkingReader implements HeaderReader {
   readonly #feed = new Feed()
   /** Undefined once it has ended. */
   #walk: Walk | undefined
-  /** What the walk waits for: bytes still to come, and where they go unless they are passed over. */
+  /** What the walk waits for: bytes still to come, and where they are stored unless they are skipped. */
   #missing = 0
   #taken: Buffer | undefined
 
@@ -111,7 +111,7 @@ export class WalkingReader implements HeaderReader {
       const step = this.#walk?.next(this.#taken ?? NO_BYTES)
       return step?.done === false ? step.value : undefined
     } catch (error) {
-      // Bytes of a client are no fault of ours, and damage is for the check of the whole file to find.
+      // Invalid bytes are left to the check of the whole file.
       if (error instanceof Unreadable) return undefined
       throw error
     }

@@ -13,21 +13,21 @@ type Movie = {
 
 type Track = { id: number; handler: string; matrix: Matrix; coded: Picture }
 
-/** The part of a transformation that turns and scales: a b / c d. */
+/** The part of a transformation that rotates and scales: a b / c d. */
 type Matrix = readonly [a: number, b: number, c: number, d: number]
 
 const HEADER_BYTES = 8
 const IDENTITY: Matrix = [1, 0, 0, 1]
 const MAX_TRACKS = 64
 const MAX_CHAPTER_TRACKS = 64
-/** What ffmpeg takes for video; the last two are for sequences of pictures and for depth or alpha. */
+/** Handlers that ffmpeg treats as video; the last two are for image sequences and for depth or alpha. */
 const VISUAL_HANDLERS = ['vide', 'pict', 'auxv']
 /** ffmpeg counts microseconds in 63 bits and drops what is longer. */
 const MAX_SECONDS = 2 ** 63 / 1e6
 
 /**
- * Reads the index (`moov`) of an mp4 or QuickTime file (ISO 14496-12), if it comes before the media.
- * All facts become known where it ends: only then is it certain which of its tracks count.
+ * Reads the index (`moov`) of an mp4 or QuickTime file (ISO 14496-12) that precedes the media data. All facts become
+ * known at its end: only then is it certain which tracks count.
  */
 export function* walkIsobmff(feed: Feed): Walk {
   for (;;) {
@@ -50,7 +50,7 @@ function* readMovie(feed: Feed, moov: Box): Walk<Movie> {
     if (box.type === 'mvhd') yield* readMovieHeader(feed, box, movie)
     if (box.type === 'trak') yield* readTrack(feed, box, movie)
   })
-  // ffprobe goes by the fragments then, whatever the movie header says.
+  // ffprobe uses the fragments then, and not the movie header.
   return isFragmented ? { ...movie, durationSeconds: undefined } : movie
 }
 
@@ -61,7 +61,7 @@ function* readMovieHeader(feed: Feed, box: Box, movie: Movie): Walk {
   const timescale = fields.readUInt32BE(isLong ? 16 : 8)
   const duration = isLong ? Number(fields.readBigUInt64BE(20)) : fields.readUInt32BE(12)
   const seconds = duration / timescale
-  // 0 and all ones say that it is not known; ffmpeg counts ticks and their scale with a sign.
+  // 0 and all ones mean unknown; ffmpeg reads ticks and their scale as signed numbers.
   const isSaid = duration > 0 && duration < (isLong ? 2 ** 63 : 2 ** 32 - 1)
   const isKnown = isSaid && timescale < 2 ** 31 && seconds < MAX_SECONDS
   movie.durationSeconds = isKnown ? seconds : undefined
@@ -111,7 +111,7 @@ function* readMedia(feed: Feed, mdia: Box, track: Track): Walk {
   }
 }
 
-/** ISO 14496-12 § 8.5.2 and § 12.1.3: the first entry's size, which is of no account where there is no picture. */
+/** ISO 14496-12 § 8.5.2 and § 12.1.3: the size in the first entry. */
 function* readSampleDescription(feed: Feed, box: Box, track: Track): Walk {
   if (box.end - feed.offset < 44) return
   const fields = yield* feed.take(44)
@@ -128,7 +128,7 @@ function* walkBoxes(feed: Feed, parent: Box, enter: (box: Box) => Walk): Walk {
   yield* feed.skipTo(parent.end)
 }
 
-/** ISO 14496-12 § 4.2. Size 1 announces a longer one, size 0 a box that takes all there is. */
+/** ISO 14496-12 § 4.2. Size 1: a 64-bit size follows; size 0: the box extends to the end. */
 function* readBoxHeader(feed: Feed, parentEnd: number): Walk<Box> {
   feed.countElement()
   const start = feed.offset
@@ -150,13 +150,13 @@ function* takeWithin(feed: Feed, box: Box, bytes: number): Walk<Buffer> {
   return yield* feed.take(bytes)
 }
 
-/** Fixed point 16.16, each row followed by a number for the perspective, which is left out. */
+/** Fixed point 16.16; the third number of each row, for the perspective, is left out. */
 function readMatrix(fields: Buffer, at: number): Matrix {
   const number = (index: number) => fields.readInt32BE(at + index * 4) / 0x10000
   return [number(0), number(1), number(3), number(4)]
 }
 
-/** The video tracks as shown, without those that hold a picture for each chapter: ffprobe does not count them. */
+/** The video tracks as shown, without chapter pictures, which ffprobe does not count. */
 function picturesOf({ tracks, matrix, chapterTracks }: Movie): Picture[] {
   return tracks
     .filter((track) => VISUAL_HANDLERS.includes(track.handler) && !chapterTracks.has(track.id))
@@ -165,11 +165,11 @@ function picturesOf({ tracks, matrix, chapterTracks }: Movie): Picture[] {
     )
 }
 
-/** Whether track and movie together turn a picture by a quarter, by the rule of ffprobe, which drops fractions. */
+/** Whether track and movie together rotate a picture by a quarter turn, by ffprobe's rule, which drops fractions. */
 function isTurned([a, b, c, d]: Matrix, movie: Matrix): boolean {
   const [x, y] = [a * movie[0] + b * movie[2], a * movie[1] + b * movie[3]]
   const [z, w] = [c * movie[0] + d * movie[2], c * movie[1] + d * movie[3]]
-  // Each side has a scale of its own. Without one there is no angle, but NaN.
+  // Each side has its own scale. With a scale of zero there is no angle, but NaN.
   const angle = Math.atan2(y / Math.hypot(y, w), x / Math.hypot(x, z))
   return Math.trunc(Math.abs((angle * 180) / Math.PI)) % 180 === 90
 }

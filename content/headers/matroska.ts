@@ -27,7 +27,7 @@ const DEFAULT_TIMESTAMP_SCALE_NS = 1_000_000
 /** ffmpeg counts microseconds in 63 bits. */
 const MAX_SECONDS = 2 ** 63 / 1e6
 
-/** Reads duration and tracks of a Matroska or WebM file (RFC 9559), as far as they come before the media. */
+/** Reads duration and tracks of a Matroska or WebM file (RFC 9559), as far as they precede the media data. */
 export function* walkMatroska(feed: Feed): Walk {
   const header = yield* readElementHeader(feed, Number.POSITIVE_INFINITY)
   if (header.id !== ID.ebml) throw new Unreadable('does not start like Matroska')
@@ -55,7 +55,7 @@ function* readSegment(feed: Feed, segment: Element): Walk {
   }
 }
 
-/** Seconds; undefined where it says none, as a live recording does. */
+/** Seconds; undefined without one, as in a live recording. */
 function* readInfo(feed: Feed, info: Element): Walk<number | undefined> {
   let scale = DEFAULT_TIMESTAMP_SCALE_NS
   let duration = 0
@@ -98,7 +98,7 @@ function* readVideo(feed: Feed, video: Element): Walk<Picture> {
     if (element.id === ID.pixelHeight) picture.height = (yield* readUnsigned(feed, element)) ?? 0
     if (element.id === ID.projection) isRolled ||= yield* readIsRolled(feed, element)
   })
-  // Whether a rolled picture is shown turned depends on the version of ffmpeg.
+  // Whether a rolled picture is shown rotated depends on the version of ffmpeg.
   return isRolled ? { width: 0, height: 0 } : picture
 }
 
@@ -111,7 +111,7 @@ function* readIsRolled(feed: Feed, projection: Element): Walk<boolean> {
 }
 
 function* walkElements(feed: Feed, parent: Element, enter: (element: Element) => Walk): Walk {
-  // Only a segment and a cluster may leave their size open (RFC 9559 § 5.1).
+  // Only a segment and a cluster may have an unknown size (RFC 9559 § 5.1).
   if (parent.end === Number.POSITIVE_INFINITY) throw new Unreadable('has an element without an end')
   while (feed.offset < parent.end) {
     const element = yield* readElementHeader(feed, parent.end)
@@ -133,18 +133,18 @@ function* readElementHeader(feed: Feed, parentEnd: number): Walk<Element> {
   return { id: id.value + 2 ** (7 * id.length), end }
 }
 
-/** RFC 8794 § 4. The leading zeros of the first byte tell the length; the value is what follows the first one. */
+/** RFC 8794 § 4. The leading zeros of the first byte give the length; the value follows the first one. */
 function* readVariable(feed: Feed, maxLength: number): Walk<{ value: number; length: number }> {
   const first = (yield* feed.take(1)).readUInt8()
   const length = Math.clz32(first) - 23
   if (length > maxLength) throw new Unreadable('has a number of an impossible length')
   const rest = yield* feed.take(length - 1)
-  // Beyond 2^53 the value is rounded: it is a size that nothing has, or the one that says "not known".
+  // Beyond 2^53 the value is rounded: either impossibly large, or "unknown size".
   const value = rest.reduce((sum, byte) => sum * 256 + byte, first - 2 ** (8 - length))
   return { value, length }
 }
 
-/** Undefined for an element without content, which stands for its default, and for one that is too long. */
+/** Undefined for an empty element, which has its default, and for one that is too long. */
 function* readUnsigned(feed: Feed, element: Element): Walk<number | undefined> {
   const bytes = element.end - feed.offset
   if (bytes < 1 || bytes > 6) return undefined

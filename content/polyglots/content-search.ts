@@ -1,15 +1,15 @@
 import { ScriptLexer } from './script-lexer.ts'
 
-/** Where readers of PDF look for its header. */
+/** How far readers of PDF search for its header. */
 const PDF_HEAD_BYTES = 1024
-/** What is searched for and lies across two chunks begins so many bytes before the second at most. */
+/** A match across two chunks begins at most this far before the second. */
 const OVERLAP_BYTES = 512
 
-/** A header, also of the older kind: what follows `%PDF` readers do not ask for. */
+/** A header, also of the older kind: readers ignore what follows `%PDF`. */
 const PDF_HEADER = /%PDF|%!PS-Adobe-\d\.\d PDF-/
 /**
- * The numbers of an object, with white space or comments between, before a word. Bytes of chance hold that nowhere
- * behind a header, and neither do words.
+ * The numbers of an object, with white space or comments between, before a keyword. Random bytes after a header do not
+ * contain that.
  */
 const PDF_OBJECT =
   /(?<=\d(?:[\0\t\n\f\r ]|%[^\r\n]{0,100}[\r\n]){1,8}\d{1,10}(?:[\0\t\n\f\r ]|%[^\r\n]{0,100}[\r\n]){1,8})obj(?=[^A-Za-z])/y
@@ -22,7 +22,7 @@ const PHAR_MANIFEST_BYTES = 10
 const PHAR_MAX_MANIFEST_BYTES = 100 * 1024 * 1024
 const PHAR_FIRST_VERSION = 0x1000
 
-/** Archives whose programs look for their first bytes behind another program's, so anywhere. */
+/** Archives whose programs search for their first bytes after those of another program, so anywhere. */
 const ARCHIVES: readonly [what: string, signature: Buffer][] = [
   ['a RAR archive', Buffer.from('Rar!\x1a\x07\x00', 'latin1')],
   ['a RAR archive', Buffer.from('Rar!\x1a\x07\x01\x00', 'latin1')],
@@ -30,9 +30,9 @@ const ARCHIVES: readonly [what: string, signature: Buffer][] = [
 ]
 
 /**
- * Looks for what programs find anywhere in a file, while the file goes by from its first byte to its last: nothing is
- * read for it, and no more than a chunk is held. It goes with the step that reads every file whole (rules 1 and 2 of
- * "Polyglot files" in docs/api.md).
+ * Searches a file, as it is read by the scan step from its first byte to its last, for formats that programs find
+ * anywhere in a file. Reads nothing itself and keeps at most a chunk (rules 1 and 2 of "Polyglot files" in
+ * docs/api.md).
  */
 export class ContentSearch {
   readonly #script = new ScriptLexer()
@@ -54,12 +54,12 @@ export class ContentSearch {
       ARCHIVES.find(([, signature]) => together.includes(signature))?.[0]
   }
 
-  /** What the file is besides, as far as its bytes so far show. */
+  /** The other format of the file, as far as its bytes so far show. */
   get found(): string | undefined {
     return this.#found
   }
 
-  /** What the file is besides, now that all of it went by. */
+  /** The other format of the file, after its last byte. */
   end(): string | undefined {
     if (this.#script.read('', true)) this.#found ??= 'a script'
     return this.#found
@@ -77,7 +77,7 @@ export class ContentSearch {
   }
 }
 
-/** What a PDF is made of: an object, its end, or the way to the table of them. */
+/** Parts of a PDF: an object, its end, or the cross-reference table. */
 function isPdfBody(text: string): boolean {
   if (text.includes('endobj') || text.includes('startxref')) return true
   return (
@@ -97,7 +97,7 @@ function isAt(pattern: RegExp, text: string, at: number): boolean {
   return pattern.test(text)
 }
 
-/** The stub of a PHP archive, and behind it a manifest: length, number of files, version. */
+/** The stub of a PHP archive, followed by a manifest: length, number of files, version. */
 function phpArchiveIn(bytes: Buffer): string | undefined {
   for (let at = bytes.indexOf(PHAR_STUB); at >= 0; at = bytes.indexOf(PHAR_STUB, at + 1)) {
     const behind = at + PHAR_STUB.length

@@ -3,16 +3,16 @@ export type ReadRange = (start: number, end: number) => Promise<Buffer>
 
 const SMALL_WINDOW = 16 * 1024
 const LARGEST_WINDOW = 4 * 1024 * 1024
-/** A file in pieces of this number is left alone: each may cost a request to the storage. */
+/** A file that needs more reads is given up: each may be a request to the storage. */
 const MAX_READS = 2_000
 const MAX_BYTES = 256 * 1024 * 1024
 
-/** The structure of a file could not be followed: it makes no sense, or there is too much of it. */
+/** The structure of a file could not be parsed: it makes no sense, or is too large. */
 export class StructureUnreadable extends Error {
   override readonly name = 'StructureUnreadable'
 }
 
-/** A file by offset, read in windows that grow while it is read from front to back. Bounded in requests and bytes. */
+/** A file by offset, read in windows that grow while it is read sequentially. Limits requests and bytes. */
 export class FileView {
   readonly size: number
   readonly #read: ReadRange
@@ -28,12 +28,12 @@ export class FileView {
     this.#kept.push(...known)
   }
 
-  /** Bytes from an offset on, at least one and no more than are at hand; empty at the end of the file. */
+  /** Bytes from an offset on, at least one, as many as are buffered; empty at the end of the file. */
   async from(offset: number): Promise<Buffer> {
     return await this.take(offset, 1, Number.POSITIVE_INFINITY)
   }
 
-  /** At least `count` bytes from an offset on, up to `most`; fewer only where the file ends. */
+  /** At least `count` bytes from an offset on, up to `most`; fewer only at the end of the file. */
   async take(offset: number, count: number, most = count): Promise<Buffer> {
     const wanted = Math.min(count, this.size - offset)
     if (wanted <= 0) return Buffer.alloc(0)

@@ -1,7 +1,7 @@
 import type { FileView } from './file-view.ts'
 import type { Stray } from './stray.ts'
 
-/** Boxes that may stand on the top level (ISO 14496-12, 23008-12, QuickTime), but for padding. */
+/** Boxes that are allowed on the top level (ISO 14496-12, 23008-12, QuickTime), except for padding. */
 const KNOWN = new Set(
   'ftyp pdin moov moof mfra mdat meta meco styp sidx ssix prft uuid emsg pnot PICT idat imda udta'.split(' '),
 )
@@ -18,7 +18,7 @@ export async function* strayInIsobmff(file: FileView): AsyncIterable<Stray> {
     const bytes = bytesOf(header, file.size - at)
     const isKnown = KNOWN.has(type)
     if (bytes === undefined) return yield { start: at, end: file.size }
-    // One that is cut off may be the media of a file that is; of any other the rest is nothing.
+    // A media file may be cut off in its media data; the rest of any other cut box is stray.
     if (bytes > file.size - at && type !== 'mdat') return yield { start: at, end: file.size }
     const end = Math.min(at + bytes, file.size)
     if (!isKnown) yield { start: at, end }
@@ -26,7 +26,7 @@ export async function* strayInIsobmff(file: FileView): AsyncIterable<Stray> {
   }
 }
 
-/** The size of a box as its header has it; undefined when it cannot be. */
+/** The size of a box by its header; undefined when it is invalid. */
 function bytesOf(header: Buffer, rest: number): number | undefined {
   const short = header.readUInt32BE(0)
   // To the end of the file.

@@ -10,12 +10,12 @@ const KNOWN = new Set([
 ])
 const LONGEST_HEADER = 12
 
-/** `bytes` is undefined where an element says no size. */
+/** `bytes` is undefined where the size is unknown. */
 type Element = { id: number; headerBytes: number; bytes: number | undefined }
 
 /**
- * Padding (`Void`) and unknown elements before the first cluster, and what follows the segment. A live recording says
- * nothing of its end.
+ * Padding (`Void`) and unknown elements before the first cluster, and what follows the segment. The end of a live
+ * recording is not known.
  */
 export async function* strayInMatroska(file: FileView): AsyncIterable<Stray> {
   const head = await elementAt(file, 0)

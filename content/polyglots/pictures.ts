@@ -4,7 +4,7 @@ import type { Stray } from './stray.ts'
 const END_OF_IMAGE = 0xd9
 const START_OF_SCAN = 0xda
 
-/** What follows the end of a JPEG (also the film or the further picture that a phone puts there), or breaks it. */
+/** What follows the end of a JPEG (also the video or further picture that a phone appends), or is not valid. */
 export async function* strayInJpeg(file: FileView): AsyncIterable<Stray> {
   let at = 2
   while (at < file.size) {
@@ -15,7 +15,7 @@ export async function* strayInJpeg(file: FileView): AsyncIterable<Stray> {
       at += 2
       break
     }
-    // Fill bytes, and markers that stand alone (ITU T.81 § B.1.1.2 and B.1.1.3).
+    // Fill bytes and standalone markers (ITU T.81 § B.1.1.2 and B.1.1.3).
     if (marker === 0xff) at += 1
     else if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8)) at += 2
     else if (header.length < 4) break
@@ -27,7 +27,7 @@ export async function* strayInJpeg(file: FileView): AsyncIterable<Stray> {
   if (at < file.size) yield { start: at, end: file.size }
 }
 
-/** The next marker that is no part of coded data. */
+/** The next marker outside of coded data. */
 async function endOfScan(file: FileView, start: number): Promise<number> {
   let at = start
   while (at < file.size) {
@@ -70,7 +70,7 @@ const EXTENSION = 0x21
 const IMAGE = 0x2c
 const colourTableBytes = (packed: number) => (packed & 0x80 ? 3 * 2 ** ((packed & 7) + 1) : 0)
 
-/** What follows the trailer of a GIF, or breaks it (GIF89a § 15 to 27). */
+/** What follows the trailer of a GIF, or is not valid (GIF89a § 15 to 27). */
 export async function* strayInGif(file: FileView): AsyncIterable<Stray> {
   let at = 13 + colourTableBytes((await file.take(0, 13))[10] ?? 0)
   while (at < file.size) {

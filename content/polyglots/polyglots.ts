@@ -4,11 +4,11 @@ import type { Stray } from './stray.ts'
 import { strayBytes } from './stray-bytes.ts'
 
 const HEAD_BYTES = 64 * 1024
-/** The end of a zip archive: what leads to a large directory, the end record, and the longest comment behind it. */
+/** The end of a zip archive: the ZIP64 locator, the end record, and the longest comment. */
 const TAIL_BYTES = 20 + 22 + 65_535
-/** So much of what is no part of a format is searched for code: more than a film that a phone puts behind a picture. */
+/** How many stray bytes are searched for code: more than a video that a phone appends to a picture. */
 const MAX_SEARCHED_BYTES = 64 * 1024 * 1024
-/** Code that lies across the edge of two windows begins so many bytes before it at most. */
+/** Code across the edge of two windows begins at most this far before it. */
 const OVERLAP_BYTES = 4 * 1024
 
 /**
@@ -47,7 +47,7 @@ export async function findPolyglot(
 const TAR_BLOCK_BYTES = 512
 const TAR_CHECKSUM = { start: 148, end: 156 }
 
-/** The first block of a tar archive has its own checksum in it, and begins with the name of a file: any bytes. */
+/** The first block of a tar archive contains its checksum, and begins with a file name: any bytes. */
 function isTar(head: Buffer): boolean {
   if (head.length < TAR_BLOCK_BYTES) return false
   const { start, end } = TAR_CHECKSUM
@@ -82,13 +82,13 @@ async function codeWithin(file: FileView, { start, end }: Stray): Promise<string
 }
 
 /**
- * Each has so many bytes that chance brings none of them about, in data of any kind: less than once in fifty
- * gigabytes of noise. An opening of two or three bytes therefore counts only with the text that makes code of it.
+ * Each is long enough not to occur by chance: less than once in fifty gigabytes of noise. An opening of two or three
+ * bytes therefore counts only with further text of code.
  */
 const CODE: readonly [what: string, pattern: RegExp][] = [
   ['a PHP script', /<\?php(?:\s|$)/i],
   ['a PHP script', /<\?[=\t\r\n ](?:[\t\r\n -~]{16}|[\t\r\n -~]{1,15}\?>)/],
-  // A short statement that does something calls or runs it, or reads what it is sent.
+  // A short statement that does something: it calls, runs or reads input.
   ['a PHP script', /<\?[=\t\r\n ](?=[^;]{0,15}[(`$])[\t\r\n -~]{3,15}(?:;|$)/],
   ['a server page', /<%[@=!\t\r\n ](?:[\t\r\n -~]{16}|[\t\r\n -~]{1,15}%>)/],
   ['a server page', /<jsp:[a-z]{4}|<!--#(?:exec|include)\s/i],
@@ -101,7 +101,7 @@ const CODE: readonly [what: string, pattern: RegExp][] = [
   ['a web page', /<a\s[^<\0]{0,1000}?href\s{0,20}=\s{0,20}["']?\s{0,20}(?:javascript|data|vbscript):/i],
 ]
 
-/** What a text that belongs to no format is: code in it may be run. */
+/** Code in stray text, which may be run. */
 const codeIn = (text: string): string | undefined => CODE.find(([, pattern]) => pattern.test(text))?.[0]
 
 const END_RECORD = Buffer.from('PK\x05\x06', 'latin1')
@@ -109,7 +109,7 @@ const ENTRY = Buffer.from('PK\x01\x02', 'latin1')
 const LOCATOR_64 = Buffer.from('PK\x06\x07', 'latin1')
 const END_RECORD_BYTES = 22
 const LOCATOR_64_BYTES = 20
-/** So many of those that lead nowhere are in no file by chance. Each may cost a request to the storage. */
+/** More end records that lead nowhere do not occur by chance. Each may cost a request to the storage. */
 const MAX_END_RECORDS = 64
 
 function* endRecords(tail: Buffer): Iterable<number> {
@@ -119,8 +119,8 @@ function* endRecords(tail: Buffer): Iterable<number> {
 }
 
 /**
- * The end record of an archive, and a directory where readers look for it: right before the record, or at the offset
- * that it names. Where a ZIP64 locator stands before it, readers follow that, whatever the record says.
+ * The end record of an archive, with a directory where readers look for it: right before the record, or at its offset.
+ * Readers prefer a ZIP64 locator before the record.
  */
 async function zipIn(tail: Buffer, size: number, read: ReadRange): Promise<string | undefined> {
   const tailStart = size - tail.length

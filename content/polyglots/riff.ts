@@ -1,20 +1,20 @@
 import type { FileView } from './file-view.ts'
 import type { Stray } from './stray.ts'
 
-/** Chunks of WAV, AVI and WebP, but for padding (`JUNK`, `PAD `, `FLLR`). */
+/** Chunks of WAV, AVI and WebP, except for padding (`JUNK`, `PAD `, `FLLR`). */
 const KNOWN = new Set([
   ...['fmt ', 'data', 'fact', 'cue ', 'plst', 'smpl', 'inst', 'LIST', 'bext', 'iXML', 'axml', 'chna', 'cart'],
   ...['id3 ', 'ID3 ', '_PMX', 'PEAK', 'slnt', 'DISP', 'acid', 'levl', 'umid', 'idx1', 'ds64'],
   ...['VP8 ', 'VP8L', 'VP8X', 'ANIM', 'ANMF', 'ALPH', 'ICCP', 'EXIF', 'XMP '],
 ])
 const HEADER_BYTES = 8
-/** What is written for the size of something that is not finished. */
+/** Sizes in unfinished files. */
 const UNFINISHED = new Set([0, 0xffffffff])
 
-/** Padding, chunks of unknown kinds, and what follows the end that the header tells. */
+/** Padding, chunks of unknown kinds, and what follows the end by the header. */
 export async function* strayInRiff(file: FileView): AsyncIterable<Stray> {
   let at = 0
-  // Large files of AVI are several in a row.
+  // Large AVI files consist of several.
   for (;;) {
     const header = await file.take(at, 12)
     if (header.length < 12 || header.toString('latin1', 0, 4) !== 'RIFF') break

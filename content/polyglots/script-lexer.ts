@@ -1,37 +1,37 @@
-/** Code in a comment, a string, a template or a regular expression may be any bytes, up to what ends it. */
+/** In a comment, a string, a template or a regular expression any bytes may follow, up to its end. */
 type Place = 'code' | 'comment' | 'line' | 'regex' | "'" | '"' | '`'
 
 /**
- * So much code from the first byte on is no accident: the printable names, sizes and types that a format begins with
- * are fewer characters, and a byte that no script may hold follows them.
+ * This much code from the first byte on is no accident: names, sizes and types at the beginning of a format are
+ * shorter, and a byte that is not allowed in scripts follows them.
  */
 const CODE_FROM_START = 20
-/** Likewise behind a comment, which takes two bytes in a row to open and two to end. */
+/** The same after a comment, which takes two bytes to open and two to end. */
 const CODE_BEHIND_COMMENT = 6
-/** What opens a literal, or a comment of a line, may be one byte of a size, and text may follow: only the end decides. */
+/** The opening of a literal or a line comment may be one byte of a size, followed by text: only the end decides. */
 const CODE_BEHIND_TEXT = Number.POSITIVE_INFINITY
 
 const OPENER = /^(?:\/\*|\/\/|<!--|-->)/
-/** What identifiers may hold, of Latin-1: as a script in that charset even the first bytes of a JPEG are a name. */
+/** Latin-1 characters of identifiers: in that charset even the first bytes of a JPEG are a name. */
 const isNameCode = (code: number) =>
   (code >= 0xc0 && code !== 0xd7 && code !== 0xf7) || code === 0xaa || code === 0xb5 || code === 0xba
 const isAscii = (code: number) => (code >= 0x20 && code < 0x7f) || (code >= 0x09 && code <= 0x0d)
 const isBreak = (char: string | undefined) => char === '\n' || char === '\r'
-/** Behind these a slash divides; elsewhere it opens a regular expression. */
+/** After these a slash divides; elsewhere it opens a regular expression. */
 const OPERAND_END = /[\w$\])\xaa\xb5\xba\xc0-\xff]/
 
 /**
- * Reads a file as a JavaScript engine would, from its first byte on. It is a script when everything outside of comments
- * and literals is characters of code, to its end or for so long that chance is out of the question. A file of our formats
- * is out of it within its first few bytes: a control character or another byte that stands in no script.
+ * Reads a file like a JavaScript engine, from its first byte on. It is a script when everything outside of comments and
+ * literals is code, to its end or for longer than chance allows. Files of our formats are excluded within a few bytes,
+ * by a control character or another byte that scripts cannot contain.
  */
 export class ScriptLexer {
   #place: Place = 'code'
-  /** Of the code that has been read without a break. */
+  /** Length of the code so far. */
   #codeChars = 0
   #threshold = CODE_FROM_START
   #lastOfCode = ''
-  /** Names alone are text, and do nothing. */
+  /** Names alone are text, without effect. */
   #doesSomething = false
   #isEscaped = false
   #isInClass = false
@@ -39,16 +39,16 @@ export class ScriptLexer {
   #isScript = false
   #carry = ''
 
-  /** Whether more bytes change anything. */
+  /** Whether further bytes change nothing. */
   get isOver(): boolean {
     return this.#isOver
   }
 
-  /** Whether that is a script; `end` where no more follow. */
+  /** Whether it is a script; `end` after the last chunk. */
   read(chunk: string, end = false): boolean {
     if (this.#isOver) return this.#isScript
     const text = this.#carry + chunk
-    // An opener of four characters may lie across two chunks.
+    // An opener of four characters may be split between two chunks.
     const stop = end ? text.length : Math.max(0, text.length - 3)
     let at = 0
     while (at < stop && !this.#isOver)
@@ -56,13 +56,13 @@ export class ScriptLexer {
     this.#carry = text.slice(at)
     if (end && !this.#isOver) {
       this.#isOver = true
-      // What is not closed is an error.
+      // An unclosed literal is an error.
       this.#isScript = this.#doesSomething && (this.#place === 'code' || this.#place === 'line')
     }
     return this.#isScript
   }
 
-  /** Takes a character of code, or enters what it opens. */
+  /** Reads a character of code, or enters the literal or comment that it opens. */
   #code(text: string, at: number): number {
     const char = text.charAt(at)
     const opener =
@@ -94,7 +94,7 @@ export class ScriptLexer {
     return at + chars
   }
 
-  /** Behind what ends the place, or at the end of the text. */
+  /** The position after the end of the literal or comment, or the end of the text. */
   #skip(text: string, at: number, stop: number): number {
     if (this.#place === 'comment') {
       const found = text.indexOf('*/', at)

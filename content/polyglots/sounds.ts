@@ -1,7 +1,7 @@
 import type { FileView } from './file-view.ts'
 import type { Stray } from './stray.ts'
 
-/** As much of the frames of a sound is looked at, on either side: code in between is nothing that a format would tell. */
+/** How much of either end of the frames is searched: code in between is not told from sound. */
 const EDGE_BYTES = 64 * 1024
 const MAX_TAGS = 16
 const ID3V2_HEADER = 10
@@ -9,12 +9,12 @@ const ID3V1_BYTES = 128
 const APE_FOOTER = 32
 const LYRICS_FOOTER = 15
 
-/** Of MP3 and ADTS: the edges of what lies between the tags, which are declared text. */
+/** MP3 and ADTS: both ends of what is between the tags, which are declared text. */
 export async function* strayInFrames(file: FileView): AsyncIterable<Stray> {
   yield* edges(await endOfLeadingTags(file), await startOfTrailingTags(file))
 }
 
-/** Padding and application data of FLAC (RFC 9639 § 8), and the edges of its frames. */
+/** Padding and application data of FLAC (RFC 9639 § 8), and both ends of its frames. */
 export async function* strayInFlac(file: FileView): AsyncIterable<Stray> {
   let at = (await endOfLeadingTags(file)) + 4
   for (let isLast = false; !isLast && at < file.size; ) {
@@ -29,7 +29,7 @@ export async function* strayInFlac(file: FileView): AsyncIterable<Stray> {
   yield* edges(at, await startOfTrailingTags(file))
 }
 
-/** What follows the last page of Ogg (RFC 3533 § 6), which lies within the longest that a page can be. */
+/** What follows the last page of Ogg (RFC 3533 § 6), searched within the longest page. */
 export async function* strayInOgg(file: FileView): AsyncIterable<Stray> {
   const start = Math.max(0, file.size - EDGE_BYTES - 1024)
   const tail = await file.take(start, file.size - start)

@@ -7,7 +7,7 @@ import { strayInRiff } from './riff.ts'
 import { strayInFlac, strayInFrames, strayInOgg } from './sounds.ts'
 import type { Stray, StrayFinder } from './stray.ts'
 
-/** Where a structure cannot be followed to its end, the end of the file counts as no part of it. */
+/** Where a structure cannot be parsed to its end, this much of the end of the file counts as stray. */
 const TAIL_BYTES = 64 * 1024
 
 const FINDERS: Record<string, StrayFinder> = {
@@ -27,8 +27,8 @@ const FINDERS: Record<string, StrayFinder> = {
 }
 
 /**
- * The bytes of a file that its format has no use for: padding, pieces of unknown kinds, and what lies behind its end.
- * Declared text (titles, comments, EXIF, XMP) and media data are none of them.
+ * The bytes of a file that its format does not use: padding, chunks of unknown kinds, and what follows its end.
+ * Declared text (titles, comments, EXIF, XMP) and media data are not among them.
  */
 export async function* strayBytes(format: Format, file: FileView): AsyncIterable<Stray> {
   try {

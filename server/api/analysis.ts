@@ -15,7 +15,7 @@ import { readInput } from './query.ts'
 export type AnalysisApiOptions = {
   db: Ledger
   bus: Bus
-  /** Sign the results of the engine; none where it has to bring a token. */
+  /** Verify the signatures of the engine's reports; without any, it needs a token. */
   secrets: readonly string[]
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   authenticate: RequestHandler
@@ -23,13 +23,13 @@ export type AnalysisApiOptions = {
 
 const MAX_BODY_BYTES = 64 * 1024
 
-/** As the `callbackUrl` has it: which question is answered, where there were several. */
+/** As in the `callbackUrl`: identifies the request that is answered. */
 const AnalysisQuery = z.object({ requestedAt: z.iso.datetime().optional() })
 
-/** A signature covers the body alone, so the body has to say which media it is about. */
+/** A signature covers only the body, so the body must name the media item. */
 const SignedReport = AnalysisReport.extend({ mediaId: z.string() })
 
-/** `POST /api/v1/media/:id/analysis`: what the engine that analyses files has found out. */
+/** `POST /api/v1/media/:id/analysis`: the report of an analysis engine. */
 export function analysisApi(options: AnalysisApiOptions): Router {
   const { db, bus, enqueueProcessing, authenticate } = options
   const signers = options.secrets.map((secret) => new Webhook(secret))
@@ -104,7 +104,7 @@ function isSignedBy(signer: Webhook, bytes: Buffer, signature: Record<string, st
     signer.verify(bytes, signature, { jsonParse: false })
     return true
   } catch {
-    // It says which of the many ways to be wrong this was; the caller is not told.
+    // The caller is not told what was wrong with the signature.
     return false
   }
 }

@@ -12,7 +12,7 @@ import { endTurn } from '../admission/owner-turns.ts'
 import { Problem } from '../http/errors.ts'
 
 export type ServedObject = StoredRow & {
-  /** Whose share of the downloads it is sent in. */
+  /** The owner in whose share of downloads it is sent. */
   ownerId: string
   key: string
   size: number
@@ -20,7 +20,7 @@ export type ServedObject = StoredRow & {
   contentType: string | null
   /** Strong validator, without quotes. */
   tag: string
-  /** Of the object in the storage, where it is known: another one is not served. */
+  /** Of the object in the storage, where known: another version is not served. */
   etag: string | null
 }
 
@@ -31,7 +31,7 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-/** A rendition of a media item as it is sent. */
+/** A rendition of a media item, for `sendObject`. */
 export function servedRendition(
   { storage_backend, owner_id }: StoredRow & { owner_id: string },
   { media_id, kind, storage_key, size, content_type }: RenditionRow,
@@ -53,8 +53,8 @@ export type ContentOptions = {
 }
 
 /**
- * Sends an object or the range of it that was asked for (RFC 9110 § 14), never to be run as a page. Fails with
- * `rate-limited` where too many of its owner's are being sent.
+ * Sends an object, or the requested range of it (RFC 9110 § 14), with headers that keep it from being run as a page.
+ * Fails with `rate-limited` where too many downloads of its owner are running.
  */
 export async function sendObject(
   { storage, openDownloads }: ContentOptions,
@@ -74,7 +74,7 @@ export async function sendObject(
   if (isCached(request.get('If-None-Match'), etag)) return void response.set(headers).status(304).end()
 
   const range = requestedRange(request, object.size, etag)
-  // Before anything is said of the content: what goes wrong here is answered with something else.
+  // Before the headers of the content are set: a failure here has another response.
   endTurn(response)
   if (request.method !== 'HEAD') openDownloads.enter(object.ownerId, response)
   const source = request.method === 'HEAD' ? undefined : await open(storage, object, range)
@@ -85,17 +85,17 @@ export async function sendObject(
   try {
     await pipeline(source, response)
   } catch (error) {
-    // Left before there was anything to pipe into, the pipeline has not touched the source.
+    // The client left before the pipeline began.
     source.destroy()
-    // The client left; a read error shows as a body that is cut short, for the head has gone out.
+    // The client left; a read error cuts the body short, as the headers were sent.
     if (!response.destroyed) response.destroy()
     if (!isClientGone(error)) throw error
   }
 }
 
 /**
- * Sends the client to the storage for an object (307, RFC 9110 § 15.4.8), by an address that works for some
- * minutes. Returns false where the object has to come from here.
+ * Redirects the client to the storage (307, RFC 9110 § 15.4.8), to a link that is valid for some minutes. Returns false
+ * where the server has to send the object.
  */
 export async function redirectToObject(
   storage: Pick<Storage, 'objectsOf'>,
@@ -113,7 +113,7 @@ export async function redirectToObject(
   response
     .status(307)
     .set({
-      // Neither kept nor passed on: anybody with the address can read the object.
+      // Neither cached nor shared: the link gives access to anybody.
       'Cache-Control': 'no-store',
       'Cross-Origin-Resource-Policy': 'cross-origin',
       Location: address,
@@ -124,7 +124,7 @@ export async function redirectToObject(
   return true
 }
 
-/** Sends a small text that this server has written, never to be run as a page. */
+/** Sends a small text of this server, with headers that keep it from being run as a page. */
 export function sendText(
   request: Request,
   response: Response,
@@ -138,13 +138,13 @@ export function sendText(
   response.end(request.method === 'HEAD' ? undefined : bytes)
 }
 
-/** A small object of ours as text, for an answer that needs it. Fails with `unavailable`. */
+/** A small object as text. Fails with `unavailable`. */
 export async function readText(
   { storage, openDownloads }: ContentOptions,
   response: Response,
   object: ServedObject,
 ): Promise<string> {
-  // The storage may take its time.
+  // The storage may be slow.
   endTurn(response)
   openDownloads.enter(object.ownerId, response)
   return await text(await open(storage, object, undefined))
@@ -156,7 +156,7 @@ async function open(storage: Pick<Storage, 'objectsOf'>, object: ServedObject, r
     return await objects.read(object.key, { etag: object.etag, ...(range ? { range } : {}) })
   } catch (error) {
     if (!(error instanceof ObjectMissing) && !(error instanceof StorageUnavailable)) throw error
-    // The row says ready and the bytes cannot be had: ours to look into, for the client it is an outage.
+    // The row is ready but its bytes are missing: for the client an outage, for operators a fault.
     throw new Problem('unavailable', 'The content is temporarily unavailable.', {
       headers: { 'Retry-After': '5' },
       cause: error,
@@ -164,7 +164,7 @@ async function open(storage: Pick<Storage, 'objectsOf'>, object: ServedObject, r
   }
 }
 
-/** The one range asked for; undefined for the whole: no range, several, or an outdated `If-Range`. */
+/** The requested range; undefined for the whole: no range, several, or an outdated `If-Range`. */
 function requestedRange(
   request: Request,
   size: number,
@@ -184,7 +184,7 @@ function requestedRange(
   return ranges[0]
 }
 
-/** RFC 9110 § 13.1.2; a weak tag of a cache in between counts as well. */
+/** RFC 9110 § 13.1.2; the weak tag of a cache in between counts as well. */
 function isCached(ifNoneMatch: string | undefined, etag: string): boolean {
   const tags = ifNoneMatch?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? []
   return tags.includes('*') || tags.includes(etag)

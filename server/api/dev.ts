@@ -10,12 +10,12 @@ import { readInput } from './query.ts'
 import { TokenRequest } from './schemas.ts'
 
 /**
- * `POST /dev/token`: a token for a client that has seen the output of this start, and so has its code. Only mounted with
- * `AUTH_DEV_TOKENS=true`; to everybody else, and through any proxy, it is not there.
+ * `POST /dev/token`: a token for a client with the code that this start has printed. Only mounted with
+ * `AUTH_DEV_TOKENS=true`; without the code, and through a proxy, it answers like a missing route.
  */
 export function devApi(config: Config, code: string): Router {
   const router = strictRouter()
-  // For every method: an answer to OPTIONS would tell that there is something.
+  // For every method: an answer to OPTIONS would show that it exists.
   router.use((request, _response, next) => {
     if (!isDirectRequest(request) || !isDevCode(request.get('X-Dev-Code'), code)) throw notFound()
     next()

@@ -79,10 +79,10 @@ export function eventsApi({ db, streams, config, authenticate }: EventsApiOption
 
 function serverSent(response: Response): Connect {
   return function connect(isOver) {
-    // A client that left meanwhile will not say so again.
+    // A client that left meanwhile does not close again.
     if (response.destroyed) return undefined
     if (!isOver) return new SseTransport(response)
-    // Tells an EventSource that there is nothing left to reconnect for.
+    // Tells an EventSource not to reconnect.
     response.status(204).end()
     return undefined
   }
@@ -100,18 +100,18 @@ function webSocket(request: Request): Connect {
   }
 }
 
-/** Browsers ask nobody before they open a WebSocket: what CORS would keep a page from is kept from it here. */
+/** CORS does not apply to WebSockets: the origin is checked here. */
 function checkOrigin(request: Request, { CORS_ORIGINS, PUBLIC_URL }: EventsApiOptions['config']): void {
   const { origin, host } = request.headers
   if (origin === undefined || CORS_ORIGINS.includes('*') || CORS_ORIGINS.includes(origin)) return
-  // The page that comes from here is at home.
+  // The page of this server is allowed.
   const isOurs =
     URL.parse(origin)?.host === host || (PUBLIC_URL !== undefined && URL.parse(PUBLIC_URL)?.origin === origin)
   if (!isOurs) throw new Problem('forbidden', 'Requests from this origin are not allowed.')
 }
 
 /**
- * Where the client left off; undefined where it begins. A header is newer than the address, which stays the same
+ * The last event of the client; undefined where it begins. The header is newer than the address, which stays the same
  * when an EventSource reconnects.
  */
 function lastEventId(request: Request): number | undefined {

@@ -4,7 +4,7 @@ import type { Readiness } from '../health/readiness.ts'
 import { strictRouter } from '../http/routing.ts'
 import type { Readiness as ReadinessSchema } from './schemas.ts'
 
-/** `/healthz`: the process answers. `/readyz`: 503 where another node should be asked instead. */
+/** `/healthz`: the process answers. `/readyz`: 503 where requests should go to another node. */
 export function healthApi(readiness: Readiness): Router {
   const router = strictRouter()
   router.get('/healthz', (_request, response) => {

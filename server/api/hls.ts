@@ -14,15 +14,15 @@ const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const HOUR_SECONDS = 3600
 
 /**
- * The renditions of a video for HLS: a playlist of playlists, which name pieces of one file each. Players send no
- * token, so all that a playlist names are links.
+ * The HLS renditions of a video: a master playlist, and playlists of segments in one file each. Players send no token,
+ * so playlists contain signed links.
  */
 export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
   const { links, linkOrToken, readyMedia, renditionOf } = options
 
-  /** A link relative to the playlist of the master, or to that of a rendition. */
+  /** A link relative to the master playlist, or to that of a rendition. */
   const relativeLink = (media: MediaRow, target: LinkTarget, base: '' | 'hls/'): string => {
-    // A player reads a playlist once, and asks for pieces for as long as the video lasts.
+    // A player reads a playlist once, and fetches segments for as long as the video lasts.
     const moreHours = Math.ceil((media.duration_seconds ?? 0) / HOUR_SECONDS)
     const link = links.sign(media.id, target, Date.now(), moreHours)
     return link.slice(link.indexOf(target) + base.length)
@@ -50,7 +50,7 @@ export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
       sendText(request, response, { text, contentType: PLAYLIST_TYPE })
     })
 
-    // From here always: the scripts of a page could follow a redirect to the storage only if that allowed them to.
+    // Never redirected: scripts could follow a redirect to the storage only if that allowed them to.
     router.get(`/:id/${bytes}`, linkOrToken(bytes), async (request, response) => {
       const media = await readyMedia(request, response)
       await sendObject(

@@ -10,7 +10,7 @@ import type { Formats, Quota } from './schemas.ts'
 
 export type InfoApiOptions = { db: Ledger; policy: UploadPolicy; config: Config }
 
-/** What is accepted here, and how much of it the asker has left. */
+/** What this server accepts, and the caller's quota. */
 export function infoApi({ db, policy, config }: InfoApiOptions): Router {
   const router = strictRouter()
 

@@ -32,9 +32,9 @@ export type MediaApiOptions = MediaViewOptions & {
   bus: Bus
   storage: Pick<Storage, 'objectsOf'>
   openDownloads: OpenDownloads
-  /** For requests by a link, which tell no owner. */
+  /** For requests by a link, which have no owner. */
   turns: OwnerTurns
-  /** Whether content comes through here or by a redirect to the storage, where that has addresses. */
+  /** Whether content is sent from here or by a redirect to the storage, where that has links. */
   downloads: 'stream' | 'redirect'
   links: ContentLinks
   enqueueRemoval: Enqueue<UploadId>
@@ -43,7 +43,7 @@ export type MediaApiOptions = MediaViewOptions & {
   ends: EndLog
 }
 
-/** `/api/v1/media`: what became of one's uploads. */
+/** `/api/v1/media`: the caller's media items. */
 export function mediaApi(options: MediaApiOptions): Router {
   const { db, bus, storage, downloads, links, enqueueRemoval, enqueueProcessing, authenticate, ends } =
     options
@@ -60,11 +60,11 @@ export function mediaApi(options: MediaApiOptions): Router {
     return media
   }
 
-  /** Lets a request in that has a signed link, and asks every other for a token. */
+  /** Accepts a signed link, or else a token. */
   const linkOrToken = (target: LinkTarget): RequestHandler<{ id: string }> =>
     async function checkLinkOrToken(request, response, next) {
       if (!links.check(idOf(request), target, request.query))
-        // Handed back to Express: a refusal that nobody waits for would end the process.
+        // Passed to Express: an unhandled rejection would end the process.
         return await authenticate(request, response, next)
       response.locals.isLinked = true
       authenticated(request)
@@ -98,7 +98,7 @@ export function mediaApi(options: MediaApiOptions): Router {
   })
 
   router.get('/:id/source', linkOrToken('source'), async (request, response) => {
-    // A link of the analysis is the only way: for everybody else there is `content`.
+    // Only by a link of the analysis: everybody else uses `content`.
     if (!response.locals.isLinked) throw notFound()
     const media = await linkedOrOwn(request, response)
     const { content_type: contentType, storage_backend, storage_key: key, size, etag } = media

@@ -53,12 +53,12 @@ const NAMED = {
   Problem: ProblemDocument,
 }
 
-/** Routes that are there or not as the configuration says. */
+/** Routes that depend on the configuration. */
 type PublicRoutes = { hasMetrics: boolean }
 
 /**
- * The OpenAPI 3.1 document of every route, from the schemas that type the answers; but for `POST /dev/token`, which is
- * not there for a client that has not seen the start's output.
+ * The OpenAPI 3.1 document of every route, from the schemas of the responses; without `POST /dev/token`, which is
+ * hidden.
  */
 export function openApiDocument(options: PublicRoutes): Json & { paths: Record<string, Json> } {
   return {
@@ -107,7 +107,7 @@ function schemas(): Json {
   const all = z.registry<{ id: string }>()
   for (const [id, schema] of Object.entries(NAMED)) all.add(schema, { id })
   const { schemas } = z.toJSONSchema(all, { uri: (id) => `#/components/schemas/${id}` })
-  // Inside a document they have neither a dialect nor an address of their own.
+  // Inside a document they have neither a dialect nor an id of their own.
   return Object.fromEntries(Object.entries(schemas).map(([id, { $schema, $id, ...schema }]) => [id, schema]))
 }
 

@@ -14,18 +14,18 @@ export function readInput<T extends z.ZodType>(schema: T, input: unknown): z.out
   )
 }
 
-// Only what could be a row of ours goes on to the ledger: Postgres would choke on a NUL, for one.
+// Only values that a row could have reach the ledger: Postgres refuses a NUL, for example.
 const Cursor = z.tuple([
   z.string().regex(/^\d{1,18}$/),
   z.string().refine((id) => parseMediaId(id) !== undefined),
 ])
 
-/** Where a list goes on, as text that means nothing to its reader. */
+/** Where a list continues, as an opaque text. */
 export function writeCursor(row: { createdAtMicros: string; id: string }): string {
   return Buffer.from(JSON.stringify([row.createdAtMicros, row.id])).toString('base64url')
 }
 
-/** The row behind a cursor. Fails with `invalid-request` for anything that this server did not write. */
+/** Fails with `invalid-request` for anything that this server did not write. */
 export function readCursor(text: string): { createdAtMicros: string; id: string } {
   const result = Cursor.safeParse(parseJson(Buffer.from(text, 'base64url').toString('utf8')))
   if (!result.success)
@@ -34,12 +34,12 @@ export function readCursor(text: string): { createdAtMicros: string; id: string 
   return { createdAtMicros, id }
 }
 
-/** Where a list in the order of positions goes on. */
+/** Where a list by position continues. */
 export function writePosition(position: number): string {
   return Buffer.from(String(position)).toString('base64url')
 }
 
-/** The position behind a cursor. Fails with `invalid-request` for anything that this server did not write. */
+/** Fails with `invalid-request` for anything that this server did not write. */
 export function readPosition(text: string): number {
   const position = Buffer.from(text, 'base64url').toString('utf8')
   if (!/^\d{1,15}$/.test(position))
@@ -51,7 +51,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // No JSON is no cursor either.
+    // Not JSON, so not a cursor.
     return undefined
   }
 }

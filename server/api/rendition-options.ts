@@ -11,10 +11,10 @@ export type RenditionRouteOptions = {
   storage: Pick<Storage, 'objectsOf'>
   openDownloads: OpenDownloads
   links: ContentLinks
-  /** Lets a request in that has a link to this target, or a token. */
+  /** Accepts a link to this target, or a token. */
   linkOrToken: (target: LinkTarget) => RequestHandler<{ id: string }>
-  /** The media asked for. Fails unless it is ready, and where the caller may not see it. */
+  /** The requested media item. Fails unless it is ready and the caller may see it. */
   readyMedia: (request: Request<{ id: string }>, response: Response) => Promise<MediaRow>
-  /** Sends an object, or the client to where it is. */
+  /** Sends an object, or redirects to it. */
   send: (request: Request, response: Response, object: ServedObject) => Promise<void>
 }

@@ -8,7 +8,7 @@ import { readInput } from './query.ts'
 import type { RenditionRouteOptions } from './rendition-options.ts'
 import { ThumbnailQuery } from './schemas.ts'
 
-/** What was made of a media: pictures, storyboard, waveform, renditions to stream. */
+/** The renditions of a media item: thumbnails, storyboard, waveform, HLS. */
 export function addRenditionRoutes(router: Router, options: RenditionRouteOptions): void {
   const { db, links, linkOrToken, readyMedia, send } = options
 
@@ -22,7 +22,7 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
     const { width, format } = readInput(ThumbnailQuery, request.query)
     const media = await readyMedia(request, response)
     response.vary('Accept')
-    // What takes neither gets WebP all the same: better than nothing.
+    // A client that accepts neither gets WebP.
     const accepted = request.accepts(['image/webp', 'image/jpeg'])
     const contentType = format === undefined ? accepted || 'image/webp' : `image/${format}`
     const rendition = nearestThumbnail(await findRenditions(db, media), { width, contentType })
@@ -38,7 +38,7 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
   router.get('/:id/storyboard.vtt', linkOrToken('storyboard.vtt'), async (request, response) => {
     const media = await readyMedia(request, response)
     const object = servedRendition(media, await renditionOf(media, 'storyboard-cues'))
-    // A player fetches the picture without a token, so its address has to be a link.
+    // A player fetches the picture without a token, so its address is a signed link.
     const picture = links.sign(media.id, 'storyboard').split('/').at(-1)
     const cues = (await readText(options, response, object)).replaceAll(/^storyboard#/gm, `${picture}#`)
     sendText(request, response, { text: cues, contentType: 'text/vtt; charset=utf-8' })
@@ -57,8 +57,7 @@ export function addRenditionRoutes(router: Router, options: RenditionRouteOption
 }
 
 /**
- * The thumbnail whose width is nearest to this, or the main one. One that was made when there was only one
- * format is given whatever is asked for.
+ * The thumbnail with the nearest width, or the main one. An old one with a single format is sent whatever is accepted.
  */
 function nearestThumbnail(
   renditions: readonly RenditionRow[],

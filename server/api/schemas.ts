@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-// What the API answers, as schemas: the views are typed by them and the OpenAPI document is made of them.
+// Schemas of the API's responses: views are typed by them, and the OpenAPI document is generated from them.
 
 const Time = z.iso.datetime()
 const Bytes = z.number().int().nonnegative()

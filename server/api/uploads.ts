@@ -14,7 +14,7 @@ export type UploadsApiOptions = { db: Ledger; board: ProgressBoard }
 
 const MAX_LISTED = 100
 
-/** `/api/v1/uploads`: status of one's own uploads. */
+/** `/api/v1/uploads`: the caller's uploads. */
 export function uploadsApi({ db, board }: UploadsApiOptions): Router {
   const router = strictRouter()
 

@@ -7,7 +7,7 @@ import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import type { Progress } from '../events/progress-board.ts'
 import type * as schemas from './schemas.ts'
 
-// What the API says of a row. Column names, keys and internals stay inside.
+// Rows as the API shows them, without column names, keys and internals.
 
 export function uploadView(upload: UploadRow, progress: Progress): z.output<typeof schemas.Upload> {
   return {
@@ -25,7 +25,7 @@ export function uploadView(upload: UploadRow, progress: Progress): z.output<type
 export type MediaViewOptions = {
   links: ContentLinks
   publicUrl: string | undefined
-  /** Where public copies are fetched: an address, and the template that their keys were made of. */
+  /** Where public copies are fetched: the base URL, and the template of their keys. */
   cdn: { url: string; prefix: string } | undefined
 }
 
@@ -50,6 +50,6 @@ export function mediaView(
 function cdnUrl({ published_key: key }: OwnMediaRow, cdn: MediaViewOptions['cdn']): string | null {
   if (!cdn || key === null) return null
   const path = pathBelowPrefix(cdn.prefix, key)
-  // Copied under another prefix than today's: the CDN does not reach it.
+  // Copied under another prefix: the CDN does not reach it.
   return path === undefined ? null : `${cdn.url}/${path}`
 }

@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import type { DeliveryAttemptRow, DeliveryRow } from '../../ledger/webhook-history.ts'
 import type * as schemas from './schemas.ts'
 
-// Where it went is not said: the address is the operator's, and may hold a token.
+// Without the receiver's URL, which is the operator's and may contain a token.
 
 export function deliveryView(delivery: DeliveryRow): z.output<typeof schemas.WebhookDelivery> {
   return {

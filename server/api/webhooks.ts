@@ -20,7 +20,7 @@ export type WebhooksApiOptions = { db: Ledger; bus: Bus }
 
 const DELIVERY_ID = /^msg_[0-9a-f]{32}$/
 
-/** `/api/v1/webhooks`: what was told of one's uploads, or of everybody's with the scope `admin`. */
+/** `/api/v1/webhooks`: deliveries for the caller's uploads, or everybody's with the scope `admin`. */
 export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
   const router = strictRouter()
 

@@ -5,10 +5,7 @@ import { isMountPoint } from '../process/data-directory.ts'
 import { openForReading, writeHashed } from './hashed-copy.ts'
 import { CHECKSUMS, MANIFEST, type Manifest } from './layout.ts'
 
-/**
- * A backup that is being written, beside its place: it takes its name when it is whole and on the disk, so that what
- * a killed one leaves is called `….partial`.
- */
+/** A backup that is being written, as `….partial`: it is renamed when it is complete and durable. */
 export class ArchiveWriter {
   readonly #directory: string
   readonly #partial: string
@@ -22,7 +19,7 @@ export class ArchiveWriter {
     this.#partial = `${directory}.partial`
   }
 
-  /** Fails with `CommandFailure` where something is in the way. */
+  /** Fails with `CommandFailure` where something exists already. */
   static async create(directory: string): Promise<ArchiveWriter> {
     if (await isMountPoint(directory))
       throw new CommandFailure(
@@ -60,7 +57,7 @@ export class ArchiveWriter {
     return bytes
   }
 
-  /** Adds a copy of a file, and returns its bytes; undefined where it has gone. */
+  /** Adds a copy of a file, and returns its bytes; undefined where it no longer exists. */
   async copy(path: string, from: string): Promise<number | undefined> {
     try {
       return await this.add(path, await openForReading(from))
@@ -70,23 +67,23 @@ export class ArchiveWriter {
     }
   }
 
-  /** Makes it a whole backup. */
+  /** Completes the backup. */
   async finish(manifest: (checksumsSha256: string) => Manifest): Promise<void> {
     const { sha256 } = await writeHashed(join(this.#partial, CHECKSUMS), chunks(this.#sums))
     for (const folder of this.#folders) await syncFolder(folder)
     const text = `${JSON.stringify(manifest(sha256), undefined, 2)}\n`
     await writeHashed(join(this.#partial, MANIFEST), chunks([text]))
     await syncFolder(this.#partial)
-    // An empty folder in its place may be a mount point's, or just have been made for it.
+    // An empty folder in its place may be a mount point, or was made for it.
     await rmdir(this.#directory).catch(() => {
-      // It is not there, which is usual; where it is in use, renaming says so.
+      // Usually it does not exist; where it is in use, renaming fails.
     })
     await rename(this.#partial, this.#directory)
     this.#isFinished = true
     await syncFolder(dirname(this.#directory))
   }
 
-  /** Removes what is there of one that is not finished. */
+  /** Removes an unfinished backup. */
   async abandon(): Promise<void> {
     if (this.#isFinished) return
     await rm(this.#partial, { recursive: true, force: true, maxRetries: 3 })

@@ -17,13 +17,13 @@ export type BackupOptions = {
 }
 
 const COPIES_AT_A_TIME = 4
-/** What a write makes before it is complete: nothing refers to it. */
+/** Temporary files: nothing refers to them. */
 const UNFINISHED = /\.tmp$|\.joining$/
 
 /**
  * Copies the database as of one moment, and then the objects. Objects never change once they are written, and an open
- * upload's only grows: whatever the database of that moment knows is in its files. What is deleted while it runs
- * may be missing; what is moved to a bucket is not: its former copy stays for as long.
+ * upload's only grows, so the files contain everything that the database refers to. What is deleted meanwhile may be
+ * missing; what is moved to a bucket is not, as former copies are kept until the backup ends.
  */
 export async function writeBackup(options: BackupOptions): Promise<Manifest> {
   return await withBackupLock(options.db, (checkKept) => write(options, checkKept))
@@ -94,12 +94,12 @@ async function writeDatabase(
 
 type TableFile = { table: string; write(text: string): Promise<void>; end(): Promise<void>; stop(): void }
 
-/** A file of rows, compressed, a row a line. */
+/** A compressed file of rows, one per line. */
 function openTable(table: string, archive: ArchiveWriter): TableFile {
   const lines = new PassThrough()
   const gzip = createGzip({ level: 3 })
   const written = archive.add(tableFile(table), lines.pipe(gzip))
-  // The next write, or the end, fails with it: both wait for this.
+  // The next write, or the end, waits for it and fails.
   written.catch(() => {})
   return {
     table,
@@ -118,7 +118,7 @@ function openTable(table: string, archive: ArchiveWriter): TableFile {
   }
 }
 
-/** Returns how many had gone when their turn came. */
+/** Returns how many no longer existed. */
 async function copyObjects(
   directory: string,
   archive: ArchiveWriter,
@@ -136,7 +136,7 @@ async function copyObjects(
   return gone
 }
 
-/** Every file below a folder but unfinished ones; folders that are not there, or have gone, are empty. */
+/** Every file below a folder except temporary ones; missing folders are empty. */
 async function* filesBelow(directory: string): AsyncGenerator<string> {
   const entries = await opendir(directory).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 
-/** What is copied at a time. */
+/** Bytes copied at a time. */
 const CHUNK_BYTES = 1024 * 1024
 
-/** Writes a new file durably, for its owner's eyes only. Returns its SHA-256, as hex, and its bytes. */
+/** Writes a new file durably, readable by its owner only. Returns its SHA-256, as hex, and its bytes. */
 export async function writeHashed(
   path: string,
   source: AsyncIterable<Uint8Array>,
@@ -25,7 +25,7 @@ export async function writeHashed(
   }
 }
 
-/** The bytes that a file has now; fails with ENOENT, before the first of them, where there is none. */
+/** The current bytes of a file; fails with ENOENT at once where there is none. */
 export async function openForReading(path: string): Promise<AsyncIterable<Uint8Array>> {
   const handle = await open(path, 'r')
   return handle.createReadStream({ highWaterMark: CHUNK_BYTES })

@@ -1,12 +1,12 @@
 const EVERY_MS = 5_000
 
-/** Tells the person who waits, on standard error, how far it is: a line every few seconds. */
+/** Prints a line of progress on standard error every few seconds. */
 export function reportProgress(line: () => string): { stop(): void } {
   const timer = setInterval(() => process.stderr.write(`landfall: ${line()}\n`), EVERY_MS)
   return { stop: () => clearInterval(timer) }
 }
 
-/** Runs work on items, so many at a time. The first failure ends it. */
+/** Runs work on items, so many at a time. Stops at the first failure. */
 export async function forEachInParallel<Item>(
   items: AsyncIterable<Item>,
   atATime: number,

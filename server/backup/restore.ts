@@ -28,7 +28,7 @@ const ROWS_AT_A_TIME = 500
 
 export type Archive = { directory: string; manifest: Manifest; sums: ReadonlyMap<string, string> }
 
-/** Reads what a backup says of itself. Fails with `CommandFailure` where it is not whole. */
+/** Reads the manifest of a backup. Fails with `CommandFailure` where it is not complete. */
 export async function openArchive(directory: string): Promise<Archive> {
   const text = await readFile(join(directory, MANIFEST), 'utf8').catch(() => undefined)
   if (text === undefined) {
@@ -52,7 +52,7 @@ export async function openArchive(directory: string): Promise<Archive> {
   return { directory, manifest: manifest.data, sums }
 }
 
-/** Copies the files that are below `DATA_DIR`, each checked on the way. */
+/** Copies the files for `DATA_DIR`, each checked on the way. */
 export async function restoreFiles({ directory, sums }: Archive, to: string): Promise<void> {
   const isFile = (path: string) => path.startsWith(`${OBJECTS}/`) || path === DEVELOPMENT_SECRET
   const files = [...sums].filter(([path]) => isFile(path))
@@ -79,12 +79,12 @@ export async function restoreFiles({ directory, sums }: Archive, to: string): Pr
 
 const jobsSchema = z.array(z.object({ name: z.string(), data: z.unknown() }))
 
-/** Checks everything but the objects, which are checked on their way. Fails with `CommandFailure`. */
+/** Checks everything but the objects, which are checked while they are copied. Fails with `CommandFailure`. */
 export async function checkTables(archive: Archive): Promise<void> {
   for (const path of archive.sums.keys()) if (!path.startsWith(`${OBJECTS}/`)) await check(archive, path)
 }
 
-/** Fills an empty database, with tables that were checked: in the schema of the backup, then brought up to date. */
+/** Fills an empty database with checked tables: in the schema of the backup, then migrated. */
 export async function restoreDatabase(
   archive: Archive,
   db: Ledger,

@@ -9,8 +9,8 @@ import { error, type Finding, found, ok, warning } from './finding.ts'
 const CONNECT_MS = 5_000
 
 /**
- * Connects to whom workers send: the receiver of webhooks and the engine of analyses. Nothing is sent. Only the host is
- * named, for the rest of the address may hold a token.
+ * Connects to the receiver of webhooks and the analysis engine, without sending anything. Names only the host, as the
+ * rest of the URL may contain a token.
  */
 export async function checkAddresses(config: Config): Promise<readonly Finding[]> {
   const { WEBHOOK_URL, WEBHOOK_ALLOW_PRIVATE, ANALYSIS, ANALYSIS_URL } = config
@@ -40,7 +40,7 @@ async function checkAddress(
   return await found(name, check)
 }
 
-/** Fails where no connection, or no trusted one, comes about in five seconds. */
+/** Fails without a trusted connection within five seconds. */
 async function reach(url: URL, allowPrivate: boolean): Promise<void> {
   if (!allowPrivate) refusePrivateLiteral(url)
   const isTls = url.protocol === 'https:'

@@ -18,10 +18,7 @@ const BODY: S3Body = {
   chunks: () => [BYTES],
 }
 
-/**
- * Makes every kind of call that Landfall makes, on objects of its own that it removes again, and names the first that
- * the bucket refuses.
- */
+/** Makes every kind of call that Landfall needs, on objects of its own, and names the first that the bucket refuses. */
 export async function checkBucket(config: Config): Promise<readonly Finding[]> {
   const { s3: options } = storageOptionsOf(config)
   if (!options) return []
@@ -46,13 +43,13 @@ export async function checkBucket(config: Config): Promise<readonly Finding[]> {
     return [ok(`storage: bucket ${options.bucket} accepts every call that Landfall makes`), ...clock()]
   } finally {
     await cleanUp(s3, keys).catch(() => {
-      // Where that is refused, it has been said above.
+      // The refusal was reported above.
     })
     s3.close()
   }
 }
 
-/** What a call that failed has left. */
+/** Removes what failed calls have left. */
 async function cleanUp(s3: S3, keys: Keys): Promise<void> {
   await s3.remove(Object.values(keys))
   for (const id of await s3.openMultiparts(keys.original)) await s3.abortMultipart(keys.original, id)
@@ -60,7 +57,7 @@ async function cleanUp(s3: S3, keys: Keys): Promise<void> {
 
 type Keys = { original: string; copy: string }
 
-/** Where objects are that Landfall stores: a policy may allow it nothing else. */
+/** Keys as Landfall uses them: a policy may allow nothing else. */
 function keysOf(config: Config): Keys {
   const name = `landfall-doctor-${randomUUID()}`
   const owner = { owner: 'landfall-doctor' as OwnerId, tenant: null, at: new Date() }
@@ -83,7 +80,7 @@ function callsOn(s3: S3, { original, copy }: Keys): readonly NamedCall[] {
     etag = await s3.uploadPart(original, multipart, 1, BODY)
   }
   return [
-    // First the one whose answer says why, where a bucket refuses everything: that of a HEAD has no body.
+    // First a call whose error has a reason: that of a HEAD has no body.
     ['PutObject', () => s3.put(original, BODY, plain)],
     ['HeadBucket', () => s3.checkReachable()],
     ['HeadObject', () => s3.head(original)],
@@ -102,7 +99,7 @@ function callsOn(s3: S3, { original, copy }: Keys): readonly NamedCall[] {
   ]
 }
 
-/** What an operator does about a refusal, by the code of S3. */
+/** Remedies by S3's error codes. */
 const REMEDIES: Readonly<Record<string, string>> = {
   AccessDenied: 'the credentials lack the permission: see "A bucket of your own" in docs/deployment.md',
   AuthorizationHeaderMalformed: 'the bucket is in another region: set S3_REGION',
@@ -119,7 +116,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   SignatureDoesNotMatch: 'AWS_SECRET_ACCESS_KEY does not match AWS_ACCESS_KEY_ID',
 }
 
-/** The bucket's own code with what to do about it; the message of anything else. */
+/** The bucket's error code with its remedy; the message of any other error. */
 export function explained(failure: unknown): string {
   const cause = failure instanceof Error && failure.cause instanceof Error ? failure.cause : failure
   if (!(cause instanceof Error)) return String(cause)
@@ -130,7 +127,7 @@ export function explained(failure: unknown): string {
     : `${cause.name}: ${messageOf(cause)}`
 }
 
-/** Reads the bucket's clock from its answers. Returns how far the last was ahead of ours, in milliseconds. */
+/** Reads the bucket's clock from its responses. Returns how far the last one was ahead of ours, in milliseconds. */
 function watchClock(s3: S3): () => number {
   let aheadMs = 0
   s3.client.middlewareStack.add(

@@ -1,11 +1,11 @@
 import { error, type Finding, warning } from './finding.ts'
 
-/** Less is in the nature of clocks, and of the way an answer takes. */
+/** Less is normal for clocks and round trips. */
 const NOTICED_MS = 5_000
 
 /**
- * What a clock that is off does, where it is: nothing for less than five seconds. `differenceMs` is how far the other
- * clock is ahead of ours, and `limitMs` what it breaks from.
+ * The effects of a wrong clock, if any: none below five seconds. `differenceMs`: how far the other clock is ahead of
+ * ours; `limitMs`: from where it breaks something.
  */
 export function clockFindings(
   whose: string,

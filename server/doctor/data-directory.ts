@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { isCode } from '../../system/error-code.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
-/** That `DATA_DIR`, or the folder in which it will be made, can be written, and is closed to others. */
+/** Whether `DATA_DIR`, or the folder in which it will be created, is writable and closed to others. */
 export async function checkDataDirectory(directory: string): Promise<readonly Finding[]> {
   const there = await nearest(directory)
   try {
@@ -20,7 +20,7 @@ export async function checkDataDirectory(directory: string): Promise<readonly Fi
     : [warning(`data: ${directory} can be read by other users of this machine: chmod 700 ${directory}`)]
 }
 
-/** The folder, or the first above it that there is. */
+/** The folder, or its nearest existing parent. */
 async function nearest(directory: string): Promise<string> {
   try {
     await stat(directory)

@@ -6,10 +6,10 @@ import { error, type Finding, ok, warning } from './finding.ts'
 
 const OLDEST_MAJOR = 15
 const NOTIFIED_MS = 3_000
-/** Ends of leases and uploads are by the database's clock, tokens and log lines by ours. */
+/** Leases and uploads end by the database's clock, tokens and log lines use ours. */
 const CLOCK_LIMIT_MS = 30_000
 
-/** What keeps Landfall from using a database that answers, and what is known of it. */
+/** Whether Landfall can use this database. */
 export async function checkDatabase(db: Ledger, connectionString: string): Promise<readonly Finding[]> {
   const facts = await databaseFacts(db)
   const major = Math.floor(facts.versionNumber / 10_000)
@@ -46,7 +46,7 @@ async function checkSchema(db: Ledger, mayCreate: boolean): Promise<readonly Fin
   ]
 }
 
-/** Not so through a pooler that takes a connection away after each transaction. */
+/** They do not arrive through a pooler that does not keep sessions. */
 async function checkNotifications(connectionString: string): Promise<Finding> {
   return (await receivesNotifications(connectionString, NOTIFIED_MS))
     ? ok('database: LISTEN receives the notifications of other connections')

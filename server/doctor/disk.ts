@@ -10,7 +10,7 @@ import { type Finding, ok } from './finding.ts'
 
 const GIB = 1024 ** 3
 
-/** How much is free where bytes are stored and where a worker has its files, and how much of it is promised. */
+/** Free and promised space of the disks of storage and scratch folders. */
 export async function checkDisks(config: Config, db: Ledger): Promise<Finding[]> {
   const options = storageOptionsOf(config)
   const reports = await lookAtDisks({

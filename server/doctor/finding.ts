@@ -1,17 +1,14 @@
-/** What `doctor` found out about one thing, in a line. An `error` keeps Landfall from its work. */
+/** One result of `doctor`, as a line. An `error` keeps Landfall from working. */
 export type Finding = { level: 'ok' | 'warning' | 'error'; text: string }
 
 export const ok = (text: string): Finding => ({ level: 'ok', text })
 export const warning = (text: string): Finding => ({ level: 'warning', text })
 export const error = (text: string): Finding => ({ level: 'error', text })
 
-/** How long one check may take: whatever it asks may be silent for ever. */
+/** Time limit of a check: what it asks may never answer. */
 const CHECK_MS = 20_000
 
-/**
- * The findings of a check. One that fails, or takes longer than twenty seconds, is an error about `what`: the others
- * are told all the same.
- */
+/** The findings of a check. A failure, or more than twenty seconds, is an error about `what`; other checks go on. */
 export async function found(
   what: string,
   check: () => Promise<readonly Finding[]>,

@@ -6,7 +6,7 @@ import { clamdVersion, hasOfficialSignatures } from '../health/clamd-link.ts'
 import { TEST_SIGNATURES_WARNING } from '../health/readiness.ts'
 import type { Finding } from './finding.ts'
 
-/** The one that `CLAMD_URL` names, or that of the server on this `DATA_DIR`. */
+/** The clamd of `CLAMD_URL`, or of the server on this `DATA_DIR`. */
 export async function checkClamd(config: Config, path: string = SYSTEM_PATH): Promise<Finding[]> {
   if (config.SCAN === 'off') return [{ level: 'warning', text: 'clamd: SCAN=off, files are not scanned' }]
   const address = config.CLAMD_URL ?? (await findServersClamd(config.DATA_DIR))
@@ -29,7 +29,7 @@ export async function checkClamd(config: Config, path: string = SYSTEM_PATH): Pr
   }
 }
 
-/** Without `CLAMD_URL`, and without a server that runs one. */
+/** Without `CLAMD_URL`, and without a running server. */
 async function checkOwnClamd(path: string): Promise<Finding> {
   const program = await findClamd(path)
   return program === undefined

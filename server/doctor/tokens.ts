@@ -5,7 +5,7 @@ import { messageOf } from '../process/message-of.ts'
 import { isStrongEnough } from '../public-keys.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
-/** What of the settings for tokens does not work, or lets in more than one may think. */
+/** Problems of the settings for tokens. */
 export async function checkTokens(config: Config): Promise<readonly Finding[]> {
   const { key, algorithms } = config.auth
   const accepted = algorithms.join(', ')
@@ -37,7 +37,7 @@ function aboutSecrets(secrets: number, accepted: string): Finding {
       'tokens: no key is set; `serve` needs AUTH_JWT_SECRET, AUTH_JWT_PUBLIC_KEY or AUTH_JWKS_URL (`npm start` generates a secret for trials)',
     )
   }
-  // Of several, the whole value counts as one more: a secret may hold a blank.
+  // Of several, the whole value counts as one more: a secret may contain a blank.
   const text = secrets === 1 ? '1 secret' : `${secrets - 1} secrets, of which the first signs`
   return ok(`tokens: ${text}; ${accepted}`)
 }

@@ -4,7 +4,7 @@ import { openSandbox } from '../../system/tool-sandbox.ts'
 import type { Config } from '../config.ts'
 import type { Finding } from './finding.ts'
 
-/** Is looked for in the directories of `searchPath`, as by a worker. */
+/** Searches the directories of `searchPath`, like a worker. */
 export async function checkProgram(name: string, path: string, searchPath?: string): Promise<Finding> {
   try {
     const { stdout } = await runProgram(path, ['-version'], {
@@ -20,7 +20,7 @@ export async function checkProgram(name: string, path: string, searchPath?: stri
   }
 }
 
-/** What ffmpeg would run in on this machine. */
+/** The sandbox of tools on this machine. */
 export async function checkSandbox(config: Config, path: string = SYSTEM_PATH): Promise<Finding> {
   const { TOOL_SANDBOX: wish, FFMPEG_PATH, FFPROBE_PATH, DATA_DIR: dataDirectory } = config
   const tools = [FFMPEG_PATH, FFPROBE_PATH]

@@ -7,11 +7,11 @@ import { runProgram } from '../../system/programs.ts'
 import type { Log } from '../process/log.ts'
 import { argumentsOf, endProcess, runningWith, startOf } from './processes.ts'
 
-// Each server on a DATA_DIR has a clamd of its own, in a folder of its own, and a record beside that: DATA_DIR/clamd-ID.json.
-// Two servers never share one, so none has to be taken over when a server goes.
+// Each server on a DATA_DIR has a clamd of its own, in a folder of its own, and a record beside that:
+// DATA_DIR/clamd-ID.json. Servers never share one, so none has to be taken over when a server ends.
 
 const recordSchema = z.object({
-  /** Where the processes below are. */
+  /** The host of the processes below. */
   host: z.string(),
   server: z.object({ pid: z.number(), start: z.string() }),
   folder: z.string().regex(/\/(landfall-)?clamd-[^/]+$/),
@@ -22,7 +22,7 @@ type ClamdRecord = z.infer<typeof recordSchema>
 /** A record takes no time to write. */
 const WRITING_MS = 60_000
 const RECORD = /^clamd-[0-9a-f]+\.json$/
-/** Where the release before this one had its only one. */
+/** The only folder of the previous release. */
 const EARLIER = 'clamd'
 
 export const recordPath = (dataDirectory: string, id: string): string =>
@@ -32,7 +32,7 @@ export const configFileIn = (folder: string): string => join(folder, 'clamd.conf
 
 export const clamdArguments = (folder: string): readonly string[] => ['--config-file', configFileIn(folder)]
 
-/** Says whose clamd is there, before it is started. */
+/** Records the owner of a clamd before it is started. */
 export async function writeRecord(
   path: string,
   places: { folder: string; socketPath: string },
@@ -43,8 +43,8 @@ export async function writeRecord(
 }
 
 /**
- * The socket of a clamd that a server on this machine and `DATA_DIR` runs; undefined where there is none. For workers
- * beside such a server, and for `doctor`.
+ * The socket of a clamd of a server on this machine and `DATA_DIR`; undefined where there is none. For workers beside
+ * such a server, and for `doctor`.
  */
 export async function findServersClamd(dataDirectory: string): Promise<{ socketPath: string } | undefined> {
   let starting: { socketPath: string } | undefined
@@ -57,7 +57,7 @@ export async function findServersClamd(dataDirectory: string): Promise<{ socketP
   return starting
 }
 
-/** Ends every clamd that a killed server on this machine and `DATA_DIR` left running, and removes what else it left. */
+/** Ends every clamd that a killed server on this machine and `DATA_DIR` left running, and removes its files. */
 export async function stopLeftoverClamds(dataDirectory: string, log: Log): Promise<void> {
   for (const { path, record } of await readRecords(dataDirectory)) {
     if (record && (record.host !== hostname() || (await hasServer(record)))) continue
@@ -70,7 +70,7 @@ export async function stopLeftoverClamds(dataDirectory: string, log: Log): Promi
   await endEarlier(join(dataDirectory, EARLIER), log)
 }
 
-/** That of an earlier release: unless its server still runs, as in a rolling upgrade. */
+/** The clamd of an earlier release, unless its server still runs, as in a rolling upgrade. */
 async function endEarlier(folder: string, log: Log): Promise<void> {
   if (!(await lstat(folder).catch(() => undefined))?.isDirectory()) return
   for (const { parent } of await runningWith('clamd', clamdArguments(folder))) {
@@ -97,8 +97,7 @@ export async function removeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Empties a folder, where there is one, as the user whose it is: that one may have put anything into it, and root would
- * follow.
+ * Empties a folder, where it exists, as its user: that user may have put anything into it, and root would follow links.
  */
 export async function emptyFolder(folder: string): Promise<void> {
   const found = await lstat(folder).catch(() => undefined)
@@ -110,7 +109,7 @@ export async function emptyFolder(folder: string): Promise<void> {
 const hasServer = async ({ server }: ClamdRecord): Promise<boolean> =>
   ((await startOf(server.pid)) ?? '') === server.start
 
-/** Without a record: the file of a server that was killed while it wrote it, and had made nothing else. */
+/** Without a record: the file of a server that was killed while writing it, before it started a clamd. */
 async function readRecords(dataDirectory: string): Promise<{ path: string; record?: ClamdRecord }[]> {
   const names = await readdir(dataDirectory).catch((error: unknown) => {
     if (isCode(error, 'ENOENT')) return []

@@ -18,7 +18,7 @@ import { type Health, supervise } from './supervise.ts'
 import { may, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
 
 export type OwnClamd = {
-  /** Where it listens, from the start to `stop`, whichever process does so. */
+  /** Its address from the start to `stop`, across restarts. */
   address: { socketPath: string }
   stop(): Promise<void>
 }
@@ -29,28 +29,31 @@ export type OwnClamdOptions = {
   signatureDirectories: readonly string[]
   /** Directories to find clamd in, separated by colons. */
   searchPath: string
-  /** By how much it yields to others, 0 to 19. */
+  /** How much lower its priority is, 0 to 19. */
   nice: number
   log: Log
-  /** Other times than the usual ones, for tests that do not want to wait so long. */
+  /** Other intervals, for tests. */
   health?: Partial<Omit<Health, 'answers'>>
 }
 
-/** Whom Debian's package runs it as. */
+/** The user of Debian's package. */
 const USER = 'clamav'
 /** Daemons are often outside of a user's PATH. */
 const SYSTEM_DIRECTORIES = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin']
-/** What `sun_path` holds where it is shortest (macOS), without the zero at its end. */
+/** The length of `sun_path` where it is shortest (macOS), without the final zero. */
 const MAX_SOCKET_PATH_BYTES = 103
 const STOP_MS = 5_000
-/** Signatures take half a minute to load, on a busy machine minutes. Then a VERSION is answered at once, however much is scanned. */
+/**
+ * Loading signatures takes half a minute, or minutes on a busy machine. After that VERSION is answered at once, also
+ * during scans.
+ */
 const HEALTH = { everyMs: 10_000, silentMs: 60_000, startMs: 10 * 60_000 }
 const ANSWER_MS = 5_000
 
 /**
- * Runs a clamd for this server alone, and keeps it running: started again when it ends or hangs. It listens on a
- * socket in a folder that only its user can enter, on no port, and as root we run it as the user `clamav`. Nothing here
- * waits for signatures to be loaded. Where clamd is not installed, nobody answers at the address.
+ * Runs a clamd for this server alone, and restarts it when it ends or hangs. It listens on a socket in a folder that
+ * only its user can enter, and on no port; as root we run it as the user `clamav`. Does not wait for signatures to be
+ * loaded. Where clamd is not installed, nothing answers at the address.
  */
 export async function startOwnClamd(options: OwnClamdOptions): Promise<OwnClamd> {
   const { dataDirectory, log } = options
@@ -130,8 +133,8 @@ async function userFor(signatures: Signatures, log: Log): Promise<RunAs> {
 }
 
 /**
- * Where its socket and its files are: below the data directory, or in the system's directory for temporary files where
- * its user cannot get there, or where the path is too long for a socket.
+ * Folder of its socket and files: below the data directory, or in the system's temporary directory where its user has
+ * no access, or the path is too long for a socket.
  */
 async function folderFor(dataDirectory: string, id: string, runAs: RunAs): Promise<string> {
   const folders = [
@@ -145,7 +148,7 @@ async function folderFor(dataDirectory: string, id: string, runAs: RunAs): Promi
   throw new Error(`clamd has no usable folder for its socket: ${folders.join(', ')}`)
 }
 
-/** Leaves nothing in it but the configuration: what a clamd that was killed has left is of no use to anyone. */
+/** Leaves only the configuration in it: files of a killed clamd are of no use. */
 async function prepareFolder(folder: string, { uid, gid }: RunAs, text: string): Promise<void> {
   const chown = async (path: string) => {
     if (uid !== undefined && gid !== undefined) await lchown(path, uid, gid)
@@ -153,14 +156,14 @@ async function prepareFolder(folder: string, { uid, gid }: RunAs, text: string):
   await mkdir(folder, { mode: 0o700 }).then(
     () => chown(folder),
     () => {
-      // It is there from the start before, which is looked at below; or cannot be made, which that says.
+      // It exists from an earlier start and is checked below; or cannot be created, and the check fails.
     },
   )
   const found = await lstat(folder)
   const isOurs = found.isDirectory() && found.uid === (uid ?? process.getuid?.() ?? found.uid)
   if (!isOurs || (found.mode & 0o077) !== 0) throw new Error(`${folder} does not belong to clamd`)
   await emptyFolder(folder)
-  // Its user may put links there: a file that is made anew follows none.
+  // Its user may have put links there: a newly created file follows none.
   await writeFile(configFileIn(folder), text, { mode: 0o600, flag: 'wx' })
   await chown(configFileIn(folder))
 }
@@ -174,9 +177,9 @@ function configuration({ folder, socketPath, signatures, runAs }: Places): strin
     `TemporaryDirectory ${folder}`,
     `LocalSocket ${socketPath}`,
     'LocalSocketMode 600',
-    // As root it changes to the user of its package, unless told otherwise; it has ours already.
+    // As root clamd changes to the user of its package, unless told otherwise; it runs as the right one already.
     ...(process.getuid?.() === 0 && runAs.uid === undefined ? ['User root'] : []),
-    // Beyond its limits clamd answers OK unless told otherwise; the largest file it can scan is below 2 GiB.
+    // Beyond its limits clamd answers OK by default; the largest file it can scan is below 2 GiB.
     'StreamMaxLength 4000M',
     'MaxScanSize 4000M',
     'MaxFileSize 2000M',

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { runProgram } from '../../system/programs.ts'
 
 /**
- * Refuses a cluster that another major version of PostgreSQL made: its files cannot be read by this one, and it would
- * only fail, every time, with a line in its own log. Fails with an `Error` that says the way.
+ * Refuses a cluster of another major version of PostgreSQL, whose files this one cannot read: it would only fail with a
+ * line in its own log. Fails with an `Error` that says what to do.
  */
 export async function refuseOtherMajor(postgres: string, cluster: string, runAs: object): Promise<void> {
   const made = (await readFile(join(cluster, 'PG_VERSION'), 'utf8')).trim()

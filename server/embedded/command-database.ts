@@ -17,27 +17,27 @@ export class NoEmbeddedDatabase extends Error {
 
 export type CommandDatabase = {
   connectionString: string
-  /** Whether a server or another command had it running already. */
+  /** Whether a server or another command was running it already. */
   wasRunning: boolean
   stop(): Promise<void>
 }
 
-/** As long as PostgreSQL may recover from a crash, as for a server. */
+/** As for a server: PostgreSQL may have to recover from a crash. */
 const STARTING_MS = 30_000
-/** A process that does not listen within this time is not starting: its pid belongs to another program. */
+/** A process that does not listen by then is not starting: its pid belongs to another program. */
 const LISTENING_MS = 5_000
 const RETRY_MS = 100
 const ATTEMPTS = 3
-/** It is starting, recovering or stopping, or has not made its database yet. */
+/** It is starting, recovering or stopping, or has not created its database yet. */
 const NOT_YET = new Set(['57P03', '3D000'])
-/** Any number: held shared it means "a command uses this database", held alone "it is about to stop". */
+/** Any number. Shared: a command uses this database; exclusive: it is about to stop. */
 const GUESTS = 7_263_493
 const GUEST = { application_name: 'landfall-command' }
 
 /**
- * The embedded database below a `DATA_DIR`, for as long as a command takes. It is the running one where a server
- * is up. Otherwise it is started, and held like a server holds it, so that no server starts meanwhile. Makes nothing
- * where there is none: fails with `NoEmbeddedDatabase`.
+ * The embedded database below a `DATA_DIR`, for a command. Where a server runs, it is the running one; otherwise it is
+ * started, and locked like by a server, so that none starts meanwhile. Creates nothing: fails with `NoEmbeddedDatabase`
+ * where there is none.
  */
 export async function openCommandDatabase(dataDirectory: string, log: Log): Promise<CommandDatabase> {
   const directory = join(dataDirectory, 'postgres')
@@ -49,13 +49,13 @@ export async function openCommandDatabase(dataDirectory: string, log: Log): Prom
       const { connectionString, stop } = await startEmbeddedPostgres(directory, log)
       return { connectionString, wasRunning: false, stop: () => stopUnused(connectionString, stop) }
     } catch (error) {
-      // A server, or another command, was quicker: then it runs now.
+      // A server, or another command, was faster: it is running now.
       if (attempt === ATTEMPTS || error instanceof CopiedDataDirectory) throw error
     }
   }
 }
 
-/** Joins the PostgreSQL that serves this very directory; undefined when none does. */
+/** Connects to the PostgreSQL of this directory; undefined when none runs. */
 async function joinRunning(directory: string): Promise<CommandDatabase | undefined> {
   const cluster = join(directory, 'cluster')
   const password = await readFile(join(directory, 'password'), 'utf8')
@@ -78,7 +78,7 @@ async function joinRunning(directory: string): Promise<CommandDatabase | undefin
   }
 }
 
-/** What answers may serve another directory: this one may be a copy, pid file and password included. */
+/** The server at this port may serve another directory: this one may be a copy, with its pid file and password. */
 async function ask(
   client: LedgerClient,
   cluster: string,
@@ -99,10 +99,7 @@ async function ask(
   }
 }
 
-/**
- * Other commands may have joined meanwhile: the one that started the database stops it after the last of them, and
- * lets nobody join any more.
- */
+/** Stops the database after the last command that uses it, and lets no further one connect. */
 async function stopUnused(connectionString: string, stop: () => Promise<void>): Promise<void> {
   const client = new LedgerClient({ connectionString, ...GUEST }, MAINTENANCE_DEADLINES)
   // It ends with the database.
@@ -115,7 +112,7 @@ async function stopUnused(connectionString: string, stop: () => Promise<void>): 
   }
 }
 
-/** The process and port of the last server of this cluster, from its pid file. */
+/** Process and port of the last server of this cluster, from its pid file. */
 async function notedServer(cluster: string): Promise<{ pid: number; port: number } | undefined> {
   const lines = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')
   const [pid, , , port] = lines.split('\n').map(Number)

@@ -13,7 +13,7 @@ import { may, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
 
 export type EmbeddedPostgres = {
   connectionString: string
-  /** Resolves with the reason when the database is gone for good, or has become another server's. */
+  /** Resolves with the reason when the database is lost for good, or belongs to another server. */
   lost: Promise<Error>
   stop(): Promise<void>
 }
@@ -27,15 +27,16 @@ const ANSWER_MS = 30_000
 const ANSWER_RETRY_MS = 100
 
 /**
- * Starts the PostgreSQL that the package brings below `directory`, or takes over one that a killed
- * server left running there, and holds it for this process alone (`DataDirectoryInUse` otherwise).
- * It listens on a loopback port of its own, behind a generated password. See docs/decisions/0002.
+ * Starts the bundled PostgreSQL below `directory`, or takes over one that a killed server left running, and locks it
+ * for this process (`DataDirectoryInUse` otherwise). It listens on a loopback port, with a generated password. See
+ * docs/decisions/0002.
  */
 export async function startEmbeddedPostgres(directory: string, log: Log): Promise<EmbeddedPostgres> {
   const binaries = await findBinaries()
   const cluster = join(directory, 'cluster')
   await mkdir(directory, { recursive: true, mode: 0o700 })
-  // PostgreSQL refuses to run as root. In groups of their own: a Ctrl-C of the terminal is for us, not for a database half made.
+  // PostgreSQL refuses to run as root. In process groups of their own: Ctrl-C must not interrupt the creation of the
+  // database.
   const user = await unprivilegedUser('postgres')
   if (user.uid !== undefined && user.gid !== undefined) await chown(directory, user.uid, user.gid)
   const runAs = { ...user, detached: true }
@@ -88,7 +89,7 @@ async function findBinaries(): Promise<Binaries> {
   }
 }
 
-/** Root's own folders are closed to the user that PostgreSQL must run as: say so before it fails oddly. */
+/** Root's folders are closed to PostgreSQL's user: explain that before it fails. */
 async function checkExecutable(binaries: Binaries, directory: string, runAs: RunAs): Promise<void> {
   const who = runAs.uid === undefined ? '' : ' by the user postgres, which it needs because you are root'
   await runProgram(binaries.postgres, ['--version'], runAs).catch((error: unknown) => {
@@ -105,8 +106,8 @@ async function checkExecutable(binaries: Binaries, directory: string, runAs: Run
 async function readOrCreatePassword(directory: string): Promise<string> {
   const path = join(directory, 'password')
   if (!(await exists(path))) {
-    // Written whole under another name, then linked: no crash leaves half a password behind, and of
-    // two servers that start together one decides.
+    // Written under another name, then linked: no crash leaves half a password, and of two servers that start together
+    // one decides.
     const draft = `${path}.${randomBytes(4).toString('hex')}`
     await writeFile(draft, randomBytes(24).toString('base64url'), { mode: 0o600 })
     await link(draft, path).catch(async (error: unknown) => {
@@ -117,7 +118,7 @@ async function readOrCreatePassword(directory: string): Promise<string> {
   return await readFile(path, 'utf8')
 }
 
-/** Makes the cluster beside its place and moves it there whole, so that a half-made one is never used. */
+/** Creates the cluster beside its place and moves it there when complete. */
 async function initialise(
   binaries: Binaries,
   directory: string,
@@ -139,7 +140,7 @@ async function initialise(
       },
     )
     await rename(fresh, cluster).catch(async (error: unknown) => {
-      // Another server that started with us was quicker.
+      // Another server, which started at the same time, was faster.
       if (!(await exists(cluster))) throw error
     })
   } finally {
@@ -171,13 +172,13 @@ async function startCluster(
   })
 }
 
-/** pg_ctl hands its options to a shell. */
+/** pg_ctl passes its options to a shell. */
 const quote = (text: string): string => `'${text}'`
 
 /**
- * The port of a server of this cluster that runs already; undefined when none does. One that does not
- * answer is waited for: it is just starting, or was killed and is not reaped yet, which looks the same. Fails with
- * `CopiedDataDirectory` when the one that the pid file names serves another directory.
+ * The port of a running server of this cluster; undefined when there is none. One that does not answer is waited for:
+ * it may be starting, or be killed and not reaped yet. Fails with `CopiedDataDirectory` when the process of the pid
+ * file serves another directory.
  */
 async function answeringPort(
   binaries: Binaries,
@@ -196,7 +197,7 @@ async function answeringPort(
   return undefined
 }
 
-/** The port a server of this cluster last listened on, from its pid file. */
+/** The last port of a server of this cluster, from its pid file. */
 async function notedPort(cluster: string): Promise<number | undefined> {
   const lines = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')
   const port = Number(lines.split('\n')[3])

@@ -9,8 +9,7 @@ const END_MS = 5_000
 const LOOK_MS = 50
 
 /**
- * When a process started, in words that no other process of this machine has with the same number; undefined where it
- * has ended, or only waits to be reaped.
+ * When a process started: unique together with its pid on this machine; undefined where it has ended or is a zombie.
  */
 export async function startOf(pid: number): Promise<string | undefined> {
   if (process.platform !== 'linux') {
@@ -24,19 +23,21 @@ export async function startOf(pid: number): Promise<string | undefined> {
   return `${boot.trim()} ${startTicks}`
 }
 
-/** The processes that run this program with these arguments, and nothing else: a path in them is theirs alone. */
+/** The processes that run this program with exactly these arguments, which contain a unique path. */
 export async function runningWith(program: string, args: readonly string[]): Promise<ProcessLine[]> {
   return (await listProcesses()).filter(
     ({ args: [first = '', ...rest] }) => basename(first) === program && rest.join(' ') === args.join(' '),
   )
 }
 
-/** How a process was started; empty where it has ended. */
+/** The command line of a process; empty where it has ended. */
 export async function argumentsOf(pid: number): Promise<readonly string[]> {
   return (await listProcesses()).find((line) => line.pid === pid)?.args ?? []
 }
 
-/** Asks a process to end, and ends it when it has not after some seconds. `isThere` says whether it still is the same. */
+/**
+ * Ends a process with SIGTERM, and after some seconds with SIGKILL. `isThere`: whether it still is the same process.
+ */
 export async function endProcess(pid: number, isThere: () => Promise<boolean>): Promise<void> {
   signal(pid, 'SIGTERM')
   for (let waited = 0; (await isThere()) && waited < END_MS; waited += LOOK_MS) await sleep(LOOK_MS)
@@ -47,7 +48,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
   } catch {
-    // It has just ended, or is another user's, who ends it.
+    // It has just ended, or belongs to another user.
   }
 }
 
@@ -73,7 +74,7 @@ async function listProcesses(): Promise<ProcessLine[]> {
   return lines.flat()
 }
 
-/** The fields of `/proc/PID/stat` behind the name, which may hold anything: state, parent and so on. */
+/** The fields of `/proc/PID/stat` after the name, which may contain anything: state, parent and so on. */
 async function statOf(pid: number): Promise<string[] | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
   return text?.slice(text.lastIndexOf(')') + 2).split(' ')

@@ -1,10 +1,10 @@
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** The folder of a `DATA_DIR` in which a restore works until it is whole. */
+/** The folder of a `DATA_DIR` in which an unfinished restore works. */
 export const RESTORING = 'restoring'
 
-/** A restore into this directory runs, or was interrupted: what is there is not all of it. */
+/** Fails where a restore into this directory runs, or was interrupted. */
 export async function refuseRestoring(dataDirectory: string): Promise<void> {
   const isThere = await access(join(dataDirectory, RESTORING)).then(
     () => true,

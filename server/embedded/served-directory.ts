@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { openConnection } from '../../ledger/connection.ts'
 import { PROMPT_DEADLINES } from '../../ledger/deadlines.ts'
 
-/** The directory is a copy of one whose database runs: its pid file names the original's process. */
+/** The directory is a copy of one with a running database: its pid file names the original's process. */
 export class CopiedDataDirectory extends Error {
   constructor(directory: string, served: string) {
     super(
@@ -15,9 +15,8 @@ export class CopiedDataDirectory extends Error {
 }
 
 /**
- * Whether the PostgreSQL at this address serves this very cluster, wherever that has been moved to and by whatever name
- * it is called: it finds a file that we have just put there. Undefined when nobody answers; else `true`, or the
- * directory that it serves instead.
+ * Whether the PostgreSQL at this address serves this very cluster, under any path: it must find a file that we have
+ * just created there. Undefined without an answer; otherwise `true`, or the directory that it serves instead.
  */
 export async function servesCluster(
   connectionString: string,
@@ -44,7 +43,7 @@ export async function servesCluster(
   } finally {
     await rm(path, { force: true })
     await client.end().catch(() => {
-      // It has ended meanwhile, which the next attempt shows.
+      // It has ended in the meantime: the next attempt shows it.
     })
   }
 }

@@ -3,7 +3,7 @@ import { type LedgerClient, openConnection } from '../../ledger/connection.ts'
 import { ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
 import type { Log } from '../process/log.ts'
 
-/** A second server was started on a data directory in use. */
+/** Another server uses the data directory. */
 export class DataDirectoryInUse extends Error {
   constructor(directory: string) {
     super(`${directory} is in use by another Landfall server; stop it first or choose another DATA_DIR`)
@@ -11,17 +11,17 @@ export class DataDirectoryInUse extends Error {
   }
 }
 
-/** A killed server's connection takes a moment to be noticed by the database. */
+/** The database takes a moment to notice that a server was killed. */
 const TAKE_MS = 3_000
-/** A database that crashed recovers in this time, or is given up. */
+/** Time for a crashed database to recover. */
 const RETAKE_MS = 30_000
 const RETRY_MS = 150
-/** Any number: it means "this database has its server" to us only. */
+/** Any number: the lock of the only server of this database. */
 const LOCK = 7_263_491
 
 /**
- * Makes a server the only one of its embedded database, by a session lock: it ends with the process,
- * however that ends. Where only the connection ends, it is taken again; `lost` settles when it cannot be.
+ * Makes this server the only one of its embedded database, by a session lock that ends with the process. A lost
+ * connection is replaced and the lock taken again; `lost` settles when that fails.
  */
 export class ServerLock {
   readonly #connectionString: string
@@ -90,7 +90,7 @@ export class ServerLock {
       deadlines: ORDINARY_DEADLINES,
     })
     client.on('error', (error) => {
-      // One that does not hold the lock fails in the question below, or no longer matters.
+      // A connection without the lock fails in the query below, or no longer matters.
       if (this.#client === client)
         this.#log.warn({ err: error }, 'the embedded database closed the connection that holds the lock')
     })

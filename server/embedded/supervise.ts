@@ -5,35 +5,35 @@ import type { Log } from '../process/log.ts'
 
 const FIRST_RESTART_MS = 500
 const MAX_RESTART_MS = 30_000
-/** A child that ran this long was well; its next fall starts the waiting anew. */
+/** A child that ran this long was fine: after its next end the pauses begin anew. */
 const WELL_AFTER_MS = 60_000
 
-/** How a child is found to hang: it is there, and does not answer. */
+/** How to find out that a child hangs. */
 export type Health = {
   answers: () => Promise<boolean>
-  /** It is asked again so long after an answer, or after it gave none. */
+  /** Interval between health checks. */
   everyMs: number
-  /** One that has answered before is killed when it has not for so long. */
+  /** Limit for a child that has answered before. */
   silentMs: number
-  /** One that has not answered yet may take so long for it. */
+  /** Limit for the first answer. */
   startMs: number
 }
 
 export type SupervisedOptions = {
   /** For the log. */
   name: string
-  /** Starts the child, in a process group of its own: Ctrl-C reaches us first, and we stop it in turn. */
+  /** Starts the child in a process group of its own: Ctrl-C reaches us first, and we stop it. */
   start: () => ChildProcess | Promise<ChildProcess>
-  /** Where it is said how it is asked, a child that hangs is killed, and so started again. */
+  /** With it, a child that hangs is killed, and so restarted. */
   health?: Health
-  /** A child that does not end this long after SIGTERM is killed. */
+  /** Time between SIGTERM and SIGKILL. */
   stopMs: number
-  /** By how much it yields to others, 0 to 19; 0 where it sees to that itself. */
+  /** How much lower its priority is, 0 to 19; 0 where it sets that itself. */
   nice: number
   log: Log
 }
 
-/** Keeps a child process running: started again when it ends, after a pause that grows while it keeps ending. */
+/** Keeps a child process running: restarts it when it ends, after a pause that grows while it keeps ending. */
 export function supervise(options: SupervisedOptions): { stop(): Promise<void> } {
   const { name, log, health, nice } = options
   const stopping = new AbortController()
@@ -53,19 +53,19 @@ export function supervise(options: SupervisedOptions): { stop(): Promise<void> }
     }
   }
 
-  /** Starts it and resolves, when it has ended or could not be started, with what is known of why. */
+  /** Starts it and resolves, when it has ended or could not be started, with the reason as far as it is known. */
   async function untilEnd(): Promise<object> {
     const ended = new AbortController()
     try {
       const starting = options.start()
-      // Not a moment later than it has to be: a child that could not be started says so at once.
+      // At once: a child that could not be started emits its error soon.
       const current = starting instanceof Promise ? await starting : starting
       child = current
-      // Requests that send bytes come before processing.
+      // Uploads have priority over processing.
       if (current.pid !== undefined) lowerPriority(current.pid, nice)
       const { promise, resolve } = Promise.withResolvers<object>()
       current.once('exit', (code, by) => resolve({ code, signal: by }))
-      // It could not be started at all: no memory, no process left, no such program.
+      // It could not be started: no memory, no processes left, no such program.
       current.on('error', (error) => resolve({ err: error }))
       if (signal.aborted) current.kill('SIGTERM')
       if (health) void killWhenHung(current, health, ended.signal)
@@ -108,7 +108,7 @@ export function supervise(options: SupervisedOptions): { stop(): Promise<void> }
   }
 }
 
-/** Ends early, and without an error, when the signal is given. */
+/** Ends early, without an error, when the signal is aborted. */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal }).catch(() => {})
 }

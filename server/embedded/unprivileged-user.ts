@@ -1,9 +1,9 @@
 import { runProgram } from '../../system/programs.ts'
 
-/** As whom a program runs; empty where it runs as we do. */
+/** The user of a program; empty for our own. */
 export type RunAs = { uid?: number; gid?: number }
 
-/** The user that a program runs as where we are root: made when missing. Empty where we are not. */
+/** The user for a program where we are root, created when missing. Empty otherwise. */
 export async function unprivilegedUser(name: string): Promise<RunAs> {
   if (process.getuid?.() !== 0) return {}
   const idOf = async (flag: '-u' | '-g') => Number((await runProgram('id', [flag, name])).stdout)
@@ -15,7 +15,7 @@ export async function unprivilegedUser(name: string): Promise<RunAs> {
   return { uid: await idOf('-u'), gid: await idOf('-g') }
 }
 
-/** Whether a path may be entered, or read, by that user. */
+/** Whether that user can enter, or read, a path. */
 export async function may(what: 'enter' | 'read', path: string, runAs: RunAs): Promise<boolean> {
   const { exitCode } = await runProgram('test', [what === 'enter' ? '-x' : '-r', path], {
     ...runAs,

@@ -1,8 +1,8 @@
 import { type Environment, variables } from '../config.ts'
 
 /**
- * What a worker may need beside its configuration: where programs, certificates and its home are; what the AWS SDK, the
- * PostgreSQL client, Node and libvips read for themselves; how the loader and the allocator are tuned.
+ * Variables that a worker may need besides its configuration: for programs, certificates and its home; for the AWS SDK,
+ * the PostgreSQL client, Node and libvips; for the loader and the allocator.
  */
 const NEEDED = new Set(
   [
@@ -14,12 +14,12 @@ const NEEDED = new Set(
     'PGSSLMODE PGSSLCERT PGSSLKEY PGSSLROOTCERT PGSSLNEGOTIATION PGCLIENTENCODING',
   ].flatMap((names) => names.split(' ')),
 )
-/** Each with what follows a `_`: other programs have names that begin alike. */
+/** Prefixes that are followed by `_`. */
 const NEEDED_KINDS = /^(AWS|SSL_CERT|OPENSSL|LC|LD|MALLOC|UV|VIPS|FONTCONFIG)_[A-Z0-9_]+$/
 
 /**
- * The environment of a worker that a server starts: what a worker reads, and nothing else of ours. Who signs tokens is no
- * business of it (`AUTH_…`), and neither is whatever else this process was given.
+ * The environment of a worker that a server starts: only variables that a worker reads. Keys for tokens (`AUTH_…`) are
+ * not among them.
  */
 export function workerEnvironment(env: Environment): Environment {
   const isNeeded = (name: string) =>

@@ -7,18 +7,18 @@ import { workerEnvironment } from './worker-environment.ts'
 
 const STOP_MS = 15_000
 
-/** What a worker tells the server that has started it: in which sandbox its tools run. */
+/** A worker's message to its server: the sandbox of its tools. */
 export type WorkerMessage = { sandbox: 'bwrap' | 'unshare' | 'none' }
 
-/** Runs a worker as a child process, with the part of the environment that it needs. It ends with this process, even a killed one. */
+/** Runs a worker as a child process with a reduced environment. It ends with this process, even a killed one. */
 export function superviseWorker(env: Environment, log: Log): { stop(): Promise<void> } {
   const program = join(import.meta.dirname, '..', '..', 'landfall.ts')
-  // What one has found by a trial, the next takes from it. Where there is none, there may be one by then.
+  // A sandbox that was found is reused by the next worker; without one, it tries again.
   let found: string[] = []
   return supervise({
     name: 'the worker',
     start() {
-      // Over the channel it notices when we are gone.
+      // By the channel it notices our end.
       const worker = fork(program, ['worker', ...found], {
         env: workerEnvironment(env),
         detached: true,
@@ -29,7 +29,7 @@ export function superviseWorker(env: Environment, log: Log): { stop(): Promise<v
       })
       return worker
     },
-    // It is configured to be so or so nice.
+    // It sets its priority itself.
     nice: 0,
     stopMs: STOP_MS,
     log,

@@ -11,22 +11,22 @@ import type { StreamEnd, StreamMessage, Transport } from './transport.ts'
 export type EventReaderOptions = {
   board: ProgressBoard
   ownerId: OwnerId
-  /** The one upload that is followed; undefined for all of the owner's. */
+  /** Only this upload; undefined for all of the owner's. */
   upload: UploadRow | undefined
-  /** No event follows those that are there: the stream ends when they are read, whether or not one of them says so. */
+  /** No further events can follow: the stream ends after the existing ones. */
   isOver: boolean
   position: Position
-  /** Has the ledger looked at for what is new; the reader is then told to `catchUp`. */
+  /** Requests a read of new events; then `catchUp` is called. */
   look: () => void
   transport: Transport
-  /** Between signs of life. */
+  /** Interval of heartbeats. */
   heartbeatMs: number
   onError: (error: unknown) => void
 }
 
 type Subject = Pick<UploadRow, 'offset' | 'size' | 'state'> & { id: string }
 
-/** Nothing follows these in the life of an upload that its own reader would wait for. */
+/** Final events for a reader of one upload. */
 export const FINAL_EVENTS: ReadonlySet<EventType> = new Set<EventType>([
   'upload.terminated',
   'upload.expired',
@@ -34,31 +34,31 @@ export const FINAL_EVENTS: ReadonlySet<EventType> = new Set<EventType>([
   'media.ready',
   'media.failed',
   'media.deleted',
-  // A client that comes back after it was ready is told so, and its stream ends.
+  // A client that reconnects after `media.ready` gets it, and its stream ends.
   'hls.finished',
 ])
 
 const PROGRESS_MS = 500
-/** A reader this far behind is told nothing until it has caught up; state changes wait in the ledger. */
+/** A reader with this much unsent gets nothing until it has caught up; state changes wait in the ledger. */
 const MAX_BUFFERED_BYTES = 64 * 1024
-/** State changes read at a time: with the above, all that a slow reader costs. */
+/** State changes read at a time: with the limit above, all that a slow reader costs. */
 const PAGE = 100
 
 /**
- * What one reader is told, however it is reached. State changes are rows of the ledger, sent with their id in the
- * order of its position, which shares what it reads with the owner's other readers. Progress comes and goes: at most twice a second for an
- * upload, and once more before the state change that ends it.
+ * Sends one reader its messages, over any transport. State changes are rows of the ledger, sent with their id in the
+ * order of its position, which shares reads with the owner's other readers. Progress is sent at most twice a second for
+ * an upload, and once more before its last state change.
  */
 export class EventReader {
   readonly #options: EventReaderOptions
   readonly #heartbeat: NodeJS.Timeout
   readonly #uploads = new KnownUploads()
-  /** Uploads that have moved since progress was sent. */
+  /** Uploads with new progress since it was last sent. */
   readonly #moved = new Map<string, Subject>()
   #progressTimer: NodeJS.Timeout | undefined
   #progressSentAt = Number.NEGATIVE_INFINITY
   #hasNews = false
-  /** Looks follow one another, so that no event is sent twice or out of order. */
+  /** One read at a time, so that no event is sent twice or out of order. */
   #isReading = false
   #ended = false
 
@@ -84,7 +84,7 @@ export class EventReader {
     return this.#options.ownerId
   }
 
-  /** Sends the state changes that are known and that this reader has not had. */
+  /** Sends known state changes that this reader has not received. */
   catchUp(): void {
     this.#hasNews = true
     if (!this.#isReading) void this.#readAll()
@@ -94,12 +94,12 @@ export class EventReader {
     if (this.#hasRoom()) this.#options.transport.send([{ event: 'step', data: { uploadId, step } }])
   }
 
-  /** An upload was heard of on the bus. */
+  /** Progress of an upload has arrived on the bus. */
   tick(id: string, size: number | null): void {
     const known = this.#uploads.of(id)
-    // Of bytes that were on their way for longer than the news that all have arrived.
+    // Late progress, after the state change.
     if (known === 'settled') return
-    // The creation of an upload is not announced by itself.
+    // The creation of an upload has no event.
     if (known === undefined) {
       this.#uploads.note(id, 'under-way')
       this.#options.look()
@@ -129,11 +129,11 @@ export class EventReader {
         this.#sendAll(events)
         if (isOver && events.length === 0) this.end('over')
         if (isOver || events.length === PAGE) this.#hasNews = true
-        // One who has much to catch up with, or many who have, must not keep those waiting who ask for little.
+        // Let other readers go first: a long backlog must not delay short ones.
         if (this.#hasNews) await othersFirst()
       }
     } catch (error) {
-      // The next heartbeat looks again.
+      // The next heartbeat tries again.
       this.#options.onError(error)
     } finally {
       this.#isReading = false
@@ -146,7 +146,7 @@ export class EventReader {
     const messages: StreamMessage[] = []
     for (const event of events) {
       const { received_size: size } = event
-      // All of it has arrived: said once more before the state change that ends it.
+      // The final progress, before the last state change.
       if (size !== null)
         messages.push(this.#progressOf({ id: event.upload_id, offset: size, size, state: 'received' }))
       if (event.type !== 'upload.created') this.#moved.delete(event.upload_id)
@@ -158,7 +158,7 @@ export class EventReader {
     if (upload && events.some((event) => FINAL_EVENTS.has(event.type))) this.end('over')
   }
 
-  /** Sends progress now, or when half a second has passed since the last time. */
+  /** Sends progress now, or half a second after the last time. */
   #move(subject: Subject): void {
     if (this.#ended) return
     this.#moved.set(subject.id, subject)

@@ -16,23 +16,23 @@ export type EventStreamsOptions = {
   db: Ledger
   bus: Bus
   board: ProgressBoard
-  /** Between signs of life; also how late a state change can be when its notification was lost. */
+  /** Interval of heartbeats; also the delay of a state change whose notification was lost. */
   heartbeatMs: number
   /** Streams of one owner at a time, on this node. */
   streamsPerOwner: number
   onError: (error: unknown) => void
 }
 
-/** Begins the stream and gives the way to its reader, or nothing where the reader has left or nothing can follow. */
+/** Begins the stream and returns its transport; undefined where the reader has left or nothing can follow. */
 export type Connect = (isOver: boolean) => Transport | undefined
 
-/** More than an upload has in its life. */
+/** More than an upload can have. */
 const MAX_EVENTS = 1000
 
 /** The streams of one owner, and what they share. */
 type OwnerStreams = { feed: OwnerFeed; readers: Set<EventReader>; streams: number; heartbeat: NodeJS.Timeout }
 
-/** The readers of this node, and what reaches them from the bus and the ledger. */
+/** The readers of this node, fed from the bus and the ledger. */
 export class EventStreams {
   readonly #options: EventStreamsOptions
   readonly #ofUploads = new Readers()
@@ -53,15 +53,12 @@ export class EventStreams {
     ]
   }
 
-  /**
-   * The stream of one upload, which is the asker's own: what follows `lastEventId`, 0 for all. Fails with
-   * `too-many-streams`.
-   */
+  /** The stream of one upload of the caller: events after `lastEventId`, 0 for all. Fails with `too-many-streams`. */
   async streamOfUpload(upload: UploadRow, lastEventId: number, connect: Connect): Promise<void> {
     const { db } = this.#options
     const { owner_id: ownerId } = upload
     await this.#begin(ownerId, upload, async (feed) => {
-      // First the rows: an event that ends the upload from now on is found by the feed.
+      // The rows first: the feed finds an event that ends the upload later.
       const isOver = await isUploadOver(db, ownerId, upload.id)
       if (!(await this.#mayFollow(upload, lastEventId, isOver))) return void connect(true)
       await feed.look()
@@ -70,10 +67,7 @@ export class EventStreams {
     })
   }
 
-  /**
-   * The stream of all uploads of an owner: what happens from now on, or what follows `lastEventId`. Fails with
-   * `too-many-streams`.
-   */
+  /** The stream of an owner's uploads: events from now on, or after `lastEventId`. Fails with `too-many-streams`. */
   async streamOfOwner(ownerId: OwnerId, lastEventId: number | undefined, connect: Connect): Promise<void> {
     const { db } = this.#options
     await this.#begin(ownerId, undefined, async (feed) => {
@@ -86,14 +80,14 @@ export class EventStreams {
     })
   }
 
-  /** Ends every stream; clients reconnect, elsewhere or later, where they left off. */
+  /** Ends every stream; clients reconnect where they left off. */
   close(): void {
     this.#closed = true
     for (const stop of this.#unsubscribe) stop()
     for (const { readers } of this.#streams.values()) for (const reader of readers) reader.end('draining')
   }
 
-  /** Takes the place of one stream, and gives it back when that is over, or did not begin. */
+  /** Counts one stream, until it ends or does not begin. */
   async #begin(
     ownerId: OwnerId,
     upload: UploadRow | undefined,
@@ -133,7 +127,7 @@ export class EventStreams {
     const feed = new OwnerFeed(db, ownerId, () => {
       for (const reader of readers) reader.catchUp()
     })
-    // For a notification that was lost.
+    // For lost notifications.
     const heartbeat = setInterval(() => this.#look(ownerId), heartbeatMs)
     const streams = { feed, readers, streams: 0, heartbeat }
     this.#streams.set(ownerId, streams)
@@ -146,7 +140,7 @@ export class EventStreams {
       throw new Problem(
         'too-many-streams',
         `At most ${streamsPerOwner} event streams can be open at the same time. Close one first.`,
-        // After that a stream whose reader has gone without a word is gone as well.
+        // By then a stream whose reader has vanished is closed.
         { headers: { 'Retry-After': String(Math.max(1, Math.ceil((2 * heartbeatMs) / 1000))) } },
       )
     }
@@ -160,13 +154,13 @@ export class EventStreams {
   }
 
   #look(ownerId: OwnerId): void {
-    // The next heartbeat looks again.
+    // The next heartbeat tries again.
     this.#streams.get(ownerId)?.feed.look().catch(this.#options.onError)
   }
 
   /**
-   * Whether something is left to be told to a reader who has had everything up to `lastEventId`. Events are pruned after
-   * a while: where none says that the upload is over, its rows do.
+   * Whether a reader that has received everything up to `lastEventId` can get more. Events are pruned after a while:
+   * without a final one, the rows decide.
    */
   async #mayFollow(upload: UploadRow, lastEventId: number, isOver: boolean): Promise<boolean> {
     const { id: uploadId, owner_id: ownerId } = upload
@@ -193,7 +187,7 @@ export class EventStreams {
     try {
       await this.#owners.learn(unknown)
     } catch (error) {
-      // What is lost by this is progress: a heartbeat looks for state changes.
+      // Only progress is lost: heartbeats look for state changes.
       return this.#options.onError(error)
     }
     this.#passToOwners(message, ids)
@@ -208,7 +202,7 @@ export class EventStreams {
 
   #pass(readers: Iterable<EventReader>, message: BusMessage, id: string): void {
     for (const reader of readers) {
-      // One look is for all of the owner's readers, which hear of what it finds.
+      // One read serves all of the owner's readers.
       if (message.t === 'event') {
         this.#look(reader.ownerId)
         return

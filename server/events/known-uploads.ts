@@ -2,7 +2,7 @@ export type Knowledge = 'under-way' | 'settled'
 
 const MAX_KNOWN = 2000
 
-/** What a reader has been told of uploads. Bounded: those of which nothing was heard for longest go first. */
+/** Which uploads a reader knows. Bounded: the least recently active go first. */
 export class KnownUploads {
   readonly #known = new Map<string, Knowledge>()
 

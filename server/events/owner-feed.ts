@@ -2,26 +2,25 @@ import type { Ledger } from '../../ledger/database.ts'
 import { type EventRow, eventsById, lastSettled, newEvents, SETTLED_AFTER_MS } from '../../ledger/events.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 
-/** One event that is not settled, in the order in which this node came to know them. */
+/** One event that is not settled, in the order in which this node found it. */
 export type FeedEntry = { seq: number; id: number; uploadId: string; event: EventRow | undefined }
 
 const PAGE = 500
-/** Events kept with all they say; of older ones only the ids, and a stream that needs them reads them again. */
+/** Events kept in full; older ones only as ids, which streams read again. */
 const MAX_KEPT = 1000
 
 /**
- * What is new among the events of one owner, read once for all of the owner's streams on this node.
- *
- * An event may become visible after one with a higher id. So what was read last is kept in the order in which it was
- * found, until nothing can appear below it any more: that says a look which began `SETTLED_AFTER_MS` after it was
- * found. Everything up to `base` is settled, and read from the ledger page by page by those who have not had it.
+ * New events of one owner, read once for all of the owner's streams on this node.
+ * An event may become visible after one with a higher id. So recent events are kept in the order in which they were
+ * found, until no event can appear below them: this is so after a read that began `SETTLED_AFTER_MS` after they were
+ * found. Everything up to `base` is settled, and read from the ledger page by page where needed.
  */
 export class OwnerFeed {
   readonly ownerId: OwnerId
   readonly #db: Ledger
   readonly #onNews: () => void
   #entries: FeedEntry[] = []
-  /** The highest id found, and when: the oldest first, both rising. */
+  /** The highest id found, and when; oldest first, both rising. */
   readonly #marks: { id: number; at: number }[] = []
   #base: number | undefined
   #seq = 0
@@ -29,7 +28,7 @@ export class OwnerFeed {
   #looking: Promise<void> | undefined
   #next: Promise<void> | undefined
 
-  /** Calls `onNews` when there are entries that were not there before. */
+  /** Calls `onNews` when there are new entries. */
   constructor(db: Ledger, ownerId: OwnerId, onNews: () => void) {
     this.#db = db
     this.ownerId = ownerId
@@ -46,12 +45,12 @@ export class OwnerFeed {
     return this.#seq
   }
 
-  /** The last of the entries that are settled, and so not here any more. */
+  /** The last entry that was settled and removed. */
   get droppedSeq(): number {
     return this.#droppedSeq
   }
 
-  /** What was found after that entry. */
+  /** Entries after that one. */
   after(seq: number): readonly FeedEntry[] {
     const first = this.#entries.findIndex((entry) => entry.seq > seq)
     return first === -1 ? [] : this.#entries.slice(first)
@@ -62,7 +61,7 @@ export class OwnerFeed {
     return this.#entries.map(({ id }) => id)
   }
 
-  /** What entries say, in their order. One that was removed meanwhile is missing. */
+  /** The events of entries, in order. Deleted ones are missing. */
   async read(entries: readonly FeedEntry[]): Promise<EventRow[]> {
     const missing = entries.filter(({ event }) => event === undefined).map(({ id }) => id)
     const read = missing.length === 0 ? [] : await eventsById(this.#db, this.ownerId, missing)
@@ -71,8 +70,8 @@ export class OwnerFeed {
   }
 
   /**
-   * Resolves when everything is known that was visible when it was called. However many ask, one look is under way and
-   * one more waits behind it. Fails where the ledger does.
+   * Resolves when everything that was visible at the call is known. At most one read runs and one waits, however many
+   * ask. Fails where the ledger does.
    */
   look(): Promise<void> {
     if (!this.#looking) {
@@ -110,7 +109,7 @@ export class OwnerFeed {
     if (this.#seq > before) this.#onNews()
   }
 
-  /** A look that began `SETTLED_AFTER_MS` after `before` has found all there is. */
+  /** A read that began `SETTLED_AFTER_MS` after `before` has found everything. */
   #settle(before: number): void {
     let base = this.base
     for (let mark = this.#marks[0]; mark && mark.at <= before; mark = this.#marks[0]) {
@@ -130,6 +129,6 @@ export class OwnerFeed {
   }
 }
 
-/** Whether an entry is one of those that a reader follows: of one upload, or of all. */
+/** Whether a reader follows an entry: of one upload, or of all. */
 export const isFollowed = (entry: FeedEntry, uploadId: UploadId | undefined): boolean =>
   uploadId === undefined || entry.uploadId === uploadId

@@ -3,18 +3,21 @@ import { type EventRow, eventsBetween, type OwnerPosition } from '../../ledger/e
 import type { UploadId } from '../../ledger/ids.ts'
 import { isFollowed, type OwnerFeed } from './owner-feed.ts'
 
-/** Where a reader is among the events it is to get. */
+/** The position of a reader in its events. */
 export interface Position {
-  /** The next events, at most `limit`; the same again until they are `passed`. None when it has had all that is known. */
+  /**
+   * The next events, at most `limit`; the same again until they are `passed`. Empty when it has received all known
+   * ones.
+   */
   next(limit: number): Promise<EventRow[]>
   passed(id: number): void
 }
 
 /**
- * A position among the events of an owner, or of one upload of theirs. A reader has had everything up to its floor, and
- * some of what lies above. Below the feed's base it goes through the ledger by id, page by page, so that each event is
- * read once; above it takes what the feed has found, and reads nothing. A reader that is so slow that what it has not
- * had is settled meanwhile finds that in the ledger again: nothing is kept for it.
+ * A position among the events of an owner, or of one of their uploads. The reader has received everything up to its
+ * floor, and some events above. Below the feed's base it reads the ledger by id, page by page; above, it takes the
+ * entries of the feed without reading. Events that are settled before a slow reader gets them are read from the ledger:
+ * nothing is kept for it.
  */
 export class FeedPosition implements Position {
   readonly #db: Ledger
@@ -22,11 +25,11 @@ export class FeedPosition implements Position {
   readonly #uploadId: UploadId | undefined
   readonly #had: Set<number>
   #floor: number
-  /** The last entry of the feed that it has had, with all before. */
+  /** The last entry of the feed that it has received, with all before. */
   #seq = 0
-  /** It has taken what the feed has found: before, what the feed has dropped says nothing of what it has had. */
+  /** It has taken the entries of the feed: before that, removed entries do not show what it has received. */
   #isLive = false
-  /** What was given, and what is true once all of it is passed. */
+  /** The events that were returned, and the position once they are passed. */
   #given: { ids: readonly number[]; whenPassed: () => void } | undefined
 
   constructor(
@@ -48,7 +51,7 @@ export class FeedPosition implements Position {
       this.#given = undefined
       if (given?.ids.every((id) => this.#had.has(id))) given.whenPassed()
       const { base, droppedSeq } = this.#feed
-      // All that has settled meanwhile it had while it was new.
+      // It received everything that has settled meanwhile while it was new.
       if (this.#floor < base && this.#seq >= droppedSeq && this.#isLive) this.#rise(base)
       if (this.#floor >= base) return await this.#newEvents(limit)
       const events = await this.#settledEvents(limit, base)
@@ -60,7 +63,7 @@ export class FeedPosition implements Position {
     this.#had.add(id)
   }
 
-  /** Ids that are kept in mind. */
+  /** Number of remembered ids. */
   get remembered(): number {
     return this.#had.size
   }
@@ -99,7 +102,7 @@ export class FeedPosition implements Position {
         this.#seq = Math.max(this.#seq, seen)
       },
     }
-    // What is not for this reader it has passed at once: nobody asks again for its sake.
+    // Entries for other readers are passed at once.
     if (events.length === 0) {
       this.#given.whenPassed()
       this.#given = undefined

@@ -11,13 +11,13 @@ export type Progress = {
 
 type Entry = { offset: number; from: number; at: number; bytesPerSecond: number | null }
 
-/** Weight of the newest measurement in the running speed. */
+/** Weight of the newest measurement in the moving average. */
 const SMOOTHING = 0.3
-/** A speed older than this says nothing any more. */
+/** An older speed is not shown. */
 const STALE_MS = 10_000
 const MAX_ENTRIES = 10_000
 
-/** How far the uploads of all nodes have come, as last heard on the bus. Bounded: the stalest go first. */
+/** Progress of the uploads of all nodes, as last published on the bus. Bounded: the oldest go first. */
 export class ProgressBoard {
   readonly #entries = new Map<string, Entry>()
   readonly #unsubscribe: () => void
@@ -28,7 +28,7 @@ export class ProgressBoard {
     })
   }
 
-  /** Progress of an upload; what the ledger has counts where nothing newer was heard. */
+  /** Progress of an upload: the latest of the bus and the ledger. */
   of(upload: { id: string; offset: number; size: number | null; state: string }): Progress {
     const entry = upload.state === 'open' ? this.#entries.get(upload.id) : undefined
     const isFresh = entry !== undefined && performance.now() - entry.at < STALE_MS
@@ -46,7 +46,7 @@ export class ProgressBoard {
   #note([id, offset, , from]: ProgressTick): void {
     const now = performance.now()
     const before = this.#entries.get(id)
-    // Each node tells at its own pace: this is of a request before the one that was heard of already.
+    // Nodes publish at their own pace: this is from an earlier request.
     if (before && from < before.from) return
     this.#entries.delete(id)
     this.#entries.set(id, { offset, from, at: now, bytesPerSecond: speed(before, offset, now) })
@@ -68,7 +68,7 @@ function describe(offset: number, size: number | null, bytesPerSecond: number | 
   }
 }
 
-/** A running mean of bytes per second; null until there are two points to measure between. */
+/** Moving average in bytes per second; null before two measurements. */
 function speed(before: Entry | undefined, offset: number, now: number): number | null {
   if (!before || now - before.at > STALE_MS || offset < before.offset) return null
   const seconds = (now - before.at) / 1000

@@ -1,12 +1,12 @@
 import type { Bus, ProgressTick } from '../../ledger/bus.ts'
 
 const FLUSH_MS = 250
-/** Ticks in one message: each is below 85 bytes, and Postgres takes 8000 bytes. */
+/** Ticks per message: each is below 85 bytes, and Postgres takes 8000 bytes. */
 const TICKS_PER_MESSAGE = 90
 
 /**
- * Collects how far this node's uploads have come and tells all nodes four times a second, in one
- * message for all of them; nothing is sent while nothing moves.
+ * Collects the progress of this node's uploads and publishes it four times a second, in one message for all; nothing
+ * without progress.
  */
 export class ProgressReporter {
   readonly #bus: Bus
@@ -17,7 +17,9 @@ export class ProgressReporter {
     this.#bus = bus
   }
 
-  /** Notes the bytes received of an upload, its size (null while deferred), and where its request began. */
+  /**
+   * Notes the bytes received of an upload, its size (null while deferred), and the offset at which its request began.
+   */
   tick(uploadId: string, offset: number, size: number | null, from: number): void {
     this.#latest.set(uploadId, [uploadId, offset, size, from])
     this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS).unref()

@@ -1,6 +1,6 @@
 import type { EventReader } from './event-reader.ts'
 
-/** Readers by what they follow. */
+/** Readers by subject. */
 export class Readers {
   readonly #readers = new Map<string, Set<EventReader>>()
 
@@ -16,7 +16,7 @@ export class Readers {
     for (const readers of this.#readers.values()) yield* readers
   }
 
-  /** Returns the function that takes the reader out again. */
+  /** Returns the function that removes the reader. */
   add(key: string, reader: EventReader): () => void {
     const readers = this.#readers.get(key) ?? new Set()
     this.#readers.set(key, readers.add(reader))

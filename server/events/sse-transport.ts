@@ -1,20 +1,20 @@
 import type { Response } from 'express'
 import type { StreamMessage, Transport } from './transport.ts'
 
-/** Above this a sign of life is not needed: bytes are waiting, and a reader that never takes them is closed for it. */
+/** With more unsent bytes a heartbeat is not needed; a reader that never takes them is disconnected. */
 const ENOUGH_BYTES = 16 * 1024
 
 /** Server-sent events (HTML Standard § 9.2) as the body of a response. */
 export class SseTransport implements Transport {
   readonly #response: Response
 
-  /** Answers 200; the response is a stream from here on. */
+  /** Answers 200; the response is a stream from then on. */
   constructor(response: Response) {
     this.#response = response
     response.status(200).set({
       'Content-Type': 'text/event-stream',
       'Cache-Control': 'no-store',
-      // nginx would otherwise collect the stream.
+      // Keeps nginx from buffering the stream.
       'X-Accel-Buffering': 'no',
     })
     response.flushHeaders()

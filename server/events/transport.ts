@@ -1,16 +1,16 @@
-/** What a reader of events is told. State changes have an id, which counts as where the reader is. */
+/** A message to a reader of events. A state change has an id, which is the reader's position. */
 export type StreamMessage = { event: 'progress' | 'step' | 'state'; id?: number; data: unknown }
 
-/** Why a stream ends: nothing can follow, or the server stops and the reader goes on elsewhere. */
+/** Why a stream ends: nothing can follow, or the server stops and the client reconnects. */
 export type StreamEnd = 'over' | 'draining'
 
-/** The way to one reader. */
+/** The connection to one reader. */
 export interface Transport {
-  /** Bytes that were sent and that the reader has not taken. */
+  /** Bytes sent and not yet taken by the reader. */
   readonly bufferedBytes: number
-  /** Sends them in this order, with one write where the way allows that. */
+  /** Sends them in this order, in one write where possible. */
   send(messages: readonly StreamMessage[]): void
-  /** Gives a sign of life, and closes the way to a reader that gives none where it could. */
+  /** Sends a heartbeat, and disconnects a reader that does not answer where it has to. */
   beat(): void
   end(why: StreamEnd): void
   /** Calls `listener` whenever bytes were taken. */

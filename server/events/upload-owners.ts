@@ -4,7 +4,7 @@ import type { OwnerId } from '../../ledger/ids.ts'
 
 const MAX_KNOWN = 50_000
 
-/** Whose the uploads of bus messages are, which never changes: each is asked for once. Bounded: the oldest go first. */
+/** The owners of uploads in bus messages, which never change: each is looked up once. Bounded: the oldest go first. */
 export class UploadOwners {
   readonly #db: Ledger
   readonly #known = new Map<string, OwnerId>()
@@ -13,7 +13,7 @@ export class UploadOwners {
     this.#db = db
   }
 
-  /** Undefined until it was learnt. */
+  /** Undefined before it was looked up. */
   of(uploadId: string): OwnerId | undefined {
     return this.#known.get(uploadId)
   }

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import type { ClamdAddress } from '../config.ts'
 
-/** Replies of clamd to these commands are one short line. */
+/** clamd's replies to these commands are one short line. */
 const MAX_REPLY_BYTES = 1024
 
 /** The version line of the clamd at this address, such as `ClamAV 1.4.3/27780/Fri Nov 20 …`. Fails when it does not answer. */
@@ -36,14 +36,14 @@ export type Signatures = { version: number; publishedAt: Date }
 /** The official database that clamd has loaded, by its version line; undefined when it runs without one. */
 export function signaturesOf(version: string): Signatures | undefined {
   const [, number, published = ''] = /^ClamAV [^/]+\/(\d+)\/(.+)$/.exec(version) ?? []
-  // Without a zone: taken for UTC, which is wrong by half a day at most.
+  // The time zone is missing: read as UTC, at most half a day off.
   const publishedAt = new Date(`${published} UTC`)
   return number === undefined || Number.isNaN(publishedAt.getTime())
     ? undefined
     : { version: Number(number), publishedAt }
 }
 
-/** clamd names the number of its official database, and none when it runs without one. */
+/** clamd names the version of its official database, if it has one. */
 export function hasOfficialSignatures(version: string): boolean {
   return /^ClamAV [^/]+\/\d+/.test(version)
 }

@@ -3,16 +3,16 @@ import type { FileSystem } from '../../storage/disk/file-system.ts'
 import { isLow, type Room } from '../../storage/disk/room.ts'
 
 export type DiskReport = Room & {
-  /** What lies there: the bytes of uploads and renditions, or files of tools that work on them. */
+  /** Content of the disk: uploads and renditions, or files of tools. */
   place: 'storage' | 'scratch'
   isLow: boolean
 }
 
 /** The disks that this server writes to. */
 export type Disks = {
-  /** That of uploads; undefined where their bytes go to a bucket. */
+  /** The disk of uploads; undefined where they go to a bucket. */
   space: DiskSpace | undefined
-  /** That of `DATA_DIR`, where the worker has its scratch folders. */
+  /** The disk of `DATA_DIR`, with the worker's scratch folders. */
   scratch: FileSystem
 }
 
@@ -21,7 +21,7 @@ export const LOW_DISK: Record<DiskReport['place'], string> = {
   scratch: 'The disk of DATA_DIR is nearly full: processing may be delayed.',
 }
 
-/** What is known of each; those that do not say are left out. Never fails. */
+/** Figures of each disk; without those that do not answer. Never fails. */
 export async function lookAtDisks({ space, scratch }: Disks): Promise<DiskReport[]> {
   const [storage, rest] = await Promise.all([space?.room(), scratch.figures()])
   const rooms: [DiskReport['place'], Room | undefined][] = [

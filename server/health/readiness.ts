@@ -8,38 +8,38 @@ import { type Disks, LOW_DISK, lookAtDisks } from './disks.ts'
 
 type Check = { status: 'ok' } | { status: 'failing'; detail: string } | { status: 'off' }
 
-/** The scanner's database: its number, when it was published (ISO 8601), and how many days ago that is. */
+/** The scanner's database: version, publication date (ISO 8601), and age in days. */
 type SignaturesReport = { version: number; publishedAt: string; ageDays: number }
 
-/** What this node alone may lack, so that a balancer should send requests to another. */
+/** Failures of this node alone: a balancer should use another. */
 const OWN = ['database', 'bus', 'eventLoop'] as const
-/** What all nodes share: sending requests to another node would not help. */
+/** Failures of all nodes: another node would not help. */
 const SHARED = ['storage', 'scanner'] as const
-/** What needs an operator soon, and keeps no request away. */
+/** For operators only: requests are still taken. */
 const WARNED = ['disk'] as const
 
 type CheckName = (typeof OWN | typeof SHARED | typeof WARNED)[number]
 
 export type ReadinessReport = {
-  /** `not-ready` and `draining` keep requests away; `degraded` is for operators. */
+  /** With `not-ready` and `draining` requests should go elsewhere; `degraded` is for operators. */
   status: 'ready' | 'degraded' | 'not-ready' | 'draining'
   checks: Record<Exclude<CheckName, 'scanner'>, Check> & {
     scanner: Check & { signatures?: SignaturesReport }
   }
-  /** What an operator should know although the server works. */
+  /** For operators, although the server works. */
   warnings: string[]
 }
 
 export type Readiness = {
-  /** As it was two seconds ago or later. */
+  /** At most two seconds old. */
   check(): Promise<ReadinessReport>
-  /** A request failed because this is away: that says more than a check of ours may find. */
+  /** A request failed because this dependency is unavailable: stronger evidence than our checks. */
   noteOutage(dependency: Dependency): void
   drain(): void
 }
 
 export type ReadinessOptions = {
-  /** Of a connection of its own: that the pool is busy is no reason to be asked less. */
+  /** On a connection of its own, so that a busy pool does not delay checks. */
   probe: Ledger
   /** The pool of requests. */
   db: Ledger
@@ -52,12 +52,12 @@ export type ReadinessOptions = {
   log: { info(details: object, message: string): void; warn(details: object, message: string): void }
 }
 
-/** However many ask, the collaborators are asked once in this time. */
+/** The dependencies are asked at most once in this time. */
 const KEPT_MS = 2_000
-/** An event loop that stood still for this long, within this time, answers nobody in time. */
+/** An event loop that was blocked for this long, within this time, does not answer in time. */
 const STUCK_MS = 5_000
 const STUCK_WITHIN_MS = 10_000
-/** How long a request that failed because of the storage counts, though the check succeeds. */
+/** How long a failed request counts as a storage failure, although checks succeed. */
 const NOTED_MS = 30_000
 
 const TIMEOUT_MS = 3_000
@@ -73,8 +73,8 @@ export const oldSignaturesWarning = (days: number) =>
   `The ClamAV signatures are ${Math.floor(days)} days old: newer viruses are not detected. Run freshclam.`
 
 /**
- * Says whether requests should be sent to this node, and what is wrong with what it shares with others. Details stay
- * general: the address is public.
+ * Decides whether requests should be sent to this node, and reports failures of shared dependencies. Details are
+ * general, as the address is public.
  */
 export function createReadiness(options: ReadinessOptions): Readiness {
   const { probe, db, bus, eventLoop, storage: opened, disks, clamd, log } = options
@@ -138,7 +138,7 @@ export function createReadiness(options: ReadinessOptions): Readiness {
     return result(outcome, 'The storage is not writable.')
   }
 
-  /** One line when something changes, not one whenever somebody asks. */
+  /** Logs changes only. */
   function logChange({ status, checks }: ReadinessReport): void {
     const failures = Object.entries(checks).flatMap(([name, check]) =>
       check.status === 'failing' ? [`${name}: ${check.detail}`] : [],

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Appends } from '../admission/appends.ts'
 
-/** What this node receives, and what it has refused to. */
+/** What this node receives and has refused. */
 export function watchAppends(register: Registry, appends: Appends): void {
   const registers = [register]
   new Gauge({

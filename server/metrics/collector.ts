@@ -1,19 +1,19 @@
 import { Registry } from 'prom-client'
 
-/** Somebody who is asked for figures when they are wanted. */
+/** A source of figures. */
 export type Collector = {
-  /** As `landfall_scrape_errors_total` names it. */
+  /** Its label in `landfall_scrape_errors_total`. */
   name: string
-  /** Registers its figures. Where it fails, there are none. */
+  /** Registers its figures. After a failure there are none. */
   collect(register: Registry): Promise<void>
 }
 
-/** How long a scrape waits for a collector. */
+/** Time limit of a collector in a scrape. */
 export const COLLECT_MS = 2_000
-/** However many scrape, and however often, the collaborators behind a collector are asked once in this time. */
+/** A collector is asked at most once in this time. */
 const KEPT_MS = 5_000
 
-/** The figures of a collector as text, as old as `KEPT_MS` at most; none where they could not be had. */
+/** The figures of a collector as text, at most `KEPT_MS` old; empty where they are not available. */
 export class CachedFigures {
   readonly #collector: Collector
   readonly #onError: (collector: string, error: unknown) => void
@@ -26,7 +26,7 @@ export class CachedFigures {
     this.#onError = onError
   }
 
-  /** Never fails, and answers within `COLLECT_MS`. Not to be called again before it has answered. */
+  /** Never fails, and answers within `COLLECT_MS`. One call at a time. */
   async text(): Promise<string> {
     if (performance.now() < this.#keptUntil) return this.#text
     try {
@@ -40,7 +40,7 @@ export class CachedFigures {
   }
 
   async #collect(): Promise<string> {
-    // What was given up may still wait for a connection: those are there for uploads.
+    // An abandoned call may still wait for a connection: do not add another.
     if (this.#isBusy) throw new Error('what was asked before is not answered yet')
     this.#isBusy = true
     const register = new Registry()

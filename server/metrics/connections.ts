@@ -1,12 +1,12 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 
 export type ConnectionFigures = {
-  /** Says where connections are counted. */
+  /** Sets how connections are counted. */
   watch(count: () => Promise<number>): void
   countRefused(): void
 }
 
-/** Connections of clients: how many there are, and how many were refused as there were too many. */
+/** Number of client connections, and of those refused by the limit. */
 export function connectionFigures(register: Registry): ConnectionFigures {
   const registers = [register]
   let count = async () => 0

@@ -2,7 +2,7 @@ import { Gauge } from 'prom-client'
 import type { Readiness } from '../health/readiness.ts'
 import type { Collector } from './collector.ts'
 
-/** What `/readyz` says, for alerts: also what is `degraded` and answers 200. */
+/** The result of `/readyz`, for alerts, including `degraded`, which answers 200. */
 export function dependencyCollector(readiness: Pick<Readiness, 'check'>): Collector {
   return {
     name: 'dependencies',

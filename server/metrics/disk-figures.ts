@@ -5,10 +5,10 @@ import { withStatementTimeout } from '../../ledger/operating-figures.ts'
 import { type Disks, lookAtDisks } from '../health/disks.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
 
-/** A counter for each owner is read for this: not as often as somebody scrapes. */
+/** Reads a counter of each owner: not with every scrape. */
 const STORED_KEPT_MS = 60_000
 
-/** How full the disks are, by what they say themselves. */
+/** Usage of the disks. */
 export function diskCollector(disks: Disks): Collector {
   return {
     name: 'disk',
@@ -35,7 +35,7 @@ export function diskCollector(disks: Disks): Collector {
   }
 }
 
-/** Bytes of files by the counters of the ledger: nothing is walked or listed. */
+/** Bytes of files by the counters of the ledger, without listing anything. */
 export function storedCollector(db: Ledger): Collector {
   let known: { bytes: { received: number; open: number }; until: number } | undefined
   return {

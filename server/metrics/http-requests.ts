@@ -11,8 +11,8 @@ const CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const
 type Series = { requests: Counter.Internal; seconds: Histogram.Internal<string> }
 
 /**
- * Counts every request when it is over, by method, route and class of status; `none` is that of a client that left
- * before it was answered. Costs 3 µs a request in a loop, and less than 1 % of what a small PATCH costs under load.
+ * Counts every finished request, by method, route and class of status; `none` where the client left before the answer.
+ * Costs 3 µs a request in a loop, and less than 1 % of a small PATCH under load.
  */
 export function countRequests(register: Registry, paths: Paths): RequestHandler {
   const labelNames = ['method', 'route', 'status']
@@ -56,7 +56,7 @@ export function countRequests(register: Registry, paths: Paths): RequestHandler 
       series.seconds.observe((performance.now() - startedAt) / 1000)
     }
     response.on('close', end)
-    // The response of one that becomes a WebSocket is never sent.
+    // The response of a WebSocket is never sent.
     if (isUpgrade(request)) request.socket.once('close', end)
     next()
   }

@@ -15,11 +15,11 @@ import {
 import type { EventType } from '../../ledger/schema.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
 
-/** Events that one scrape goes through; what is left is for the next ones. */
+/** Events per scrape; the rest is left to the next ones. */
 const MAX_EVENTS = 100_000
 const STEP_WINDOW_MS = 5 * 60_000
 
-/** The counters that events are counted in, each with its label. */
+/** The events that are counted, with metric and label. */
 const COUNTED: Partial<Record<EventType, { of: 'uploads' | 'media'; outcome: string }>> = {
   'upload.received': { of: 'uploads', outcome: 'received' },
   'upload.terminated': { of: 'uploads', outcome: 'terminated' },
@@ -30,7 +30,7 @@ const COUNTED: Partial<Record<EventType, { of: 'uploads' | 'media'; outcome: str
   'media.failed': { of: 'media', outcome: 'failed' },
 }
 
-/** Whatever process did it, the ledger knows: these figures are the same on every server. */
+/** Figures of the ledger: the same on every server, whichever process caused them. */
 export function ledgerCollectors(db: Ledger): Collector[] {
   return [
     {
@@ -109,9 +109,9 @@ export function ledgerCollectors(db: Ledger): Collector[] {
 }
 
 /**
- * Outcomes, counted from the first scrape of this process on, as counters may be. Each event is read once, by its
- * id: a total would have to be counted anew in every scrape, or kept in a row that all transactions wait for. They are
- * counted half a minute late, when no event with a lower id can appear any more.
+ * Outcomes, counted from the first scrape of this process on. Each event is read once, by its id: a total would have to
+ * be counted again in every scrape, or kept in a row that all transactions lock. Counted half a minute late, when no
+ * event with a lower id can appear any more.
  */
 function outcomesCollector(db: Ledger): Collector {
   const counts = new Map<EventType, number>()
@@ -146,8 +146,7 @@ function addOutcomes(register: Registry, counts: ReadonlyMap<EventType, number>)
 }
 
 /**
- * Workers have no address to be scraped at, and a histogram could not be made of what they leave in the ledger: its
- * counters would need a total, or would count what another scraper has not seen. A window says what it is.
+ * Workers have no metrics address, and the ledger has no totals for a histogram: so these are figures of a time window.
  */
 function addSteps(register: Registry, steps: readonly StepTimes[]): void {
   const gauge = (name: string, help: string) =>

@@ -4,16 +4,16 @@ import { CachedFigures, type Collector } from './collector.ts'
 import { watchProcess } from './process-figures.ts'
 
 export type Metrics = {
-  /** Of what this process counts itself. */
+  /** For metrics of this process. */
   register: Registry
   /** Counts bytes of files that have arrived from clients. */
   countBytes(bytes: number): void
-  /** Everything there is to know at the moment, in the text format of Prometheus. Never fails; takes two seconds at most. */
+  /** All metrics in the text format of Prometheus. Never fails; takes two seconds at most. */
   text(): Promise<string>
   close(): void
 }
 
-/** Watches this process, and asks the collectors when somebody wants to know. The caller closes it. */
+/** Watches this process, and asks the collectors in each scrape. The caller closes it. */
 export function openMetrics(options: { collectors: readonly Collector[]; log: Log }): Metrics {
   const register = new Registry()
   const stopWatching = watchProcess(register)
@@ -39,7 +39,7 @@ export function openMetrics(options: { collectors: readonly Collector[]; log: Lo
 
   async function scrape(): Promise<string> {
     const collected = await Promise.all(kept.map((figures) => figures.text()))
-    // Last, as it counts what failed.
+    // Last, as it counts failures.
     const own = await register.metrics()
     return [own, ...collected.filter((text) => text !== '')].join('\n')
   }

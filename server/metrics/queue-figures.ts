@@ -4,8 +4,8 @@ import { QUEUES } from '../../jobs/queues.ts'
 import type { Collector } from './collector.ts'
 
 /**
- * What waits in the queues, as the workers last counted it: they do so every few seconds, and to count here would be
- * to go through the table of jobs again. Where no worker lives, the figures age, and say so.
+ * Waiting jobs, as the workers last counted them every few seconds: counting here would read the table of jobs again.
+ * Without a worker the figures become old, which the age shows.
  */
 export function queueCollector(boss: PgBoss): Collector {
   return {
@@ -24,7 +24,7 @@ export function queueCollector(boss: PgBoss): Collector {
         labelNames: ['queue'],
         registers,
       })
-      // One after the other: connections are there for uploads.
+      // One at a time: connections are for uploads.
       for (const queue of Object.values(QUEUES)) {
         const [stats] = await boss.getQueueStats(queue)
         if (!stats) continue

@@ -7,13 +7,10 @@ export type Route = {
   methods: ReadonlySet<string>
 }
 
-/** Whatever is no documented route: the page, and what nobody knows. */
+/** Everything that is not documented, such as the page. */
 const OTHER: Route = { pattern: 'other', methods: new Set(['GET', 'HEAD', 'OPTIONS']) }
 
-/**
- * Finds the route of an address, by its documentation. There are as many as are documented, and one for all else,
- * whatever clients ask for.
- */
+/** Finds the documented route of a URL; one route for all others, so that labels are bounded. */
 export function routeFinder(paths: Paths): (url: string) => Route {
   const fixed = new Map<string, Route>()
   const variable: (Route & { path: RegExp })[] = []
@@ -29,7 +26,7 @@ export function routeFinder(paths: Paths): (url: string) => Route {
   }
 }
 
-/** Express answers HEAD where it answers GET, and browsers ask for OPTIONS everywhere. */
+/** Express answers HEAD like GET, and browsers send OPTIONS. */
 function methodsOf(item: object): ReadonlySet<string> {
   const methods = new Set(Object.keys(item).map((name) => name.toUpperCase()))
   if (methods.has('GET')) methods.add('HEAD')

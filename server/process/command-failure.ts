@@ -1,7 +1,7 @@
 import { databaseOutage } from '../../ledger/outages.ts'
 import { messageOf } from './message-of.ts'
 
-/** Something outside keeps a command from its work, and the message says all there is to say: one line, exit code 1. */
+/** A failure from outside that its message explains completely: one line, exit code 1. */
 export class CommandFailure extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
@@ -10,8 +10,8 @@ export class CommandFailure extends Error {
 }
 
 /**
- * What a command says where files or the database let it down (a full disk, a folder that may not be written, a lost
- * connection): `CommandFailure` in one line. Every other error is given back as it is.
+ * Turns failures of files or the database (a full disk, missing permissions, a lost connection) into a `CommandFailure`
+ * of one line. Other errors are returned unchanged.
  */
 export function failureOf(error: unknown, what: string): unknown {
   if (!(error instanceof Error) || error instanceof CommandFailure) return error

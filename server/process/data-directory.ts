@@ -2,27 +2,27 @@ import { chmod, lstat, mkdir, readdir, readFile, realpath, stat } from 'node:fs/
 import { dirname, join, resolve } from 'node:path'
 import { isCode } from '../../system/error-code.ts'
 
-/** What Landfall makes in it, this release and earlier ones; what is in it while a restore works is left to that. */
+/** What this release and earlier ones create in it; an unfinished restore is left alone. */
 const OURS = /^(objects|scratch|postgres|development-secret|clamd|clamd-[0-9a-f]+(\.json)?)$/
-/** The folder of a file system that is new. */
+/** A folder of new file systems. */
 const LOST_AND_FOUND = 'lost+found'
-/** What belongs to no one. */
+/** Files that are ignored. */
 const NOBODYS = /^(restoring|\..*)$/
 
 const NOT_TO_BE_HAD = ['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR']
 
 /**
- * The data directory is its owner's alone. As root it can be passed through, and no more: PostgreSQL and clamd then run
- * as other users, whose folders are in it. What a folder of ours holds is closed by that, whatever its own mode.
+ * The data directory is closed to other users. As root it can be passed through, as PostgreSQL and clamd run as other
+ * users with folders in it. Our folders in it are closed by that, whatever their mode.
  */
 const modeOf = (): number => (process.getuid?.() === 0 ? 0o711 : 0o700)
 
-/** Makes the data directory where it is not there, and closes it: see `closeDataDirectory`. */
+/** Creates the data directory where it is missing, and closes it: see `closeDataDirectory`. */
 export async function makeDataDirectory(path: string): Promise<string[]> {
   const directory = resolve(path)
   const first = await mkdir(directory, { recursive: true, mode: 0o700 })
   if (first === undefined) return await closeDataDirectory(directory)
-  // Those above it are new as well, and have to be passed through.
+  // Its new parents have to be passable.
   for (let made = directory; ; made = dirname(made)) {
     await chmod(made, modeOf())
     if (made === first) return []
@@ -30,8 +30,8 @@ export async function makeDataDirectory(path: string): Promise<string[]> {
 }
 
 /**
- * Closes a data directory, and the folders in it, to others: earlier releases left them open. Makes none: with a database
- * and a bucket elsewhere nothing is kept there. Returns what it could not close, as sentences for the log.
+ * Closes a data directory and its folders to others: earlier releases left them open. Creates none: with an external
+ * database and a bucket there is none. Returns what could not be closed, as sentences for the log.
  */
 export async function closeDataDirectory(path: string): Promise<string[]> {
   const directory = resolve(path)
@@ -47,7 +47,7 @@ export async function closeDataDirectory(path: string): Promise<string[]> {
   const others = names.filter((name) => !OURS.test(name) && !NOBODYS.test(name) && name !== LOST_AND_FOUND)
   const open: string[] = []
   const { mode } = found
-  // One with the sticky bit is everybody's, such as /tmp.
+  // A directory with the sticky bit is shared, such as /tmp.
   if (others.length === 0 && (mode & 0o1000) === 0) open.push(...(await close(directory, mode, modeOf())))
   else if ((mode & 0o077 & ~modeOf()) !== 0)
     open.push(
@@ -55,7 +55,7 @@ export async function closeDataDirectory(path: string): Promise<string[]> {
     )
   for (const name of names.filter((one) => OURS.test(one))) {
     const found = await lstat(join(directory, name)).catch(() => undefined)
-    // Where a link leads to may be anything.
+    // A link may lead anywhere.
     if (!found || found.isSymbolicLink() || (found.mode & 0o077) === 0) continue
     open.push(...(await close(join(directory, name), found.mode, found.mode & 0o700)))
   }
@@ -68,7 +68,7 @@ async function close(path: string, mode: number, wanted: number): Promise<string
     await chmod(path, wanted)
     return []
   } catch (error) {
-    // It has gone: a clamd's, of a server that has just stopped.
+    // Removed meanwhile: the folder of a clamd whose server has just stopped.
     if (isCode(error, 'ENOENT')) return []
     if (!isCode(error, 'EPERM', 'EROFS')) throw error
     return (mode & 0o066) === 0
@@ -79,7 +79,7 @@ async function close(path: string, mode: number, wanted: number): Promise<string
   }
 }
 
-/** What somebody has put into a folder; nothing where it is not there. A new file system is empty. */
+/** The content of a folder; empty where it does not exist. A new file system counts as empty. */
 export async function contentsOf(path: string): Promise<string[]> {
   const names = await readdir(path).catch((error: unknown) => {
     if (isCode(error, 'ENOENT')) return []
@@ -88,7 +88,7 @@ export async function contentsOf(path: string): Promise<string[]> {
   return names.filter((name) => name !== LOST_AND_FOUND)
 }
 
-/** Whether a file system begins there, which cannot be renamed. */
+/** Whether it is a mount point, which cannot be renamed. */
 export async function isMountPoint(path: string): Promise<boolean> {
   const place = resolve(path)
   const found = await stat(place).catch(() => undefined)
@@ -101,7 +101,7 @@ export async function isMountPoint(path: string): Promise<boolean> {
   )
 }
 
-/** Also those that are mounted from a folder of the same file system, where the system tells. */
+/** Including bind mounts of the same file system, where the system lists them. */
 async function mountedFolders(): Promise<string[]> {
   const lines = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
   return lines.split('\n').map((line) => {

@@ -1,8 +1,6 @@
 const BEAT_MS = 500
 
-/**
- * Watches whether this process does anything but one long computation. The caller closes it.
- */
+/** Notices when the event loop is blocked. The caller closes it. */
 export class EventLoopWatch {
   readonly #timer: NodeJS.Timeout
   #beatAt = performance.now()
@@ -12,9 +10,9 @@ export class EventLoopWatch {
     this.#timer = setInterval(() => this.#beat(), BEAT_MS).unref()
   }
 
-  /** The longest standstill that ended within the last `withinMs`, or lasts, in milliseconds. */
+  /** The longest block that ended within the last `withinMs`, or still lasts, in milliseconds. */
   standstillMs(withinMs: number): number {
-    // A request may be answered before the timer that is late.
+    // A request may be answered before the late timer.
     this.#note()
     return this.#stood && performance.now() - this.#stood.at < withinMs ? this.#stood.ms : 0
   }

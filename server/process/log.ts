@@ -2,7 +2,7 @@ import pino, { type Logger } from 'pino'
 
 export type Log = Logger
 
-/** The process's log, as JSON lines on standard error: standard output stays free for what was asked for. */
+/** The log of the process, as JSON lines on standard error: standard output is for results. */
 export function createLog(options: { level: string; name: string }): Log {
   return pino(
     {

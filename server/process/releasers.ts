@@ -1,6 +1,6 @@
 import type { Log } from './log.ts'
 
-/** What was opened, to be closed in reverse order. Code that opens a resource adds its closing at once. */
+/** Opened resources, closed in reverse order. Code that opens one adds its closing at once. */
 export class Releasers {
   readonly #stack: { name: string; release: () => Promise<void> | void }[] = []
 

@@ -1,6 +1,6 @@
 import type { Log } from './log.ts'
 
-/** npm passes Ctrl-C on although the terminal has sent it already; a person takes longer to insist. */
+/** npm repeats the Ctrl-C of a terminal at once; a person takes longer. */
 const SAME_SIGNAL_MS = 1_000
 
 /** The process was asked to stop while it was still starting. */
@@ -19,8 +19,8 @@ export type StopRequest = {
 }
 
 /**
- * Listens from now on for SIGINT, SIGTERM and SIGHUP, and for the end of a parent process that talks to
- * this one. Asked once more, the process ends without waiting for anything.
+ * Listens from now on for SIGINT, SIGTERM and SIGHUP, and for the end of the parent process. A second request ends the
+ * process at once.
  */
 export function listenForStop(log: Log): StopRequest {
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -36,7 +36,7 @@ export function listenForStop(log: Log): StopRequest {
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
   process.once('disconnect', () => stop('disconnect'))
-  // It may have gone while this process was still loading.
+  // The parent may have ended while this process was loading.
   if (process.send && !process.connected) stop('disconnect')
   return {
     asked: promise,
