@@ -192,7 +192,7 @@ export class Bus {
       () =>
         reject(
           new Error(
-            'the bus does not receive its own notifications: does a pooler in between use pool_mode = session?',
+            'the bus does not receive its own notifications: a pooler in between must keep sessions (pool_mode = session)',
           ),
         ),
       HEARD_WITHIN_MS,

@@ -86,7 +86,7 @@ function pixelsIn(text: string, most: number): number[] | undefined {
 const LIMITED = ['scan', 'decode', 'analysis', 'transcoding'] as const
 type Limits = Partial<Record<(typeof LIMITED)[number], number>>
 
-/** Pairs of a name and a number. */
+/** Limits by name. */
 export const limits = () =>
   parsed(`limits from 1 to 64 for ${LIMITED.join(', ')}, such as decode=4,transcoding=2`, (text) => {
     const found: Limits = {}

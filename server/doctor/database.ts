@@ -51,6 +51,6 @@ async function checkNotifications(connectionString: string): Promise<Finding> {
   return (await receivesNotifications(connectionString, NOTIFIED_MS))
     ? ok('database: LISTEN receives the notifications of other connections')
     : error(
-        'database: LISTEN does not receive the notifications of other connections; a pooler in between needs pool_mode = session',
+        'database: LISTEN does not receive the notifications of other connections; a pooler in between must keep sessions (pool_mode = session)',
       )
 }
