@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { freshDatabase } from '../test/support/landfall.ts'
+import { slowly } from '../test/support/pauses.ts'
 import { startTcpProxy, type TcpProxy } from '../test/support/tcp-proxy.ts'
 import { DatabaseSilent, openConnection } from './connection.ts'
 import { isPoolStuck, type Ledger, openDatabase } from './database.ts'
@@ -133,7 +134,7 @@ describe('a transaction', () => {
       const transaction = db.transaction().execute(async (trx) => {
         for (let i = 0; i < 20; i++) {
           await sql.raw(statement).execute(trx)
-          if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs))
+          if (pauseMs > 0) await slowly(pauseMs)
         }
       })
       await expect(transaction).rejects.toThrow()

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { asOwnerId } from '../test/support/ids.ts'
 import { freshDatabase } from '../test/support/landfall.ts'
 import { createFirst, lockUsage, newUpload, UNLIMITED } from '../test/support/ledger.ts'
+import { lockWaits } from '../test/support/lock-waits.ts'
+import { betweenLooks } from '../test/support/pauses.ts'
 import { createUpload } from './creation.ts'
 import { type Ledger, openDatabase } from './database.ts'
 import { shareOf, withOwnerLock, withOwnerShare } from './owner-share.ts'
@@ -25,14 +27,6 @@ describe('the share of an owner', () => {
     await db?.destroy()
     await beside?.destroy()
   })
-
-  /** Connections of the pool in which a statement waits for a lock. */
-  async function waitingForLocks(): Promise<number> {
-    const { rows } = await sql<{ n: number }>`
-      select count(*) as n from pg_stat_activity
-       where application_name = 'shared' and wait_event_type = 'Lock'`.execute(beside)
-    return rows[0]?.n ?? 0
-  }
 
   it('is a third of the connections, and never all of them', () => {
     expect([2, 3, 4, 6, 10, 30].map(shareOf)).toEqual([1, 2, 2, 2, 3, 10])
@@ -75,8 +69,8 @@ describe('the share of an owner', () => {
     // One at most, and it keeps its connection for a tenth of a second only.
     let waited = 0
     for (let look = 0; look < 20; look++) {
-      waited = Math.max(waited, await waitingForLocks())
-      await new Promise((resolve) => setTimeout(resolve, 10))
+      waited = Math.max(waited, await lockWaits(beside, 'shared'))
+      await betweenLooks(10)
     }
     expect(waited).toBeLessThanOrEqual(1)
     await unlock()

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { PgBoss } from 'pg-boss'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openQueues } from '../jobs/queues.ts'
@@ -6,6 +5,7 @@ import { reap } from '../jobs/upkeep/reaper.ts'
 import { startVictim } from './kill/storage.ts'
 import { requires } from './services/requirements.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { raceAfter, slowly } from './support/pauses.ts'
 import { QUIET } from './support/quiet.ts'
 import { Random } from './support/random.ts'
 import { patterned, sha256Of, videoOfSize } from './support/s3-landfall.ts'
@@ -142,7 +142,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
       const goOn = async () => {
         for (let at = CUT; at < SIZE; at += PIECE) {
           await running.send(file.subarray(at, at + PIECE))
-          await delay(PAUSE_MS)
+          await slowly(PAUSE_MS)
         }
       }
       const sending = goOn().catch(() => {})
@@ -240,7 +240,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
         // More than a part and less than the file: neither side can win by finishing.
         const bytes = PART + random.integer(1, PART)
         const running = patch(landfall, 'alice', id, { offset: 0, body: asMp4(patterned(bytes, id)) })
-        await delay(random.integer(0, 150))
+        await raceAfter(random.integer(0, 150))
         const ended = await terminate(landfall, 'alice', id)
         expect(ended.status).toBe(204)
         expect([204, 409, 410, 423]).toContain((await running).status)
@@ -255,7 +255,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
         const id = await newUpload()
         const running = await beginPatch(landfall, 'alice', id, { offset: 0, bytes: SIZE })
         const sending = running.send(file.subarray(0, random.integer(1, SIZE - 1))).catch(() => {})
-        await delay(random.integer(0, 150))
+        await raceAfter(random.integer(0, 150))
         await landfall.db
           .updateTable('uploads')
           .set({ expires_at: new Date(Date.now() - 1000) })

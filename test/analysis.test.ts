@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterEach, describe, expect, it } from 'vitest'
 import { openQueues, QUEUES } from '../jobs/queues.ts'
@@ -21,6 +20,7 @@ import {
   startAnalysisEngine,
 } from './support/analysis-engine.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { nothingFor } from './support/pauses.ts'
 import { QUIET } from './support/quiet.ts'
 import { describeStorages } from './support/storages.ts'
 import { outcome, sendFile } from './support/uploads.ts'
@@ -155,7 +155,7 @@ describe('a gate', () => {
     const steps = () =>
       landfall.db.selectFrom('processing_steps').select('step').where('status', '=', 'done').execute()
     await expect.poll(async () => (await steps()).map(({ step }) => step), PATIENCE).toContain('image')
-    await sleep(500)
+    await nothingFor(500)
     expect((await mediaOf(landfall, mediaId)).status).toBe('processing')
     expect((await landfall.as('alice')(`/api/v1/media/${mediaId}/content`)).status).toBe(409)
 
@@ -249,7 +249,7 @@ describe('a file that waits at a gate', () => {
     const { landfall } = await start('gate', says(FINISHED), { env })
     const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
     expect(await outcome(landfall, 'alice', uploadId)).toMatchObject({ status: 'ready' })
-    await sleep(1500)
+    await nothingFor(1500)
     // Deep check, thumbnail, storyboard, waveform.
     expect((await readFile(join(folder, 'runs'), 'utf8')).trim().split('\n')).toHaveLength(4)
   })
@@ -261,9 +261,11 @@ describe('a file that waits at a gate', () => {
     const id = engine.asked[0]?.mediaId ?? ''
     await expect.poll(async () => (await mediaOf(landfall, id)).analysis?.status, PATIENCE).toBe('pending')
     await failMedia(landfall.db, id as MediaId, { code: 'processing-failed', detail: '' }, async () => {})
-    await sleep(1200)
-    await reapLater(landfall)
-    expect((await mediaOf(landfall, id)).analysis?.status).toBe('failed')
+    const reaped = async () => {
+      await reapLater(landfall)
+      return (await mediaOf(landfall, id)).analysis?.status
+    }
+    await expect.poll(reaped, { timeout: 15_000, interval: 300 }).toBe('failed')
     engine.answer = says({ ...FINISHED, analysisId: 'a-2' })
     await processAgain(landfall, id)
     await expect.poll(async () => (await mediaOf(landfall, id)).status, PATIENCE).toBe('ready')

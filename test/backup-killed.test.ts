@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCommand, startCommand } from './support/command.ts'
 import { freshDatabase } from './support/landfall.ts'
+import { betweenLooks } from './support/pauses.ts'
 import { patterned } from './support/s3-landfall.ts'
 import {
   enterableDirectory,
@@ -26,7 +26,7 @@ async function killedAt(isThere: () => boolean, directory: string, args: string[
   const end = Date.now() + 60_000
   while (!isThere()) {
     if (Date.now() > end) throw new Error('it never came so far')
-    await sleep(1)
+    await betweenLooks(1)
   }
   command.kill('SIGKILL')
   expect((await command).signal).toBe('SIGKILL')

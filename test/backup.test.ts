@@ -1,6 +1,5 @@
 import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -9,6 +8,7 @@ import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { runCommand } from './support/command.ts'
 import { freshDatabase } from './support/landfall.ts'
+import { slowly } from './support/pauses.ts'
 import {
   enterableDirectory,
   findPostgres,
@@ -59,10 +59,10 @@ describe.skipIf(!ffmpeg.met)('a backup', () => {
         const { uploadId } = await sendFile(target, 'bob', file)
         waiting.push(uploadId)
         // All of them are processed by two servers: a few a second are enough.
-        await sleep(200)
+        await slowly(200)
       }
     })()
-    while (waiting.length < 2) await sleep(20)
+    await expect.poll(() => waiting.length, { timeout: 30_000 }).toBeGreaterThanOrEqual(2)
     const before = [...waiting]
 
     const archive = join(parent, 'backup')

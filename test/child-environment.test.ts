@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { workerEnvironment } from '../server/embedded/worker-environment.ts'
 import { shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
+import { betweenLooks } from './support/pauses.ts'
 import { listProcesses, type ProcessLine } from './support/processes.ts'
 import { startServerProcess } from './support/server-process.ts'
 import { outcome, sendFile } from './support/uploads.ts'
@@ -49,7 +49,7 @@ describe.skipIf(process.platform !== 'linux' || !ffmpeg.met || !clamd.met)('a se
           const name = line.pid === worker ? 'worker' : line.command
           if (found.length > 0) others.set(name, new Set([...(others.get(name) ?? []), ...found]))
         }
-        await sleep(20)
+        await betweenLooks()
       }
     })()
     const { uploadId } = await sendFile(server, 'alice', await shortVideo())

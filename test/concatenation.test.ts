@@ -4,6 +4,7 @@ import { newUploadId, type UploadId } from '../ledger/ids.ts'
 import { requires } from './services/requirements.ts'
 import { asUploadId } from './support/ids.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
+import { lockWaits } from './support/lock-waits.ts'
 import { countedUsage, impliedUsage } from './support/quota.ts'
 import { sha256Of, videoOfSize } from './support/s3-landfall.ts'
 import { quotaOf } from './support/status.ts'
@@ -236,7 +237,8 @@ describeStorages.skipIf(!clamd.met)('concatenated uploads', (storage) => {
     })
     await begun.promise
     const finishing = send(landfall, second, Buffer.alloc(1000, 2))
-    setTimeout(ended.resolve, 500)
+    await expect.poll(() => lockWaits(landfall.db), { timeout: 10_000 }).toBeGreaterThan(0)
+    ended.resolve()
     await Promise.all([ending, finishing])
     await usageIsRight(landfall)
     expect((await head(landfall, 'alice', idOf(answer))).headers.get('Upload-Offset')).toBeNull()

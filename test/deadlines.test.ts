@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { beyond, nothingFor, slowly } from './support/pauses.ts'
 import { parseFigures } from './support/prometheus.ts'
 import { dribble, exchange, openConnection } from './support/raw-connection.ts'
 import { createId, head } from './support/tus.ts'
@@ -128,7 +128,7 @@ describe('a connection that somebody keeps by a byte now and then', () => {
     for (let i = 1; i <= 6; i++) {
       connection.socket.write(request('GET /healthz'))
       await expect.poll(() => connection.received().split('HTTP/1.1 200').length - 1).toBe(i)
-      await delay(DEADLINES.idleMs / 3)
+      await slowly(DEADLINES.idleMs / 3)
     }
     expect(connection.socket.destroyed).toBe(false)
   })
@@ -137,7 +137,7 @@ describe('a connection that somebody keeps by a byte now and then', () => {
     const connection = await open()
     connection.socket.write(request(`PATCH /files/${id}`, token(), ...tus, 'Content-Length: 100000'))
     dribble(connection, 'x', 20)
-    await delay(2 * (DEADLINES.answerMs + DEADLINES.headersMs))
+    await nothingFor(2 * (DEADLINES.answerMs + DEADLINES.headersMs))
     expect([connection.socket.destroyed, connection.received()]).toEqual([false, ''])
     connection.socket.destroy()
     const { headers } = await head(landfall, 'alice', id)
@@ -147,7 +147,7 @@ describe('a connection that somebody keeps by a byte now and then', () => {
   it('may be an event stream of somebody who is known', async () => {
     const connection = await open()
     connection.socket.write(request('GET /api/v1/events', token()))
-    await delay(2 * (DEADLINES.answerMs + DEADLINES.headersMs))
+    await nothingFor(2 * (DEADLINES.answerMs + DEADLINES.headersMs))
     expect(connection.socket.destroyed).toBe(false)
     expect(connection.received()).toMatch(/^HTTP\/1\.1 200 /)
   })
@@ -206,7 +206,7 @@ describe('more connections than MAX_CONNECTIONS', () => {
 
     for (const { socket } of kept) socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
     await Promise.all(kept.map(({ socket }) => once(socket, 'data')))
-    await delay(1_100)
+    await beyond(1_000)
     await (await openConnection(landfall)).closed
     await Promise.all(kept.map(({ closed }) => closed))
     expect((await fetch(`${landfall.url}/healthz`)).status).toBe(200)

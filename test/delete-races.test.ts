@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { PgBoss } from 'pg-boss'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { openQueues, removalEnqueuer } from '../jobs/queues.ts'
@@ -7,6 +6,7 @@ import { publishMedia, rejectMedia } from '../ledger/media.ts'
 import { onceEvent, readEvents, type StreamEvent } from './support/event-reader.ts'
 import { asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { raceAfter } from './support/pauses.ts'
 import { countedUsage, impliedUsage } from './support/quota.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { describeStorages } from './support/storages.ts'
@@ -85,7 +85,7 @@ describeStorages('the deletion of a received upload', (storage) => {
         const target = await received()
         const [answer] = await Promise.all([
           terminate(landfall, 'alice', target.uploadId),
-          delay(lateMs).then(() => act(target)),
+          raceAfter(lateMs).then(() => act(target)),
         ])
         const types = await eventsAfterReceipt(landfall, target.uploadId)
         expect(outcomes).toContain([answer.status, ...types].join(' '))

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { nothingFor } from './support/pauses.ts'
 import { describeStorages } from './support/storages.ts'
 import { createId, terminate } from './support/tus.ts'
 
@@ -40,7 +40,7 @@ describeStorages('a connection on which a PATCH was refused', (storage) => {
         'x'.repeat(134_000),
       ].join('\r\n'),
     )
-    expect(await Promise.race([closed, delay(BEYOND_LINGER_MS, 'open')])).toBe('open')
+    expect(await Promise.race([closed, nothingFor(BEYOND_LINGER_MS, 'open')])).toBe('open')
     expect(received).toMatch(/^HTTP\/1.1 410 /)
 
     received = ''

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, type StorageKind, startLandfall } from './support/landfall.ts'
+import { slowly } from './support/pauses.ts'
 import { OFFSET_STREAM, tusHeaders } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { statusOf } from './support/status.ts'
@@ -123,7 +123,7 @@ async function send(socket: Socket, isChunked: boolean, bytes: number): Promise<
 async function sendForEver(socket: Socket): Promise<void> {
   while (!socket.destroyed) {
     await send(socket, true, 20_000).catch(() => socket.destroy())
-    await delay(50)
+    await slowly(50)
   }
 }
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { raceAfter } from './support/pauses.ts'
 import { createId } from './support/tus.ts'
 
 const CLIENTS = 300
@@ -50,7 +51,7 @@ describe('readers of events that leave at once', () => {
 
   async function askAndLeave(afterMs: number): Promise<void> {
     const socket = await ask()
-    setTimeout(() => socket.resetAndDestroy(), afterMs)
+    void raceAfter(afterMs).then(() => socket.resetAndDestroy())
     await once(socket, 'close')
   }
 

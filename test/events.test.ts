@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { allEvents, stateChanges } from './support/event-log.ts'
 import { readEvents, type StreamEvent } from './support/event-reader.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { slowly } from './support/pauses.ts'
 import { openPatch } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { statusOf, type UploadStatus } from './support/status.ts'
@@ -21,7 +21,7 @@ async function sendSlowly(landfall: Landfall, sub: string, id: string): Promise<
   const bytes = asJpeg(Buffer.alloc(SIZE, 'x'))
   for (let piece = 0; piece < PIECES; piece++) {
     await open.send(bytes.subarray((SIZE * piece) / PIECES, (SIZE * (piece + 1)) / PIECES))
-    await delay(50)
+    await slowly(50)
   }
   open.end()
   if ((await open.answer).status !== 204) throw new Error('the slow PATCH was refused')

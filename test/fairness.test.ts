@@ -3,6 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { shareOf } from '../ledger/owner-share.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { openLedger } from './support/ledger.ts'
+import { lockWaits } from './support/lock-waits.ts'
+import { nothingFor } from './support/pauses.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { createId, head, patch } from './support/tus.ts'
 
@@ -59,15 +61,6 @@ describe('one owner', () => {
     expect(performance.now() - began).toBeLessThan(SOON_MS)
   }
 
-  /** Statements of the server that wait for a lock. */
-  async function waiting(landfall: Landfall): Promise<number> {
-    const { rows } = await sql<{ n: number }>`
-      select count(*) as n from pg_stat_activity
-       where datname = current_database() and application_name = 'landfall-server'
-         and wait_event_type = 'Lock'`.execute(landfall.db)
-    return rows[0]?.n ?? 0
-  }
-
   it('whose requests wait for uploads that another node writes to is answered everything else', async () => {
     const landfall = await start()
     const ids: string[] = []
@@ -116,7 +109,7 @@ describe('one owner', () => {
     const unlock = await hold(landfall, lock)
     const flood = Array.from({ length: FLOOD }, () => concatenate(landfall, id))
     await ordinaryDay(landfall)
-    expect(await waiting(landfall)).toBeLessThanOrEqual(1)
+    expect(await lockWaits(landfall.db)).toBeLessThanOrEqual(1)
     await unlock()
     const statuses = (await Promise.all(flood)).map(({ status }) => status)
     expect(statuses).toEqual(statuses.map(() => 201))
@@ -146,10 +139,10 @@ describe('one owner', () => {
                        landfall.webhook_deliveries, landfall.stream_tickets in access exclusive mode`,
       )
       const answers = Array.from({ length: FLOOD }, ask)
-      await expect.poll(() => waiting(landfall), { timeout: 5_000 }).toBeGreaterThan(0)
-      await new Promise((resolve) => setTimeout(resolve, 100))
+      await expect.poll(() => lockWaits(landfall.db), { timeout: 5_000 }).toBeGreaterThan(0)
+      await nothingFor(100)
       // One more for what goes to the ledger in one statement for all owners together.
-      expect([name, await waiting(landfall)]).toSatisfy(
+      expect([name, await lockWaits(landfall.db)]).toSatisfy(
         ([, count]) => typeof count === 'number' && count <= shareOf(POOL) + 1,
       )
       await unlock()

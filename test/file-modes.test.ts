@@ -8,6 +8,7 @@ import { DiskObjects } from '../storage/disk/disk-objects.ts'
 import { shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { runCommand } from './support/command.ts'
+import { betweenLooks } from './support/pauses.ts'
 import { enterableDirectory, startServerProcess } from './support/server-process.ts'
 import { createId, idOf, metadataHeader, patch } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
@@ -60,7 +61,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('everything below DATA_DIR', () => {
     const watching = (async () => {
       while (isWatching) {
         for (const one of await openBelow(dataDirectory)) seen.add(one)
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await betweenLooks()
       }
     })()
 

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { freshDatabase, type Landfall, startLandfall } from './support/landfall.ts'
+import { nothingFor } from './support/pauses.ts'
 import { startTcpProxy, type TcpProxy } from './support/tcp-proxy.ts'
 import { createId, head, patch } from './support/tus.ts'
 
@@ -24,7 +24,7 @@ afterAll(async () => {
 it('HEAD of tus 1.0 is held until the database is back', async () => {
   network.cut()
   const asked = head(landfall, 'alice', id)
-  await sleep(2_000)
+  expect(await Promise.race([asked, nothingFor(2_000, 'held')])).toBe('held')
   network.restore()
   const answer = await asked
   expect([answer.status, answer.headers.get('Upload-Offset')]).toEqual([200, '0'])

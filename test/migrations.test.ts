@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
@@ -9,6 +8,7 @@ import type { Migration } from '../migrations/migration.ts'
 import { runCommand } from './support/command.ts'
 import { freshDatabase } from './support/landfall.ts'
 import { openLedger } from './support/ledger.ts'
+import { betweenLooks } from './support/pauses.ts'
 
 let url: string
 let db: Ledger
@@ -134,7 +134,7 @@ describe('migrating', () => {
     })
     const migrating = migrateToLatest(db, { release })
     let longestMs = 0
-    for (const until = performance.now() + 3_000; performance.now() < until; await sleep(20)) {
+    for (const until = performance.now() + 3_000; performance.now() < until; await betweenLooks()) {
       const since = performance.now()
       await sql`select 1 from landfall.media limit 1`.execute(db)
       longestMs = Math.max(longestMs, performance.now() - since)

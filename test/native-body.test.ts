@@ -5,11 +5,11 @@ import { Agent, createServer, type IncomingMessage, request, type Server } from 
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Interrupted } from '../server/uploads/outcomes.ts'
 import { requestBody } from '../server/uploads/request-body.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { nothingFor, slowly } from './support/pauses.ts'
 import { answerOf, OFFSET_STREAM, problemOf, tusHeaders } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { NOTHING_USED, quotaOf, statusOf, untilReceived } from './support/status.ts'
@@ -24,10 +24,13 @@ describe('the body of a request', () => {
   /** What the next request's body is read with. */
   let read: (request: IncomingMessage) => Promise<unknown>
   let outcomes: unknown[]
+  /** Bytes that `readAll` has read of all of them. */
+  let bytesRead: number
 
   beforeEach(async () => {
     requests = []
     outcomes = []
+    bytesRead = 0
     server = createServer((incoming, response) => {
       requests.push(incoming)
       read(incoming)
@@ -60,6 +63,11 @@ describe('the body of a request', () => {
     await expect.poll(() => requests.length).toBe(1)
     return requests[0] as IncomingMessage
   }
+  /** The request, when so much of its body has been read. */
+  const readOf = async (bytes: number) => {
+    await expect.poll(() => bytesRead).toBe(bytes)
+    return await arrived()
+  }
   const outcome = async () => {
     await expect.poll(() => outcomes.length).toBe(1)
     return outcomes[0]
@@ -70,7 +78,10 @@ describe('the body of a request', () => {
     const chunks: Buffer[] = []
     let failure: unknown
     try {
-      for await (const chunk of requestBody(incoming, { maxBytes, signal })) chunks.push(chunk)
+      for await (const chunk of requestBody(incoming, { maxBytes, signal })) {
+        chunks.push(chunk)
+        bytesRead += chunk.length
+      }
     } catch (error) {
       failure = error
     }
@@ -125,8 +136,7 @@ describe('the body of a request', () => {
     }
     const { sent, answer } = post(CHUNKED)
     sent.write(Buffer.alloc(1000))
-    await arrived()
-    await delay(100)
+    await readOf(1000)
     sent.write(Buffer.alloc(1000))
     sent.end(Buffer.alloc(3000))
     expect((await answer).body).toBe('done')
@@ -141,8 +151,7 @@ describe('the body of a request', () => {
     read = readAll
     const { sent } = post({ 'Content-Length': '5000' })
     sent.write(Buffer.alloc(1234))
-    await arrived()
-    await delay(100)
+    await readOf(1234)
     sent.destroy()
     expect(await outcome()).toEqual({ bytes: Buffer.alloc(1234), failure: expect.any(Interrupted) })
   })
@@ -168,8 +177,7 @@ describe('the body of a request', () => {
     }
     const { sent } = post({ 'Content-Length': '5000' })
     sent.write(Buffer.alloc(1234))
-    await arrived()
-    await delay(100)
+    await readOf(1234)
     sent.destroy()
     expect(await outcome()).toEqual({ bytes: Buffer.alloc(1234), failure: expect.any(Interrupted) })
   })
@@ -179,8 +187,7 @@ describe('the body of a request', () => {
     read = (incoming) => readAll(incoming, MB, abort.signal)
     const { sent, answer } = post({ 'Content-Length': '5000' })
     sent.write(Buffer.alloc(1234))
-    const incoming = await arrived()
-    await delay(100)
+    const incoming = await readOf(1234)
     abort.abort()
     expect(await outcome()).toEqual({ bytes: Buffer.alloc(1234), failure: undefined })
     expect(incoming.destroyed).toBe(false)
@@ -200,12 +207,17 @@ describe('the body of a request', () => {
     const { sent, answer } = post({ 'Content-Length': String(64 * MB) })
     for (let at = 0; at < 64; at++) sent.write(Buffer.alloc(MB))
     sent.end()
-    const incoming = await arrived()
-    await delay(300)
-    const read1 = incoming.socket.bytesRead
-    await delay(300)
-    expect(incoming.socket.bytesRead).toBe(read1)
-    expect(read1).toBeLessThan(MB)
+    const { socket } = await arrived()
+    let taken = -1
+    const isFull = () => {
+      const before = taken
+      taken = socket.bytesRead
+      return taken === before
+    }
+    await expect.poll(isFull, { interval: 100 }).toBe(true)
+    await nothingFor(300)
+    expect(socket.bytesRead).toBe(taken)
+    expect(taken).toBeLessThan(MB)
     goOn.resolve()
     await answer
     expect(await outcome()).toBe(64 * MB)
@@ -237,7 +249,7 @@ describe('the body of a request', () => {
     const { sent, answer } = post(CHUNKED)
     for (let at = 0; at < 10; at++) {
       sent.write(Buffer.alloc(1000))
-      await delay(30)
+      await slowly(30)
     }
     sent.end()
     expect(await outcome()).toBe('as it was')

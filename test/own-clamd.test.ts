@@ -245,7 +245,7 @@ describe.skipIf(!clamd.met)('a clamd of one’s own', () => {
     await execa('sh', ['-c', `"${programPath('clamd')}" --config-file "${config}" >/dev/null 2>&1 &`])
     const bystander = execa(
       process.execPath,
-      ['-e', 'setTimeout(() => {}, 300_000)', 'clamd', '--config-file', config],
+      ['-e', 'setInterval(() => {}, 300_000)', 'clamd', '--config-file', config],
       { reject: false },
     )
     undo.push(async () => {

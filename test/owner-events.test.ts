@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { Bus } from '../ledger/bus.ts'
 import { openDatabase } from '../ledger/database.ts'
 import { readStream, type StreamEvent } from './support/event-reader.ts'
 import { asOwnerId, asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { slowly } from './support/pauses.ts'
 import { OFFSET_STREAM, rawRequest, tusHeaders } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { createId, patch, terminate } from './support/tus.ts'
@@ -251,7 +251,7 @@ describe('the events of an owner', () => {
       await patch(here, ownerId, id, { offset: 0, body: new Uint8Array() })
     }
     await terminate(here, ownerId, id)
-    await delay(500)
+    await slowly(500)
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk) => {
       text += chunk

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { watchServer } from './support/bytes-read.ts'
 import { readEvents } from './support/event-reader.ts'
@@ -14,6 +13,7 @@ import {
   PROTOCOLS,
   type Protocol,
 } from './support/open-append.ts'
+import { betweenLooks, slowly } from './support/pauses.ts'
 import { patterned } from './support/s3-landfall.ts'
 import { asMp4 } from './support/sample-bytes.ts'
 import { statusOf } from './support/status.ts'
@@ -47,7 +47,7 @@ describeStorages('an append that goes on for seconds', (storage) => {
     let isOver = false
     const looks: number[] = []
     const look = async () => {
-      for (; !isOver; await sleep(POLL_MS)) looks.push((await statusOf(landfall, sub, id)).offset)
+      for (; !isOver; await betweenLooks(POLL_MS)) looks.push((await statusOf(landfall, sub, id)).offset)
     }
     const told: number[] = []
     const listen = async () => {
@@ -61,7 +61,7 @@ describeStorages('an append that goes on for seconds', (storage) => {
       const open = await openAppend(protocol, landfall, sub, id, { offset: 0, bytes: BYTES, isLast: true })
       for (let piece = 0; piece < PIECES; piece++) {
         await open.send(content.subarray((piece * BYTES) / PIECES, ((piece + 1) * BYTES) / PIECES))
-        await sleep(PIECE_MS)
+        await slowly(PIECE_MS)
       }
       expect(await open.answered).toBe(protocol === 'tus 1.0' ? 204 : 201)
       open.destroy()
@@ -150,7 +150,7 @@ describeStorages('a client that sends nothing more', (storage) => {
     const open = await openAppend('tus 1.0', landfall, sub, id, { offset: 0, bytes, isLast: false })
     await open.send(content.subarray(0, 5000))
     for (let at = 5000; at < bytes; at++) {
-      await sleep(IDLE_MS / 3)
+      await slowly(IDLE_MS / 3)
       await open.send(content.subarray(at, at + 1))
     }
     expect(await open.answered).toBe(204)

@@ -1,4 +1,4 @@
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
@@ -50,4 +50,28 @@ describe('.editorconfig', () => {
     expect(settings).toContain(`indent_size = ${formatter.indentWidth}\n`)
     expect(settings).toContain(`max_line_length = ${formatter.lineWidth}\n`)
   })
+})
+
+describe('tests', () => {
+  const MAY_SLEEP = ['scripts/dev.slow.test.ts', 'test/project-files.test.ts', 'test/support/pauses.ts']
+  // A timer that is kept to be cleared is a deadline.
+  const SLEEP = /(?<![\w.])(?<!const timer = )setTimeout\(|\{[^}]*\bsetTimeout\b[^}]*\} from 'node:timers/
+
+  it('wait for time by what is named for its reason, and for everything else by its event', () => {
+    const sources = readdirSync(ROOT, { recursive: true, encoding: 'utf8' }).filter(
+      (file) => /^test\/.*\.ts$|\.test\.ts$/.test(file) && !/(^|\/)(node_modules|\.\w+)\//.test(file),
+    )
+    // Beside the pauses: a test that writes a program which stops slowly, and the examples below.
+    expect(sources.length).toBeGreaterThan(200)
+    const sleeping = sources.filter((file) => SLEEP.test(read(file)))
+    expect(sleeping.toSorted()).toEqual(MAY_SLEEP)
+  })
+
+  it.each([
+    ["import { setTimeout as sleep } from 'node:timers/promises'", true],
+    ['await new Promise((resolve) => setTimeout(resolve, 200))', true],
+    ['const timer = setTimeout(() => reject(new Error("late")), 200)', false],
+    ["import { setImmediate as nextTurn } from 'node:timers/promises'", false],
+    ['socket.setTimeout(200)', false],
+  ])('would be found out: %s', (line, isSleep) => expect(SLEEP.test(line)).toBe(isSleep))
 })

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openDatabase } from '../ledger/database.ts'
 import { freePort } from '../server/embedded/free-port.ts'
@@ -10,6 +9,7 @@ import { Releasers } from '../server/process/releasers.ts'
 import { requires } from './services/requirements.ts'
 import { asOwnerId } from './support/ids.ts'
 import { freshDatabase, tokenOf } from './support/landfall.ts'
+import { outageOf } from './support/pauses.ts'
 import { type ProxyName, type ReverseProxy, startReverseProxy } from './support/proxies.ts'
 import { asMp4 } from './support/sample-bytes.ts'
 import { enterableDirectory, type Run, runServer, stopRun } from './support/server-process.ts'
@@ -128,7 +128,7 @@ describe.each(['nginx', 'haproxy'] as const)('tus-js-client as it comes, behind 
     async () => {
       const uploads = await begin('outage')
       network.cut()
-      await sleep(30_000)
+      await outageOf(30_000)
       network.restore()
       await expectAllWhole('outage', uploads)
       expect(uploads.flatMap(({ requests }) => requests)).toContain('HEAD → 423')

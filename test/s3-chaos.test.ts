@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
 import { openQueues } from '../jobs/queues.ts'
 import { reap } from '../jobs/upkeep/reaper.ts'
 import { requires } from './services/requirements.ts'
 import { asUploadId } from './support/ids.ts'
+import { slowly } from './support/pauses.ts'
 import { QUIET } from './support/quiet.ts'
 import { Random } from './support/random.ts'
 import { type S3Landfall, sha256Of, startS3Landfall, videoOfSize } from './support/s3-landfall.ts'
@@ -108,7 +108,7 @@ async function send(landfall: S3Landfall, { owner, bytes, chunk, cut, isGivenUp 
     const known = await head(landfall, owner, id).catch(() => undefined)
     if (known?.status !== 200) {
       expect([undefined, 423, 503]).toContain(known?.status)
-      await sleep(50)
+      await slowly(50)
       continue
     }
     const offset = Number(known.headers.get('Upload-Offset'))
@@ -142,7 +142,7 @@ function cutAfter(body: Uint8Array, bytes: number, abort: AbortController): Read
     async pull(controller) {
       if (!isSent) controller.enqueue(body.subarray(0, bytes))
       else {
-        await sleep(20)
+        await slowly(20)
         abort.abort()
       }
       isSent = true

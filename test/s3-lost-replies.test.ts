@@ -10,6 +10,7 @@ import type { UploadBytes } from '../storage/store/upload-bytes.ts'
 import { requires } from './services/requirements.ts'
 import { freshBucket } from './support/bucket.ts'
 import { freshDatabase, startLandfall } from './support/landfall.ts'
+import { slowly } from './support/pauses.ts'
 import { patterned, type S3Landfall, startS3Landfall } from './support/s3-landfall.ts'
 import { create, createId, head, idOf, patch, terminate } from './support/tus.ts'
 
@@ -181,7 +182,7 @@ async function ledgerThatHangsUp(target: string) {
       if (!isDoomed) return client.write(data)
       // It has done what it was asked to do.
       hangUps += 1
-      setTimeout(end, 200)
+      void slowly(200).then(end)
     })
   })
   const address = await listening(server)

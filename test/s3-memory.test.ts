@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { type ClientRequest, request } from 'node:http'
 import { text } from 'node:stream/consumers'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { requires } from './services/requirements.ts'
 import { type Bucket, freshBucket } from './support/bucket.ts'
+import { betweenLooks, slowly } from './support/pauses.ts'
 import { patterned } from './support/s3-landfall.ts'
 import { type ServerProcess, startServerProcess } from './support/server-process.ts'
 import { createId, head, patch, terminate } from './support/tus.ts'
@@ -96,7 +96,7 @@ describe.skipIf(!ceph.met || process.platform !== 'linux')('memory of a server o
   async function writeSlowly(sent: ClientRequest, bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; at += MB / 10) {
       await write(sent, bytes.subarray(at, at + MB / 10))
-      await sleep(250)
+      await slowly(250)
     }
     sent.end()
   }
@@ -129,7 +129,7 @@ describe.skipIf(!ceph.met || process.platform !== 'linux')('memory of a server o
       const answer = await head(server, owner, id)
       if (answer.status === 200) return answer
       expect(answer.status).toBe(423)
-      await sleep(50)
+      await betweenLooks(50)
     }
   }
 })

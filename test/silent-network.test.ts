@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Ledger, openDatabase } from '../ledger/database.ts'
 import { jpeg } from './fixtures/media.ts'
 import { readStream, type StreamEvent } from './support/event-reader.ts'
 import { freshDatabase, type Landfall, startLandfall } from './support/landfall.ts'
+import { outageOf } from './support/pauses.ts'
 import { beginPatch, type SlowPatch } from './support/slow-patch.ts'
 import { startTcpProxy, type TcpProxy } from './support/tcp-proxy.ts'
 import { createId, head, patch } from './support/tus.ts'
@@ -56,7 +56,7 @@ describe('a network that swallows what is said to the database', () => {
 
       begin()
       for (const play of plays) play.goAway()
-      await sleep(OUTAGE_MS)
+      await outageOf(OUTAGE_MS)
       proxy.restore()
       const returnedAt = performance.now()
       const leftMs = () => Math.max(1, RECOVERY_MS - (performance.now() - returnedAt))

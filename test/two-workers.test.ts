@@ -12,6 +12,7 @@ import { type Fixture, jpeg, shortVideo } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
 import { asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { raceAfter } from './support/pauses.ts'
 import { describeStorages } from './support/storages.ts'
 import { sendFile } from './support/uploads.ts'
 
@@ -86,9 +87,7 @@ async function processTwice(
   const nothing = async () => {}
   const options = { tools, resourceLimits, onStep: () => {}, enqueueRemoval: nothing, handOver: nothing }
   const run = () => processMedia(options, { id, kind: 'processing', signal: AbortSignal.timeout(60_000) })
-  const second = new Promise<void>((resolve, reject) => {
-    setTimeout(() => run().then(resolve, reject), delayMs)
-  })
+  const second = raceAfter(delayMs).then(run)
   const results = await Promise.allSettled([run(), second])
   storage.close()
   return results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))

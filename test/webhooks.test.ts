@@ -1,7 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import type { KyselyPlugin } from 'kysely'
 import { Webhook } from 'standardwebhooks'
@@ -21,11 +20,14 @@ import { WebhookDelivery, WebhookDeliveryList, WebhookDeliveryWithAttempts } fro
 import { jpeg } from './fixtures/media.ts'
 import { freshDatabase, type Landfall, startLandfall } from './support/landfall.ts'
 import { created, leaseOf, newUpload, openLedger, SIZE, UNLIMITED } from './support/ledger.ts'
+import { beyond, nothingFor, slowly } from './support/pauses.ts'
 import { process as processFile } from './support/uploads.ts'
 import { type Receiver, SECRETS, startReceiver, status } from './support/webhook-receiver.ts'
 import { startWebhookWorker } from './support/webhook-worker.ts'
 
 const TIMING: Timing = { timeoutMs: 400, leaseMs: 1500, schedule: [50, 50], pollMs: 100, graceMs: 200 }
+/** The dispatcher looks for new events no oftener. */
+const LOOKS_APART_MS = 250
 const REASON = { code: 'damaged', detail: 'The file is damaged.' }
 const nothing = async () => {}
 
@@ -140,22 +142,22 @@ describe('a message', () => {
       for (const listener of listeners) listener({ t: 'event', id, queue: null })
     }
     await expect.poll(() => looks).toBe(1)
-    await sleep(300)
+    await beyond(LOOKS_APART_MS)
     looks = 0
     const { id } = await receive()
     happen(id)
     await receiver.until(({ length }) => length === 1)
     await untilStatus('delivered')
-    await sleep(500)
+    await beyond(2 * LOOKS_APART_MS)
     looks = 0
     const beganAt = performance.now()
     for (let n = 0; n < 200; n++) {
       happen(id)
-      await sleep(2)
+      await slowly(2)
     }
-    await sleep(400)
+    await beyond(LOOKS_APART_MS)
     expect(looks).toBeGreaterThan(1)
-    expect(looks).toBeLessThanOrEqual(2 + (performance.now() - beganAt) / 250)
+    expect(looks).toBeLessThanOrEqual(2 + (performance.now() - beganAt) / LOOKS_APART_MS)
   })
 
   it('is sent once for each event of an upload, in their order', async () => {
@@ -175,7 +177,7 @@ describe('a message', () => {
     await expect.poll(() => expireUploads(db, [late], nothing), { interval: 10 }).toEqual([late])
 
     await receiver.until(({ length }) => length >= 10)
-    await sleep(3 * TIMING.pollMs)
+    await nothingFor(3 * TIMING.pollMs)
     const told = (id: UploadId) =>
       receiver.received.filter(({ uploadId }) => uploadId === id).map(({ type, data }) => [type, data.reason])
     expect(told(ready.id)).toEqual([
@@ -332,12 +334,12 @@ describe('a receiver that', () => {
       .poll(async () => (await db.selectFrom('webhook_endpoints').selectAll().execute())[0]?.disabled_reason)
       .toBe('gone')
     await publishMedia(db, mediaId)
-    await sleep(3 * TIMING.pollMs)
+    await nothingFor(3 * TIMING.pollMs)
     expect(receiver.received).toHaveLength(1)
     // Not even a worker that starts anew begins again by itself.
     await startWorker()
     await receive()
-    await sleep(3 * TIMING.pollMs)
+    await nothingFor(3 * TIMING.pollMs)
     expect(receiver.received).toHaveLength(1)
 
     receiver.answer = status(204)
@@ -453,7 +455,7 @@ describe('workers', () => {
     const id = receiver.received[0]?.id ?? ''
     expect(await replayDelivery(db, 'bob' as OwnerId, id)).toEqual({ kind: 'unknown' })
     expect(await replayDelivery(db, 'alice' as OwnerId, id)).toMatchObject({ kind: 'replayed' })
-    await sleep(3 * TIMING.pollMs)
+    await nothingFor(3 * TIMING.pollMs)
     expect(receiver.received).toHaveLength(2)
     held.resolve()
     await receiver.until(({ length }) => length === 3)
@@ -462,7 +464,7 @@ describe('workers', () => {
   })
 
   it('that are two send each message once, one of an upload at a time, in order', async () => {
-    receiver.answer = (response) => void setTimeout(() => response.writeHead(204).end(), 10)
+    receiver.answer = (response) => void slowly(10).then(() => response.writeHead(204).end())
     await configureEndpoint(db, receiver.url)
     const uploads = await Promise.all(Array.from({ length: 25 }, (_, i) => receive(`owner-${i % 3}`)))
     const workers = Promise.all([startWorker(), startWorker()])

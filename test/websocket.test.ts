@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { allEvents } from './support/event-log.ts'
 import { asOwnerId, asUploadId } from './support/ids.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { raceAfter } from './support/pauses.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { createId, patch, terminate } from './support/tus.ts'
 import { type EventSocket, openSocket, refusedUpgrade } from './support/websocket.ts'
@@ -166,7 +167,7 @@ describe('a WebSocket of events', () => {
         `Sec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}`,
       ]
       socket.write(`${lines.join('\r\n')}\r\n\r\n${'garbage'.repeat(round)}`)
-      setTimeout(() => socket.resetAndDestroy(), round % 5)
+      void raceAfter(round % 5).then(() => socket.resetAndDestroy())
       await once(socket, 'close')
     }
     expect((await fetch(`${here.url}/healthz`)).status).toBe(200)

@@ -167,7 +167,7 @@ describe('long work', () => {
   it('lets others have their turn, and ends with its signal', async () => {
     const controller = new AbortController()
     const yielder = new Yielder(controller.signal)
-    setTimeout(() => controller.abort(new Error('taken away')), 30)
+    setImmediate(() => controller.abort(new Error('taken away')))
     await expect(yielder.through(forEver())).rejects.toThrow('taken away')
   })
 })

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { ResourceLimits } from './resource-limits.ts'
 
@@ -15,7 +15,7 @@ describe('a limited resource', () => {
       begun.push(n)
       running += 1
       most = Math.max(most, running)
-      await sleep(5)
+      await nextTurn()
       running -= 1
     }
     const scan = Promise.withResolvers<void>()

@@ -10,6 +10,7 @@ import { ObjectMissing, type Objects } from '../../storage/store/objects.ts'
 import { bitFlipped } from '../../test/fixtures/hostile.ts'
 import { jpeg, shortVideo, truncatedFaststartVideo, truncatedVideo } from '../../test/fixtures/media.ts'
 import { programPath, requires } from '../../test/services/requirements.ts'
+import { slowly } from '../../test/support/pauses.ts'
 import type { StepContext } from '../step/step.ts'
 import { deepCheck } from '../steps/deep-check.ts'
 import { probe } from '../steps/probe.ts'
@@ -51,7 +52,7 @@ function hangUp(response: ServerResponse): true {
   return true
 }
 function breakOff(response: ServerResponse, body: Buffer, after: number): true {
-  response.write(body.subarray(0, after), () => setTimeout(() => response.socket?.destroy(), 5))
+  response.write(body.subarray(0, after), () => void slowly(5).then(() => response.socket?.destroy()))
   return true
 }
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
+import { slowly } from '../../test/support/pauses.ts'
 import { addressOf, afterStream, listenAsClamd, sourceOf } from '../../test/support/scan-streams.ts'
 import { Scanner } from './scanner.ts'
 
@@ -41,7 +41,7 @@ function readSlowly(socket: Socket): void {
     if (taken < 4 * MB) return
     taken = 0
     socket.pause()
-    await delay(20)
+    await slowly(20)
     socket.resume()
   })
 }

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import express, { type Express, type Request, type Response } from 'express'
 import { afterEach, expect, it, vi } from 'vitest'
+import { slowly } from '../../test/support/pauses.ts'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
 import { endTurn, inNewOwnerTurn, OwnerTurns, recordArrival } from './owner-turns.ts'
@@ -23,7 +23,7 @@ async function node({
   app.use(
     recordArrival,
     turns.after(async (request, response, next) => {
-      if (beforeMs > 0) await sleep(beforeMs)
+      if (beforeMs > 0) await slowly(beforeMs)
       response.locals.principal = { ownerId: request.get('X-Owner') ?? 'alice' }
       next()
     }),
@@ -56,9 +56,11 @@ it('end with the answer, though it waits behind one that its client does not rea
 it('are sixteen at a time for an owner who is alone, and one beside others, with a rest for what each took', async () => {
   const { port, app } = await node({ beforeMs: 20 })
   const running = { now: 0, most: 0 }
+  const goOn = Promise.withResolvers<void>()
+  let work = () => goOn.promise
   app.get('/work', async (request, response) => {
     if (request.get('X-Owner') === 'many') running.most = Math.max(running.most, ++running.now)
-    await sleep(5)
+    await work()
     if (request.get('X-Owner') === 'many') running.now -= 1
     response.json({})
   })
@@ -68,8 +70,12 @@ it('are sixteen at a time for an owner who is alone, and one beside others, with
     await answer.arrayBuffer()
   }
   const askAtOnce = (times: number) => Promise.all(Array.from({ length: times }, () => ask('many')))
-  await askAtOnce(40)
+  const asked = askAtOnce(40)
+  await expect.poll(() => running.now, { timeout: 10_000 }).toBe(16)
+  goOn.resolve()
+  await asked
   expect(running.most).toBe(16)
+  work = () => slowly(5)
   running.most = 0
   await ask('few')
   const began = performance.now()
@@ -85,7 +91,7 @@ async function recorded(work: () => Promise<unknown>, options: { recordAfterMs?:
   const running = { now: 0, most: 0 }
   app.get('/body', async (_request, response) => {
     endTurn(response)
-    await sleep(50)
+    await slowly(50)
     await inNewOwnerTurn(response, async () => {
       running.most = Math.max(running.most, ++running.now)
       await work()
@@ -103,7 +109,7 @@ async function recorded(work: () => Promise<unknown>, options: { recordAfterMs?:
 }
 
 it('record what has arrived one at a time as well, beside others', async () => {
-  const { running, done } = await recorded(() => sleep(5))
+  const { running, done } = await recorded(() => slowly(5))
   await done
   expect(running.most).toBe(1)
 })

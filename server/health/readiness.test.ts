@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
@@ -45,12 +44,16 @@ describe('readiness', () => {
   const bus = { isConnected: true }
   const storage = { isUnavailable: false, asked: 0 }
   const loop = { stoodMs: 0 }
+  const realNow = performance.now.bind(performance)
+  let passedMs: number
 
   beforeEach(() => {
     Object.assign(bus, { isConnected: true })
     Object.assign(storage, { isUnavailable: false, asked: 0 })
     Object.assign(loop, { stoodMs: 0 })
     lines = []
+    passedMs = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => realNow() + passedMs)
     db = openDatabase({
       connectionString: inject('postgresUrl'),
       maxConnections: 1,
@@ -59,7 +62,7 @@ describe('readiness', () => {
     })
   })
   afterEach(async () => {
-    vi.useRealTimers()
+    vi.restoreAllMocks()
     await db.destroy()
   })
 
@@ -89,7 +92,7 @@ describe('readiness', () => {
     expect(new Set(reports).size).toBe(1)
     await check()
     expect(storage.asked).toBe(1)
-    await sleep(2_100)
+    passedMs += 2_100
     await check()
     expect(storage.asked).toBe(2)
   })
@@ -145,7 +148,7 @@ describe('readiness', () => {
     expect(lines).toEqual([])
     bus.isConnected = false
     for (let i = 0; i < 3; i++) {
-      await sleep(2_100)
+      passedMs += 2_100
       await check()
       await check()
     }
@@ -153,7 +156,7 @@ describe('readiness', () => {
       expect.stringMatching(/^warn this server is not-ready .*does not receive notifications/),
     ])
     bus.isConnected = true
-    await sleep(2_100)
+    passedMs += 2_100
     await check()
     expect(lines.slice(1)).toEqual(['info this server is ready'])
   })

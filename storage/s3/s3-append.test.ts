@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely'
 import { describe, expect, it } from 'vitest'
 import type { Ledger } from '../../ledger/database.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
+import { slowly } from '../../test/support/pauses.ts'
 import type { Append } from '../store/upload-store.ts'
 import { BlockPool } from './block-pool.ts'
 import type { S3Body } from './s3.ts'
@@ -28,7 +28,7 @@ class SlowBucket {
   }
 
   async put(key: string, body: S3Body) {
-    await sleep(this.#tailMs)
+    await slowly(this.#tailMs)
     const chunks: Uint8Array[] = []
     for await (const chunk of body.chunks()) chunks.push(chunk)
     this.stored.set(key, Buffer.concat(chunks))
@@ -36,12 +36,12 @@ class SlowBucket {
   }
 
   async uploadPart() {
-    await sleep(10)
+    await slowly(10)
     return '"part"'
   }
 
   async createMultipart() {
-    await sleep(10)
+    await slowly(10)
     return { id: 'multipart', isConfirmed: true }
   }
 
@@ -127,7 +127,7 @@ async function* zeros(from: number, to: number): AsyncGenerator<Buffer> {
 async function scarcePool(left: number): Promise<BlockPool> {
   const pool = new BlockPool(BUDGET, undefined, 0)
   const lent = [...(await pool.take(256)), ...(await pool.take(256 - left))]
-  setTimeout(() => pool.give(lent), 300)
+  void slowly(300).then(() => pool.give(lent))
   return pool
 }
 

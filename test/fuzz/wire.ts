@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { nothingFor, slowly } from '../support/pauses.ts'
 import { readAnswers, type WireAnswer } from './answers.ts'
 import type { Drawn } from './drawn.ts'
 import type { Rendered } from './rendering.ts'
@@ -48,7 +48,7 @@ export async function exchange(
     if (!isWhole && !isClosed) {
       if (how.end === 'reset') socket.resetAndDestroy()
       else socket.end()
-      await Promise.race([closed, sleep(PARTING_MS)])
+      await Promise.race([closed, nothingFor(PARTING_MS)])
     }
     return heard()
   } finally {
@@ -61,7 +61,7 @@ async function write(socket: Socket, bytes: Buffer, pieces: number): Promise<voi
   const size = Math.max(1, Math.ceil(bytes.length / pieces))
   for (let at = 0; at < bytes.length && !socket.destroyed; at += size) {
     socket.write(bytes.subarray(at, at + size))
-    if (pieces > 1) await sleep(PIECE_MS)
+    if (pieces > 1) await slowly(PIECE_MS)
   }
 }
 

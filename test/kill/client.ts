@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { slowly } from '../support/pauses.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import { metadataHeader } from '../support/tus.ts'
 import type { MomentKind, PlannedUpload } from './plan.ts'
@@ -142,7 +142,7 @@ class Client {
       throw this.#broken(`answered ${method} with ${answer.status} ${answer.text}`)
     }
     this.#options.onRefusal(`${method} answered with ${answer.status}`)
-    await sleep(LOCKED_RETRY_MS)
+    await slowly(LOCKED_RETRY_MS)
   }
 
   #broken(what: string): Error {

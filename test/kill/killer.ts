@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { raceAfter } from '../support/pauses.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import type { Kill, MomentKind } from './plan.ts'
 
@@ -56,7 +56,7 @@ export class Killer {
     for (const kill of kills) {
       await this.#itsMoment(kill)
       const isMissed = this.#isOver
-      if (kill.moment.at !== 'byte' && kill.moment.afterMs > 0) await sleep(kill.moment.afterMs)
+      if (kill.moment.at !== 'byte' && kill.moment.afterMs > 0) await raceAfter(kill.moment.afterMs)
       if (kill.victim === 'worker') process.kill(await this.#server.untilWorker(), 'SIGKILL')
       else {
         process.kill(this.#server.run().pid, 'SIGKILL')
@@ -80,7 +80,7 @@ export class Killer {
     if (againAfterMs !== undefined) {
       // By then it listens or does not yet: both are to be survived.
       const restarted = this.#server.restart().catch(() => {})
-      await sleep(againAfterMs)
+      await raceAfter(againAfterMs)
       await this.#server.kill('SIGKILL')
       await restarted
     }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { slowly } from '../support/pauses.ts'
 import { Random } from '../support/random.ts'
 
 /** A network that now and then breaks a connection. */
@@ -77,7 +77,7 @@ function join({ client, server }: Pair, bytesPerSecond: number): void {
 async function bring(client: Socket, server: Socket, bytesPerSecond: number): Promise<void> {
   for await (const chunk of client) {
     if (!server.write(chunk)) await once(server, 'drain')
-    await sleep((chunk.length / bytesPerSecond) * 1000)
+    await slowly((chunk.length / bytesPerSecond) * 1000)
   }
   server.end()
 }

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { freePort } from '../../server/embedded/free-port.ts'
+import { betweenLooks } from '../support/pauses.ts'
 import { type ProgramName, programPath } from './requirements.ts'
 
 const START_MS = 60_000
@@ -175,7 +175,7 @@ class Cluster {
       this.#signal.throwIfAborted()
       const dead = this.#daemons.find(({ process }) => !isAlive(process))
       if (dead) throw new Error(`${dead.name} ended (${dead.process.exitCode ?? dead.process.signalCode})`)
-      await sleep(POLL_MS)
+      await betweenLooks(POLL_MS)
     }
   }
 

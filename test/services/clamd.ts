@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../server/embedded/free-port.ts'
 import { clamdVersion } from '../../server/health/clamd-link.ts'
+import { betweenLooks } from '../support/pauses.ts'
 import { programPath } from './requirements.ts'
 
 const SIGNATURES = join(import.meta.dirname, '..', '..', 'processing', 'clamav')
@@ -39,7 +39,7 @@ export async function startClamd(directory: string, options: { isDown?: boolean 
         )
       while (!(await answers())) {
         if (performance.now() > deadline) throw new Error('clamd did not start')
-        await sleep(50)
+        await betweenLooks(50)
       }
     },
     async stop() {

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { NODE_FLAGS } from '../../server/process/node-flags.ts'
+import { betweenLooks } from '../support/pauses.ts'
 import { listProcesses, type ProcessLine } from '../support/processes.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'landfall.ts')
@@ -83,7 +83,7 @@ export class Crew {
       )
       if (left.length === 0) return
       if (performance.now() > deadline) throw new Error(`still running: ${JSON.stringify(left)}`)
-      await sleep(200)
+      await betweenLooks(200)
     }
   }
 

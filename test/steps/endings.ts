@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { QUEUES } from '../../jobs/queues.ts'
 import { asUploadId } from '../support/ids.ts'
+import { betweenLooks } from '../support/pauses.ts'
 import type { Sent, Stage } from './stage.ts'
 
 const POLL_MS = 200
@@ -45,7 +45,7 @@ export async function untilReady(stage: Stage, sent: readonly Sent[]): Promise<v
         `not ready: ${JSON.stringify(await stepsOf(stage, late))}, jobs: ${JSON.stringify(await openJobs(stage))}`,
       )
     }
-    await sleep(POLL_MS)
+    await betweenLooks(POLL_MS)
   }
 }
 
@@ -64,7 +64,7 @@ export async function untilSettled(stage: Stage): Promise<void> {
     if (jobs.length === 0 && pending.length === 0) break
     if (performance.now() > deadline)
       throw new Error(`left to do: ${JSON.stringify(jobs)}, left to tell: ${JSON.stringify(pending)}`)
-    await sleep(POLL_MS)
+    await betweenLooks(POLL_MS)
   }
   await crew.untilOrphansGone(ORPHANS_MS)
 }

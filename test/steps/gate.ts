@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Ledger } from '../../ledger/database.ts'
+import { betweenLooks } from '../support/pauses.ts'
 
 /**
  * - `begin`: a worker is about to record that the step begins
@@ -105,7 +105,7 @@ export class Gate {
         this.#db,
       )
       for (const { id, worker } of rows) this.#waiting.get(id)?.(worker)
-      await sleep(POLL_MS)
+      await betweenLooks(POLL_MS)
     }
     this.#polling = undefined
   }

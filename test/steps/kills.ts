@@ -1,10 +1,10 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { MediaId } from '../../ledger/ids.ts'
 import { RENDITIONS, renditionKey } from '../../storage/store/keys.ts'
+import { betweenLooks, nothingFor, raceAfter } from '../support/pauses.ts'
 import { untilReady } from './endings.ts'
 import type { Kill } from './kill-plan.ts'
 import type { Sent, Stage } from './stage.ts'
@@ -79,7 +79,7 @@ async function untilBearable({ landfall }: Stage, filename: string): Promise<voi
       landfall.db,
     )
     if (rows.length === 0) return
-    await sleep(POLL_MS)
+    await betweenLooks(POLL_MS)
   }
 }
 
@@ -87,7 +87,7 @@ async function untilBearable({ landfall }: Stage, filename: string): Promise<voi
 async function withinStep(stage: Stage, kill: Kill, begin: () => Promise<void>): Promise<void> {
   if (kill.moment === 'inside') {
     await begin()
-    await sleep(kill.afterMs)
+    await raceAfter(kill.afterMs)
     return
   }
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -97,7 +97,7 @@ async function withinStep(stage: Stage, kill: Kill, begin: () => Promise<void>):
   try {
     await begin()
     // One that writes nothing has been killed too late.
-    await Promise.race([promise, sleep(WRITING_MS, undefined, { ref: false })])
+    await Promise.race([promise, nothingFor(WRITING_MS)])
   } finally {
     watcher.close()
   }

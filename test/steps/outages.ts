@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { outageOf, raceAfter } from '../support/pauses.ts'
 import type { Random } from '../support/random.ts'
 import { untilEnded } from './endings.ts'
 import { type FileKind, kindFor } from './files.ts'
@@ -88,7 +88,7 @@ export async function playOutage(stage: Stage, outage: Outage, awayMs: number): 
   try {
     for (const { hold, headStartMs } of held) if (headStartMs === 0) await hold.release()
     sent.push(await stage.send('image', `${++files} sent without ${outage.service}`))
-    await sleep(awayMs)
+    await outageOf(awayMs)
   } finally {
     line.restore()
   }
@@ -101,9 +101,9 @@ async function releaseAll(held: readonly { hold: Hold; headStartMs: number }[]):
   const longestMs = Math.max(0, ...runners.map(({ headStartMs }) => headStartMs))
   await Promise.all(
     runners.map(async ({ hold, headStartMs }) => {
-      await sleep(longestMs - headStartMs)
+      await raceAfter(longestMs - headStartMs)
       await hold.release()
-      await sleep(headStartMs)
+      await raceAfter(headStartMs)
     }),
   )
 }

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   AbortMultipartUploadCommand,
   CreateBucketCommand,
@@ -15,6 +14,7 @@ import {
 import { inject } from 'vitest'
 import { isMarkerKey } from '../../storage/places.ts'
 import type { CephStatus, S3Access } from '../services/ceph.ts'
+import { betweenLooks } from './pauses.ts'
 
 /** Longer than the gateway may take: then its own account of what went wrong is there to be shown. */
 const WAIT_MS = 70_000
@@ -103,7 +103,7 @@ async function readyGateway(): Promise<S3Access> {
     if (status?.state === 'ready') return access
     if (status) throw new Error(status.reason)
     if (performance.now() > deadline) throw new Error('Ceph neither started nor failed')
-    await sleep(POLL_MS)
+    await betweenLooks(POLL_MS)
   }
 }
 

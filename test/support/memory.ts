@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { betweenLooks } from './pauses.ts'
 import { listProcesses } from './processes.ts'
 
 export type MemoryWatch = {
@@ -23,7 +23,7 @@ export function watchMemory(pid: number): MemoryWatch {
       )
       own = Math.max(own, mine)
       all = Math.max(all, mine + theirs.reduce((sum, bytes) => sum + bytes, 0))
-      await sleep(20)
+      await betweenLooks()
     }
   })()
   return {

@@ -4,9 +4,9 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../server/embedded/free-port.ts'
 import { programPath } from '../services/requirements.ts'
+import { betweenLooks } from './pauses.ts'
 
 const START_MS = 10_000
 
@@ -48,7 +48,7 @@ export async function startPgBouncer(database: string, poolMode: 'session' | 'tr
       await stop()
       throw new Error('PgBouncer did not start')
     }
-    await sleep(50)
+    await betweenLooks(50)
   }
   return { connectionString: `postgres://${username}@127.0.0.1:${port}${pathname}`, stop }
 }

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
+import { betweenLooks } from './pauses.ts'
 
 export type ProcessLine = { pid: number; parent: number; command: string }
 
@@ -28,7 +28,7 @@ export async function untilGone(pids: readonly number[], withinMs: number): Prom
     if (performance.now() > deadline) {
       throw new Error(`still running: ${left.map((line) => `${line.pid} ${line.command}`).join(', ')}`)
     }
-    await sleep(20)
+    await betweenLooks()
   }
 }
 

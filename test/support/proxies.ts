@@ -4,9 +4,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../server/embedded/free-port.ts'
 import { programPath } from '../services/requirements.ts'
+import { betweenLooks } from './pauses.ts'
 
 const DEPLOY = join(import.meta.dirname, '..', '..', 'deploy')
 const START_MS = 10_000
@@ -99,7 +99,7 @@ async function untilListening(child: ChildProcess, port: number): Promise<void> 
     })
     socket.destroy()
     if (isThere) return
-    await sleep(50)
+    await betweenLooks(50)
   }
   throw new Error('the proxy does not listen')
 }

@@ -1,6 +1,6 @@
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { finished, Transform } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { slowly } from './pauses.ts'
 import { Random } from './random.ts'
 
 export type S3Operation =
@@ -306,7 +306,7 @@ class Exchange {
     if (fault?.what === 'refuse-503') return this.#refuse(503, 'SlowDown')
     if (fault?.what === 'reset-before') return this.#reset()
     if (fault?.what === 'stall') await stopped
-    if (fault?.what === 'delay') await sleep(fault.delayMs)
+    if (fault?.what === 'delay') await slowly(fault.delayMs)
     // The client may have given up meanwhile.
     if (!this.#reply.destroyed) this.#forward()
   }
@@ -417,7 +417,7 @@ class Throttle extends Transform {
       const piece = chunk.subarray(at, at + step)
       const now = performance.now()
       this.#due = Math.max(this.#due, now) + (piece.length / this.#bytesPerSecond) * 1_000
-      await sleep(this.#due - now)
+      await slowly(this.#due - now)
       this.push(piece)
     }
     done()

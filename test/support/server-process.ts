@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import jwt from 'jsonwebtoken'
 import { inject } from 'vitest'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
 import { NODE_FLAGS } from '../../server/process/node-flags.ts'
 import { SECRET } from './landfall.ts'
+import { betweenLooks, nothingFor } from './pauses.ts'
 import { isRunning, listProcesses, untilGone } from './processes.ts'
 import { programOf } from './program.ts'
 
@@ -86,7 +86,7 @@ export async function stopRun(run: Run, dataDirectory: string): Promise<void> {
     process.kill(run.pid, 'SIGTERM')
     await untilGone([run.pid], STOP_MS).catch(() => process.kill(run.pid, 'SIGKILL'))
   }
-  const isClosed = await Promise.race([run.closed.then(() => true), sleep(STOP_MS, false, { ref: false })])
+  const isClosed = await Promise.race([run.closed.then(() => true), nothingFor(STOP_MS, false)])
   const postgres = await findPostgres(dataDirectory)
   if (postgres !== undefined && (await isRunning(postgres))) {
     process.kill(postgres, 'SIGINT')
@@ -190,7 +190,7 @@ export async function untilWorkerOf(serverPid: number, formerPid?: number): Prom
     )
     if (worker) return worker.pid
     if (performance.now() > deadline) throw new Error('the server has no worker')
-    await sleep(20)
+    await betweenLooks()
   }
 }
 

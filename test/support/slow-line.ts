@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { Transform } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { slowly as paced } from './pauses.ts'
 
 /** A line to a server on which each connection carries so many bytes a second to it. */
 export type SlowLine = { url: string; close(): Promise<void> }
@@ -44,7 +44,7 @@ export async function startSlowLine(target: string, bytesPerSecond: number): Pro
 function slowly(bytesPerSecond: number): Transform {
   return new Transform({
     async transform(chunk: Buffer, _encoding, done) {
-      await sleep((chunk.length / bytesPerSecond) * 1000)
+      await paced((chunk.length / bytesPerSecond) * 1000)
       done(null, chunk)
     },
   })

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { type Landfall, startLandfall } from '../support/landfall.ts'
+import { raceAfter, slowly } from '../support/pauses.ts'
 import type { Random } from '../support/random.ts'
 import { patch, terminate } from '../support/tus.ts'
 import type { Node, Pair } from './nodes.ts'
@@ -99,7 +99,7 @@ function streamFrom(node: Node, id: string, bytes: Buffer, offset: number) {
     for (let at = offset; at < bytes.length; at += 64 * KIB) {
       const piece = bytes.subarray(at, at + 64 * KIB)
       await patch.send(isSpoiled ? randomBytes(piece.length) : piece)
-      await sleep(10)
+      await slowly(10)
     }
     patch.close()
   }
@@ -141,7 +141,7 @@ export async function deletedAtAnyMoment(pair: Pair, random: Random): Promise<vo
     const sent = random.chance(0.3) ? bytes.length : 300 * KIB
     const delayMs = random.integer(0, 60)
     const patching = patch(a, ALICE, id, { offset: 0, body: bytes.subarray(0, sent) })
-    await sleep(delayMs)
+    await raceAfter(delayMs)
     await untilDeleted(b, id)
     // As it overtook, was overtaken, or came too late.
     expect([204, 410, 423]).toContain((await patching).status)
@@ -226,6 +226,6 @@ async function patchUntilGone(
     if (answer.status === 410) return
     expect([204, 423]).toContain(answer.status)
     if (answer.status === 204) offset += body.length
-    await sleep(random.integer(0, 100))
+    await slowly(random.integer(0, 100))
   }
 }
