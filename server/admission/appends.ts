@@ -2,18 +2,21 @@ import { totalmem } from 'node:os'
 import type { Config } from '../config.ts'
 import { Problem } from '../http/errors.ts'
 
-/** What an append holds on disk storage while its client is slow: its request, its socket and what waits in them. */
+/** Memory of an append on disk storage while its client is slow: its request, its socket and their buffers. */
 const APPEND_BYTES = 128 * 1024
-/** On S3 an append gathers in blocks of the memory budget, half of which is always lent: at least one block each. */
+/**
+ * On S3 an append gathers in blocks of the memory budget, of which at least half is for blocks: one block each at
+ * least.
+ */
 const BLOCK_BYTES = 256 * 1024
 /**
- * Appends for each pooled connection. One takes some four statements from its beginning to its end, however long that
- * is, and all of them together one every three seconds that renews their leases.
+ * Appends for each pooled connection. One takes some four statements from beginning to end, and all together one every
+ * three seconds, which renews their leases.
  */
 const APPENDS_A_CONNECTION = 1000
 const RETRY_AFTER_SECONDS = 5
 
-/** Appends that this process can carry at a time, by its memory and its database connections. */
+/** How many appends this process can serve at a time, by its memory and its database connections. */
 export function maxAppends(
   config: Pick<Config, 'STORAGE' | 'S3_MEMORY_BUDGET' | 'DATABASE_POOL'>,
   memoryBytes = Math.min(totalmem(), process.constrainedMemory() || totalmem()),
@@ -24,8 +27,8 @@ export function maxAppends(
 }
 
 /**
- * Lets in as many appends as the node can carry to their end, and of one owner half of them. What is more is refused
- * before it holds anything, so that those let in finish, however many come.
+ * Admits as many appends as the node can finish, and of one owner half of them. Others are refused before they hold
+ * anything.
  */
 export class Appends {
   readonly most: number
@@ -48,7 +51,7 @@ export class Appends {
     return this.#refused
   }
 
-  /** Does the work of an append of this owner. Fails with `unavailable`, before it begins, where there is no room. */
+  /** Runs an append of this owner. Fails with `unavailable` before it begins, where too many are running. */
   async run<Result>(ownerId: string, work: () => Promise<Result>): Promise<Result> {
     const running = this.#runningByOwner.get(ownerId) ?? 0
     if (this.#running >= this.most || running >= this.#maxOfOwner) {

@@ -2,20 +2,20 @@ import type { Response } from 'express'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import { Problem } from '../http/errors.ts'
 
-/** Downloads of one owner's files that a node serves at a time: a quarter of the connections it has to a bucket. */
+/** Concurrent downloads of one owner's files at a node: a quarter of its connections to a bucket. */
 export const MAX_DOWNLOADS_PER_OWNER = 256
 const RETRY_SECONDS = 5
 
 /**
- * Downloads may take as long as their clients like, and each holds a connection and memory for as long. Those of one
- * owner's files, by whomever, are therefore counted: beyond 256 at a node, files of others find as much as before.
+ * Limits the downloads of each owner's files, as each holds a connection and memory for as long as its client likes.
+ * Files of other owners are not affected.
  */
 export class OpenDownloads {
   readonly #open = new Map<string, number>()
 
-  /** Counts the answer until its connection is done with it. Fails with `rate-limited`. */
+  /** Counts the response until its connection is done with it. Fails with `rate-limited`. */
   enter(ownerId: string, response: Response): void {
-    // Its client has left while it was looked up: it says so no second time, and would be counted for ever.
+    // Its client left during the lookup: 'close' is not emitted again.
     if (response.destroyed) throw CLIENT_GONE
     const open = this.#open.get(ownerId) ?? 0
     if (open >= MAX_DOWNLOADS_PER_OWNER) {

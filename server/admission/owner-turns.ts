@@ -4,29 +4,29 @@ import { principalOf } from '../auth/authenticate.ts'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import { Problem } from '../http/errors.ts'
 
-/** Requests of one owner that a node works on at a time while nobody else asks for anything. */
+/** Concurrent requests of one owner while no other owner is active. */
 const ALONE = 16
 /**
- * While others do. Each of the others' requests waits behind so many of this owner's. One that waits for a lease, for
- * bytes, for a storage or for a reader is none of them (`endTurn`).
+ * Concurrent requests of one owner while others are active: each of theirs waits for this many. A request that waits
+ * for a lease, bytes, a storage or a reader does not count (`endTurn`).
  */
 const BESIDE_OTHERS = 1
-/** Longest pause between two of this owner's requests, in milliseconds: a request of the others may be waiting itself. */
+/** Longest rest between two requests of one owner, in milliseconds: requests of others may be waiting. */
 const REST_MS = 50
-/** Who has asked for something within this time is somebody else. */
+/** An owner with a request within this time is active. */
 const RECENT_MS = 1000
-/** Requests of one owner that wait for that, at most. */
+/** Waiting requests per owner. */
 const MAX_WAITING = 1000
-/** Bytes that have arrived are not lost because a turn does not come: they are recorded without one after this time. */
+/** After this time received bytes are recorded without a turn. */
 const RECORD_AFTER_MS = 5000
-/** A thousand appends of one owner that begin at once take longer than ten seconds on a busy machine. */
+/** A thousand concurrent appends of one owner take longer than ten seconds on a busy machine. */
 const MAX_WAIT_MS = 30_000
 
 /**
- * Requests of one owner wait for each other, and for nobody else's: however many one owner sends, the others find the
- * node as if the owner sent one at a time. A request has its turn while it works on an answer. It waits for no client in
- * it: the turn ends before a body is read, or an answer sent, that may take its time (`endTurn`). What has arrived of a
- * body is recorded in another turn (`inNewOwnerTurn`).
+ * Requests of one owner wait for each other, and not for other owners: however many one owner sends, the others find
+ * the node as if it sent one at a time. A request has its turn while it works on an answer, and not while it waits for
+ * its client: the turn ends before a body is read, or a large answer sent (`endTurn`). Received bytes are recorded in
+ * another turn (`inNewOwnerTurn`).
  */
 export class OwnerTurns {
   readonly #turns = new Turns({
@@ -35,7 +35,7 @@ export class OwnerTurns {
     maxWaitMs: MAX_WAIT_MS,
     restMs: () => (this.#recent.size > 1 ? REST_MS : 0),
   })
-  /** Who has asked for something lately, and when; the longest ago first. */
+  /** Active owners and their last requests, oldest first. */
   readonly #recent = new Map<string, number>()
   readonly #recordAfterMs: number
 
@@ -44,8 +44,8 @@ export class OwnerTurns {
   }
 
   /**
-   * `authenticate`, and then the turn of the owner it found. Where too many wait, fails with `rate-limited`, or with
-   * `locked` for an upload that is there: that is the only 4xx after which every tus client comes back to it.
+   * `authenticate`, then the turn of the authenticated owner. Where too many wait, fails with `rate-limited`, or with
+   * `locked` for an existing upload: the only 4xx after which every tus client tries again.
    */
   after(authenticate: RequestHandler): RequestHandler {
     const enter = (request: Request, response: Response) =>
@@ -61,33 +61,33 @@ export class OwnerTurns {
     }
   }
 
-  /** Waits for the turn of this owner, unless the request has had one. Fails as is said above. */
+  /** Waits for the turn of this owner, unless the request has had one. Fails as above. */
   async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
     // Nobody would read the answer.
     if (response.destroyed) throw CLIENT_GONE
     this.#note(ownerId)
-    // Who it is from was not known until now; what it took until then is the owner's as well.
+    // The owner was not known until now; the time until then counts for the turn.
     const beforeMs = performance.now() - arrivedAt(response)
     const end =
       this.#turns.enterNow(ownerId, beforeMs) ?? (await this.#wait(request, response, ownerId, beforeMs))
     response.locals.endTurn = end
     response.locals.turns = this
     response.once('close', end)
-    // With the answer, and not when it is sent: it may have to wait for one that its client reads slowly.
+    // With the call of `end`, and not when it is sent, which may wait for an earlier response that is read slowly.
     response.end = new Proxy(response.end, {
       apply(send, self, args) {
         end()
         return Reflect.apply(send, self, args)
       },
     })
-    // It may have gone in the moment in which its turn came.
+    // The client may have left at this moment.
     if (!response.destroyed) return
     end()
     throw CLIENT_GONE
   }
 
-  /** Does work of this owner in a turn of its own; without one where that takes long. */
+  /** Runs work in a turn of its own; without one where that takes too long. */
   async again<Result>(ownerId: string, work: () => Promise<Result>): Promise<Result> {
     const end =
       this.#turns.enterNow(ownerId) ??
@@ -123,7 +123,7 @@ export class OwnerTurns {
   }
 }
 
-/** Notes when a request arrived. Stands in front of everything that takes its time. */
+/** Records when a request arrived. Comes before all middleware that takes time. */
 export const recordArrival: RequestHandler = (_request, response, next) => {
   response.locals.arrivedAt = performance.now()
   next()
@@ -131,15 +131,15 @@ export const recordArrival: RequestHandler = (_request, response, next) => {
 
 const arrivedAt = ({ locals }: Response): number => locals.arrivedAt ?? performance.now()
 
-/** From here on the request waits for its client: the next of its owner may begin. May be called more than once. */
+/** The request waits for its client from here on: the owner's next request may begin. May be called more than once. */
 export function endTurn(response: Response): void {
   const { endTurn: end }: { endTurn?: () => void } = response.locals
   end?.()
 }
 
 /**
- * What a request does after it has waited for its client: in another turn of its owner's, which ends with it. The client
- * may have gone. Without a turn where the request never had one.
+ * Runs work after the request has waited for its client, in another turn of its owner. The client may have left.
+ * Without a turn where the request never had one.
  */
 export async function inNewOwnerTurn<Result>(
   response: Response,
@@ -155,7 +155,7 @@ function tooMany({ baseUrl, path }: Request, waitedMs: number): Problem {
   return new Problem(
     isOfUpload ? 'locked' : 'rate-limited',
     'Too many of your requests are already waiting on this server.',
-    // So long has the next one waited: those that wait now are through after about that time.
+    // The next one has waited this long: those that wait now are done after about as long.
     { headers: { 'Retry-After': String(Math.max(1, Math.ceil(waitedMs / 1000))) } },
   )
 }

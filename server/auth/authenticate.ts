@@ -3,7 +3,7 @@ import { authenticated } from '../http/deadlines.ts'
 import { Problem } from '../http/errors.ts'
 import type { Principal, Verify } from './verifier.ts'
 
-/** Requires a bearer token and keeps who it speaks for, for `principalOf`. */
+/** Requires a bearer token and stores its principal for `principalOf`. */
 export function authenticate(verify: Verify): RequestHandler {
   return async function authenticateRequest(request, response, next) {
     response.locals.principal = await verify(bearerToken(request))
@@ -12,7 +12,7 @@ export function authenticate(verify: Verify): RequestHandler {
   }
 }
 
-/** Who makes this request. Only behind `authenticate`. */
+/** The principal of this request. Only behind `authenticate`. */
 export function principalOf(response: Response): Principal {
   const principal: Principal | undefined = response.locals.principal
   if (!principal) throw new Error('route is not behind authenticate')
@@ -27,7 +27,7 @@ function bearerToken(request: Request): string {
       headers: { 'WWW-Authenticate': 'Bearer' },
     })
   }
-  // Where there are several, a proxy may have looked at another one.
+  // Of several headers a proxy may have checked another one.
   const isSingle = timesGiven(request, 'authorization') === 1
   const token = isSingle ? /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(header)?.[1] : undefined
   if (token === undefined) {

@@ -6,7 +6,7 @@ import { Problem } from '../http/errors.ts'
 
 export type LinkTarget =
   | 'content'
-  /** The file before it is ready, for the engine that analyses it. */
+  /** The file before it is ready, for the analysis engine. */
   | 'source'
   | 'thumbnail'
   | 'storyboard'
@@ -19,8 +19,8 @@ export type LinkTarget =
 const HOUR_SECONDS = 3600
 
 /**
- * Links that a browser can follow from `<img>` and `<video>`, which send no token: an expiry and a
- * signature over it, good for one media item and one target. Given only to clients that may see the media item.
+ * Signed links for `<img>` and `<video>`, which send no token: valid until their expiry, for one media item and one
+ * target. Given only to clients that may see the media item.
  */
 export class ContentLinks {
   readonly #key: Buffer
@@ -30,19 +30,19 @@ export class ContentLinks {
   }
 
   /**
-   * The path and query of a link. It stays the same for an hour, so that caches work, and lives one to two, and
-   * `moreHours`.
+   * Path and query of a link. It stays the same for an hour, so that caches work, and is valid for one to two hours,
+   * plus `moreHours`.
    */
   sign(id: MediaId, target: LinkTarget, now = Date.now(), moreHours = 0): string {
     const expires = (Math.floor(now / 1000 / HOUR_SECONDS) + 2 + moreHours) * HOUR_SECONDS
     return signedPath(this.#key, id, target, expires)
   }
 
-  /** Whether the query carries a link's signature; throws when it does and the signature is wrong or over. */
+  /** Whether the query has a signature; throws when that is wrong or expired. */
   check(id: MediaId, target: LinkTarget, query: { expires?: unknown; signature?: unknown }): boolean {
     if (query.signature === undefined) return false
     const expires = String(query.expires)
-    // Text against text: several texts decode to the same bytes, and only one of them is the link.
+    // Compared as texts: several texts decode to the same bytes, and only one of them is the link.
     const given = Buffer.from(String(query.signature))
     const expected = Buffer.from(linkSignature(this.#key, id, target, expires))
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) {

@@ -5,7 +5,7 @@ export type TokenRequest = { sub: string; scope?: string; expiresInSeconds?: num
 
 const DAY_SECONDS = 86_400
 
-/** Signs a token that this server accepts, with the first of its secrets. Only where it holds one: tokens are not its business otherwise. */
+/** Signs a token for this server with its first secret. Only called where there is one. */
 export function signToken(
   config: Pick<Config, 'auth' | 'AUTH_ISSUER' | 'AUTH_AUDIENCE'>,
   request: TokenRequest,

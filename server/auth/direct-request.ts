@@ -4,8 +4,8 @@ import { isOriginForm } from '../http/routing.ts'
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
 
 /**
- * What proxies, balancers, gateways and CDNs add to a request. A name needs only to contain one of these; no browser
- * and no command-line client sends such a header by itself.
+ * Parts of header names that proxies, balancers, gateways and CDNs add; browsers and command-line clients send none of
+ * them.
  */
 const ADDED_BY_PROXIES = [
   /forward/,
@@ -19,11 +19,11 @@ const ADDED_BY_PROXIES = [
 ]
 
 /**
- * Whether a request came to this server by itself, under a loopback name, as far as a request can tell: a header that a
- * client writes proves nothing, so this only keeps out what says that it came another way.
+ * Whether a request came directly, under a loopback name, as far as it shows: headers prove nothing, so this only
+ * excludes requests that show another way.
  */
 export function isDirectRequest(request: IncomingMessage & { originalUrl: string }): boolean {
-  // The absolute form (RFC 9112 § 3.2.2) is for proxies, and names a host beside the header.
+  // The absolute form (RFC 9112 § 3.2.2) is for proxies, and names another host.
   if (!isOriginForm(request)) return false
   const hosts = request.headersDistinct.host ?? []
   if (hosts.length !== 1 || !LOOPBACK.test(hosts[0] ?? '')) return false

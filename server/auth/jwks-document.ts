@@ -3,15 +3,14 @@ import { MIN_RSA_BITS } from '../public-keys.ts'
 
 export type SigningKey = { kid: string | undefined; key: KeyObject }
 
-/** For all of the answer, not for each of its bytes. */
+/** For the whole response. */
 const FETCH_TIMEOUT_MS = 5_000
 /** Issuers publish a handful of keys, of one or two kilobytes each. */
 const MAX_DOCUMENT_BYTES = 512 * 1024
 
 /**
- * Fetches the public keys for signatures that an issuer publishes (RFC 7517 § 5). Members that are not such keys are left
- * out: one of them would spoil the others. Fails when the document does not arrive whole in five seconds, is larger than
- * 512 KiB or has no key.
+ * Fetches an issuer's public signing keys (RFC 7517 § 5). Other members are left out, as one of them would spoil the
+ * rest. Fails when the document takes longer than five seconds, is larger than 512 KiB or has no key.
  */
 export async function fetchSigningKeys(url: string): Promise<readonly SigningKey[]> {
   const keys = (await fetchKeySet(url)).flatMap(signingKeyIn)
@@ -19,11 +18,11 @@ export async function fetchSigningKeys(url: string): Promise<readonly SigningKey
   return keys
 }
 
-/** None where a member is for something else, is not public or cannot be read. */
+/** Empty where a member is for another use, is not public or cannot be read. */
 function signingKeyIn(member: unknown): SigningKey[] {
   if (typeof member !== 'object' || member === null) return []
   const { kid, use = 'sig', ...jwk }: { kid?: unknown; use?: unknown } = member
-  // With `d` it is a private key: whoever reads the document can sign with it.
+  // With `d` it is a private key, and every reader of the document can sign with it.
   if (use !== 'sig' || 'd' in jwk) return []
   try {
     const key = createPublicKey({ key: jwk, format: 'jwk' })
@@ -37,7 +36,7 @@ function signingKeyIn(member: unknown): SigningKey[] {
 async function fetchKeySet(url: string): Promise<readonly unknown[]> {
   const response = await fetch(url, {
     headers: { Accept: 'application/jwk-set+json, application/json' },
-    // Elsewhere is not where the operator said that the keys are.
+    // Keys are trusted only from the configured address.
     redirect: 'manual',
     signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   })

@@ -3,44 +3,43 @@ import { Problem } from '../http/errors.ts'
 import { isStrongEnough } from '../public-keys.ts'
 import { fetchSigningKeys, WEAK_KEY } from './jwks-document.ts'
 
-/** Keys are asked for anew after this long, so that a revoked one goes. */
+/** Keys are fetched again after this long, so that revoked ones disappear. */
 const FRESH_MS = 10 * 60_000
-/** How long known keys count while the issuer cannot be reached. */
+/** How long known keys are used while the issuer is unavailable. */
 const STALE_MS = 60 * 60_000
-/** Between two fetches that nobody but a token asked for: an unknown key id is free to invent. */
+/** Between two fetches for unknown key ids, which anybody can invent. */
 const PAUSE_MS = 30_000
 
 export type KeyWarning = (about: { kid: string | undefined }, message: string) => void
 
 /**
- * The keys an issuer publishes. A key id that is not among them is looked up once more, for that is how
- * a rotation arrives, but however many are invented, known keys go on working and the issuer is left in
- * peace.
+ * The keys of an issuer. An unknown key id causes a fetch, as after a rotation; however many are invented, known keys
+ * go on working and the issuer is not flooded.
  */
 export class JwksKeys {
   readonly #url: string
   #keys = new Map<string | undefined, KeyObject>()
   #fetchedAt = Number.NEGATIVE_INFINITY
   #triedAt = Number.NEGATIVE_INFINITY
-  /** Of the last fetch for a key id that was not known. */
+  /** Of the last fetch for an unknown key id. */
   #askedAt = Number.NEGATIVE_INFINITY
   #running: Promise<void> | undefined
   readonly #warn: KeyWarning
 
-  /** `warn` is told of keys that are not used because they are too weak, at each fetch. */
+  /** `warn` is called at each fetch for keys that are too weak to be used. */
   constructor(url: string, warn: KeyWarning = () => {}) {
     this.#url = url
     this.#warn = warn
   }
 
-  /** The key of this id; without an id the only key there is. Fails with `unavailable`. */
+  /** The key of this id; without an id, the only key. Fails with `unavailable`. */
   async find(kid: string | undefined): Promise<KeyObject | undefined> {
     const now = performance.now()
     const isNeeded = now - this.#fetchedAt > STALE_MS
     if (isNeeded || (now - this.#fetchedAt > FRESH_MS && now - this.#triedAt > PAUSE_MS)) {
       await this.#fetch({ isNeeded })
     }
-    // A fetch that another token has asked for may bring this one's key as well.
+    // A running fetch may bring this key.
     if (this.#pick(kid) === undefined && this.#running) await this.#fetch({ isNeeded: false })
     const known = this.#pick(kid)
     if (known !== undefined || performance.now() - this.#askedAt < PAUSE_MS) return known

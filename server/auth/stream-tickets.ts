@@ -10,8 +10,8 @@ const TTL_MS = 60_000
 const TICKET = /^[A-Za-z0-9_-]{43}$/
 
 /**
- * Tickets for those that cannot send headers, such as EventSource: each starts streams for a minute, in the name of
- * the token that it was given for. It may be used again, as a stream that breaks at once is begun again.
+ * Tickets for clients that cannot send headers, such as EventSource: each starts streams for a minute with the rights
+ * of its token. It may be used several times, as EventSource reconnects.
  */
 export class StreamTickets {
   readonly #db: Ledger
@@ -31,11 +31,11 @@ export class StreamTickets {
     return { ticket, expiresAt }
   }
 
-  /** In whose name a ticket is. Fails with `token-invalid`, or `token-expired` when another one is needed. */
+  /** The principal of a ticket. Fails with `token-invalid` or `token-expired`. */
   async principalOf(ticket: string): Promise<Principal> {
     if (!TICKET.test(ticket)) throw new Problem('token-invalid', 'The ticket is malformed.')
     const found = await findTicket(this.#db, hashOf(ticket))
-    // An old one is removed: it is not told from one that there never was.
+    // Expired tickets are removed, so they cannot be told from unknown ones.
     if (!found) throw new Problem('token-expired', 'The ticket has expired. Request a new one.')
     return { ownerId: found.ownerId, tenantId: null, scopes: new Set(found.scopes) }
   }
@@ -55,5 +55,5 @@ export function authenticateStream(requireToken: RequestHandler, tickets: Stream
   }
 }
 
-/** Random enough that nobody guesses what has this hash. */
+/** Tickets are random enough for a plain hash. */
 const hashOf = (ticket: string): Buffer => createHash('sha256').update(ticket).digest()

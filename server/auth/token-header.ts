@@ -1,18 +1,17 @@
-/** What of a token's header is looked at before its signature is. */
+/** The part of a token's header that is read before the signature is checked. */
 export type TokenHeader = { alg: string; kid: string | undefined }
 
 const PART = /^[A-Za-z0-9_-]+$/
 
 /**
- * Reads the header of a JWS in compact form (RFC 7515 § 4.1); undefined for anything else. Nobody has signed this text
- * yet, so nothing in it is taken for what it should be. A header with `crit` asks for something that is not understood
- * here (§ 4.1.11), whatever it is.
+ * Reads the header of a compact JWS (RFC 7515 § 4.1); undefined for anything else. The text is not verified yet, so
+ * every value is checked. A header with `crit` demands something unknown (§ 4.1.11).
  */
 export function readTokenHeader(token: string): TokenHeader | undefined {
   const parts = token.split('.', 4)
   if (parts.length !== 3 || !parts.every((part) => PART.test(part))) return undefined
   const header = parseObject(parts[0] ?? '')
-  // The library parses a text in the payload once more, and takes what it finds there for claims.
+  // The library would parse a JSON string in the payload once more, and use its claims.
   const payload = parseObject(parts[1] ?? '')
   if (!header || !payload || Object.hasOwn(header, 'crit')) return undefined
   const { alg, kid } = header
@@ -25,7 +24,7 @@ function parseObject(part: string): Record<string, unknown> | undefined {
     const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
     return isObject(value) ? value : undefined
   } catch {
-    // No JSON is no object either.
+    // Not JSON, so not an object.
     return undefined
   }
 }

@@ -9,7 +9,7 @@ export type VerifiedToken = {
   /** `exp` and the clock tolerance, in seconds since 1970. */
   endsAt: number
   kid: string | undefined
-  /** What it was verified with: when that is withdrawn, the token says nothing any more. */
+  /** The key that verified it: when that is withdrawn, the token is not valid any more. */
   key: VerificationKey
 }
 
@@ -17,11 +17,11 @@ const MAX_TOKENS = 1000
 const MAX_CHARACTERS = 4096
 
 /**
- * The thousand tokens that were used last and were valid: their signatures are not checked again with every request. A
- * token counts only while its key and its time are valid; everything else is verified anew.
+ * The last thousand valid tokens: their signatures are not checked again with every request. A token counts only while
+ * its key and its time are valid; all others are verified again.
  */
 export class VerifiedTokens {
-  /** By token; the one that was used longest ago comes first. */
+  /** By token, the least recently used first. */
   readonly #known = new Map<string, VerifiedToken & { verifiedAt: number }>()
   readonly #keysOf: (kid: string | undefined) => Promise<readonly VerificationKey[]>
 
@@ -29,13 +29,13 @@ export class VerifiedTokens {
     this.#keysOf = keysOf
   }
 
-  /** Who the token speaks for; undefined for one that has to be verified. Fails as the key source does. */
+  /** The principal of a known token; undefined where it has to be verified. Fails as the key source does. */
   async find(token: string): Promise<Principal | undefined> {
     const known = this.#known.get(token)
     if (!known) return undefined
     this.#known.delete(token)
     const now = Date.now() / 1000
-    // A clock that was set back may be before `nbf` again.
+    // After the clock was set back, it may be before `nbf`.
     if (Math.floor(now) >= known.endsAt || now < known.verifiedAt) return undefined
     const keys = await this.#keysOf(known.kid)
     if (!keys.includes(known.key)) return undefined

@@ -7,11 +7,11 @@ import { JwksKeys, type KeyWarning } from './jwks-keys.ts'
 import { readTokenHeader } from './token-header.ts'
 import { type VerificationKey, VerifiedTokens } from './verified-tokens.ts'
 
-/** Who is asking, as the token says. */
+/** The authenticated caller. */
 export type Principal = {
   /** `sub` */
   ownerId: OwnerId
-  /** `tenant`, where the issuer sets it and `AUTH_TENANT` accepts it. It only fills in prefixes of storage keys. */
+  /** `tenant`, where the issuer sets it and `AUTH_TENANT` accepts it. Used only in prefixes of storage keys. */
   tenantId: string | null
   /** `scope`, split at spaces. */
   scopes: ReadonlySet<string>
@@ -27,9 +27,9 @@ type VerifierOptions = Pick<
 const MAX_ID_CHARACTERS = 255
 
 /**
- * Makes the function that turns a bearer token into a principal. It fails with `token-expired` or
- * `token-invalid` for a bad token, and with `unavailable` when the issuer's keys cannot be fetched. `warn` is told of
- * keys that an issuer publishes and that are not used.
+ * Makes the function that turns a bearer token into a principal. It fails with `token-expired` or `token-invalid`, and
+ * with `unavailable` when the issuer's keys cannot be fetched. `warn` is called for keys of an issuer that are not
+ * used.
  */
 export function createVerifier(options: VerifierOptions, warn?: KeyWarning): Verify {
   const keysFor = createKeySource(options.auth.key, warn)
@@ -56,7 +56,7 @@ export function createVerifier(options: VerifierOptions, warn?: KeyWarning): Ver
   }
 }
 
-/** The claims of a token that one of the keys has signed. Each is tried, as a secret has no name: there are few. */
+/** The claims of a token that one of the keys has signed. Each is tried, as secrets have no ids: there are few. */
 function claimsOf(
   token: string,
   keys: readonly VerificationKey[],
@@ -67,7 +67,7 @@ function claimsOf(
     try {
       return { claims: jwt.verify(token, key, verification), key }
     } catch (error) {
-      // The library looks at the time only behind the signature: this was the key.
+      // The library checks the time after the signature: this was the key.
       if (error instanceof jwt.TokenExpiredError) {
         throw tokenProblem('token-expired', 'The token has expired.', error)
       }
@@ -92,7 +92,7 @@ function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal
   }
 }
 
-/** Tenants are not kept apart yet: who issues tokens with that claim must not rely on it without having said so. */
+/** Tenants are not isolated yet: an issuer must not rely on the claim without having configured it. */
 function checkTenant(tenant: unknown, tenants: Config['AUTH_TENANT']): asserts tenant is string | undefined {
   if (tenant === undefined) {
     if (tenants === 'required')
@@ -107,12 +107,12 @@ function checkTenant(tenant: unknown, tenants: Config['AUTH_TENANT']): asserts t
   if (!isId(tenant)) throw invalid('The "tenant" claim of the token is malformed.')
 }
 
-/** The scopes of a `scope` claim, which has them separated by blanks (RFC 8693 § 4.2). */
+/** The scopes of a `scope` claim, separated by spaces (RFC 8693 § 4.2). */
 export function scopesIn(claim: string | undefined): string[] {
   return (claim ?? '').split(' ').filter((scope) => scope !== '')
 }
 
-/** Anything printable that Postgres keeps as it is: half a surrogate pair would become the same as any other. */
+/** Printable text that Postgres stores unchanged: lone surrogates would all become the same. */
 function isId(value: unknown): value is string {
   return (
     typeof value === 'string' &&
@@ -128,7 +128,7 @@ type KeySource = (kid: string | undefined) => Promise<readonly VerificationKey[]
 function createKeySource(key: AuthKey, warn: KeyWarning | undefined): KeySource {
   switch (key.kind) {
     case 'secret': {
-      // Given as text it would be tried as a public key first, with every token.
+      // As text it would be tried as a public key first, with every token.
       const secrets = key.secrets.map((secret) => createSecretKey(Buffer.from(secret)))
       return async () => secrets
     }

@@ -4,11 +4,11 @@ import type { Request, RequestHandler, Response } from 'express'
 import { Problem } from './errors.ts'
 
 export type Deadlines = {
-  /** For the headers of a request, from its first byte or from the opening of its connection. */
+  /** For the headers of a request, from its first byte or the opening of its connection. */
   headersMs: number
-  /** For all of a body that is no upload, from the end of the headers. */
+  /** For a body that is not an upload, from the end of the headers. */
   bodyMs: number
-  /** For an answer to a client without a token, from the end of the headers until all of it is sent. */
+  /** For a response to a client without a token, from the end of the headers to its last byte. */
   answerMs: number
   /** For the first byte of the next request on a connection. */
   idleMs: number
@@ -19,21 +19,21 @@ export const DEADLINES: Deadlines = { headersMs: 15_000, bodyMs: 10_000, answerM
 type Exchange = { body: NodeJS.Timeout | undefined; answer: NodeJS.Timeout; isUpload: boolean }
 type Connection = { underWay: number; idle: NodeJS.Timeout | undefined }
 
-/** Where a request has its deadlines, so that they can be lifted. A map of all requests would cost more to collect. */
+/** The deadlines of a request are stored on it, as a map of all requests would cost more garbage collection. */
 const EXCHANGE = Symbol('exchange')
 type Limited = IncomingMessage & { [EXCHANGE]?: Exchange }
 
 export type AnswerError = (error: unknown, request: Request, response: Response) => void
 
 /**
- * Ends connections that somebody keeps by a byte now and then: a whole body, a whole answer and the time between two
- * requests are limited, whatever the route and whether anybody reads the body. It stands in front of everything, so
- * nothing is forgotten: only `expectUpload` and `authenticated` lift a deadline. `answerError` answers a body that is too slow.
+ * Ends connections that are kept open by a byte now and then: limits a whole body, a whole response and the time
+ * between two requests, for every route. It comes before all other middleware; only `expectUpload` and `authenticated`
+ * lift a deadline. `answerError` answers a body that is too slow.
  */
 export function limitTime(deadlines: Deadlines, answerError: AnswerError): RequestHandler {
   const connections = new WeakMap<Socket, Connection>()
 
-  /** The server's own timeouts start anew with every byte, even with line breaks that begin no request. */
+  /** The server's own timeouts restart with every byte, even with line breaks that begin no request. */
   function becomesIdle(socket: Socket, connection: Connection): void {
     connection.underWay -= 1
     if (connection.underWay > 0 || socket.destroyed) return
@@ -61,7 +61,7 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Reque
       if (isOver) return
       isOver = true
       clearTimeout(exchange.answer)
-      // Node reads and drops what is left of a body, for as long as it is told to wait for it.
+      // Node reads and discards the rest of a body, for as long as it is told to wait for it.
       if (request.complete || socket.destroyed) clearTimeout(exchange.body)
       becomesIdle(socket, connection)
     }
@@ -70,7 +70,7 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Reque
   }
 }
 
-/** Behind this the body of a POST or PATCH is an upload, and may take as long as it takes, once its sender is known. */
+/** From here on the body of a POST or PATCH is an upload without a time limit, once its sender is authenticated. */
 export const expectUpload: RequestHandler = (request, _response, next) => {
   const override = request.headers['x-http-method-override']
   const method = (override === undefined ? request.method : String(override)).toUpperCase()
@@ -79,7 +79,7 @@ export const expectUpload: RequestHandler = (request, _response, next) => {
   next()
 }
 
-/** Who has shown a token may read an answer for hours, and send an upload as well. */
+/** An authenticated client may read a response for hours, and send an upload. */
 export function authenticated(request: IncomingMessage): void {
   const exchange = (request as Limited)[EXCHANGE]
   if (!exchange) return

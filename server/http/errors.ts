@@ -60,7 +60,7 @@ export type ProblemOptions = {
   cause?: unknown
 }
 
-/** An error that a client may see: its code, a sentence, and nothing from inside. */
+/** An error that a client may see: its code and a sentence, without internals. */
 export class Problem extends Error {
   readonly code: ErrorCode
   readonly status: number

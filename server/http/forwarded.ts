@@ -3,8 +3,8 @@ import type { Request } from 'express'
 const HOST = /^[A-Za-z0-9.:[\]_-]+$/
 
 /**
- * Address under which the client reached the first of the proxies, by `Forwarded` (RFC 7239) or `X-Forwarded-*`;
- * undefined where no trusted proxy says both scheme and host. The first in a list is the nearest to the client.
+ * The address by which the client reached the first proxy, by `Forwarded` (RFC 7239) or `X-Forwarded-*`; undefined
+ * where no trusted proxy sends both scheme and host. The first in a list is the nearest to the client.
  */
 export function forwardedBase(request: Request): string | undefined {
   const isTrusted: (address: string | undefined, hop: number) => boolean = request.app.get('trust proxy fn')

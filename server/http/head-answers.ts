@@ -2,26 +2,25 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Request, Response } from 'express'
 import type { Problem } from './errors.ts'
 
-// tus-js-client, and Uppy with it, take every answer to HEAD but 2xx and 423 to mean that the upload is gone: they
-// forget its address and begin a new one from zero. 423 they try again later, by `retryDelays`: nine seconds in all by
-// default.
+// tus-js-client, and so Uppy, takes every answer to HEAD except 2xx and 423 to mean that the upload is gone, and begins
+// a new one from zero. After 423 it tries again, by `retryDelays`: nine seconds in all by default.
 
-/** Between two looks whether what was away is back. */
+/** Interval of checks whether a dependency is available again. */
 const LOOK_AGAIN_MS = 500
 /**
- * How long a HEAD is held while something is away. The four tries that tus-js-client makes by default then last for
- * half a minute and more, and proxies wait that long for an answer.
+ * How long a HEAD is held during an outage. The four tries of tus-js-client then last for half a minute and more;
+ * proxies wait long enough for a response.
  */
 const HOLD_MS = 10_000
 const RETRY_AFTER_SECONDS = 5
 
-/** Whether a problem of this status passes by itself. */
+/** Whether a problem of this status is temporary. */
 const isPassing = (status: number): boolean => status >= 500 || status === 429 || status === 408
 
 const isHead = (request: Pick<Request, 'method' | 'headers'>): boolean =>
   request.method === 'HEAD' && request.headers['tus-resumable'] !== undefined
 
-/** The status by which a client is told of a problem, and since when it should ask again. */
+/** Status and `Retry-After` of a problem for this request. */
 export function statusFor(
   problem: Pick<Problem, 'status' | 'headers'>,
   request: Pick<Request, 'method' | 'headers'>,
@@ -34,15 +33,15 @@ export function statusFor(
 export type HeldAnswer = {
   /** Answers the request, or throws. */
   answer: () => Promise<void>
-  /** Whether something that the answer needs was away. */
+  /** Whether a dependency of the answer is unavailable. */
   isUnavailable: (error: unknown) => boolean
-  /** Asks what the answer needs; throws while that is away. */
+  /** Checks that dependency; throws while it is unavailable. */
   check: () => Promise<unknown>
 }
 
 /**
- * Answers a request of tus 1.0. A HEAD that fails because something is away is answered when it is back: that is waited
- * for, up to `HOLD_MS`, unless the client leaves. Throws what the last try threw.
+ * Answers a request of tus 1.0. A HEAD that fails by an outage is answered when that is over, after at most `HOLD_MS`,
+ * unless the client leaves. Throws what the last try threw.
  */
 export async function holdHeadUntilAvailable(
   request: Request,
@@ -62,7 +61,7 @@ export async function holdHeadUntilAvailable(
   }
 }
 
-/** A while later. */
+/** After a pause. */
 async function isAvailableAgain({ check, isUnavailable }: HeldAnswer): Promise<boolean> {
   await sleep(LOOK_AGAIN_MS)
   try {

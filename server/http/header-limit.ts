@@ -2,12 +2,12 @@ import type { IncomingMessage } from 'node:http'
 import type { RequestHandler } from 'express'
 import { Problem } from './errors.ts'
 
-/** Room for the metadata of an upload and the addresses of many partial ones. Node reads no more. */
+/** For the metadata of an upload and the addresses of many partial ones. Node's limit. */
 export const MAX_HEADER_BYTES = 64 * 1024
 /** Enough for everything but the creation of an upload. */
 const MAX_ORDINARY_HEADER_BYTES = 16 * 1024
 
-/** Refuses more than 16 KiB of headers, but for the creation of an upload, which may have 64. */
+/** Refuses more than 16 KiB of headers, except for the creation of an upload, which may have 64. */
 export const limitHeaders: RequestHandler = (request, _response, next) => {
   const isCreation = request.method === 'POST' && /^\/files\/?(\?|$)/.test(request.url)
   if (!isCreation && headerBytes(request) > MAX_ORDINARY_HEADER_BYTES) {
@@ -18,7 +18,7 @@ export const limitHeaders: RequestHandler = (request, _response, next) => {
   next()
 }
 
-/** As they came: names and values, each with its colon, blank and line break. */
+/** As received: names and values with colons, spaces and line breaks. */
 function headerBytes({ method = '', url = '', rawHeaders }: IncomingMessage): number {
   let bytes = method.length + url.length
   for (const text of rawHeaders) bytes += text.length + 2

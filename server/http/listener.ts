@@ -12,23 +12,23 @@ export type ListenerOptions = {
   /** A connection without a byte for this long is closed. */
   silenceMs: number
   log: Log
-  /** Told of each connection that was refused, as there are as many as may be. */
+  /** Called for each connection that was refused by the limit. */
   onRefused: () => void
 }
 
-/** How often the deadline for headers is looked after. */
+/** Interval of the check of header deadlines. */
 const CHECK_MS = 1_000
-/** A flood of connections is one line in this time. */
+/** A flood of connections is logged once in this time. */
 const LOG_MS = 10_000
-/** How often connections that wait for nothing are closed where there are too many. */
+/** Interval of closing idle connections where there are too many. */
 const ROOM_MS = 1_000
 
-/** An HTTP server in which no connection lives longer than it should, and of which there are only so many. */
+/** An HTTP server with a limited number of connections, none of which lives longer than allowed. */
 export function createListener(app: RequestListener, options: ListenerOptions): Server {
   const { deadlines, log } = options
   const server = createServer(
     {
-      // A body may take hours; what may not happen is silence, which `timeout` ends, and what `limitTime` says.
+      // A body may take hours; `timeout` ends silent connections, and `limitTime` the others.
       requestTimeout: 0,
       headersTimeout: deadlines.headersMs,
       connectionsCheckingInterval: Math.min(CHECK_MS, deadlines.headersMs),
@@ -50,7 +50,7 @@ export function createListener(app: RequestListener, options: ListenerOptions): 
     refused += 1
     if (performance.now() - madeRoomAt >= ROOM_MS) {
       madeRoomAt = performance.now()
-      // A client that keeps an idle connection can open another as easily.
+      // A client can easily replace an idle connection.
       server.closeIdleConnections()
     }
     if (performance.now() - loggedAt < LOG_MS) return
@@ -64,7 +64,7 @@ export function createListener(app: RequestListener, options: ListenerOptions): 
   return server
 }
 
-/** Resolves with the port when the server listens. Fails as `listen` does, with a code of the system. */
+/** Resolves with the port when the server listens. Fails with the system's error codes. */
 export async function listen(server: Server, port: number, host: string): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   server.once('error', reject)

@@ -2,10 +2,10 @@ import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } 
 import type { Socket } from 'node:net'
 import { type ErrorCode, Problem } from './errors.ts'
 
-/** Responses that have not ended, by connection. */
+/** Running responses, by connection. */
 const underWay = new WeakMap<Socket, number>()
 
-/** Remembers on which connections there are responses under way. */
+/** Counts the running responses of each connection. */
 export function watchResponses(server: Server): void {
   server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     underWay.set(socket, (underWay.get(socket) ?? 0) + 1)
@@ -17,12 +17,9 @@ export function watchResponses(server: Server): void {
   })
 }
 
-/**
- * Answers what is no request of HTTP, or one that is too large to be read, and closes its connection. There is no
- * request to log and no id of one.
- */
+/** Answers invalid HTTP, or a request that is too large, and closes its connection. There is no request to log. */
 export function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
-  // Into a response that is under way it would be written as a part of that.
+  // It would be written into the middle of a running response.
   if (!socket.writable || error.code === 'ECONNRESET' || underWay.has(socket)) return void socket.destroy()
   const { status, title, body } = describe(error.code)
   socket.end(

@@ -16,15 +16,15 @@ const DETAILS: Record<Dependency, string> = {
 }
 
 /**
- * What is away, where an error comes from that and not from its request; undefined for any other error. Each dependency
- * says by itself which of its errors these are: `ledger/outages.ts`, and `storage/s3/s3-errors.ts` and
- * `storage/disk/disk-objects.ts`, which make `StorageUnavailable` of them.
+ * The dependency whose outage caused an error; undefined for any other error. Each dependency defines its own outages:
+ * `ledger/outages.ts`, and `storage/s3/s3-errors.ts` and `storage/disk/disk-objects.ts`, which make
+ * `StorageUnavailable` of them.
  */
 export function outageOf(error: unknown): Outage | undefined {
   if (error instanceof StorageUnavailable) return { dependency: 'storage', retryAfterSeconds: 5 }
   if (error instanceof TurnRefused) return { dependency: 'database', retryAfterSeconds: 2 }
   if (error instanceof DatabaseReadOnly) return { dependency: 'database', retryAfterSeconds: 5 }
-  // Errors of the network, whatever the peer; pg and the SDK of S3 have the same errors.
+  // Network errors of any peer; pg and the S3 SDK have the same codes.
   if (isNetworkError(error) && !isCode(error, 'ENOENT'))
     return { dependency: 'network', retryAfterSeconds: 5 }
   const outage = databaseOutage(error)

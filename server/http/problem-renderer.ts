@@ -5,14 +5,14 @@ import { statusFor } from './head-answers.ts'
 import { unavailable } from './outages.ts'
 
 /**
- * Answers with any error as `application/problem+json` (RFC 9457). Only a `Problem` speaks for itself;
- * anything else is told to the log, and to the client in general words.
+ * Answers with any error as `application/problem+json` (RFC 9457). Only a `Problem` is shown; other errors are logged,
+ * and shown in general words.
  */
 export function renderProblem(error: unknown, requestId: string, response: Response): void {
-  // Nobody is there to be answered, and nothing went wrong here.
+  // The client has left, which is not an error.
   if (error === CLIENT_GONE) return void response.destroy()
   const problem = problemOf(error)
-  // The line of the request tells it: one is enough.
+  // It is logged with the request.
   if (problem.status >= 500) response.err = error instanceof Error ? error : new Error(String(error))
   if (response.headersSent) return void response.destroy()
   const body = JSON.stringify(problem.toDocument(requestId))
@@ -28,7 +28,7 @@ export function renderProblem(error: unknown, requestId: string, response: Respo
   void lingerBeforeClose().then(() => response.end())
 }
 
-/** What a client may see of any error. */
+/** The problem that a client may see for any error. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   const outage = unavailable(error)
@@ -47,7 +47,7 @@ export function problemOf(error: unknown): Problem {
   )
 }
 
-/** Express and its body parsers mark errors of the client with a status. */
+/** Express and its body parsers mark client errors with a status. */
 function isClientError(error: unknown): error is { status: number } {
   return (
     error instanceof Error &&

@@ -1,26 +1,26 @@
 import { type RequestHandler, Router } from 'express'
 import { notFound, Problem } from './errors.ts'
 
-/** What RFC 3986 § 3.3 allows in a path: whatever else parsers read into a target, each reads something of its own. */
+/** Characters of a path by RFC 3986 § 3.3: parsers read other ones differently. */
 const PATH = /^\/[\w\-.~!$&'()*+,;=:@%/]*$/
 const QUERY = /^[^\s#]*$/
-/** What `tusd` has for its collection, and so many a client for its endpoint. */
+/** The collection as in tusd, and in the settings of many clients. */
 const COLLECTION = '/files/'
 
-/** For routes that are written in one way only: a proxy in front compares texts, and must be right about them. */
+/** For routes with a single spelling: a proxy in front compares texts. */
 export function strictRouter(): Router {
   return Router({ caseSensitive: true, strict: true })
 }
 
 /**
- * Refuses targets that would reach a route although they are written otherwise, with a slash at the end or twice, or
- * with characters that no path has. Of the absolute form, which every server has to take (RFC 9112 § 3.2.2), it is the path
- * that counts; Express finds it by itself.
+ * Refuses targets that reach a route by another spelling, with a slash at the end or twice, or with characters that
+ * paths do not have. Of the absolute form, which every server has to accept (RFC 9112 § 3.2.2), the path counts, as in
+ * Express.
  */
 export const checkTarget: RequestHandler = (request, _response, next) => {
   const relative = request.url.replace(/^https?:\/\/[^/?#\s]*/i, '')
   const [, path = '', query = ''] = /^([^?]*)\??(.*)$/s.exec(relative === '' ? '/' : relative) ?? []
-  // `OPTIONS *` is about the server, and nothing here.
+  // `OPTIONS *` is not supported.
   if (path === '*') throw notFound()
   if (!PATH.test(path) || !QUERY.test(query))
     throw new Problem('invalid-request', 'The request path contains invalid characters.')
@@ -28,5 +28,5 @@ export const checkTarget: RequestHandler = (request, _response, next) => {
   next()
 }
 
-/** Whether a request names its path alone, as clients do that talk to this server and to no proxy. */
+/** Whether a request has only a path, as sent to a server and not to a proxy. */
 export const isOriginForm = ({ originalUrl }: { originalUrl: string }): boolean => originalUrl.startsWith('/')

@@ -9,9 +9,9 @@ type PendingUpgrade = { socket: Socket; head: Buffer; response: ServerResponse }
 /** Requests whose connections could become WebSockets. */
 const pendingUpgrades = new WeakMap<IncomingMessage, PendingUpgrade>()
 
-/** A client has nothing to say on a stream. */
+/** Clients send no messages on a stream. */
 const MAX_MESSAGE_BYTES = 1024
-/** How long a peer has for its half of a close, before the connection is cut. */
+/** Time for the peer's half of a close. */
 const CLOSE_MS = 1000
 
 const sockets = new WebSocketServer({
@@ -23,23 +23,23 @@ const sockets = new WebSocketServer({
 })
 
 /**
- * Whether node should take a request out of HTTP: for a WebSocket only. Any other `Upgrade`, such as to HTTP/2, may be
- * ignored (RFC 9110 § 7.8) and is.
+ * Whether Node should upgrade a request: for a WebSocket only. Other upgrades, such as to HTTP/2, may be ignored (RFC
+ * 9110 § 7.8).
  */
 export const isUpgrade = ({ method, headers }: IncomingMessage): boolean =>
   method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket'
 
 /**
- * Lets `app` decide about upgrades as about any other request: its route calls `acceptWebSocket`, or else what it
- * answers is sent and the connection closed.
+ * Lets `app` handle upgrades like other requests: its route calls `acceptWebSocket`, or its response is sent and the
+ * connection closed.
  */
 export function answerUpgrades(server: Server, app: RequestListener): void {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    // Nobody else listens any more, and a connection that breaks would end the process.
+    // There is no other listener, and an error would end the process.
     socket.on('error', () => socket.destroy())
-    // Node's own timer of silence has gone with its listener. A WebSocket lifts this one when it is one.
+    // Node's own timeout has gone with its listener. A WebSocket removes this one.
     socket.setTimeout(server.timeout, () => socket.destroy())
-    // Before 24.9 node takes out every upgrade, and the body of one that is no GET would be read by nobody.
+    // Before 24.9 Node takes out every upgrade, and the body of a request other than GET would not be read.
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return answerMalformed(new Error('not to be upgraded'), socket)
     const response = new ServerResponse(request)
@@ -56,7 +56,7 @@ export function answerUpgrades(server: Server, app: RequestListener): void {
 
 /**
  * Checks that a request asks for a WebSocket (RFC 6455 § 4.2.1), and returns the function that makes its connection
- * one; that returns nothing where the client has left. Fails with `upgrade-required` or `invalid-request`.
+ * one; that returns undefined where the client has left. Fails with `upgrade-required` or `invalid-request`.
  */
 export function acceptWebSocket(request: IncomingMessage): () => WebSocket | undefined {
   const upgrade = pendingUpgrades.get(request)
@@ -72,7 +72,7 @@ export function acceptWebSocket(request: IncomingMessage): () => WebSocket | und
     const { socket, head, response } = upgrade
     if (socket.destroyed || !socket.writable) return undefined
     pendingUpgrades.delete(request)
-    // `ws` writes the answer; this is for those who look at what became of the request.
+    // `ws` writes the response; this is for the log and metrics.
     response.statusCode = 101
     response.detachSocket(socket)
     socket.setTimeout(0)

@@ -59,11 +59,11 @@ export type AppOptions = {
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   files: RequestHandler
   deadlines: Deadlines
-  /** Where content is redirected to; undefined where it comes from here. */
+  /** The origin of redirects to content; undefined where content is sent from here. */
   contentOrigin: string | undefined
-  /** The code for development tokens, as this start has printed it; undefined where there are none. */
+  /** The code for development tokens, as printed by this start; undefined without them. */
   devCode: string | undefined
-  /** The directory of the built web page; undefined where there is none. */
+  /** The built web page; undefined where there is none. */
   pageDirectory: string | undefined
 }
 
@@ -94,7 +94,7 @@ const EXPOSED_HEADERS = [
   'X-Request-Id',
 ]
 
-/** The HTTP face: every route, in front of it what all routes share, behind it the one error renderer. */
+/** The HTTP application: common middleware, every route, and the error renderer. */
 export function createApp(options: AppOptions): Express {
   const { config, log, db, bus, storage, links, metrics, devCode } = options
   const turns = new OwnerTurns()
@@ -107,7 +107,7 @@ export function createApp(options: AppOptions): Express {
   app.set('trust proxy', config.TRUST_PROXY)
   app.set('etag', false)
   app.use(recordArrival, (_request, response, next) => {
-    // A dozen parts each wait once for the end of an answer; Node warns of a leak at eleven.
+    // A dozen parts each wait for the end of a response; Node warns of a leak at eleven.
     response.setMaxListeners(MAX_LISTENERS)
     next()
   })
@@ -137,7 +137,7 @@ export function createApp(options: AppOptions): Express {
     varyByOrigin,
   )
   app.use('/files', drainAfterwards, expectUpload)
-  // A preflight carries no token, and capabilities are no secret.
+  // Preflights carry no token, and capabilities are public.
   app.use('/files', (request, response, next) =>
     request.method === 'OPTIONS' ? next() : requireToken(request, response, next),
   )
@@ -169,7 +169,7 @@ export function createApp(options: AppOptions): Express {
       authenticate: requireToken,
     }),
   )
-  // Before the others, as a ticket is enough for a stream.
+  // Before the others, as streams also accept a ticket.
   app.use('/api/v1', eventsApi({ db, streams: options.streams, config, authenticate: requireToken }))
   app.use('/api', requireToken)
   app.use('/api/v1/uploads', uploadsApi({ db, board: options.board }))
@@ -187,7 +187,7 @@ export function createApp(options: AppOptions): Express {
   return app
 }
 
-/** What balancers ask for. Their answers of 503 are no failures of requests. */
+/** Polled by balancers. Their answers of 503 are not failed requests. */
 const PROBES = new Set(['/healthz', '/readyz'])
 
 function requestLog(log: Log): RequestHandler {
@@ -200,18 +200,18 @@ function requestLog(log: Log): RequestHandler {
       return id
     },
     customLogLevel: (request, response, error) => {
-      // Probes ask every few seconds: a change is logged where it is found.
+      // Probes ask every few seconds: changes are logged elsewhere.
       if (PROBES.has(String(request.url).split('?', 1)[0] ?? '')) return 'debug'
       const level =
         response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug'
-      // Nothing is made for a line that is not written.
+      // Do not prepare a line that is not written.
       return log.isLevelEnabled(level) ? level : 'silent'
     },
-    // Not as a property of the request's own log: nobody else writes to that, and to make it takes its time.
+    // Not as a property of the request's own log, which would be created for each request.
     customSuccessObject: ({ id }, _response, line) => ({ ...line, requestId: id }),
     customErrorObject: ({ id }, _response, _error, line) => ({ ...line, requestId: id }),
     serializers: {
-      // Without headers and query: both carry secrets.
+      // Without headers and query, which contain secrets.
       req: (request) => ({
         id: request.id,
         method: request.method,
@@ -237,7 +237,7 @@ function securityHeaders(contentOrigin: string | undefined): RequestHandler {
         frameAncestors: ["'none'"],
       },
     },
-    // Plain HTTP on loopback is a normal way to run; TLS ends at a proxy, which sets this.
+    // Plain HTTP on loopback is a normal setup; a proxy that ends TLS sets this header.
     strictTransportSecurity: false,
     crossOriginResourcePolicy: { policy: 'cross-origin' },
   })

@@ -65,13 +65,13 @@ export type HttpServerOptions = {
   config: Config
   log: Log
   connectionString: string
-  /** Nobody else serves this database, so leases found in it belong to nobody. */
+  /** No other server uses this database: existing leases are of no use. */
   isOnlyServer: boolean
-  /** Other deadlines than the usual ones, for tests that do not want to wait so long. */
+  /** Other deadlines, for tests. */
   deadlines?: Partial<Deadlines>
-  /** The code for development tokens, as the start prints it; undefined where there are none. */
+  /** The code for development tokens, as printed by this start; undefined without them. */
   devCode: string | undefined
-  /** The directory of the built web page; undefined where there is none. */
+  /** The built web page; undefined where there is none. */
   pageDirectory: string | undefined
 }
 
@@ -80,7 +80,7 @@ export type HttpServer = {
   /** Where it has a port of its own. */
   metricsPort: number | undefined
   readiness: Readiness
-  /** Lets requests finish what they have, then closes everything. */
+  /** Lets requests finish, then closes everything. */
   close(): Promise<void>
 }
 
@@ -91,7 +91,7 @@ const MAX_HEARTBEAT_MS = 15_000
 /** How long running requests may take to finish when the server stops. */
 const DRAIN_MS = 10_000
 
-/** Opens everything that one serving process needs and listens. Whatever fails, what was opened is closed. */
+/** Opens everything that a serving process needs and listens. After a failure it closes what was opened. */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const releasers = new Releasers()
   try {
@@ -144,7 +144,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('progress', () => progress.close())
   const board = new ProgressBoard(bus)
   releasers.add('progress board', () => board.close())
-  // Well within the time after which a silent connection is closed.
+  // Well before silent connections are closed.
   const heartbeatMs = Math.min(MAX_HEARTBEAT_MS, config.UPLOAD_IDLE_TIMEOUT / 3)
   const streams = new EventStreams({
     db,
@@ -166,7 +166,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   const eventLoop = new EventLoopWatch()
   releasers.add('event loop watch', () => eventLoop.close())
   const disks = {
-    // By the connection of the probe: that the pool is busy is no reason to know less.
+    // On the connection of the probe, so that a busy pool does not delay it.
     space:
       storage.primary === 'disk'
         ? new DiskSpace({
@@ -283,12 +283,12 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     readiness,
     async close() {
       readiness.drain()
-      // The balancer has to hear of it before the listener is gone.
+      // The balancer has to notice before the listener is closed.
       if (config.DRAIN_DELAY > 0) await sleep(config.DRAIN_DELAY)
       const closed = new Promise((resolve) => server.close(resolve))
       leases.askAllToRelease()
       streams.close()
-      // A connection kept alive for its next request would be waited for.
+      // Closing waits for idle kept-alive connections otherwise.
       const idle = setInterval(() => server.closeIdleConnections(), 100)
       const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
       await closed
@@ -324,7 +324,7 @@ async function prepare(
   }
 }
 
-/** Where the signed addresses of objects lead. */
+/** The origin of the storage's signed links. */
 async function originOf(objects: Objects | undefined): Promise<string | undefined> {
   const link = await objects?.link('any', servedAs(null))
   return link === undefined ? undefined : new URL(link).origin

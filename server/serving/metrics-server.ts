@@ -15,7 +15,7 @@ const SILENCE_MS = 30_000
 
 export type MetricsServer = { port: number; close(): Promise<void> }
 
-/** Serves `/metrics` on a port of its own, which a firewall can keep from whom it is not for, and nothing else. */
+/** Serves only `/metrics` on a port of its own, which a firewall can protect. */
 export async function startMetricsServer(options: {
   metrics: Metrics
   host: string
@@ -25,7 +25,7 @@ export async function startMetricsServer(options: {
   const { metrics, log } = options
   const answerError = (error: unknown, response: express.Response) => {
     renderProblem(error, '', response)
-    // No line of a request tells it here.
+    // There is no request log here.
     if (response.err) log.error({ err: response.err }, 'metrics could not be served')
   }
   const app = express()

@@ -3,9 +3,9 @@ import { type Commits, endsAt } from './commits.ts'
 import { type Held, leaseOf, rowOf } from './held.ts'
 
 export type AppendOptions = Pick<Append, 'offset' | 'bodyLength' | 'isAtomic' | 'received'> & {
-  /** Whether the upload is over with its last byte. */
+  /** Whether the upload is complete with its last byte. */
   completes: boolean
-  /** Told of bytes that the ledger has, while the request goes on. */
+  /** Called with offsets that the ledger has recorded, while the request goes on. */
   onCommitted: ((offset: number) => void) | undefined
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
-/** What a body, or a file, has to have: an algorithm's name as in our list, and its result. */
+/** The expected digest of a body or a file. */
 export type ExpectedDigest = { algorithm: Algorithm; digest: Buffer }
 
 /** tus 1.0 § Tus-Checksum-Algorithm, and of these RFC 9530 allows `sha256` and `sha512`. */
@@ -17,7 +17,7 @@ export function readDigest(algorithm: Algorithm, base64: string): ExpectedDigest
   return digest.length === BYTES[algorithm] ? { algorithm, digest } : undefined
 }
 
-/** The bytes that arrived are not those that were announced. */
+/** The received bytes do not match their digest. */
 export class DigestMismatch extends Error {
   constructor(algorithm: Algorithm) {
     super(`the ${algorithm} of what arrived is another one`)
@@ -25,7 +25,7 @@ export class DigestMismatch extends Error {
   }
 }
 
-/** A digest that is computed piece by piece. */
+/** A digest that is computed chunk by chunk. */
 export class RunningDigest {
   readonly #algorithm: Algorithm
   readonly #hash

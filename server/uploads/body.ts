@@ -3,21 +3,21 @@ import { Interrupted } from './outcomes.ts'
 export type BodyLimits = {
   /** Bytes the body may have. */
   maxBytes: number
-  /** Ends the body where it is, as if the client had sent no more. */
+  /** Ends the body early, as if the client had sent no more. */
   signal: AbortSignal
 }
 
-/** Bytes that somebody brings to an upload, whichever way in they take. */
+/** The body of a request, for any protocol. */
 export type Body = {
-  /** How many it says they are; undefined when they come in chunks. */
+  /** Declared length; undefined for a chunked body. */
   readonly length: number | undefined
-  /** Asks for them: to be called once. Fails with `BodyTooLong`, and with `Interrupted` when they end too early. */
+  /** To be called once. Fails with `BodyTooLong`, and with `Interrupted` when the body ends too early. */
   read(limits: BodyLimits): AsyncIterable<Uint8Array>
   /** Whether all of them have arrived. */
   isWhole(): boolean
 }
 
-/** Something that a body is compared with when all of it is there. */
+/** A check of a complete body. */
 export type BodyCheck = { update(chunk: Uint8Array): void; check(): void }
 
 export const NO_BODY: Body = {
@@ -27,13 +27,13 @@ export const NO_BODY: Body = {
 }
 
 export type Checks = BodyLimits & {
-  /** Of the first byte. */
+  /** Offset of the first byte. */
   offset: number
   checks?: readonly BodyCheck[]
   onWhole?: (to: number) => Promise<void>
 }
 
-/** The bytes of a body, which is compared when all of it is there. One that was cut off is none to compare. */
+/** The bytes of a body, which is checked when it is complete. One that was cut off is not checked. */
 export function checked(body: Body, options: Checks): AsyncIterable<Uint8Array> {
   const bytes = body.read(options)
   return options.checks?.length || options.onWhole ? compared(bytes, body, options) : bytes

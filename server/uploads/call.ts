@@ -5,7 +5,7 @@ import { principalOf } from '../auth/authenticate.ts'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import type { UploadCall } from './held.ts'
 
-/** What the engine has to know of a request: behind `authenticate`. */
+/** The context of a request for the engine: behind `authenticate`. */
 export function callOf(request: Request, response: Response, uploadId: UploadId): UploadCall {
   const { ownerId, tenantId } = principalOf(response)
   return {
@@ -14,7 +14,7 @@ export function callOf(request: Request, response: Response, uploadId: UploadId)
     uploadId,
     requestId: String(request.id),
     over: overWith(response),
-    // Its owner's other requests are not held up by that.
+    // Its owner's other requests go on meanwhile.
     onLeaseWait: () => endTurn(response),
     inOwnerTurn: (work) => inNewOwnerTurn(response, work),
   }

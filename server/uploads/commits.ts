@@ -30,12 +30,12 @@ export type CommitsOptions = {
   expiry: ExpiryPolicy
   enqueueProcessing: Enqueue<readonly DueMedia[]>
   enqueueRemoval: Enqueue<UploadId>
-  /** Tells listeners that the ledger has news of an upload that its request does not tell of, and of a job of this kind. */
+  /** Publishes that the ledger has new events of an upload, and a new job of this kind. */
   notifyListeners: (uploadId: UploadId, job: 'processing' | 'removal') => void
   ends: EndLog
 }
 
-/** The commit that ends a request. `completes`: whether the upload is over with its last byte. */
+/** The final commit of a request. `completes`: whether the upload is complete with its last byte. */
 export type LastCommit = { to: number; completes: boolean; storedParts?: StoredParts }
 
 const BYTES_LOST = {
@@ -44,8 +44,8 @@ const BYTES_LOST = {
 }
 
 /**
- * The only way by which offsets and ends of uploads enter the ledger. Every commit carries the fence of the request's
- * lease and the offset it started from; after `LeaseLost` nothing was changed. The row that is held is brought up to date.
+ * The only writer of offsets and ends of uploads in the ledger. Every commit carries the fence of the request's lease
+ * and the former offset; after `LeaseLost` nothing was changed. Commits update the held row.
  */
 export class Commits {
   readonly #options: CommitsOptions
@@ -69,7 +69,7 @@ export class Commits {
     if (upload.is_partial) await extendWaitingUploads(db, upload.owner_id, expiry)
   }
 
-  /** Bytes up to `to` are durable and the request ends; completes the upload when that is all of it. */
+  /** Bytes up to `to` are durable and the request ends; completes the upload when it has all bytes. */
   async commit(held: Held, { to, completes, storedParts }: LastCommit): Promise<void> {
     const { notifyListeners, db, ends, enqueueProcessing, expiry } = this.#options
     const upload = rowOf(held)
@@ -97,7 +97,9 @@ export class Commits {
     if (upload.is_partial) await extendWaitingUploads(db, upload.owner_id, expiry)
   }
 
-  /** Ends an upload: an open one's bytes are removed by a job that this commit enqueues, a received one's with its media. */
+  /**
+   * Terminates an upload: the bytes of an open one are removed by a job, those of a received one with its media item.
+   */
   async terminate(held: Held): Promise<void> {
     const { db, ends, enqueueRemoval } = this.#options
     const upload = rowOf(held)
@@ -114,13 +116,13 @@ export class Commits {
     if (result.mediaId !== undefined) await ends.byId(db, 'media.deleted', [upload.id], requestIdOf(held))
   }
 
-  /** Ends an open upload whose acknowledged bytes the storage has lost: always throws, `UploadGone` unless the lease was lost. */
+  /** Rejects an open upload whose acknowledged bytes are lost. Always throws: `UploadGone`, or `LeaseLost`. */
   async rejectAsLost(held: Held): Promise<never> {
     await this.#reject(held, BYTES_LOST)
     throw new UploadGone({ ...rowOf(held), state: 'rejected', reject: BYTES_LOST })
   }
 
-  /** Ends an open upload by a verdict on what has arrived of it: always throws, `error` unless the lease was lost. */
+  /** Rejects an open upload by a verdict on its bytes. Always throws: `error`, or `LeaseLost`. */
   async rejectContent(held: Held, error: ContentRejected): Promise<never> {
     await this.#reject(held, error.verdict)
     throw error
@@ -138,7 +140,7 @@ export class Commits {
 
   #settle(lease: Lease, result: AppendResult | Appended): void {
     const isLost = result.kind === 'fenced-off'
-    // Fenced off for another reason than a lost lease, the lease is free now too: wake who may wait.
+    // Where the row was not as expected, the lease is free now too: wake waiting requests.
     this.#options.leases.releasedWithAppend(lease, isLost || result.contended)
     if (isLost) throw new LeaseLost()
   }
@@ -146,7 +148,7 @@ export class Commits {
 
 const requestIdOf = ({ call }: Held) => ({ requestId: call.requestId })
 
-/** Whether an upload is complete when it has its bytes up to `to`, by a request that `completes` it or not. */
+/** Whether an upload is complete when it has its bytes up to `to`; `completes`: what the request says. */
 export const endsAt = (upload: UploadRow, to: number, completes: boolean): boolean =>
   to === upload.size && (upload.is_partial || completes)
 

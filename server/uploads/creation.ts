@@ -28,35 +28,35 @@ import { fillPrefix, uploadKey } from '../../storage/store/keys.ts'
 export type CreationOptions = {
   db: Ledger
   policy: UploadPolicy
-  /** Template of what storage keys begin with, in each backend. */
+  /** Template of the prefix of storage keys in each backend. */
   keyPrefixes: Readonly<Record<Backend, string>>
   /** Where new uploads go. */
   storageBackend: Backend
-  /** The room on the disk. */
+  /** The space on the disk. */
   space: DiskSpace
   enqueueRemoval: Enqueue<UploadId>
-  /** Tells listeners that the ledger has news of an upload. */
+  /** Publishes that the ledger has new events of an upload. */
   notifyListeners: (id: UploadId) => void
   ends: EndLog
 }
 
 export type CreateRequest = {
   id: UploadId
-  /** From the token, never from the request's own words. */
+  /** From the token, never from the request. */
   ownerId: OwnerId
   tenantId: string | null
   protocol: string
   /** Bytes; null when the client will declare it later. */
   size: number | null
   metadata: Record<string, string | null>
-  /** Upload-Metadata as the client said it; null where it did not. */
+  /** Upload-Metadata as sent by the client; null without. */
   metadataHeader: string | null
-  /** tus 1.0 § concatenation: Upload-Concat as the client said it; null where it did not. */
+  /** tus 1.0 § concatenation: Upload-Concat as sent by the client; null without. */
   concat: string | null
   isPartial: boolean
-  /** What the client promises of the whole file (RFC 9530): algorithm → base64. */
+  /** The client's digests of the whole file (RFC 9530): algorithm → base64. */
   digests: Record<string, string> | null
-  /** The algorithm of the digest that the client would like to be told. */
+  /** The algorithm of the digest that the client asks for. */
   wantedDigest: string | null
 }
 
@@ -65,7 +65,7 @@ export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'dig
   partials: readonly UploadId[]
 }
 
-/** Enters an upload into the ledger, with its quota reserved. Fails with a `Refusal`. */
+/** Creates an upload and reserves its quota. Fails with a `Refusal`. */
 export async function createUpload(options: CreationOptions, request: CreateRequest): Promise<UploadRow> {
   const { db, policy } = options
   const declaration = preCreate(policy, request)
@@ -79,10 +79,7 @@ export async function createUpload(options: CreationOptions, request: CreateRequ
   })
 }
 
-/**
- * The same for an upload that is made of others (tus 1.0 § concatenation). It may be complete at once; the work
- * that is due then is put into the queue with it.
- */
+/** The same for a final upload (tus 1.0 § concatenation). It may be complete at once, and is then enqueued. */
 export async function createFinalUpload(
   options: CreationOptions,
   request: CreateFinalRequest,
@@ -99,7 +96,7 @@ export async function createFinalUpload(
   }
   const isAllowed = (size: number) => size <= policy.maxSize && size >= policy.minSize
   const create = async (claimDisk: Claim) => {
-    // It is put together beside its partials, which stay until it is whole.
+    // It is assembled beside its partials, which stay until then.
     const result = await createFinal(db, final, { isAllowed, claimDisk }, policy.quota, enqueueProcessing)
     switch (result.kind) {
       case 'no-room':
@@ -121,7 +118,7 @@ export async function createFinalUpload(
   return await createWithRoom(options, request.ownerId, { create })
 }
 
-/** Where an upload is to live, and for how long it may stay open. */
+/** Storage key, backend and expiry of a new upload. */
 function placeOf(
   { keyPrefixes, policy, storageBackend }: CreationOptions,
   { id, ownerId: owner, tenantId: tenant }: Pick<CreateRequest, 'id' | 'ownerId' | 'tenantId'>,
@@ -137,16 +134,16 @@ function placeOf(
 }
 
 type Attempt = {
-  /** What the quota says before anything is entered. */
+  /** What the quota says before anything is created. */
   refusal?: () => Promise<QuotaRefusal | undefined>
-  /** Claims what it needs of the disk; `NO_ROOM` where it may not have that. */
+  /** Claims the needed disk space; `NO_ROOM` where there is none. */
   create: (claim: Claim) => Promise<CreateResult | NoRoom>
 }
 
 /**
- * Creates an upload; where there is no room, once more after those uploads of the owner have ended that hold it for
- * nothing: what has expired counts no more, and creations whose answer was lost must not lock their owner out until they
- * expire. Of these no more end than it takes. Fails with a `Refusal`.
+ * Creates an upload. Where quota or disk space is missing, tries again after ending uploads of the owner that hold it
+ * for nothing: expired ones, and empty ones whose creation was never answered; of these only as many as needed. Fails
+ * with a `Refusal`.
  */
 async function createWithRoom(
   { db, enqueueRemoval, notifyListeners, ends, space, storageBackend }: CreationOptions,
@@ -155,14 +152,14 @@ async function createWithRoom(
 ): Promise<UploadRow> {
   const isRefused = ({ kind }: CreateResult) => kind !== 'created'
   const create = async () => {
-    // Known before it is claimed, and nearly always enough to know.
+    // The disk is checked before space is claimed, which nearly always suffices.
     if (storageBackend === 'disk') await space.room()
     return await space.enter<CreateResult>(attempt.create, { ...attempt, isRefused })
   }
   let result = await create()
-  // Where there is room by number, there may be none by bytes.
+  // Where the number of uploads allows it, the bytes may not.
   for (let round = 0; result.kind !== 'created' && round < 3; round++) {
-    // What is lacking on the disk is not this owner's alone: only what has expired goes for it.
+    // Disk space is not this owner's alone: only expired uploads are ended for it.
     if (round > 0 && result.kind === 'no-room') break
     const ended: UploadId[] =
       round === 0 || result.kind === 'no-room'

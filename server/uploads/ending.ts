@@ -1,7 +1,7 @@
-/** A request whose holder is asked to let go has this long to store what is on its way. */
+/** Time for a request whose lease is wanted to store pending bytes. */
 const DRAIN_MS = 250
 
-/** What ends the work of a request on an upload: the request is over, or somebody else wants the lease. */
+/** Ends the work of a request on an upload: the request is over, or another one wants the lease. */
 export class Ending {
   readonly #controller = new AbortController()
   readonly #over: AbortSignal
@@ -19,7 +19,7 @@ export class Ending {
 
   readonly end = (): void => this.#controller.abort()
 
-  /** When what is on its way has had time to be stored. */
+  /** After the time for pending bytes. */
   endSoon(): void {
     this.#drain ??= setTimeout(this.end, DRAIN_MS)
   }

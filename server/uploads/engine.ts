@@ -39,28 +39,28 @@ export type EngineOptions = {
   progress: ProgressReporter
 }
 
-/** What a way in says of an upload that it begins; who begins it says its call. */
+/** A new upload as a protocol declares it; the caller is in the context. */
 export type NewUpload = Omit<CreateRequest, 'id' | 'ownerId' | 'tenantId'>
 export type NewFinalUpload = Omit<CreateFinalRequest, 'id' | 'ownerId' | 'tenantId'>
 
-/** `offset`, of the first byte, is what `look` said; `onWhole` is called when the checks have passed. */
+/** `offset`: of the first byte, as returned by `look`; `onWhole` is called when the checks have passed. */
 export type ReceiveOptions = Checks & {
-  /** All of its bytes count, or none: the checks say so. */
+  /** All of its bytes count, or none, as the checks decide. */
   isAtomic?: boolean
-  /** Whether the upload is over with its last byte; else its client says so by a later request. */
+  /** Whether the upload is complete with its last byte; otherwise by a later request. */
   completes?: boolean
-  /** Told of bytes that the ledger has, while the request goes on. */
+  /** Called with offsets that the ledger has recorded, while the request goes on. */
   onCommitted?: (offset: number) => void
 }
 
-/** Longest wait for a holder that does not let go. */
+/** Longest wait for a holder of the lease. */
 const WAIT_MS = 15_000
-/** How long the lease of an upload that nobody has heard of may take. */
+/** Time limit for the lease of an upload that nobody knows yet. */
 const WITHDRAW_MS = 250
 
 /**
- * What every way in does with uploads: creates them, holds them, receives their bytes, says how far they are, ends them.
- * It knows leases, lengths, quota, digests, verdicts on first bytes; it knows no protocol and none of its headers.
+ * The operations on uploads for all protocols: create, hold, receive bytes, return the offset, end. It knows leases,
+ * lengths, quota, digests and verdicts on first bytes, and no protocol or header.
  */
 export class UploadEngine {
   readonly #options: EngineOptions
@@ -73,7 +73,7 @@ export class UploadEngine {
     return this.#options.creation.policy
   }
 
-  /** Enters an upload into the ledger, with its quota reserved. Fails with a `Refusal`. */
+  /** Creates an upload and reserves its quota. Fails with a `Refusal`. */
   async create({ uploadId: id, ownerId, tenantId }: UploadCall, upload: NewUpload): Promise<UploadRow> {
     const row = await createUpload(this.#options.creation, { ...upload, id, ownerId, tenantId })
     this.#options.progress.tick(id, 0, upload.size, 0)
@@ -81,7 +81,7 @@ export class UploadEngine {
   }
 
   /**
-   * Enters an upload that is made of others (tus 1.0 § concatenation), which may be unfinished. It may be complete at once.
+   * Creates a final upload (tus 1.0 § concatenation), whose partials may be unfinished. It may be complete at once.
    * Fails with a `Refusal`.
    */
   async createFinal(
@@ -90,12 +90,12 @@ export class UploadEngine {
   ): Promise<UploadRow> {
     const { creation, enqueueProcessing } = this.#options
     const row = await createFinalUpload(creation, { ...upload, id, ownerId, tenantId }, enqueueProcessing)
-    // No bytes will tell of it.
+    // No bytes will announce it.
     this.#notifyListeners(id, row.state === 'received' ? 'processing' : null)
     return row
   }
 
-  /** The owner's upload as the ledger has it now, by anybody's hands; undefined where there is none. */
+  /** The owner's upload as it is in the ledger; undefined where there is none. */
   async find({
     ownerId,
     uploadId,
@@ -103,14 +103,16 @@ export class UploadEngine {
     return await findUpload(this.#options.creation.db, ownerId, uploadId)
   }
 
-  /** Lets a request with a body in, where the node can carry it to its end. Fails with `unavailable` before it begins. */
+  /**
+   * Admits a request with a body, where the node can serve it to its end. Fails with `unavailable` before it begins.
+   */
   async admit<Result>(ownerId: OwnerId, work: () => Promise<Result>): Promise<Result> {
     return await this.#options.appends.run(ownerId, work)
   }
 
   /**
-   * Does the work under the lease of the upload, which a request that has it is asked for. The signal of the work ends it:
-   * somebody else wants the lease, or the request is over. Fails with `UploadNotFound` and `LeaseBusy`.
+   * Runs the work with the lease of the upload; asks a holder to release it. The signal ends the work: another request
+   * wants the lease, or the request is over. Fails with `UploadNotFound` and `LeaseBusy`.
    */
   async hold<Result>(held: Held, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     const ending = new Ending(held.call.over)
@@ -123,7 +125,7 @@ export class UploadEngine {
     }
   }
 
-  /** Takes the lease, for a way in that ends its work by itself. `onWanted` is told that somebody else wants it. */
+  /** Takes the lease, for a protocol that ends its work itself. `onWanted` is called when another request wants it. */
   async take(held: Held, signal: AbortSignal, onWanted: () => void): Promise<void> {
     const { over, onLeaseWait, ownerId, uploadId } = held.call
     const taken = await this.#options.leases.take({
@@ -145,8 +147,8 @@ export class UploadEngine {
   }
 
   /**
-   * Reads what is held, and how far it is: what is acknowledged and still there. Fails with `UploadNotFound`,
-   * `UploadGone`, and with `FinalUpload` where bytes are to come to an upload that takes none.
+   * Reads the held upload and its offset: bytes that are acknowledged and stored. Fails with `UploadNotFound`,
+   * `UploadGone`, and with `FinalUpload` for an append to a final upload.
    */
   async look(held: Held, purpose: 'append' | 'read'): Promise<UploadRow> {
     const row = await this.find(held.call)
@@ -160,8 +162,8 @@ export class UploadEngine {
   }
 
   /**
-   * Declares a deferred length. `from`: the bytes that are there already. Fails with a `Refusal`, with `LeaseLost`, and
-   * with `StorageFull` where there is no room for what is still to come.
+   * Declares a deferred length. `from`: bytes that are stored already. Fails with a `Refusal`, with `LeaseLost`, and
+   * with `StorageFull` where the disk has no space for the rest.
    */
   async declareLength(held: Held, size: number, from: number): Promise<void> {
     const { creation, storage } = this.#options
@@ -178,15 +180,15 @@ export class UploadEngine {
   }
 
   /**
-   * Stores the bytes of a body behind `offset`. Resolves with the new offset once the ledger has it; what is held says
-   * whether that was all. When the body fails, what came before is kept and the failure passed on. Fails with `LeaseLost`,
-   * `ContentRejected` and what the checks fail with.
+   * Stores the bytes of a body after `offset`. Resolves with the new offset once the ledger has it; the held row shows
+   * whether the upload is complete. When the body fails, earlier bytes are kept and the failure is thrown. Fails with
+   * `LeaseLost`, `ContentRejected` and the failures of the checks.
    */
   async receive(held: Held, body: Body, options: ReceiveOptions): Promise<number> {
     const { commits, content, progress, stores } = this.#options
     const { completes = true, maxBytes, offset, onCommitted, signal } = options
     const row = rowOf(held)
-    // The last request repeated: there is nothing to add and nothing to finish twice.
+    // A repeated last request: nothing is added or finished twice.
     if (isComplete(row)) {
       for await (const _ of body.read({ maxBytes, signal })) throw new BodyTooLong()
       return offset
@@ -207,7 +209,7 @@ export class UploadEngine {
     try {
       return await store.append(source, append)
     } finally {
-      // Only speed depends on it: the job and the event are in the ledger already.
+      // Only for speed: the job and the event are in the ledger already.
       if (row.state === 'received') this.#notifyListeners(row.id, 'processing')
     }
   }
@@ -218,7 +220,7 @@ export class UploadEngine {
     await this.receive(held, NO_BODY, { offset: 0, maxBytes: 0, signal })
   }
 
-  /** Ends an upload at its owner's wish, also one that has expired. Fails with `UploadNotFound` and `UploadGone`. */
+  /** Terminates an upload for its owner, also an expired one. Fails with `UploadNotFound` and `UploadGone`. */
   async cancel(held: Held): Promise<void> {
     const row = await this.find(held.call)
     if (!row) throw new UploadNotFound()
@@ -228,7 +230,7 @@ export class UploadEngine {
     this.#notifyListeners(row.id, 'removal')
   }
 
-  /** Ends an upload that was created with bytes which are refused: nobody would know of it. */
+  /** Ends an upload that was created together with refused bytes: its client does not know of it. */
   async withdraw(call: UploadCall): Promise<void> {
     const held = notHeld(call)
     await this.take(held, AbortSignal.timeout(WITHDRAW_MS), () => {})
@@ -245,7 +247,7 @@ export class UploadEngine {
   }
 }
 
-/** What was damaged on its way is no evidence: a verdict on bytes with a digest waits until that is right. */
+/** Damaged bytes are no evidence: a verdict on bytes with a digest waits for its check. */
 async function* inspectAtomic(
   whole: AsyncIterable<Uint8Array>,
   inspect: (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>,

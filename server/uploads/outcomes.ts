@@ -1,6 +1,6 @@
 import type { UploadRow } from '../../ledger/uploads.ts'
 
-/** Unknown, or somebody else's: never told apart. */
+/** Unknown or another owner's: they cannot be told apart. */
 export class UploadNotFound extends Error {
   constructor() {
     super('no such upload')
@@ -8,7 +8,7 @@ export class UploadNotFound extends Error {
   }
 }
 
-/** The upload was there and has ended: terminated, expired or rejected. */
+/** The upload has ended: terminated, expired or rejected. */
 export class UploadGone extends Error {
   readonly upload: UploadRow
 
@@ -19,7 +19,7 @@ export class UploadGone extends Error {
   }
 }
 
-/** No bytes can be sent to an upload that is made of others. */
+/** A final upload takes no bytes. */
 export class FinalUpload extends Error {
   constructor() {
     super('the upload is made of partial uploads')
@@ -27,7 +27,7 @@ export class FinalUpload extends Error {
   }
 }
 
-/** Another request holds the upload, and does not let go in time. */
+/** Another request holds the upload and does not release it in time. */
 export class LeaseBusy extends Error {
   constructor() {
     super('another request holds the upload')
@@ -35,7 +35,7 @@ export class LeaseBusy extends Error {
   }
 }
 
-/** The client's body was ended before it was all there: by its client, or because somebody else wants the upload. */
+/** The body was ended early: by its client, or because another request wants the upload. */
 export class Interrupted extends Error {
   constructor() {
     super('the body was interrupted')

@@ -8,7 +8,7 @@ import { unavailable } from '../http/outages.ts'
 import { DigestMismatch } from './body-digests.ts'
 import { FinalUpload, Interrupted, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
 
-/** Whatever was thrown while an upload was served, as the problem its client may see. Errors unknown here are passed through. */
+/** Translates any error of an upload to the problem for its client. Other errors are passed through. */
 export function uploadProblem(error: unknown): unknown {
   if (error instanceof Refusal) {
     const { retryAfterSeconds } = error
@@ -49,7 +49,7 @@ export function uploadProblem(error: unknown): unknown {
   return unavailable(error) ?? error
 }
 
-/** 410: the upload was there, and why it is not any more. HEAD has no body, so the reason is a header too. */
+/** 410 with the reason, which HEAD has in a header. */
 export function gone(upload: UploadRow): Problem {
   switch (upload.state) {
     case 'terminated':
@@ -64,7 +64,7 @@ export function gone(upload: UploadRow): Problem {
   }
 }
 
-/** A verdict while bytes still arrive: with the type it is the type's own status, as at creation. */
+/** A verdict while bytes arrive: one on the type has the same status as at creation. */
 function refused({ verdict }: ContentRejected): Problem {
   return new Problem(
     verdict.code.startsWith('type-') ? 'type-not-allowed' : 'content-rejected',

@@ -1,12 +1,12 @@
 import type { Request } from 'express'
 import type { UploadId } from '../../ledger/ids.ts'
 
-/** What a way in is told of the server that it is a part of. */
+/** What a protocol needs of its server. */
 export type ProtocolOptions = {
-  /** Where uploads are, from the server's root. */
+  /** The path of uploads on the server. */
   path: string
-  /** The address of an upload, as a client is told it. */
+  /** The address of an upload for clients. */
   addressOf: (request: Request, uploadId: UploadId) => string
-  /** Told of the bytes of each chunk of a file as it arrives. */
+  /** Called with the size of each chunk that arrives. */
   countBytes: (bytes: number) => void
 }

@@ -6,12 +6,12 @@ import { continueNow } from '../http/expect-continue.ts'
 import type { Body, BodyLimits } from './body.ts'
 import { Interrupted } from './outcomes.ts'
 
-/** Bytes that are gathered while the reader is busy with others; then the client is made to wait. */
+/** Bytes that are buffered while the reader is busy; beyond that the client has to wait. */
 const MAX_WAITING_BYTES = 128 * 1024
 
 /**
- * The body of a request to this server. Its client is asked for the bytes when they are read, if it waits for that, and
- * its owner's turn is over then: it may take its time. `countBytes` is told of every chunk that arrives.
+ * The body of a request. Reading it sends 100 Continue where the client waits for that, and ends its owner's turn, as
+ * it may take long. `countBytes` is called for every chunk.
  */
 export const bodyOf = (request: Request, response: Response, countBytes: (bytes: number) => void): Body => ({
   length: declaredLength(request),
@@ -24,8 +24,8 @@ export const bodyOf = (request: Request, response: Response, countBytes: (bytes:
 })
 
 /**
- * Bytes a request says its body has; undefined when it comes in chunks. Node has checked the header, and
- * a request with neither header has no body.
+ * The declared length of a body; undefined when it is chunked. Node has checked the header; a request with neither
+ * header has no body.
  */
 export function declaredLength(request: Request): number | undefined {
   if (request.headers['transfer-encoding'] !== undefined) return undefined
@@ -35,10 +35,9 @@ export function declaredLength(request: Request): number | undefined {
 export const hasBody = (request: Request): boolean => declaredLength(request) !== 0
 
 /**
- * The body of a request as Node receives it. The end is the client's or that of `signal`; it fails with
- * `BodyTooLong` at the chunk that exceeds `maxBytes`, and with `Interrupted` when the client goes away, each
- * after what came before. The request itself is left as it is, so that the rest can be read by others.
- * `countBytes` is told of every chunk that arrives.
+ * The body of a request as Node receives it. The client or `signal` ends it; it fails with `BodyTooLong` at the chunk
+ * that exceeds `maxBytes`, and with `Interrupted` when the client leaves, each after the bytes before. The request
+ * itself is left intact, so that others can read the rest. `countBytes` is called for every chunk.
  */
 export async function* requestBody(
   request: IncomingMessage,
@@ -68,7 +67,7 @@ export async function* requestBody(
   }
   const onEnd = () => finish({})
   const onCut = () => finish({ failure: new Interrupted() })
-  // What ends the request for an error of it may end this by the signal, too.
+  // An error of the request may arrive by the signal, too.
   const onSignal = () => finish(request.errored ? { failure: new Interrupted() } : {})
   const stopListening = () => {
     request.off('data', onData).off('end', onEnd).off('error', onCut).off('close', onCut)

@@ -4,7 +4,7 @@ import { Problem } from '../http/errors.ts'
 
 const MAX_METADATA_CHARACTERS = 16 * 1024
 
-/** tus 1.0 § Upload-Metadata. What its values may be is for `hooks/declaration.ts` to say. */
+/** tus 1.0 § Upload-Metadata. `hooks/declaration.ts` checks its values. */
 export function readMetadata(request: Request): Record<string, string | null> {
   const text = request.headers['upload-metadata']
   if (text === undefined) return {}

@@ -1,8 +1,8 @@
 import type { Request } from 'express'
 import { parseItem } from 'structured-headers'
 
-// The structured fields (RFC 9651) of draft-ietf-httpbis-resumable-upload. A value of another type is ignored, as the
-// draft demands: the field is as good as absent.
+// The structured fields (RFC 9651) of draft-ietf-httpbis-resumable-upload. A value of another type counts as absent, as
+// the draft demands.
 
 /** Versions of the draft as its clients name them: 6 is draft -05, 8 the newest. */
 export const INTEROP_VERSIONS = [6, 8] as const
@@ -20,7 +20,7 @@ export function speaksDraft(request: Request): boolean {
   )
 }
 
-/** The version that a client says it speaks; undefined for none that is known, which gets no interim responses. */
+/** The client's version of the draft; undefined for unknown ones, which get no interim responses. */
 export function interopVersion(request: Request): InteropVersion | undefined {
   const version = integer(request, 'upload-draft-interop-version')
   return INTEROP_VERSIONS.find((known) => known === version)

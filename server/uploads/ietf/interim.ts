@@ -2,13 +2,10 @@ import type { ServerResponse } from 'node:http'
 import type { InteropVersion } from './fields.ts'
 
 const UPLOAD_RESUMPTION_SUPPORTED = 104
-/** Not more often than this is a client told how far its bytes are stored. */
+/** Minimum interval of progress responses. */
 const PROGRESS_MS = 500
 
-/**
- * The interim responses to one request (§ Status Code 104): none where the client does not say that it knows this
- * version of the draft.
- */
+/** The interim responses to one request (§ Status Code 104): none unless the client names this version of the draft. */
 export class InterimResponses {
   readonly #response: ServerResponse
   readonly #version: InteropVersion | undefined
@@ -19,12 +16,12 @@ export class InterimResponses {
     this.#version = version
   }
 
-  /** Tells where the upload can be resumed. */
+  /** Sends the address for resuming the upload. */
   sendLocation(location: string, limits: string): void {
     this.#send({ Location: location, 'Upload-Limit': limits })
   }
 
-  /** Tells how many bytes will never have to be sent again. */
+  /** Sends how many bytes are stored for good. */
   progress(offset: number): void {
     const now = performance.now()
     if (now - this.#progressAt < PROGRESS_MS) return

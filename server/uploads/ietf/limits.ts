@@ -2,7 +2,7 @@ import type { UploadPolicy } from '../../../hooks/pre-create.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
 import type { InteropVersion } from './fields.ts'
 
-/** § Upload-Limit: what holds for every upload. Bytes. */
+/** § Upload-Limit: the same for every upload. Bytes. */
 export const limitsOf = ({ maxSize, minSize }: Pick<UploadPolicy, 'maxSize' | 'minSize'>): string =>
   `max-size=${maxSize}, min-size=${minSize}`
 

@@ -5,9 +5,9 @@ import { readMetadata } from '../upload-metadata.ts'
 import { PARTIAL_UPLOAD } from './fields.ts'
 
 /**
- * What a creation says of its file: by the fields of HTTP that the draft names, under the keys that clients of tus
- * use, and by `Upload-Metadata`, which clients that know both protocols send here as well. Fails with
- * `invalid-header`, and with `unsupported-content-type` for coded content, which nobody could look into.
+ * The declaration of a file at its creation: HTTP fields that the draft names, under the keys of tus clients, and
+ * `Upload-Metadata`, which clients of both protocols send here as well. Fails with `invalid-header`, and with
+ * `unsupported-content-type` for encoded content, which cannot be inspected.
  */
 export function metadataOf(request: Request): Record<string, string | null> {
   const coding = request.get('content-encoding')

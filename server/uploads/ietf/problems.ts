@@ -7,9 +7,9 @@ import type { InteropVersion } from './fields.ts'
 import { limitsOf } from './limits.ts'
 
 const TYPES = 'https://iana.org/assignments/http-problem-types#'
-/** Codes of uploads that are not there any more: version 6 knows nothing but 404 for them. */
+/** Codes of uploads that have ended: version 6 knows only 404 for them. */
 const GONE: readonly ErrorCode[] = ['upload-terminated', 'upload-expired', 'upload-rejected']
-/** The file is judged: resuming would not change it. */
+/** Verdicts: resuming would not change them. */
 const FINAL: readonly ErrorCode[] = ['type-not-allowed', 'content-rejected', 'digest-mismatch']
 
 /** § Mismatching Offset. */
@@ -33,7 +33,7 @@ export const completedUpload = (size: number): Problem =>
     headers: { 'Upload-Offset': String(size) },
   })
 
-/** Whatever was thrown while a request of the draft was handled, as the problem its client may see. */
+/** Translates any error of a request of the draft to the problem for its client. */
 export function toIetfProblem(
   error: unknown,
   context: {

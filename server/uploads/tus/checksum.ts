@@ -2,14 +2,14 @@ import type { Request } from 'express'
 import { Problem } from '../../http/errors.ts'
 import { type Algorithm, type ExpectedDigest, RunningDigest, readDigest } from '../body-digests.ts'
 
-/** In the order in which we would like them. */
+/** In order of preference. */
 export const TUS_ALGORITHMS = ['sha1', 'sha256', 'md5', 'crc32'] as const satisfies readonly Algorithm[]
 
 const HEADER = 'upload-checksum'
 
 /**
- * tus 1.0 § checksum: what the body of a request has to be, by its header or, as far as that is announced, its
- * trailer. Undefined where the client says nothing of it. Fails with `invalid-header`.
+ * tus 1.0 § checksum: the expected checksum of a body, from its header or an announced trailer. Undefined without.
+ * Fails with `invalid-header`.
  */
 export function checksumOf(request: Request): BodyChecksum | undefined {
   const text = request.headers[HEADER]
@@ -20,11 +20,11 @@ export function checksumOf(request: Request): BodyChecksum | undefined {
   return new BodyChecksum(request, parse(text))
 }
 
-/** Compares what arrives with what was announced. */
+/** Compares a body with its checksum. */
 export class BodyChecksum {
   readonly #request: Request
   readonly #expected: ExpectedDigest | undefined
-  /** Until the trailer comes it can be any. */
+  /** Before the trailer arrives it can be any algorithm. */
   readonly #running: Map<Algorithm, RunningDigest>
 
   constructor(request: Request, expected: ExpectedDigest | undefined) {
@@ -38,7 +38,7 @@ export class BodyChecksum {
     for (const running of this.#running.values()) running.update(chunk)
   }
 
-  /** When the body is there. Fails with `DigestMismatch`, or `invalid-header` for its trailer. */
+  /** To be called at the end of the body. Fails with `DigestMismatch`, or `invalid-header` for its trailer. */
   check(): void {
     const { algorithm, digest } = this.#expected ?? parse(this.#request.trailers[HEADER])
     this.#running.get(algorithm)?.check(digest)

@@ -4,12 +4,12 @@ import { Problem } from '../../http/errors.ts'
 /** tus 1.0 § Upload-Concat. */
 export type Concat = { kind: 'partial' } | { kind: 'final'; partials: readonly UploadId[] }
 
-/** What one file is made of, at most. Far more than a client sends at once, and few enough for one transaction. */
+/** Maximum of partials of a file: far more than clients use, and few enough for one transaction. */
 const MAX_PARTIALS = 1000
 
 /**
- * Reads the header: `partial`, or `final;` and the addresses of uploads below `path`. Fails with `invalid-header`, and
- * with `invalid-concat` where too many are named or one is named twice, whichever way its address is written.
+ * Parses the header: `partial`, or `final;` and the addresses of uploads below `path`. Fails with `invalid-header`, and
+ * with `invalid-concat` for too many or repeated uploads, in whichever spelling.
  */
 export function parseConcat(header: string, path: string): Concat {
   if (header === 'partial') return { kind: 'partial' }
@@ -19,7 +19,7 @@ export function parseConcat(header: string, path: string): Concat {
   if (addresses.length > MAX_PARTIALS)
     throw new Problem('invalid-concat', `A file is made of at most ${MAX_PARTIALS} partial uploads.`)
   const partials = new Set<UploadId>()
-  // It ends at the first that is wrong: a list of a thousand costs no more than one of two.
+  // It stops at the first error: a list of a thousand costs no more than one of two.
   for (const address of addresses) {
     const id = idOf(address, path)
     if (id === undefined) throw malformed()
@@ -35,10 +35,10 @@ const malformed = (): Problem =>
     'Upload-Concat takes "partial", or "final;" and the addresses of partial uploads separated by spaces.',
   )
 
-/** The path of an address, absolute or not. Not by `URL`: that takes ten milliseconds for a thousand. */
+/** The path of an address, absolute or not. Not by `URL`, which takes ten milliseconds for a thousand. */
 const PATH = /^(?:[a-z][a-z0-9+.-]*:)?(?:\/\/[^/?#]*)?([^?#]*)/i
 
-/** By its path alone: proxies give one server many names. */
+/** By its path alone: a server behind proxies has many names. */
 function idOf(address: string, path: string): UploadId | undefined {
   const [, pathname = ''] = PATH.exec(address) ?? []
   const end = pathname.lastIndexOf('/')

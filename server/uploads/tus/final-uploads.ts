@@ -7,7 +7,7 @@ import type { ProtocolOptions } from '../protocol-options.ts'
 import { readMetadata } from '../upload-metadata.ts'
 import { checkFinalCreation } from './request-checks.ts'
 
-/** tus 1.0 § concatenation: creates an upload of others, which may be unfinished. Fails with `Refusal`. */
+/** tus 1.0 § concatenation: creates a final upload, whose partials may be unfinished. Fails with `Refusal`. */
 export async function createFinalUpload(
   engine: UploadEngine,
   { addressOf }: ProtocolOptions,

@@ -3,7 +3,7 @@ import { type CancellationContext, ERRORS, type Upload } from '@tus/utils'
 import { Ending } from '../ending.ts'
 import { type Running, running, runThrough } from './package-store.ts'
 
-/** Headers of the request that the package reads, by method; all others are ours to read. */
+/** Headers that the package may read; we read all others. */
 export type ReadHeaders = ReadonlySet<string>
 
 /** What the package's handlers read of a request: not its body, which they would turn into a web stream. */
@@ -16,12 +16,12 @@ export type PackageRequest = {
 export type PackageAnswer = { status: number; headers: Record<string, string> }
 
 const NO_HEADERS = new Headers()
-/** The package's handlers return a response, which nobody reads. */
+/** The package's handlers return a response, which is not used. */
 const UNREAD = new Response(null, { status: 204 })
 
 /**
- * The handlers of `@tus/server` without its server, which would wrap each request in web types and unwrap each answer.
- * The handlers decide on order, offsets and lengths; the engine is fed from Node's own request stream.
+ * The handlers of `@tus/server` without its server, which would convert each request and response to web types. The
+ * handlers check order, offsets and lengths; the engine reads Node's own request stream.
  */
 export class PackageHandlers {
   readonly #handlers: Server['handlers']
@@ -29,17 +29,17 @@ export class PackageHandlers {
   constructor(options: ConstructorParameters<typeof Server>[0]) {
     this.#handlers = new Server(options).handlers
     const { PATCH, POST, DELETE } = this.#handlers
-    // Protected, and the classes of the handlers are not exported: there is no other way to override it.
+    // A protected method, and the classes of the handlers are not exported: there is no other way to override it.
     for (const handler of [PATCH, POST]) Object.assign(handler, { writeToStore })
     for (const handler of [PATCH, POST, DELETE]) Object.assign(handler, { write: noteAnswer })
   }
 
-  /** Runs the handler of the method. Fails with what the engine failed with, or with one of the package's `ERRORS`. */
+  /** Runs the handler of the method. Fails with the engine's errors, or one of the package's `ERRORS`. */
   async run(request: PackageRequest, through: Running): Promise<PackageAnswer> {
     const { method, headers, reads } = request
     const url = `/${through.held.call.uploadId}`
     const get = (name: string) => (reads.has(name) ? (headers[name] ?? null) : null)
-    // The handlers read no more than this of the type that they are given.
+    // The handlers read only these members of the type.
     const webRequest = { method, url, headers: { get }, body: null } as unknown as Request
     const ending = new Ending(through.held.call.over)
     const context: CancellationContext = {
@@ -55,7 +55,7 @@ export class PackageHandlers {
         status: response.status,
         headers: Object.fromEntries(response.headers),
       }
-      // Of a body that was cut short the rest is still on its way.
+      // The rest of a body that was cut short is still arriving.
       if (ending.signal.aborted) answer.headers.Connection = 'close'
       return answer
     } finally {
@@ -64,7 +64,7 @@ export class PackageHandlers {
   }
 }
 
-/** In place of the package's way from a web stream to a store. */
+/** Replaces the package's way from a web stream to a store. */
 async function writeToStore(
   _body: null,
   { offset }: Upload,
@@ -75,7 +75,7 @@ async function writeToStore(
   return await running().receive(offset, { maxBytes, signal })
 }
 
-/** In place of the package's making of a response. Its answers to requests that succeed have no body. */
+/** Replaces the package's creation of a response. Its successful responses have no body. */
 function noteAnswer(status: number, headers: Record<string, string> | Headers): Response {
   running().answer = { status, headers: headers instanceof Headers ? {} : headers }
   return UNREAD

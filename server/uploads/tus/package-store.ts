@@ -5,28 +5,28 @@ import type { UploadEngine } from '../engine.ts'
 import { type Held, rowOf } from '../held.ts'
 import type { PackageAnswer } from './package-handlers.ts'
 
-/** One request on its way through `@tus/server`. */
+/** One request while `@tus/server` handles it. */
 export type Running = {
   readonly held: Held
   readonly address: string
-  /** Whether the upload is looked at to add bytes to it. */
+  /** Whether the upload is read for an append. */
   readonly isAppend: boolean
-  /** Whether it creates an upload and brings no bytes. */
+  /** Whether it creates an upload without bytes. */
   readonly onlyCreates: boolean
-  /** What the package's handlers ask for. */
+  /** Called for the package's handlers. */
   readonly create: () => Promise<void>
   readonly receive: (offset: number, limits: BodyLimits) => Promise<number>
-  /** What the package answers, unless that is in the response which its handler returns. */
+  /** The package's answer, unless it is in the response that its handler returns. */
   answer: PackageAnswer | undefined
 }
 
-/** The package hands its store, its locker and its hooks an id and nothing else: the rest is found here, and only here. */
+/** The package passes only an id to its store, its locker and its hooks: the rest is found here, and only here. */
 const storage = new AsyncLocalStorage<Running>()
 
 export const runThrough = <Result>(running: Running, work: () => Promise<Result>): Promise<Result> =>
   storage.run(running, work)
 
-/** The request that runs. To ask outside of one is a bug. */
+/** The current request. A call outside of one is a bug. */
 export function running(): Running {
   const found = storage.getStore()
   if (!found) throw new Error('the package called outside a request')
@@ -43,7 +43,7 @@ export class PackageStore extends DataStore {
     this.extensions = ['creation', 'creation-with-upload', 'creation-defer-length', 'termination']
   }
 
-  /** The row is there already; an empty file is complete as soon as it is created. */
+  /** The row exists already; an empty file is complete at once. */
   override async create(upload: Upload): Promise<Upload> {
     const { held } = running()
     if (rowOf(held).size === 0) await this.#engine.complete(held)
@@ -70,7 +70,7 @@ export class PackageStore extends DataStore {
   }
 }
 
-/** Without a date the package's handlers leave it to the ledger what has expired. */
+/** Without a date the package's handlers leave expiry to the ledger. */
 function undated(upload: Upload): Upload {
   upload.creation_date = undefined
   return upload
@@ -89,7 +89,7 @@ export class PackageLocker implements Locker {
     return {
       async lock(signal: AbortSignal, cancel: RequestRelease) {
         const { held, onlyCreates } = running()
-        // There is nothing to guard; but an empty file is complete at once, and must be.
+        // A creation needs no lease; but an empty file is completed at once, which needs one.
         if (onlyCreates && held.upload?.size !== 0) return
         await engine.take(held, signal, cancel)
       },

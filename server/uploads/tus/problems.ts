@@ -3,8 +3,8 @@ import { notFound, Problem } from '../../http/errors.ts'
 import { uploadProblem } from '../problems.ts'
 
 /**
- * Whatever was thrown while a tus request was handled, as the problem its client may see. `offset`: up to where the bytes
- * of the upload are there. The errors of `@tus/server` are plain objects, told apart by identity.
+ * Translates any error of a tus request to the problem for its client. `offset`: of the stored bytes. The errors of
+ * `@tus/server` are plain objects, compared by identity.
  */
 export function tusProblem(error: unknown, offset: number): unknown {
   switch (error) {

@@ -3,8 +3,7 @@ import { Problem } from '../../http/errors.ts'
 import { declaredLength, hasBody } from '../request-body.ts'
 import { readMetadata } from '../upload-metadata.ts'
 
-// What `@tus/server` lets through, misreads or answers with another status than the standard says is
-// settled here, before it sees the request.
+// Checks that `@tus/server` lacks, or does differently from the standard, before it sees the request.
 
 export const TUS_VERSION = '1.0.0'
 const OFFSET_STREAM = 'application/offset+octet-stream'
@@ -21,7 +20,7 @@ export function applyMethodOverride(request: Request): void {
   request.method = method
 }
 
-/** tus 1.0 § Tus-Resumable: any other version is refused before the request is looked at. */
+/** tus 1.0 § Tus-Resumable: any other version is refused before the request is read. */
 export function checkVersion(request: Request): void {
   if (request.headers['tus-resumable'] === TUS_VERSION) return
   throw new Problem('unsupported-version', `This server speaks tus ${TUS_VERSION}.`, {

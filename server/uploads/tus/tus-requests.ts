@@ -45,7 +45,7 @@ const READS = {
   nothing: new Set<string>(),
 }
 
-/** `@tus/server` runs the protocol, the engine stands under it, and what fails is translated once. */
+/** `@tus/server` handles the protocol on top of the engine; errors are translated once. */
 export function tusRequests(
   engine: UploadEngine,
   { addressOf, countBytes, path }: ProtocolOptions,
@@ -85,7 +85,7 @@ export function tusRequests(
       },
       receive: (offset, limits) => engine.receive(through.held, body, { ...limits, ...checks, offset }),
     }
-    // By the presence of a type alone the package would write a body that is not there.
+    // By the presence of a type alone the package would write a missing body.
     const reads = body.length === 0 ? READS.creation : READS.creationWithBody
     let answer: PackageAnswer
     try {
@@ -96,8 +96,8 @@ export function tusRequests(
         if (upload && isRefusal(failure)) await engine.withdraw(call)
         throw tusProblem(failure, through.held.offset)
       }
-      // § creation-with-upload: it was created, and has what could be kept of the bytes that came with it. A client that
-      // were refused could not know it, and would create another with every try.
+      // § creation-with-upload: it was created, and has the bytes that could be kept. A refused client would not know
+      // of it, and create another with every try.
       answer = {
         status: 201,
         headers: { Location: through.address, 'Upload-Offset': String(upload.offset) },
@@ -111,7 +111,7 @@ export function tusRequests(
     const body = bodyOf(request, response, countBytes)
     const checks = checksOf(request)
     const length = declaredLength === undefined ? undefined : await newLength(call, declaredLength)
-    // A request that fails its checksum changes nothing: its length is declared behind that, and not by the package.
+    // A request with a wrong checksum changes nothing: its length is declared after the check, and not by the package.
     const isLate = length !== undefined && checks.isAtomic
     const declareLength = async (to: number) => {
       if (length === undefined) return
@@ -169,8 +169,8 @@ export function tusRequests(
   }
 
   /**
-   * The length that a PATCH declares, where that is news: a client that resumes says again what it has declared
-   * before, and only another length is an error.
+   * The length that a PATCH declares, where it is new: a resuming client repeats it, and only another length is an
+   * error.
    */
   async function newLength(call: UploadCall, length: number): Promise<number | undefined> {
     const upload = await engine.find(call)
@@ -193,26 +193,26 @@ const requestOf = (
   reads: PackageRequest['reads'],
 ): PackageRequest => ({ method, headers, reads })
 
-/** What the package says of an upload, with what it does not know of it. */
+/** The package's headers of an upload, with what it does not know. */
 function described(upload: UploadRow, headers: PackageAnswer['headers']): PackageAnswer['headers'] {
   const { 'upload-metadata': metadata, 'upload-offset': offset, 'content-type': _, ...others } = headers
   const shown: Record<string, string | null | undefined> = {
     'Upload-Metadata': upload.metadata_header ?? metadata,
     'Upload-Concat': upload.concat,
-    // § concatenation: before it is complete it would mean nothing.
+    // § concatenation: before it is complete it has no meaning.
     'Upload-Offset': isFinal(upload) && upload.state === 'open' ? undefined : offset,
   }
   for (const [name, value] of Object.entries(shown)) if (value) others[name] = value
   return others
 }
 
-/** A request that fails its checksum leaves none of its bytes. */
+/** A request with a wrong checksum stores no bytes. */
 function checksOf(request: Request) {
   const checksum = checksumOf(request)
   return { checks: checksum ? [checksum] : [], isAtomic: checksum !== undefined }
 }
 
-/** Sends what the package answers; `upload`: whose client is told when it ends, or what it has become. */
+/** Sends the package's answer; `upload`: for the headers with its expiry or media item. */
 function send(response: Response, { status, headers }: PackageAnswer, upload: UploadRow | undefined): void {
   response.statusCode = status
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
