@@ -1,4 +1,5 @@
-import { PARTIALS_PER_UPLOAD, type QuotaRefusal } from '../ledger/creation.ts'
+import type { QuotaRefusal } from '../ledger/creation.ts'
+import { PARTIALS_PER_UPLOAD } from '../ledger/quotas.ts'
 import { Refusal } from './refusal.ts'
 
 /** Space is freed when files are deleted or an operator acts. */

@@ -3,7 +3,8 @@ import { sql } from 'kysely'
 import type { AnalysisReport } from './analysis-report.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
-import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { logEvents, mediaEvent } from './event-log.ts'
+import type { MediaId, UploadId } from './ids.ts'
 import { AT_ONCE } from './processing-turns.ts'
 import type { Analysis } from './schema.ts'
 
@@ -104,7 +105,7 @@ export async function recordAnalysis(
       .execute()
     const { upload_id, owner_id } = media
     if (isOver(said)) {
-      await logOutcome(trx, { id, upload_id, owner_id }, said)
+      await logOutcome(trx, id, said)
       if (media.status === 'processing' && media.is_parked)
         await resume(trx, [{ id, ownerId: owner_id, size: media.size, turn: AT_ONCE }])
     }
@@ -156,7 +157,7 @@ export async function endOverdueAnalyses(
         })
         .where('id', '=', media.id)
         .execute()
-      if (ended && isWanted) await logOutcome(trx, media, ended)
+      if (ended && isWanted) await logOutcome(trx, media.id, ended)
     }
     const waiting = overdue.filter(({ status, is_parked }) => status === 'processing' && is_parked)
     if (waiting.length > 0)
@@ -175,17 +176,11 @@ export async function endOverdueAnalyses(
 
 async function logOutcome(
   trx: LedgerTransaction,
-  media: { id: MediaId; upload_id: UploadId; owner_id: OwnerId },
+  id: MediaId,
   { status, verdict, confidence }: Analysis,
 ): Promise<void> {
-  await trx
-    .insertInto('events')
-    .values({
-      type: 'analysis.finished',
-      upload_id: media.upload_id,
-      media_id: media.id,
-      owner_id: media.owner_id,
-      data: JSON.stringify({ status, verdict, confidence }),
-    })
-    .execute()
+  const data = sql`${JSON.stringify({ status, verdict, confidence })}::jsonb`
+  await sql`
+    with ended as (select id, upload_id, owner_id from landfall.media where id = ${id})
+    ${logEvents(mediaEvent('ended', 'analysis.finished', { data }))}`.execute(trx)
 }

@@ -1,12 +1,15 @@
 import { sql } from 'kysely'
-import type { CreateResult, NewUpload, QuotaRefusal } from './creation.ts'
+import { type CreateResult, insertUpload, type NewUpload, type QuotaRefusal } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
+import { logEvents, uploadEvent } from './event-log.ts'
 import { type ExpiryPolicy, extendedExpiry, isOpenNow, stateNow } from './expiry.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
+import { releasedLease } from './lease-fragments.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { AT_ONCE, chargedTurn, chargeTurn, type Turn } from './processing-turns.ts'
-import { type QuotaDefaults, readQuota } from './quotas.ts'
+import { convert, lockUsage, type QuotaDefaults, readQuota } from './quotas.ts'
+import { mediaOf } from './received-media.ts'
 import type { Backend } from './storage-places.ts'
 import { recordStoredParts } from './stored-parts.ts'
 import { type Append, type Appended, type Moved, UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
@@ -74,7 +77,6 @@ export async function createFinal(
     const place = placeOf(final, partials)
     if (place.storageBackend === 'disk' && !claimDisk(size + bytesElsewhere(partials)))
       return { kind: 'no-room' }
-    await reserve(trx, final.ownerId, reservedBytes)
     await insertFinal(
       trx,
       { ...final, ...place },
@@ -142,10 +144,7 @@ async function quotaAgainst(
   wanted: { bytes: number; isComplete: boolean },
   defaults: QuotaDefaults,
 ): Promise<QuotaRefusal | undefined> {
-  await sql`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`.execute(
-    trx,
-  )
-  await sql`select 1 from landfall.quota_usage where owner_id = ${ownerId} for update`.execute(trx)
+  await lockUsage(trx, ownerId)
   const quota = await readQuota(trx, ownerId, defaults)
   const { bytes, uploads } = quota
   if (!wanted.isComplete && uploads.open >= uploads.maxOpen) return { kind: 'too-many-open', quota }
@@ -156,33 +155,13 @@ async function quotaAgainst(
   return undefined
 }
 
-/** Reserves the bytes that no partial has reserved. */
-async function reserve(trx: LedgerTransaction, ownerId: OwnerId, bytes: number): Promise<void> {
-  await sql`
-    update landfall.quota_usage
-       set reserved_bytes = reserved_bytes + ${bytes}::bigint, open_uploads = open_uploads + 1
-     where owner_id = ${ownerId}`.execute(trx)
-}
-
+/** A final reserves the bytes that no partial has reserved. */
 async function insertFinal(
   trx: LedgerTransaction,
   final: NewFinal,
   { size, reservedBytes, takes }: { size: number; reservedBytes: number; takes: ReadonlySet<UploadId> },
 ): Promise<void> {
-  await sql`
-    with created as (
-      insert into landfall.uploads
-        (id, owner_id, tenant_id, protocol, state, size, metadata, metadata_header, filename, declared_type, concat,
-         storage_backend, storage_key, reserved_bytes, expires_at, reap_after)
-      values (${final.id}, ${final.ownerId}, ${final.tenantId}, ${final.protocol}, 'open', ${size}::bigint,
-              ${JSON.stringify(final.metadata)}::jsonb, ${final.metadataHeader}, ${final.filename}, ${final.declaredType}, ${final.concat},
-              ${final.storageBackend}, ${final.storageKey}, ${reservedBytes}::bigint,
-              now() + make_interval(secs => ${final.expiresAfterMs / 1000}),
-              now() + make_interval(secs => ${final.expiresAfterMs / 1000}))
-      returning id, owner_id
-    )
-    insert into landfall.events (type, upload_id, owner_id)
-    select 'upload.created', id, owner_id from created`.execute(trx)
+  await insertUpload(trx, { ...final, size, reservedBytes, isPartial: false })
   const rows = final.partials.map((id, position) => ({
     final_id: final.id,
     position,
@@ -202,7 +181,7 @@ async function completeFinal(
   // Its partials are locked: nothing changes between reading and writing.
   const { rows } = await sql<{ owner_id: OwnerId; size: number; turn: Turn }>`
     with used as (
-      select u.id, u.owner_id, u.reserved_bytes
+      select u.id, u.owner_id, u.size, u.reserved_bytes
         from landfall.uploads u join landfall.upload_concat c on c.partial_id = u.id
        where c.final_id = ${finalId} and c.takes_reservation and u.state = 'open'
     ), settled as (
@@ -215,24 +194,13 @@ async function completeFinal(
          set "offset" = size, state = 'received', media_id = ${mediaId}, received_at = now(), updated_at = now()
        where id = ${finalId}
       returning *
+    ), received as (
+      select owner_id, size, reserved_bytes, is_partial from finished
+      union all
+      select owner_id, size, reserved_bytes, true from used
     ), charged as (
-      update landfall.quota_usage u
-         set reserved_bytes = u.reserved_bytes - f.reserved_bytes
-               - (select coalesce(sum(reserved_bytes), 0)::bigint from used),
-             open_partials = u.open_partials - (select count(*) from used),
-             used_bytes = u.used_bytes + f.size,
-             open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1,
-             ${chargeTurn(sql`f.size`)}
-        from finished f where u.owner_id = f.owner_id
-      returning ${chargedTurn(sql`f.size`)} as turn
-    ), media as (
-      insert into landfall.media
-          (id, upload_id, owner_id, tenant_id, filename, size, status, storage_backend, storage_key)
-      select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_backend, storage_key from finished
-    ), logged as (
-      insert into landfall.events (type, upload_id, media_id, owner_id)
-      select 'upload.received', id, media_id, owner_id from finished
-    )
+      ${convert('received', chargeTurn(sql`r.bytes`))} returning ${chargedTurn(sql`r.bytes`)} as turn
+    ), media as (${mediaOf('finished')}), logged as (${logEvents(uploadEvent('finished', 'upload.received'))})
     select f.owner_id, f.size, coalesce(turn, ${AT_ONCE}::bigint) as turn from finished f left join charged on true`.execute(
     trx,
   )
@@ -255,10 +223,7 @@ export async function finishPartial(
   return await withOwnerLock(db, append.ownerId, async (trx) => {
     await takeTurns(trx, append.ownerId)
     const { rows } = await sql<{ contended: boolean } & Moved>`
-      with lease as (
-        delete from landfall.upload_locks
-         where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
-      ), appended as (
+      with ${releasedLease(append)}, appended as (
         update landfall.uploads set "offset" = ${append.to}::bigint, is_finished = true, updated_at = now(),
                expires_at = ${extendedExpiry(expiry)}
           from lease

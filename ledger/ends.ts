@@ -1,17 +1,10 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import type { EndEvent } from './event-types.ts'
 
 /** The end of an upload or of a media item, as it is logged. */
 export type End = {
-  event:
-    | 'upload.received'
-    | 'upload.terminated'
-    | 'upload.expired'
-    | 'upload.rejected'
-    | 'media.ready'
-    | 'media.rejected'
-    | 'media.failed'
-    | 'media.deleted'
+  event: EndEvent
   uploadId: string
   mediaId: string | null
   ownerId: string

@@ -2,7 +2,9 @@ import { sql } from 'kysely'
 import { Batches, perLedger, usageExecutor } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
+import { logEvents, uploadEvent } from './event-log.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { releasedLease } from './lease-fragments.ts'
 import { withOwnerLock } from './owner-share.ts'
 import {
   AT_ONCE,
@@ -13,6 +15,8 @@ import {
   turnClock,
   turnCost,
 } from './processing-turns.ts'
+import { convert } from './quotas.ts'
+import { mediaOf } from './received-media.ts'
 import { recordStoredParts } from './stored-parts.ts'
 import type { Append, AppendResult } from './uploads.ts'
 
@@ -102,27 +106,16 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
         window before as (partition by a.owner_id order by a.size, a.id rows unbounded preceding)
       ), released as (
         delete from landfall.upload_locks l using appended a where l.upload_id = a.id
-      ), charged as (
-        update landfall.quota_usage u
-           set reserved_bytes = u.reserved_bytes - r.reserved, used_bytes = u.used_bytes + r.bytes,
-               open_uploads = u.open_uploads - r.uploads, finished_uploads = u.finished_uploads + r.uploads,
-               turn_until_ms = t.turn + r.cost,
-               short_turn_until_ms = case when r.short_cost > 0 then t.short_turn + r.short_cost
-                                          else u.short_turn_until_ms end
-          from (select a.owner_id, sum(a.reserved_bytes)::bigint as reserved, sum(a.size)::bigint as bytes,
-                       count(*) as uploads, sum(p.cost)::bigint as cost,
-                       coalesce(sum(p.cost) filter (where p.is_short), 0)::bigint as short_cost
-                  from appended a join placed p using (id) group by a.owner_id) r
-          join usage t using (owner_id)
-         where u.owner_id = r.owner_id
-      ), media as (
-        insert into landfall.media
-          (id, upload_id, owner_id, tenant_id, filename, size, status, storage_backend, storage_key)
-        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_backend, storage_key from appended
-      ), logged as (
-        insert into landfall.events (type, upload_id, media_id, owner_id)
-        select 'upload.received', id, media_id, owner_id from appended
-      )
+      ), costs as (
+        select owner_id, sum(cost)::bigint as cost, coalesce(sum(cost) filter (where is_short), 0)::bigint as short_cost
+          from placed group by owner_id
+      ), charged as (${convert(
+        'appended',
+        sql`turn_until_ms = t.turn + c.cost,
+            short_turn_until_ms = case when c.short_cost > 0 then t.short_turn + c.short_cost
+                                       else u.short_turn_until_ms end`,
+        sql`join usage t using (owner_id) join costs c using (owner_id)`,
+      )}), media as (${mediaOf('appended')}), logged as (${logEvents(uploadEvent('appended', 'upload.received'))})
       select a.id, a.owner_id, a.media_id, a.size, a.contended, p.turn::bigint as turn
         from appended a join placed p using (id)`.execute(trx)
     if (rows.length > 0) {
@@ -142,10 +135,7 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
 async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Promise<AppendResult> {
   return await withOwnerLock(db, append.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean; turn: Turn }>`
-      with lease as (
-        delete from landfall.upload_locks
-         where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
-      ), appended as (
+      with ${releasedLease(append)}, appended as (
         update landfall.uploads
            set "offset" = ${append.to}::bigint, state = 'received', media_id = ${mediaId},
                received_at = now(), updated_at = now()
@@ -154,20 +144,8 @@ async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Pr
            and size = ${append.to}::bigint
         returning uploads.*, lease.contended
       ), charged as (
-        update landfall.quota_usage u
-           set reserved_bytes = u.reserved_bytes - r.reserved_bytes, used_bytes = u.used_bytes + r.size,
-               open_uploads = u.open_uploads - 1, finished_uploads = u.finished_uploads + 1,
-               ${chargeTurn(sql`r.size`)}
-          from appended r where u.owner_id = r.owner_id
-        returning ${chargedTurn(sql`r.size`)} as turn
-      ), media as (
-        insert into landfall.media
-          (id, upload_id, owner_id, tenant_id, filename, size, status, storage_backend, storage_key)
-        select media_id, id, owner_id, tenant_id, filename, size, 'processing', storage_backend, storage_key from appended
-      ), logged as (
-        insert into landfall.events (type, upload_id, media_id, owner_id)
-        select 'upload.received', id, media_id, owner_id from appended
-      )${recordStoredParts(append.storedParts)}
+        ${convert('appended', chargeTurn(sql`r.bytes`))} returning ${chargedTurn(sql`r.bytes`)} as turn
+      ), media as (${mediaOf('appended')}), logged as (${logEvents(uploadEvent('appended', 'upload.received'))})${recordStoredParts(append.storedParts)}
       select contended, coalesce(turn, ${AT_ONCE}::bigint) as turn from appended left join charged on true`.execute(
       trx,
     )

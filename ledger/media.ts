@@ -1,10 +1,13 @@
 import { type Selectable, sql } from 'kysely'
 import { ASYNC_COMMIT, type Ledger } from './database.ts'
 import type { Enqueue } from './due-work.ts'
+import { logEvents, mediaEvent } from './event-log.ts'
+import type { EventType } from './event-types.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
+import { giveBackUsed } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
-import type { EventType, MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
+import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
 import type { UploadRow } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
@@ -82,6 +85,8 @@ export async function listMedia(
   return rows as (OwnMediaRow & { createdAtMicros: string })[]
 }
 
+const WITH_REASON = { data: sql`jsonb_build_object('reason', reason)` }
+
 type OwnedMedia = { id: MediaId; owner_id: OwnerId }
 
 /** A rendition of a media item that its caller may see. */
@@ -127,10 +132,7 @@ export async function deleteMedia(
         update landfall.media set status = 'deleted', deleted_at = now()
          where id = ${id} and owner_id = ${ownerId} and status <> 'deleted'
         returning id, upload_id, owner_id
-      ), logged as (
-        insert into landfall.events (type, upload_id, media_id, owner_id)
-        select 'media.deleted', upload_id, id, owner_id from gone
-      )
+      ), logged as (${logEvents(mediaEvent('gone', 'media.deleted'))})
       select upload_id from gone`.execute(trx)
     const uploadId = rows[0]?.upload_id
     if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)
@@ -220,12 +222,9 @@ export async function recordRendition(
         width = excluded.width, height = excluded.height, size = excluded.size
       -- An updated row has been locked by its update, a new one by nobody.
       returning media_id, xmax = 0 as is_new
-    ), logged as (
-      insert into landfall.events (type, upload_id, media_id, owner_id)
-      select ${event ?? null}::text, m.upload_id, m.id, m.owner_id
-        from recorded r join landfall.media m on m.id = r.media_id
-       where r.is_new and ${event ?? null}::text is not null
-    )
+    ), made as (
+      select m.upload_id, m.id, m.owner_id from recorded r join landfall.media m on m.id = r.media_id where r.is_new
+    )${event ? sql`, logged as (${logEvents(mediaEvent('made', event))})` : sql``}
     select media_id from recorded`.execute(db)
   if (rows.length > 0) return true
   const now = await mediaForJob(db, rendition.media_id)
@@ -252,10 +251,7 @@ export async function publishMedia(db: Ledger, id: MediaId): Promise<boolean> {
     with ready as (
       update landfall.media set status = 'ready', ready_at = now()
        where id = ${id} and status = 'processing' returning id, upload_id, owner_id
-    ), logged as (
-      insert into landfall.events (type, upload_id, media_id, owner_id)
-      select 'media.ready', upload_id, id, owner_id from ready
-    )
+    ), logged as (${logEvents(mediaEvent('ready', 'media.ready'))})
     select id from ready`.execute(db)
   return rows.length > 0
 }
@@ -275,18 +271,12 @@ export async function rejectMedia(
     const { rows } = await sql<{ upload_id: UploadId }>`
       with rejected as (
         update landfall.media set status = 'rejected', reason = ${json}::jsonb
-         where id = ${id} and status = 'processing' returning id, upload_id, owner_id, size
+         where id = ${id} and status = 'processing' returning id, upload_id, owner_id, size, reason
       ), upload as (
         update landfall.uploads u set state = 'rejected', reject = ${json}::jsonb, updated_at = now()
           from rejected r where u.id = r.upload_id
-      ), freed as (
-        update landfall.quota_usage q
-           set used_bytes = q.used_bytes - r.size, finished_uploads = q.finished_uploads - 1
-          from rejected r where q.owner_id = r.owner_id
-      ), logged as (
-        insert into landfall.events (type, upload_id, media_id, owner_id, data)
-        select type, upload_id, id, owner_id, jsonb_build_object('reason', ${json}::jsonb)
-          from rejected, (values ('media.rejected'), ('upload.rejected')) as both_types (type)
+      ), freed as (${giveBackUsed('rejected')}), logged as (
+        ${logEvents(mediaEvent('rejected', 'media.rejected', WITH_REASON), mediaEvent('rejected', 'upload.rejected', WITH_REASON))}
       )
       select upload_id from rejected`.execute(trx)
     const row = rows[0]
@@ -311,11 +301,8 @@ export async function failMedia(
     const { rows } = await sql<{ upload_id: UploadId }>`
       with failed as (
         update landfall.media set status = 'failed', reason = ${json}::jsonb
-         where id = ${id} and status = 'processing' returning id, upload_id, owner_id
-      ), logged as (
-        insert into landfall.events (type, upload_id, media_id, owner_id, data)
-        select 'media.failed', upload_id, id, owner_id, jsonb_build_object('reason', ${json}::jsonb) from failed
-      )
+         where id = ${id} and status = 'processing' returning id, upload_id, owner_id, reason
+      ), logged as (${logEvents(mediaEvent('failed', 'media.failed', WITH_REASON))})
       select upload_id from failed`.execute(trx)
     const uploadId = rows[0]?.upload_id
     if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)

@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import type { EventType } from './event-types.ts'
 import { isOpenNow } from './expiry.ts'
-import type { EventType, StepStatus } from './schema.ts'
+import type { StepStatus } from './schema.ts'
 
 // Figures for operators. Each reads what waits or has just happened, by an index, never a whole table.
 

@@ -1,10 +1,12 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
+import { logEvents, uploadEvent } from './event-log.ts'
 import { isExpired } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { turnClock } from './processing-turns.ts'
+import { giveBackUsed, release } from './quotas.ts'
 
 // Expiry and clean-up, from rows of the ledger in batches, so that no transaction grows with the backlog; several
 // reapers share the work.
@@ -169,19 +171,11 @@ async function expireThose(
     ), ended as (
       update landfall.uploads set state = 'expired', updated_at = now()
         from due where uploads.id = due.id
-      returning uploads.id, uploads.owner_id, uploads.reserved_bytes, uploads.is_partial,
-                uploads.received_at is not null as was_used
+      returning uploads.*, uploads.received_at is not null as was_used
     ), freed as (
-      update landfall.quota_usage q
-         set reserved_bytes = q.reserved_bytes - e.bytes, open_uploads = q.open_uploads - e.uploads,
-             open_partials = q.open_partials - e.partials
-        from (select owner_id, sum(reserved_bytes) as bytes, count(*) filter (where not is_partial) as uploads,
-                     count(*) filter (where is_partial) as partials
-                from ended where not was_used group by owner_id) e
-       where q.owner_id = e.owner_id
+      ${release('ended', sql`not was_used`)}
     ), logged as (
-      insert into landfall.events (type, upload_id, owner_id)
-      select 'upload.expired', id, owner_id from ended where not was_used
+      ${logEvents(uploadEvent('ended', 'upload.expired', { where: sql`not was_used` }))}
     )
     select id from ended`.execute(trx)
   for (const { id } of rows) await enqueueRemoval(trx, id)
@@ -223,13 +217,10 @@ export async function purgeMedia(
         update landfall.media set purged_at = now() from due where media.id = due.id
         returning media.id, media.upload_id, media.owner_id, media.size
       ), charged as (
-        select p.owner_id, sum(p.size) as bytes, count(*) as uploads
-          from purged p join landfall.uploads u on u.id = p.upload_id
-         where u.state <> 'rejected' group by p.owner_id
+        select p.owner_id, p.size
+          from purged p join landfall.uploads u on u.id = p.upload_id where u.state <> 'rejected'
       ), freed as (
-        update landfall.quota_usage q
-           set used_bytes = q.used_bytes - c.bytes, finished_uploads = q.finished_uploads - c.uploads
-          from charged c where q.owner_id = c.owner_id
+        ${giveBackUsed('charged')}
       )
       select id, upload_id from purged`.execute(trx)
     for (const row of rows) await enqueueRemoval(trx, row.upload_id)

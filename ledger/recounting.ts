@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { OwnerId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
+import { lockUsage } from './quotas.ts'
 import { type DuePage, pageOf } from './reaping.ts'
 
 // Usage is kept in counters, so that creations need not add it up. These functions recount it from the rows, which are
@@ -53,10 +54,7 @@ export async function miscountedOwners(db: Ledger): Promise<OwnerId[]> {
 /** Sets an owner's counters to what the rows say. It locks the row that every change of this owner's usage locks. */
 export async function recountOwner(db: Ledger, ownerId: OwnerId): Promise<Recount> {
   return await withOwnerLock(db, ownerId, async (trx) => {
-    await sql`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`.execute(
-      trx,
-    )
-    await sql`select 1 from landfall.quota_usage where owner_id = ${ownerId} for update`.execute(trx)
+    await lockUsage(trx, ownerId)
     const before = await readCounters(trx, ownerId)
     // A statement of its own sees everything committed before the lock was taken.
     await sql`

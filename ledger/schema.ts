@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
+import type { EventType } from './event-types.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 
 export type UploadState = 'open' | 'received' | 'terminated' | 'expired' | 'rejected'
@@ -8,19 +9,6 @@ export type StepStatus = 'running' | 'done' | 'rejected' | 'failed'
 
 /** Why a file was rejected or its processing failed: a stable code, and a sentence for people. */
 export type Reason = { code: string; detail: string }
-
-export type EventType =
-  | 'upload.created'
-  | 'upload.received'
-  | 'upload.terminated'
-  | 'upload.expired'
-  | 'upload.rejected'
-  | 'media.ready'
-  | 'media.rejected'
-  | 'media.failed'
-  | 'media.deleted'
-  | 'analysis.finished'
-  | 'hls.finished'
 
 /** A request to an analysis engine about a media item, and its result. */
 export type Analysis = {

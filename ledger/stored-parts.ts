@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { UploadId } from './ids.ts'
+import { type Fenced, lockedLease, releasedLease } from './lease-fragments.ts'
 import type { UploadState } from './schema.ts'
 
 // What an upload has in S3 before it is one object. The bucket is never listed: a key is recorded before the bucket is
@@ -48,14 +49,9 @@ export function recordStoredParts(storedParts: StoredParts | undefined): RawBuil
     )`
 }
 
-type Fenced = { id: UploadId; fence: string }
-
 /** `held`: the upload if the lease is current and it is open. The lease row is locked first, as by every append. */
-const held = ({ id, fence }: Fenced) => sql`
-  lease as (
-    select upload_id from landfall.upload_locks
-     where upload_id = ${id} and fence = ${fence}::uuid for update
-  ), held as (
+const held = (upload: Fenced) => sql`
+  ${lockedLease(upload)}, held as (
     select u.id, u.multipart_unsure from landfall.uploads u join lease on lease.upload_id = u.id
      where u.state = 'open' for update of u
   )`
@@ -155,9 +151,7 @@ export async function recordLateCall(db: Ledger, id: UploadId, key: string): Pro
  */
 export async function abandonTails(db: Ledger, upload: Fenced, keys: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ storage_key: string }>`
-    with lease as (
-      delete from landfall.upload_locks where upload_id = ${upload.id} and fence = ${upload.fence}::uuid
-    )
+    with ${releasedLease(upload)}
     update landfall.upload_tails set dropped_at = now()
      where upload_id = ${upload.id} and storage_key = any(${[...keys]}::text[]) and etag is null
     returning storage_key`.execute(db)

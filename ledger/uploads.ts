@@ -2,9 +2,12 @@ import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
 import { type Ledger, PREPARED } from './database.ts'
 import type { Enqueue } from './due-work.ts'
+import { logEvents, mediaEvent, uploadEvent } from './event-log.ts'
 import { type ExpiryPolicy, extendedExpiry, isOpenNow, stateNow } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { lockedLease, releasedLease } from './lease-fragments.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
+import { changeReservation, release } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 import { recordStoredParts, type StoredParts } from './stored-parts.ts'
@@ -143,10 +146,7 @@ export type Terminated =
  */
 export async function appendBytes(db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> {
   const { rows } = await sql<{ contended: boolean } & Moved>`
-    with lease as (
-      select contended from landfall.upload_locks
-       where upload_id = ${append.id} and fence = ${append.fence}::uuid for update
-    ), appended as (
+    with ${lockedLease(append)}, appended as (
       update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${extendedExpiry(expiry)}
         from lease
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
@@ -159,10 +159,7 @@ export async function appendBytes(db: Ledger, append: Append, expiry: ExpiryPoli
 /** Moves the offset and the expiry, and releases the lease: the last append of a request. */
 export async function appendAndRelease(db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> {
   const { rows } = await sql<{ contended: boolean } & Moved>`
-    with lease as (
-      delete from landfall.upload_locks
-       where upload_id = ${append.id} and fence = ${append.fence}::uuid returning contended
-    ), appended as (
+    with ${releasedLease(append)}, appended as (
       update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${extendedExpiry(expiry)}
         from lease
        where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
@@ -182,10 +179,7 @@ const appended = (row: ({ contended: boolean } & Moved) | undefined): Appended =
 export async function declareLength(db: Ledger, upload: HeldUpload & { size: number }): Promise<boolean> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
     const { rows } = await sql`
-    with lease as (
-      select 1 from landfall.upload_locks
-       where upload_id = ${upload.id} and fence = ${upload.fence}::uuid for update
-    ), before as (
+    with ${lockedLease(upload)}, before as (
       select id, owner_id, reserved_bytes from landfall.uploads, lease
        where id = ${upload.id} and size is null and state = 'open' for update of uploads
     ), declared as (
@@ -193,10 +187,7 @@ export async function declareLength(db: Ledger, upload: HeldUpload & { size: num
              updated_at = now()
         from before where uploads.id = before.id
     )
-    update landfall.quota_usage u
-       set reserved_bytes = u.reserved_bytes - before.reserved_bytes + ${upload.size}::bigint
-      from before where u.owner_id = before.owner_id
-    returning u.owner_id`.execute(trx)
+    ${changeReservation('before', upload.size)} returning u.owner_id`.execute(trx)
     return rows.length > 0
   })
 }
@@ -213,10 +204,7 @@ export async function terminateUpload(
 ): Promise<Terminated> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean; was_over: boolean }>`
-      with lease as (
-        delete from landfall.upload_locks
-         where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
-      ), before as (
+      with ${releasedLease(upload)}, before as (
         select id, state, contended from landfall.uploads, lease
          where id = ${upload.id} and (state in ('open', 'expired') or (state = 'received' and is_partial))
            for update of uploads
@@ -225,14 +213,9 @@ export async function terminateUpload(
           from before where u.id = before.id
         returning u.*, before.contended, before.state = 'expired' as was_over
       ), freed as (
-        update landfall.quota_usage u
-           set reserved_bytes = u.reserved_bytes - e.reserved_bytes,
-               open_uploads = u.open_uploads - case when e.is_partial then 0 else 1 end,
-               open_partials = u.open_partials - case when e.is_partial then 1 else 0 end
-          from ended e where u.owner_id = e.owner_id and e.received_at is null and not e.was_over
+        ${release('ended', sql`received_at is null and not was_over`)}
       ), logged as (
-        insert into landfall.events (type, upload_id, owner_id)
-        select 'upload.terminated', id, owner_id from ended where not was_over
+        ${logEvents(uploadEvent('ended', 'upload.terminated', { where: sql`not was_over` }))}
       )
       select contended, was_over from ended`.execute(trx)
     const row = rows[0]
@@ -255,10 +238,7 @@ export async function terminateReceived(
     // The media item first: everything that ends both locks in this order, to avoid deadlocks.
     await trx.selectFrom('media').select('id').where('upload_id', '=', upload.id).forUpdate().execute()
     const { rows } = await sql<{ contended: boolean; media_id: MediaId | null }>`
-      with lease as (
-        delete from landfall.upload_locks
-         where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
-      ), ended as (
+      with ${releasedLease(upload)}, ended as (
         update landfall.uploads set state = 'terminated', updated_at = now()
           from lease where id = ${upload.id} and state = 'received'
         returning uploads.*, lease.contended
@@ -267,10 +247,7 @@ export async function terminateReceived(
           from ended where m.upload_id = ended.id and m.status <> 'deleted'
         returning m.id, m.upload_id, m.owner_id
       ), logged as (
-        insert into landfall.events (type, upload_id, media_id, owner_id)
-        select 'upload.terminated', id, media_id, owner_id from ended
-        union all
-        select 'media.deleted', upload_id, id, owner_id from gone
+        ${logEvents(uploadEvent('ended', 'upload.terminated'), mediaEvent('gone', 'media.deleted'))}
       )
       select contended, (select id from gone) as media_id from ended`.execute(trx)
     const row = rows[0]
@@ -293,22 +270,14 @@ export async function rejectUpload(
   const json = JSON.stringify(reason)
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean }>`
-      with lease as (
-        delete from landfall.upload_locks
-         where upload_id = ${upload.id} and fence = ${upload.fence}::uuid returning contended
-      ), ended as (
+      with ${releasedLease(upload)}, ended as (
         update landfall.uploads set state = 'rejected', reject = ${json}::jsonb, updated_at = now()
           from lease where id = ${upload.id} and state = 'open'
         returning uploads.*, lease.contended
       ), freed as (
-        update landfall.quota_usage u
-           set reserved_bytes = u.reserved_bytes - e.reserved_bytes,
-               open_uploads = u.open_uploads - case when e.is_partial then 0 else 1 end,
-               open_partials = u.open_partials - case when e.is_partial then 1 else 0 end
-          from ended e where u.owner_id = e.owner_id and e.received_at is null
+        ${release('ended', sql`received_at is null`)}
       ), logged as (
-        insert into landfall.events (type, upload_id, owner_id, data)
-        select 'upload.rejected', id, owner_id, jsonb_build_object('reason', ${json}::jsonb) from ended
+        ${logEvents(uploadEvent('ended', 'upload.rejected', { data: sql`jsonb_build_object('reason', reject)` }))}
       )
       select contended from ended`.execute(trx)
     const row = rows[0]

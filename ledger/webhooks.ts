@@ -1,7 +1,8 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import type { EventType } from './event-types.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
-import type { EventType, Reason, UploadsTable } from './schema.ts'
+import type { Reason, UploadsTable } from './schema.ts'
 
 /** A delivery that nobody else sends until its lease is over. */
 export type TakenDelivery = {

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { servedAs } from '../../content/served-as.ts'
+import type { EventType } from '../../ledger/event-types.ts'
 import { findRendition, recordRendition, StorageBackendChanged } from '../../ledger/media.ts'
-import type { EventType } from '../../ledger/schema.ts'
 import { RENDITIONS, type RenditionKind, renditionKey } from '../../storage/store/keys.ts'
 import { ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
 import type { StepContext } from './step.ts'

@@ -1,7 +1,7 @@
 import { setImmediate as othersFirst } from 'node:timers/promises'
+import { type EventType, eventsThat } from '../../ledger/event-types.ts'
 import type { EventRow } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
-import type { EventType } from '../../ledger/schema.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { KnownUploads } from './known-uploads.ts'
 import type { Position } from './positions.ts'
@@ -27,16 +27,7 @@ export type EventReaderOptions = {
 type Subject = Pick<UploadRow, 'offset' | 'size' | 'state'> & { id: string }
 
 /** Final events for a reader of one upload. */
-export const FINAL_EVENTS: ReadonlySet<EventType> = new Set<EventType>([
-  'upload.terminated',
-  'upload.expired',
-  'upload.rejected',
-  'media.ready',
-  'media.failed',
-  'media.deleted',
-  // A client that reconnects after `media.ready` gets it, and its stream ends.
-  'hls.finished',
-])
+export const FINAL_EVENTS: ReadonlySet<EventType> = new Set(eventsThat('isFinal'))
 
 const PROGRESS_MS = 500
 /** A reader with this much unsent gets nothing until it has caught up; state changes wait in the ledger. */

@@ -1,5 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Ledger } from '../../ledger/database.ts'
+import { type EventType, eventsThat } from '../../ledger/event-types.ts'
 import { SETTLED_AFTER_MS } from '../../ledger/events.ts'
 import {
   countEvents,
@@ -12,23 +13,11 @@ import {
   webhookBacklog,
   withStatementTimeout,
 } from '../../ledger/operating-figures.ts'
-import type { EventType } from '../../ledger/schema.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
 
 /** Events per scrape; the rest is left to the next ones. */
 const MAX_EVENTS = 100_000
 const STEP_WINDOW_MS = 5 * 60_000
-
-/** The events that are counted, with metric and label. */
-const COUNTED: Partial<Record<EventType, { of: 'uploads' | 'media'; outcome: string }>> = {
-  'upload.received': { of: 'uploads', outcome: 'received' },
-  'upload.terminated': { of: 'uploads', outcome: 'terminated' },
-  'upload.expired': { of: 'uploads', outcome: 'expired' },
-  'upload.rejected': { of: 'uploads', outcome: 'rejected' },
-  'media.ready': { of: 'media', outcome: 'ready' },
-  'media.rejected': { of: 'media', outcome: 'rejected' },
-  'media.failed': { of: 'media', outcome: 'failed' },
-}
 
 /** Figures of the ledger: the same on every server, whichever process caused them. */
 export function ledgerCollectors(db: Ledger): Collector[] {
@@ -140,8 +129,9 @@ function addOutcomes(register: Registry, counts: ReadonlyMap<EventType, number>)
     uploads: counter('landfall_uploads_total', 'Ended uploads by outcome.'),
     media: counter('landfall_media_total', 'Processed media items by outcome.'),
   }
-  for (const [type, { of, outcome }] of Object.entries(COUNTED)) {
-    counters[of].inc({ outcome }, counts.get(type as EventType) ?? 0)
+  for (const type of eventsThat('isOutcome')) {
+    const [of, outcome = type] = type.split('.')
+    counters[of === 'media' ? 'media' : 'uploads'].inc({ outcome }, counts.get(type) ?? 0)
   }
 }
 

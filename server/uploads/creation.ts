@@ -5,7 +5,6 @@ import { createFinal } from '../../ledger/concatenation.ts'
 import {
   type CreateResult,
   createUpload as enterUpload,
-  PARTIALS_PER_UPLOAD,
   type QuotaRefusal,
   quotaRefusal,
 } from '../../ledger/creation.ts'
@@ -14,6 +13,7 @@ import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
 import { firstExpiry } from '../../ledger/expiry.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
+import { PARTIALS_PER_UPLOAD } from '../../ledger/quotas.ts'
 import {
   expireEmptyUploads,
   expireOfOwner,
