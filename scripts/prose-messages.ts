@@ -8,8 +8,14 @@ const BEFORE_REGEX = /(?:^|[=(,:[!&|?{};>+]|\breturn|\bcase)\s*$/
  * The string and template literals of a TypeScript source that read as sentences: three words or more. Comments and
  * regular expressions are skipped, and so are templates with a tag, which are SQL.
  */
-export function literalsOf(source: string): Literal[] {
+export const literalsOf = (source: string): Literal[] => textsOf(source).literals
+
+/** Comments of a TypeScript source. */
+export const commentsOf = (source: string): Literal[] => textsOf(source).comments
+
+function textsOf(source: string): { literals: Literal[]; comments: Literal[] } {
   const found: Literal[] = []
+  const comments: Literal[] = []
   let line = 1
   let at = 0
 
@@ -22,6 +28,11 @@ export function literalsOf(source: string): Literal[] {
   const skipPast = (end: string): void => {
     while (at < source.length && !source.startsWith(end, at)) step()
     for (const _ of end) step()
+  }
+  const comment = (end: string): void => {
+    const begins = { line, at }
+    skipPast(end)
+    comments.push({ line: begins.line, text: source.slice(begins.at, at) })
   }
   const skipRegex = (): void => {
     let isInClass = false
@@ -58,8 +69,8 @@ export function literalsOf(source: string): Literal[] {
     while (at < source.length) {
       const char = source[at] ?? ''
       const before = source.slice(Math.max(0, at - 20), at)
-      if (source.startsWith('//', at)) skipPast('\n')
-      else if (source.startsWith('/*', at)) skipPast('*/')
+      if (source.startsWith('//', at)) comment('\n')
+      else if (source.startsWith('/*', at)) comment('*/')
       else if (char === '/' && BEFORE_REGEX.test(before)) skipRegex()
       else if (char === "'" || char === '"') literal(false)
       else if (char === '`') literal(/[\w>)]$/.test(before))
@@ -71,7 +82,7 @@ export function literalsOf(source: string): Literal[] {
     }
   }
   code()
-  return found
+  return { literals: found, comments }
 }
 
 /** Three words in a row, one of which only sentences have: neither SQL, nor scripts, nor lists of names do. */

@@ -39,6 +39,16 @@ export const PHRASES: readonly Phrase[] = [
   ...say('use', 'utili[sz]es?', 'utili[sz]ed'),
 ]
 
+/** Phrases that comments do not have either: each needs no context to be a fault. */
+export const COMMENT_PHRASES: readonly Phrase[] = [
+  ...say('a media item', 'an? media(?! (?:item|type|file|fragment|limit|server|playlist)s?)'),
+  ...say('is unavailable', '(?:is|are|was|were) away'),
+  ...say('the process, request or worker that', 'whoever'),
+  ...say('also, or included', 'be it'),
+  ...say('expiry and clean-up', 'what time (?:ends|has ended)'),
+  ...say('is not available', 'to be had'),
+]
+
 /** Headings begin with what the section is about, so that a table of contents can be read. */
 export const HEADING_OPENERS = /^(?:what|who|whose|whom|where|when|why)\s/i
 

@@ -79,10 +79,16 @@ describe('the texts of a source', () => {
   })
 
   it.each([
-    ['comments', '// a media is away\n/* it is\n away */ const a = 1'],
+    ['after code', 'const a = 1 // the bucket is away', 1, 'is away'],
+    ['over two lines', '/**\n * Of a\n * media.\n */', 2, 'a media'],
+  ])('have comments read %s', (_where, source, line, text) => {
+    expect(remarksOnSource(source)).toEqual([{ line, text, advice: expect.any(String) }])
+  })
+
+  it.each([
     ['SQL', 'await sql`select a media is away from the table`.execute(db)'],
     ['names', "const names = 'one two three a-media'"],
-    ['divisions', "const half = a / 2; const text = 'ok' // is away"],
+    ['divisions', "const half = a / 2; const text = 'ok' // b / c"],
   ])('are not %s', (_what, source) => {
     expect(remarksOnSource(source)).toEqual([])
   })

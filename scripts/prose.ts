@@ -8,8 +8,15 @@
  */
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { literalsOf } from './prose-messages.ts'
-import { HEADING_OPENERS, MAX_WORDS, MAX_WORDS_IN_PARAGRAPH, PHRASES } from './prose-words.ts'
+import { commentsOf, literalsOf } from './prose-messages.ts'
+import {
+  COMMENT_PHRASES,
+  HEADING_OPENERS,
+  MAX_WORDS,
+  MAX_WORDS_IN_PARAGRAPH,
+  PHRASES,
+  type Phrase,
+} from './prose-words.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -45,19 +52,21 @@ export function remarksOnDocument(markdown: string): Remark[] {
   })
 }
 
-/** What is wrong with the texts of a source file. */
+/** What is wrong with the messages and comments of a source file. */
 export function remarksOnSource(source: string): Remark[] {
-  return literalsOf(source).flatMap((literal) => remarksOnText(literal))
+  const comments = commentsOf(source).map(({ line, text }) => ({
+    line,
+    text: text.replaceAll(/^\s*\*/gm, ''),
+  }))
+  return [
+    ...literalsOf(source).flatMap((literal) => remarksOnText(literal)),
+    ...comments.flatMap((comment) => phrasesIn(comment, plain(comment.text), COMMENT_PHRASES)),
+  ]
 }
 
 function remarksOnText(block: { line: number; text: string }): Remark[] {
   const text = plain(block.text)
-  const found: Remark[] = []
-  for (const [phrase, instead] of PHRASES) {
-    for (const match of text.matchAll(phrase)) {
-      found.push(remark(block, match[0], `write "${instead}"`, text.slice(0, match.index)))
-    }
-  }
+  const found = phrasesIn(block, text, PHRASES)
   for (const match of text.matchAll(/(?<![\w-])([a-z]+)[ \n]\1(?![\w-])/gi)) {
     if (match[1] !== 'that' && match[1] !== 'had')
       found.push(remark(block, match[0], 'remove the doubled word', text.slice(0, match.index)))
@@ -72,6 +81,14 @@ function remarksOnText(block: { line: number; text: string }): Remark[] {
     before += sentence
   }
   return found
+}
+
+function phrasesIn(block: { line: number }, text: string, phrases: readonly Phrase[]): Remark[] {
+  return phrases.flatMap(([phrase, instead]) =>
+    [...text.matchAll(phrase)].map((match) =>
+      remark(block, match[0], `write "${instead}"`, text.slice(0, match.index)),
+    ),
+  )
 }
 
 /** `before` is the text in front of the fault. */

@@ -99,7 +99,7 @@ function fullOr({ waitsSince }: Scratch, bytes: number, cause: unknown): unknown
   )
 }
 
-/** Marks the folder as in use: see `isAbandoned`. Whoever works in a removed one finds out. */
+/** Marks the folder as in use: see `isAbandoned`. Work in a removed one fails by itself. */
 async function touch(folder: string): Promise<void> {
   const now = new Date()
   await utimes(folder, now, now).catch(() => {})

@@ -21,7 +21,7 @@ export type DeliveryOptions = {
   log: WorkerLog
 }
 
-/** Makes one attempt at a delivery and writes down how it ended. Throws when `signal` is aborted or the ledger is away. */
+/** Makes one attempt at a delivery and records its result. Throws when `signal` is aborted or the ledger is unavailable. */
 export async function attemptDelivery(options: DeliveryOptions, delivery: TakenDelivery): Promise<void> {
   const { db, endpointId, log } = options
   const payload = delivery.payload ?? (await storePayload(db, delivery, await payloadOf(db, delivery)))

@@ -254,7 +254,7 @@ async function* inspectAtomic(
 ): AsyncGenerator<Uint8Array> {
   const iterator = whole[Symbol.asyncIterator]()
   try {
-    // Without a way to end it from there: its end is where the digest is compared.
+    // It cannot be ended early: the digest is checked at its end.
     yield* inspect({ [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) })
   } catch (error) {
     if (error instanceof ContentRejected) while (!(await iterator.next()).done);

@@ -3,30 +3,30 @@ import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { UploadNotFound } from './outcomes.ts'
 
-/** Who asks for something of which upload, and what has to hear of it on the way. */
+/** The caller and the upload of an operation, with its callbacks. */
 export type UploadCall = {
   readonly ownerId: OwnerId
   readonly tenantId: string | null
-  /** Of the address, or as chosen for a creation. */
+  /** From the address, or as chosen for a creation. */
   readonly uploadId: UploadId
   /** For the log. */
   readonly requestId: string
   /** Aborted when the request is answered or its client has left. */
   readonly over: AbortSignal
-  /** Told that the request waits for another one to give up the lease, which may take seconds. */
+  /** Called when the request waits for another one to release the lease, which may take seconds. */
   readonly onLeaseWait: () => void
-  /** Records what has arrived, when it is the turn of the request's owner. Not to be called from within `work`. */
+  /** Runs the final commit of the request in a turn of its owner. Must not be nested. */
   readonly inOwnerTurn: <Result>(work: () => Promise<Result>) => Promise<Result>
 }
 
-/** An upload in the hands of one request, from `hold` to its end. */
+/** An upload while one request works on it, from `hold` to its end. */
 export type Held = {
   readonly call: UploadCall
-  /** Undefined for a creation that brings no bytes: it has written all that there is to write. */
+  /** Undefined for a creation without bytes, which needs none. */
   lease: Lease | undefined
-  /** As last read under the lease, or as just created; commits bring it up to date. */
+  /** As last read under the lease, or as just created; commits update it. */
   upload: UploadRow | undefined
-  /** Up to where its bytes are there, when it was last looked at. */
+  /** The offset, when it was last read. */
   offset: number
 }
 
@@ -37,20 +37,20 @@ export const notHeld = (call: UploadCall, upload?: UploadRow): Held => ({
   offset: 0,
 })
 
-/** The row of what is held. Fails with `UploadNotFound` where nobody has looked at it, or there is none. */
+/** The held row. Fails with `UploadNotFound` where it was not read, or does not exist. */
 export function rowOf({ upload }: Held): UploadRow {
   if (!upload) throw new UploadNotFound()
   return upload
 }
 
-/** The lease of what is held, which must be there. */
+/** The held lease, which must be there. */
 export function leaseOf({ lease }: Held): Lease {
   if (!lease) throw new Error('an upload was written to without a lease')
   return lease
 }
 
-/** An upload that is made of others: no bytes are sent to it (tus 1.0 § concatenation). */
+/** A final upload: no bytes are sent to it (tus 1.0 § concatenation). */
 export const isFinal = (row: UploadRow): boolean => row.concat !== null && !row.is_partial
 
-/** Whether there is nothing to add to an upload any more, and nothing to finish. */
+/** Whether an upload is complete: nothing can be added or finished. */
 export const isComplete = (row: UploadRow): boolean => row.state === 'received' || row.is_finished

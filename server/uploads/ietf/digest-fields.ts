@@ -19,7 +19,7 @@ const NAMES: ReadonlyMap<string, Algorithm> = new Map([
   ['sha-512', 'sha512'],
 ])
 
-/** The digests of a field that can be verified. Fails with `invalid-header` for one that cannot be a digest. */
+/** The known digests of a field. Fails with `invalid-header` for one of the wrong length. */
 export function digestsOf(request: Request, field: 'Content-Digest' | 'Repr-Digest'): ExpectedDigest[] {
   const text = request.get(field)
   if (text === undefined) return []
@@ -35,7 +35,7 @@ export function digestsOf(request: Request, field: 'Content-Digest' | 'Repr-Dige
   })
 }
 
-/** The digests as the ledger keeps them, to be compared with the whole file. */
+/** Digests for the ledger, to be compared with the whole file. */
 export function digestRecord(digests: readonly ExpectedDigest[]): Record<string, string> | null {
   if (digests.length === 0) return null
   return Object.fromEntries(digests.map(({ algorithm, digest }) => [algorithm, digest.toString('base64')]))
@@ -48,8 +48,8 @@ export function digestCheck({ algorithm, digest }: ExpectedDigest): BodyCheck {
 }
 
 /**
- * Digests of a file that comes in one request: compared with what its client has promised, which ends the upload
- * where it is another one, and told where that has asked for one.
+ * Digests of a file that arrives in one request: compared with the client's, where a difference rejects the upload, and
+ * sent where the client wants one.
  */
 export class ReprDigest implements BodyCheck {
   readonly #running: ReadonlyMap<Algorithm, RunningDigest>
@@ -64,7 +64,7 @@ export class ReprDigest implements BodyCheck {
     this.#wanted = wanted
   }
 
-  /** Undefined where there is nothing to compare and nothing to tell. */
+  /** Undefined where there is nothing to compare or to send. */
   static of({
     digests,
     wanted_digest,
@@ -101,7 +101,7 @@ export class ReprDigest implements BodyCheck {
   }
 }
 
-/** RFC 9530 § 4: of those that we can compute the one with the highest preference; 0 means none. */
+/** RFC 9530 § 4: the supported one with the highest preference; 0 means none. */
 export function wantedDigest(request: Request): Algorithm | undefined {
   const header = request.get('want-repr-digest')
   const entries = header === undefined ? undefined : parsed(header)

@@ -30,22 +30,22 @@ import { completedUpload, inconsistentLength, mismatchingOffset, toIetfProblem }
 
 type Handle = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
 
-/** What a request of the draft says of its bytes. */
-type DraftRequest = { isLast: boolean; length: number | undefined; version: InteropVersion | undefined }
+/** The fields of a request about its bytes. */
+type DraftFields = { isLast: boolean; length: number | undefined; version: InteropVersion | undefined }
 
-/** A request with bytes, on its way. */
-type Bringing = {
+/** A request with bytes. */
+type BodyRequest = {
   held: Held
   body: Body
-  said: DraftRequest
+  fields: DraftFields
   checks: BodyCheck[]
   interim: InterimResponses
   response: Response
 }
 
 /**
- * draft-ietf-httpbis-resumable-upload on the engine. It differs from tus 1.0 in what completes an upload: not its last
- * byte, but a request that says so.
+ * draft-ietf-httpbis-resumable-upload on the engine. Unlike in tus 1.0 an upload is completed by a request that says
+ * so, and not by its last byte.
  */
 export function draftRequests(
   engine: UploadEngine,
@@ -55,13 +55,13 @@ export function draftRequests(
 
   /** § Upload Creation. */
   const create = translated(async (request, response, uploadId) => {
-    const bringing = bringingOf(request, response, uploadId)
-    const { body, held, interim, said } = bringing
-    const size = lengthOf(said, 0, body.length)
+    const incoming = bodyRequestOf(request, response, uploadId)
+    const { body, held, interim, fields } = incoming
+    const size = lengthOf(fields, 0, body.length)
     if (size !== undefined && (body.length ?? 0) > size) throw inconsistentLength()
     checkSize(policy, size ?? null)
     const upload = await engine.create(held.call, {
-      protocol: `ietf-${said.version ?? 'draft'}`,
+      protocol: `ietf-${fields.version ?? 'draft'}`,
       size: size ?? null,
       metadata: metadataOf(request),
       metadataHeader: request.get('upload-metadata') ?? null,
@@ -73,28 +73,33 @@ export function draftRequests(
     held.upload = upload
     const location = addressOf(request, uploadId)
     response.set('Location', location)
-    interim.sendLocation(location, limitsOfUpload(policy, upload, said.version))
-    if (body.length !== 0 || said.isLast) await receive(bringing, async () => 0)
-    answer(response, upload, { created: 201, appended: 201 }, said.version)
+    interim.sendLocation(location, limitsOfUpload(policy, upload, fields.version))
+    if (body.length !== 0 || fields.isLast) await receive(incoming, async () => 0)
+    answer(response, upload, { created: 201, appended: 201 }, fields.version)
   })
 
   /** § Upload Append. */
   const append = translated(async (request, response, uploadId) => {
-    const bringing = bringingOf(request, response, uploadId)
-    const { held, said } = bringing
+    const incoming = bodyRequestOf(request, response, uploadId)
+    const { held, fields } = incoming
     const offset = uploadOffset(request)
     if (request.get('content-type') !== PARTIAL_UPLOAD)
       throw new Problem('unsupported-content-type', `Bytes are appended as ${PARTIAL_UPLOAD}.`)
     if (offset === undefined) throw new Problem('invalid-header', 'Upload-Offset is required.')
-    await receive(bringing, async () => {
+    await receive(incoming, async () => {
       await engine.look(held, 'append')
-      checkAppend(bringing, offset)
+      checkAppend(incoming, offset)
       return offset
     })
-    answer(response, rowOf(held), { created: 201, appended: said.version === 6 ? 201 : 204 }, said.version)
+    answer(
+      response,
+      rowOf(held),
+      { created: 201, appended: fields.version === 6 ? 201 : 204 },
+      fields.version,
+    )
   })
 
-  /** § Offset Retrieval. A request that is still sending is asked to let go first. */
+  /** § Offset Retrieval. A request that is still sending is asked to release the upload first. */
   const offset = translated(async (request, response, uploadId) => {
     const version = interopVersion(request)
     refuseFields(request, version, ['Upload-Offset', 'Upload-Complete', 'Upload-Length'])
@@ -120,19 +125,19 @@ export function draftRequests(
     response.status(204).end()
   })
 
-  function bringingOf(request: Request, response: Response, uploadId: UploadId): Bringing {
-    const said = requestOf(request)
+  function bodyRequestOf(request: Request, response: Response, uploadId: UploadId): BodyRequest {
+    const fields = readFields(request)
     return {
       held: notHeld(callOf(request, response, uploadId)),
       body: bodyOf(request, response, countBytes),
-      said,
+      fields,
       checks: digestsOf(request, 'Content-Digest').map(digestCheck),
-      interim: new InterimResponses(response, said.version),
+      interim: new InterimResponses(response, fields.version),
       response,
     }
   }
 
-  /** § Length: the last request has been read to its end, so the length is known, and has to be the one that was said. */
+  /** § Length: the last request was read to its end, so the length is known, and must be the declared one. */
   async function settleLength(held: Held, to: number): Promise<void> {
     const { size } = rowOf(held)
     if (size === to) return
@@ -140,36 +145,36 @@ export function draftRequests(
     await engine.declareLength(held, to, to)
   }
 
-  function checkAppend({ body, held, said }: Bringing, offset: number): void {
+  function checkAppend({ body, held, fields }: BodyRequest, offset: number): void {
     const upload = rowOf(held)
-    const isReplay = said.version !== 6 && said.isLast && body.length === 0 && offset === upload.size
-    if (isComplete(upload) && !isReplay && (said.version === 6 || offset === upload.size))
+    const isReplay = fields.version !== 6 && fields.isLast && body.length === 0 && offset === upload.size
+    if (isComplete(upload) && !isReplay && (fields.version === 6 || offset === upload.size))
       throw completedUpload(upload.size ?? 0)
     if (offset !== held.offset) throw mismatchingOffset(held.offset, offset)
-    const length = lengthOf(said, offset, body.length)
+    const length = lengthOf(fields, offset, body.length)
     if (upload.size !== null && length !== undefined && length !== upload.size) throw inconsistentLength()
   }
 
-  /** Stores the body behind the offset that `look`, under the lease, says it belongs to. */
-  async function receive(bringing: Bringing, look: () => Promise<number>): Promise<void> {
-    const { body, checks, held, interim, response, said } = bringing
+  /** Stores the body after the offset that `look` returns under the lease. */
+  async function receive(incoming: BodyRequest, look: () => Promise<number>): Promise<void> {
+    const { body, checks, held, interim, response, fields } = incoming
     await engine.hold(held, async (signal) => {
       const offset = await look()
       const upload = rowOf(held)
       if (isComplete(upload)) return
-      const length = lengthOf(said, offset, body.length)
+      const length = lengthOf(fields, offset, body.length)
       if (upload.size === null && length !== undefined) await engine.declareLength(held, length, offset)
-      // Of a file that comes in several requests, its processing compares what was promised.
-      const reprDigest = offset === 0 && said.isLast ? ReprDigest.of(upload) : undefined
-      const bounded = upload.size === null ? body : ended(body, said.version)
+      // For a file in several requests, processing compares the digest.
+      const reprDigest = offset === 0 && fields.isLast ? ReprDigest.of(upload) : undefined
+      const bounded = upload.size === null ? body : ended(body, fields.version)
       const options = {
         offset,
         maxBytes: (upload.size ?? policy.maxSize) - offset,
         signal,
         checks: reprDigest ? [...checks, reprDigest] : checks,
         isAtomic: checks.length > 0,
-        completes: said.isLast,
-        onWhole: said.isLast ? (to: number) => settleLength(held, to) : undefined,
+        completes: fields.isLast,
+        onWhole: fields.isLast ? (to: number) => settleLength(held, to) : undefined,
         onCommitted: (to: number) => interim.progress(to),
       }
       await engine.receive(held, bounded, options).catch((error: unknown) => {
@@ -211,26 +216,26 @@ export function draftRequests(
 }
 
 /** Fails with `invalid-header`. */
-function requestOf(request: Request): DraftRequest {
+function readFields(request: Request): DraftFields {
   const isLast = uploadComplete(request)
   if (isLast === undefined) throw new Problem('invalid-header', 'Upload-Complete is required: ?1 or ?0.')
   return { isLast, length: uploadLength(request), version: interopVersion(request) }
 }
 
-/** § Length: as a request indicates it in one way or the other. Fails with `inconsistent-length` where they differ. */
-function lengthOf(said: DraftRequest, offset: number, bodyLength: number | undefined): number | undefined {
-  const end = said.isLast && bodyLength !== undefined ? offset + bodyLength : undefined
-  if (said.length !== undefined && end !== undefined && said.length !== end) throw inconsistentLength()
-  return said.length ?? end
+/** § Length: as a request declares it, in one way or the other. Fails with `inconsistent-length` where they differ. */
+function lengthOf(fields: DraftFields, offset: number, bodyLength: number | undefined): number | undefined {
+  const end = fields.isLast && bodyLength !== undefined ? offset + bodyLength : undefined
+  if (fields.length !== undefined && end !== undefined && fields.length !== end) throw inconsistentLength()
+  return fields.length ?? end
 }
 
-/** Version 6, § Offset Retrieval and § Upload Cancellation: these fields have no place there. */
+/** Version 6, § Offset Retrieval and § Upload Cancellation: these fields are not allowed there. */
 function refuseFields(request: Request, version: InteropVersion | undefined, names: readonly string[]): void {
   const found = version === 6 ? names.find((name) => request.get(name) !== undefined) : undefined
   if (found !== undefined) throw new Problem('invalid-header', `${found} is not for this request.`)
 }
 
-/** § Upload Append: who sends more than the length ends the upload with it, but for version 6. */
+/** § Upload Append: sending more than the length ends the upload, except in version 6. */
 function ended(body: Body, version: InteropVersion | undefined): Body {
   if (version === 6) return body
   return {
