@@ -90,26 +90,26 @@ export async function recordAnalysis(
     if (!media || !known) return { kind: 'absent' }
     const isOfAnother = requestedAt !== undefined && Date.parse(requestedAt) !== Date.parse(known.requestedAt)
     if (isOfAnother || (known.id !== null && known.id !== report.analysisId)) return { kind: 'contradiction' }
-    const said = merged(known, report)
+    const updated = merged(known, report)
     if (isOver(known))
-      return isDeepStrictEqual({ ...said, finishedAt: null }, { ...known, finishedAt: null })
+      return isDeepStrictEqual({ ...updated, finishedAt: null }, { ...known, finishedAt: null })
         ? { kind: 'known', analysis: known }
         : { kind: 'contradiction' }
     await trx
       .updateTable('media')
       .set({
-        analysis: JSON.stringify(said),
-        ...(isOver(said) ? { analysis_due_at: null, is_parked: false } : {}),
+        analysis: JSON.stringify(updated),
+        ...(isOver(updated) ? { analysis_due_at: null, is_parked: false } : {}),
       })
       .where('id', '=', id)
       .execute()
     const { upload_id, owner_id } = media
-    if (isOver(said)) {
-      await logOutcome(trx, id, said)
+    if (isOver(updated)) {
+      await logOutcome(trx, id, updated)
       if (media.status === 'processing' && media.is_parked)
         await resume(trx, [{ id, ownerId: owner_id, size: media.size, turn: AT_ONCE }])
     }
-    return { kind: 'recorded', uploadId: upload_id, analysis: said }
+    return { kind: 'recorded', uploadId: upload_id, analysis: updated }
   })
 }
 

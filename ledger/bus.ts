@@ -132,15 +132,15 @@ export class Bus {
 
   async #notify(payloads: readonly string[]): Promise<null[]> {
     if (!this.#client) throw new BusAway()
-    await this.#say(this.#client, CHANNEL, payloads)
+    await this.#send(this.#client, CHANNEL, payloads)
     return payloads.map(() => null)
   }
 
   /** One statement at a time. */
-  async #say(client: LedgerClient, channel: string, payloads: readonly string[]): Promise<void> {
-    const said = this.#last.then(() => client.query(NOTIFY, [channel, payloads]))
-    this.#last = said.catch(() => {})
-    await said
+  async #send(client: LedgerClient, channel: string, payloads: readonly string[]): Promise<void> {
+    const sent = this.#last.then(() => client.query(NOTIFY, [channel, payloads]))
+    this.#last = sent.catch(() => {})
+    await sent
   }
 
   async #connect(): Promise<void> {
@@ -198,7 +198,7 @@ export class Bus {
       HEARD_WITHIN_MS,
     )
     try {
-      await Promise.all([this.#say(client, this.#ownChannel, ['']), promise])
+      await Promise.all([this.#send(client, this.#ownChannel, ['']), promise])
     } finally {
       clearTimeout(timer)
     }

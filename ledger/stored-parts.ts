@@ -159,7 +159,7 @@ export async function abandonTails(db: Ledger, upload: Fenced, keys: readonly st
 }
 
 /** After this long an abandoned call to the bucket has arrived or never will. */
-export const LATE_MS = 15 * 60_000
+export const LATE_CALL_MS = 15 * 60_000
 
 /** Uploads with objects to remove a second time, because the first removal was longer than `ageMs` ago. */
 export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): Promise<UploadId[]> {
@@ -185,7 +185,7 @@ export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonl
     )
     update landfall.uploads set multipart_unsure = false
      where id = ${id} and multipart_unsure and state <> 'open'
-       and updated_at < now() - make_interval(secs => ${LATE_MS / 1000})`.execute(db)
+       and updated_at < now() - make_interval(secs => ${LATE_CALL_MS / 1000})`.execute(db)
 }
 
 /** Notes, before one is opened, that multipart uploads may be open for the key of a received upload. */

@@ -60,11 +60,11 @@ export const UPLOAD_COLUMNS = columns<keyof UploadRow>({
 
 /** A list of columns that the compiler knows to be complete. */
 function columns<Name extends string>(names: Record<Name, true>) {
-  const said: Record<string, RawBuilder<unknown>> = {
+  const special: Record<string, RawBuilder<unknown>> = {
     state: sql`${stateNow} as state`,
     read_at: sql`now() as read_at`,
   }
-  return sql.join(Object.keys(names).map((name) => said[name] ?? sql.ref(name)))
+  return sql.join(Object.keys(names).map((name) => special[name] ?? sql.ref(name)))
 }
 
 /** The owner's upload in any state; undefined when unknown or another owner's. */

@@ -228,13 +228,13 @@ async function bytesLostOr(
   storage: Tools['storage'],
   media: MediaRow,
 ): Promise<{ reason: Reason } | { error: unknown }> {
-  const told = await asOutage(error, async () => (await storage.objectsOf(media)).checkWritable())
-  const isOutage = told instanceof RetryLater && !(told instanceof InputNotDelivered)
-  if (isOutage) return { error: told }
+  const translated = await asOutage(error, async () => (await storage.objectsOf(media)).checkWritable())
+  const isOutage = translated instanceof RetryLater && !(translated instanceof InputNotDelivered)
+  if (isOutage) return { error: translated }
   try {
-    return (await isBytesLost(told, await storage.objectsOf(media), media))
+    return (await isBytesLost(translated, await storage.objectsOf(media), media))
       ? { reason: BYTES_LOST }
-      : { error: told }
+      : { error: translated }
   } catch (failure) {
     return { error: failure }
   }

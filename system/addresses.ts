@@ -1,7 +1,7 @@
 import { type LookupAddress, lookup } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 
-/** A request would have gone to an address that is not public. */
+/** A request to an address that is not public was refused. */
 export class AddressRefused extends Error {
   constructor() {
     super('the address is not a public one')
@@ -30,7 +30,7 @@ for (const [network, prefix] of [
 ] as const) {
   notPublic.addSubnet(network, prefix, 'ipv4')
 }
-// Only 2000::/3 is given out, and of that not what follows here: tunnels lead to IPv4 addresses of any kind.
+// Only 2000::/3 is assigned, without these ranges: tunnels lead to any IPv4 address.
 for (const [network, prefix] of [
   ['2001::', 23],
   ['2001:db8::', 32],
@@ -42,13 +42,13 @@ for (const [network, prefix] of [
 const global = new BlockList()
 global.addSubnet('2000::', 3, 'ipv6')
 
-/** Whether an IP address is one that anybody on the internet means the same by. */
+/** Whether an IP address is globally reachable. */
 export function isPublicAddress(address: string): boolean {
   switch (isIP(address)) {
     case 4:
       return !notPublic.check(address, 'ipv4')
     case 6:
-      // One with a zone is of the local link, whatever it looks like.
+      // An address with a zone is link-local.
       return !address.includes('%') && global.check(address, 'ipv6') && !notPublic.check(address, 'ipv6')
     default:
       return false
@@ -62,8 +62,8 @@ type Resolve = (
 ) => void
 
 /**
- * Looks a name up once, for a socket that then connects to just what was checked here: a name that resolves to
- * something else a moment later changes nothing. Fails with `AddressRefused` when one of its addresses is not public.
+ * Looks a name up once, for a socket that connects to exactly the checked addresses: a later change of the name has no
+ * effect. Fails with `AddressRefused` when one of them is not public.
  */
 export function publicLookup(resolve: Resolve = lookup): LookupFunction {
   return function lookUpPublic(hostname, { family, all }, callback) {
@@ -79,7 +79,7 @@ export function publicLookup(resolve: Resolve = lookup): LookupFunction {
   }
 }
 
-/** Refuses an address that is written in a URL itself: it is connected to without being looked up. */
+/** Refuses an IP address in a URL, which is connected to without a lookup. */
 export function refusePrivateLiteral({ hostname }: URL): void {
   const literal = hostname.replace(/^\[|\]$/g, '')
   if (isIP(literal) !== 0 && !isPublicAddress(literal)) throw new AddressRefused()

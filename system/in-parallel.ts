@@ -1,7 +1,4 @@
-/**
- * Does `work` for each item, so many at a time. Every item has its turn; then the first failure is thrown, if there
- * was one.
- */
+/** Runs `work` for each item, so many at a time. All items are tried; then the first failure is thrown. */
 export async function inParallel<Item>(
   items: readonly Item[],
   most: number,

@@ -2,19 +2,19 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { execa } from 'execa'
 import { SYSTEM_PATH } from './system-path.ts'
 
-// Every program that Landfall runs is started by these two, so that none inherits our environment, which has secrets in it.
-// The exception is a worker, which is Landfall itself: see server/embedded/worker-process.ts.
+// Every program that Landfall runs is started by these two, so that none inherits our environment with its secrets. The
+// exception is a worker, which is Landfall itself: see server/embedded/worker-process.ts.
 
-/** All that a program knows of the environment: where programs are, in directories separated by colons, and plain messages. */
+/** The environment of a program: where programs are, in directories separated by colons, and untranslated messages. */
 export const programEnvironment = (path: string = SYSTEM_PATH): Record<string, string> => ({
   PATH: path,
   LC_ALL: 'C',
 })
 
-/** `execa` with that environment. A caller that gives `env` adds to it, or replaces what is in it. */
+/** `execa` with that environment, to which `env` of a caller is added. */
 export const runProgram = execa({ env: programEnvironment(), extendEnv: false })
 
-/** `spawn` with that environment: for what runs on beside us. */
+/** `spawn` with that environment, for long-running programs. */
 export function startProgram(
   program: string,
   args: readonly string[],

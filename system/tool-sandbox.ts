@@ -5,25 +5,25 @@ import { isCode } from './error-code.ts'
 import { programEnvironment, runProgram } from './programs.ts'
 
 export const SANDBOX_KINDS = ['bwrap', 'unshare', 'none'] as const
-/** What holds a tool in: `bwrap` (bubblewrap), `unshare` (util-linux), or nothing. */
+/** The sandbox of a tool: `bwrap` (bubblewrap), `unshare` (util-linux), or none. */
 export type SandboxKind = (typeof SANDBOX_KINDS)[number]
 
-/** What the configuration wants: the best there is, nothing less than one, or none. */
+/** The setting: the best available one, at least one, or none. */
 export type SandboxWish = 'auto' | 'required' | 'off'
 
 export type SandboxOptions = {
-  /** Directories of programs, separated by colons. Tools know no other variable of this process. */
+  /** Directories of programs, separated by colons: the only variable of this process that tools get. */
   path: string
-  /** The data directory, of which a tool sees nothing but its input. */
+  /** The data directory, of which a tool sees only its input. */
   dataDirectory: string
 }
 
 export type Confined = {
   program: string
   args: readonly string[]
-  /** Paths of other programs that it runs in turn. */
+  /** Paths of other programs that it runs. */
   runs?: readonly string[]
-  /** The file that it reads; undefined where it reads none of this machine. */
+  /** The file that it reads; undefined where it reads no local file. */
   input?: string | undefined
   /** The folder that it may write to; none without it. */
   folder?: string | undefined
@@ -37,16 +37,16 @@ export type Command = { program: string; args: string[] }
 
 /** Directories that no tool needs: homes, sockets, files of others. */
 const HIDDEN = ['/tmp', '/var/tmp', '/run', '/root', '/home', '/mnt', '/media', '/srv']
-/** Where the resolver's configuration may really be. */
+/** Possible places of the resolver's configuration. */
 const RESOLVER = ['/run/systemd/resolve', '/run/NetworkManager', '/run/resolvconf']
 const PROGRAMS = { bwrap: ['bwrap', 'sh'], unshare: ['unshare', 'setpriv', 'mount', 'sh'] } as const
 const TRIAL_MS = 10_000
 const TRIAL_LIMITS = { addressBytes: 4 * 1024 ** 3, cpuSeconds: 60 }
 
 /**
- * Runs a tool without network (unless its input is at an address), with a view of the file system that it cannot write
- * to but for one folder, and without sight of other processes. All of it is made anew for each run, in some
- * milliseconds. Which of it is in force depends on the system: see `openSandbox`.
+ * Runs a tool without network (unless its input is at an address), with a read-only view of the file system except for
+ * one folder, and without sight of other processes. The sandbox is made for each run, in some milliseconds. What is in
+ * force depends on the system: see `openSandbox`.
  */
 export class ToolSandbox {
   readonly kind: SandboxKind
@@ -57,12 +57,12 @@ export class ToolSandbox {
     this.#options = options
   }
 
-  /** Everything that a tool knows of the environment. */
+  /** The environment of a tool. */
   get environment(): Record<string, string> {
     return programEnvironment(this.#options.path)
   }
 
-  /** What to run instead. A program that is not there stays as it is, for that to be found out. */
+  /** The command to run instead. A missing program is left as it is, and fails when it is run. */
   async confine(confined: Confined): Promise<Command> {
     const program = await findProgram(confined.program, this.#options.path)
     if (program === undefined) return { program: confined.program, args: [...confined.args] }
@@ -75,7 +75,10 @@ export class ToolSandbox {
     return { program: first, args: rest }
   }
 
-  /** Comes before everything else, so that all of a tool inherits it. Without prlimit, ffmpeg's own limits have to do. */
+  /**
+   * Precedes everything else, so that all processes of a tool inherit it. Without prlimit only ffmpeg's own limits
+   * apply.
+   */
   async #limit({ addressBytes, cpuSeconds }: Confined['limits']): Promise<string[]> {
     if (process.platform !== 'linux') return []
     const prlimit = await findProgram('prlimit', this.#options.path)
@@ -94,7 +97,7 @@ export class ToolSandbox {
   }
 
   async #bwrap(program: string, { runs = [], input, folder, hasNetwork }: Confined): Promise<string[]> {
-    // A link is covered where it leads: that is where files are seen.
+    // A link is hidden at its target, where files are visible.
     const data = await realPaths([this.#options.dataDirectory])
     const others = (await realPaths(HIDDEN)).filter((path) => !data.includes(path))
     const real = await Promise.all([program, ...runs].map((path) => realpath(path)))
@@ -107,12 +110,12 @@ export class ToolSandbox {
       ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
       ...others.flatMap((path) => ['--tmpfs', path]),
       ...[...programs].filter(isHidden).flatMap((path) => ['--ro-bind-try', path, path]),
-      // Behind the programs, which may lie above it.
+      // After the programs, which may be above it.
       ...data.flatMap((path) => ['--tmpfs', path]),
       ...(hasNetwork ? RESOLVER.flatMap((path) => ['--ro-bind-try', path, path]) : []),
       ...(await bound('--bind', folder, [...data, ...others])),
       ...(await bound('--ro-bind-try', input, [...data, ...others])),
-      // By what is below /proc root could change the machine; in /dev is /dev/shm.
+      // Root could change the machine by files below /proc; /dev contains /dev/shm.
       ...[...data, ...others, '/proc', '/dev'].flatMap((path) => ['--remount-ro', path]),
       ...['--chdir', '/', '--'],
     ]
@@ -130,10 +133,10 @@ export class ToolSandbox {
 }
 
 /**
- * Makes everything that is mounted read-only, but for the folder: the file systems, and those of the kernel, by which root
- * could change the machine. Then runs the tool without the right to change that. What cannot be made so, the trial finds
- * out. The shell stays: signals do nothing to the first process of its kind. Arguments: capabilities, folder, and what to
- * run.
+ * Makes every mount read-only except for the folder: file systems, and those of the kernel, by which root could change
+ * the machine. Then runs the tool without the right to change that. The trial finds what could not be made read-only.
+ * The shell stays: signals have no effect on the first process of a namespace. Arguments: capabilities, folder, and the
+ * command.
  */
 const READ_ONLY = `set -e
 folder=$1
@@ -146,12 +149,12 @@ while read -r device place type options rest; do
 done </proc/self/mounts
 setpriv --no-new-privs --bounding-set="$0" -- "$@" || exit $?`
 
-/** Runs nothing but the limits around a tool: for callers outside of a worker. */
+/** Only the limits around a tool: for callers outside of a worker. */
 export const noSandbox = (path: string): ToolSandbox =>
   new ToolSandbox('none', { path, dataDirectory: '/nonexistent' })
 
 /**
- * The best sandbox in which the tools run on this system, found out by a trial. Containers often forbid what it takes. One
+ * The best sandbox in which the tools run on this system, found by a trial: containers often forbid parts of it. One
  * that this server has found before (`found`) is not tried again. Fails where one is required and there is none.
  */
 export async function openSandbox(
@@ -172,9 +175,9 @@ export async function openSandbox(
 }
 
 /**
- * What is tried in a sandbox, all in one run, as loading a tool takes most of its time. Ends with 3 where there is a way to
- * other machines, or something can be written; else it names the tools that do not run. A network without routes and
- * addresses is none: interfaces may be in every one. Arguments: tools.
+ * The trial of a sandbox, in one run, as loading a tool takes most of its time. Ends with 3 where other machines can be
+ * reached, or something can be written; otherwise it names the tools that do not run. A network without routes and
+ * addresses is none: interfaces may exist in every one. Arguments: tools.
  */
 const TRIAL = `n=0
 while read -r line; do n=$((n + 1)); done </proc/net/route
@@ -190,7 +193,7 @@ if [ -w /proc/sys/kernel/core_pattern ]; then exit 3; fi
 for tool in "$@"; do ("$tool" -version >/dev/null 2>&1 || echo "$tool") & done
 wait`
 
-/** Whether it holds what runs in it, and every tool that runs at all runs in it. */
+/** Whether it isolates what runs in it, and every tool that works at all works in it. */
 async function holds(
   sandbox: ToolSandbox,
   { path }: SandboxOptions,
@@ -207,7 +210,7 @@ async function holds(
   return running.every((said) => said === undefined)
 }
 
-/** What a program says; undefined where it cannot be run, or fails. */
+/** The output of a program; undefined where it cannot be run, or fails. */
 async function run(
   sandbox: ToolSandbox,
   name: string,
@@ -228,7 +231,7 @@ async function run(
   return exitCode === 0 ? stdout : undefined
 }
 
-/** The path of a program as a shell would find it; undefined where there is none that may be run. */
+/** The path of a program as a shell would find it; undefined without an executable one. */
 async function findProgram(name: string, path: string): Promise<string | undefined> {
   const paths = name.includes('/')
     ? [resolve(name)]
@@ -242,7 +245,7 @@ const isRoot = (): boolean => process.getuid?.() === 0
 const isHidden = (path: string): boolean =>
   HIDDEN.some((hidden) => path === hidden || path.startsWith(`${hidden}/`))
 
-/** Where those of these paths that there are lead to, each once; never the root. */
+/** The targets of those of these paths that exist, each once; never the root. */
 async function realPaths(paths: readonly string[]): Promise<string[]> {
   const found = await Promise.all(
     paths.map(async (path) => ((await isThere(path)) ? [await realpath(path)] : [])),
@@ -250,7 +253,7 @@ async function realPaths(paths: readonly string[]): Promise<string[]> {
   return [...new Set(found.flat())].filter((path) => path !== '/')
 }
 
-/** A file or folder in a sandbox, at its real place, and where it is called by a link that is covered itself. */
+/** A file or folder in a sandbox, at its real path, and at that of a link which is hidden itself. */
 async function bound(how: string, path: string | undefined, covered: readonly string[]): Promise<string[]> {
   if (path === undefined) return []
   const folder = dirname(path)

@@ -18,7 +18,7 @@ import {
 } from '../../ledger/reaping.ts'
 import { inconsistentOwners, type Recount, recountOwner } from '../../ledger/recounting.ts'
 import { enqueueLostReprocessing } from '../../ledger/reprocessing.ts'
-import { LATE_MS, uploadsToSweep } from '../../ledger/stored-parts.ts'
+import { LATE_CALL_MS, uploadsToSweep } from '../../ledger/stored-parts.ts'
 import { clearExpiredTickets } from '../../ledger/stream-tickets.ts'
 import { enqueueSweep, MEDIA_QUEUES, processingEnqueuer, type QueueKey, removalEnqueuer } from '../queues.ts'
 import { CollectedFailures } from './collected-failures.ts'
@@ -192,7 +192,7 @@ async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> 
 
 /** One batch: the records are deleted when the worker is done with them. */
 async function sweep({ db, boss, notifyListeners }: ReaperOptions): Promise<number> {
-  const due = await uploadsToSweep(db, LATE_MS, MAX_SWEPT)
+  const due = await uploadsToSweep(db, LATE_CALL_MS, MAX_SWEPT)
   for (const uploadId of due) {
     await enqueueSweep(boss, uploadId)
     notifyListeners(uploadId, 'sweeping')

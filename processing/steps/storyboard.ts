@@ -8,7 +8,7 @@ import {
   planStoryboard,
   type StoryboardMethod,
   type StoryboardPlan,
-  wayOf,
+  storyboardMethod,
 } from '../tools/storyboard-plan.ts'
 
 const CHANNELS = 3
@@ -54,7 +54,7 @@ async function see(
   plan: StoryboardPlan,
 ): Promise<{ tiles: Uint8Array[]; way: StoryboardMethod } | undefined> {
   const { media } = context
-  let way = wayOf(media, plan.count)
+  let way = storyboardMethod(media, plan.count)
   let tiles = way === 'seek' ? await seek(context, plan) : await pass(context, plan, way)
   // There is no tile after the last key frame.
   if (way === 'key-frames' && tiles.length < plan.count * ENOUGH && isAffordable(media)) {

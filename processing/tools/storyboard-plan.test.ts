@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { planStoryboard, wayOf } from './storyboard-plan.ts'
+import { planStoryboard, storyboardMethod } from './storyboard-plan.ts'
 
 const HD = { width: 1920, height: 1080, fps: 30, video_codec: 'h264' }
 const MB = 1_000_000
@@ -39,6 +39,6 @@ describe('the plan of a storyboard', () => {
     { way: 'seek', what: 'a minute of key frames', seconds: 60, size: 300 * MB, video_codec: 'prores' },
   ] as const)('sees $what by: $way', ({ way, seconds, ...more }) => {
     const media = { ...HD, ...more, duration_seconds: seconds }
-    expect(wayOf(media, planStoryboard(media)?.count ?? 0)).toBe(way)
+    expect(storyboardMethod(media, planStoryboard(media)?.count ?? 0)).toBe(way)
   })
 })

@@ -52,7 +52,7 @@ const AFFORDABLE_SECONDS = 5
 type Cost = Pick<MediaRow, 'width' | 'height' | 'fps' | 'duration_seconds' | 'size' | 'video_codec'>
 
 /** The cheapest method: a long video is never decoded whole. */
-export function wayOf(media: Cost, count: number): StoryboardMethod {
+export function storyboardMethod(media: Cost, count: number): StoryboardMethod {
   const all = secondsToDecode(media)
   if (all < NOTHING_SECONDS) return 'all'
   const share = INTRA_CODECS.test(media.video_codec ?? '') ? 1 : KEY_FRAMES

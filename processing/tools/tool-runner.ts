@@ -33,8 +33,8 @@ export class ToolRunner {
     { folder, ...limits }: Limits,
   ): Promise<ToolReport & { stdout: Uint8Array }> {
     const read = (stderr: unknown): ToolReport => {
-      const said = stderr instanceof Uint8Array ? Buffer.from(stderr).toString('utf8') : ''
-      return isRemote(input) ? readRemoteReport(said) : readLocalReport(said)
+      const stderrText = stderr instanceof Uint8Array ? Buffer.from(stderr).toString('utf8') : ''
+      return isRemote(input) ? readRemoteReport(stderrText) : readLocalReport(stderrText)
     }
     let result: { stdout: Uint8Array; stderr: Uint8Array }
     try {
@@ -164,7 +164,7 @@ function isUnavailable(error: ExecaError): boolean {
 
 function endOf({ exitCode, timedOut, isMaxBuffer, signal, code }: ExecaError): string {
   if (timedOut) return 'took too long'
-  if (isMaxBuffer) return 'said too much'
+  if (isMaxBuffer) return 'stderrText too much'
   if (signal !== undefined) return `was ended by ${signal}`
   return exitCode === undefined ? `failed with ${code ?? 'no reason'}` : `exited with ${exitCode}`
 }

@@ -16,7 +16,7 @@ import { SCHEDULE_MS } from './schedule.ts'
 
 export type WebhookOptions = {
   url: string
-  /** Each gives a signature. */
+  /** One signature is sent for each. */
   secrets: readonly string[]
   /** Whether the receiver may be at an address that is not public. */
   allowPrivate: boolean
@@ -25,21 +25,21 @@ export type WebhookOptions = {
 export type DispatcherOptions = {
   db: Ledger
   bus: Pick<Bus, 'onMessage' | 'onReconnected'>
-  /** Undefined: nobody is told, and what waits ends. */
+  /** Undefined: there are no webhooks, and waiting deliveries end as failed. */
   webhook: WebhookOptions | undefined
   log: WorkerLog
-  /** For tests, which do not wait for hours. */
+  /** For tests. */
   timing?: Partial<Timing>
 }
 
 export type Timing = {
-  /** One attempt in all. */
+  /** Time limit of one attempt. */
   timeoutMs: number
-  /** After this long the one who took a delivery counts as gone; longer than an attempt. */
+  /** After this long the sender of a delivery counts as dead; longer than an attempt. */
   leaseMs: number
-  /** Between one attempt and the next. */
+  /** Delays between attempts. */
   schedule: readonly number[]
-  /** How often the ledger is asked without being told: the floor under lost notifications. */
+  /** Polling interval, for lost notifications. */
   pollMs: number
   /** How long attempts may take to end when the worker stops. */
   graceMs: number
@@ -54,12 +54,12 @@ const TIMING: Timing = {
 }
 const CONCURRENCY = 8
 const AWAY_MS = 2_000
-/** Every event of every owner may bring a delivery, and each look locks the one row of the endpoint: one look for many. */
+/** Every event may bring a delivery, and each look locks the row of the endpoint: one look for many events. */
 const EVENTS_MS = 250
 
 export type Dispatcher = { close(): Promise<void> }
 
-/** Sends what the ledger has to tell the configured endpoint, until it is closed. Several may run beside each other. */
+/** Sends due deliveries to the configured endpoint, until it is closed. Several may run in parallel. */
 export async function startDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
   const { db, bus, log, webhook } = options
   if (!webhook) {
@@ -90,7 +90,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
       await attemptDelivery(delivery, taken)
     } catch (error) {
       if (!sending.signal.aborted) {
-        // Its lease ends by itself: the ledger may be away.
+        // Its lease ends by itself: the ledger may be unavailable.
         log.error({ err: error, id: taken.id }, 'a webhook could not be sent or recorded')
         return
       }
@@ -100,10 +100,10 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
     }
   }
 
-  /** Takes what it can, and returns for how long there is nothing more to do unless something happens. */
+  /** Takes as many as it can; returns after how long to look again without a notification. */
   async function takeAndSend(): Promise<number> {
     const limit = CONCURRENCY - inFlight.size
-    // Whichever ends first rings.
+    // The first attempt that ends wakes it.
     if (limit <= 0) return timing.pollMs
     const taken = await takeDueDeliveries(db, { endpointId, leaseMs: timing.leaseMs, limit })
     for (const item of taken) {

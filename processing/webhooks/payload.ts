@@ -3,17 +3,17 @@ import { type MediaRow, mediaForJob } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import { type TakenDelivery, uploadForDelivery } from '../../ledger/webhooks.ts'
 
-/** What a receiver gets, as Standard Webhooks has it. */
+/** The body of Standard Webhooks. */
 export type Payload = {
   type: TakenDelivery['type']
-  /** When it happened, ISO 8601. */
+  /** Time of the event, ISO 8601. */
   timestamp: string
   data: Record<string, unknown>
 }
 
 /**
- * The body of a delivery: for `upload.*` the upload as the API shows it, for the others the media, without the
- * links that only its owner gets. State and reason are those of the event, however late it is told.
+ * The body of a delivery: for `upload.*` the upload as in the API, for others the media item without its owner's links.
+ * State and reason are those of the event, however late it is sent.
  */
 export async function payloadOf(db: Ledger, delivery: TakenDelivery): Promise<string> {
   const { type, happened_at, media_id } = delivery
@@ -37,7 +37,7 @@ async function uploadData(db: Ledger, { type, upload_id, media_id, reason }: Tak
   }
 }
 
-/** What the media has become since is the subject of other events. */
+/** Later changes of the media item have events of their own. */
 function mediaData({ type, reason }: TakenDelivery, media: MediaRow) {
   const facts = mediaFacts(media)
   return {

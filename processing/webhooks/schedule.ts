@@ -2,7 +2,7 @@ const SECOND = 1000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 
-/** How long after a failed attempt the next one comes; after the last of them a delivery has failed. */
+/** Delays after failed attempts; after the last one a delivery has failed. */
 export const SCHEDULE_MS: readonly number[] = [
   5 * SECOND,
   30 * SECOND,
@@ -16,12 +16,12 @@ export const SCHEDULE_MS: readonly number[] = [
   24 * HOUR,
 ]
 
-/** By how much of itself a delay may be longer, so that what failed together does not come back together. */
+/** Jitter as a fraction of the delay, so that deliveries that failed together are not retried together. */
 const JITTER = 0.2
 
 /**
- * Milliseconds until the next attempt after the `failures`th that failed (from 1), and not before the receiver
- * wants it; undefined when that was the last.
+ * Milliseconds until the attempt after `failures` failed ones, at least as long as the receiver asks for; undefined
+ * after the last.
  */
 export function retryDelayMs(
   failures: number,

@@ -37,7 +37,10 @@ export async function checkBucket(config: Config): Promise<readonly Finding[]> {
       try {
         await make()
       } catch (failure) {
-        return [error(`storage: bucket ${options.bucket}: ${call} failed: ${explained(failure)}`), ...clock()]
+        return [
+          error(`storage: bucket ${options.bucket}: ${call} failed: ${withRemedy(failure)}`),
+          ...clock(),
+        ]
       }
     }
     return [ok(`storage: bucket ${options.bucket} accepts every call that Landfall makes`), ...clock()]
@@ -117,7 +120,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 }
 
 /** The bucket's error code with its remedy; the message of any other error. */
-export function explained(failure: unknown): string {
+export function withRemedy(failure: unknown): string {
   const cause = failure instanceof Error && failure.cause instanceof Error ? failure.cause : failure
   if (!(cause instanceof Error)) return String(cause)
   const remedy = REMEDIES[cause.name]

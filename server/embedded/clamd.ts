@@ -15,7 +15,7 @@ import {
   writeRecord,
 } from './clamd-records.ts'
 import { type Health, supervise } from './supervise.ts'
-import { may, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
+import { canAccess, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
 
 export type OwnClamd = {
   /** Its address from the start to `stop`, across restarts. */
@@ -121,7 +121,7 @@ async function answers(socketPath: string): Promise<boolean> {
 async function userFor(signatures: Signatures, log: Log): Promise<RunAs> {
   try {
     const runAs = await unprivilegedUser(USER)
-    if (await may('read', signatures.file, runAs)) return runAs
+    if (await canAccess('read', signatures.file, runAs)) return runAs
     log.warn(
       { signatures: signatures.directory },
       `clamd runs as root: the user ${USER} cannot read the signatures`,
@@ -143,7 +143,7 @@ async function folderFor(dataDirectory: string, id: string, runAs: RunAs): Promi
   ]
   for (const folder of folders) {
     const isShort = Buffer.byteLength(join(folder, 'clamd.sock')) <= MAX_SOCKET_PATH_BYTES
-    if (isShort && (await may('enter', dirname(folder), runAs))) return folder
+    if (isShort && (await canAccess('enter', dirname(folder), runAs))) return folder
   }
   throw new Error(`clamd has no usable folder for its socket: ${folders.join(', ')}`)
 }

@@ -9,7 +9,7 @@ import { refuseOtherMajor } from './cluster-version.ts'
 import { freePort } from './free-port.ts'
 import { CopiedDataDirectory, servesCluster } from './served-directory.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
-import { may, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
+import { canAccess, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
 
 export type EmbeddedPostgres = {
   connectionString: string
@@ -99,7 +99,7 @@ async function checkExecutable(binaries: Binaries, directory: string, runAs: Run
     )
   })
   if (runAs.uid === undefined) return
-  if (!(await may('enter', directory, runAs)))
+  if (!(await canAccess('enter', directory, runAs)))
     throw new Error(`${directory} cannot be entered${who}: choose another DATA_DIR or set DATABASE_URL`)
 }
 

@@ -16,7 +16,7 @@ export async function unprivilegedUser(name: string): Promise<RunAs> {
 }
 
 /** Whether that user can enter, or read, a path. */
-export async function may(what: 'enter' | 'read', path: string, runAs: RunAs): Promise<boolean> {
+export async function canAccess(what: 'enter' | 'read', path: string, runAs: RunAs): Promise<boolean> {
   const { exitCode } = await runProgram('test', [what === 'enter' ? '-x' : '-r', path], {
     ...runAs,
     reject: false,

@@ -90,9 +90,9 @@ export function createReadiness(options: ReadinessOptions): Readiness {
       clamd ? clamdVersion(clamd, TIMEOUT_MS) : Promise.resolve(undefined),
       withTimeout(lookAtDisks(disks)),
     ])
-    const said = version.status === 'fulfilled' ? version.value : undefined
+    const versionLine = version.status === 'fulfilled' ? version.value : undefined
     const low = reports.status === 'fulfilled' ? reports.value.filter(({ isLow }) => isLow) : []
-    const signatures = said === undefined ? undefined : reportOn(said)
+    const signatures = versionLine === undefined ? undefined : reportOn(versionLine)
     const checks = {
       database: databaseCheck(database),
       bus: bus.isConnected
@@ -112,7 +112,8 @@ export function createReadiness(options: ReadinessOptions): Readiness {
         : ({ status: 'off' } as const),
     }
     const warnings: string[] = low.map(({ place }) => LOW_DISK[place])
-    if (said !== undefined && !hasOfficialSignatures(said)) warnings.push(TEST_SIGNATURES_WARNING)
+    if (versionLine !== undefined && !hasOfficialSignatures(versionLine))
+      warnings.push(TEST_SIGNATURES_WARNING)
     if (signatures && signatures.ageDays > MAX_AGE_DAYS)
       warnings.push(oldSignaturesWarning(signatures.ageDays))
     const isFailing = (name: CheckName) => checks[name].status === 'failing'
