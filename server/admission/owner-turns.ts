@@ -75,12 +75,11 @@ export class OwnerTurns {
     response.locals.turns = this
     response.once('close', end)
     // With the call of `end`, and not when it is sent, which may wait for an earlier response that is read slowly.
-    response.end = new Proxy(response.end, {
-      apply(send, self, args) {
-        end()
-        return Reflect.apply(send, self, args)
-      },
-    })
+    const send = response.end
+    response.end = ((...args: Parameters<typeof send>) => {
+      end()
+      return Reflect.apply(send, response, args)
+    }) as typeof send
     // The client may have left at this moment.
     if (!response.destroyed) return
     end()
