@@ -160,7 +160,7 @@ async function untilReady({
 }): Promise<number> {
   for (;;) {
     const media = await db
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select('status')
       .where('upload_id', '=', asUploadId(uploadId))
       .executeTakeFirst()

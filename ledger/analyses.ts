@@ -79,7 +79,7 @@ export async function recordAnalysis(
 ): Promise<RecordResult> {
   return await db.transaction().execute(async (trx): Promise<RecordResult> => {
     const media = await trx
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select(['analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked'])
       .where('id', '=', id)
       // A failed one can be processed again.
@@ -96,7 +96,7 @@ export async function recordAnalysis(
         ? { kind: 'known', analysis: known }
         : { kind: 'contradiction' }
     await trx
-      .updateTable('media')
+      .updateTable('landfall.media')
       .set({
         analysis: JSON.stringify(updated),
         ...(isOver(updated) ? { analysis_due_at: null, is_parked: false } : {}),
@@ -136,7 +136,7 @@ export async function endOverdueAnalyses(
 ): Promise<UploadId[]> {
   return await db.transaction().execute(async (trx) => {
     const overdue = await trx
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select(['id', 'analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked'])
       .where('analysis_due_at', '<', sql<Date>`now()`)
       .orderBy('analysis_due_at')
@@ -149,7 +149,7 @@ export async function endOverdueAnalyses(
       const ended =
         analysis && ({ ...analysis, status: 'failed', finishedAt: new Date().toISOString() } as const)
       await trx
-        .updateTable('media')
+        .updateTable('landfall.media')
         .set({
           analysis_due_at: null,
           is_parked: false,

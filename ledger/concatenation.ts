@@ -168,7 +168,7 @@ async function insertFinal(
     partial_id: id,
     takes_reservation: takes.has(id),
   }))
-  await trx.insertInto('upload_concat').values(rows).execute()
+  await trx.insertInto('landfall.upload_concat').values(rows).execute()
 }
 
 /** The last partial is complete: the final is received, and the reservations of its partials become used. */
@@ -292,8 +292,8 @@ export type ConcatSource = { id: UploadId; backend: string; storageKey: string; 
 /** The sources of a final upload, for the worker; empty where it is one object already, or not a final upload. */
 export async function concatSources(db: Ledger, finalId: UploadId): Promise<ConcatSource[]> {
   const rows = await db
-    .selectFrom('upload_concat')
-    .innerJoin('uploads', 'uploads.id', 'upload_concat.partial_id')
+    .selectFrom('landfall.upload_concat as upload_concat')
+    .innerJoin('landfall.uploads as uploads', 'uploads.id', 'upload_concat.partial_id')
     .select([
       'uploads.id',
       'uploads.storage_backend as backend',
@@ -326,7 +326,7 @@ export async function forgetConcat(db: Ledger, finalId: UploadId): Promise<Uploa
 /** Whether a final still needs the bytes of this partial. */
 export async function isNeededByFinal(db: Ledger, partialId: UploadId): Promise<boolean> {
   const row = await db
-    .selectFrom('upload_concat')
+    .selectFrom('landfall.upload_concat')
     .select('final_id')
     .where('partial_id', '=', partialId)
     .executeTakeFirst()

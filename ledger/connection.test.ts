@@ -210,7 +210,7 @@ describe('a database that became read-only', () => {
     const db = openDatabase(options)
     try {
       await pingDatabase(db)
-      const write = () => db.deleteFrom('upload_locks').execute()
+      const write = () => db.deleteFrom('landfall.upload_locks').execute()
       const former = await pidOf(db)
       await sql`set default_transaction_read_only = on`.execute(db)
       await expect(write()).rejects.toMatchObject({ code: '25006' })

@@ -96,7 +96,7 @@ describe('creations that arrive at the same time', () => {
   it('fill what is left of an owner’s own limit to the last byte', async () => {
     await createFirst(db, 'alice')
     await db
-      .insertInto('quotas')
+      .insertInto('landfall.quotas')
       .values({ owner_id: asOwnerId('alice'), bytes_limit: 4 * SIZE, uploads_limit: null })
       .execute()
     const limits = { ...UNLIMITED, bytes: 0 }

@@ -55,7 +55,7 @@ const STANDSTILL_MS = 5_000
  */
 export function openDatabase(options: DatabaseOptions): Ledger {
   const pool = new LedgerPool(options)
-  const db = new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) }).withSchema('landfall')
+  const db = new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) })
   pools.set(db, pool)
   return db
 }

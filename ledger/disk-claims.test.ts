@@ -91,12 +91,12 @@ describe('what the disk still has to take', () => {
 
   it('is asked for a final once the quota has room, and nothing is held without it', async () => {
     const partials = [await partialIn('disk'), await partialIn('disk')]
-    const usage = async () => await db.selectFrom('quota_usage').selectAll().execute()
+    const usage = async () => await db.selectFrom('landfall.quota_usage').selectAll().execute()
     const before = await usage()
     expect(await finalOver('disk', partials, false)).toMatchObject({ kind: 'no-room', claimed: [2 * SIZE] })
     expect(await usage()).toEqual(before)
     await db
-      .insertInto('quotas')
+      .insertInto('landfall.quotas')
       .values({ owner_id: asOwnerId('alice'), bytes_limit: null, uploads_limit: 0 })
       .execute()
     expect(await finalOver('disk', partials)).toMatchObject({ kind: 'quota-uploads', claimed: [] })

@@ -23,8 +23,8 @@ export const SETTLED_AFTER_MS = 60_000
 /** Events of an owner, or of one of their uploads, by id, with what readers need. */
 const eventsOf = (db: Ledger, ownerId: OwnerId, limit: number) =>
   withOwnerShare(db, ownerId)
-    .selectFrom('events')
-    .leftJoin('uploads', (join) =>
+    .selectFrom('landfall.events as events')
+    .leftJoin('landfall.uploads as uploads', (join) =>
       join.onRef('uploads.id', '=', 'events.upload_id').on('events.type', '=', 'upload.received'),
     )
     .selectAll('events')
@@ -112,7 +112,7 @@ export async function positionAfter(
   lastEventId: number,
 ): Promise<OwnerPosition> {
   const last = await withOwnerShare(db, ownerId)
-    .selectFrom('events')
+    .selectFrom('landfall.events')
     .select(['id', 'created_at'])
     .where('owner_id', '=', ownerId)
     .where('id', '<=', lastEventId)
@@ -133,7 +133,7 @@ export async function lastSettled(db: Ledger, ownerId: OwnerId): Promise<number>
 /** The owner's last event up to this id that is at least `SETTLED_AFTER_MS` older than this moment; 0 for none. */
 async function lastBefore(db: Ledger, ownerId: OwnerId, limit: { id: number; at: Date }): Promise<number> {
   const row = await withOwnerShare(db, ownerId)
-    .selectFrom('events')
+    .selectFrom('landfall.events')
     .select('id')
     .where('owner_id', '=', ownerId)
     .where('id', '<=', limit.id)

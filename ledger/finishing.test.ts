@@ -56,7 +56,7 @@ describe('uploads that are finished at the same time', () => {
   }
   const stateOf = async ({ id }: Append) =>
     await db
-      .selectFrom('uploads')
+      .selectFrom('landfall.uploads')
       .select(['state', 'offset', 'media_id'])
       .where('id', '=', id)
       .executeTakeFirst()
@@ -74,7 +74,7 @@ describe('uploads that are finished at the same time', () => {
     expect(row?.uploads ?? []).toHaveLength(count)
     expect([row?.media, row?.events, row?.jobs]).toEqual([row?.uploads, row?.uploads, row?.uploads])
   }
-  const leases = async () => await db.selectFrom('upload_locks').select('upload_id').execute()
+  const leases = async () => await db.selectFrom('landfall.upload_locks').select('upload_id').execute()
 
   it('each become a media with a job, are charged to their owners, and give their leases back', async () => {
     const appends = await beginAll('alice', 'bob', 'alice', 'carol', 'alice')
@@ -92,10 +92,10 @@ describe('uploads that are finished at the same time', () => {
     const appends = await beginAll(...Array(6).fill('alice'))
     const [good, lost, elsewhere, short, ended, alsoGood] = appends
     if (!good || !lost || !elsewhere || !short || !ended || !alsoGood) throw new Error('not begun')
-    await db.updateTable('uploads').set({ offset: 1 }).where('id', '=', elsewhere.id).execute()
-    await db.updateTable('uploads').set({ state: 'terminated' }).where('id', '=', ended.id).execute()
+    await db.updateTable('landfall.uploads').set({ offset: 1 }).where('id', '=', elsewhere.id).execute()
+    await db.updateTable('landfall.uploads').set({ state: 'terminated' }).where('id', '=', ended.id).execute()
     await db
-      .updateTable('quota_usage')
+      .updateTable('landfall.quota_usage')
       .set({ open_uploads: 5, reserved_bytes: 5 * SIZE })
       .execute()
     const results = await Promise.all([
@@ -125,7 +125,7 @@ describe('uploads that are finished at the same time', () => {
   it('tell each holder, and no other, that somebody waits for its lease', async () => {
     const appends = await beginAll('alice', 'alice', 'alice')
     await db
-      .updateTable('upload_locks')
+      .updateTable('landfall.upload_locks')
       .set({ contended: true })
       .where('upload_id', '=', asUploadId(appends[1]?.id ?? ''))
       .execute()

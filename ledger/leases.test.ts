@@ -32,9 +32,9 @@ describe('leases that are wanted at the same time', () => {
       ...changes,
     })
   const contended = async () =>
-    (await db.selectFrom('upload_locks').select('upload_id').where('contended', '=', true).execute()).map(
-      ({ upload_id }) => upload_id,
-    )
+    (
+      await db.selectFrom('landfall.upload_locks').select('upload_id').where('contended', '=', true).execute()
+    ).map(({ upload_id }) => upload_id)
 
   it('are had by one for each upload; the holder is told of the other', async () => {
     const [one, two, three] = [await createOne(), await createOne(), await createOne()]
@@ -70,7 +70,7 @@ describe('leases that are wanted at the same time', () => {
     const fence = crypto.randomUUID()
     expect(await Promise.all([want(one, { fence }), want(two)])).toEqual([TAKEN, TAKEN])
     const row = await db
-      .selectFrom('upload_locks')
+      .selectFrom('landfall.upload_locks')
       .select('fence')
       .where('upload_id', '=', one)
       .executeTakeFirst()
@@ -83,7 +83,7 @@ describe('leases that are wanted at the same time', () => {
     const release = Promise.withResolvers<void>()
     const ready = Promise.withResolvers<void>()
     const holder = db.transaction().execute(async (trx) => {
-      await trx.deleteFrom('upload_locks').where('upload_id', '=', locked).execute()
+      await trx.deleteFrom('landfall.upload_locks').where('upload_id', '=', locked).execute()
       ready.resolve()
       await release.promise
     })
@@ -102,7 +102,7 @@ describe('leases that are wanted at the same time', () => {
       held.push({ uploadId, fence: await leaseOf(db, 'alice', uploadId) })
     }
     await db
-      .updateTable('upload_locks')
+      .updateTable('landfall.upload_locks')
       .set({ fence: crypto.randomUUID() })
       .where('upload_id', '=', lost)
       .execute()
@@ -110,7 +110,7 @@ describe('leases that are wanted at the same time', () => {
     const ready = Promise.withResolvers<void>()
     // The connection of one that finishes an upload is swallowed before its commit.
     const holder = db.transaction().execute(async (trx) => {
-      await trx.deleteFrom('upload_locks').where('upload_id', '=', locked).execute()
+      await trx.deleteFrom('landfall.upload_locks').where('upload_id', '=', locked).execute()
       ready.resolve()
       await release.promise
     })

@@ -122,7 +122,7 @@ export async function renewLeases(db: Ledger, held: readonly HeldLease[], ttlMs:
 /** Releases a lease. Returns whether another request waits for it. A lost lease is not an error. */
 export async function releaseLease(db: Ledger, uploadId: UploadId, fence: string): Promise<boolean> {
   const row = await db
-    .deleteFrom('upload_locks')
+    .deleteFrom('landfall.upload_locks')
     .where('upload_id', '=', uploadId)
     .where('fence', '=', fence)
     .returning('contended')
@@ -135,5 +135,5 @@ export async function releaseLease(db: Ledger, uploadId: UploadId, fence: string
  * predecessor would block its clients until they expire.
  */
 export async function clearLeases(db: Ledger): Promise<void> {
-  await db.deleteFrom('upload_locks').execute()
+  await db.deleteFrom('landfall.upload_locks').execute()
 }

@@ -30,7 +30,7 @@ const publishedKey = sql<string | null>`(
 /** The owner's media item; deleted and other owners' ones are not found. */
 export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<OwnMediaRow | undefined> {
   const row = await withOwnerShare(db, ownerId)
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .selectAll()
     .select([renditionKinds, publishedKey])
     .where('id', '=', id)
@@ -44,7 +44,7 @@ export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Prom
 export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
   // The owner is not known yet: all requests by link use one common share.
   const row = await withOwnerShare(db, 'links')
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .selectAll()
     .where('id', '=', id)
     .where('status', '<>', 'deleted')
@@ -67,7 +67,7 @@ export async function listMedia(
   page: MediaPage,
 ): Promise<(OwnMediaRow & { createdAtMicros: string })[]> {
   let query = withOwnerShare(db, page.ownerId)
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .selectAll()
     .select([renditionKinds, publishedKey])
     .select(sql<string>`(extract(epoch from created_at) * 1000000)::bigint::text`.as('createdAtMicros'))
@@ -96,7 +96,7 @@ export async function findRendition(
   kind: string,
 ): Promise<RenditionRow | undefined> {
   return await withOwnerShare(db, owner_id)
-    .selectFrom('renditions')
+    .selectFrom('landfall.renditions')
     .selectAll()
     .where('media_id', '=', mediaId)
     .where('kind', '=', kind)
@@ -109,7 +109,7 @@ export async function findRenditions(
   { id: mediaId, owner_id }: OwnedMedia,
 ): Promise<RenditionRow[]> {
   return await withOwnerShare(db, owner_id)
-    .selectFrom('renditions')
+    .selectFrom('landfall.renditions')
     .selectAll()
     .where('media_id', '=', mediaId)
     .orderBy('kind')
@@ -144,7 +144,7 @@ export async function deleteMedia(
 
 /** The media item of a job; undefined when the row is gone. */
 export async function mediaForJob(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
-  const row = await db.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirst()
+  const row = await db.selectFrom('landfall.media').selectAll().where('id', '=', id).executeTakeFirst()
   return row as MediaRow | undefined
 }
 
@@ -154,7 +154,7 @@ export async function declarationOf(
   uploadId: UploadId,
 ): Promise<Pick<UploadRow, 'filename' | 'declared_type' | 'digests'>> {
   return await db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select(['filename', 'declared_type', 'digests'])
     .where('id', '=', uploadId)
     .executeTakeFirstOrThrow()
@@ -189,7 +189,7 @@ export type MediaFacts = Partial<
 /** Records facts found by a step, unless the media item has ended. Idempotent. */
 export async function recordFacts(db: Ledger, id: MediaId, facts: MediaFacts): Promise<void> {
   await db
-    .updateTable('media')
+    .updateTable('landfall.media')
     .set(facts)
     .where('id', '=', id)
     .where('status', 'in', ['processing', 'ready'])
@@ -242,7 +242,11 @@ export class StorageBackendChanged extends Error {
 
 /** Deletes the record of a rendition that is to be replaced or is not needed. */
 export async function dropRendition(db: Ledger, mediaId: MediaId, kind: string): Promise<void> {
-  await db.deleteFrom('renditions').where('media_id', '=', mediaId).where('kind', '=', kind).execute()
+  await db
+    .deleteFrom('landfall.renditions')
+    .where('media_id', '=', mediaId)
+    .where('kind', '=', kind)
+    .execute()
 }
 
 /** `processing` → `ready`, with its event. Returns false when the media item had already ended. */

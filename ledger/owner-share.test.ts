@@ -92,7 +92,7 @@ describe('the share of an owner', () => {
     expect(await done).toBe('done')
     expect(tries).toBe(2)
     const { used_bytes } = await db
-      .selectFrom('quota_usage')
+      .selectFrom('landfall.quota_usage')
       .select('used_bytes')
       .where('owner_id', '=', asOwnerId('alice'))
       .executeTakeFirstOrThrow()

@@ -76,7 +76,7 @@ function openHandle({ pool, turns }: Share, ownerId: string): Ledger {
     // The pool is closed by its opener.
     async end() {},
   }
-  return new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool: shared }) }).withSchema('landfall')
+  return new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool: shared }) })
 }
 
 /** One at a time for each owner. */

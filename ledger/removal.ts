@@ -32,8 +32,8 @@ export type Removal = {
 /** What has to be removed of an ended upload; undefined when there is no such upload. */
 export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Removal | undefined> {
   const upload = await db
-    .selectFrom('uploads')
-    .leftJoin('media', 'media.upload_id', 'uploads.id')
+    .selectFrom('landfall.uploads as uploads')
+    .leftJoin('landfall.media as media', 'media.upload_id', 'uploads.id')
     .select(['uploads.storage_backend', 'media.id as media_id', 'media.storage_key'])
     .select(isToBeRemoved.as('is_whole'))
     .where('uploads.id', '=', uploadId)
@@ -41,9 +41,9 @@ export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Remov
   if (!upload) return undefined
   const { is_whole: isWhole, media_id: id, storage_backend, storage_key } = upload
   const renditions = await db
-    .selectFrom('renditions')
-    .innerJoin('media', 'media.id', 'renditions.media_id')
-    .innerJoin('uploads', 'uploads.id', 'media.upload_id')
+    .selectFrom('landfall.renditions as renditions')
+    .innerJoin('landfall.media as media', 'media.id', 'renditions.media_id')
+    .innerJoin('landfall.uploads as uploads', 'uploads.id', 'media.upload_id')
     .select(['renditions.kind', 'renditions.storage_key'])
     .where('uploads.id', '=', uploadId)
     .where((is) => is.or([isToBeRemoved, isToBeUnpublished]))
@@ -60,8 +60,8 @@ export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Remov
 /** Deletes the records of the renditions that `findRemoval` names, once their bytes are gone. */
 export async function forgetRenditions(db: Ledger, uploadId: UploadId): Promise<void> {
   await db
-    .deleteFrom('renditions')
-    .using(['media', 'uploads'])
+    .deleteFrom('landfall.renditions as renditions')
+    .using(['landfall.media as media', 'landfall.uploads as uploads'])
     .whereRef('media.id', '=', 'renditions.media_id')
     .whereRef('uploads.id', '=', 'media.upload_id')
     .where('uploads.id', '=', uploadId)
@@ -80,8 +80,8 @@ export async function enqueueUnpublishing(
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<void> {
   const published = await trx
-    .selectFrom('renditions')
-    .innerJoin('media', 'media.id', 'renditions.media_id')
+    .selectFrom('landfall.renditions as renditions')
+    .innerJoin('landfall.media as media', 'media.id', 'renditions.media_id')
     .select('media.id')
     .where('media.upload_id', '=', uploadId)
     .where('renditions.kind', '=', 'published')

@@ -27,7 +27,7 @@ export async function reprocessMedia(
   const { ownerId } = media
   return await withOwnerLock(db, ownerId ?? media.id, async (trx): Promise<ReprocessResult> => {
     const row = await trx
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select(['status', 'upload_id', 'size', 'owner_id', 'is_asked_again'])
       .where('id', '=', media.id)
       .where((is) => (ownerId === undefined ? is.lit(true) : is('owner_id', '=', ownerId)))
@@ -48,7 +48,7 @@ export async function reprocessMedia(
         // It already waits for a worker, which will find no step done.
         if (row.is_asked_again) return queued
         await trx
-          .deleteFrom('processing_steps')
+          .deleteFrom('landfall.processing_steps')
           .where('media_id', '=', media.id)
           .where('step', 'not in', LASTING_STEPS)
           .execute()
@@ -71,13 +71,17 @@ async function markForReprocessing(trx: LedgerTransaction, id: MediaId): Promise
            analysis = case when analysis ->> 'verdict' is not null or analysis_due_at > now() then analysis end,
            analysis_due_at = case when analysis_due_at > now() then analysis_due_at end
      where id = ${id}`.execute(trx)
-  await trx.deleteFrom('processing_steps').where('media_id', '=', id).where('step', '=', 'analysis').execute()
+  await trx
+    .deleteFrom('landfall.processing_steps')
+    .where('media_id', '=', id)
+    .where('step', '=', 'analysis')
+    .execute()
 }
 
 /** Failed media items, oldest first. */
 export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]> {
   const rows = await db
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .select('id')
     .where('status', '=', 'failed')
     .orderBy('created_at')
@@ -92,7 +96,7 @@ export async function failedMedia(db: Ledger, limit: number): Promise<MediaId[]>
  */
 export async function beginReprocessing(db: Ledger, id: MediaId): Promise<void> {
   await db
-    .updateTable('media')
+    .updateTable('landfall.media')
     .set({ is_asked_again: false })
     .where('id', '=', id)
     .where('is_asked_again', '=', true)
@@ -108,7 +112,7 @@ export async function enqueueReprocessing(
   await db.transaction().execute(async (trx) => {
     // A concurrent request has the row locked and finds that the job is over, or is seen here.
     const row = await trx
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select(['size', 'owner_id'])
       .where('id', '=', id)
       .where('is_asked_again', '=', true)
@@ -131,7 +135,7 @@ export async function enqueueLostReprocessing(
 ): Promise<number> {
   return await db.transaction().execute(async (trx) => {
     const rows = await trx
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select(['id', 'owner_id', 'size', turnClock('again').as('turn')])
       .where('is_asked_again', '=', true)
       .where('status', 'in', ['ready', 'processing'])
@@ -161,7 +165,7 @@ export async function requestReprocessing(
   enqueue: Enqueue<readonly DueMedia[]>,
 ): Promise<boolean> {
   const { numUpdatedRows } = await db
-    .updateTable('media')
+    .updateTable('landfall.media')
     .set({ is_asked_again: true })
     .where('id', '=', id)
     .where('status', '=', 'ready')

@@ -79,7 +79,7 @@ const countOf = async (table: string): Promise<number> => {
 
 const metadataOf = (id: UploadId) =>
   db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select(['metadata', 'metadata_header', 'filename', 'state'])
     .where('id', '=', id)
     .executeTakeFirst()

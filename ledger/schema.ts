@@ -311,24 +311,24 @@ export interface SecretsTable {
 
 /** The schema `landfall`, as Kysely sees it. */
 export interface LedgerSchema {
-  uploads: UploadsTable
-  upload_parts: UploadPartsTable
-  upload_tails: UploadTailsTable
-  upload_locks: UploadLocksTable
-  upload_concat: UploadConcatTable
-  quotas: QuotasTable
-  quota_usage: QuotaUsageTable
-  turn_clocks: TurnClocksTable
-  turns: TurnsTable
-  media: MediaTable
-  renditions: RenditionsTable
-  processing_steps: ProcessingStepsTable
-  events: EventsTable
-  webhook_endpoints: WebhookEndpointsTable
-  webhook_deliveries: WebhookDeliveriesTable
-  webhook_attempts: WebhookAttemptsTable
-  stream_tickets: StreamTicketsTable
-  storage_places: StoragePlacesTable
-  stray_copies: StrayCopiesTable
-  secrets: SecretsTable
+  'landfall.uploads': UploadsTable
+  'landfall.upload_parts': UploadPartsTable
+  'landfall.upload_tails': UploadTailsTable
+  'landfall.upload_locks': UploadLocksTable
+  'landfall.upload_concat': UploadConcatTable
+  'landfall.quotas': QuotasTable
+  'landfall.quota_usage': QuotaUsageTable
+  'landfall.turn_clocks': TurnClocksTable
+  'landfall.turns': TurnsTable
+  'landfall.media': MediaTable
+  'landfall.renditions': RenditionsTable
+  'landfall.processing_steps': ProcessingStepsTable
+  'landfall.events': EventsTable
+  'landfall.webhook_endpoints': WebhookEndpointsTable
+  'landfall.webhook_deliveries': WebhookDeliveriesTable
+  'landfall.webhook_attempts': WebhookAttemptsTable
+  'landfall.stream_tickets': StreamTicketsTable
+  'landfall.storage_places': StoragePlacesTable
+  'landfall.stray_copies': StrayCopiesTable
+  'landfall.secrets': SecretsTable
 }

@@ -27,7 +27,7 @@ export async function lastAttempt(
   mediaId: MediaId,
 ): Promise<{ step: string; status: StepStatus; attempt: number; detail: StepDetail | null } | undefined> {
   return await db
-    .selectFrom('processing_steps')
+    .selectFrom('landfall.processing_steps')
     .select(['step', 'status', 'attempt', 'detail'])
     .where('media_id', '=', mediaId)
     .where('status', '<>', 'done')
@@ -67,7 +67,7 @@ export async function endStep(
   await db.transaction().execute(async (trx) => {
     // One at a time for a media item, or neither of two workers would see the other's result.
     await trx
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select(ASYNC_COMMIT.as('lazily'))
       .where('id', '=', mediaId)
       .forUpdate()
@@ -75,13 +75,13 @@ export async function endStep(
     if (outcome.facts) await recordFacts(trx, mediaId, outcome.facts)
     if (outcome.status === 'done' && (await stepsDone(trx, mediaId)).has(step)) {
       await trx
-        .deleteFrom('processing_steps')
+        .deleteFrom('landfall.processing_steps')
         .where((is) => is.and(row))
         .execute()
       return
     }
     await trx
-      .updateTable('processing_steps')
+      .updateTable('landfall.processing_steps')
       .set({
         status: outcome.status,
         detail: JSON.stringify(outcome.detail),
@@ -103,7 +103,7 @@ export async function forgetAttempt(
   { mediaId, step, attempt }: { mediaId: MediaId; step: string; attempt: number },
 ): Promise<void> {
   await db
-    .deleteFrom('processing_steps')
+    .deleteFrom('landfall.processing_steps')
     .where('media_id', '=', mediaId)
     .where('step', '=', step)
     .where('attempt', '=', attempt)

@@ -30,7 +30,7 @@ it('a media item that the previous release inserts is stored where its upload is
       insert into landfall.media (id, upload_id, owner_id, size, status, storage_key)
       values (${id}, ${id}, 'alice', 1, 'processing', 'uploads/x')`.execute(db)
     const row = await db
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select('storage_backend')
       .where('id', '=', asMediaId(id))
       .executeTakeFirst()

@@ -84,7 +84,7 @@ export async function recordMarker(
 /** The backend of an upload; undefined when there is no such upload. */
 export async function backendOf(db: Ledger, uploadId: UploadId): Promise<string | undefined> {
   const row = await db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select('storage_backend')
     .where('id', '=', uploadId)
     .executeTakeFirst()

@@ -106,7 +106,7 @@ export async function recordTail(
 /** The tails that count and reach past `from`, by offset, the longest first. */
 export async function countingTails(db: Ledger, id: UploadId, from: number): Promise<TailRow[]> {
   const rows = await db
-    .selectFrom('upload_tails')
+    .selectFrom('landfall.upload_tails')
     .select(['storage_key', 'offset', 'size', 'etag', 'is_sure'])
     .where('upload_id', '=', id)
     .where('etag', 'is not', null)
@@ -139,7 +139,7 @@ export async function deleteTails(db: Ledger, id: UploadId, keys: readonly strin
 /** Notes that a late call may still store this object of an ended upload, though it was removed. */
 export async function recordLateCall(db: Ledger, id: UploadId, key: string): Promise<void> {
   await db
-    .insertInto('upload_tails')
+    .insertInto('landfall.upload_tails')
     .values({ upload_id: id, storage_key: key, offset: 0, size: 1, etag: null, dropped_at: new Date() })
     .onConflict((conflict) => conflict.doNothing())
     .execute()
@@ -191,7 +191,7 @@ export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonl
 /** Notes, before one is opened, that multipart uploads may be open for the key of a received upload. */
 export async function recordPossibleStrays(db: Ledger, id: UploadId): Promise<void> {
   await db
-    .updateTable('uploads')
+    .updateTable('landfall.uploads')
     .set({ multipart_unsure: true, updated_at: new Date() })
     .where('id', '=', id)
     .execute()
@@ -199,7 +199,7 @@ export async function recordPossibleStrays(db: Ledger, id: UploadId): Promise<vo
 
 /** The multipart upload that assembles a received upload: all others for its key are strays. */
 export async function recordAssembly(db: Ledger, id: UploadId, multipartId: string): Promise<void> {
-  await db.updateTable('uploads').set({ multipart_id: multipartId }).where('id', '=', id).execute()
+  await db.updateTable('landfall.uploads').set({ multipart_id: multipartId }).where('id', '=', id).execute()
 }
 
 /** Deletes the part records of an ended upload whose bytes were removed. */
@@ -213,7 +213,7 @@ export async function forgetPartsOfEnded(db: Ledger, id: UploadId): Promise<void
 
 /** Deletes the id of a multipart upload that was completed or aborted. */
 export async function forgetMultipart(db: Ledger, id: UploadId): Promise<void> {
-  await db.updateTable('uploads').set({ multipart_id: null }).where('id', '=', id).execute()
+  await db.updateTable('landfall.uploads').set({ multipart_id: null }).where('id', '=', id).execute()
 }
 
 /** Everything that an upload may have in the bucket, in any state. */
@@ -235,19 +235,19 @@ export type UploadInBucket = {
 /** For the worker, which acts for no owner; undefined when there is no such upload. */
 export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadInBucket | undefined> {
   const upload = await db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select(['storage_key', 'state', 'size', 'offset', 'part_size', 'multipart_id', 'multipart_unsure'])
     .where('id', '=', id)
     .executeTakeFirst()
   if (!upload) return undefined
   const parts = await db
-    .selectFrom('upload_parts')
+    .selectFrom('landfall.upload_parts')
     .select(['part_number as partNumber', 'offset', 'size', 'etag'])
     .where('upload_id', '=', id)
     .orderBy('part_number')
     .execute()
   const tails = await db
-    .selectFrom('upload_tails')
+    .selectFrom('landfall.upload_tails')
     .select(['storage_key', 'dropped_at'])
     .where('upload_id', '=', id)
     .execute()

@@ -11,7 +11,7 @@ export async function storeTicket(
   ticket: StreamTicket & { hash: Buffer; ttlMs: number },
 ): Promise<Date> {
   const { expires_at } = await withOwnerShare(db, ticket.ownerId)
-    .insertInto('stream_tickets')
+    .insertInto('landfall.stream_tickets')
     .values({
       token_hash: ticket.hash,
       owner_id: ticket.ownerId,
@@ -27,7 +27,7 @@ export async function storeTicket(
 export async function findTicket(db: Ledger, hash: Buffer): Promise<StreamTicket | undefined> {
   // The owner is not known yet: all requests with tickets, valid or not, use one common share.
   const row = await withOwnerShare(db, 'tickets')
-    .selectFrom('stream_tickets')
+    .selectFrom('landfall.stream_tickets')
     .select(['owner_id', 'scopes'])
     .where('token_hash', '=', hash)
     .where('expires_at', '>', sql<Date>`now()`)
@@ -38,7 +38,7 @@ export async function findTicket(db: Ledger, hash: Buffer): Promise<StreamTicket
 /** Removes expired tickets. Returns how many. */
 export async function clearExpiredTickets(db: Ledger): Promise<number> {
   const { numDeletedRows } = await db
-    .deleteFrom('stream_tickets')
+    .deleteFrom('landfall.stream_tickets')
     .where('expires_at', '<=', sql<Date>`now()`)
     .executeTakeFirst()
   return Number(numDeletedRows)

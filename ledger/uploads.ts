@@ -236,7 +236,12 @@ export async function terminateReceived(
 ): Promise<Terminated> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
     // The media item first: everything that ends both locks in this order, to avoid deadlocks.
-    await trx.selectFrom('media').select('id').where('upload_id', '=', upload.id).forUpdate().execute()
+    await trx
+      .selectFrom('landfall.media')
+      .select('id')
+      .where('upload_id', '=', upload.id)
+      .forUpdate()
+      .execute()
     const { rows } = await sql<{ contended: boolean; media_id: MediaId | null }>`
       with ${releasedLease(upload)}, ended as (
         update landfall.uploads set state = 'terminated', updated_at = now()

@@ -19,9 +19,9 @@ export async function configureEndpoint(db: Ledger, url: string | undefined): Pr
   const id = url === undefined ? undefined : idOf(url)
   return await db.transaction().execute(async (trx) => {
     // In one order, to avoid deadlocks between workers that start with different endpoints.
-    await trx.selectFrom('webhook_endpoints').select('id').orderBy('id').forNoKeyUpdate().execute()
+    await trx.selectFrom('landfall.webhook_endpoints').select('id').orderBy('id').forNoKeyUpdate().execute()
     await trx
-      .updateTable('webhook_endpoints')
+      .updateTable('landfall.webhook_endpoints')
       .set({ disabled_at: sql<Date>`now()`, disabled_reason: 'dropped' satisfies DisabledReason })
       .where('disabled_at', 'is', null)
       .$if(id !== undefined, (others) => others.where('id', '<>', id ?? ''))
@@ -29,7 +29,7 @@ export async function configureEndpoint(db: Ledger, url: string | undefined): Pr
     await failDropped(trx)
     if (id === undefined || url === undefined) return undefined
     const { disabled_at } = await trx
-      .insertInto('webhook_endpoints')
+      .insertInto('landfall.webhook_endpoints')
       .values({ id, url })
       .onConflict((conflict) =>
         conflict.column('id').doUpdateSet({
@@ -47,7 +47,7 @@ export async function configureEndpoint(db: Ledger, url: string | undefined): Pr
 /** The endpoint has answered 410: it gets no more deliveries, and waiting ones end as failed. */
 export async function disableEndpoint(db: Ledger, id: string): Promise<void> {
   await db
-    .updateTable('webhook_endpoints')
+    .updateTable('landfall.webhook_endpoints')
     .set({ disabled_at: sql<Date>`now()`, disabled_reason: 'gone' satisfies DisabledReason })
     .where('id', '=', id)
     .where('disabled_at', 'is', null)
@@ -58,7 +58,7 @@ export async function disableEndpoint(db: Ledger, id: string): Promise<void> {
 /** Enables an endpoint that has answered 410. Returns false when it was not disabled. */
 export async function enableEndpoint(db: Ledger, url: string): Promise<boolean> {
   const { numUpdatedRows } = await db
-    .updateTable('webhook_endpoints')
+    .updateTable('landfall.webhook_endpoints')
     .set({ disabled_at: null, disabled_reason: null })
     .where('id', '=', idOf(url))
     .where('disabled_reason', '=', 'gone' satisfies DisabledReason)
@@ -72,8 +72,8 @@ export async function enableEndpoint(db: Ledger, url: string): Promise<boolean> 
  */
 export async function failDropped(db: Ledger): Promise<void> {
   await db
-    .updateTable('webhook_deliveries')
-    .from('webhook_endpoints')
+    .updateTable('landfall.webhook_deliveries as webhook_deliveries')
+    .from('landfall.webhook_endpoints as webhook_endpoints')
     .set({ status: 'failed', lease: null, last_error: 'the endpoint is not in use any more' })
     .whereRef('webhook_endpoints.id', '=', 'webhook_deliveries.endpoint_id')
     .where('webhook_endpoints.disabled_at', 'is not', null)

@@ -46,7 +46,7 @@ const COLUMNS = [
 
 /** A page of deliveries, the newest or last replayed first. */
 export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<DeliveryRow[]> {
-  let query = withOwnerShare(db, keyOf(page.owner)).selectFrom('webhook_deliveries').select(COLUMNS)
+  let query = withOwnerShare(db, keyOf(page.owner)).selectFrom('landfall.webhook_deliveries').select(COLUMNS)
   if (page.owner !== ALL_OWNERS) query = query.where('owner_id', '=', page.owner)
   if (page.status) query = query.where('status', '=', page.status)
   if (page.before !== undefined) query = query.where('position', '<', page.before)
@@ -60,12 +60,12 @@ export async function findDelivery(
   id: string,
 ): Promise<{ delivery: DeliveryRow; attempts: DeliveryAttemptRow[] } | undefined> {
   const own = withOwnerShare(db, keyOf(owner))
-  let query = own.selectFrom('webhook_deliveries').select(COLUMNS).where('id', '=', id)
+  let query = own.selectFrom('landfall.webhook_deliveries').select(COLUMNS).where('id', '=', id)
   if (owner !== ALL_OWNERS) query = query.where('owner_id', '=', owner)
   const delivery = await query.executeTakeFirst()
   if (!delivery) return undefined
   const attempts = await own
-    .selectFrom('webhook_attempts')
+    .selectFrom('landfall.webhook_attempts')
     .select(['attempt', 'at', 'status', 'error', 'duration_ms'])
     .where('delivery_id', '=', id)
     .orderBy('attempt')
@@ -86,7 +86,7 @@ export type ReplayResult =
  */
 export async function replayDelivery(db: Ledger, owner: OwnerScope, id: string): Promise<ReplayResult> {
   return await withOwnerLock(db, keyOf(owner), async (trx): Promise<ReplayResult> => {
-    let query = trx.selectFrom('webhook_deliveries').where('id', '=', id)
+    let query = trx.selectFrom('landfall.webhook_deliveries').where('id', '=', id)
     if (owner !== ALL_OWNERS) query = query.where('owner_id', '=', owner)
     const delivery = await query
       .select([
@@ -98,7 +98,7 @@ export async function replayDelivery(db: Ledger, owner: OwnerScope, id: string):
       .executeTakeFirst()
     if (!delivery) return { kind: 'unknown' }
     const endpoint = await trx
-      .selectFrom('webhook_endpoints')
+      .selectFrom('landfall.webhook_endpoints')
       .select('id')
       .where('disabled_at', 'is', null)
       .executeTakeFirst()
@@ -106,7 +106,7 @@ export async function replayDelivery(db: Ledger, owner: OwnerScope, id: string):
     const hasEnded = delivery.status !== 'pending'
     if (hasEnded || !delivery.is_in_flight) {
       await trx
-        .updateTable('webhook_deliveries')
+        .updateTable('landfall.webhook_deliveries')
         .set({
           status: 'pending',
           endpoint_id: endpoint.id,

@@ -33,7 +33,7 @@ export async function takeDueDeliveries(
   return await db.transaction().execute(async (trx) => {
     // One taker at a time: after a replay two could each take one of the same upload.
     const endpoint = await trx
-      .selectFrom('webhook_endpoints')
+      .selectFrom('landfall.webhook_endpoints')
       .select('id')
       .where('id', '=', take.endpointId)
       .where('disabled_at', 'is', null)
@@ -70,7 +70,7 @@ export async function takeDueDeliveries(
 /** Milliseconds until a delivery is due or a lease is over; undefined when none waits. */
 export async function untilNextDelivery(db: Ledger, endpointId: string): Promise<number | undefined> {
   const { ms } = await db
-    .selectFrom('webhook_deliveries')
+    .selectFrom('landfall.webhook_deliveries')
     .select(sql<number | null>`(extract(epoch from min(next_attempt_at) - now()) * 1000)::float8`.as('ms'))
     .where('endpoint_id', '=', endpointId)
     .where('status', '=', 'pending')
@@ -144,7 +144,7 @@ export async function returnDelivery(
   { id, lease }: Pick<TakenDelivery, 'id' | 'lease'>,
 ): Promise<void> {
   await db
-    .updateTable('webhook_deliveries')
+    .updateTable('landfall.webhook_deliveries')
     .set({ lease: null, next_attempt_at: sql<Date>`now()` })
     .where('id', '=', id)
     .where('lease', '=', lease)
@@ -157,7 +157,7 @@ export async function uploadForDelivery(
   id: UploadId,
 ): Promise<Pick<Selectable<UploadsTable>, 'id' | 'owner_id' | 'filename' | 'offset' | 'size' | 'media_id'>> {
   return await db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select(['id', 'owner_id', 'filename', 'offset', 'size', 'media_id'])
     .where('id', '=', id)
     .executeTakeFirstOrThrow()

@@ -257,7 +257,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
         const sending = running.send(file.subarray(0, random.integer(1, SIZE - 1))).catch(() => {})
         await raceAfter(random.integer(0, 150))
         await landfall.db
-          .updateTable('uploads')
+          .updateTable('landfall.uploads')
           .set({ expires_at: new Date(Date.now() - 1000) })
           .where('id', '=', id)
           .execute()
@@ -272,7 +272,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)(
           async () => {
             await reapNow()
             return await landfall.db
-              .selectFrom('uploads')
+              .selectFrom('landfall.uploads')
               .select('state')
               .distinct()
               .where('id', 'in', ids)

@@ -26,8 +26,9 @@ describe.skipIf(!requires('ceph').met)('a node that is full', () => {
     undo.push(() => landfall.close())
     const db = openLedger(landfall.connectionString)
     undo.push(() => db.destroy())
-    const leases = async () => (await db.selectFrom('upload_locks').select('upload_id').execute()).length
-    const uploads = async () => (await db.selectFrom('uploads').select('id').execute()).length
+    const leases = async () =>
+      (await db.selectFrom('landfall.upload_locks').select('upload_id').execute()).length
+    const uploads = async () => (await db.selectFrom('landfall.uploads').select('id').execute()).length
 
     const ids: string[] = []
     while (ids.length < MAX_OF_OWNER + 1) ids.push(await createId(landfall, 'alice', { size: SIZE }))

@@ -83,7 +83,7 @@ const service = (landfall: Landfall) => ({
 })
 
 const outcomes = (landfall: Landfall) =>
-  landfall.db.selectFrom('events').select('data').where('type', '=', 'analysis.finished').execute()
+  landfall.db.selectFrom('landfall.events').select('data').where('type', '=', 'analysis.finished').execute()
 
 describeStorages('an advisory analysis', (storage) => {
   it('is asked for with a link to the bytes, holds nothing up, and is kept and told when it comes', async () => {
@@ -153,7 +153,11 @@ describe('a gate', () => {
     await expect.poll(async () => (await mediaOf(landfall, mediaId)).analysis?.id, PATIENCE).toBe('a-1')
     // Everything else has been done.
     const steps = () =>
-      landfall.db.selectFrom('processing_steps').select('step').where('status', '=', 'done').execute()
+      landfall.db
+        .selectFrom('landfall.processing_steps')
+        .select('step')
+        .where('status', '=', 'done')
+        .execute()
     await expect.poll(async () => (await steps()).map(({ step }) => step), PATIENCE).toContain('image')
     await nothingFor(500)
     expect((await mediaOf(landfall, mediaId)).status).toBe('processing')
@@ -162,7 +166,7 @@ describe('a gate', () => {
     const ended = outcome(landfall, 'alice', uploadId)
     expect((await callBack(callbackUrl, { ...FINISHED, mediaId })).status).toBe(200)
     expect(await ended).toMatchObject({ status: 'ready' })
-    const events = await landfall.db.selectFrom('events').select('type').orderBy('id').execute()
+    const events = await landfall.db.selectFrom('landfall.events').select('type').orderBy('id').execute()
     expect(events.map(({ type }) => type)).toEqual([
       'upload.created',
       'upload.received',
@@ -232,7 +236,7 @@ describe('a file that waits at a gate', () => {
     const { engine, landfall } = await start('gate', says(PENDING))
     await send(landfall)
     await expect.poll(() => engine.asked.length, PATIENCE).toBe(1)
-    const parked = () => landfall.db.selectFrom('media').select('is_parked').executeTakeFirst()
+    const parked = () => landfall.db.selectFrom('landfall.media').select('is_parked').executeTakeFirst()
     await expect.poll(parked, PATIENCE).toEqual({ is_parked: true })
     const before = await reapLater(landfall)
     expect(await reapLater(landfall)).toBe(before)
@@ -291,7 +295,7 @@ describe('a file that waits at a gate', () => {
     const { id } = await outcome(off, 'alice', (await send(off)).uploadId)
     await before.close()
     // As if it had failed while it was published.
-    await off.db.deleteFrom('processing_steps').where('step', 'in', ['publish', 'notify']).execute()
+    await off.db.deleteFrom('landfall.processing_steps').where('step', 'in', ['publish', 'notify']).execute()
     await sql`update landfall.media set status = 'failed', ready_at = null`.execute(off.db)
     const { engine, landfall } = await start('gate', says(FINISHED), { beside: off })
     await processAgain(landfall, id)
@@ -322,10 +326,14 @@ describe('a file that waits at a gate', () => {
       when (new.status = 'rejected') execute function landfall.refuse()`.execute(landfall.db)
     await send(landfall)
     const attempts = () =>
-      landfall.db.selectFrom('processing_steps').select('attempt').where('step', '=', 'publish').execute()
+      landfall.db
+        .selectFrom('landfall.processing_steps')
+        .select('attempt')
+        .where('step', '=', 'publish')
+        .execute()
     await expect.poll(async () => (await attempts()).length, PATIENCE).toBeGreaterThan(0)
     await sql`drop trigger refuse on landfall.media`.execute(landfall.db)
-    const status = () => landfall.db.selectFrom('media').select('status').executeTakeFirst()
+    const status = () => landfall.db.selectFrom('landfall.media').select('status').executeTakeFirst()
     await expect.poll(status, PATIENCE).toEqual({ status: 'rejected' })
   })
 })
@@ -349,7 +357,7 @@ describe('an engine', () => {
       const sent = await Promise.all(Array.from({ length: 6 }, () => send(landfall)))
       const waiting = () =>
         landfall.db
-          .selectFrom('processing_steps')
+          .selectFrom('landfall.processing_steps')
           .select('media_id')
           .where('step', '=', 'image')
           .where('status', '=', 'done')

@@ -247,7 +247,7 @@ describe('a token signed with a shared secret', () => {
   })
 
   it('leaves no upload behind when it is refused', async () => {
-    const rows = await landfall.db.selectFrom('uploads').select('id').execute()
+    const rows = await landfall.db.selectFrom('landfall.uploads').select('id').execute()
     expect(rows).toEqual([])
   })
 })

@@ -221,7 +221,7 @@ describe.skipIf(!ffmpeg.met)('a backup', () => {
         applicationName: 'test',
         onPoolError: () => {},
       })
-      const media = await db.selectFrom('media').select('id').execute()
+      const media = await db.selectFrom('landfall.media').select('id').execute()
       await db.destroy()
       expect(media.length).toBeGreaterThan(0)
       expect(await refusal(join(parent, 'external-2'), archive(), env)).toMatch(/database .* is not empty/)

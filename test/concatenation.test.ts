@@ -226,7 +226,7 @@ describeStorages.skipIf(!clamd.met)('concatenated uploads', (storage) => {
     const ended = Promise.withResolvers<void>()
     const ending = landfall.db.transaction().execute(async (trx) => {
       await trx
-        .updateTable('uploads')
+        .updateTable('landfall.uploads')
         .set({ state: 'terminated' })
         .where('id', '=', asUploadId(first))
         .execute()

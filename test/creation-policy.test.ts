@@ -114,7 +114,7 @@ describe('a creation', () => {
     const metadata = { filename: '..\\up/gpj.\u202Emp4', note: 'Übung 🎬', empty: '' }
     const id = idOf(await creation(metadata))
     const row = await landfall.db
-      .selectFrom('uploads')
+      .selectFrom('landfall.uploads')
       .select(['filename', 'declared_type', 'metadata', 'storage_key', 'owner_id'])
       .where('id', '=', id)
       .executeTakeFirstOrThrow()
@@ -138,7 +138,7 @@ describe('a creation', () => {
       await create(landfall, 'bob', { size: 10_000, metadata: { note: '\0' } }),
     ]
     expect(refused.map((response) => response.status)).toEqual([415, 413, 400])
-    for (const table of ['uploads', 'quota_usage', 'events'] as const) {
+    for (const table of ['landfall.uploads', 'landfall.quota_usage', 'landfall.events'] as const) {
       expect(
         await landfall.db.selectFrom(table).selectAll().where('owner_id', '=', asOwnerId('bob')).execute(),
       ).toEqual([])

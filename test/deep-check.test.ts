@@ -50,7 +50,7 @@ describe.skipIf(!isEquipped)('the deep check', () => {
 
   async function stepOf(landfall: Landfall, mediaId: string) {
     return await landfall.db
-      .selectFrom('processing_steps')
+      .selectFrom('landfall.processing_steps')
       .selectAll()
       .where('media_id', '=', asMediaId(mediaId))
       .where('step', '=', 'deep-check')

@@ -38,7 +38,7 @@ describeStorages('the deletion of a received upload', (storage) => {
   async function received(): Promise<Race> {
     const uploadId = idOf(await create(landfall, 'alice', { size: BYTES.length, body: BYTES }))
     const { media_id } = await landfall.db
-      .selectFrom('uploads')
+      .selectFrom('landfall.uploads')
       .select('media_id')
       .where('id', '=', uploadId)
       .executeTakeFirstOrThrow()
@@ -135,7 +135,7 @@ describeStorages('the deletion of a received upload', (storage) => {
 
 async function eventsAfterReceipt({ db }: Landfall, uploadId: string): Promise<string[]> {
   const rows = await db
-    .selectFrom('events')
+    .selectFrom('landfall.events')
     .select('type')
     .where('upload_id', '=', asUploadId(uploadId))
     .orderBy('id')
@@ -144,5 +144,9 @@ async function eventsAfterReceipt({ db }: Landfall, uploadId: string): Promise<s
 }
 
 async function deletionOf({ db }: Landfall, { mediaId }: Race) {
-  return await db.selectFrom('media').select(['status', 'deleted_at']).where('id', '=', mediaId).execute()
+  return await db
+    .selectFrom('landfall.media')
+    .select(['status', 'deleted_at'])
+    .where('id', '=', mediaId)
+    .execute()
 }

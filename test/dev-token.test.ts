@@ -36,7 +36,7 @@ describe('POST /dev/token', () => {
       headers: { Authorization: `Bearer ${token}`, 'Tus-Resumable': '1.0.0', 'Upload-Length': '2000' },
     })
     expect(created.status).toBe(201)
-    const owners = await landfall.db.selectFrom('uploads').select('owner_id').execute()
+    const owners = await landfall.db.selectFrom('landfall.uploads').select('owner_id').execute()
     expect(owners).toEqual([{ owner_id: 'alice' }])
   })
 

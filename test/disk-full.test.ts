@@ -195,7 +195,7 @@ describe.skipIf(!tmpfs.met)('a full disk', () => {
     const { mediaId } = await statusOf(landfall, 'alice', id)
     const attempts = () =>
       landfall.db
-        .selectFrom('processing_steps')
+        .selectFrom('landfall.processing_steps')
         .select(['step', 'status'])
         .where('media_id', '=', asMediaId(mediaId ?? ''))
         .where('step', '=', 'thumbnail')

@@ -72,7 +72,7 @@ describe.skipIf(!tmpfs.met)('the room on a disk', () => {
     await leaveRoom(4 * MIB)
     expect(await refusal(await create(landfall, 'alice', { size: 4 * MIB + 1 }))).toEqual(FULL)
     expect(await quotaOf(landfall, 'alice')).toEqual(NOTHING_USED)
-    expect(await landfall.db.selectFrom('uploads').select('id').execute()).toEqual([])
+    expect(await landfall.db.selectFrom('landfall.uploads').select('id').execute()).toEqual([])
     const withBytes = await create(landfall, 'alice', { size: 5 * MIB, body: Buffer.alloc(1024) })
     expect(await refusal(withBytes)).toEqual(FULL)
     expect((await create(landfall, 'alice', { size: 3 * MIB })).status).toBe(201)
@@ -135,7 +135,7 @@ describe.skipIf(!tmpfs.met)('the room on a disk', () => {
 
   it('is no matter for who has no quota for it: that is what they are told, and others have the room', async () => {
     await landfall.db
-      .insertInto('quotas')
+      .insertInto('landfall.quotas')
       .values({ owner_id: asOwnerId('mallory'), bytes_limit: 4 * MIB, uploads_limit: null })
       .execute()
     await leaveRoom(8 * MIB)
@@ -183,7 +183,7 @@ describe.skipIf(!tmpfs.met)('the room on a disk', () => {
     await leaveRoom(6 * MIB)
     const id = await createId(landfall, 'bob', { size: 5 * MIB })
     await landfall.db
-      .updateTable('uploads')
+      .updateTable('landfall.uploads')
       .set({ expires_at: new Date(0) })
       .where('id', '=', id)
       .execute()

@@ -25,7 +25,11 @@ describeStorages('downloads through the server', (storage) => {
   afterAll(() => landfall?.close())
 
   const setType = (content_type: string | null) =>
-    landfall.db.updateTable('media').set({ content_type }).where('id', '=', asMediaId(media.id)).execute()
+    landfall.db
+      .updateTable('landfall.media')
+      .set({ content_type })
+      .where('id', '=', asMediaId(media.id))
+      .execute()
   const get = (target: string, headers: Record<string, string> = {}, method = 'GET') =>
     landfall.as('alice')(`/api/v1/media/${media.id}/${target}`, { headers, method })
 

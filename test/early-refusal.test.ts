@@ -71,7 +71,7 @@ describeStorages('a file that is refused by its first bytes', (storage) => {
 
   async function onlyUploadOf(sub: string): Promise<string> {
     const rows = await landfall.db
-      .selectFrom('uploads')
+      .selectFrom('landfall.uploads')
       .select('id')
       .where('owner_id', '=', asOwnerId(sub))
       .execute()

@@ -106,7 +106,7 @@ describe('the events of an upload', () => {
     const id = await createId(here, 'alice', { size: SIZE })
     await terminate(here, 'alice', id)
     const path = `/api/v1/uploads/${id}/events`
-    await here.db.deleteFrom('events').where('upload_id', '=', id).execute()
+    await here.db.deleteFrom('landfall.events').where('upload_id', '=', id).execute()
     for (const lastEventId of [undefined, '1', '1000000000']) {
       const headers = new Headers(lastEventId === undefined ? [] : [['Last-Event-ID', lastEventId]])
       expect((await here.as('alice')(path, { headers })).status).toBe(204)
@@ -117,13 +117,13 @@ describe('the events of an upload', () => {
     const id = await createId(here, 'alice', { size: SIZE })
     await patch(here, 'alice', id, { offset: 0, body: asJpeg(Buffer.alloc(SIZE, 'x')) })
     await here.db
-      .updateTable('media')
+      .updateTable('landfall.media')
       .set({ status: 'ready', ready_at: new Date() })
       .where('upload_id', '=', id)
       .execute()
     expect(typesOf(await allEvents(here, 'alice', id))).toEqual(['upload.created', 'upload.received'])
     const [last] = await here.db
-      .selectFrom('events')
+      .selectFrom('landfall.events')
       .select('id')
       .where('upload_id', '=', id)
       .orderBy('id', 'desc')

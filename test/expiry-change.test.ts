@@ -94,7 +94,7 @@ describeStorages('an upload that was opened under another UPLOAD_EXPIRES_AFTER',
 async function letPass({ db }: Landfall, id: string, hours: number): Promise<void> {
   const passed = sql`make_interval(hours => ${hours})`
   await db
-    .updateTable('uploads')
+    .updateTable('landfall.uploads')
     .set({
       created_at: sql<Date>`created_at - ${passed}`,
       updated_at: sql<Date>`updated_at - ${passed}`,
@@ -106,7 +106,7 @@ async function letPass({ db }: Landfall, id: string, hours: number): Promise<voi
 
 async function ledgerRow({ db }: Landfall, id: string) {
   return await db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select(['offset', 'expires_at'])
     .where('id', '=', asUploadId(id))
     .executeTakeFirstOrThrow()

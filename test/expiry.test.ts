@@ -75,7 +75,7 @@ describeStorages('an upload that has expired', (storage) => {
     await reapNow()
     expect(await usageOf(landfall, owner)).toEqual({ reserved_bytes: 0, open_uploads: 0 })
     const ends = await landfall.db
-      .selectFrom('events')
+      .selectFrom('landfall.events')
       .select('type')
       .where('upload_id', '=', asUploadId(id))
       .where('type', '<>', 'upload.created')
@@ -195,7 +195,7 @@ describeStorages('the expiry of an upload', (storage) => {
 async function letPass({ db }: Landfall, id: string, ms: number): Promise<void> {
   const passed = sql`make_interval(secs => ${ms / 1000})`
   await db
-    .updateTable('uploads')
+    .updateTable('landfall.uploads')
     .set({
       created_at: sql<Date>`created_at - ${passed}`,
       updated_at: sql<Date>`updated_at - ${passed}`,
@@ -207,14 +207,14 @@ async function letPass({ db }: Landfall, id: string, ms: number): Promise<void> 
 
 const rowOf = ({ db }: Landfall, id: string) =>
   db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select(['state', 'expires_at', 'reap_after'])
     .where('id', '=', asUploadId(id))
     .executeTakeFirstOrThrow()
 
 const usageOf = ({ db }: Landfall, owner: string) =>
   db
-    .selectFrom('quota_usage')
+    .selectFrom('landfall.quota_usage')
     .select(['reserved_bytes', 'open_uploads'])
     .where('owner_id', '=', asOwnerId(owner))
     .executeTakeFirstOrThrow()

@@ -55,5 +55,5 @@ it('prunes although reaping fails, and tells of that', async () => {
   await startWorker()
   const failure = { level: 50, queue: QUEUES.reaping, id: expect.any(String), err: expect.any(Object) }
   await expect.poll(() => lines, { timeout: 30_000 }).toContainEqual(expect.objectContaining(failure))
-  expect(await landfall.db.selectFrom('events').select('id').execute()).toEqual([])
+  expect(await landfall.db.selectFrom('landfall.events').select('id').execute()).toEqual([])
 }, 60_000)

@@ -31,13 +31,13 @@ describe('the workers', () => {
     for (let i = 0; i < count; i++) await sendFile(landfall, owner, picture)
   }
   const countOf = async ({ db }: Landfall, status: 'ready' | 'processing') =>
-    (await db.selectFrom('media').select('id').where('status', '=', status).execute()).length
+    (await db.selectFrom('landfall.media').select('id').where('status', '=', status).execute()).length
   /** Owners in the order in which their files were begun. */
   const begun = async ({ db }: Landfall) =>
     (
       await db
-        .selectFrom('processing_steps')
-        .innerJoin('media', 'media.id', 'processing_steps.media_id')
+        .selectFrom('landfall.processing_steps as processing_steps')
+        .innerJoin('landfall.media as media', 'media.id', 'processing_steps.media_id')
         .select('media.owner_id')
         .where('step', '=', 'assemble')
         .orderBy('started_at')
@@ -142,7 +142,7 @@ describe('the workers', () => {
     await worker.close()
     const other = await startLandfall({ beside: landfall, withoutWorker: true, env })
     undo.push(() => other.close())
-    const { id } = await landfall.db.selectFrom('media').select('id').executeTakeFirstOrThrow()
+    const { id } = await landfall.db.selectFrom('landfall.media').select('id').executeTakeFirstOrThrow()
     const mediaId = parseMediaId(id)
     if (!mediaId) throw new Error('no id')
     const asked = await Promise.all(
@@ -160,7 +160,7 @@ describe('the workers', () => {
 
     // New files go first, though they come later.
     await send(landfall, 'bob', 3)
-    await landfall.db.deleteFrom('processing_steps').where('media_id', '=', id).execute()
+    await landfall.db.deleteFrom('landfall.processing_steps').where('media_id', '=', id).execute()
     await start(landfall)
     await expect.poll(() => countOf(landfall, 'ready'), { timeout: 60_000 }).toBe(4)
     await expect.poll(async () => await begun(landfall), { timeout: 60_000 }).toHaveLength(4)
@@ -175,17 +175,17 @@ describe('the workers', () => {
     await send(landfall, 'alice', 1)
     await expect.poll(() => statesOf(boss, QUEUES.processing), { timeout: 60_000 }).toEqual(['completed'])
     await worker.close()
-    const { id } = await landfall.db.selectFrom('media').select('id').executeTakeFirstOrThrow()
+    const { id } = await landfall.db.selectFrom('landfall.media').select('id').executeTakeFirstOrThrow()
     const ask = () => landfall.as('alice')(`/api/v1/media/${id}/process`, { method: 'POST' })
     await ask()
     // A worker begins: what is asked for from now on is one more time.
     const [job] = await boss.fetch(QUEUES.again)
     expect(job?.data).toMatchObject({ mediaId: id })
-    await landfall.db.updateTable('media').set({ is_asked_again: false }).execute()
+    await landfall.db.updateTable('landfall.media').set({ is_asked_again: false }).execute()
     await Promise.all(Array.from({ length: 20 }, ask))
     expect(await waiting(boss)).toEqual([])
     const { is_asked_again } = await landfall.db
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select('is_asked_again')
       .executeTakeFirstOrThrow()
     expect(is_asked_again).toBe(true)

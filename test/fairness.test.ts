@@ -90,7 +90,7 @@ describe('one owner', () => {
 
   /** Uploads for which somebody waits. */
   async function wanted(landfall: Landfall): Promise<number> {
-    const locks = await landfall.db.selectFrom('upload_locks').select('contended').execute()
+    const locks = await landfall.db.selectFrom('landfall.upload_locks').select('contended').execute()
     return locks.filter(({ contended }) => contended).length
   }
 

@@ -63,7 +63,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
 
   async function stepOf({ id }: { id: string }) {
     return await landfall.db
-      .selectFrom('processing_steps')
+      .selectFrom('landfall.processing_steps')
       .select(['status', 'detail'])
       .where('media_id', '=', asMediaId(id))
       .where('step', '=', 'hls')
@@ -172,7 +172,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
       expect(head.headers.get('Content-Length')).toBe(String((last?.from ?? 0) + (last?.count ?? 0)))
     }
     const types = await landfall.db
-      .selectFrom('events')
+      .selectFrom('landfall.events')
       .select(['id', 'type'])
       .where('media_id', '=', asMediaId(media.id))
       .orderBy('id')
@@ -279,7 +279,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
     const { db, stored } = landfall
     const everything = async () => ({
       rows: await db
-        .selectFrom('renditions')
+        .selectFrom('landfall.renditions')
         .selectAll()
         .where('media_id', '=', asMediaId(media.id))
         .orderBy('kind')
@@ -288,7 +288,11 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video', (storage) => {
     })
     const finished = async () =>
       (
-        await db.selectFrom('events').select('type').where('media_id', '=', asMediaId(media.id)).execute()
+        await db
+          .selectFrom('landfall.events')
+          .select('type')
+          .where('media_id', '=', asMediaId(media.id))
+          .execute()
       ).filter(({ type }) => type === 'hls.finished').length
     const before = await everything()
     await transcodeAgain(landfall, media)
@@ -352,7 +356,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video whose worker', (storage) =>
     await expect.poll(() => statesOf(landfall, QUEUES.transcoding), PATIENTLY).toEqual(['completed'])
     await expect.poll(() => landfall.stored.keys(), PATIENTLY).toEqual([])
     // The removal comes again when nobody is at the media any more.
-    const recorded = () => landfall.db.selectFrom('renditions').select('kind').execute()
+    const recorded = () => landfall.db.selectFrom('landfall.renditions').select('kind').execute()
     await expect.poll(recorded, PATIENTLY).toEqual([])
     await worker.close()
     expect(await readdir(scratch)).toEqual([])
@@ -365,7 +369,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video whose worker', (storage) =>
     await expect.poll(async () => (await mediaOf(id)).hlsUrl, PATIENTLY).not.toBeNull()
     expect(await hlsKeysOf(landfall, id)).toHaveLength(5)
     const told = await landfall.db
-      .selectFrom('webhook_deliveries')
+      .selectFrom('landfall.webhook_deliveries')
       .select('type')
       .orderBy('position')
       .execute()
@@ -388,7 +392,7 @@ describeStorages.skipIf(!ffmpeg.met)('HLS of a video whose worker', (storage) =>
     expect((await mediaOf(id)).hlsUrl).not.toBeNull()
     expect(await hlsKeysOf(landfall, id)).toEqual(['hls-1.m3u8', 'hls-1.mp4', 'hls.m3u8'])
     const [rendition] = await landfall.db
-      .selectFrom('renditions')
+      .selectFrom('landfall.renditions')
       .select(['width', 'height'])
       .where('kind', '=', 'hls-1')
       .execute()
@@ -419,7 +423,7 @@ async function hlsKeysOf(landfall: Landfall, id: string): Promise<string[]> {
 
 async function detailOf({ db }: Landfall, id: string): Promise<object | null | undefined> {
   const step = await db
-    .selectFrom('processing_steps')
+    .selectFrom('landfall.processing_steps')
     .select('detail')
     .where('media_id', '=', asMediaId(id))
     .where('step', '=', 'hls')
@@ -446,7 +450,7 @@ const statesOf = (landfall: Landfall, queue: string): Promise<string[]> =>
 /** Has the step done once more by whichever worker there is. */
 async function transcodeAgain(landfall: Landfall, { id }: { id: string }): Promise<void> {
   const step = landfall.db
-    .deleteFrom('processing_steps')
+    .deleteFrom('landfall.processing_steps')
     .where('media_id', '=', asMediaId(id))
     .where('step', '=', 'hls')
   await step.execute()

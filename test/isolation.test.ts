@@ -117,7 +117,7 @@ describeStorages('what belongs to somebody else', (storage) => {
     ])
     expect(strangers.map((response) => response.status)).toEqual([404, 404, 404, 404])
     const lease = await landfall.db
-      .selectFrom('upload_locks')
+      .selectFrom('landfall.upload_locks')
       .select('contended')
       .where('upload_id', '=', id)
       .executeTakeFirst()

@@ -216,17 +216,20 @@ describeStorages('the lease on an upload', (storage) => {
 })
 
 async function hasLease(landfall: Landfall, id: string): Promise<boolean> {
-  const rows = landfall.db.selectFrom('upload_locks').select('holder').where('upload_id', '=', asUploadId(id))
+  const rows = landfall.db
+    .selectFrom('landfall.upload_locks')
+    .select('holder')
+    .where('upload_id', '=', asUploadId(id))
   return (await rows.execute()).length > 0
 }
 
 async function forgetLease(landfall: Landfall, id: string): Promise<void> {
-  await landfall.db.deleteFrom('upload_locks').where('upload_id', '=', asUploadId(id)).execute()
+  await landfall.db.deleteFrom('landfall.upload_locks').where('upload_id', '=', asUploadId(id)).execute()
 }
 
 async function handOverLease(landfall: Landfall, id: string): Promise<void> {
   const { numUpdatedRows } = await landfall.db
-    .updateTable('upload_locks')
+    .updateTable('landfall.upload_locks')
     .set({ fence: randomUUID(), holder: 'another node' })
     .where('upload_id', '=', asUploadId(id))
     .executeTakeFirstOrThrow()
@@ -235,7 +238,7 @@ async function handOverLease(landfall: Landfall, id: string): Promise<void> {
 
 async function ledgerRow(landfall: Landfall, id: string) {
   return await landfall.db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select(['state', 'offset', 'media_id'])
     .where('id', '=', asUploadId(id))
     .executeTakeFirst()

@@ -94,7 +94,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('what happened to a file is in the lo
     const id = await createId(target, 'erin', { size: 10_000, metadata: { filename: 'a.jpg' } })
     const db = await target.openLedger()
     await db
-      .updateTable('uploads')
+      .updateTable('landfall.uploads')
       .set({ expires_at: new Date(Date.now() - 60_000) })
       .where('id', '=', id)
       .execute()
@@ -119,7 +119,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('what happened to a file is in the lo
     const id = await createId(target, 'gina', { size: 10_000, metadata: { filename: 'a.jpg' } })
     const db = await target.openLedger()
     await db
-      .updateTable('uploads')
+      .updateTable('landfall.uploads')
       .set({ expires_at: new Date(Date.now() - 60_000), reap_after: new Date(Date.now() - 60_000) })
       .where('id', '=', id)
       .execute()

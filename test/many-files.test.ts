@@ -33,8 +33,8 @@ describe.skipIf(!requires('ffmpeg').met)('two hundred files for two slots', () =
     await expect.poll(() => countOf('ready'), { timeout: 240_000, interval: 200 }).toBe(LONG + SHORT)
 
     const begun = await landfall.db
-      .selectFrom('media')
-      .innerJoin('processing_steps', 'processing_steps.media_id', 'media.id')
+      .selectFrom('landfall.media as media')
+      .innerJoin('landfall.processing_steps as processing_steps', 'processing_steps.media_id', 'media.id')
       .select('media.content_type')
       .where('step', '=', 'assemble')
       .orderBy('started_at')
@@ -50,7 +50,7 @@ describe.skipIf(!requires('ffmpeg').met)('two hundred files for two slots', () =
 
   async function countOf(status: 'ready' | 'processing'): Promise<number> {
     const { n } = await landfall.db
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select((is) => is.fn.countAll<string>().as('n'))
       .where('status', '=', status)
       .executeTakeFirstOrThrow()

@@ -85,7 +85,7 @@ async function ready(two: TwoPlaces, landfall: Landfall, to: Backend) {
   const backend = async () =>
     (
       await landfall.db
-        .selectFrom('media')
+        .selectFrom('landfall.media')
         .select('storage_backend')
         .where('id', '=', id)
         .executeTakeFirstOrThrow()
@@ -145,7 +145,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     const { db } = landfall
     expect(await item.move(() => endCopying(db, item.id))).toEqual({ kind: 'busy' })
     const [rendition] = await db
-      .selectFrom('renditions')
+      .selectFrom('landfall.renditions')
       .selectAll()
       .where('media_id', '=', item.id)
       .execute()
@@ -188,7 +188,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     const removeIt = (id: string) => landfall.as('alice')(`/api/v1/media/${id}`, { method: 'DELETE' })
     const left = async (key: string) => ({
       isThere: (await two.places[to].keys()).includes(key),
-      strays: await db.selectFrom('stray_copies').selectAll().execute(),
+      strays: await db.selectFrom('landfall.stray_copies').selectAll().execute(),
     })
     const isRemoved = (key: string) =>
       expect.poll(() => left(key), { timeout: REMOVED_WITHIN_MS }).toEqual({ isThere: false, strays: [] })
@@ -227,7 +227,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     const landfall = await two.start(from)
     const { db } = landfall
     const item = await ready(two, landfall, to)
-    const strays = () => db.selectFrom('stray_copies').select('backend').execute()
+    const strays = () => db.selectFrom('landfall.stray_copies').select('backend').execute()
     const setStatus = (status: string) =>
       sql`update landfall.media set status = ${status} where id = ${item.id}`.execute(db)
     expect(await item.move(undefined, () => setStatus('processing'))).toEqual({ kind: 'busy' })
@@ -275,7 +275,9 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     await bus.publish({ t: 'event', id: item.uploadId, queue: 'reaping' })
     await expect.poll(() => two.places[from].keys(), { timeout: 50_000 }).toEqual([])
     // The ledger hears of it after the copies are gone.
-    await expect.poll(() => landfall.db.selectFrom('stray_copies').select('upload_id').execute()).toEqual([])
+    await expect
+      .poll(() => landfall.db.selectFrom('landfall.stray_copies').select('upload_id').execute())
+      .toEqual([])
     expect(await two.places[to].keys()).toContain(`uploads/${item.uploadId}`)
   }, 90_000)
 
@@ -304,7 +306,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a move to a disk', () => {
     figures.mockResolvedValue({ freeBytes: 1000, totalBytes: 4000, freeFiles: null, totalFiles: null })
     await expect(item.move()).rejects.toThrow(StorageFull)
     expect(await two.places.disk.keys()).toEqual([])
-    expect(await db.selectFrom('stray_copies').select('upload_id').execute()).toEqual([])
+    expect(await db.selectFrom('landfall.stray_copies').select('upload_id').execute()).toEqual([])
     figures.mockRestore()
     let toCome = 0
     const meanwhile = async () => {

@@ -88,7 +88,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('landfal
       .poll(
         async () =>
           await landfall.db
-            .selectFrom('renditions')
+            .selectFrom('landfall.renditions')
             .select('kind')
             .where('media_id', '=', asMediaId(deleted.id))
             .where('kind', '=', 'published')
@@ -155,7 +155,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('landfal
     const movedOf = async () =>
       (
         await landfall.db
-          .selectFrom('media')
+          .selectFrom('landfall.media')
           .select('id')
           .where('storage_backend', '=', to)
           .where('id', 'in', items.map(({ media }) => media.id).map(asMediaId))
@@ -221,7 +221,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('landfal
       ),
     )
     expect(stdout).toMatch(new RegExp(`not moved: media item ${lost.id}: no object`))
-    const rows = await landfall.db.selectFrom('media').select(['id', 'storage_backend']).execute()
+    const rows = await landfall.db.selectFrom('landfall.media').select(['id', 'storage_backend']).execute()
     expect(new Map(rows.map((row) => [row.id, row.storage_backend]))).toEqual(
       new Map([
         [changed.id, from],

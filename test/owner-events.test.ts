@@ -67,7 +67,9 @@ describe('the events of an owner', () => {
     await there?.close()
     await here?.close()
   })
-  afterEach(() => here.db.deleteFrom('events').where('owner_id', 'like', asOwnerId('made-up%')).execute())
+  afterEach(() =>
+    here.db.deleteFrom('landfall.events').where('owner_id', 'like', asOwnerId('made-up%')).execute(),
+  )
 
   async function listen(...args: ConstructorParameters<typeof Listener>): Promise<Listener> {
     const listener = new Listener(...args)
@@ -154,8 +156,8 @@ describe('the events of an owner', () => {
     })
     const listener = await listen(there, ownerId)
     const trx = await slow.startTransaction().execute()
-    await trx.insertInto('events').values(event('early')).execute()
-    await here.db.insertInto('events').values(event('late')).execute()
+    await trx.insertInto('landfall.events').values(event('early')).execute()
+    await here.db.insertInto('landfall.events').values(event('late')).execute()
     const heard = await listen(here, ownerId, { lastEventId: '0' })
     await expect.poll(() => heard.of('late')).toEqual(['upload.created'])
     const lastEventId = heard.states[0]?.id
@@ -219,7 +221,7 @@ describe('the events of an owner', () => {
     isDone = true
     await reading
     const rows = await here.db
-      .selectFrom('events')
+      .selectFrom('landfall.events')
       .select('id')
       .where('owner_id', '=', asOwnerId(sub))
       .execute()
@@ -247,7 +249,7 @@ describe('the events of an owner', () => {
         owner_id: asOwnerId(ownerId),
         data: JSON.stringify({ padding }),
       }))
-      await here.db.insertInto('events').values(rows).execute()
+      await here.db.insertInto('landfall.events').values(rows).execute()
       await patch(here, ownerId, id, { offset: 0, body: new Uint8Array() })
     }
     await terminate(here, ownerId, id)

@@ -130,9 +130,9 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
 
     await uploadRow(page, video.name, 'ready').waitFor()
     expect(await unfinished.count()).toBe(0)
-    const uploads = await landfall.db.selectFrom('uploads').select(['id', 'state']).execute()
+    const uploads = await landfall.db.selectFrom('landfall.uploads').select(['id', 'state']).execute()
     expect(uploads).toEqual([{ id: uploadId, state: 'received' }])
-    const media = await landfall.db.selectFrom('media').select(['status', 'sha256']).execute()
+    const media = await landfall.db.selectFrom('landfall.media').select(['status', 'sha256']).execute()
     expect(media).toEqual([{ status: 'ready', sha256: video.sha256 }])
   })
 
@@ -169,7 +169,7 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
     await dialog.waitFor({ state: 'detached' })
     expect(await mediaCard(page, file.name).count()).toBe(0)
     expect(await row.count()).toBe(0)
-    const media = await landfall.db.selectFrom('media').select('status').execute()
+    const media = await landfall.db.selectFrom('landfall.media').select('status').execute()
     expect(media).toEqual([{ status: 'deleted' }])
   })
 
@@ -199,7 +199,7 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
 
     await uploadRow(page, video.name, 'ready').waitFor()
     expect(inOrder(sights.map((sight) => sight.state))).toEqual(['uploading', 'processing', 'ready'])
-    const uploads = await landfall.db.selectFrom('uploads').select(['id', 'state']).execute()
+    const uploads = await landfall.db.selectFrom('landfall.uploads').select(['id', 'state']).execute()
     expect(uploads).toEqual([{ id: uploadId, state: 'received' }])
   })
 
@@ -260,7 +260,7 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
     const picture = asChosen(await jpeg({ width: 1600, height: 900 }))
     await chooseFile(page, picture.path)
     await mediaCard(page, picture.name, 'ready').waitFor()
-    const owners = await landfall.db.selectFrom('media').select('owner_id').execute()
+    const owners = await landfall.db.selectFrom('landfall.media').select('owner_id').execute()
     expect(owners).toEqual([{ owner_id: 'alice' }])
   })
 })
@@ -289,7 +289,7 @@ async function quotaOf(landfall: Landfall): Promise<unknown> {
 
 async function stateOf(landfall: Landfall, uploadId: string): Promise<string> {
   const upload = await landfall.db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select('state')
     .where('id', '=', asUploadId(uploadId))
     .executeTakeFirstOrThrow()

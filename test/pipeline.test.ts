@@ -253,7 +253,7 @@ async function untilCompleted(boss: PgBoss, mediaIds: string[]): Promise<void> {
 
 async function stepsOf({ db }: Landfall, mediaId: string) {
   return await db
-    .selectFrom('processing_steps')
+    .selectFrom('landfall.processing_steps')
     .selectAll()
     .where('media_id', '=', asMediaId(mediaId))
     .orderBy('started_at')
@@ -265,18 +265,18 @@ async function stepsOf({ db }: Landfall, mediaId: string) {
 async function everythingAbout(landfall: Landfall, mediaId: string) {
   const { db, stored } = landfall
   const media = await db
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .selectAll()
     .where('id', '=', asMediaId(mediaId))
     .executeTakeFirstOrThrow()
   const events = await db
-    .selectFrom('events')
+    .selectFrom('landfall.events')
     .selectAll()
     .where('upload_id', '=', media.upload_id)
     .orderBy('id')
     .execute()
   const renditions = await db
-    .selectFrom('renditions')
+    .selectFrom('landfall.renditions')
     .selectAll()
     .where('media_id', '=', asMediaId(mediaId))
     .orderBy('kind')

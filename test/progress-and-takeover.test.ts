@@ -127,11 +127,17 @@ describeStorages('a client that sends nothing more', (storage) => {
         await server.last('PATCH').closed()
         // Nobody has asked for the upload, and nobody holds it.
         const { db } = landfall
-        const row = db.selectFrom('uploads').select(['offset', 'state']).where('id', '=', asUploadId(id))
+        const row = db
+          .selectFrom('landfall.uploads')
+          .select(['offset', 'state'])
+          .where('id', '=', asUploadId(id))
         await expect
           .poll(() => row.executeTakeFirst(), { timeout: 10_000 })
           .toEqual({ offset: sent, state: 'open' })
-        const lease = db.selectFrom('upload_locks').select('holder').where('upload_id', '=', asUploadId(id))
+        const lease = db
+          .selectFrom('landfall.upload_locks')
+          .select('holder')
+          .where('upload_id', '=', asUploadId(id))
         await expect.poll(() => lease.execute(), { timeout: 10_000 }).toEqual([])
         expect(await offsetIn(protocol, landfall, sub, id)).toBe(sent)
         await expectRestAccepted(landfall, protocol, sub, id, content, sent)

@@ -93,7 +93,7 @@ describe.each(['nginx', 'haproxy'] as const)('tus-js-client as it comes, behind 
   async function untilProgress(owner: string): Promise<void> {
     const offsets = async () => {
       const rows = await db
-        .selectFrom('uploads')
+        .selectFrom('landfall.uploads')
         .select(['id', 'offset'])
         .where('owner_id', '=', asOwnerId(owner))
         .execute()
@@ -115,7 +115,7 @@ describe.each(['nginx', 'haproxy'] as const)('tus-js-client as it comes, behind 
       uploads.map(() => ['POST → 201']),
     )
     const rows = await db
-      .selectFrom('uploads')
+      .selectFrom('landfall.uploads')
       .select(['id', 'state', 'offset'])
       .where('owner_id', '=', asOwnerId(owner))
       .execute()

@@ -44,7 +44,7 @@ describeStorages.skipIf(!ffmpeg.met)('what everybody may see of a file', (storag
   }
   const detailOf = async ({ db }: Awaited<ReturnType<typeof start>>, id: string) =>
     await db
-      .selectFrom('processing_steps')
+      .selectFrom('landfall.processing_steps')
       .select(['status', 'detail'])
       .where('media_id', '=', asMediaId(id))
       .where('step', '=', 'publish')
@@ -59,7 +59,8 @@ describeStorages.skipIf(!ffmpeg.met)('what everybody may see of a file', (storag
       expect(media).toMatchObject({ status: 'ready', reason: null, contentType: file.contentType })
       const { db, stored } = landfall
       if (media.kind === 'video') {
-        const hls = () => db.selectFrom('renditions').select('kind').where('kind', '=', 'hls').execute()
+        const hls = () =>
+          db.selectFrom('landfall.renditions').select('kind').where('kind', '=', 'hls').execute()
         await expect.poll(hls, PATIENTLY).toHaveLength(1)
       }
       const keys = await stored.keys()
@@ -98,7 +99,11 @@ describeStorages.skipIf(!ffmpeg.met)('what everybody may see of a file', (storag
     ])
     expect((await landfall.stored.keys()).filter((key) => key.startsWith('public/'))).toEqual([])
     expect(
-      await landfall.db.selectFrom('renditions').select('kind').where('kind', '=', 'published').execute(),
+      await landfall.db
+        .selectFrom('landfall.renditions')
+        .select('kind')
+        .where('kind', '=', 'published')
+        .execute(),
     ).toEqual([])
   })
 
@@ -136,7 +141,7 @@ describeStorages.skipIf(!ffmpeg.met)('what everybody may see of a file', (storag
     // As one leaves it that is killed, when everything else is done.
     await mkdir(join(scratch, `${media.id}.public`, 'killed'), { recursive: true })
     await writeFile(join(scratch, `${media.id}.public`, 'killed', 'stripped-0'), 'half of it')
-    await landfall.db.deleteFrom('processing_steps').where('step', '=', 'publish').execute()
+    await landfall.db.deleteFrom('landfall.processing_steps').where('step', '=', 'publish').execute()
     const again = await landfall.as('alice')(`/api/v1/media/${media.id}/process`, { method: 'POST' })
     expect(again.status).toBe(202)
     const second = await startLandfall({ storage, beside: landfall, env: ENV })

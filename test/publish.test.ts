@@ -55,7 +55,7 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     landfall.as('alice')(`/api/v1/media/${id}`, { method: 'DELETE' })
   const aPicture = async () => jpeg({ width: 640, height: 480 })
   const recorded = ({ db }: Landfall) =>
-    db.selectFrom('renditions').select('kind').where('kind', '=', 'published').execute()
+    db.selectFrom('landfall.renditions').select('kind').where('kind', '=', 'published').execute()
 
   it('has the index in front, its name says what it is, and its address is told', async () => {
     const landfall = await start()
@@ -111,7 +111,10 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     const { uploadId } = await sendFile(landfall, 'alice', await shortVideo())
     const id = parseMediaId((await statusOf(landfall, 'alice', uploadId)).mediaId ?? '')
     if (!id) throw new Error('the upload was not received')
-    await landfall.db.updateTable('media').set({ content_type: 'video/mp4', kind: 'video' }).execute()
+    await landfall.db
+      .updateTable('landfall.media')
+      .set({ content_type: 'video/mp4', kind: 'video' })
+      .execute()
     const boss = await queuesOf(landfall)
     const [job] = await boss.fetch(QUEUES.processing)
     if (!job) throw new Error('there is no job')
@@ -156,7 +159,10 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
   it('is not made of an image that was not stripped of its metadata: never of the original', async () => {
     const landfall = await start({ withoutWorker: true })
     const { id, run } = await held(landfall)
-    await landfall.db.updateTable('media').set({ content_type: 'image/jpeg', kind: 'image' }).execute()
+    await landfall.db
+      .updateTable('landfall.media')
+      .set({ content_type: 'image/jpeg', kind: 'image' })
+      .execute()
     let copies = 0
     const result = await run(async () => void copies++, { kind: 'image', content_type: 'image/jpeg' })
     expect(result).toMatchObject({ detail: { skipped: expect.any(String) } })

@@ -18,7 +18,7 @@ const refusalOf = async (response: Response) => (await response.json()) as Refus
 async function touchedAgo(landfall: Landfall, id: string, seconds: number): Promise<void> {
   const then = sql<Date>`now() - make_interval(secs => ${seconds})`
   await landfall.db
-    .updateTable('uploads')
+    .updateTable('landfall.uploads')
     .set({ updated_at: then })
     .where('id', '=', asUploadId(id))
     .execute()
@@ -26,7 +26,7 @@ async function touchedAgo(landfall: Landfall, id: string, seconds: number): Prom
 
 async function isLeased(landfall: Landfall, id: string): Promise<boolean> {
   const leases = await landfall.db
-    .selectFrom('upload_locks')
+    .selectFrom('landfall.upload_locks')
     .selectAll()
     .where('upload_id', '=', asUploadId(id))
     .execute()
@@ -155,7 +155,7 @@ describeStorages('a quota of bytes', (storage) => {
 
   it('of an owner may be another than the default, larger or smaller', async () => {
     await landfall.db
-      .insertInto('quotas')
+      .insertInto('landfall.quotas')
       .values([
         { owner_id: asOwnerId('rich'), bytes_limit: SIZE * 15, uploads_limit: null },
         { owner_id: asOwnerId('poor'), bytes_limit: SIZE, uploads_limit: null },
@@ -232,7 +232,7 @@ describe('a limit on open uploads', () => {
     for (const [i, id] of ids.entries()) await touchedAgo(landfall, id, 1000 - i * 100)
     const [first = '', second = '', , , expired = ''] = ids
     await landfall.db
-      .updateTable('uploads')
+      .updateTable('landfall.uploads')
       .set({ expires_at: new Date(Date.now() - 1000) })
       .where('id', '=', asUploadId(expired))
       .execute()
@@ -249,7 +249,7 @@ describe('a limit on open uploads', () => {
 
   it('ends none for bytes that all of them together do not have, and else as many as it takes', async () => {
     await landfall.db
-      .insertInto('quotas')
+      .insertInto('landfall.quotas')
       .values({ owner_id: asOwnerId('full'), bytes_limit: 8000 })
       .execute()
     const ids: string[] = []

@@ -47,7 +47,7 @@ const reapNow = ({ landfall, boss }: { landfall: Landfall; boss: PgBoss }, reten
 
 const letExpire = ({ db }: Landfall, ids: string[]) =>
   db
-    .updateTable('uploads')
+    .updateTable('landfall.uploads')
     .set({ expires_at: new Date(Date.now() - 1000) })
     .where('id', 'in', ids.map(asUploadId))
     .execute()
@@ -114,7 +114,7 @@ describe('the reaper', () => {
     await letExpire(landfall, [id])
     const lease = { upload_id: id, holder: 'gone', fence: crypto.randomUUID() }
     await landfall.db
-      .insertInto('upload_locks')
+      .insertInto('landfall.upload_locks')
       .values({ ...lease, expires_at: new Date(Date.now() - 120_000) })
       .execute()
     const notifyListeners = () => {
@@ -122,7 +122,7 @@ describe('the reaper', () => {
     }
     const reaping = reap({ db: landfall.db, boss, retentionMs: DAY_MS, notifyListeners, log: QUIET })
     await expect(reaping).rejects.toThrow('nobody listens')
-    expect(await landfall.db.selectFrom('upload_locks').select('holder').execute()).toEqual([])
+    expect(await landfall.db.selectFrom('landfall.upload_locks').select('holder').execute()).toEqual([])
     expect(await reapNow(started)).toEqual(NOTHING)
   })
 
@@ -144,7 +144,7 @@ describe('the reaper', () => {
     expect(failure).toMatchObject({ errors: { length: 101 } })
     expect(String(failure instanceof AggregateError && failure.errors[0])).toContain('stuck-')
     const rows = await landfall.db
-      .selectFrom('quota_usage')
+      .selectFrom('landfall.quota_usage')
       .selectAll()
       .where('owner_id', '=', asOwnerId('alice'))
       .execute()
@@ -174,7 +174,7 @@ describe('the reaper', () => {
     const upload_id = await createId(landfall, 'alice', { size: SIZE })
     const lease = { upload_id, holder: 'gone', fence: crypto.randomUUID() }
     await landfall.db
-      .insertInto('upload_locks')
+      .insertInto('landfall.upload_locks')
       .values({ ...lease, expires_at: new Date(Date.now() - 120_000) })
       .execute()
     expect(await reapNow(started)).toEqual({ ...NOTHING, leases: 1 })
@@ -239,7 +239,7 @@ describe.skipIf(!clamd.met)('the reaper, of jobs', () => {
     })
     await patch(landfall, 'alice', uploadId, { offset: 0, body: bytes })
     await landfall.db
-      .updateTable('media')
+      .updateTable('landfall.media')
       .set({ created_at: new Date(Date.now() - DAY_MS) })
       .execute()
     expect(await reapNow(idle)).toEqual(NOTHING)
@@ -257,7 +257,7 @@ describe.skipIf(!clamd.met)('the reaper, of jobs', () => {
     await letExpire(landfall, [id])
     await Promise.all([start({ beside: landfall }), start({ beside: landfall })])
     const stored = () =>
-      landfall.db.selectFrom('uploads').select('state').where('id', '=', id).executeTakeFirst()
+      landfall.db.selectFrom('landfall.uploads').select('state').where('id', '=', id).executeTakeFirst()
     await vi.waitFor(async () => expect(await stored()).toEqual({ state: 'expired' }), { timeout: 15_000 })
     // Both have asked; where a minute has ended between them, it is two.
     expect((await boss.findJobs(QUEUES.reaping)).length).toBeLessThanOrEqual(2)

@@ -71,7 +71,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
   }
   async function detailOf(media: Media, step: string) {
     const row = await landfall.db
-      .selectFrom('processing_steps')
+      .selectFrom('landfall.processing_steps')
       .select(['detail', 'started_at', 'finished_at'])
       .where('media_id', '=', asMediaId(media.id))
       .where('step', '=', step)
@@ -344,7 +344,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
       const below = { r: expect.closeTo(0, -2), b: expect.closeTo(255, -2) }
       if (isTurned) expect(await colourAt(270)).toMatchObject(below)
       const row = await landfall.db
-        .selectFrom('renditions')
+        .selectFrom('landfall.renditions')
         .select(['size', 'content_type'])
         .where('media_id', '=', asMediaId(media.id))
         .where('kind', '=', 'published')
@@ -368,7 +368,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
       const media = await ready(file)
       const everything = async () => ({
         rows: await landfall.db
-          .selectFrom('renditions')
+          .selectFrom('landfall.renditions')
           .selectAll()
           .where('media_id', '=', asMediaId(media.id))
           .orderBy('kind')
@@ -380,7 +380,7 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
       })
       const before = await everything()
       const steps = STEPS.filter(({ produces }) => produces).map(({ name }) => name)
-      await landfall.db.deleteFrom('processing_steps').where('step', 'in', steps).execute()
+      await landfall.db.deleteFrom('landfall.processing_steps').where('step', 'in', steps).execute()
       const boss = await openQueues({ db: landfall.db, supervise: false, onError: () => {} })
       try {
         const job = await boss.send(QUEUES.processing, { mediaId: media.id })
@@ -415,7 +415,9 @@ describeStorages.skipIf(!ffmpeg.met)('a rendition', (storage) => {
       await boss.stop({ close: false, graceful: false })
     }
     // The ledger forgets them when they are gone.
-    await expect.poll(() => landfall.db.selectFrom('renditions').select('kind').execute()).toEqual([])
+    await expect
+      .poll(() => landfall.db.selectFrom('landfall.renditions').select('kind').execute())
+      .toEqual([])
   }, 90_000)
 })
 

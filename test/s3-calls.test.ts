@@ -125,7 +125,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met || !clamd.met)('calls of S3', () => {
     }
     const isGone = async (id: string) => {
       const upload = await landfall.db
-        .selectFrom('uploads')
+        .selectFrom('landfall.uploads')
         .selectAll()
         .where('id', '=', asUploadId(id))
         .executeTakeFirstOrThrow()

@@ -60,7 +60,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)(
         await expect.poll(ready, { timeout: 250_000, interval: 250 }).toBe(kept.length)
 
         const { bucket, db } = landfall
-        const media = await db.selectFrom('media').selectAll().execute()
+        const media = await db.selectFrom('landfall.media').selectAll().execute()
         for (const [index, id] of ids.entries()) {
           const upload = planned[index]
           if (!upload || upload.isGivenUp) continue
@@ -69,7 +69,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)(
           const answer = await landfall.as(upload.owner)(`/api/v1/media/${row?.id}/content`)
           expect(sha256Of(Buffer.from(await answer.arrayBuffer()))).toBe(sha256Of(upload.bytes))
         }
-        const renditions = await db.selectFrom('renditions').select('storage_key').execute()
+        const renditions = await db.selectFrom('landfall.renditions').select('storage_key').execute()
         const expected = [...media, ...renditions].map((row) => row.storage_key).sort()
         // Calls that we had given up on went on when the faults were stopped: what they made is swept as if later.
         await sweepNow(landfall)
@@ -169,14 +169,14 @@ async function sweepNow(landfall: S3Landfall): Promise<void> {
 /** Rows of things that should not be in the bucket any more. */
 async function leftInLedger({ db }: S3Landfall): Promise<unknown[]> {
   return [
-    ...(await db.selectFrom('upload_tails').selectAll().execute()),
-    ...(await db.selectFrom('uploads').select('id').where('multipart_unsure', '=', true).execute()),
+    ...(await db.selectFrom('landfall.upload_tails').selectAll().execute()),
+    ...(await db.selectFrom('landfall.uploads').select('id').where('multipart_unsure', '=', true).execute()),
   ]
 }
 
 async function countInState(landfall: S3Landfall, uploads: string[], status: 'ready'): Promise<number> {
   const rows = await landfall.db
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .select('status')
     .where('upload_id', 'in', uploads.map(asUploadId))
     .execute()

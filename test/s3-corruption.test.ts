@@ -51,7 +51,11 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('bytes in S3', () => {
     worker = undefined
   }
   const rowOf = (id: string) =>
-    landfall.db.selectFrom('uploads').selectAll().where('id', '=', asUploadId(id)).executeTakeFirstOrThrow()
+    landfall.db
+      .selectFrom('landfall.uploads')
+      .selectAll()
+      .where('id', '=', asUploadId(id))
+      .executeTakeFirstOrThrow()
   const offsetOf = async (id: string) =>
     Number((await head(landfall, 'alice', id)).headers.get('Upload-Offset') ?? Number.NaN)
   const send = (id: string, bytes: Buffer, from: number, to?: number) =>
@@ -120,11 +124,15 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('bytes in S3', () => {
     const after = await head(landfall, 'alice', id)
     expect([after.status, after.headers.get('Upload-Reject-Reason')]).toEqual([410, 'bytes-lost'])
     const quota = await landfall.db
-      .selectFrom('quota_usage')
+      .selectFrom('landfall.quota_usage')
       .selectAll()
       .where('owner_id', '=', asOwnerId('alice'))
       .executeTakeFirst()
-    const open = await landfall.db.selectFrom('uploads').select('id').where('state', '=', 'open').execute()
+    const open = await landfall.db
+      .selectFrom('landfall.uploads')
+      .select('id')
+      .where('state', '=', 'open')
+      .execute()
     expect([quota?.open_uploads, quota?.reserved_bytes]).toEqual([open.length, 0])
   })
 

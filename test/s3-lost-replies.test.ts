@@ -141,7 +141,7 @@ describe.skipIf(!ceph.met)('nothing is left in S3', () => {
     const whole = patch(landfall, 'alice', id, { offset: 0, body: bytes })
     await expect.poll(() => landfall.bucket.keys()).toHaveLength(1)
     // As when the process is killed at this point, or has lost its lease.
-    await landfall.db.deleteFrom('upload_locks').execute()
+    await landfall.db.deleteFrom('landfall.upload_locks').execute()
     fault.stop()
     expect((await whole).status).toBe(423)
     const part = { offset: 0, body: bytes.subarray(0, 5 * MIB) }

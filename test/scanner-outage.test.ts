@@ -74,7 +74,7 @@ describeStorages.skipIf(!ffmpeg.met || !clamdMet.met)('without its scanner', (st
     const scans = await scanAttempts(landfall.it, media.id)
     // A wait is no attempt, and the ledger does not grow by it.
     expect(scans).toMatchObject([{ status: 'done', detail: { scanned: true } }])
-    const events = await landfall.it.db.selectFrom('events').select('type').orderBy('id').execute()
+    const events = await landfall.it.db.selectFrom('landfall.events').select('type').orderBy('id').execute()
     expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received', 'media.ready'])
   })
 })
@@ -93,7 +93,7 @@ async function scanFailed(landfall: Landfall, uploadId: string): Promise<void> {
 
 async function scanAttempts(landfall: Landfall, mediaId: string) {
   return await landfall.db
-    .selectFrom('processing_steps')
+    .selectFrom('landfall.processing_steps')
     .select(['status', 'detail'])
     .where('media_id', '=', asMediaId(mediaId))
     .where('step', '=', 'scan')

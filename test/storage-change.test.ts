@@ -118,7 +118,11 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each(['disk', 's3'] as const)('a stora
     const purge = async () => {
       const env = { DATABASE_URL: after.connectionString, MEDIA_RETENTION: '1s' }
       await runCommand(dataDirectory, ['reap'], env)
-      return await after.db.selectFrom('media').select('id').where('purged_at', 'is not', null).execute()
+      return await after.db
+        .selectFrom('landfall.media')
+        .select('id')
+        .where('purged_at', 'is not', null)
+        .execute()
     }
     await expect.poll(purge, { timeout: 20_000 }).toHaveLength(2)
     await expect

@@ -35,7 +35,7 @@ describe('a ticket for streams', () => {
   })
   afterEach(async () => {
     for (const { socket } of opened.splice(0)) socket.terminate()
-    await here.db.deleteFrom('stream_tickets').execute()
+    await here.db.deleteFrom('landfall.stream_tickets').execute()
   })
 
   async function ticketOf(sub: string): Promise<string> {
@@ -53,7 +53,7 @@ describe('a ticket for streams', () => {
 
   const expire = () =>
     here.db
-      .updateTable('stream_tickets')
+      .updateTable('landfall.stream_tickets')
       .set({ expires_at: new Date(Date.now() - 1000) })
       .execute()
 
@@ -69,7 +69,7 @@ describe('a ticket for streams', () => {
     const leftMs = Date.parse(expiresAt) - Date.now()
     expect(leftMs).toBeGreaterThan(50_000)
     expect(leftMs).toBeLessThanOrEqual(60_500)
-    const [row] = await here.db.selectFrom('stream_tickets').selectAll().execute()
+    const [row] = await here.db.selectFrom('landfall.stream_tickets').selectAll().execute()
     expect(row?.owner_id).toBe('alice')
     expect(row?.token_hash).toHaveLength(32)
     expect(row?.token_hash.toString('base64url')).not.toBe(ticket)
@@ -143,7 +143,7 @@ describe('a ticket for streams', () => {
     const boss = await openQueues({ db: here.db, supervise: false, onError })
     const reapNow = () =>
       reap({ db: here.db, boss, retentionMs: 86_400_000, notifyListeners: () => {}, log: QUIET })
-    const kept = () => here.db.selectFrom('stream_tickets').select('owner_id').execute()
+    const kept = () => here.db.selectFrom('landfall.stream_tickets').select('owner_id').execute()
     await ticketOf('alice')
     await expire()
     await ticketOf('bert')

@@ -124,7 +124,7 @@ async function untilItWaits(server: Landfall, uploadId: string): Promise<void> {
   const { mediaId } = await statusOf(server, 'alice', uploadId)
   await untilWaiting(server, mediaId)
   const failed = await server.db
-    .selectFrom('processing_steps')
+    .selectFrom('landfall.processing_steps')
     .select('step')
     .where('status', '=', 'failed')
     .execute()

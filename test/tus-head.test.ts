@@ -143,7 +143,7 @@ describeStorages('HEAD /files/:id', (storage) => {
   async function expire(id: string): Promise<void> {
     const anHour = 3_600_000
     await landfall.db
-      .updateTable('uploads')
+      .updateTable('landfall.uploads')
       .set({ created_at: new Date(Date.now() - 25 * anHour), expires_at: new Date(Date.now() - anHour) })
       .where('id', '=', asUploadId(id))
       .execute()

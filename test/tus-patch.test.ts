@@ -124,7 +124,11 @@ describeStorages('PATCH /files/:id', (storage) => {
     for (const answer of again) {
       expect([answer.status, answer.headers.get('Upload-Media-Id')]).toEqual([204, mediaId])
     }
-    const events = await landfall.db.selectFrom('events').select('type').where('upload_id', '=', id).execute()
+    const events = await landfall.db
+      .selectFrom('landfall.events')
+      .select('type')
+      .where('upload_id', '=', id)
+      .execute()
     expect(events.map(({ type }) => type)).toEqual(['upload.created', 'upload.received'])
     expect(await quotaOf(landfall, 'carol')).toEqual({
       bytes: { used: SIZE, reserved: 0 },

@@ -60,15 +60,15 @@ describeStorages.skipIf(!ffmpeg.met)(`two servers (LANDFALL_TWO_SERVERS_SEED=${S
   it('have stored, in the end, what is ready and nothing else, and counted it', async () => {
     const { db, stored } = pair
     const media = await db
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select(['storage_key', 'size'])
       .where('status', '=', 'ready')
       .execute()
-    const renditions = await db.selectFrom('renditions').select('storage_key').execute()
+    const renditions = await db.selectFrom('landfall.renditions').select('storage_key').execute()
     const keys = [...media, ...renditions].map(({ storage_key }) => storage_key)
     expect(await stored.keys()).toEqual(keys.toSorted())
     expect(await stored.openMultiparts()).toEqual([])
-    const tails = db.selectFrom('upload_tails').selectAll().where('dropped_at', 'is', null)
+    const tails = db.selectFrom('landfall.upload_tails').selectAll().where('dropped_at', 'is', null)
     expect(await tails.execute()).toEqual([])
     expect(await countedUsage(db, [ALICE])).toEqual([
       {

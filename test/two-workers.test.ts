@@ -51,7 +51,7 @@ describeStorages.skipIf(!ffmpeg.met)('a file that two workers process at the sam
 async function received({ db, ...landfall }: Landfall, file: Fixture): Promise<{ id: MediaId }> {
   const { uploadId } = await sendFile({ ...landfall }, 'alice', file)
   const row = await db
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .select('id')
     .where('upload_id', '=', asUploadId(uploadId))
     .executeTakeFirstOrThrow()
@@ -94,14 +94,18 @@ async function processTwice(
 }
 
 async function left({ db, stored }: Landfall, id: MediaId) {
-  const media = await db.selectFrom('media').select('status').where('id', '=', id).executeTakeFirstOrThrow()
+  const media = await db
+    .selectFrom('landfall.media')
+    .select('status')
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
   const events = await db
-    .selectFrom('events')
+    .selectFrom('landfall.events')
     .select('type')
     .where('media_id', '=', id)
     .orderBy('id')
     .execute()
-  const rows = await db.selectFrom('renditions').selectAll().where('media_id', '=', id).execute()
+  const rows = await db.selectFrom('landfall.renditions').selectAll().where('media_id', '=', id).execute()
   const storedBytes = await Promise.all(
     rows.map(async ({ kind, storage_key }) => [kind, (await stored.bytes(storage_key)).length] as const),
   )

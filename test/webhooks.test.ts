@@ -72,8 +72,9 @@ async function receive(owner = 'alice'): Promise<{ id: UploadId; mediaId: MediaI
   return { id, mediaId }
 }
 
-const deliveries = () => db.selectFrom('webhook_deliveries').selectAll().orderBy('position').execute()
-const attempts = () => db.selectFrom('webhook_attempts').selectAll().orderBy('attempt').execute()
+const deliveries = () =>
+  db.selectFrom('landfall.webhook_deliveries').selectAll().orderBy('position').execute()
+const attempts = () => db.selectFrom('landfall.webhook_attempts').selectAll().orderBy('attempt').execute()
 
 async function untilStatus(...expected: string[]): Promise<void> {
   const statuses = async () => (await deliveries()).map((row) => row.status)
@@ -331,7 +332,10 @@ describe('a receiver that', () => {
     await receiver.until(({ length }) => length === 1)
     await untilStatus('failed')
     await expect
-      .poll(async () => (await db.selectFrom('webhook_endpoints').selectAll().execute())[0]?.disabled_reason)
+      .poll(
+        async () =>
+          (await db.selectFrom('landfall.webhook_endpoints').selectAll().execute())[0]?.disabled_reason,
+      )
       .toBe('gone')
     await publishMedia(db, mediaId)
     await nothingFor(3 * TIMING.pollMs)

@@ -191,14 +191,14 @@ describe('a WebSocket of events', () => {
       owner_id: asOwnerId(ownerId),
       data: JSON.stringify({ padding: 'x'.repeat(3000) }),
     }))
-    await here.db.insertInto('events').values(rows).execute()
+    await here.db.insertInto('landfall.events').values(rows).execute()
     const from = performance.now()
     const watching = await open(there, ownerId, '/api/v1/events/ws?lastEventId=0')
     await expect.poll(() => watching.events.length).toBe(EVENTS)
     // By heartbeats alone it would take twenty seconds.
     expect(performance.now() - from).toBeLessThan(15_000)
     expect(watching.events.map(({ data }) => data.uploadId)).toEqual(rows.map((row) => row.upload_id))
-    await here.db.deleteFrom('events').where('owner_id', '=', asOwnerId(ownerId)).execute()
+    await here.db.deleteFrom('landfall.events').where('owner_id', '=', asOwnerId(ownerId)).execute()
   })
 
   it('stays open while its peer answers pings, and is cut when it does not', async () => {

@@ -43,7 +43,7 @@ export function openExplained(connectionString: string): { db: Ledger; taken(): 
       statements.push({ text, ms: Number(found[1]), plan, scans: largeScans(plan) })
     })
   })
-  const db = new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) }).withSchema('landfall')
+  const db = new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool }) })
   return {
     db,
     taken() {

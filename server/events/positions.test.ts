@@ -33,7 +33,7 @@ describe('a position among the events of an owner', () => {
 
   async function add(ownerId: OwnerId, ledger: Ledger = db): Promise<number> {
     const { id } = await ledger
-      .insertInto('events')
+      .insertInto('landfall.events')
       .values({ type: 'upload.created', upload_id: newUploadId(), owner_id: ownerId })
       .returning('id')
       .executeTakeFirstOrThrow()
@@ -68,7 +68,7 @@ describe('a position among the events of an owner', () => {
   }
   const isOld = async (...ids: number[]) =>
     await db
-      .updateTable('events')
+      .updateTable('landfall.events')
       .set({ created_at: new Date(Date.now() - 2 * SETTLED_AFTER_MS) })
       .where('id', 'in', ids)
       .execute()

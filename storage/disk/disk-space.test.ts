@@ -80,7 +80,7 @@ describe('the room on a disk', () => {
       const upload = newUpload('alice', { size })
       await createUpload(db, upload, UNLIMITED)
       await db
-        .insertInto('upload_locks')
+        .insertInto('landfall.upload_locks')
         .values({
           upload_id: upload.id,
           holder: 'a node',

@@ -177,7 +177,7 @@ it('removes the copies under one key, and leaves the others to their time', asyn
   const strays = remover(storageWith({ removeCopy: async (key) => void removed.push(key) }))
   await strays.removeOf('u1' as UploadId, 'b', signal)
   expect(removed).toEqual(['b'])
-  const left = await db.selectFrom('stray_copies').select(['storage_keys', 'fence']).execute()
+  const left = await db.selectFrom('landfall.stray_copies').select(['storage_keys', 'fence']).execute()
   expect(left).toEqual([{ storage_keys: ['a'], fence: null }])
 })
 

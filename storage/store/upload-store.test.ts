@@ -75,7 +75,7 @@ describeStorages('an upload store', (kind) => {
     row = found
     const upload = found
     // Whoever had it has ended.
-    await landfall.db.deleteFrom('upload_locks').where('upload_id', '=', row.id).execute()
+    await landfall.db.deleteFrom('landfall.upload_locks').where('upload_id', '=', row.id).execute()
     const fence = await leaseOf(landfall.db, OWNER, row.id)
     let isLost = false
     const lease = {

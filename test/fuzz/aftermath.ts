@@ -30,7 +30,7 @@ export async function openHandles(): Promise<Handles> {
 /** Nothing of what was asked is still under way, and nothing was counted wrongly. */
 export async function expectBooksInOrder(landfall: Landfall, before: Handles): Promise<void> {
   const { db } = landfall
-  const leases = () => db.selectFrom('upload_locks').select('upload_id').execute()
+  const leases = () => db.selectFrom('landfall.upload_locks').select('upload_id').execute()
   await expect.poll(leases, WAIT).toEqual([])
   expect(await countedUsage(db, OWNERS)).toEqual(await impliedUsage(db, OWNERS))
   const { rows } = await sql`
@@ -60,7 +60,7 @@ export async function expectNothingLeft(landfall: Landfall): Promise<number> {
   const { db } = landfall
   const rows = () =>
     db
-      .selectFrom('uploads')
+      .selectFrom('landfall.uploads')
       .select(['id', 'owner_id', 'protocol', 'is_partial'])
       .where('state', 'in', ['open', 'received'])
       // Finals first: they hold their partials.

@@ -90,7 +90,7 @@ export class Places {
       case 'media': {
         const uploadId = await this.#make('complete')
         const media = await this.#landfall.db
-          .selectFrom('media')
+          .selectFrom('landfall.media')
           .select('id')
           .where('upload_id', '=', asUploadId(uploadId))
           .executeTakeFirst()

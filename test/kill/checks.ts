@@ -45,7 +45,7 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
     size: bytes.length,
   }))
   const uploads = await ledger
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select(['id', 'owner_id', 'filename', 'size', 'offset', 'state'])
     .where('owner_id', 'in', owners.map(asOwnerId))
     .execute()
@@ -54,14 +54,14 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
   )
 
   const media = await ledger
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .select(['upload_id as id', 'owner_id', 'filename', 'size', 'status'])
     .where('owner_id', 'in', owners.map(asOwnerId))
     .execute()
   expect(inOrder(media)).toEqual(inOrder(expected.map((upload) => ({ ...upload, status: 'ready' }))))
 
   const events = await ledger
-    .selectFrom('events')
+    .selectFrom('landfall.events')
     .select(['upload_id', 'type'])
     .where('owner_id', 'in', owners.map(asOwnerId))
     .orderBy('id')
@@ -90,19 +90,27 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
 
 /** After all rounds so far: no upload and no media but those, and none of what they were made of. */
 export async function expectNothingElse(ledger: Ledger, sizes: ReadonlyMap<string, number>): Promise<void> {
-  const expected = { uploads: sizes.size, media: sizes.size, upload_locks: 0 }
-  for (const table of ['uploads', 'media', 'upload_locks'] as const) {
+  const expected = [
+    ['landfall.uploads', sizes.size],
+    ['landfall.media', sizes.size],
+    ['landfall.upload_locks', 0],
+  ] as const
+  for (const [table, rows] of expected) {
     const { count } = await ledger
       .selectFrom(table)
       .select((eb) => eb.fn.countAll<number>().as('count'))
       .executeTakeFirstOrThrow()
-    expect(count, table).toBe(expected[table])
+    expect(count, table).toBe(rows)
   }
   // Those that were dropped are to be removed once more, in case a call for one was still under way.
-  const tails = await ledger.selectFrom('upload_tails').selectAll().where('dropped_at', 'is', null).execute()
+  const tails = await ledger
+    .selectFrom('landfall.upload_tails')
+    .selectAll()
+    .where('dropped_at', 'is', null)
+    .execute()
   expect(tails, 'tails').toEqual([])
   const multiparts = await ledger
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select('id')
     .where('multipart_id', 'is not', null)
     .execute()
@@ -118,7 +126,10 @@ export async function expectNothingElseStored(
   stored: StoredSizes,
   sizes: ReadonlyMap<string, number>,
 ): Promise<void> {
-  const renditions = await ledger.selectFrom('renditions').select(['kind', 'storage_key', 'size']).execute()
+  const renditions = await ledger
+    .selectFrom('landfall.renditions')
+    .select(['kind', 'storage_key', 'size'])
+    .execute()
   const thumbnails = renditions.filter(({ kind }) => kind === 'thumbnail')
   expect(thumbnails, 'thumbnails in the ledger').toHaveLength(sizes.size)
   const expected = new Map([

@@ -37,7 +37,7 @@ async function expectAsModels(stage: Stage, models: Record<FileKind, Model>): Pr
     })
   }
   const { count } = await stage.landfall.db
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .select((eb) => eb.fn.countAll<number>().as('count'))
     .executeTakeFirstOrThrow()
   expect(count, 'media').toBe(stage.sent.length)
@@ -75,8 +75,8 @@ function expectAskedOnce({ engine, sent }: Stage): void {
  */
 async function expectStepsOnce({ landfall, sent }: Stage): Promise<void> {
   const rows = await landfall.db
-    .selectFrom('processing_steps')
-    .innerJoin('media', 'media.id', 'processing_steps.media_id')
+    .selectFrom('landfall.processing_steps as processing_steps')
+    .innerJoin('landfall.media as media', 'media.id', 'processing_steps.media_id')
     .select(['media.upload_id', 'step', 'processing_steps.status'])
     .execute()
   const records = Map.groupBy(rows, ({ upload_id }) => upload_id)
@@ -96,7 +96,7 @@ async function expectNoDeadJobs({ landfall }: Stage): Promise<void> {
   )
   expect(rows, 'dead jobs').toEqual([])
   const failed = await landfall.db
-    .selectFrom('webhook_deliveries')
+    .selectFrom('landfall.webhook_deliveries')
     .select(['id', 'last_error'])
     .where('status', '<>', 'delivered')
     .execute()
@@ -106,8 +106,8 @@ async function expectNoDeadJobs({ landfall }: Stage): Promise<void> {
 /** Neither in the storage nor beside it: no object, no multipart upload, no file in the making. */
 async function expectNothingElseStored({ landfall }: Stage): Promise<void> {
   const { db, stored, dataDirectory } = landfall
-  const media = await db.selectFrom('media').select('storage_key').execute()
-  const renditions = await db.selectFrom('renditions').select('storage_key').execute()
+  const media = await db.selectFrom('landfall.media').select('storage_key').execute()
+  const renditions = await db.selectFrom('landfall.renditions').select('storage_key').execute()
   const named = [...media, ...renditions].map(({ storage_key }) => storage_key).toSorted()
   expect(await stored.keys(), 'objects').toEqual(named)
   expect(await stored.openMultiparts(), 'open multipart uploads').toEqual([])
@@ -115,11 +115,14 @@ async function expectNothingElseStored({ landfall }: Stage): Promise<void> {
   const beside = (await filesBelow(dataDirectory)).filter((path) => !path.startsWith('objects/'))
   expect([...beside, ...(await namesIn(join(dataDirectory, 'scratch')))], 'beside the storage').toEqual([])
   const usage = await db
-    .selectFrom('quota_usage')
+    .selectFrom('landfall.quota_usage')
     .selectAll()
     .where('owner_id', '=', asOwnerId(OWNER))
     .execute()
-  const bytes = await db.selectFrom('media').select(db.fn.sum<number>('size').as('bytes')).executeTakeFirst()
+  const bytes = await db
+    .selectFrom('landfall.media')
+    .select(db.fn.sum<number>('size').as('bytes'))
+    .executeTakeFirst()
   expect(usage).toMatchObject([
     { used_bytes: Number(bytes?.bytes), reserved_bytes: 0, open_uploads: 0, finished_uploads: media.length },
   ])

@@ -27,7 +27,7 @@ export async function untilReady(stage: Stage, sent: readonly Sent[]): Promise<v
   while (sent.length > 0) {
     stage.crew.check()
     const rows = await stage.landfall.db
-      .selectFrom('media')
+      .selectFrom('landfall.media')
       .select(['upload_id', 'status', 'reason'])
       .where('upload_id', 'in', sent.map(({ uploadId }) => uploadId).map(asUploadId))
       .execute()
@@ -57,7 +57,7 @@ export async function untilSettled(stage: Stage): Promise<void> {
     crew.check()
     const jobs = await openJobs(stage)
     const pending = await landfall.db
-      .selectFrom('webhook_deliveries')
+      .selectFrom('landfall.webhook_deliveries')
       .select(['id', 'type', 'attempts', 'last_error'])
       .where('status', '=', 'pending')
       .execute()
@@ -79,8 +79,8 @@ async function openJobs({ landfall }: Stage): Promise<unknown[]> {
 
 async function stepsOf({ landfall }: Stage, uploadIds: string[]): Promise<unknown> {
   return await landfall.db
-    .selectFrom('processing_steps')
-    .innerJoin('media', 'media.id', 'processing_steps.media_id')
+    .selectFrom('landfall.processing_steps as processing_steps')
+    .innerJoin('landfall.media as media', 'media.id', 'processing_steps.media_id')
     .select(['media.filename', 'step', 'attempt', 'processing_steps.status', 'detail'])
     .where('media.upload_id', 'in', uploadIds.map(asUploadId))
     .orderBy('started_at')

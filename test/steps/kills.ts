@@ -109,7 +109,7 @@ async function watchRenditions(
   onChange: (name: string | null) => void,
 ): Promise<FSWatcher> {
   const media = await landfall.db
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .select(['id', 'storage_key'])
     .where('filename', '=', filename)
     .executeTakeFirstOrThrow()
@@ -123,8 +123,8 @@ async function watchRenditions(
 /** A killed worker leaves its attempt as it was. */
 async function wasInside({ landfall }: Stage, { filename, step }: Kill): Promise<boolean> {
   const row = await landfall.db
-    .selectFrom('processing_steps')
-    .innerJoin('media', 'media.id', 'processing_steps.media_id')
+    .selectFrom('landfall.processing_steps as processing_steps')
+    .innerJoin('landfall.media as media', 'media.id', 'processing_steps.media_id')
     .select('attempt')
     .where('media.filename', '=', filename)
     .where('step', '=', step)

@@ -42,13 +42,13 @@ export async function portraitOf(stage: Stage, uploadId: string): Promise<Portra
   const { db, stored } = stage.landfall
   const media = await mediaOf(stage, uploadId)
   const renditions = await db
-    .selectFrom('renditions')
+    .selectFrom('landfall.renditions')
     .selectAll()
     .where('media_id', '=', media.id)
     .orderBy('kind')
     .execute()
   const events = await db
-    .selectFrom('events')
+    .selectFrom('landfall.events')
     .select('type')
     .where('upload_id', '=', asUploadId(uploadId))
     .orderBy('id')
@@ -76,7 +76,7 @@ export async function portraitOf(stage: Stage, uploadId: string): Promise<Portra
 
 async function mediaOf({ landfall }: Stage, uploadId: string) {
   return await landfall.db
-    .selectFrom('media')
+    .selectFrom('landfall.media')
     .selectAll()
     .where('upload_id', '=', asUploadId(uploadId))
     .executeTakeFirstOrThrow()
@@ -84,7 +84,7 @@ async function mediaOf({ landfall }: Stage, uploadId: string) {
 
 async function durations({ landfall }: Stage, mediaId: string): Promise<Map<string, number>> {
   const rows = await landfall.db
-    .selectFrom('processing_steps')
+    .selectFrom('landfall.processing_steps')
     .select(['step', 'started_at', 'finished_at', 'detail'])
     .where('media_id', '=', asMediaId(mediaId))
     .where('status', '=', 'done')

@@ -14,7 +14,7 @@ export type Usage = {
 /** What the ledger counts for these owners; an owner without a row has used nothing. */
 export async function countedUsage(db: Ledger, owners: readonly string[]): Promise<Usage[]> {
   const rows = await db
-    .selectFrom('quota_usage')
+    .selectFrom('landfall.quota_usage')
     .select(['owner_id', 'reserved_bytes', 'used_bytes', 'open_uploads', 'finished_uploads', 'open_partials'])
     .where('owner_id', 'in', owners.map(asOwnerId))
     .execute()

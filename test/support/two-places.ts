@@ -72,7 +72,7 @@ export async function twoPlaces(more: Record<string, string> = {}): Promise<TwoP
     open,
     async removeFormer(landfall) {
       await landfall.db
-        .updateTable('stray_copies')
+        .updateTable('landfall.stray_copies')
         .set({ due_at: new Date(0) })
         .execute()
       const { storage } = await open(landfall)

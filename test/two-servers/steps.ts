@@ -80,7 +80,7 @@ export async function untilAt(
 /** Waits until a request has begun to write to the upload, or to end it. */
 export async function untilHeld({ db }: Pair, id: string): Promise<void> {
   const leases = () =>
-    db.selectFrom('upload_locks').select('fence').where('upload_id', '=', asUploadId(id)).execute()
+    db.selectFrom('landfall.upload_locks').select('fence').where('upload_id', '=', asUploadId(id)).execute()
   await vi.waitFor(async () => expect(await leases()).toHaveLength(1), { timeout: 10_000, interval: 10 })
 }
 
@@ -171,7 +171,7 @@ export async function reap({ env }: Pair, more: Record<string, string> = {}): Pr
 /** As the ledger has it: to clients an upload has expired before it is ended. */
 export async function ledgerState(db: Pair['db'], id: string): Promise<string> {
   const row = await db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select('state')
     .where('id', '=', asUploadId(id))
     .executeTakeFirstOrThrow()
@@ -180,7 +180,7 @@ export async function ledgerState(db: Pair['db'], id: string): Promise<string> {
 
 async function ledgerOffset(db: Pair['db'], id: string): Promise<number> {
   const row = await db
-    .selectFrom('uploads')
+    .selectFrom('landfall.uploads')
     .select('offset')
     .where('id', '=', asUploadId(id))
     .executeTakeFirstOrThrow()

@@ -108,7 +108,7 @@ describeStorages('a rolling upgrade, a rollback and an upgrade again', (storage)
   /** Each open upload has come on, or is done. */
   async function untilProgress(): Promise<void> {
     const offsets = async () => {
-      const rows = await db.selectFrom('uploads').select(['id', 'offset', 'state']).execute()
+      const rows = await db.selectFrom('landfall.uploads').select(['id', 'offset', 'state']).execute()
       return new Map(rows.map((row) => [row.id, row]))
     }
     const before = await offsets()
@@ -148,8 +148,8 @@ describeStorages('a rolling upgrade, a rollback and an upgrade again', (storage)
     const sha256 = sha256Of(await videoOfSize(BYTES, 'upgrade'))
     for (const id of ids) expect(await mediaOf(id)).toMatchObject({ status: 'ready', sha256 })
 
-    const media = await db.selectFrom('media').select(['storage_key', 'status']).execute()
-    const renditions = await db.selectFrom('renditions').select('storage_key').execute()
+    const media = await db.selectFrom('landfall.media').select(['storage_key', 'status']).execute()
+    const renditions = await db.selectFrom('landfall.renditions').select('storage_key').execute()
     // Six that were sent beside them.
     expect(media.map(({ status }) => status)).toEqual(Array(all.length + 6).fill('ready'))
     const keys = [...media, ...renditions].map(({ storage_key }) => storage_key)
