@@ -11,7 +11,7 @@ import { AT_ONCE, chargedTurn, chargeTurn, type Turn } from './processing-turns.
 import { convert, lockUsage, type QuotaDefaults, readQuota } from './quotas.ts'
 import { mediaOf } from './received-media.ts'
 import type { Backend } from './storage-places.ts'
-import { recordStoredParts } from './stored-parts.ts'
+import { partsInJson, recordStoredParts } from './stored-parts.ts'
 import { type Append, type Appended, type Moved, UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
 // tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be used
@@ -230,7 +230,7 @@ export async function finishPartial(
          where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open' and is_partial
            and size = ${append.to}::bigint
         returning id, lease.contended, expires_at, now() as read_at
-      )${recordStoredParts(append.storedParts)}
+      )${append.storedParts ? recordStoredParts(partsInJson(append.storedParts)) : sql``}
       select contended, expires_at, read_at from appended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'fenced-off', completed: [] }

@@ -4,7 +4,7 @@ import pg from 'pg'
 import type { Deadlines } from './deadlines.ts'
 import { isReadOnly } from './outages.ts'
 
-/** At the start of a statement that each connection prepares: see `PREPARED`. */
+/** At the start of a statement that each connection prepares: see `prepared`. */
 export const MARK = '/* prepared */'
 
 /** TCP keep-alive: probes start after this idle time, and the connection is given up ten seconds later. */
@@ -136,7 +136,7 @@ export class LedgerClient extends pg.Client {
 
   #watchTransaction(text: unknown): void {
     if (typeof text !== 'string') return
-    if (text === 'begin' || text.startsWith('start transaction')) {
+    if (/^(begin|start transaction)\b/.test(text)) {
       const ms = this.#deadlines.transactionMs
       this.#transactionTimer = setTimeout(() => this.abandon(new DatabaseSilent('a transaction', ms)), ms)
     } else if (text === 'commit' || text === 'rollback') {

@@ -1,9 +1,10 @@
 import { type RawBuilder, sql } from 'kysely'
 import { Batches, perLedger, usageExecutor } from './batches.ts'
-import { type Ledger, type LedgerTransaction, PREPARED } from './database.ts'
+import type { Ledger, LedgerTransaction } from './database.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
+import { prepared, type Slots } from './prepared.ts'
 import { PARTIALS_PER_UPLOAD, type Quota, type QuotaDefaults, readQuota, reserve } from './quotas.ts'
 import { UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
@@ -77,14 +78,7 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
   const defaults = items[0]?.defaults
   if (!defaults || items.some((item) => item.defaults !== defaults)) return []
   const uploads = items.map(({ upload }) => upload).filter(({ isPartial }) => !isPartial)
-  const { rows } = await sql<UploadRow>`
-    ${PREPARED} with ${given(uploads)}, free as materialized (
-      select owner_id from landfall.quota_usage
-       where owner_id = any(select owner_id from given) for update skip locked
-    ), wanted as (
-      select given.* from given join free using (owner_id)
-    ), reserved as (${reserve('wanted', defaults)}), ${CREATED}
-    select * from created`.execute(db)
+  const rows = await insertOfFree(db, { given: inJson(uploads), ...defaults })
   const created = new Map(rows.map((row) => [row.id, row]))
   return items.map(({ upload: { id } }) => {
     const row = created.get(id)
@@ -92,8 +86,8 @@ async function createTogether(db: Ledger, items: readonly Creation[]): Promise<(
   })
 }
 
-/** New uploads as an expression named `given`. */
-function given(uploads: readonly NewUpload[]): RawBuilder<unknown> {
+/** New uploads as the parameter `given`. */
+function inJson(uploads: readonly NewUpload[]): string {
   const rows = uploads.map((upload) => ({
     id: upload.id,
     owner_id: upload.ownerId,
@@ -113,14 +107,19 @@ function given(uploads: readonly NewUpload[]): RawBuilder<unknown> {
     reserved_bytes: upload.reservedBytes,
     lives_for: upload.expiresAfterMs / 1000,
   }))
-  return sql`given as materialized (
+  return JSON.stringify(rows)
+}
+
+type Given = { given: string }
+
+/** New uploads as an expression named `given`. */
+const givenAs = (json: RawBuilder<string>) => sql`given as materialized (
     select g.*, now() + make_interval(secs => lives_for) as expires_at
-      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as g (
+      from jsonb_to_recordset(${json}::jsonb) as g (
         id text, owner_id text, tenant_id text, protocol text, size bigint, metadata jsonb, metadata_header text,
         digests jsonb, wanted_digest text, filename text, declared_type text, concat text, is_partial boolean,
         storage_backend text, storage_key text, reserved_bytes bigint, lives_for float8)
   )`
-}
 
 /** The rows of those uploads of `given` whose owners are in `reserved`, as `created`, and their events. */
 const CREATED = sql`created as (
@@ -133,20 +132,42 @@ const CREATED = sql`created as (
     returning ${UPLOAD_COLUMNS}
   ), logged as (${logEvents(uploadEvent('created', 'upload.created'))})`
 
+const quotaIn = (slot: Slots<QuotaDefaults>) => ({
+  bytes: slot('bytes'),
+  uploads: slot('uploads'),
+  openUploads: slot('openUploads'),
+})
+
+const insertOfFree = prepared<Given & QuotaDefaults, UploadRow>(
+  (slot) => sql`
+    with ${givenAs(slot('given'))}, free as materialized (
+      select owner_id from landfall.quota_usage
+       where owner_id = any(select owner_id from given) for update skip locked
+    ), wanted as (
+      select given.* from given join free using (owner_id)
+    ), reserved as (${reserve('wanted', quotaIn(slot))}), ${CREATED}
+    select * from created`,
+)
+
+const insertWithin = prepared<Given & QuotaDefaults, UploadRow>(
+  (slot) => sql`
+    with ${givenAs(slot('given'))}, reserved as (${reserve('given', quotaIn(slot))}), ${CREATED}
+    select * from created`,
+)
+
+const insertAnyway = prepared<Given, UploadRow>(
+  (slot) => sql`
+    with ${givenAs(slot('given'))}, reserved as (${reserve('given')}), ${CREATED}
+    select * from created`,
+)
+
 async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefaults): Promise<CreateResult> {
   return await withOwnerLock(db, upload.ownerId, (trx) => createIn(trx, upload, defaults))
 }
 
-/** Inserts an upload and reserves its quota; without `defaults` it was found before that there is room. */
-export async function insertUpload(
-  trx: LedgerTransaction,
-  upload: NewUpload,
-  defaults?: QuotaDefaults,
-): Promise<UploadRow | undefined> {
-  const { rows } = await sql<UploadRow>`
-    with ${given([upload])}, reserved as (${reserve('given', defaults)}), ${CREATED}
-    select * from created`.execute(trx)
-  return rows[0]
+/** Inserts an upload, and reserves its quota, of which was found before that there is room for it. */
+export async function insertUpload(trx: LedgerTransaction, upload: NewUpload): Promise<void> {
+  await insertAnyway(trx, { given: inJson([upload]) })
 }
 
 async function createIn(
@@ -154,7 +175,7 @@ async function createIn(
   upload: NewUpload,
   defaults: QuotaDefaults,
 ): Promise<CreateResult> {
-  const row = await insertUpload(trx, upload, defaults)
+  const [row] = await insertWithin(trx, { given: inJson([upload]), ...defaults })
   if (row) return { kind: 'created', upload: row }
 
   const quota = await readQuota(trx, upload.ownerId, defaults)

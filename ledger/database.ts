@@ -1,6 +1,6 @@
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely'
 import pg from 'pg'
-import { LedgerClient, MARK } from './connection.ts'
+import { LedgerClient } from './connection.ts'
 import { type Deadlines, ORDINARY_DEADLINES } from './deadlines.ts'
 import type { LedgerSchema } from './schema.ts'
 
@@ -15,12 +15,6 @@ const types: pg.CustomTypesConfig = {
     return oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)
   },
 }
-
-/**
- * Precedes a statement of every small request: each connection prepares it once, as planning costs more than running
- * it. There may be only few such texts, and they list their columns, because a running migration may add some.
- */
-export const PREPARED = sql.raw(MARK)
 
 /**
  * For work that may be lost in a crash, such as a notification, or is then repeated, such as recording a step. The

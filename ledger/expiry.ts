@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
+import type { InSql } from './prepared.ts'
 import type { UploadState } from './schema.ts'
 
 // The only place that decides when an upload expires and whether it has, by the clock of the database. The reaper marks
@@ -23,7 +24,7 @@ export const stateNow = sql<UploadState>`case when ${isExpired} then 'expired' e
 /** Open and not expired. Uses the index on open uploads. */
 export const isOpenNow = sql<boolean>`(state = 'open' and expires_at > now())`
 
-const seconds = (ms: number) => sql`make_interval(secs => ${ms / 1000}::float8)`
+const interval = (ms: number | RawBuilder<number>) => sql`make_interval(secs => ${ms}::float8 / 1000)`
 
 /** Expiry of a new upload, until bytes arrive. */
 export const firstExpiry = (policy: ExpiryPolicy): number => Math.min(policy.afterMs, policy.maxAgeMs)
@@ -32,6 +33,6 @@ export const firstExpiry = (policy: ExpiryPolicy): number => Math.min(policy.aft
  * Expiry of an upload whose bytes are acknowledged now. Never earlier than promised before, by a server with a longer
  * period. An expired one stays expired, but a request that began before may still complete it.
  */
-export const extendedExpiry = ({ afterMs, maxAgeMs }: ExpiryPolicy): RawBuilder<Date> => sql<Date>`
+export const extendedExpiry = ({ afterMs, maxAgeMs }: InSql<ExpiryPolicy>): RawBuilder<Date> => sql<Date>`
   case when expires_at <= now() then expires_at
-       else greatest(expires_at, least(now() + ${seconds(afterMs)}, created_at + ${seconds(maxAgeMs)})) end`
+       else greatest(expires_at, least(now() + ${interval(afterMs)}, created_at + ${interval(maxAgeMs)})) end`

@@ -1,11 +1,12 @@
 import { sql } from 'kysely'
 import { Batches, perLedger, usageExecutor } from './batches.ts'
-import { type Ledger, PREPARED } from './database.ts'
+import type { Ledger } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
-import { releasedLease } from './lease-fragments.ts'
+import { type Fenced, releasedLease } from './lease-fragments.ts'
 import { withOwnerLock } from './owner-share.ts'
+import { prepared } from './prepared.ts'
 import {
   AT_ONCE,
   chargedTurn,
@@ -17,7 +18,7 @@ import {
 } from './processing-turns.ts'
 import { convert } from './quotas.ts'
 import { mediaOf } from './received-media.ts'
-import { recordStoredParts } from './stored-parts.ts'
+import { type PartsInJson, partsInJson, recordStoredParts } from './stored-parts.ts'
 import type { Append, AppendResult } from './uploads.ts'
 
 /**
@@ -73,9 +74,25 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
     media_id: mediaId,
   }))
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<Finished>`
-      ${PREPARED} with given as materialized (
-        select * from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as g (
+    const rows = await finishFree(trx, { given: JSON.stringify(given) })
+    if (rows.length > 0) {
+      await enqueue(
+        trx,
+        rows.map((row) => ({ id: row.media_id, ownerId: row.owner_id, size: row.size, turn: row.turn })),
+      )
+    }
+    const finished = new Map(rows.map((row) => [row.id, row]))
+    return items.map(({ append: { id }, mediaId }) => {
+      const row = finished.get(id)
+      return row?.media_id === mediaId ? { kind: 'appended', contended: row.contended } : undefined
+    })
+  })
+}
+
+const finishFree = prepared<{ given: string }, Finished>(
+  (slot) => sql`
+      with given as materialized (
+        select * from jsonb_to_recordset(${slot('given')}::jsonb) as g (
           id text, fence uuid, begins bigint, ends bigint, media_id text)
       ), lease as materialized (
         select g.*, l.contended from given g join landfall.upload_locks l on l.upload_id = g.id and l.fence = g.fence
@@ -117,41 +134,37 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
         sql`join usage t using (owner_id) join costs c using (owner_id)`,
       )}), media as (${mediaOf('appended')}), logged as (${logEvents(uploadEvent('appended', 'upload.received'))})
       select a.id, a.owner_id, a.media_id, a.size, a.contended, p.turn::bigint as turn
-        from appended a join placed p using (id)`.execute(trx)
-    if (rows.length > 0) {
-      await enqueue(
-        trx,
-        rows.map((row) => ({ id: row.media_id, ownerId: row.owner_id, size: row.size, turn: row.turn })),
-      )
-    }
-    const finished = new Map(rows.map((row) => [row.id, row]))
-    return items.map(({ append: { id }, mediaId }) => {
-      const row = finished.get(id)
-      return row?.media_id === mediaId ? { kind: 'appended', contended: row.contended } : undefined
-    })
-  })
-}
+        from appended a join placed p using (id)`,
+)
 
 async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Promise<AppendResult> {
   return await withOwnerLock(db, append.ownerId, async (trx) => {
-    const { rows } = await sql<{ contended: boolean; turn: Turn }>`
-      with ${releasedLease(append)}, appended as (
-        update landfall.uploads
-           set "offset" = ${append.to}::bigint, state = 'received', media_id = ${mediaId},
-               received_at = now(), updated_at = now()
-          from lease
-         where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
-           and size = ${append.to}::bigint
-        returning uploads.*, lease.contended
-      ), charged as (
-        ${convert('appended', chargeTurn(sql`r.bytes`))} returning ${chargedTurn(sql`r.bytes`)} as turn
-      ), media as (${mediaOf('appended')}), logged as (${logEvents(uploadEvent('appended', 'upload.received'))})${recordStoredParts(append.storedParts)}
-      select contended, coalesce(turn, ${AT_ONCE}::bigint) as turn from appended left join charged on true`.execute(
-      trx,
-    )
-    const row = rows[0]
+    const { id, fence, from, to, storedParts } = append
+    const run = storedParts ? FINISH.parts : FINISH.file
+    const [row] = await run(trx, { id, fence, from, to, mediaId, ...partsInJson(storedParts) })
     if (!row) return { kind: 'fenced-off' }
     await enqueue(trx, [{ id: mediaId, ownerId: append.ownerId, size: append.to, turn: row.turn }])
     return { kind: 'appended', contended: row.contended }
   })
 }
+
+type FinishParameters = Fenced & PartsInJson & { from: number; to: number; mediaId: MediaId }
+
+const finishing = (hasParts: boolean) =>
+  prepared<FinishParameters, { contended: boolean; turn: Turn }>(
+    (slot) => sql`
+      with ${releasedLease({ id: slot('id'), fence: slot('fence') })}, appended as (
+        update landfall.uploads
+           set "offset" = ${slot('to')}::bigint, state = 'received', media_id = ${slot('mediaId')},
+               received_at = now(), updated_at = now()
+          from lease
+         where id = lease.upload_id and "offset" = ${slot('from')}::bigint and state = 'open'
+           and size = ${slot('to')}::bigint
+        returning uploads.*, lease.contended
+      ), charged as (
+        ${convert('appended', chargeTurn(sql`r.bytes`))} returning ${chargedTurn(sql`r.bytes`)} as turn
+      ), media as (${mediaOf('appended')}), logged as (${logEvents(uploadEvent('appended', 'upload.received'))})${hasParts ? recordStoredParts({ parts: slot('parts'), tails: slot('tails') }) : sql``}
+      select contended, coalesce(turn, ${AT_ONCE}::bigint) as turn from appended left join charged on true`,
+  )
+
+const FINISH = { file: finishing(false), parts: finishing(true) }

@@ -1,8 +1,10 @@
 import { sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
-import { type Ledger, PREPARED } from './database.ts'
+import type { Ledger } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
+import { type Fenced, releasedLease } from './lease-fragments.ts'
 import { withOwnerShare } from './owner-share.ts'
+import { prepared } from './prepared.ts'
 
 export type TakeResult =
   | { kind: 'taken' }
@@ -42,18 +44,22 @@ async function takeTogether(db: Ledger, leases: readonly WantedLease[]): Promise
     fence,
     lives_for: ttlMs / 1000,
   }))
-  const { rows } = await sql<{ fence: string }>`
-    ${PREPARED} insert into landfall.upload_locks (upload_id, holder, fence, expires_at)
+  const rows = await takeFree(db, { wanted: JSON.stringify(wanted) })
+  const taken = new Set(rows.map(({ fence }) => fence))
+  return leases.map(({ fence }) => (taken.has(fence) ? { kind: 'taken' } : undefined))
+}
+
+const takeFree = prepared<{ wanted: string }, { fence: string }>(
+  (slot) => sql`
+    insert into landfall.upload_locks (upload_id, holder, fence, expires_at)
     select u.id, w.holder, w.fence, now() + make_interval(secs => w.lives_for)
-      from jsonb_to_recordset(${JSON.stringify(wanted)}::jsonb) as w (
+      from jsonb_to_recordset(${slot('wanted')}::jsonb) as w (
              upload_id text, owner_id text, holder text, fence uuid, lives_for float8)
       join landfall.uploads u on u.id = w.upload_id and u.owner_id = w.owner_id
      where not exists (select 1 from landfall.upload_locks l where l.upload_id = w.upload_id)
     on conflict do nothing
-    returning fence::text`.execute(db)
-  const taken = new Set(rows.map(({ fence }) => fence))
-  return leases.map(({ fence }) => (taken.has(fence) ? { kind: 'taken' } : undefined))
-}
+    returning fence::text`,
+)
 
 /**
  * Takes the lease on an upload, or marks the holder's lease as contended, in one statement: a holder that releases at
@@ -61,24 +67,24 @@ async function takeTogether(db: Ledger, leases: readonly WantedLease[]): Promise
  * database's.
  */
 async function takeAlone(db: Ledger, lease: WantedLease): Promise<TakeResult> {
-  const ttl = sql`make_interval(secs => ${lease.ttlMs / 1000})`
-  const { rows } = await sql<{ taken: boolean; expires_in_ms: number }>`
+  const [row] = await takeOrWant(withOwnerShare(db, lease.ownerId), lease)
+  if (!row) return { kind: 'absent' }
+  return row.taken ? { kind: 'taken' } : { kind: 'held', expiresInMs: Math.max(0, row.expires_in_ms) }
+}
+
+const takeOrWant = prepared<WantedLease, { taken: boolean; expires_in_ms: number }>(
+  (slot) => sql`
     insert into landfall.upload_locks as held (upload_id, holder, fence, expires_at)
-    select id, ${lease.holder}, ${lease.fence}::uuid, now() + ${ttl}
-      from landfall.uploads where id = ${lease.uploadId} and owner_id = ${lease.ownerId}
+    select id, ${slot('holder')}::text, ${slot('fence')}::uuid, now() + make_interval(secs => ${slot('ttlMs')}::float8 / 1000)
+      from landfall.uploads where id = ${slot('uploadId')} and owner_id = ${slot('ownerId')}
     on conflict (upload_id) do update set
       holder     = case when held.expires_at <= now() then excluded.holder else held.holder end,
       fence      = case when held.expires_at <= now() then excluded.fence else held.fence end,
       contended  = held.expires_at > now(),
       expires_at = case when held.expires_at <= now() then excluded.expires_at else held.expires_at end
-    returning fence = ${lease.fence}::uuid as taken,
-      (extract(epoch from expires_at - now()) * 1000)::float8 as expires_in_ms`.execute(
-    withOwnerShare(db, lease.ownerId),
-  )
-  const row = rows[0]
-  if (!row) return { kind: 'absent' }
-  return row.taken ? { kind: 'taken' } : { kind: 'held', expiresInMs: Math.max(0, row.expires_in_ms) }
-}
+    returning fence = ${slot('fence')}::uuid as taken,
+      (extract(epoch from expires_at - now()) * 1000)::float8 as expires_in_ms`,
+)
 
 export type HeldLease = { uploadId: UploadId; fence: string }
 
@@ -121,14 +127,14 @@ export async function renewLeases(db: Ledger, held: readonly HeldLease[], ttlMs:
 
 /** Releases a lease. Returns whether another request waits for it. A lost lease is not an error. */
 export async function releaseLease(db: Ledger, uploadId: UploadId, fence: string): Promise<boolean> {
-  const row = await db
-    .deleteFrom('landfall.upload_locks')
-    .where('upload_id', '=', uploadId)
-    .where('fence', '=', fence)
-    .returning('contended')
-    .executeTakeFirst()
+  const [row] = await giveBack(db, { id: uploadId, fence })
   return row?.contended ?? false
 }
+
+const giveBack = prepared<Fenced, { contended: boolean }>(
+  (slot) => sql`
+    with ${releasedLease({ id: slot('id'), fence: slot('fence') })} select contended from lease`,
+)
 
 /**
  * Frees every lease. Only for a server that is known to be the only one on this database: leases of a killed

@@ -1,5 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Kysely, PostgresDialect, type PostgresPool, sql } from 'kysely'
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  Kysely,
+  PostgresDialect,
+  PostgresDriver,
+  type PostgresPool,
+} from 'kysely'
 import pg from 'pg'
 import { perLedger } from './batches.ts'
 import { type Ledger, type LedgerTransaction, poolOf } from './database.ts'
@@ -76,7 +83,27 @@ function openHandle({ pool, turns }: Share, ownerId: string): Ledger {
     // The pool is closed by its opener.
     async end() {},
   }
-  return new Kysely<LedgerSchema>({ dialect: new PostgresDialect({ pool: shared }) })
+  return new Kysely<LedgerSchema>({ dialect: new OwnerDialect(shared) })
+}
+
+class OwnerDialect extends PostgresDialect {
+  readonly #pool: PostgresPool
+
+  constructor(pool: PostgresPool) {
+    super({ pool })
+    this.#pool = pool
+  }
+
+  override createDriver(): PostgresDriver {
+    return new OwnerDriver({ pool: this.#pool })
+  }
+}
+
+/** Begins transactions that wait for no lock longer than `LOCK_WAIT_MS`, in one round trip instead of two. */
+class OwnerDriver extends PostgresDriver {
+  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw(`begin; set local lock_timeout = ${LOCK_WAIT_MS}`))
+  }
 }
 
 /** One at a time for each owner. */
@@ -100,12 +127,7 @@ export async function withOwnerLock<Result>(
   try {
     for (;;) {
       try {
-        return await withOwnerShare(db, ownerId)
-          .transaction()
-          .execute(async (trx) => {
-            await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}ms`}, true)`.execute(trx)
-            return await work(trx)
-          })
+        return await withOwnerShare(db, ownerId).transaction().execute(work)
       } catch (error) {
         if (!isLocked(error) || performance.now() >= deadline) throw error
       }

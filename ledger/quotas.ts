@@ -3,6 +3,7 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import { isExpired } from './expiry.ts'
 import type { OwnerId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
+import type { InSql } from './prepared.ts'
 
 /** Limits for owners without a row in `quotas`; null means unlimited. */
 export type QuotaDefaults = { bytes: number | null; uploads: number | null; openUploads: number }
@@ -85,7 +86,7 @@ const perOwner = (from: string, where: RawBuilder<unknown> = sql`true`) => sql`(
  * Holds quota for new uploads, of every owner who has room for all of theirs; without `defaults` whether they have.
  * Returns `owner_id` of those owners.
  */
-export const reserve = (from: string, defaults?: QuotaDefaults): RawBuilder<unknown> => sql`
+export const reserve = (from: string, defaults?: InSql<QuotaDefaults>): RawBuilder<unknown> => sql`
   insert into landfall.quota_usage as u (owner_id, reserved_bytes, open_uploads, open_partials)
   select owner_id, reserved, uploads, partials from ${perOwner(from)} w
    where ${defaults ? hasRoom(defaults, FIRST) : sql`true`}
@@ -113,12 +114,12 @@ const MORE = {
   uploads: sql`u.open_uploads + u.finished_uploads + greatest(excluded.open_uploads, 1)`,
 }
 
-function hasRoom({ openUploads, bytes, uploads }: QuotaDefaults, wanted: typeof FIRST) {
-  const limit = (name: string, otherwise: number | null) =>
+function hasRoom({ openUploads, bytes, uploads }: InSql<QuotaDefaults>, wanted: typeof FIRST) {
+  const limit = (name: string, otherwise: InSql<QuotaDefaults>['bytes']) =>
     sql`coalesce((select ${sql.ref(name)} from landfall.quotas q where q.owner_id = ${wanted.ownerId}), ${otherwise}::bigint)`
   return sql`
     ${wanted.open} <= ${openUploads}::bigint
-    and ${wanted.partials} <= ${openUploads * PARTIALS_PER_UPLOAD}::bigint
+    and ${wanted.partials} <= ${openUploads}::bigint * ${sql.lit(PARTIALS_PER_UPLOAD)}
     and coalesce(${wanted.bytes} <= ${limit('bytes_limit', bytes)}, true)
     and coalesce(${wanted.uploads} <= ${limit('uploads_limit', uploads)}, true)`
 }

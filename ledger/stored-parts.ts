@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { UploadId } from './ids.ts'
 import { type Fenced, lockedLease, releasedLease } from './lease-fragments.ts'
+import type { InSql } from './prepared.ts'
 import type { UploadState } from './schema.ts'
 
 // What an upload has in S3 before it is one object. The bucket is never listed: a key is recorded before the bucket is
@@ -19,35 +20,33 @@ export type TailRow = { key: string; offset: number; size: number; etag: string;
 /** What an append records together with the new offset. */
 export type StoredParts = { parts: readonly PartRow[]; tails: readonly TailRow[] }
 
+export type PartsInJson = { parts: string; tails: string }
+
+/** Parts and tails as parameters of `recordStoredParts`. */
+export const partsInJson = ({ parts, tails }: StoredParts = { parts: [], tails: [] }): PartsInJson => ({
+  parts: JSON.stringify(
+    parts.map(({ partNumber, offset, size, etag }) => ({ part_number: partNumber, at: offset, size, etag })),
+  ),
+  tails: JSON.stringify(tails),
+})
+
 /**
  * Common table expressions that record parts and tails if, and only if, the offset moves. They follow one called `appended`,
  * which returns the `id` of the upload.
  */
-export function recordStoredParts(storedParts: StoredParts | undefined): RawBuilder<unknown> {
-  if (!storedParts) return sql``
-  const parts = JSON.stringify(
-    storedParts.parts.map(({ partNumber, offset, size, etag }) => ({
-      part_number: partNumber,
-      at: offset,
-      size,
-      etag,
-    })),
-  )
-  const tails = JSON.stringify(storedParts.tails)
-  return sql`
+export const recordStoredParts = (stored: InSql<PartsInJson>): RawBuilder<unknown> => sql`
     , parts as (
       insert into landfall.upload_parts (upload_id, part_number, "offset", size, etag)
       select a.id, p.part_number, p.at, p.size, p.etag
         from appended a,
-             jsonb_to_recordset(${parts}::jsonb) as p (part_number integer, at bigint, size bigint, etag text)
+             jsonb_to_recordset(${stored.parts}::jsonb) as p (part_number integer, at bigint, size bigint, etag text)
       on conflict (upload_id, part_number) do update set
         "offset" = excluded."offset", size = excluded.size, etag = excluded.etag
     ), tails as (
       update landfall.upload_tails t set etag = p.etag, is_sure = p."isConfirmed"
-        from appended a, jsonb_to_recordset(${tails}::jsonb) as p (key text, etag text, "isConfirmed" boolean)
+        from appended a, jsonb_to_recordset(${stored.tails}::jsonb) as p (key text, etag text, "isConfirmed" boolean)
        where t.upload_id = a.id and t.storage_key = p.key
     )`
-}
 
 /** `held`: the upload if the lease is current and it is open. The lease row is locked first, as by every append. */
 const held = (upload: Fenced) => sql`

@@ -1,16 +1,17 @@
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
-import { type Ledger, PREPARED } from './database.ts'
+import type { Ledger } from './database.ts'
 import type { Enqueue } from './due-work.ts'
 import { logEvents, mediaEvent, uploadEvent } from './event-log.ts'
 import { type ExpiryPolicy, extendedExpiry, isOpenNow, stateNow } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
-import { lockedLease, releasedLease } from './lease-fragments.ts'
+import { type Fenced, lockedLease, releasedLease } from './lease-fragments.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
+import { prepared } from './prepared.ts'
 import { changeReservation, release } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { Reason, UploadsTable } from './schema.ts'
-import { recordStoredParts, type StoredParts } from './stored-parts.ts'
+import { type PartsInJson, partsInJson, recordStoredParts, type StoredParts } from './stored-parts.ts'
 
 /** `state` is that of the moment `read_at`: an expired upload is `expired`, marked or not. */
 export type UploadRow = Omit<
@@ -84,9 +85,7 @@ const lookups = perLedger(
 )
 
 async function findTogether(db: Ledger, items: readonly Lookup[]): Promise<(UploadRow | null)[]> {
-  const ids = items.map(({ id }) => id)
-  const { rows } = await sql<UploadRow>`
-    ${PREPARED} select ${UPLOAD_COLUMNS} from landfall.uploads where id = any(${ids}::text[])`.execute(db)
+  const rows = await readUploads(db, { ids: items.map(({ id }) => id) })
   const found = new Map(rows.map((row) => [row.id, row]))
   return items.map(({ ownerId, id }) => {
     const row = found.get(id)
@@ -94,6 +93,10 @@ async function findTogether(db: Ledger, items: readonly Lookup[]): Promise<(Uplo
     return row?.owner_id === ownerId ? { ...row } : null
   })
 }
+
+const readUploads = prepared<{ ids: readonly UploadId[] }, UploadRow>(
+  (slot) => sql`select ${UPLOAD_COLUMNS} from landfall.uploads where id = any(${slot('ids')}::text[])`,
+)
 
 /** The owner's open, unexpired uploads, newest first. */
 export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: number): Promise<UploadRow[]> {
@@ -140,32 +143,45 @@ export type Terminated =
     }
   | { kind: 'fenced-off' }
 
-/**
- * Moves the offset and the expiry, and keeps the lease: for commits during a long request. The lease row is locked
- * first, so a takeover comes either before, and this changes nothing, or after.
- */
-export async function appendBytes(db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> {
-  const { rows } = await sql<{ contended: boolean } & Moved>`
-    with ${lockedLease(append)}, appended as (
-      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${extendedExpiry(expiry)}
+type AppendParameters = Fenced & ExpiryPolicy & PartsInJson & { from: number; to: number }
+
+/** Moves the offset and the expiry, and keeps or releases the lease; with parts of a bucket or without. */
+const appending = (lease: typeof lockedLease, hasParts: boolean) =>
+  prepared<AppendParameters, { contended: boolean } & Moved>(
+    (slot) => sql`
+    with ${lease({ id: slot('id'), fence: slot('fence') })}, appended as (
+      update landfall.uploads
+         set "offset" = ${slot('to')}::bigint, updated_at = now(),
+             expires_at = ${extendedExpiry({ afterMs: slot('afterMs'), maxAgeMs: slot('maxAgeMs') })}
         from lease
-       where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
+       where id = lease.upload_id and "offset" = ${slot('from')}::bigint and state = 'open'
       returning id, lease.contended, expires_at, now() as read_at
-    )${recordStoredParts(append.storedParts)}
-    select contended, expires_at, read_at from appended`.execute(withOwnerShare(db, append.ownerId))
-  return appended(rows[0])
+    )${hasParts ? recordStoredParts({ parts: slot('parts'), tails: slot('tails') }) : sql``}
+    select contended, expires_at, read_at from appended`,
+  )
+
+const APPENDS = {
+  keepsLease: { file: appending(lockedLease, false), parts: appending(lockedLease, true) },
+  releases: { file: appending(releasedLease, false), parts: appending(releasedLease, true) },
 }
 
+/** Moves the offset and the expiry, and keeps the lease: for commits during a long request. */
+export const appendBytes = (db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> =>
+  runAppend(db, append, expiry, APPENDS.keepsLease)
+
 /** Moves the offset and the expiry, and releases the lease: the last append of a request. */
-export async function appendAndRelease(db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> {
-  const { rows } = await sql<{ contended: boolean } & Moved>`
-    with ${releasedLease(append)}, appended as (
-      update landfall.uploads set "offset" = ${append.to}::bigint, updated_at = now(), expires_at = ${extendedExpiry(expiry)}
-        from lease
-       where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open'
-      returning id, lease.contended, expires_at, now() as read_at
-    )${recordStoredParts(append.storedParts)}
-    select contended, expires_at, read_at from appended`.execute(withOwnerShare(db, append.ownerId))
+export const appendAndRelease = (db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> =>
+  runAppend(db, append, expiry, APPENDS.releases)
+
+async function runAppend(
+  db: Ledger,
+  { id, ownerId, fence, from, to, storedParts }: Append,
+  { afterMs, maxAgeMs }: ExpiryPolicy,
+  { file, parts }: typeof APPENDS.releases,
+): Promise<Appended> {
+  const run = storedParts ? parts : file
+  const parameters = { id, fence, from, to, afterMs, maxAgeMs, ...partsInJson(storedParts) }
+  const rows = await run(withOwnerShare(db, ownerId), parameters)
   return appended(rows[0])
 }
 
