@@ -12,7 +12,7 @@ import { convert, lockUsage, type QuotaDefaults, readQuota } from './quotas.ts'
 import { mediaOf } from './received-media.ts'
 import type { Backend } from './storage-places.ts'
 import { partsInJson, recordStoredParts } from './stored-parts.ts'
-import { type Append, type Appended, type Moved, UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
+import { type Append, type Committed, type Moved, UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
 // tus 1.0 § concatenation. A partial is `open` until a final that uses it is complete, then `received`; it can be used
 // again until it expires. A final is `open` while one of its partials is incomplete, and receives no bytes itself.
@@ -219,7 +219,7 @@ export async function finishPartial(
   append: Append,
   expiry: ExpiryPolicy,
   enqueue: Enqueue<readonly DueMedia[]>,
-): Promise<Appended & { completed: readonly UploadId[] }> {
+): Promise<Committed<Moved> & { completed: readonly UploadId[] }> {
   return await withOwnerLock(db, append.ownerId, async (trx) => {
     await takeTurns(trx, append.ownerId)
     const { rows } = await sql<{ contended: boolean } & Moved>`
@@ -233,7 +233,7 @@ export async function finishPartial(
       )${append.storedParts ? recordStoredParts(partsInJson(append.storedParts)) : sql``}
       select contended, expires_at, read_at from appended`.execute(trx)
     const row = rows[0]
-    if (!row) return { kind: 'fenced-off', completed: [] }
+    if (!row) return { kind: 'lease-lost', completed: [] }
     // Nobody may end one of them from here on. Uploads are locked before their owner's usage, as everywhere.
     await sql`
       select 1 from landfall.uploads
@@ -256,7 +256,7 @@ export async function finishPartial(
        order by f.id`.execute(trx)
     const completed = waiting.rows.map(({ id }) => id)
     for (const id of completed) await completeFinal(trx, id, enqueue)
-    return { kind: 'appended', ...row, completed }
+    return { kind: 'committed', ...row, completed }
   })
 }
 

@@ -19,8 +19,8 @@ import { finishUpload } from './finishing.ts'
 import { type MediaId, newMediaId, type OwnerId } from './ids.ts'
 import type { Append } from './uploads.ts'
 
-const FENCED_OFF = { kind: 'fenced-off' }
-const APPENDED = { kind: 'appended', contended: false }
+const LEASE_LOST = { kind: 'lease-lost' }
+const COMMITTED = { kind: 'committed', contended: false }
 
 describe('uploads that are finished at the same time', () => {
   let db: Ledger
@@ -80,7 +80,7 @@ describe('uploads that are finished at the same time', () => {
     const appends = await beginAll('alice', 'bob', 'alice', 'carol', 'alice')
     const mediaIds = appends.map(() => newMediaId())
     const results = await Promise.all(appends.map((append, index) => finish(append, mediaIds[index])))
-    expect(results).toEqual(Array(5).fill(APPENDED))
+    expect(results).toEqual(Array(5).fill(COMMITTED))
     for (const [index, append] of appends.entries()) {
       expect(await stateOf(append)).toEqual({ state: 'received', offset: SIZE, media_id: mediaIds[index] })
     }
@@ -106,7 +106,7 @@ describe('uploads that are finished at the same time', () => {
       finish(ended),
       finish(alsoGood),
     ])
-    expect(results).toEqual([APPENDED, FENCED_OFF, FENCED_OFF, FENCED_OFF, FENCED_OFF, APPENDED])
+    expect(results).toEqual([COMMITTED, LEASE_LOST, LEASE_LOST, LEASE_LOST, LEASE_LOST, COMMITTED])
     expect(await stateOf(lost)).toEqual({ state: 'open', offset: 0, media_id: null })
     expect(await stateOf(short)).toEqual({ state: 'open', offset: 0, media_id: null })
     // The lease that somebody else has is still there.
@@ -118,7 +118,7 @@ describe('uploads that are finished at the same time', () => {
   it('are finished once, were it asked for twice', async () => {
     const appends = await beginAll('alice', 'alice')
     const results = await Promise.all([...appends, ...appends, ...appends].map((append) => finish(append)))
-    expect(results.filter(({ kind }) => kind === 'appended')).toHaveLength(2)
+    expect(results.filter(({ kind }) => kind === 'committed')).toHaveLength(2)
     await expectFinished(['alice'], 2)
   })
 
@@ -130,7 +130,7 @@ describe('uploads that are finished at the same time', () => {
       .where('upload_id', '=', asUploadId(appends[1]?.id ?? ''))
       .execute()
     const results = await Promise.all(appends.map((append) => finish(append)))
-    expect(results).toEqual([APPENDED, { kind: 'appended', contended: true }, APPENDED])
+    expect(results).toEqual([COMMITTED, { kind: 'committed', contended: true }, COMMITTED])
   })
 
   it('do not wait for an owner who is busy elsewhere', async () => {
@@ -141,10 +141,10 @@ describe('uploads that are finished at the same time', () => {
     const waiting = finish(busy).finally(() => {
       isDone = true
     })
-    expect(await Promise.all(others.map((append) => finish(append)))).toEqual([APPENDED, APPENDED])
+    expect(await Promise.all(others.map((append) => finish(append)))).toEqual([COMMITTED, COMMITTED])
     expect(isDone).toBe(false)
     await release()
-    expect(await waiting).toEqual(APPENDED)
+    expect(await waiting).toEqual(COMMITTED)
     await expectFinished(['busy', 'free'], 3)
   })
 
@@ -156,7 +156,7 @@ describe('uploads that are finished at the same time', () => {
     expect(await leases()).toHaveLength(2)
     await expectFinished(['alice', 'bob'], 0)
     await sql`alter table jobs drop constraint full_up`.execute(db)
-    expect(await Promise.all(appends.map((append) => finish(append)))).toEqual([APPENDED, APPENDED])
+    expect(await Promise.all(appends.map((append) => finish(append)))).toEqual([COMMITTED, COMMITTED])
     await expectFinished(['alice', 'bob'], 2)
   })
 
@@ -174,7 +174,7 @@ describe('uploads that are finished at the same time', () => {
     // The pool may not know at once that it is gone.
     await vi.waitFor(async () => expect(await leases()).toHaveLength(2))
     await expectFinished(['alice', 'bob'], 0)
-    expect(await Promise.all(appends.map((append) => finish(append)))).toEqual([APPENDED, APPENDED])
+    expect(await Promise.all(appends.map((append) => finish(append)))).toEqual([COMMITTED, COMMITTED])
     await expectFinished(['alice', 'bob'], 2)
   })
 })

@@ -19,7 +19,7 @@ import {
 import { convert } from './quotas.ts'
 import { mediaOf } from './received-media.ts'
 import { type PartsInJson, partsInJson, recordStoredParts } from './stored-parts.ts'
-import type { Append, AppendResult } from './uploads.ts'
+import type { Append, Committed } from './uploads.ts'
 
 /**
  * The append that completes the upload: state `received`, media row, quota reserved → used, event and processing job in
@@ -31,7 +31,7 @@ export async function finishUpload(
   append: Append,
   mediaId: MediaId,
   enqueue: Enqueue<readonly DueMedia[]>,
-): Promise<AppendResult> {
+): Promise<Committed> {
   const item = { append, mediaId, enqueue }
   return append.storedParts ? await finishAlone(db, item) : await finishes(db).add(item)
 }
@@ -48,7 +48,7 @@ type Finish = { append: Append; mediaId: MediaId; enqueue: Enqueue<readonly DueM
 
 const finishes = perLedger(
   (db) =>
-    new Batches<Finish, AppendResult>(
+    new Batches<Finish, Committed>(
       {
         ownerOf: ({ append }) => append.ownerId,
         together: (items) => finishTogether(db, items),
@@ -63,7 +63,7 @@ const finishes = perLedger(
  * Finishes uploads whose rows are as expected and not locked, each under its own fence. Others are left to
  * `finishAlone`, which waits and reports what is wrong.
  */
-async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(AppendResult | undefined)[]> {
+async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Committed | undefined)[]> {
   const enqueue = items[0]?.enqueue
   if (!enqueue || items.some((item) => item.enqueue !== enqueue)) return []
   const given = items.map(({ append: { id, fence, from, to }, mediaId }) => ({
@@ -84,7 +84,7 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Ap
     const finished = new Map(rows.map((row) => [row.id, row]))
     return items.map(({ append: { id }, mediaId }) => {
       const row = finished.get(id)
-      return row?.media_id === mediaId ? { kind: 'appended', contended: row.contended } : undefined
+      return row?.media_id === mediaId ? { kind: 'committed', contended: row.contended } : undefined
     })
   })
 }
@@ -137,14 +137,14 @@ const finishFree = prepared<{ given: string }, Finished>(
         from appended a join placed p using (id)`,
 )
 
-async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Promise<AppendResult> {
+async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Promise<Committed> {
   return await withOwnerLock(db, append.ownerId, async (trx) => {
     const { id, fence, from, to, storedParts } = append
     const run = storedParts ? FINISH.parts : FINISH.file
     const [row] = await run(trx, { id, fence, from, to, mediaId, ...partsInJson(storedParts) })
-    if (!row) return { kind: 'fenced-off' }
+    if (!row) return { kind: 'lease-lost' }
     await enqueue(trx, [{ id: mediaId, ownerId: append.ownerId, size: append.to, turn: row.turn }])
-    return { kind: 'appended', contended: row.contended }
+    return { kind: 'committed', contended: row.contended }
   })
 }
 

@@ -24,7 +24,7 @@ describe('appends', () => {
     const before = await updatesOf('uploads')
     for (let from = 0; from < 39; from++) {
       const append = { id, ownerId: 'alice' as OwnerId, fence, from, to: from + 1 }
-      expect(await appendBytes(db, append, EXPIRY)).toMatchObject({ kind: 'appended' })
+      expect(await appendBytes(db, append, EXPIRY)).toMatchObject({ kind: 'committed' })
     }
     const after = await updatesOf('uploads')
     expect({ all: after.all - before.all, hot: after.hot - before.hot }).toEqual({ all: 39, hot: 39 })

@@ -120,28 +120,21 @@ export type Append = {
 /** An upload of this owner, under the lease that its request holds. */
 export type HeldUpload = { id: UploadId; ownerId: OwnerId; fence: string }
 
-/** Result of an append that leaves the upload open. */
-export type Appended = ({ kind: 'appended'; contended: boolean } & Moved) | { kind: 'fenced-off' }
+/** Result of a change under a lease. `lease-lost`: it was, or the row is not as expected; nothing was changed. */
+export type Committed<Details = unknown> =
+  | ({ kind: 'committed'; contended: boolean } & Details)
+  | { kind: 'lease-lost' }
 
 /** Its new expiry. */
 export type Moved = Pick<UploadRow, 'expires_at' | 'read_at'>
 
-export type AppendResult =
-  | { kind: 'appended'; contended: boolean }
-  /** The lease was lost or the row is not as expected: nothing was changed. */
-  | { kind: 'fenced-off' }
-
 /** Result of a termination. */
-export type Terminated =
-  | {
-      kind: 'appended'
-      contended: boolean
-      /** It had expired and was marked: this is not a new end. */
-      wasOver: boolean
-      /** The media item that was deleted with it. */
-      mediaId: MediaId | undefined
-    }
-  | { kind: 'fenced-off' }
+export type Termination = {
+  /** It had expired and was marked: this is not a new end. */
+  wasOver: boolean
+  /** The media item that was deleted with it. */
+  mediaId: MediaId | undefined
+}
 
 type AppendParameters = Fenced & ExpiryPolicy & PartsInJson & { from: number; to: number }
 
@@ -166,27 +159,27 @@ const APPENDS = {
 }
 
 /** Moves the offset and the expiry, and keeps the lease: for commits during a long request. */
-export const appendBytes = (db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> =>
+export const appendBytes = (db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Committed<Moved>> =>
   runAppend(db, append, expiry, APPENDS.keepsLease)
 
 /** Moves the offset and the expiry, and releases the lease: the last append of a request. */
-export const appendAndRelease = (db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Appended> =>
-  runAppend(db, append, expiry, APPENDS.releases)
+export const appendAndRelease = (
+  db: Ledger,
+  append: Append,
+  expiry: ExpiryPolicy,
+): Promise<Committed<Moved>> => runAppend(db, append, expiry, APPENDS.releases)
 
 async function runAppend(
   db: Ledger,
   { id, ownerId, fence, from, to, storedParts }: Append,
   { afterMs, maxAgeMs }: ExpiryPolicy,
   { file, parts }: typeof APPENDS.releases,
-): Promise<Appended> {
+): Promise<Committed<Moved>> {
   const run = storedParts ? parts : file
   const parameters = { id, fence, from, to, afterMs, maxAgeMs, ...partsInJson(storedParts) }
-  const rows = await run(withOwnerShare(db, ownerId), parameters)
-  return appended(rows[0])
+  const [row] = await run(withOwnerShare(db, ownerId), parameters)
+  return row ? { kind: 'committed', ...row } : { kind: 'lease-lost' }
 }
-
-const appended = (row: ({ contended: boolean } & Moved) | undefined): Appended =>
-  row ? { kind: 'appended', ...row } : { kind: 'fenced-off' }
 
 /**
  * Declares a deferred length (tus 1.0 § creation-defer-length) and shrinks the reservation to it. Returns false when
@@ -217,7 +210,7 @@ export async function terminateUpload(
   db: Ledger,
   upload: HeldUpload,
   enqueue: Enqueue<UploadId>,
-): Promise<Terminated> {
+): Promise<Committed<Termination>> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean; was_over: boolean }>`
       with ${releasedLease(upload)}, before as (
@@ -235,9 +228,9 @@ export async function terminateUpload(
       )
       select contended, was_over from ended`.execute(trx)
     const row = rows[0]
-    if (!row) return { kind: 'fenced-off' }
+    if (!row) return { kind: 'lease-lost' }
     await enqueue(trx, upload.id)
-    return { kind: 'appended', contended: row.contended, wasOver: row.was_over, mediaId: undefined }
+    return { kind: 'committed', contended: row.contended, wasOver: row.was_over, mediaId: undefined }
   })
 }
 
@@ -249,7 +242,7 @@ export async function terminateReceived(
   db: Ledger,
   upload: HeldUpload,
   enqueueRemoval: Enqueue<UploadId>,
-): Promise<Terminated> {
+): Promise<Committed<Termination>> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
     // The media item first: everything that ends both locks in this order, to avoid deadlocks.
     await trx
@@ -272,9 +265,9 @@ export async function terminateReceived(
       )
       select contended, (select id from gone) as media_id from ended`.execute(trx)
     const row = rows[0]
-    if (!row) return { kind: 'fenced-off' }
+    if (!row) return { kind: 'lease-lost' }
     await enqueueUnpublishing(trx, upload.id, enqueueRemoval)
-    return { kind: 'appended', contended: row.contended, wasOver: false, mediaId: row.media_id ?? undefined }
+    return { kind: 'committed', contended: row.contended, wasOver: false, mediaId: row.media_id ?? undefined }
   })
 }
 
@@ -287,7 +280,7 @@ export async function rejectUpload(
   upload: HeldUpload,
   reason: Reason,
   enqueue: Enqueue<UploadId>,
-): Promise<AppendResult> {
+): Promise<Committed> {
   const json = JSON.stringify(reason)
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
     const { rows } = await sql<{ contended: boolean }>`
@@ -302,8 +295,8 @@ export async function rejectUpload(
       )
       select contended from ended`.execute(trx)
     const row = rows[0]
-    if (!row) return { kind: 'fenced-off' }
+    if (!row) return { kind: 'lease-lost' }
     await enqueue(trx, upload.id)
-    return { kind: 'appended', contended: row.contended }
+    return { kind: 'committed', contended: row.contended }
   })
 }

@@ -11,10 +11,10 @@ import type { Reason } from '../../ledger/schema.ts'
 import type { StoredParts } from '../../ledger/stored-parts.ts'
 import {
   type Append,
-  type Appended,
-  type AppendResult,
   appendAndRelease,
   appendBytes,
+  type Committed,
+  type Moved,
   rejectUpload,
   terminateReceived,
   terminateUpload,
@@ -60,7 +60,7 @@ export class Commits {
     const upload = rowOf(held)
     const lease = leaseOf(held)
     const result = await appendBytes(db, appendOf(upload, lease, to, storedParts), expiry)
-    if (result.kind === 'fenced-off') {
+    if (result.kind === 'lease-lost') {
       lease.validUntil = 0
       throw new LeaseLost()
     }
@@ -111,7 +111,7 @@ export class Commits {
         : await terminateUpload(db, ended, enqueueRemoval)
     this.#settle(lease, result)
     upload.state = 'terminated'
-    if (result.kind === 'fenced-off') return
+    if (result.kind === 'lease-lost') return
     if (!result.wasOver) ends.upload('upload.terminated', upload, null, requestIdOf(held))
     if (result.mediaId !== undefined) await ends.byId(db, 'media.deleted', [upload.id], requestIdOf(held))
   }
@@ -138,8 +138,8 @@ export class Commits {
     ends.upload('upload.rejected', upload, reason, requestIdOf(held))
   }
 
-  #settle(lease: Lease, result: AppendResult | Appended): void {
-    const isLost = result.kind === 'fenced-off'
+  #settle(lease: Lease, result: Committed): void {
+    const isLost = result.kind === 'lease-lost'
     // Where the row was not as expected, the lease is free now too: wake waiting requests.
     this.#options.leases.releasedWithAppend(lease, isLost || result.contended)
     if (isLost) throw new LeaseLost()
@@ -152,8 +152,8 @@ const requestIdOf = ({ call }: Held) => ({ requestId: call.requestId })
 export const endsAt = (upload: UploadRow, to: number, completes: boolean): boolean =>
   to === upload.size && (upload.is_partial || completes)
 
-function moveExpiry(upload: UploadRow, result: Appended): void {
-  if (result.kind === 'fenced-off') return
+function moveExpiry(upload: UploadRow, result: Committed<Moved>): void {
+  if (result.kind === 'lease-lost') return
   upload.expires_at = result.expires_at
   upload.read_at = result.read_at
 }

@@ -92,7 +92,7 @@ describeStorages('an upload store', (kind) => {
       ...(storedParts ? { storedParts } : {}),
     })
     const held = (result: { kind: string }, to: number) => {
-      if (result.kind === 'fenced-off') throw new LeaseLost()
+      if (result.kind === 'lease-lost') throw new LeaseLost()
       upload.offset = to
     }
     const rejected: unknown[] = []
