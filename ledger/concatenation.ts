@@ -3,7 +3,14 @@ import { type CreateResult, insertUpload, type NewUpload, type QuotaRefusal } fr
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
-import { type ExpiryPolicy, extendedExpiry, isOpenNow, stateNow } from './expiry.ts'
+import {
+  type ExpiryPolicy,
+  extendedExpiry,
+  isOpenNow,
+  isStoredEnded,
+  isStoredOpen,
+  stateNow,
+} from './expiry.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { releasedLease } from './lease-fragments.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
@@ -129,9 +136,9 @@ async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Ma
        order by id for update
     )
     select id, size, reserved_bytes, storage_backend, is_finished as is_complete,
-           state = 'open' and not exists (
+           ${isStoredOpen()} and not exists (
              select 1 from landfall.upload_concat c join landfall.uploads f on f.id = c.final_id
-              where c.partial_id = partials.id and c.takes_reservation and f.state = 'open'
+              where c.partial_id = partials.id and c.takes_reservation and ${isStoredOpen('f')}
            ) as is_free
       from partials`.execute(trx)
   return new Map(rows.map((row) => [row.id, row]))
@@ -183,12 +190,12 @@ async function completeFinal(
     with used as (
       select u.id, u.owner_id, u.size, u.reserved_bytes
         from landfall.uploads u join landfall.upload_concat c on c.partial_id = u.id
-       where c.final_id = ${finalId} and c.takes_reservation and u.state = 'open'
+       where c.final_id = ${finalId} and c.takes_reservation and ${isStoredOpen('u')}
     ), settled as (
       update landfall.uploads u
          set state = 'received', reserved_bytes = 0, received_at = now(), updated_at = now(),
              expires_at = least(u.expires_at, now() + make_interval(secs => ${USED_PARTIALS_KEPT_MS / 1000}))
-        from used where u.id = used.id and u.state = 'open'
+        from used where u.id = used.id and ${isStoredOpen('u')}
     ), finished as (
       update landfall.uploads
          set "offset" = size, state = 'received', media_id = ${mediaId}, received_at = now(), updated_at = now()
@@ -227,7 +234,7 @@ export async function finishPartial(
         update landfall.uploads set "offset" = ${append.to}::bigint, is_finished = true, updated_at = now(),
                expires_at = ${extendedExpiry(expiry)}
           from lease
-         where id = ${append.id} and "offset" = ${append.from}::bigint and state = 'open' and is_partial
+         where id = ${append.id} and "offset" = ${append.from}::bigint and ${isStoredOpen()} and is_partial
            and size = ${append.to}::bigint
         returning id, lease.contended, expires_at, now() as read_at
       )${append.storedParts ? recordStoredParts(partsInJson(append.storedParts)) : sql``}
@@ -247,11 +254,11 @@ export async function finishPartial(
     // A statement of its own sees the locked rows as they are now.
     const waiting = await sql<{ id: UploadId }>`
       select f.id from landfall.uploads f
-       where f.state = 'open'
+       where ${isStoredOpen('f')}
          and f.id in (select final_id from landfall.upload_concat where partial_id = ${append.id})
          and not exists (
            select 1 from landfall.upload_concat c join landfall.uploads p on p.id = c.partial_id
-            where c.final_id = f.id and (not p.is_finished or p.state not in ('open', 'received'))
+            where c.final_id = f.id and (not p.is_finished or ${isStoredEnded('p')})
          )
        order by f.id`.execute(trx)
     const completed = waiting.rows.map(({ id }) => id)
@@ -316,7 +323,7 @@ export async function forgetConcat(db: Ledger, finalId: UploadId): Promise<Uploa
       delete from landfall.upload_concat where final_id = ${finalId} returning partial_id
     )
     select id from landfall.uploads
-     where id in (select partial_id from forgotten) and state not in ('open', 'received')
+     where id in (select partial_id from forgotten) and ${isStoredEnded()}
        and not exists (
          select 1 from landfall.upload_concat c where c.partial_id = uploads.id and c.final_id <> ${finalId}
        )`.execute(db)

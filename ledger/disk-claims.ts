@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
-import { isOpenNow } from './expiry.ts'
+import { isOpenNow, isStoredUnended } from './expiry.ts'
 
 /** Bytes `[from, to)` of a file that are claimed; some may be on the disk already. */
 export type RunningClaim = { key: string; from: number; to: number }
@@ -49,7 +49,7 @@ export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
       select coalesce(sum(size), 0) from finals
     ) + (
       select coalesce(sum(size), 0) from landfall.uploads u
-       where storage_backend = 's3' and is_partial and state in ('open', 'received')
+       where storage_backend = 's3' and is_partial and ${isStoredUnended('u')}
          and exists (
            select 1 from landfall.upload_concat c join finals on finals.id = c.final_id where c.partial_id = u.id
          )

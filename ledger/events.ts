@@ -1,5 +1,6 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import { isStoredOpen } from './expiry.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
 import type { EventsTable } from './schema.ts'
@@ -53,7 +54,7 @@ export async function eventsOfUpload(
  */
 export async function isUploadOver(db: Ledger, ownerId: OwnerId, id: UploadId): Promise<boolean> {
   const { rows } = await sql<{ is_over: boolean }>`
-    select u.state <> 'open' and not exists (
+    select not ${isStoredOpen('u')} and not exists (
              select 1 from landfall.media m where m.upload_id = u.id and m.status = 'processing'
            ) as is_over
       from landfall.uploads u where u.id = ${id} and u.owner_id = ${ownerId}`.execute(

@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { InSql } from './prepared.ts'
 import type { UploadState } from './schema.ts'
 
-// The only place that decides when an upload expires and whether it has, by the clock of the database. The reaper marks
+// The only place that decides what state an upload is in, by its row and the clock of the database. The reaper marks
 // what has expired a moment later; no answer depends on whether it did yet.
 
 /** How long an upload may stay unfinished. */
@@ -13,16 +13,35 @@ export type ExpiryPolicy = {
   maxAgeMs: number
 }
 
+// The stored state, for statements that ignore the clock: a request that began in time may commit later, and an expired
+// upload holds quota and bytes until it is marked. `row`: the name of the table in a statement that has several.
+
+const column = (name: string, row?: string) => sql.ref(row === undefined ? name : `${row}.${name}`)
+
+export const isStoredOpen = (row?: string) => sql<boolean>`${column('state', row)} = 'open'`
+
+/** Open, or a partial that a final has used: those in the index on `reap_after`. */
+export const isStoredUnended = (row?: string) =>
+  sql<boolean>`(${isStoredOpen(row)} or (${column('is_partial', row)} and ${column('state', row)} = 'received'))`
+
+export const isStoredEnded = (row?: string) =>
+  sql<boolean>`${column('state', row)} in ('terminated', 'expired', 'rejected')`
+
 /** For a row of `uploads`: whether it has expired, marked or not. */
-export const isExpired = sql<boolean>`(
-  state = 'expired' or (expires_at <= now() and (state = 'open' or (is_partial and state = 'received')))
-)`
+export const isExpired = sql<boolean>`(state = 'expired' or (expires_at <= now() and ${isStoredUnended()}))`
+
+/** Expired and not marked: it still holds quota. Uses the index on open uploads. */
+export const isUnmarked = sql<boolean>`(${isStoredOpen()} and expires_at <= now())`
 
 /** The state of a row of `uploads` as answers and events report it. */
 export const stateNow = sql<UploadState>`case when ${isExpired} then 'expired' else state end`
 
 /** Open and not expired. Uses the index on open uploads. */
-export const isOpenNow = sql<boolean>`(state = 'open' and expires_at > now())`
+export const isOpenNow = sql<boolean>`(${isStoredOpen()} and expires_at > now())`
+
+/** For an upload that was read: whether it is neither open nor received. */
+export const hasEnded = ({ state }: { state: UploadState }): boolean =>
+  state !== 'open' && state !== 'received'
 
 const interval = (ms: number | RawBuilder<number>) => sql`make_interval(secs => ${ms}::float8 / 1000)`
 

@@ -3,6 +3,7 @@ import { Batches, perLedger, usageExecutor } from './batches.ts'
 import type { Ledger } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
+import { isStoredOpen } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { type Fenced, releasedLease } from './lease-fragments.ts'
 import { withOwnerLock } from './owner-share.ts'
@@ -100,7 +101,7 @@ const finishFree = prepared<{ given: string }, Finished>(
       ), whole as materialized (
         select l.*, u.owner_id
           from lease l join landfall.uploads u on u.id = l.id
-         where u."offset" = l.begins and u.size = l.ends and u.state = 'open' for update of u skip locked
+         where u."offset" = l.begins and u.size = l.ends and ${isStoredOpen('u')} for update of u skip locked
       ), usage as materialized (
         select owner_id, greatest(turn_until_ms, ${turnClock('processing')}) as turn,
                greatest(short_turn_until_ms, ${turnClock('processing')}) as short_turn
@@ -158,7 +159,7 @@ const finishing = (hasParts: boolean) =>
            set "offset" = ${slot('to')}::bigint, state = 'received', media_id = ${slot('mediaId')},
                received_at = now(), updated_at = now()
           from lease
-         where id = lease.upload_id and "offset" = ${slot('from')}::bigint and state = 'open'
+         where id = lease.upload_id and "offset" = ${slot('from')}::bigint and ${isStoredOpen()}
            and size = ${slot('to')}::bigint
         returning uploads.*, lease.contended
       ), charged as (

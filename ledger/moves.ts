@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import { isStoredUnended } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import type { Backend } from './storage-places.ts'
 import { type HeldCopy, recordFormerCopy, takeCopy } from './stray-copies.ts'
@@ -72,7 +73,7 @@ export async function countLeftToMove(
     select count(*) filter (where ${isAtRest}) as "atRest",
            count(*) filter (where m.status = 'processing') as processing,
            (select count(*) from landfall.uploads
-             where storage_backend = ${from} and (state = 'open' or (is_partial and state = 'received'))) as open
+             where storage_backend = ${from} and ${isStoredUnended()}) as open
       from landfall.media m where m.storage_backend = ${from} and m.purged_at is null`.execute(db)
   return rows[0] ?? { atRest: 0, processing: 0, open: 0 }
 }

@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import { isExpired } from './expiry.ts'
+import { isUnmarked } from './expiry.ts'
 import type { OwnerId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
 import type { InSql } from './prepared.ts'
@@ -39,7 +39,7 @@ export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDef
       cross join (
         select coalesce(sum(reserved_bytes), 0)::bigint as bytes, count(*) filter (where not is_partial) as uploads,
                count(*) filter (where is_partial) as partials
-          from landfall.uploads where owner_id = ${ownerId} and state = 'open' and ${isExpired}
+          from landfall.uploads where owner_id = ${ownerId} and ${isUnmarked}
       ) as expired`.execute(withOwnerShare(db, ownerId))
   const row = rows[0]
   if (!row) throw new Error('quota query gave no row')

@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, Enqueue } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
-import { isExpired } from './expiry.ts'
+import { isExpired, isStoredOpen, isStoredUnended, isUnmarked } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { turnClock } from './processing-turns.ts'
@@ -30,15 +30,12 @@ export async function postponeReaping(db: Ledger, limit: number): Promise<number
   const { numAffectedRows } = await sql`
     with moved as (
       select id from landfall.uploads
-       where ${isInReach} and reap_after <= now() and expires_at > now()
+       where ${isStoredUnended()} and reap_after <= now() and expires_at > now()
        order by reap_after limit ${limit} for update skip locked
     )
     update landfall.uploads set reap_after = expires_at from moved where uploads.id = moved.id`.execute(db)
   return Number(numAffectedRows ?? 0)
 }
-
-/** Uploads that the reaper has to end at some time: those in the index on `reap_after`. */
-const isInReach = sql<boolean>`(state = 'open' or (is_partial and state = 'received'))`
 
 /** The upload `u` has no lease. */
 const isFree = sql<boolean>`not exists (
@@ -56,7 +53,7 @@ export async function expiredUploads(
 ): Promise<DuePage<UploadId>> {
   const { rows } = await sql<DueRow<UploadId>>`
     select id, reap_after::text as at from landfall.uploads u
-     where ${isInReach} and reap_after <= now() and ${isExpired} and ${isFree}
+     where ${isStoredUnended()} and reap_after <= now() and ${isExpired} and ${isFree}
        and (reap_after, id) > (${after?.at ?? '-infinity'}::timestamptz, ${after?.id ?? ''})
      order by reap_after, id limit ${limit}`.execute(db)
   return pageOf(rows, limit)
@@ -71,7 +68,7 @@ export async function expireUploads(
   ids: readonly UploadId[],
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId[]> {
-  const isDue = sql`id = any(${ids}::text[]) and ${isInReach} and ${isExpired}`
+  const isDue = sql`id = any(${ids}::text[]) and ${isStoredUnended()} and ${isExpired}`
   return await db.transaction().execute((trx) => expireThose(trx, isDue, ids.length, enqueueRemoval))
 }
 
@@ -91,7 +88,7 @@ export async function expireOfOwner(
   ownerId: OwnerId,
   enqueueRemoval: Enqueue<UploadId>,
 ): Promise<UploadId[]> {
-  const isDue = sql`owner_id = ${ownerId} and state = 'open' and ${isExpired}`
+  const isDue = sql`owner_id = ${ownerId} and ${isUnmarked}`
   return await withOwnerLock(db, ownerId, (trx) => expireThose(trx, isDue, MAX_AT_ONCE, enqueueRemoval))
 }
 
@@ -119,14 +116,14 @@ export async function expireEmptyUploads(
              (sum(amount) over ())::float8 as total
         from (
           select id, updated_at, ${amounts[lack.of]} as amount from landfall.uploads u
-           where owner_id = ${ownerId} and state = 'open' and ${isIdle} and ${isFree}
+           where owner_id = ${ownerId} and ${isStoredOpen()} and ${isIdle} and ${isFree}
         ) idle
        where amount > 0 order by updated_at, id`.execute(trx)
     const chosen = rows
       .filter(({ before, total }) => before < lack.amount && (lack.of !== 'bytes' || total >= lack.amount))
       .map(({ id }) => id)
     if (chosen.length === 0) return []
-    const isDue = sql`id = any(${chosen}::text[]) and state = 'open' and ${isIdle}`
+    const isDue = sql`id = any(${chosen}::text[]) and ${isStoredOpen()} and ${isIdle}`
     return await expireThose(trx, isDue, chosen.length, enqueueRemoval)
   })
 }
@@ -149,7 +146,7 @@ export async function secondsUntilQuota(
              case when "offset" = 0 and (concat is null or is_partial)
                   then updated_at + make_interval(secs => ${IDLE_SECONDS}) end
            )) - now()))::float8 as seconds
-      from landfall.uploads where owner_id = ${ownerId} and state = 'open' and is_partial = ${isPartial}`.execute(
+      from landfall.uploads where owner_id = ${ownerId} and ${isStoredOpen()} and is_partial = ${isPartial}`.execute(
     withOwnerShare(db, ownerId),
   )
   const seconds = rows[0]?.seconds ?? undefined

@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import { isStoredOpen } from './expiry.ts'
 import type { OwnerId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { lockUsage } from './quotas.ts'
@@ -91,7 +92,7 @@ const countedBy = (which: RawBuilder<unknown>) => sql`
       select owner_id, sum(reserved_bytes) as reserved_bytes, 0 as used_bytes,
              count(*) filter (where not is_partial) as open_uploads, 0 as finished_uploads,
              count(*) filter (where is_partial) as open_partials
-        from landfall.uploads where state = 'open' and ${which} group by owner_id
+        from landfall.uploads where ${isStoredOpen()} and ${which} group by owner_id
       union all
       select owner_id, 0, sum(size), 0, count(*), 0
         from landfall.media

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { Enqueue } from './due-work.ts'
+import { isStoredEnded } from './expiry.ts'
 import type { MediaId, UploadId } from './ids.ts'
 
 /**
@@ -8,8 +9,7 @@ import type { MediaId, UploadId } from './ids.ts'
  * item, or its media item is purged. A media item that is only deleted keeps them.
  */
 const isToBeRemoved = sql<boolean>`(
-  uploads.state in ('expired', 'rejected')
-  or (uploads.state = 'terminated' and uploads.media_id is null)
+  (${isStoredEnded('uploads')} and (uploads.state <> 'terminated' or uploads.media_id is null))
   or exists (select 1 from landfall.media m where m.upload_id = uploads.id and m.purged_at is not null)
 )`
 

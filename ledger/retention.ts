@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import { SETTLED_AFTER_MS } from './events.ts'
+import { isStoredEnded } from './expiry.ts'
 import { LASTING_STEPS } from './steps.ts'
 
 // Old records are pruned, oldest first, in statements of at most `limit` rows. What may still be needed stays: waiting
@@ -102,7 +103,7 @@ export async function recordMissingEnds(db: Ledger, limit: number): Promise<numb
   const { numAffectedRows } = await sql`
     with due as (
       select id from landfall.uploads
-       where ended_at is null and state in ('terminated', 'expired', 'rejected') limit ${limit} for update skip locked
+       where ended_at is null and ${isStoredEnded()} limit ${limit} for update skip locked
     )
     update landfall.uploads u set ended_at = u.updated_at from due where u.id = due.id`.execute(db)
   return Number(numAffectedRows ?? 0)

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import { isStoredUnended } from './expiry.ts'
 import type { UploadId } from './ids.ts'
 
 /** Where bytes are, in rows of uploads and media items. */
@@ -16,14 +17,12 @@ export type Held = {
 
 /** Media items that are not purged. A removal job covers the bytes of rejected ones. */
 const isHeldMedia = sql<boolean>`purged_at is null and status <> 'rejected'`
-/** Uploads that may continue, or be used by a concatenation. */
-const isHeldUpload = sql<boolean>`(state = 'open' or (is_partial and state = 'received'))`
 
 /** Whether the ledger needs anything in this backend. */
 export async function isBackendInUse(db: Ledger, backend: Backend): Promise<boolean> {
   const { rows } = await sql<{ is_holding: boolean }>`
     select exists (select 1 from landfall.media where storage_backend = ${backend} and ${isHeldMedia})
-        or exists (select 1 from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload})
+        or exists (select 1 from landfall.uploads where storage_backend = ${backend} and ${isStoredUnended()})
         or exists (select 1 from landfall.stray_copies where backend = ${backend})
         as is_holding`.execute(db)
   return rows[0]?.is_holding === true || (await removalsOf(db, backend)) > 0
@@ -33,7 +32,7 @@ export async function isBackendInUse(db: Ledger, backend: Backend): Promise<bool
 export async function countStored(db: Ledger, backend: Backend): Promise<Held> {
   const { rows } = await sql<{ media: number; uploads: number; copies: number }>`
     select (select count(*) from landfall.media where storage_backend = ${backend} and ${isHeldMedia}) as media,
-           (select count(*) from landfall.uploads where storage_backend = ${backend} and ${isHeldUpload}) as uploads,
+           (select count(*) from landfall.uploads where storage_backend = ${backend} and ${isStoredUnended()}) as uploads,
            (select count(*) from landfall.stray_copies where backend = ${backend}) as copies`.execute(db)
   const { media = 0, uploads = 0, copies = 0 } = rows[0] ?? {}
   return { mediaItems: media, openUploads: uploads, removals: await removalsOf(db, backend), copies }

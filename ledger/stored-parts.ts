@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import { isStoredEnded, isStoredOpen } from './expiry.ts'
 import type { UploadId } from './ids.ts'
 import { type Fenced, lockedLease, releasedLease } from './lease-fragments.ts'
 import type { InSql } from './prepared.ts'
@@ -52,7 +53,7 @@ export const recordStoredParts = (stored: InSql<PartsInJson>): RawBuilder<unknow
 const held = (upload: Fenced) => sql`
   ${lockedLease(upload)}, held as (
     select u.id, u.multipart_unsure from landfall.uploads u join lease on lease.upload_id = u.id
-     where u.state = 'open' for update of u
+     where ${isStoredOpen('u')} for update of u
   )`
 
 /**
@@ -167,7 +168,7 @@ export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): 
      where dropped_at < now() - make_interval(secs => ${ageMs / 1000})
     union
     select id from landfall.uploads
-     where multipart_unsure and state <> 'open' and updated_at < now() - make_interval(secs => ${ageMs / 1000})
+     where multipart_unsure and not ${isStoredOpen()} and updated_at < now() - make_interval(secs => ${ageMs / 1000})
     limit ${limit}`.execute(db)
   return rows.map(({ id }) => id)
 }
@@ -183,7 +184,7 @@ export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonl
        where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and dropped_at is not null
     )
     update landfall.uploads set multipart_unsure = false
-     where id = ${id} and multipart_unsure and state <> 'open'
+     where id = ${id} and multipart_unsure and not ${isStoredOpen()}
        and updated_at < now() - make_interval(secs => ${LATE_CALL_MS / 1000})`.execute(db)
 }
 
@@ -205,9 +206,7 @@ export async function recordAssembly(db: Ledger, id: UploadId, multipartId: stri
 export async function forgetPartsOfEnded(db: Ledger, id: UploadId): Promise<void> {
   await sql`
     delete from landfall.upload_parts p using landfall.uploads u
-     where p.upload_id = ${id} and u.id = p.upload_id and u.state in ('terminated', 'expired', 'rejected')`.execute(
-    db,
-  )
+     where p.upload_id = ${id} and u.id = p.upload_id and ${isStoredEnded('u')}`.execute(db)
 }
 
 /** Deletes the id of a multipart upload that was completed or aborted. */

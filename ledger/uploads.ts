@@ -3,7 +3,14 @@ import { Batches, perLedger } from './batches.ts'
 import type { Ledger } from './database.ts'
 import type { Enqueue } from './due-work.ts'
 import { logEvents, mediaEvent, uploadEvent } from './event-log.ts'
-import { type ExpiryPolicy, extendedExpiry, isOpenNow, stateNow } from './expiry.ts'
+import {
+  type ExpiryPolicy,
+  extendedExpiry,
+  isOpenNow,
+  isStoredOpen,
+  isStoredUnended,
+  stateNow,
+} from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { type Fenced, lockedLease, releasedLease } from './lease-fragments.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
@@ -147,7 +154,7 @@ const appending = (lease: typeof lockedLease, hasParts: boolean) =>
          set "offset" = ${slot('to')}::bigint, updated_at = now(),
              expires_at = ${extendedExpiry({ afterMs: slot('afterMs'), maxAgeMs: slot('maxAgeMs') })}
         from lease
-       where id = lease.upload_id and "offset" = ${slot('from')}::bigint and state = 'open'
+       where id = lease.upload_id and "offset" = ${slot('from')}::bigint and ${isStoredOpen()}
       returning id, lease.contended, expires_at, now() as read_at
     )${hasParts ? recordStoredParts({ parts: slot('parts'), tails: slot('tails') }) : sql``}
     select contended, expires_at, read_at from appended`,
@@ -190,7 +197,7 @@ export async function declareLength(db: Ledger, upload: HeldUpload & { size: num
     const { rows } = await sql`
     with ${lockedLease(upload)}, before as (
       select id, owner_id, reserved_bytes from landfall.uploads, lease
-       where id = ${upload.id} and size is null and state = 'open' for update of uploads
+       where id = ${upload.id} and size is null and ${isStoredOpen()} for update of uploads
     ), declared as (
       update landfall.uploads set size = ${upload.size}::bigint, reserved_bytes = ${upload.size}::bigint,
              updated_at = now()
@@ -215,7 +222,7 @@ export async function terminateUpload(
     const { rows } = await sql<{ contended: boolean; was_over: boolean }>`
       with ${releasedLease(upload)}, before as (
         select id, state, contended from landfall.uploads, lease
-         where id = ${upload.id} and (state in ('open', 'expired') or (state = 'received' and is_partial))
+         where id = ${upload.id} and (state = 'expired' or ${isStoredUnended()})
            for update of uploads
       ), ended as (
         update landfall.uploads u set state = 'terminated', updated_at = now()
@@ -286,7 +293,7 @@ export async function rejectUpload(
     const { rows } = await sql<{ contended: boolean }>`
       with ${releasedLease(upload)}, ended as (
         update landfall.uploads set state = 'rejected', reject = ${json}::jsonb, updated_at = now()
-          from lease where id = ${upload.id} and state = 'open'
+          from lease where id = ${upload.id} and ${isStoredOpen()}
         returning uploads.*, lease.contended
       ), freed as (
         ${release('ended', sql`received_at is null`)}

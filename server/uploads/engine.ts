@@ -3,6 +3,7 @@ import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
 import { checkSize, type UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Bus } from '../../ledger/bus.ts'
 import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import { hasEnded } from '../../ledger/expiry.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import type { LeaseKeeper } from '../../ledger/lease-keeper.ts'
 import { declareLength, findUpload, type UploadRow } from '../../ledger/uploads.ts'
@@ -155,7 +156,7 @@ export class UploadEngine {
     if (!row) throw new UploadNotFound()
     held.upload = row
     held.offset = row.offset
-    if (row.state !== 'open' && row.state !== 'received') throw new UploadGone(row)
+    if (hasEnded(row)) throw new UploadGone(row)
     if (purpose === 'append' && isFinal(row)) throw new FinalUpload()
     held.offset = await this.#options.stores.storeOf(row).offsetOf(row)
     return row
