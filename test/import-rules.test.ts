@@ -169,8 +169,14 @@ describe('what belongs in one place', () => {
       expect(text, path).not.toMatch(/from '(express|@tus\/|node:http|.*\/http\/)|\.headers\b/)
   })
 
-  it('every router is a strict one, made in one place', () => {
-    expect(holding(/(?<!type )\bRouter\(/)).toEqual(['server/http/routing.ts'])
+  it('a route is served from the table alone: one file gives Express its paths, and nobody makes a router', () => {
+    const inServer = (pattern: RegExp) => holding(pattern).filter((path) => path.startsWith('server/'))
+    const method = '(get|head|post|put|patch|delete|options|all|route)'
+    expect(inServer(/\bRouter\b/)).toEqual([])
+    expect(inServer(new RegExp(`\\.${method}\\(\\s*['"\`]/`))).toEqual([])
+    expect(inServer(new RegExp(`\\b\\w*[aA]pp\\.${method}\\(`))).toEqual(['server/routes/mount.ts'])
+    // What handles a path without a method is shared by all routes below it, and lets requests through to them.
+    expect(inServer(/\buse\(\s*['"`[]/)).toEqual(['server/serving/app.ts'])
   })
 
   it('only the ledger talks to the database, but for what sets it up and finds it', () => {

@@ -20,14 +20,13 @@ async function node({
 } = {}): Promise<{ port: number; turns: OwnerTurns; app: Express }> {
   const app = express()
   const turns = new OwnerTurns({ recordAfterMs })
-  app.use(
-    recordArrival,
-    turns.after(async (request, response, next) => {
-      if (beforeMs > 0) await slowly(beforeMs)
-      response.locals.principal = { ownerId: request.get('X-Owner') ?? 'alice' }
-      next()
-    }),
-  )
+  app.use(recordArrival, async (request: Request, response: Response, next: () => void) => {
+    if (beforeMs > 0) await sleep(beforeMs)
+    const ownerId = request.get('X-Owner') ?? 'alice'
+    response.locals.principal = { ownerId }
+    await turns.enter(request, response, ownerId)
+    next()
+  })
   app.get('/large', (_request, response) => {
     endTurn(response)
     response.end(Buffer.alloc(50_000_000))

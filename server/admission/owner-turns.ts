@@ -44,24 +44,9 @@ export class OwnerTurns {
   }
 
   /**
-   * `authenticate`, then the turn of the authenticated owner. Where too many wait, fails with `rate-limited`, or with
-   * `locked` for an existing upload: the only 4xx after which every tus client tries again.
+   * Waits for the turn of this owner, unless the request has had one. Where too many wait, fails with `rate-limited`, or
+   * with `locked` for an upload that is there: that is the only 4xx after which every tus client comes back to it.
    */
-  after(authenticate: RequestHandler): RequestHandler {
-    const enter = (request: Request, response: Response) =>
-      this.enter(request, response, principalOf(response).ownerId)
-    return async function authenticateInTurn(request, response, next) {
-      let refused: unknown
-      await authenticate(request, response, (error?: unknown) => {
-        refused = error
-      })
-      if (refused !== undefined) return next(refused)
-      await enter(request, response)
-      next()
-    }
-  }
-
-  /** Waits for the turn of this owner, unless the request has had one. Fails as above. */
   async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
     // Nobody would read the answer.
@@ -149,8 +134,8 @@ export async function inNewOwnerTurn<Result>(
   return turns ? await turns.again(principalOf(response).ownerId, work) : await work()
 }
 
-function tooMany({ baseUrl, path }: Request, waitedMs: number): Problem {
-  const isOfUpload = baseUrl === '/files' && path !== '/'
+function tooMany({ path }: Request, waitedMs: number): Problem {
+  const isOfUpload = /^\/files\/./.test(path)
   return new Problem(
     isOfUpload ? 'locked' : 'rate-limited',
     'Too many of your requests are already waiting on this server.',

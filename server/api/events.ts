@@ -1,107 +1,157 @@
-import type { Request, RequestHandler, Response, Router } from 'express'
+import type { Request, Response } from 'express'
 import type { z } from 'zod'
 import type { Ledger } from '../../ledger/database.ts'
-import { parseUploadId } from '../../ledger/ids.ts'
-import { findUpload, type UploadRow } from '../../ledger/uploads.ts'
 import { endTurn } from '../admission/owner-turns.ts'
-import { principalOf } from '../auth/authenticate.ts'
-import { authenticateStream, StreamTickets } from '../auth/stream-tickets.ts'
+import type { StreamTickets } from '../auth/stream-tickets.ts'
 import type { Config } from '../config.ts'
 import type { Connect, EventStreams } from '../events/event-streams.ts'
 import { SseTransport } from '../events/sse-transport.ts'
 import { WebSocketTransport } from '../events/websocket-transport.ts'
-import { notFound, Problem } from '../http/errors.ts'
-import { strictRouter } from '../http/routing.ts'
+import { Problem } from '../http/errors.ts'
 import { acceptWebSocket } from '../http/upgrades.ts'
-import type { StreamTicket } from './schemas.ts'
+import { UPLOAD_ID } from '../routes/param.ts'
+import { type Call, route } from '../routes/route.ts'
+import { body, empty, json } from './answers.ts'
+import { StreamQuery, StreamTicket } from './schemas.ts'
+import { ownUpload } from './uploads.ts'
 
-export type EventsApiOptions = {
+export type EventsServices = {
   db: Ledger
   streams: EventStreams
+  tickets: StreamTickets
   config: Pick<Config, 'CORS_ORIGINS' | 'PUBLIC_URL'>
-  /** Requires a bearer token. */
-  authenticate: RequestHandler
 }
 
-/** The event streams of `/api/v1`, each as server-sent events and as a WebSocket, and the tickets that start them. */
-export function eventsApi({ db, streams, config, authenticate }: EventsApiOptions): Router {
-  const router = strictRouter()
-  const tickets = new StreamTickets(db)
-  const authenticated = authenticateStream(authenticate, tickets)
+const OF_UPLOAD = { access: 'token-or-ticket', params: { id: UPLOAD_ID }, query: StreamQuery } as const
+const OF_OWNER = { access: 'token-or-ticket', query: StreamQuery } as const
+type OfUpload = Call<'token-or-ticket', typeof OF_UPLOAD.params, typeof StreamQuery>
+type OfOwner = Call<'token-or-ticket', Record<never, never>, typeof StreamQuery>
 
-  async function uploadOf(request: Request, response: Response): Promise<UploadRow> {
-    const id = parseUploadId(String(request.params.id))
-    const upload = id && (await findUpload(db, principalOf(response).ownerId, id))
-    if (!upload) throw notFound()
-    return upload
-  }
+const EVENTS = body('`progress`, `step` and `state` events', 'text/event-stream')
+const OVER = empty('No more events can follow')
+const MESSAGES = empty('A JSON message for each event')
+const HEAD = empty('The stream exists')
 
-  /** The events of one upload or of an owner, by server-sent events or a WebSocket. */
-  const streamOfUpload = async (request: Request, response: Response, connect: () => Connect) => {
-    const upload = await uploadOf(request, response)
-    await streams
-      .streamOfUpload(upload, lastEventId(request) ?? 0, connect())
-      .finally(() => endTurn(response))
-  }
-  const streamOfOwner = async (request: Request, response: Response, connect: () => Connect) => {
-    const { ownerId } = principalOf(response)
-    await streams.streamOfOwner(ownerId, lastEventId(request), connect()).finally(() => endTurn(response))
-  }
-
-  for (const [path, stream] of [
-    ['/uploads/:id', streamOfUpload],
-    ['', streamOfOwner],
-  ] as const) {
-    // Express answers HEAD as GET, and this one would never end.
-    router.head(`${path}/events`, authenticated, async (request, response) => {
-      if (path !== '') await uploadOf(request, response)
+/** The event streams, each as server-sent events and as a WebSocket, and the tickets that open them. */
+export const eventsRoutes = [
+  // Express answers HEAD as GET, and this one would never end.
+  route({
+    ...OF_UPLOAD,
+    method: 'head',
+    path: '/api/v1/uploads/:id/events',
+    answers: { 200: HEAD },
+    summary: 'Whether an upload has events',
+    async handle({ response, who, params }, { db }: EventsServices) {
+      await ownUpload(db, who.ownerId, params.id)
       response.type('text/event-stream').end()
-    })
-    router.get(`${path}/events`, authenticated, (request, response) =>
-      stream(request, response, () => serverSent(response)),
-    )
-    router.get(path === '' ? '/events/ws' : `${path}/ws`, authenticated, (request, response) =>
-      stream(request, response, () => {
-        checkOrigin(request, config)
-        return webSocket(request)
-      }),
-    )
-  }
+    },
+  }),
+  route({
+    ...OF_UPLOAD,
+    method: 'get',
+    path: '/api/v1/uploads/:id/events',
+    answers: { 200: EVENTS, 204: OVER },
+    summary: 'The events of an upload, as server-sent events',
+    handle: (call, services: EventsServices) => streamOfUpload(call, services, serverSent(call.response)),
+  }),
+  route({
+    ...OF_UPLOAD,
+    method: 'get',
+    path: '/api/v1/uploads/:id/ws',
+    answers: { 101: MESSAGES },
+    summary: 'The same over a WebSocket',
+    handle: (call, services: EventsServices) =>
+      streamOfUpload(call, services, webSocket(call.request, services)),
+  }),
+  route({
+    ...OF_OWNER,
+    method: 'head',
+    path: '/api/v1/events',
+    answers: { 200: HEAD },
+    summary: 'Whether the owner may have a stream',
+    handle: ({ response }) => void response.type('text/event-stream').end(),
+  }),
+  route({
+    ...OF_OWNER,
+    method: 'get',
+    path: '/api/v1/events',
+    answers: { 200: EVENTS },
+    summary: 'The events of all uploads of the owner, as server-sent events',
+    handle: (call, services: EventsServices) => streamOfOwner(call, services, serverSent(call.response)),
+  }),
+  route({
+    ...OF_OWNER,
+    method: 'get',
+    path: '/api/v1/events/ws',
+    answers: { 101: MESSAGES },
+    summary: 'The same over a WebSocket',
+    handle: (call, services: EventsServices) =>
+      streamOfOwner(call, services, webSocket(call.request, services)),
+  }),
+  route({
+    method: 'post',
+    path: '/api/v1/events/tickets',
+    access: 'token',
+    answers: { 201: json(StreamTicket) },
+    summary: 'A ticket that opens streams for one minute, for clients that cannot send headers',
+    description: '`{ ticket, expiresAt }`',
+    async handle({ response, who }, { tickets }: EventsServices) {
+      const { ticket, expiresAt } = await tickets.give(who)
+      const view: z.output<typeof StreamTicket> = { ticket, expiresAt: expiresAt.toISOString() }
+      response.status(201).set('Cache-Control', 'no-store').json(view)
+    },
+  }),
+]
 
-  router.post('/events/tickets', authenticate, async (_request, response) => {
-    const { ticket, expiresAt } = await tickets.give(principalOf(response))
-    const view: z.output<typeof StreamTicket> = { ticket, expiresAt: expiresAt.toISOString() }
-    response.status(201).set('Cache-Control', 'no-store').json(view)
-  })
-
-  return router
+/** `open`: checks the request, once the upload is known, and returns how to connect. */
+async function streamOfUpload(
+  { request, response, who, params, query }: OfUpload,
+  { db, streams }: EventsServices,
+  open: () => Connect,
+): Promise<void> {
+  const upload = await ownUpload(db, who.ownerId, params.id)
+  const after = lastEventId(request, query.lastEventId) ?? 0
+  await streams.streamOfUpload(upload, after, open()).finally(() => endTurn(response))
 }
 
-function serverSent(response: Response): Connect {
-  return function connect(isOver) {
-    // A client that left meanwhile does not close again.
-    if (response.destroyed) return undefined
-    if (!isOver) return new SseTransport(response)
-    // Tells an EventSource not to reconnect.
-    response.status(204).end()
-    return undefined
+async function streamOfOwner(
+  { request, response, who, query }: OfOwner,
+  { streams }: EventsServices,
+  open: () => Connect,
+): Promise<void> {
+  const after = lastEventId(request, query.lastEventId)
+  await streams.streamOfOwner(who.ownerId, after, open()).finally(() => endTurn(response))
+}
+
+function serverSent(response: Response): () => Connect {
+  return () =>
+    function connect(isOver) {
+      // A client that left meanwhile will not say so again.
+      if (response.destroyed) return undefined
+      if (!isOver) return new SseTransport(response)
+      // Tells an EventSource that there is nothing left to reconnect for.
+      response.status(204).end()
+      return undefined
+    }
+}
+
+function webSocket(request: Request, { config }: Pick<EventsServices, 'config'>): () => Connect {
+  return function open() {
+    checkOrigin(request, config)
+    const accept = acceptWebSocket(request)
+    return function connect(isOver) {
+      const socket = accept()
+      if (!socket) return undefined
+      const transport = new WebSocketTransport(socket)
+      if (!isOver) return transport
+      transport.end('over')
+      return undefined
+    }
   }
 }
 
-function webSocket(request: Request): Connect {
-  const accept = acceptWebSocket(request)
-  return function connect(isOver) {
-    const socket = accept()
-    if (!socket) return undefined
-    const transport = new WebSocketTransport(socket)
-    if (!isOver) return transport
-    transport.end('over')
-    return undefined
-  }
-}
-
-/** CORS does not apply to WebSockets: the origin is checked here. */
-function checkOrigin(request: Request, { CORS_ORIGINS, PUBLIC_URL }: EventsApiOptions['config']): void {
+/** Browsers ask nobody before they open a WebSocket: what CORS would keep a page from is kept from it here. */
+function checkOrigin(request: Request, { CORS_ORIGINS, PUBLIC_URL }: EventsServices['config']): void {
   const { origin, host } = request.headers
   if (origin === undefined || CORS_ORIGINS.includes('*') || CORS_ORIGINS.includes(origin)) return
   // The page of this server is allowed.
@@ -114,10 +164,10 @@ function checkOrigin(request: Request, { CORS_ORIGINS, PUBLIC_URL }: EventsApiOp
  * The last event of the client; undefined where it begins. The header is newer than the address, which stays the same
  * when an EventSource reconnects.
  */
-function lastEventId(request: Request): number | undefined {
-  const text = request.get('Last-Event-ID') || request.query.lastEventId
+function lastEventId(request: Request, inQuery: string | undefined): number | undefined {
+  const text = request.get('Last-Event-ID') || inQuery
   if (text === undefined || text === '') return undefined
-  if (typeof text !== 'string' || !/^\d{1,15}$/.test(text))
+  if (!/^\d{1,15}$/.test(text))
     throw new Problem('invalid-header', 'Last-Event-ID is not an event id of this server.')
   return Number(text)
 }

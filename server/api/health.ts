@@ -1,19 +1,31 @@
-import type { Router } from 'express'
 import type { z } from 'zod'
-import type { Readiness } from '../health/readiness.ts'
-import { strictRouter } from '../http/routing.ts'
-import type { Readiness as ReadinessSchema } from './schemas.ts'
+import type { Readiness as ReadinessCheck } from '../health/readiness.ts'
+import { route } from '../routes/route.ts'
+import { body, json } from './answers.ts'
+import { Readiness } from './schemas.ts'
 
-/** `/healthz`: the process answers. `/readyz`: 503 where requests should go to another node. */
-export function healthApi(readiness: Readiness): Router {
-  const router = strictRouter()
-  router.get('/healthz', (_request, response) => {
-    response.json({ status: 'ok' })
-  })
-  router.get('/readyz', async (_request, response) => {
-    const report: z.output<typeof ReadinessSchema> = await readiness.check()
-    const isReady = report.status === 'ready' || report.status === 'degraded'
-    response.status(isReady ? 200 : 503).json(report)
-  })
-  return router
-}
+export type HealthServices = { readiness: ReadinessCheck }
+
+/** `/healthz`: the process answers. `/readyz`: 503 where another node should be asked instead. */
+export const healthRoutes = [
+  route({
+    method: 'get',
+    path: '/healthz',
+    access: 'public',
+    answers: { 200: body('The process runs', 'application/json') },
+    summary: 'Whether the process runs',
+    handle: ({ response }) => void response.json({ status: 'ok' }),
+  }),
+  route({
+    method: 'get',
+    path: '/readyz',
+    access: 'public',
+    answers: { 200: json(Readiness), 503: json(Readiness) },
+    summary: 'Whether to send requests to this server',
+    async handle({ response }, { readiness }: HealthServices) {
+      const report: z.output<typeof Readiness> = await readiness.check()
+      const isReady = report.status === 'ready' || report.status === 'degraded'
+      response.status(isReady ? 200 : 503).json(report)
+    },
+  }),
+]

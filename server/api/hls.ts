@@ -1,14 +1,12 @@
-import type { Router } from 'express'
-import type { MediaRow, RenditionRow } from '../../ledger/media.ts'
-import { HLS_NUMBERS, type HlsNumber, type RenditionKind } from '../../storage/store/keys.ts'
-import type { LinkTarget } from '../auth/content-links.ts'
+import type { MediaRow } from '../../ledger/media.ts'
+import type { HlsNumber } from '../../storage/store/keys.ts'
+import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
+import { HLS_FILE, MEDIA_ID } from '../routes/param.ts'
+import { route } from '../routes/route.ts'
+import { body } from './answers.ts'
 import { readText, sendObject, sendText, servedRendition } from './content.ts'
-import type { RenditionRouteOptions } from './rendition-options.ts'
-
-export type HlsRouteOptions = RenditionRouteOptions & {
-  /** Fails where there is none. */
-  renditionOf: (media: MediaRow, kind: RenditionKind) => Promise<RenditionRow>
-}
+import { type BytesServices, readyMedia } from './media-access.ts'
+import { renditionOf } from './renditions.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const HOUR_SECONDS = 3600
@@ -17,48 +15,58 @@ const HOUR_SECONDS = 3600
  * The HLS renditions of a video: a master playlist, and playlists of segments in one file each. Players send no token,
  * so playlists contain signed links.
  */
-export function addHlsRoutes(router: Router, options: HlsRouteOptions): void {
-  const { links, linkOrToken, readyMedia, renditionOf } = options
-
-  /** A link relative to the master playlist, or to that of a rendition. */
-  const relativeLink = (media: MediaRow, target: LinkTarget, base: '' | 'hls/'): string => {
-    // A player reads a playlist once, and fetches segments for as long as the video lasts.
-    const moreHours = Math.ceil((media.duration_seconds ?? 0) / HOUR_SECONDS)
-    const link = links.sign(media.id, target, Date.now(), moreHours)
-    return link.slice(link.indexOf(target) + base.length)
-  }
-
-  router.get('/:id/hls.m3u8', linkOrToken('hls.m3u8'), async (request, response) => {
-    const media = await readyMedia(request, response)
-    const object = servedRendition(media, await renditionOf(media, 'hls'))
-    const text = (await readText(options, response, object)).replaceAll(
-      /^hls-([1-6])\.m3u8$/gm,
-      (_, n: HlsNumber) => relativeLink(media, `hls/${n}.m3u8`, ''),
-    )
-    sendText(request, response, { text, contentType: PLAYLIST_TYPE })
-  })
-
-  for (const number of HLS_NUMBERS) {
-    const playlist = `hls/${number}.m3u8` as const
-    const bytes = `hls/${number}.mp4` as const
-
-    router.get(`/:id/${playlist}`, linkOrToken(playlist), async (request, response) => {
-      const media = await readyMedia(request, response)
-      const object = servedRendition(media, await renditionOf(media, `hls-${number}-playlist`))
-      const link = relativeLink(media, bytes, 'hls/')
-      const text = (await readText(options, response, object)).replaceAll(`hls-${number}.mp4`, link)
-      sendText(request, response, { text, contentType: PLAYLIST_TYPE })
-    })
-
-    // Never redirected: scripts could follow a redirect to the storage only if that allowed them to.
-    router.get(`/:id/${bytes}`, linkOrToken(bytes), async (request, response) => {
-      const media = await readyMedia(request, response)
-      await sendObject(
-        options,
-        request,
-        response,
-        servedRendition(media, await renditionOf(media, `hls-${number}`)),
+export const hlsRoutes = [
+  route({
+    method: 'get',
+    path: '/api/v1/media/:id/hls.m3u8',
+    access: 'token-or-link',
+    params: { id: MEDIA_ID },
+    answers: { 200: body('The main playlist', PLAYLIST_TYPE) },
+    summary: "The HLS playlists of a video's renditions",
+    async handle(call, services: BytesServices) {
+      const media = await readyMedia(call, services)
+      const object = servedRendition(media, await renditionOf(services.db, media, 'hls'))
+      const text = (await readText(services, call.response, object)).replaceAll(
+        /^hls-([1-6])\.m3u8$/gm,
+        (_, n: HlsNumber) => relativeLink(services.links, media, `hls/${n}.m3u8`, ''),
       )
-    })
-  }
+      sendText(call.request, call.response, { text, contentType: PLAYLIST_TYPE })
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/v1/media/:id/hls/:file',
+    access: 'token-or-link',
+    params: { id: MEDIA_ID, file: HLS_FILE },
+    answers: {
+      200: body('The playlist or the bytes', PLAYLIST_TYPE, 'video/mp4'),
+      206: body('A range of the bytes', 'video/mp4'),
+    },
+    summary: 'A rendition, numbered from 1: its playlist `N.m3u8`, or its bytes `N.mp4` with `Range`',
+    async handle(call, services: BytesServices) {
+      const { request, response, params } = call
+      const { number, type } = params.file
+      const media = await readyMedia(call, services)
+      if (type === 'mp4') {
+        // From here always: the scripts of a page could follow a redirect to the storage only if that allowed them to.
+        const rendition = await renditionOf(services.db, media, `hls-${number}`)
+        return await sendObject(services, request, response, servedRendition(media, rendition))
+      }
+      const playlist = await renditionOf(services.db, media, `hls-${number}-playlist`)
+      const link = relativeLink(services.links, media, `hls/${number}.mp4`, 'hls/')
+      const text = (await readText(services, response, servedRendition(media, playlist))).replaceAll(
+        `hls-${number}.mp4`,
+        link,
+      )
+      sendText(request, response, { text, contentType: PLAYLIST_TYPE })
+    },
+  }),
+]
+
+/** A link relative to the playlist of the master, or to that of a rendition. */
+function relativeLink(links: ContentLinks, media: MediaRow, target: LinkTarget, base: '' | 'hls/'): string {
+  // A player reads a playlist once, and asks for pieces for as long as the video lasts.
+  const moreHours = Math.ceil((media.duration_seconds ?? 0) / HOUR_SECONDS)
+  const link = links.sign(media.id, target, Date.now(), moreHours)
+  return link.slice(link.indexOf(target) + base.length)
 }

@@ -1,15 +1,31 @@
-import type { Router } from 'express'
-import { isOriginForm, strictRouter } from '../http/routing.ts'
+import type { Config } from '../config.ts'
+import { notFound } from '../http/errors.ts'
+import { isOriginForm } from '../http/routing.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import { route } from '../routes/route.ts'
+import { body } from './answers.ts'
 
-/** `/metrics`, for Prometheus. Needs no token: it contains no user data. */
-export function metricsApi(metrics: Metrics): Router {
-  const router = strictRouter()
-  router.get('/metrics', async (request, response, next) => {
-    // A proxy that blocks this path may not recognise it in the absolute form.
-    if (!isOriginForm(request)) return next()
-    const text = await metrics.text()
-    response.set({ 'Content-Type': metrics.register.contentType, 'Cache-Control': 'no-store' }).end(text)
-  })
-  return router
+export type MetricsServices = {
+  /** Undefined with `METRICS=off`. */
+  metrics: Metrics | undefined
+  config: Pick<Config, 'METRICS_PORT'>
 }
+
+/** `/metrics`, for Prometheus. It asks for no token: there is nothing in it of anybody. */
+export const metricsRoutes = [
+  route({
+    method: 'get',
+    path: '/metrics',
+    access: 'public',
+    answers: { 200: body('The text format of Prometheus', 'text/plain') },
+    summary: 'Figures for Prometheus',
+    isServed: ({ metrics, config }: MetricsServices) =>
+      metrics !== undefined && config.METRICS_PORT === undefined,
+    async handle({ request, response }, { metrics }) {
+      // A proxy that keeps this path from the outside may not see it in the absolute form.
+      if (!metrics || !isOriginForm(request)) throw notFound()
+      const text = await metrics.text()
+      response.set({ 'Content-Type': metrics.register.contentType, 'Cache-Control': 'no-store' }).end(text)
+    },
+  }),
+]

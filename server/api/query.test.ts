@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { newMediaId } from '../../ledger/ids.ts'
 import { Problem } from '../http/errors.ts'
-import { readCursor, readInput, writeCursor } from './query.ts'
+import { readInput } from '../http/read-input.ts'
+import { readCursor, writeCursor } from './query.ts'
 
 function problemOf(work: () => unknown): Problem {
   try {

@@ -2,19 +2,7 @@ import { z } from 'zod'
 import { parseMediaId } from '../../ledger/ids.ts'
 import { Problem } from '../http/errors.ts'
 
-/** Reads a query or body by its schema. Fails with `invalid-request`, naming the first thing that is wrong. */
-export function readInput<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
-  const result = schema.safeParse(input)
-  if (result.success) return result.data
-  const issue = result.error.issues[0]
-  const where = issue?.path.join('.') ?? ''
-  throw new Problem(
-    'invalid-request',
-    where === '' ? 'The input is malformed.' : `${where}: ${issue?.message}`,
-  )
-}
-
-// Only values that a row could have reach the ledger: Postgres refuses a NUL, for example.
+// Only what could be a row of ours goes on to the ledger: Postgres would choke on a NUL, for one.
 const Cursor = z.tuple([
   z.string().regex(/^\d{1,18}$/),
   z.string().refine((id) => parseMediaId(id) !== undefined),

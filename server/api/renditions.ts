@@ -1,59 +1,83 @@
-import type { Router } from 'express'
+import type { Ledger } from '../../ledger/database.ts'
 import { findRendition, findRenditions, type MediaRow, type RenditionRow } from '../../ledger/media.ts'
 import type { RenditionKind } from '../../storage/store/keys.ts'
 import { notFound } from '../http/errors.ts'
+import { MEDIA_ID } from '../routes/param.ts'
+import { route } from '../routes/route.ts'
+import { body, REDIRECT } from './answers.ts'
 import { readText, sendText, servedRendition } from './content.ts'
-import { addHlsRoutes } from './hls.ts'
-import { readInput } from './query.ts'
-import type { RenditionRouteOptions } from './rendition-options.ts'
+import { type BytesServices, readyMedia, sendOrRedirect } from './media-access.ts'
 import { ThumbnailQuery } from './schemas.ts'
 
-/** The renditions of a media item: thumbnails, storyboard, waveform, HLS. */
-export function addRenditionRoutes(router: Router, options: RenditionRouteOptions): void {
-  const { db, links, linkOrToken, readyMedia, send } = options
+const OF_MEDIA = { method: 'get', access: 'token-or-link', params: { id: MEDIA_ID } } as const
 
-  const renditionOf = async (media: MediaRow, kind: RenditionKind): Promise<RenditionRow> => {
-    const rendition = await findRendition(db, media, kind)
-    if (!rendition) throw notFound()
-    return rendition
-  }
+/** What was made of a media item: pictures, storyboard, waveform. */
+export const renditionRoutes = [
+  route({
+    ...OF_MEDIA,
+    path: '/api/v1/media/:id/thumbnail',
+    query: ThumbnailQuery,
+    answers: { 200: body('The picture', 'image/webp', 'image/jpeg'), ...REDIRECT },
+    summary: 'A picture of a video or an image, as WebP or JPEG',
+    async handle(call, services: BytesServices) {
+      const { width, format } = call.query
+      const media = await readyMedia(call, services)
+      call.response.vary('Accept')
+      // What takes neither gets WebP all the same: better than nothing.
+      const accepted = call.request.accepts(['image/webp', 'image/jpeg'])
+      const contentType = format === undefined ? accepted || 'image/webp' : `image/${format}`
+      const rendition = nearestThumbnail(await findRenditions(services.db, media), { width, contentType })
+      if (!rendition) throw notFound()
+      await sendOrRedirect(call, services, servedRendition(media, rendition))
+    },
+  }),
+  route({
+    ...OF_MEDIA,
+    path: '/api/v1/media/:id/storyboard',
+    answers: { 200: body('The picture', 'image/jpeg'), ...REDIRECT },
+    summary: 'Up to 100 small pictures of a video in one JPEG',
+    async handle(call, services: BytesServices) {
+      const media = await readyMedia(call, services)
+      const rendition = await renditionOf(services.db, media, 'storyboard')
+      await sendOrRedirect(call, services, servedRendition(media, rendition))
+    },
+  }),
+  route({
+    ...OF_MEDIA,
+    path: '/api/v1/media/:id/storyboard.vtt',
+    answers: { 200: body('Cues with `#xywh=`', 'text/vtt') },
+    summary: 'Which part of the storyboard shows each time of a video, as WebVTT',
+    async handle(call, services: BytesServices) {
+      const media = await readyMedia(call, services)
+      const object = servedRendition(media, await renditionOf(services.db, media, 'storyboard-cues'))
+      // A player fetches the picture without a token, so its address has to be a link.
+      const picture = services.links.sign(media.id, 'storyboard').split('/').at(-1)
+      const cues = await readText(services, call.response, object)
+      sendText(call.request, call.response, {
+        text: cues.replaceAll(/^storyboard#/gm, `${picture}#`),
+        contentType: 'text/vtt; charset=utf-8',
+      })
+    },
+  }),
+  route({
+    ...OF_MEDIA,
+    path: '/api/v1/media/:id/waveform',
+    answers: { 200: body('As audiowaveform writes it', 'application/json') },
+    summary: 'The audio peaks of an audio or video file',
+    async handle(call, services: BytesServices) {
+      const media = await readyMedia(call, services)
+      const object = servedRendition(media, await renditionOf(services.db, media, 'waveform'))
+      const text = await readText(services, call.response, object)
+      sendText(call.request, call.response, { text, contentType: 'application/json' })
+    },
+  }),
+]
 
-  router.get('/:id/thumbnail', linkOrToken('thumbnail'), async (request, response) => {
-    const { width, format } = readInput(ThumbnailQuery, request.query)
-    const media = await readyMedia(request, response)
-    response.vary('Accept')
-    // A client that accepts neither gets WebP.
-    const accepted = request.accepts(['image/webp', 'image/jpeg'])
-    const contentType = format === undefined ? accepted || 'image/webp' : `image/${format}`
-    const rendition = nearestThumbnail(await findRenditions(db, media), { width, contentType })
-    if (!rendition) throw notFound()
-    await send(request, response, servedRendition(media, rendition))
-  })
-
-  router.get('/:id/storyboard', linkOrToken('storyboard'), async (request, response) => {
-    const media = await readyMedia(request, response)
-    await send(request, response, servedRendition(media, await renditionOf(media, 'storyboard')))
-  })
-
-  router.get('/:id/storyboard.vtt', linkOrToken('storyboard.vtt'), async (request, response) => {
-    const media = await readyMedia(request, response)
-    const object = servedRendition(media, await renditionOf(media, 'storyboard-cues'))
-    // A player fetches the picture without a token, so its address is a signed link.
-    const picture = links.sign(media.id, 'storyboard').split('/').at(-1)
-    const cues = (await readText(options, response, object)).replaceAll(/^storyboard#/gm, `${picture}#`)
-    sendText(request, response, { text: cues, contentType: 'text/vtt; charset=utf-8' })
-  })
-
-  router.get('/:id/waveform', linkOrToken('waveform'), async (request, response) => {
-    const media = await readyMedia(request, response)
-    const object = servedRendition(media, await renditionOf(media, 'waveform'))
-    sendText(request, response, {
-      text: await readText(options, response, object),
-      contentType: 'application/json',
-    })
-  })
-
-  addHlsRoutes(router, { ...options, renditionOf })
+/** Fails with `not-found` where there is none. */
+export async function renditionOf(db: Ledger, media: MediaRow, kind: RenditionKind): Promise<RenditionRow> {
+  const rendition = await findRendition(db, media, kind)
+  if (!rendition) throw notFound()
+  return rendition
 }
 
 /**

@@ -1,40 +1,50 @@
-import type { Router } from 'express'
 import type { Ledger } from '../../ledger/database.ts'
-import { type OwnerId, parseUploadId } from '../../ledger/ids.ts'
+import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import { findUpload, listOpenUploads, type UploadRow } from '../../ledger/uploads.ts'
-import { principalOf } from '../auth/authenticate.ts'
 import type { ProgressBoard } from '../events/progress-board.ts'
 import { notFound } from '../http/errors.ts'
-import { strictRouter } from '../http/routing.ts'
-import { readInput } from './query.ts'
-import { UploadListQuery } from './schemas.ts'
+import { UPLOAD_ID } from '../routes/param.ts'
+import { route } from '../routes/route.ts'
+import { json } from './answers.ts'
+import { Upload, UploadList, UploadListQuery } from './schemas.ts'
 import { uploadView } from './views.ts'
 
-export type UploadsApiOptions = { db: Ledger; board: ProgressBoard }
+export type UploadsServices = { db: Ledger; board: ProgressBoard }
 
 const MAX_LISTED = 100
 
-/** `/api/v1/uploads`: the caller's uploads. */
-export function uploadsApi({ db, board }: UploadsApiOptions): Router {
-  const router = strictRouter()
+/** `/api/v1/uploads`: status of one's own uploads. */
+export const uploadsRoutes = [
+  route({
+    method: 'get',
+    path: '/api/v1/uploads',
+    access: 'token',
+    query: UploadListQuery,
+    answers: { 200: json(UploadList) },
+    summary: 'The unfinished uploads of the owner, for resuming on another device',
+    description: '`{ items: [upload…] }`',
+    async handle({ response, who }, { db, board }: UploadsServices) {
+      const rows = await listOpenUploads(db, who.ownerId, MAX_LISTED)
+      response.json({ items: rows.map((row) => uploadView(row, board.of(row))) })
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/v1/uploads/:id',
+    access: 'token',
+    params: { id: UPLOAD_ID },
+    answers: { 200: json(Upload) },
+    summary: 'An upload',
+    async handle({ response, who, params }, { db, board }: UploadsServices) {
+      const upload = await ownUpload(db, who.ownerId, params.id)
+      response.json(uploadView(upload, board.of(upload)))
+    },
+  }),
+]
 
-  async function find(ownerId: OwnerId, idText: string): Promise<UploadRow> {
-    const id = parseUploadId(idText)
-    const upload = id && (await findUpload(db, ownerId, id))
-    if (!upload) throw notFound()
-    return upload
-  }
-
-  router.get('/', async (request, response) => {
-    readInput(UploadListQuery, request.query)
-    const rows = await listOpenUploads(db, principalOf(response).ownerId, MAX_LISTED)
-    response.json({ items: rows.map((row) => uploadView(row, board.of(row))) })
-  })
-
-  router.get('/:id', async (request, response) => {
-    const upload = await find(principalOf(response).ownerId, request.params.id)
-    response.json(uploadView(upload, board.of(upload)))
-  })
-
-  return router
+/** Fails with `not-found` for that of another owner as well. */
+export async function ownUpload(db: Ledger, ownerId: OwnerId, id: UploadId): Promise<UploadRow> {
+  const upload = await findUpload(db, ownerId, id)
+  if (!upload) throw notFound()
+  return upload
 }

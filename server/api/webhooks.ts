@@ -1,4 +1,3 @@
-import type { Request, Router } from 'express'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import {
@@ -8,63 +7,81 @@ import {
   type OwnerScope,
   replayDelivery,
 } from '../../ledger/webhook-history.ts'
-import { principalOf } from '../auth/authenticate.ts'
 import type { Principal } from '../auth/verifier.ts'
 import { notFound, Problem } from '../http/errors.ts'
-import { strictRouter } from '../http/routing.ts'
-import { readInput, readPosition, writePosition } from './query.ts'
-import { WebhookDeliveryListQuery } from './schemas.ts'
+import { WEBHOOK_DELIVERY_ID } from '../routes/param.ts'
+import { route } from '../routes/route.ts'
+import { json } from './answers.ts'
+import { readPosition, writePosition } from './query.ts'
+import {
+  WebhookDelivery,
+  WebhookDeliveryList,
+  WebhookDeliveryListQuery,
+  WebhookDeliveryWithAttempts,
+} from './schemas.ts'
 import { deliveryView, deliveryWithAttemptsView } from './webhook-views.ts'
 
-export type WebhooksApiOptions = { db: Ledger; bus: Bus }
+export type WebhooksServices = { db: Ledger; bus: Bus }
 
-const DELIVERY_ID = /^msg_[0-9a-f]{32}$/
-
-/** `/api/v1/webhooks`: deliveries for the caller's uploads, or everybody's with the scope `admin`. */
-export function webhooksApi({ db, bus }: WebhooksApiOptions): Router {
-  const router = strictRouter()
-
-  router.get('/deliveries', async (request, response) => {
-    const query = readInput(WebhookDeliveryListQuery, request.query)
-    const rows = await listDeliveries(db, {
-      owner: visibleTo(principalOf(response)),
-      limit: query.limit + 1,
-      status: query.status,
-      before: query.cursor === undefined ? undefined : readPosition(query.cursor),
-    })
-    const page = rows.slice(0, query.limit)
-    const last = page.at(-1)
-    response.json({
-      items: page.map(deliveryView),
-      nextCursor: rows.length > query.limit && last ? writePosition(last.position) : null,
-    })
-  })
-
-  router.get('/deliveries/:id', async (request, response) => {
-    const found = await findDelivery(db, visibleTo(principalOf(response)), idOf(request))
-    if (!found) throw notFound()
-    response.json(deliveryWithAttemptsView(found.delivery, found.attempts))
-  })
-
-  router.post('/deliveries/:id/replay', async (request, response) => {
-    const id = idOf(request)
-    const owner = visibleTo(principalOf(response))
-    const result = await replayDelivery(db, owner, id)
-    if (result.kind === 'no-endpoint') throw new Problem('webhooks-off', 'No webhook endpoint is active.')
-    const found = result.kind === 'replayed' ? await findDelivery(db, owner, id) : undefined
-    if (result.kind === 'unknown' || !found) throw notFound()
-    void bus.publish({ t: 'event', id: result.uploadId, queue: null })
-    response.status(202).json(deliveryView(found.delivery))
-  })
-
-  return router
-}
+/** `/api/v1/webhooks`: what was told of one's uploads, or of everybody's with the scope `admin`. */
+export const webhooksRoutes = [
+  route({
+    method: 'get',
+    path: '/api/v1/webhooks/deliveries',
+    access: 'token',
+    query: WebhookDeliveryListQuery,
+    answers: { 200: json(WebhookDeliveryList) },
+    summary: 'The deliveries of webhooks, newest first',
+    description: '`{ items: [delivery…], nextCursor }`',
+    async handle({ response, who, query }, { db }: WebhooksServices) {
+      const rows = await listDeliveries(db, {
+        owner: visibleTo(who),
+        limit: query.limit + 1,
+        status: query.status,
+        before: query.cursor === undefined ? undefined : readPosition(query.cursor),
+      })
+      const page = rows.slice(0, query.limit)
+      const last = page.at(-1)
+      response.json({
+        items: page.map(deliveryView),
+        nextCursor: rows.length > query.limit && last ? writePosition(last.position) : null,
+      })
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/v1/webhooks/deliveries/:id',
+    access: 'token',
+    params: { id: WEBHOOK_DELIVERY_ID },
+    answers: { 200: json(WebhookDeliveryWithAttempts) },
+    summary: 'A delivery with its `attempts`',
+    description: '`[{ attempt, at, status, error, durationMs }]`',
+    async handle({ response, who, params }, { db }: WebhooksServices) {
+      const found = await findDelivery(db, visibleTo(who), params.id)
+      if (!found) throw notFound()
+      response.json(deliveryWithAttemptsView(found.delivery, found.attempts))
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/api/v1/webhooks/deliveries/:id/replay',
+    access: 'token',
+    params: { id: WEBHOOK_DELIVERY_ID },
+    answers: { 202: json(WebhookDelivery) },
+    summary: 'Sends a delivery again',
+    description: 'It is due now, with all of its retries.',
+    async handle({ response, who, params }, { db, bus }: WebhooksServices) {
+      const owner = visibleTo(who)
+      const result = await replayDelivery(db, owner, params.id)
+      if (result.kind === 'no-endpoint') throw new Problem('webhooks-off', 'No webhook endpoint is active.')
+      const found = result.kind === 'replayed' ? await findDelivery(db, owner, params.id) : undefined
+      if (result.kind === 'unknown' || !found) throw notFound()
+      void bus.publish({ t: 'event', id: result.uploadId, queue: null })
+      response.status(202).json(deliveryView(found.delivery))
+    },
+  }),
+]
 
 function visibleTo({ ownerId, scopes }: Principal): OwnerScope {
   return scopes.has('admin') ? ALL_OWNERS : ownerId
-}
-
-function idOf({ params: { id } }: Request<{ id: string }>): string {
-  if (!DELIVERY_ID.test(id)) throw notFound()
-  return id
 }

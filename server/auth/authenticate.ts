@@ -1,14 +1,18 @@
-import type { Request, RequestHandler, Response } from 'express'
+import type { Request, Response } from 'express'
 import { authenticated } from '../http/deadlines.ts'
 import { Problem } from '../http/errors.ts'
 import type { Principal, Verify } from './verifier.ts'
 
-/** Requires a bearer token and stores its principal for `principalOf`. */
-export function authenticate(verify: Verify): RequestHandler {
-  return async function authenticateRequest(request, response, next) {
-    response.locals.principal = await verify(bearerToken(request))
+/** Tells who makes a request, or fails with the problem of its token. */
+export type Authenticate = (request: Request, response: Response) => Promise<Principal>
+
+/** Requires a bearer token and keeps who it speaks for, for `principalOf`. */
+export function authenticate(verify: Verify): Authenticate {
+  return async function authenticateRequest(request, response) {
+    const principal = await verify(bearerToken(request))
+    response.locals.principal = principal
     authenticated(request)
-    next()
+    return principal
   }
 }
 

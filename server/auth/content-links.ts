@@ -38,8 +38,8 @@ export class ContentLinks {
     return signedPath(this.#key, id, target, expires)
   }
 
-  /** Whether the query has a signature; throws when that is wrong or expired. */
-  check(id: MediaId, target: LinkTarget, query: { expires?: unknown; signature?: unknown }): boolean {
+  /** Whether the query carries a link's signature; throws when it does and the signature is wrong or over. */
+  check(id: MediaId, target: string, query: { expires?: unknown; signature?: unknown }): boolean {
     if (query.signature === undefined) return false
     const expires = String(query.expires)
     // Compared as texts: several texts decode to the same bytes, and only one of them is the link.

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { RequestHandler } from 'express'
+import type { Request, Response } from 'express'
 import type { Ledger } from '../../ledger/database.ts'
 import { findTicket, storeTicket } from '../../ledger/stream-tickets.ts'
 import { authenticated } from '../http/deadlines.ts'
@@ -41,18 +41,18 @@ export class StreamTickets {
   }
 }
 
-/** Requires a bearer token, or a ticket in the query of a request that has none. For streams only. */
-export function authenticateStream(requireToken: RequestHandler, tickets: StreamTickets): RequestHandler {
-  return async function authenticateStreamRequest(request, response, next) {
-    const { ticket } = request.query
-    if (request.headers.authorization !== undefined || ticket === undefined) {
-      return void (await requireToken(request, response, next))
-    }
-    if (typeof ticket !== 'string') throw new Problem('token-invalid', 'The ticket is malformed.')
-    response.locals.principal = await tickets.principalOf(ticket)
-    authenticated(request)
-    next()
-  }
+/** Takes the ticket in the query of a request for its token. For streams only. */
+export async function authenticateByTicket(
+  request: Request,
+  response: Response,
+  tickets: StreamTickets,
+): Promise<Principal> {
+  const { ticket } = request.query
+  if (typeof ticket !== 'string') throw new Problem('token-invalid', 'The ticket is malformed.')
+  const principal = await tickets.principalOf(ticket)
+  response.locals.principal = principal
+  authenticated(request)
+  return principal
 }
 
 /** Tickets are random enough for a plain hash. */

@@ -1,4 +1,4 @@
-import { type RequestHandler, Router } from 'express'
+import type { RequestHandler } from 'express'
 import { notFound, Problem } from './errors.ts'
 
 /** Characters of a path by RFC 3986 § 3.3: parsers read other ones differently. */
@@ -7,10 +7,9 @@ const QUERY = /^[^\s#]*$/
 /** The collection as in tusd, and in the settings of many clients. */
 const COLLECTION = '/files/'
 
-/** For routes with a single spelling: a proxy in front compares texts. */
-export function strictRouter(): Router {
-  return Router({ caseSensitive: true, strict: true })
-}
+/** The ways in which a route's path may be written. */
+export const spellingsOf = (path: string): string[] =>
+  `${path}/` === COLLECTION ? [path, COLLECTION] : [path]
 
 /**
  * Refuses targets that reach a route by another spelling, with a slash at the end or twice, or with characters that

@@ -1,23 +1,19 @@
-/** Paths as OpenAPI writes them, each with its methods in lower case, and maybe more. */
-export type Paths = Readonly<Record<string, object>>
+/** A route of this server: its method in lower case, and its path as Express writes it. */
+export type Served = { method: string; path: string }
 
-export type Route = {
-  /** As Express writes it, such as `/files/:id`. */
-  pattern: string
-  methods: ReadonlySet<string>
-}
+export type RouteLabel = { pattern: string; methods: ReadonlySet<string> }
 
-/** Everything that is not documented, such as the page. */
-const OTHER: Route = { pattern: 'other', methods: new Set(['GET', 'HEAD', 'OPTIONS']) }
+/** Whatever is no route: the page, and what nobody knows. */
+const OTHER: RouteLabel = { pattern: 'other', methods: new Set(['GET', 'HEAD', 'OPTIONS']) }
 
-/** Finds the documented route of a URL; one route for all others, so that labels are bounded. */
-export function routeFinder(paths: Paths): (url: string) => Route {
-  const fixed = new Map<string, Route>()
-  const variable: (Route & { path: RegExp })[] = []
-  for (const [path, item] of Object.entries(paths)) {
-    const route = { pattern: path.replaceAll(/\{(\w+)\}/g, ':$1'), methods: methodsOf(item) }
-    if (route.pattern === path) fixed.set(path, route).set(`${path}/`, route)
-    else variable.push({ ...route, path: new RegExp(`^${source(path)}/?$`) })
+/** Finds the label of an address: one for each path that is served, and one for all else, whatever clients ask for. */
+export function routeFinder(routes: readonly Served[]): (url: string) => RouteLabel {
+  const fixed = new Map<string, RouteLabel>()
+  const variable: (RouteLabel & { path: RegExp })[] = []
+  for (const [pattern, ofPath] of Map.groupBy(routes, ({ path }) => path)) {
+    const label = { pattern, methods: methodsOf(ofPath) }
+    if (!pattern.includes(':')) fixed.set(pattern, label).set(`${pattern}/`, label)
+    else variable.push({ ...label, path: new RegExp(`^${source(pattern)}/?$`) })
   }
   return function routeOf(url) {
     const query = url.indexOf('?')
@@ -26,15 +22,11 @@ export function routeFinder(paths: Paths): (url: string) => Route {
   }
 }
 
-/** Express answers HEAD like GET, and browsers send OPTIONS. */
-function methodsOf(item: object): ReadonlySet<string> {
-  const methods = new Set(Object.keys(item).map((name) => name.toUpperCase()))
+/** Express answers HEAD where it answers GET, and browsers ask for OPTIONS everywhere. */
+function methodsOf(routes: readonly Served[]): ReadonlySet<string> {
+  const methods = new Set(routes.map(({ method }) => method.toUpperCase()))
   if (methods.has('GET')) methods.add('HEAD')
   return methods.add('OPTIONS')
 }
 
-const source = (path: string): string =>
-  path
-    .split('/')
-    .map((part) => (part.startsWith('{') ? '[^/]+' : part.replaceAll('.', '\\.')))
-    .join('/')
+const source = (path: string): string => path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')

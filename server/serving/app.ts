@@ -3,31 +3,14 @@ import cors from 'cors'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 import { pinoHttp } from 'pino-http'
-import type { UploadPolicy } from '../../hooks/pre-create.ts'
-import type { Bus } from '../../ledger/bus.ts'
-import type { Ledger } from '../../ledger/database.ts'
-import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
-import type { EndLog } from '../../ledger/end-log.ts'
-import type { UploadId } from '../../ledger/ids.ts'
-import type { Storage } from '../../storage/storage.ts'
 import { OpenDownloads } from '../admission/open-downloads.ts'
 import { OwnerTurns, recordArrival } from '../admission/owner-turns.ts'
-import { analysisApi } from '../api/analysis.ts'
-import { devApi } from '../api/dev.ts'
-import { eventsApi } from '../api/events.ts'
-import { healthApi } from '../api/health.ts'
-import { infoApi } from '../api/info.ts'
-import { mediaApi } from '../api/media.ts'
-import { metricsApi } from '../api/metrics.ts'
 import { openApiDocument } from '../api/openapi.ts'
-import { uploadsApi } from '../api/uploads.ts'
-import { webhooksApi } from '../api/webhooks.ts'
-import { authenticate } from '../auth/authenticate.ts'
-import type { ContentLinks } from '../auth/content-links.ts'
+import { ROUTES, type Services } from '../api/table.ts'
+import { type Authenticate, authenticate } from '../auth/authenticate.ts'
+import { StreamTickets } from '../auth/stream-tickets.ts'
 import type { Verify } from '../auth/verifier.ts'
 import type { Config } from '../config.ts'
-import type { EventStreams } from '../events/event-streams.ts'
-import type { ProgressBoard } from '../events/progress-board.ts'
 import type { Readiness } from '../health/readiness.ts'
 import { type AnswerError, type Deadlines, expectUpload, limitTime } from '../http/deadlines.ts'
 import { drainAfterwards } from '../http/drain.ts'
@@ -37,33 +20,22 @@ import { outageOf } from '../http/outages.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
 import { checkTarget } from '../http/routing.ts'
 import { countRequests } from '../metrics/http-requests.ts'
-import type { Metrics } from '../metrics/metrics.ts'
 import type { Log } from '../process/log.ts'
+import { accessChecks } from '../routes/access.ts'
+import { mount } from '../routes/mount.ts'
+import { applyMethodOverride } from '../uploads/tus/request-checks.ts'
 
-export type AppOptions = {
+export type AppOptions = Omit<
+  Services,
+  'description' | 'downloads' | 'openDownloads' | 'tickets' | 'turns' | 'views'
+> & {
   config: Config
   log: Log
-  db: Ledger
-  bus: Bus
-  storage: Storage
   verify: Verify
-  links: ContentLinks
-  board: ProgressBoard
-  streams: EventStreams
-  readiness: Readiness
-  /** Undefined with `METRICS=off`. */
-  metrics: Metrics | undefined
-  policy: UploadPolicy
-  enqueueRemoval: Enqueue<UploadId>
-  ends: EndLog
-  enqueueProcessing: Enqueue<readonly DueMedia[]>
-  files: RequestHandler
   deadlines: Deadlines
   /** The origin of redirects to content; undefined where content is sent from here. */
   contentOrigin: string | undefined
-  /** The code for development tokens, as printed by this start; undefined without them. */
-  devCode: string | undefined
-  /** The built web page; undefined where there is none. */
+  /** The directory of the built web page; undefined where there is none. */
   pageDirectory: string | undefined
 }
 
@@ -96,10 +68,24 @@ const EXPOSED_HEADERS = [
 
 /** The HTTP application: common middleware, every route, and the error renderer. */
 export function createApp(options: AppOptions): Express {
-  const { config, log, db, bus, storage, links, metrics, devCode } = options
+  const { config, log, links, metrics } = options
   const turns = new OwnerTurns()
-  const requireToken = turns.after(authenticate(options.verify))
+  const authenticate = inTurn(turns, options.verify)
   const answerError = problemAnswer(options.readiness)
+  const tickets = new StreamTickets(options.db)
+  const offered: Services = {
+    description: { paths: {} },
+    ...options,
+    turns,
+    tickets,
+    downloads: config.DOWNLOADS,
+    openDownloads: new OpenDownloads(),
+    views: {
+      links,
+      publicUrl: config.PUBLIC_URL,
+      cdn: config.CDN_URL === undefined ? undefined : { url: config.CDN_URL, prefix: config.PUBLIC_PREFIX },
+    },
+  }
   const app = express()
   app.disable('x-powered-by')
   app.enable('case sensitive routing')
@@ -111,70 +97,27 @@ export function createApp(options: AppOptions): Express {
     response.setMaxListeners(MAX_LISTENERS)
     next()
   })
-
-  const servesMetrics = metrics !== undefined && config.METRICS_PORT === undefined
-  const description = openApiDocument({ hasMetrics: servesMetrics })
-  const counted = { ...description.paths, ...(devCode === undefined ? {} : { '/dev/token': { post: {} } }) }
-  if (metrics) app.use(countRequests(metrics.register, counted))
+  const served = ROUTES.filter((route) => route.isServed?.(offered) ?? true)
+  if (metrics) app.use(countRequests(metrics.register, served))
   app.use(requestLog(log))
   app.use(securityHeaders(options.contentOrigin))
   app.use(limitTime(options.deadlines, answerError), limitHeaders, checkTarget)
-  app.use(healthApi(options.readiness))
-  if (servesMetrics) app.use(metricsApi(metrics))
-  app.get('/openapi.json', (_request, response) => void response.json(description))
-  if (devCode !== undefined) app.use('/dev', devApi(config, devCode))
+  app.use(['/files', '/api'], crossOrigin(config))
+  app.use('/files', drainAfterwards, expectUpload, overrideMethod(authenticate))
+  app.use('/api', answerPreflight)
 
-  app.use(
-    ['/files', '/api'],
-    cors({
-      origin: config.CORS_ORIGINS.includes('*') ? '*' : [...config.CORS_ORIGINS],
-      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      exposedHeaders: EXPOSED_HEADERS,
-      maxAge: 86_400,
-      // tus has an OPTIONS of its own, which answers preflights as well.
-      preflightContinue: true,
-    }),
-    varyByOrigin,
-  )
-  app.use('/files', drainAfterwards, expectUpload)
-  // Preflights carry no token, and capabilities are public.
-  app.use('/files', (request, response, next) =>
-    request.method === 'OPTIONS' ? next() : requireToken(request, response, next),
-  )
-  app.use('/files', options.files)
-
-  app.options('/api/{*path}', (_request, response) => void response.status(204).end())
-  app.use(
-    '/api/v1/media',
-    analysisApi({
-      db,
-      bus,
-      secrets: config.ANALYSIS_SECRET ?? [],
-      enqueueProcessing: options.enqueueProcessing,
-      authenticate: requireToken,
-    }),
-    mediaApi({
-      db,
-      bus,
-      storage,
-      openDownloads: new OpenDownloads(),
-      turns,
-      downloads: config.DOWNLOADS,
-      links,
-      publicUrl: config.PUBLIC_URL,
-      cdn: config.CDN_URL === undefined ? undefined : { url: config.CDN_URL, prefix: config.PUBLIC_PREFIX },
-      enqueueRemoval: options.enqueueRemoval,
-      ends: options.ends,
-      enqueueProcessing: options.enqueueProcessing,
-      authenticate: requireToken,
-    }),
-  )
-  // Before the others, as streams also accept a ticket.
-  app.use('/api/v1', eventsApi({ db, streams: options.streams, config, authenticate: requireToken }))
-  app.use('/api', requireToken)
-  app.use('/api/v1/uploads', uploadsApi({ db, board: options.board }))
-  app.use('/api/v1/webhooks', webhooksApi({ db, bus }))
-  app.use('/api/v1', infoApi({ db, policy: options.policy, config }))
+  const admit = accessChecks({
+    authenticate,
+    tickets,
+    links,
+    secrets: config.ANALYSIS_SECRET ?? [],
+    devCode: options.devCode,
+  })
+  mount(app, served, { ...offered, description: openApiDocument(served) }, admit)
+  app.use(['/files', '/api'], async (request, response) => {
+    if (request.method !== 'OPTIONS') await authenticate(request, response)
+    throw notFound()
+  })
 
   if (options.pageDirectory !== undefined)
     app.use(express.static(options.pageDirectory, { index: 'index.html', redirect: false }))
@@ -243,9 +186,49 @@ function securityHeaders(contentOrigin: string | undefined): RequestHandler {
   })
 }
 
-const varyByOrigin: RequestHandler = (_request, response, next) => {
-  response.vary('Origin')
-  next()
+/** Which pages may read answers. Answers to preflights as well, but ends none. */
+function crossOrigin({ CORS_ORIGINS }: Pick<Config, 'CORS_ORIGINS'>): RequestHandler[] {
+  const allow = cors({
+    origin: CORS_ORIGINS.includes('*') ? '*' : [...CORS_ORIGINS],
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: EXPOSED_HEADERS,
+    maxAge: 86_400,
+    preflightContinue: true,
+  })
+  const vary: RequestHandler = (_request, response, next) => {
+    response.vary('Origin')
+    next()
+  }
+  return [allow, vary]
+}
+
+/** A preflight carries no token. That of `/files` is answered by its OPTIONS. */
+const answerPreflight: RequestHandler = (request, response, next) => {
+  if (request.method === 'OPTIONS') response.status(204).end()
+  else next()
+}
+
+/** Requires a token, and then waits for the turn of its owner. */
+function inTurn(turns: OwnerTurns, verify: Verify): Authenticate {
+  const readToken = authenticate(verify)
+  return async function authenticateInTurn(request, response) {
+    const principal = await readToken(request, response)
+    await turns.enter(request, response, principal.ownerId)
+    return principal
+  }
+}
+
+/** Before a route is looked for. A method that cannot be is refused as by a route: to those with a token. */
+function overrideMethod(authenticate: Authenticate): RequestHandler {
+  return async function overrideRequestMethod(request, response, next) {
+    try {
+      if (request.method !== 'OPTIONS') applyMethodOverride(request)
+    } catch (error) {
+      await authenticate(request, response)
+      throw error
+    }
+    next()
+  }
 }
 
 function problemAnswer(readiness: Readiness): AnswerError {

@@ -27,7 +27,7 @@ import { openStorage } from '../../storage/storage.ts'
 import type { Objects } from '../../storage/store/objects.ts'
 import { UploadStores } from '../../storage/upload-stores.ts'
 import { Appends, maxAppends } from '../admission/appends.ts'
-import { filesRoutes } from '../api/files.ts'
+import { uploadRequests } from '../api/upload-requests.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { ContentLinks } from '../auth/content-links.ts'
 import { createVerifier } from '../auth/verifier.ts'
@@ -224,7 +224,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       notifyListeners: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
     }),
   })
-  const files = filesRoutes({
+  const uploads = uploadRequests({
     engine,
     path: FILES,
     addressOf: (request, id) => `${config.PUBLIC_URL ?? forwardedBase(request) ?? ''}${FILES}/${id}`,
@@ -255,7 +255,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     ends,
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),
-    files,
+    uploads,
     contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(storage.s3?.objects) : undefined,
   })
 

@@ -1,5 +1,5 @@
 import express from 'express'
-import { metricsApi } from '../api/metrics.ts'
+import { metricsRoutes } from '../api/metrics.ts'
 import { DEADLINES, limitTime } from '../http/deadlines.ts'
 import { notFound } from '../http/errors.ts'
 import { createListener, listen } from '../http/listener.ts'
@@ -7,6 +7,7 @@ import { renderProblem } from '../http/problem-renderer.ts'
 import { checkTarget } from '../http/routing.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Log } from '../process/log.ts'
+import { mount } from '../routes/mount.ts'
 
 /** Prometheus needs one or two. */
 const MAX_CONNECTIONS = 64
@@ -34,7 +35,7 @@ export async function startMetricsServer(options: {
   app.enable('strict routing')
   app.use(limitTime(DEADLINES, (error, _request, response) => answerError(error, response)))
   app.use(checkTarget)
-  app.use(metricsApi(metrics))
+  mount(app, metricsRoutes, { metrics, config: { METRICS_PORT: options.port } }, async () => undefined)
   app.use(() => {
     throw notFound()
   })

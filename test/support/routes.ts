@@ -1,61 +1,54 @@
-import { newMediaId, newUploadId } from '../../ledger/ids.ts'
+import { ROUTES } from '../../server/api/table.ts'
+import { MEDIA_ID, type Param, UPLOAD_ID } from '../../server/routes/param.ts'
+import type { Access } from '../../server/routes/route.ts'
 import type { Landfall } from './landfall.ts'
 import type { ProblemJson } from './raw-http.ts'
 
-/** Every route that asks for a token, for tests of what holds on all of them. */
-
+/** A request of a route. */
 export type Route = { method: string; path: string; headers?: Record<string, string>; body?: string }
 
-const TUS = { 'Tus-Resumable': '1.0.0' }
+type Declared = (typeof ROUTES)[number]
 
-/** Routes that name an upload. */
-export const uploadRoutes = (id: string = newUploadId()): Route[] => [
-  { method: 'HEAD', path: `/files/${id}`, headers: TUS },
-  {
-    method: 'PATCH',
-    path: `/files/${id}`,
-    headers: { ...TUS, 'Upload-Offset': '0', 'Content-Type': 'application/offset+octet-stream' },
-    body: 'bytes',
-  },
-  { method: 'DELETE', path: `/files/${id}`, headers: TUS },
-  { method: 'GET', path: `/files/${id}` },
-  { method: 'GET', path: `/api/v1/uploads/${id}` },
-  { method: 'GET', path: `/api/v1/uploads/${id}/events` },
-  { method: 'GET', path: `/api/v1/uploads/${id}/ws` },
-]
+/** By these kinds of access, the token of a stranger finds nothing. */
+const OWNED: readonly Access[] = ['token', 'token-or-ticket', 'token-or-link', 'link']
 
-/** Routes that name a media. */
-export const mediaRoutes = (id: string = newMediaId()): Route[] => [
-  { method: 'GET', path: `/api/v1/media/${id}` },
-  { method: 'GET', path: `/api/v1/media/${id}/content` },
-  { method: 'GET', path: `/api/v1/media/${id}/source` },
-  { method: 'GET', path: `/api/v1/media/${id}/thumbnail` },
-  { method: 'GET', path: `/api/v1/media/${id}/storyboard` },
-  { method: 'GET', path: `/api/v1/media/${id}/storyboard.vtt` },
-  { method: 'GET', path: `/api/v1/media/${id}/waveform` },
-  { method: 'GET', path: `/api/v1/media/${id}/hls.m3u8` },
-  { method: 'GET', path: `/api/v1/media/${id}/hls/1.m3u8` },
-  { method: 'GET', path: `/api/v1/media/${id}/hls/1.mp4` },
-  { method: 'POST', path: `/api/v1/media/${id}/process` },
-  { method: 'DELETE', path: `/api/v1/media/${id}` },
-]
+/** A good request of a route, as far as it can be without a token. `id`: in place of one that does not exist. */
+export function requestOf({ method, path, params = {}, headers = [], body }: Declared, id?: string): Route {
+  const withId = path.replaceAll(/:(\w+)/g, (_, name: string) =>
+    name === 'id' && id !== undefined ? id : (params[name]?.sample() ?? ''),
+  )
+  const type = body?.types[0]
+  return {
+    method: method.toUpperCase(),
+    path: withId,
+    headers: {
+      ...Object.fromEntries(headers.flatMap(({ name, example }) => (example ? [[name, example]] : []))),
+      ...(type === undefined || path === '/files' ? {} : { 'Content-Type': type }),
+    },
+    ...(type === undefined || path === '/files' ? {} : { body: 'bytes' }),
+  }
+}
 
-/** Routes about the caller. */
-export const ownRoutes = (): Route[] => [
-  { method: 'POST', path: '/files', headers: { ...TUS, 'Upload-Length': '2000' } },
-  { method: 'GET', path: '/api/v1/uploads' },
-  { method: 'GET', path: '/api/v1/media' },
-  { method: 'POST', path: `/api/v1/media/${newMediaId()}/analysis` },
-  { method: 'GET', path: '/api/v1/formats' },
-  { method: 'GET', path: '/api/v1/quota' },
-  { method: 'GET', path: '/api/v1/events' },
-  { method: 'GET', path: '/api/v1/events/ws' },
-  { method: 'POST', path: '/api/v1/events/tickets' },
-  { method: 'GET', path: '/api/v1/webhooks/deliveries' },
-  { method: 'GET', path: `/api/v1/webhooks/deliveries/${newMediaId()}` },
-  { method: 'POST', path: `/api/v1/webhooks/deliveries/${newMediaId()}/replay` },
+/** Requests of all routes with this access. */
+export const requestsWith = (...access: Access[]): Route[] =>
+  ROUTES.filter((route) => access.includes(route.access)).map((route) => requestOf(route))
+
+/** Every route that asks for a token, for tests of what holds on all of them; also one that does not exist. */
+export const guardedRoutes = (): Route[] => [
+  ...ROUTES.filter(({ access }) => access !== 'public' && access !== 'dev-code').map((one) => requestOf(one)),
   { method: 'GET', path: '/api/v1/no-such-route' },
 ]
+
+/** Routes that name an upload. */
+export const uploadRoutes = (id?: string): Route[] => ownedBy(UPLOAD_ID, id)
+
+/** Routes that name a media item. */
+export const mediaRoutes = (id?: string): Route[] => ownedBy(MEDIA_ID, id)
+
+const ownedBy = (param: Param, id: string | undefined): Route[] =>
+  ROUTES.filter(({ params, access }) => params?.id === param && OWNED.includes(access)).map((route) =>
+    requestOf(route, id),
+  )
 
 export type RouteAnswer = {
   status: number

@@ -1,0 +1,70 @@
+import type { Ledger } from '../../ledger/database.ts'
+import type { MediaId, OwnerId } from '../../ledger/ids.ts'
+import { findLinkedMedia, findMedia, type MediaRow, type OwnMediaRow } from '../../ledger/media.ts'
+import type { Storage } from '../../storage/storage.ts'
+import type { OpenDownloads } from '../admission/open-downloads.ts'
+import type { OwnerTurns } from '../admission/owner-turns.ts'
+import type { ContentLinks } from '../auth/content-links.ts'
+import { notFound, Problem } from '../http/errors.ts'
+import type { Call } from '../routes/route.ts'
+import { redirectToObject, type ServedObject, sendObject } from './content.ts'
+
+/** What the routes of a media item's bytes need. */
+export type BytesServices = {
+  db: Ledger
+  storage: Pick<Storage, 'objectsOf'>
+  openDownloads: OpenDownloads
+  /** For requests by a link, which tell no owner. */
+  turns: OwnerTurns
+  /** Whether content comes through here or by a redirect to the storage, where that has addresses. */
+  downloads: 'stream' | 'redirect'
+  links: ContentLinks
+}
+
+/** A request by a link, or by a token of whoever it names. */
+export type BytesCall = Pick<Call, 'request' | 'response' | 'who'> & { params: { id: MediaId } }
+
+/** The media item of this owner. Fails with `not-found` for that of another one as well. */
+export async function ownMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<OwnMediaRow> {
+  const media = await findMedia(db, ownerId, id)
+  if (!media) throw notFound()
+  return media
+}
+
+/** The media item that a request has a link to, or whose owner asks. A link takes the turn of the owner now known. */
+export async function linkedOrOwnMedia(
+  { request, response, who, params }: BytesCall,
+  { db, turns }: BytesServices,
+): Promise<MediaRow> {
+  if (who) return await ownMedia(db, who.ownerId, params.id)
+  const media = await findLinkedMedia(db, params.id)
+  if (!media) throw notFound()
+  await turns.enter(request, response, media.owner_id)
+  return media
+}
+
+/** The same; fails unless it is ready. */
+export const readyMedia = async (call: BytesCall, services: BytesServices): Promise<MediaRow> =>
+  requireReady(await linkedOrOwnMedia(call, services))
+
+/** Fails with `not-ready` while there is nothing to serve, and with 410 when there never will be. */
+export function requireReady(media: MediaRow): MediaRow {
+  if (media.status === 'ready') return media
+  if (media.status === 'rejected') {
+    throw new Problem('upload-rejected', media.reason?.detail ?? 'The file was rejected.', {
+      members: { reason: media.reason },
+    })
+  }
+  throw new Problem('not-ready', `The media item is ${media.status}.`, { members: { status: media.status } })
+}
+
+/** Sends an object, or the client to where it is. */
+export async function sendOrRedirect(
+  { request, response }: Pick<Call, 'request' | 'response'>,
+  services: BytesServices,
+  object: ServedObject,
+): Promise<void> {
+  const { storage, downloads } = services
+  if (downloads === 'redirect' && (await redirectToObject(storage, request, response, object))) return
+  await sendObject(services, request, response, object)
+}

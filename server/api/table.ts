@@ -1,0 +1,40 @@
+import type { Route } from '../routes/route.ts'
+import { type AnalysisServices, analysisRoutes } from './analysis.ts'
+import { type DevServices, devRoutes } from './dev.ts'
+import { type EventsServices, eventsRoutes } from './events.ts'
+import { type FilesServices, filesRoutes } from './files.ts'
+import { type HealthServices, healthRoutes } from './health.ts'
+import { hlsRoutes } from './hls.ts'
+import { type InfoServices, infoRoutes } from './info.ts'
+import { type MediaServices, mediaRoutes } from './media.ts'
+import { type MetricsServices, metricsRoutes } from './metrics.ts'
+import { type DescriptionServices, descriptionRoutes } from './openapi.ts'
+import { renditionRoutes } from './renditions.ts'
+import { type UploadsServices, uploadsRoutes } from './uploads.ts'
+import { type WebhooksServices, webhooksRoutes } from './webhooks.ts'
+
+/** What the handlers of all routes need. */
+export type Services = FilesServices &
+  UploadsServices &
+  EventsServices &
+  MediaServices &
+  AnalysisServices &
+  WebhooksServices &
+  InfoServices &
+  HealthServices &
+  MetricsServices &
+  DescriptionServices &
+  DevServices
+
+/** Every route, by the heading of its table in docs/api.md. Uploads come first: they are asked for most. */
+export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
+  files: filesRoutes,
+  status: [...uploadsRoutes, ...eventsRoutes],
+  media: [...mediaRoutes, ...renditionRoutes, ...hlsRoutes, ...analysisRoutes],
+  webhooks: webhooksRoutes,
+  information: infoRoutes,
+  operation: [...healthRoutes, ...metricsRoutes, ...descriptionRoutes, ...devRoutes],
+}
+
+/** A route that is not in here cannot be served. */
+export const ROUTES: readonly Route<Services>[] = Object.values(TABLES).flat()

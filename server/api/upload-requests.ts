@@ -1,0 +1,181 @@
+import type { Request, Response } from 'express'
+import { checkSize } from '../../hooks/pre-create.ts'
+import { type MediaId, newUploadId, type UploadId } from '../../ledger/ids.ts'
+import { principalOf } from '../auth/authenticate.ts'
+import { discardBody } from '../http/drain.ts'
+import { notFound, Problem } from '../http/errors.ts'
+import { holdHeadUntilAvailable } from '../http/head-answers.ts'
+import { problemOf } from '../http/problem-renderer.ts'
+import type { UploadEngine } from '../uploads/engine.ts'
+import { draftRequests } from '../uploads/ietf/draft-requests.ts'
+import { speaksDraft } from '../uploads/ietf/fields.ts'
+import { limitsOf } from '../uploads/ietf/limits.ts'
+import { gone, uploadProblem } from '../uploads/problems.ts'
+import type { ProtocolOptions } from '../uploads/protocol-options.ts'
+import { hasBody } from '../uploads/request-body.ts'
+import { TUS_ALGORITHMS } from '../uploads/tus/checksum.ts'
+import { parseConcat } from '../uploads/tus/concat-header.ts'
+import { createFinalUpload } from '../uploads/tus/final-uploads.ts'
+import { checkVersion, readAppend, readCreation, TUS_VERSION } from '../uploads/tus/request-checks.ts'
+import { tusRequests } from '../uploads/tus/tus-requests.ts'
+
+export type UploadRequestsOptions = ProtocolOptions & {
+  engine: UploadEngine
+  /** Where a media's content is fetched; undefined as long as it is not ready. Fails with `not-found`. */
+  contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>
+}
+
+type HandleUpload = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
+
+/** What is done with uploads, by tus 1.0 or by its successor at the IETF, as the headers of a request say. */
+export type UploadRequests = {
+  capabilities: (response: Response) => void
+  create: (request: Request, response: Response) => Promise<void>
+  append: HandleUpload
+  /** Both protocols ask by HEAD for the offset. */
+  offset: HandleUpload
+  /** The IETF draft asks by GET for the offset as well; for other clients it is the content. */
+  read: HandleUpload
+  cancel: HandleUpload
+}
+
+const EXTENSIONS = [
+  'creation',
+  'creation-with-upload',
+  'creation-defer-length',
+  'expiration',
+  'checksum',
+  'checksum-trailer',
+  'termination',
+  'concatenation',
+  'concatenation-unfinished',
+]
+
+/** The handlers of `/files`, behind `authenticate` but for `capabilities`. */
+export function uploadRequests(options: UploadRequestsOptions): UploadRequests {
+  const { engine, contentAddress, ...protocol } = options
+  const { policy } = engine
+  const tus = tusRequests(engine, protocol)
+  const draft = draftRequests(engine, protocol)
+
+  function capabilities(response: Response): void {
+    response
+      .set({
+        'Tus-Resumable': TUS_VERSION,
+        'Tus-Version': TUS_VERSION,
+        'Tus-Extension': EXTENSIONS.join(','),
+        'Tus-Checksum-Algorithm': TUS_ALGORITHMS.join(','),
+        'Tus-Max-Size': String(policy.maxSize),
+        'Upload-Limit': limitsOf(policy),
+      })
+      .status(204)
+      .end()
+  }
+
+  async function create(request: Request, response: Response): Promise<void> {
+    if (speaksDraft(request))
+      return await admitted(request, response, () => draft.create(request, response, newUploadId()))
+    speakTus(request, response)
+    const concat = request.get('upload-concat')
+    const parsed = concat === undefined ? undefined : parseConcat(concat, protocol.path)
+    if (concat !== undefined && parsed?.kind === 'final') {
+      return await createFinalUpload(engine, protocol, request, response, {
+        concat,
+        partials: parsed.partials,
+      })
+    }
+    const declared = readCreation(request)
+    checkSize(parsed ? { ...policy, minSize: 0 } : policy, declared.size)
+    await admitted(request, response, () => tus.create(request, response, newUploadId(), declared))
+  }
+
+  const append: HandleUpload = async (request, response, uploadId) => {
+    if (speaksDraft(request))
+      return await admitted(request, response, () => draft.append(request, response, uploadId))
+    speakTus(request, response)
+    const length = readAppend(request)
+    await admitted(request, response, () => tus.append(request, response, uploadId, length))
+  }
+
+  const offset: HandleUpload = async (request, response, uploadId) => {
+    if (await isOfDraft(request, response, uploadId)) return await draft.offset(request, response, uploadId)
+    speakTus(request, response)
+    await holdHeadUntilAvailable(request, response, {
+      answer: () => tus.offset(request, response, uploadId),
+      isUnavailable,
+      check: () => engine.find({ ownerId: principalOf(response).ownerId, uploadId }),
+    })
+  }
+
+  const read: HandleUpload = (request, response, uploadId) =>
+    speaksDraft(request) ? draft.offset(request, response, uploadId) : redirectToContent(response, uploadId)
+
+  const cancel: HandleUpload = async (request, response, uploadId) => {
+    if (await isOfDraft(request, response, uploadId)) return await draft.cancel(request, response, uploadId)
+    speakTus(request, response)
+    await tus.cancel(request, response, uploadId)
+  }
+
+  /** Requests that bring bytes are let in as far as the node can carry them, before they take or make anything. */
+  async function admitted(request: Request, response: Response, work: () => Promise<void>): Promise<void> {
+    if (!hasBody(request)) return await work()
+    await engine.admit(principalOf(response).ownerId, work)
+  }
+
+  /** The successor has requests without any header of its own: then the upload says which protocol it is of. */
+  async function isOfDraft(request: Request, response: Response, uploadId: UploadId): Promise<boolean> {
+    if (speaksDraft(request)) return true
+    if (request.get('tus-resumable') !== undefined) return false
+    const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
+    return upload?.protocol.startsWith('ietf') ?? false
+  }
+
+  /** What users of tusd expect of GET: the file, as soon as it is one that can be had. */
+  async function redirectToContent(response: Response, uploadId: UploadId): Promise<void> {
+    const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
+    if (!upload) throw notFound()
+    if (upload.state !== 'open' && upload.state !== 'received') throw gone(upload)
+    const address = upload.media_id && (await contentAddress(upload.media_id, response))
+    if (!address) throw new Problem('not-ready', 'The file of this upload is not ready yet.')
+    response.status(303).set({ Location: address, 'Cache-Control': 'no-store' }).end()
+  }
+
+  return {
+    capabilities,
+    create: translated(create),
+    append: translated(append),
+    offset: translated(offset),
+    read: translated(read),
+    cancel: translated(cancel),
+  }
+}
+
+/** The handler, failing with what its client may see. Policy also refuses before a protocol is reached. */
+function translated<Rest extends unknown[]>(
+  handle: (request: Request, response: Response, ...rest: Rest) => Promise<void>,
+): (request: Request, response: Response, ...rest: Rest) => Promise<void> {
+  return async function handleTranslated(request, response, ...rest) {
+    try {
+      await handle(request, response, ...rest)
+    } catch (error) {
+      const problem = uploadProblem(error)
+      // Gigabytes may be left of a file that is refused while it arrives.
+      if (isVerdict(problem) && !request.complete) {
+        response.set('Connection', 'close')
+        response.locals.lingerBeforeClose = () => discardBody(request)
+      }
+      throw problem
+    }
+  }
+}
+
+/** From here on the request is one of tus 1.0, and so is the answer, be it an error. */
+function speakTus(request: Request, response: Response): void {
+  response.set('Tus-Resumable', TUS_VERSION)
+  checkVersion(request)
+}
+
+const isUnavailable = (error: unknown): boolean => problemOf(uploadProblem(error)).code === 'unavailable'
+
+const isVerdict = (error: unknown): boolean =>
+  error instanceof Problem && (error.code === 'type-not-allowed' || error.code === 'content-rejected')

@@ -1,0 +1,115 @@
+import type { Request, Response } from 'express'
+import { Webhook } from 'standardwebhooks'
+import { parseMediaId } from '../../ledger/ids.ts'
+import type { Authenticate } from '../auth/authenticate.ts'
+import type { ContentLinks } from '../auth/content-links.ts'
+import { isDevCode } from '../auth/dev-code.ts'
+import { isDirectRequest } from '../auth/direct-request.ts'
+import { authenticateByTicket, type StreamTickets } from '../auth/stream-tickets.ts'
+import type { Principal } from '../auth/verifier.ts'
+import { authenticated } from '../http/deadlines.ts'
+import { notFound, Problem } from '../http/errors.ts'
+import type { Access } from './route.ts'
+
+export type AccessOptions = {
+  /** Requires a bearer token, and waits for the turn of its owner. */
+  authenticate: Authenticate
+  tickets: StreamTickets
+  links: ContentLinks
+  /** Of the analysis engine. */
+  secrets: readonly string[]
+  devCode: string | undefined
+}
+
+/** What of a route says who may use it. */
+export type Guarded = { access: Access; path: string }
+
+/** Lets a request in, or fails. Resolves to the owner, where there is one. Calls `readBody` once. */
+export type Admit = (
+  route: Guarded,
+  request: Request,
+  response: Response,
+  readBody: () => Promise<void>,
+) => Promise<Principal | undefined>
+
+/** Checks of each `Access`. */
+export function accessChecks(options: AccessOptions): Admit {
+  const { authenticate, tickets, links, devCode } = options
+  const signers = options.secrets.map((secret) => new Webhook(secret))
+
+  async function whoAsks({ access, path }: Guarded, request: Request, response: Response) {
+    switch (access) {
+      case 'public':
+        return undefined
+      case 'dev-code':
+        if (devCode === undefined || !isDirectRequest(request)) throw notFound()
+        if (!isDevCode(request.get('X-Dev-Code'), devCode)) throw notFound()
+        return undefined
+      case 'token':
+        return await authenticate(request, response)
+      case 'token-or-ticket': {
+        const { ticket } = request.query
+        if (request.headers.authorization !== undefined || ticket === undefined)
+          return await authenticate(request, response)
+        return await authenticateByTicket(request, response, tickets)
+      }
+      case 'link':
+      case 'token-or-link': {
+        const id = parseMediaId(String(request.params.id))
+        if (!id) throw notFound()
+        if (links.check(id, targetOf(path, request.params), request.query)) {
+          authenticated(request)
+          return undefined
+        }
+        const who = await authenticate(request, response)
+        if (access === 'link') throw notFound()
+        return who
+      }
+      case 'service-or-signature': {
+        const who = await authenticate(request, response)
+        if (who.scopes.has('service')) return who
+        throw new Problem('forbidden', 'The request requires a token with the scope "service".')
+      }
+    }
+  }
+
+  return async function admit(route, request, response, readBody) {
+    const isSigned = route.access === 'service-or-signature' && hasSignatureAlone(request)
+    const who = isSigned ? undefined : await whoAsks(route, request, response)
+    await readBody()
+    // A signature covers the body, so this is the only body that is read before it is known whose it is.
+    if (isSigned) checkSignature(request, signers)
+    return who
+  }
+}
+
+/** What a link to this path is signed for: the path below that of the media item. */
+const targetOf = (path: string, params: Request['params']): string =>
+  path.replace(/^.*?\/:id\//, '').replaceAll(/:(\w+)/g, (_, name: string) => String(params[name]))
+
+const hasSignatureAlone = ({ headers }: Request): boolean =>
+  headers['webhook-signature'] !== undefined && headers.authorization === undefined
+
+function checkSignature({ body, headers }: Request, signers: readonly Webhook[]): void {
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0)
+  const signature = Object.fromEntries(
+    ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => [
+      name,
+      String(headers[name] ?? ''),
+    ]),
+  )
+  if (signers.some((signer) => isSignedBy(signer, bytes, signature))) return
+  throw new Problem('token-invalid', 'The signature is invalid or older than five minutes.', {
+    headers: { 'WWW-Authenticate': 'Bearer' },
+  })
+}
+
+function isSignedBy(signer: Webhook, bytes: Buffer, signature: Record<string, string>): boolean {
+  try {
+    signer.verify(bytes, signature, { jsonParse: false })
+    return true
+  } catch {
+    // It says which of the many ways to be wrong this was; the caller is not told.
+    return false
+  }
+}

@@ -1,0 +1,42 @@
+import {
+  type MediaId,
+  newMediaId,
+  newUploadId,
+  parseMediaId,
+  parseUploadId,
+  type UploadId,
+} from '../../ledger/ids.ts'
+import { HLS_NUMBERS, type HlsNumber } from '../../storage/store/keys.ts'
+
+/** A variable part of a path. */
+export type Param<T = unknown> = {
+  /** Its value; undefined for a text that can be none of ours, which is answered like one that does not exist. */
+  parse(text: string): T | undefined
+  /** What `parse` takes, for OpenAPI. */
+  pattern: string
+  /** A text that `parse` takes, of nothing that exists. */
+  sample(): string
+}
+
+const ID = '^[A-Za-z0-9_-]{22}$'
+const DELIVERY_ID = '^msg_[0-9a-f]{32}$'
+
+export const UPLOAD_ID: Param<UploadId> = { parse: parseUploadId, pattern: ID, sample: newUploadId }
+export const MEDIA_ID: Param<MediaId> = { parse: parseMediaId, pattern: ID, sample: newMediaId }
+
+export const WEBHOOK_DELIVERY_ID: Param<string> = {
+  parse: (text) => (new RegExp(DELIVERY_ID).test(text) ? text : undefined),
+  pattern: DELIVERY_ID,
+  sample: () => `msg_${'0'.repeat(32)}`,
+}
+
+/** A file of an HLS rendition. */
+export const HLS_FILE: Param<{ number: HlsNumber; type: 'm3u8' | 'mp4' }> = {
+  parse(text) {
+    const number = HLS_NUMBERS.find((number) => text.startsWith(`${number}.`))
+    const type = (['m3u8', 'mp4'] as const).find((type) => text === `${number}.${type}`)
+    return number && type && { number, type }
+  },
+  pattern: '^[1-6]\\.(m3u8|mp4)$',
+  sample: () => '1.m3u8',
+}

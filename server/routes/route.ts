@@ -1,0 +1,91 @@
+import type { Request, Response } from 'express'
+import type { z } from 'zod'
+import type { Principal } from '../auth/verifier.ts'
+import type { Param } from './param.ts'
+
+/** Who may ask, as `access.ts` checks it. */
+export type Access =
+  | 'public'
+  /** A development client that has the code of this start; a route that others cannot tell from none. */
+  | 'dev-code'
+  | 'token'
+  /** A stream ticket in the query takes the place of a token. */
+  | 'token-or-ticket'
+  /** A signed link to the last part of the path takes the place of a token. */
+  | 'token-or-link'
+  | 'link'
+  /** A token with the scope `service`, or a body that the analysis engine has signed. */
+  | 'service-or-signature'
+
+/** The owner behind a request; undefined where none was named: the public, a link, a signature. */
+export type Who<A extends Access> = A extends 'token' | 'token-or-ticket'
+  ? Principal
+  : A extends 'token-or-link' | 'service-or-signature'
+    ? Principal | undefined
+    : undefined
+
+export type Params = Readonly<Record<string, Param>>
+type ParsedParams<P extends Params> = { [Name in keyof P]: P[Name] extends Param<infer T> ? T : never }
+type Query = z.ZodObject | undefined
+type ParsedQuery<Q extends Query> = Q extends z.ZodObject ? z.output<Q> : undefined
+
+/** A request that was let in, with what its address says. */
+export type Call<A extends Access = Access, P extends Params = Params, Q extends Query = Query> = {
+  request: Request
+  response: Response
+  who: Who<A>
+  params: ParsedParams<P>
+  query: ParsedQuery<Q>
+}
+
+/** A header that a request has or may have, for OpenAPI. Requests of tests carry the examples. */
+export type RequestHeader = { name: string; description: string; example?: string }
+
+export type Body = {
+  /** Media types. */
+  types: readonly string[]
+  schema?: z.ZodType
+  /** Read into `request.body` before the handler runs; otherwise the handler reads it, if anybody does. */
+  read?: { as: 'json' | 'bytes'; maxBytes: number }
+}
+
+export type Answer = { description: string; types?: readonly string[]; schema?: z.ZodType }
+
+/**
+ * A route, declared once: the server, OpenAPI, the label of the metrics, the table in docs/api.md and the tests of
+ * authorization are made of it. `S`: what its handler needs of the server.
+ */
+export type Route<S, A extends Access = Access, P extends Params = Params, Q extends Query = Query> = {
+  method: 'get' | 'head' | 'post' | 'patch' | 'delete' | 'options'
+  /** As Express writes it, such as `/files/:id`; also the label of its metrics. */
+  path: `/${string}`
+  access: A
+  params?: P
+  query?: Q
+  headers?: readonly RequestHeader[]
+  body?: Body
+  /** By status. Every route may also answer with a problem. */
+  answers: Readonly<Record<number, Answer>>
+  /** A sentence without its full stop. */
+  summary: string
+  /** More sentences, in Markdown. */
+  description?: string
+  /** Not in OpenAPI. */
+  isUnlisted?: boolean
+  /** Whether this server has it; it does by default. */
+  isServed?(services: S): boolean
+  /** On OPTIONS: any other method of the path is 405, with these headers. */
+  refusesOthers?: Readonly<Record<string, string>>
+  /** Answers the request, or throws. */
+  handle(call: Call<A, P, Q>, services: S): Promise<void> | void
+}
+
+/** Declares a route. The types of the call follow from what is declared. */
+export const route = <
+  S,
+  A extends Access,
+  P extends Params = Record<never, never>,
+  Q extends Query = undefined,
+>(
+  declared: Route<S, A, P, Q>,
+): Route<S> => declared
