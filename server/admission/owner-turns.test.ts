@@ -5,6 +5,7 @@ import express, { type Express, type Request, type Response } from 'express'
 import { afterEach, expect, it, vi } from 'vitest'
 import { slowly } from '../../test/support/pauses.ts'
 import { CLIENT_GONE } from '../http/client-gone.ts'
+import { layer } from '../http/layer.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
 import { endTurn, inNewOwnerTurn, OwnerTurns, recordArrival } from './owner-turns.ts'
 
@@ -20,7 +21,7 @@ async function node({
 } = {}): Promise<{ port: number; turns: OwnerTurns; app: Express }> {
   const app = express()
   const turns = new OwnerTurns({ recordAfterMs })
-  app.use(recordArrival, async (request: Request, response: Response, next: () => void) => {
+  app.use(layer(recordArrival), async (request: Request, response: Response, next: () => void) => {
     if (beforeMs > 0) await sleep(beforeMs)
     const ownerId = request.get('X-Owner') ?? 'alice'
     response.locals.principal = { ownerId }

@@ -1,8 +1,9 @@
-import type { Request, RequestHandler, Response } from 'express'
+import type { Request, Response } from 'express'
 import { TurnRefused, Turns } from '../../ledger/turns.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { CLIENT_GONE } from '../http/client-gone.ts'
 import { Problem } from '../http/errors.ts'
+import type { Prepare } from '../http/layer.ts'
 
 /** Concurrent requests of one owner while no other owner is active. */
 const ALONE = 16
@@ -107,10 +108,9 @@ export class OwnerTurns {
   }
 }
 
-/** Records when a request arrived. Comes before all middleware that takes time. */
-export const recordArrival: RequestHandler = (_request, response, next) => {
+/** Notes when a request arrived. Stands in front of everything that takes its time. */
+export const recordArrival: Prepare = (_request, response) => {
   response.locals.arrivedAt = performance.now()
-  next()
 }
 
 const arrivedAt = ({ locals }: Response): number => locals.arrivedAt ?? performance.now()

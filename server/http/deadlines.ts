@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Request, RequestHandler, Response } from 'express'
+import type { Request, Response } from 'express'
 import { Problem } from './errors.ts'
+import type { Prepare } from './layer.ts'
 
 export type Deadlines = {
   /** For the headers of a request, from its first byte or the opening of its connection. */
@@ -30,7 +31,7 @@ export type AnswerError = (error: unknown, request: Request, response: Response)
  * between two requests, for every route. It comes before all other middleware; only `expectUpload` and `authenticated`
  * lift a deadline. `answerError` answers a body that is too slow.
  */
-export function limitTime(deadlines: Deadlines, answerError: AnswerError): RequestHandler {
+export function limitTime(deadlines: Deadlines, answerError: AnswerError): Prepare {
   const connections = new WeakMap<Socket, Connection>()
 
   /** The server's own timeouts restart with every byte, even with line breaks that begin no request. */
@@ -41,7 +42,7 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Reque
     connection.idle = setTimeout(() => socket.destroy(), forNextMs).unref()
   }
 
-  return function limitTimeOfRequest(request, response, next) {
+  return function limitTimeOfRequest(request, response) {
     const { socket } = request
     const connection = connections.get(socket) ?? { underWay: 0, idle: undefined }
     connections.set(socket, connection)
@@ -66,17 +67,15 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Reque
       becomesIdle(socket, connection)
     }
     response.once('finish', end).once('close', end)
-    next()
   }
 }
 
-/** From here on the body of a POST or PATCH is an upload without a time limit, once its sender is authenticated. */
-export const expectUpload: RequestHandler = (request, _response, next) => {
+/** Behind this the body of a POST or PATCH is an upload, and may take as long as it takes, once its sender is known. */
+export const expectUpload: Prepare = (request) => {
   const override = request.headers['x-http-method-override']
   const method = (override === undefined ? request.method : String(override)).toUpperCase()
   const exchange = (request as Limited)[EXCHANGE]
   if (exchange) exchange.isUpload = method === 'POST' || method === 'PATCH'
-  next()
 }
 
 /** An authenticated client may read a response for hours, and send an upload. */

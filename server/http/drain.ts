@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { RequestHandler } from 'express'
+import type { Prepare } from './layer.ts'
 
 /** How long a refused client may go on sending before its connection is closed. */
 const LINGER_MS = 5_000
@@ -12,7 +12,7 @@ const ARRIVAL_MS = 1_000
  * A client must be able to read the response to a request that it is still sending: if the connection were closed at
  * once, the kernel would discard it. So the rest of the body is read and discarded, for a limited time.
  */
-export const drainAfterwards: RequestHandler = (request, response, next) => {
+export const drainAfterwards: Prepare = (request, response) => {
   response.once('finish', () => {
     if (request.complete || request.destroyed) return
     drop(request)
@@ -23,7 +23,6 @@ export const drainAfterwards: RequestHandler = (request, response, next) => {
     }, LINGER_MS).unref()
     request.once('end', () => clearTimeout(timer))
   })
-  next()
 }
 
 /**

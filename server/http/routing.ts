@@ -1,5 +1,5 @@
-import type { RequestHandler } from 'express'
 import { notFound, Problem } from './errors.ts'
+import type { Prepare } from './layer.ts'
 
 /** Characters of a path by RFC 3986 § 3.3: parsers read other ones differently. */
 const PATH = /^\/[\w\-.~!$&'()*+,;=:@%/]*$/
@@ -16,7 +16,7 @@ export const spellingsOf = (path: string): string[] =>
  * paths do not have. Of the absolute form, which every server has to accept (RFC 9112 § 3.2.2), the path counts, as in
  * Express.
  */
-export const checkTarget: RequestHandler = (request, _response, next) => {
+export const checkTarget: Prepare = (request) => {
   const relative = request.url.replace(/^https?:\/\/[^/?#\s]*/i, '')
   const [, path = '', query = ''] = /^([^?]*)\??(.*)$/s.exec(relative === '' ? '/' : relative) ?? []
   // `OPTIONS *` is not supported.
@@ -24,7 +24,6 @@ export const checkTarget: RequestHandler = (request, _response, next) => {
   if (!PATH.test(path) || !QUERY.test(query))
     throw new Problem('invalid-request', 'The request path contains invalid characters.')
   if (path.includes('//') || (path.endsWith('/') && path !== '/' && path !== COLLECTION)) throw notFound()
-  next()
 }
 
 /** Whether a request has only a path, as sent to a server and not to a proxy. */

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import cors from 'cors'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
-import helmet from 'helmet'
 import { pinoHttp } from 'pino-http'
 import { OpenDownloads } from '../admission/open-downloads.ts'
 import { OwnerTurns, recordArrival } from '../admission/owner-turns.ts'
@@ -16,6 +15,7 @@ import { type AnswerError, type Deadlines, expectUpload, limitTime } from '../ht
 import { drainAfterwards } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { limitHeaders } from '../http/header-limit.ts'
+import { layer, type Prepare } from '../http/layer.ts'
 import { outageOf } from '../http/outages.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
 import { checkTarget } from '../http/routing.ts'
@@ -24,6 +24,7 @@ import type { Log } from '../process/log.ts'
 import { accessChecks } from '../routes/access.ts'
 import { mount } from '../routes/mount.ts'
 import { applyMethodOverride } from '../uploads/tus/request-checks.ts'
+import { securityHeaders } from './security-headers.ts'
 
 export type AppOptions = Omit<
   Services,
@@ -92,19 +93,22 @@ export function createApp(options: AppOptions): Express {
   app.enable('strict routing')
   app.set('trust proxy', config.TRUST_PROXY)
   app.set('etag', false)
-  app.use(recordArrival, (_request, response, next) => {
-    // A dozen parts each wait for the end of a response; Node warns of a leak at eleven.
-    response.setMaxListeners(MAX_LISTENERS)
-    next()
-  })
   const served = ROUTES.filter((route) => route.isServed?.(offered) ?? true)
-  if (metrics) app.use(countRequests(metrics.register, served))
-  app.use(requestLog(log))
-  app.use(securityHeaders(options.contentOrigin))
-  app.use(limitTime(options.deadlines, answerError), limitHeaders, checkTarget)
-  app.use(['/files', '/api'], crossOrigin(config))
-  app.use('/files', drainAfterwards, expectUpload, overrideMethod(authenticate))
-  app.use('/api', answerPreflight)
+  app.use(
+    layer(
+      recordArrival,
+      allowListeners,
+      ...(metrics ? [countRequests(metrics.register, served)] : []),
+      requestLog(log),
+      setHeaders(securityHeaders(options.contentOrigin)),
+      limitTime(options.deadlines, answerError),
+      limitHeaders,
+      checkTarget,
+    ),
+  )
+  const allowOrigins = crossOrigin(config)
+  app.use('/files', layer(allowOrigins, drainAfterwards, expectUpload), overrideMethod(authenticate))
+  app.use('/api', layer(allowOrigins), answerPreflight)
 
   const admit = accessChecks({
     authenticate,
@@ -133,8 +137,8 @@ export function createApp(options: AppOptions): Express {
 /** Polled by balancers. Their answers of 503 are not failed requests. */
 const PROBES = new Set(['/healthz', '/readyz'])
 
-function requestLog(log: Log): RequestHandler {
-  return pinoHttp({
+function requestLog(log: Log): Prepare {
+  const logRequest = pinoHttp({
     logger: log,
     // A client's own id could be anything, and two requests could share it.
     genReqId: (_request, response) => {
@@ -163,43 +167,31 @@ function requestLog(log: Log): RequestHandler {
       res: (response) => ({ statusCode: response.statusCode }),
     },
   })
+  return (request, response) => logRequest(request, response)
 }
 
-function securityHeaders(contentOrigin: string | undefined): RequestHandler {
-  const content = contentOrigin === undefined ? [] : [contentOrigin]
-  return helmet({
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'self'"],
-        imgSrc: ["'self'", 'blob:', 'data:', ...content],
-        mediaSrc: ["'self'", 'blob:', ...content],
-        objectSrc: ["'none'"],
-        baseUri: ["'none'"],
-        formAction: ["'self'"],
-        frameAncestors: ["'none'"],
-      },
-    },
-    // Plain HTTP on loopback is a normal setup; a proxy that ends TLS sets this header.
-    strictTransportSecurity: false,
-    crossOriginResourcePolicy: { policy: 'cross-origin' },
-  })
-}
+const setHeaders = (headers: ReadonlyMap<string, string>): Prepare =>
+  function setHeadersOfAll(_request, response) {
+    for (const [name, value] of headers) response.setHeader(name, value)
+  }
+
+/** A dozen parts each wait once for the end of an answer; Node warns of a leak at eleven. */
+const allowListeners: Prepare = (_request, response) => void response.setMaxListeners(MAX_LISTENERS)
 
 /** Which pages may read answers. Answers to preflights as well, but ends none. */
-function crossOrigin({ CORS_ORIGINS }: Pick<Config, 'CORS_ORIGINS'>): RequestHandler[] {
+function crossOrigin({ CORS_ORIGINS }: Pick<Config, 'CORS_ORIGINS'>): Prepare {
   const allow = cors({
     origin: CORS_ORIGINS.includes('*') ? '*' : [...CORS_ORIGINS],
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: EXPOSED_HEADERS,
+    // One text: a list would be joined for each answer.
+    exposedHeaders: EXPOSED_HEADERS.join(),
     maxAge: 86_400,
     preflightContinue: true,
   })
-  const vary: RequestHandler = (_request, response, next) => {
+  return function allowOrigins(request, response) {
+    allow(request, response, () => {})
     response.vary('Origin')
-    next()
   }
-  return [allow, vary]
 }
 
 /** A preflight carries no token. That of `/files` is answered by its OPTIONS. */
@@ -220,12 +212,11 @@ function inTurn(turns: OwnerTurns, verify: Verify): Authenticate {
 
 /** Before a route is looked for. A method that cannot be is refused as by a route: to those with a token. */
 function overrideMethod(authenticate: Authenticate): RequestHandler {
-  return async function overrideRequestMethod(request, response, next) {
+  return function overrideRequestMethod(request, response, next) {
     try {
       if (request.method !== 'OPTIONS') applyMethodOverride(request)
     } catch (error) {
-      await authenticate(request, response)
-      throw error
+      return authenticate(request, response).then(() => next(error), next)
     }
     next()
   }

@@ -2,6 +2,7 @@ import express from 'express'
 import { metricsRoutes } from '../api/metrics.ts'
 import { DEADLINES, limitTime } from '../http/deadlines.ts'
 import { notFound } from '../http/errors.ts'
+import { layer } from '../http/layer.ts'
 import { createListener, listen } from '../http/listener.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
 import { checkTarget } from '../http/routing.ts'
@@ -33,8 +34,12 @@ export async function startMetricsServer(options: {
   app.disable('x-powered-by')
   app.enable('case sensitive routing')
   app.enable('strict routing')
-  app.use(limitTime(DEADLINES, (error, _request, response) => answerError(error, response)))
-  app.use(checkTarget)
+  app.use(
+    layer(
+      limitTime(DEADLINES, (error, _request, response) => answerError(error, response)),
+      checkTarget,
+    ),
+  )
   mount(app, metricsRoutes, { metrics, config: { METRICS_PORT: options.port } }, async () => undefined)
   app.use(() => {
     throw notFound()
