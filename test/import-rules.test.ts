@@ -174,7 +174,9 @@ describe('what belongs in one place', () => {
     const method = '(get|head|post|put|patch|delete|options|all|route)'
     expect(inServer(/\bRouter\b/)).toEqual([])
     expect(inServer(new RegExp(`\\.${method}\\(\\s*['"\`]/`))).toEqual([])
-    expect(inServer(new RegExp(`\\b\\w*[aA]pp\\.${method}\\((?!'trust proxy')`))).toEqual(['server/routes/mount.ts'])
+    expect(inServer(new RegExp(`\\b\\w*[aA]pp\\.${method}\\((?!'trust proxy')`))).toEqual([
+      'server/routes/mount.ts',
+    ])
     // What handles a path without a method is shared by all routes below it, and lets requests through to them.
     expect(inServer(/\buse\(\s*['"`[]/)).toEqual(['server/serving/app.ts'])
   })

@@ -23,10 +23,7 @@ const SignedReport = AnalysisReport.extend({ mediaId: z.string() })
 
 /** What the engine that analyses files has found out. */
 export const analysisRoutes = [
-  route({
-    method: 'post',
-    path: '/api/v1/media/:id/analysis',
-    access: 'service-or-signature',
+  route('post', '/api/v1/media/:id/analysis', 'service-or-signature', {
     params: { id: MEDIA_ID },
     query: AnalysisQuery,
     body: {

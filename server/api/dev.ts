@@ -11,10 +11,7 @@ export type DevServices = { config: Config; devCode: string | undefined }
 
 /** A token for a client that has seen the output of this start, and so has its code; with `AUTH_DEV_TOKENS=true` only. */
 export const devRoutes = [
-  route({
-    method: 'post',
-    path: '/dev/token',
-    access: 'dev-code',
+  route('post', '/dev/token', 'dev-code', {
     body: { types: ['application/json'], schema: TokenRequest, read: { as: 'json', maxBytes: 4096 } },
     answers: { 200: body('`{ token }`', 'application/json') },
     summary: 'A development token',

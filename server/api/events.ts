@@ -22,8 +22,8 @@ export type EventsServices = {
   config: Pick<Config, 'CORS_ORIGINS' | 'PUBLIC_URL'>
 }
 
-const OF_UPLOAD = { access: 'token-or-ticket', params: { id: UPLOAD_ID }, query: StreamQuery } as const
-const OF_OWNER = { access: 'token-or-ticket', query: StreamQuery } as const
+const OF_UPLOAD = { params: { id: UPLOAD_ID }, query: StreamQuery }
+const OF_OWNER = { query: StreamQuery }
 type OfUpload = Call<'token-or-ticket', typeof OF_UPLOAD.params, typeof StreamQuery>
 type OfOwner = Call<'token-or-ticket', Record<never, never>, typeof StreamQuery>
 
@@ -35,10 +35,8 @@ const HEAD = empty('The stream exists')
 /** The event streams, each as server-sent events and as a WebSocket, and the tickets that open them. */
 export const eventsRoutes = [
   // Express answers HEAD as GET, and this one would never end.
-  route({
+  route('head', '/api/v1/uploads/:id/events', 'token-or-ticket', {
     ...OF_UPLOAD,
-    method: 'head',
-    path: '/api/v1/uploads/:id/events',
     answers: { 200: HEAD },
     summary: 'Whether an upload has events',
     async handle({ response, who, params }, { db }: EventsServices) {
@@ -46,52 +44,39 @@ export const eventsRoutes = [
       response.type('text/event-stream').end()
     },
   }),
-  route({
+  route('get', '/api/v1/uploads/:id/events', 'token-or-ticket', {
     ...OF_UPLOAD,
-    method: 'get',
-    path: '/api/v1/uploads/:id/events',
     answers: { 200: EVENTS, 204: OVER },
     summary: 'The events of an upload, as server-sent events',
     handle: (call, services: EventsServices) => streamOfUpload(call, services, serverSent(call.response)),
   }),
-  route({
+  route('get', '/api/v1/uploads/:id/ws', 'token-or-ticket', {
     ...OF_UPLOAD,
-    method: 'get',
-    path: '/api/v1/uploads/:id/ws',
     answers: { 101: MESSAGES },
     summary: 'The same over a WebSocket',
     handle: (call, services: EventsServices) =>
       streamOfUpload(call, services, webSocket(call.request, services)),
   }),
-  route({
+  route('head', '/api/v1/events', 'token-or-ticket', {
     ...OF_OWNER,
-    method: 'head',
-    path: '/api/v1/events',
     answers: { 200: HEAD },
     summary: 'Whether the owner may have a stream',
     handle: ({ response }) => void response.type('text/event-stream').end(),
   }),
-  route({
+  route('get', '/api/v1/events', 'token-or-ticket', {
     ...OF_OWNER,
-    method: 'get',
-    path: '/api/v1/events',
     answers: { 200: EVENTS },
     summary: 'The events of all uploads of the owner, as server-sent events',
     handle: (call, services: EventsServices) => streamOfOwner(call, services, serverSent(call.response)),
   }),
-  route({
+  route('get', '/api/v1/events/ws', 'token-or-ticket', {
     ...OF_OWNER,
-    method: 'get',
-    path: '/api/v1/events/ws',
     answers: { 101: MESSAGES },
     summary: 'The same over a WebSocket',
     handle: (call, services: EventsServices) =>
       streamOfOwner(call, services, webSocket(call.request, services)),
   }),
-  route({
-    method: 'post',
-    path: '/api/v1/events/tickets',
-    access: 'token',
+  route('post', '/api/v1/events/tickets', 'token', {
     answers: { 201: json(StreamTicket) },
     summary: 'A ticket that opens streams for one minute, for clients that cannot send headers',
     description: '`{ ticket, expiresAt }`',

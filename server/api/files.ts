@@ -30,22 +30,17 @@ const DIGESTS: readonly RequestHeader[] = [
 const BYTES: Body = { types: ['application/offset+octet-stream', 'application/partial-upload'] }
 
 const CAPABILITIES = {
-  method: 'options',
-  access: 'public',
   answers: { 204: empty('`Tus-Version`, `Tus-Extension`, `Tus-Max-Size`, `Upload-Limit`') },
   summary: 'What the server supports; also answers preflights',
   // tus 1.0: every response has it, but for those of OPTIONS.
   refusesOthers: { 'Tus-Resumable': TUS_VERSION },
 } as const
 
-const OF_UPLOAD = { access: 'token', params: { id: UPLOAD_ID }, headers: PROTOCOL } as const
+const OF_UPLOAD = { params: { id: UPLOAD_ID }, headers: PROTOCOL } as const
 
 /** Uploads, by two protocols in the same rows. */
 export const filesRoutes = [
-  route({
-    method: 'post',
-    path: '/files',
-    access: 'token',
+  route('post', '/files', 'token', {
     headers: [...PROTOCOL, ...LENGTH, DEFER, METADATA, CONCAT, CHECKSUM, ...DIGESTS],
     body: BYTES,
     answers: { 201: empty('Created; its address is in `Location`') },
@@ -53,15 +48,12 @@ export const filesRoutes = [
     description: 'The body may carry its first bytes, or all of them.',
     handle: ({ request, response }, { uploads }: FilesServices) => uploads.create(request, response),
   }),
-  route({
+  route('options', '/files', 'public', {
     ...CAPABILITIES,
-    path: '/files',
     handle: ({ response }, { uploads }: FilesServices) => uploads.capabilities(response),
   }),
-  route({
+  route('get', '/files/:id', 'token', {
     ...OF_UPLOAD,
-    method: 'get',
-    path: '/files/:id',
     answers: {
       303: empty('To the content of a ready file'),
       204: empty('IETF draft: `Upload-Offset` and `Upload-Complete`'),
@@ -70,10 +62,8 @@ export const filesRoutes = [
     handle: ({ request, response, params }, { uploads }: FilesServices) =>
       uploads.read(request, response, params.id),
   }),
-  route({
+  route('head', '/files/:id', 'token', {
     ...OF_UPLOAD,
-    method: 'head',
-    path: '/files/:id',
     answers: {
       200: empty('`Upload-Offset` and `Upload-Length`'),
       204: empty('IETF draft: `Upload-Offset` and `Upload-Complete`'),
@@ -82,10 +72,8 @@ export const filesRoutes = [
     handle: ({ request, response, params }, { uploads }: FilesServices) =>
       uploads.offset(request, response, params.id),
   }),
-  route({
+  route('patch', '/files/:id', 'token', {
     ...OF_UPLOAD,
-    method: 'patch',
-    path: '/files/:id',
     headers: [
       ...PROTOCOL,
       OFFSET,
@@ -102,18 +90,15 @@ export const filesRoutes = [
     handle: ({ request, response, params }, { uploads }: FilesServices) =>
       uploads.append(request, response, params.id),
   }),
-  route({
+  route('delete', '/files/:id', 'token', {
     ...OF_UPLOAD,
-    method: 'delete',
-    path: '/files/:id',
     answers: { 204: empty('Ended') },
     summary: 'Ends an upload, or deletes the media item of a finished one',
     handle: ({ request, response, params }, { uploads }: FilesServices) =>
       uploads.cancel(request, response, params.id),
   }),
-  route({
+  route('options', '/files/:id', 'public', {
     ...CAPABILITIES,
-    path: '/files/:id',
     handle: ({ response }, { uploads }: FilesServices) => uploads.capabilities(response),
   }),
 ]

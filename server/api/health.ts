@@ -8,18 +8,12 @@ export type HealthServices = { readiness: ReadinessCheck }
 
 /** `/healthz`: the process answers. `/readyz`: 503 where another node should be asked instead. */
 export const healthRoutes = [
-  route({
-    method: 'get',
-    path: '/healthz',
-    access: 'public',
+  route('get', '/healthz', 'public', {
     answers: { 200: body('The process runs', 'application/json') },
     summary: 'Whether the process runs',
     handle: ({ response }) => void response.json({ status: 'ok' }),
   }),
-  route({
-    method: 'get',
-    path: '/readyz',
-    access: 'public',
+  route('get', '/readyz', 'public', {
     answers: { 200: json(Readiness), 503: json(Readiness) },
     summary: 'Whether to send requests to this server',
     async handle({ response }, { readiness }: HealthServices) {

@@ -16,10 +16,7 @@ const HOUR_SECONDS = 3600
  * so playlists contain signed links.
  */
 export const hlsRoutes = [
-  route({
-    method: 'get',
-    path: '/api/v1/media/:id/hls.m3u8',
-    access: 'token-or-link',
+  route('get', '/api/v1/media/:id/hls.m3u8', 'token-or-link', {
     params: { id: MEDIA_ID },
     answers: { 200: body('The main playlist', PLAYLIST_TYPE) },
     summary: "The HLS playlists of a video's renditions",
@@ -33,10 +30,7 @@ export const hlsRoutes = [
       sendText(call.request, call.response, { text, contentType: PLAYLIST_TYPE })
     },
   }),
-  route({
-    method: 'get',
-    path: '/api/v1/media/:id/hls/:file',
-    access: 'token-or-link',
+  route('get', '/api/v1/media/:id/hls/:file', 'token-or-link', {
     params: { id: MEDIA_ID, file: HLS_FILE },
     answers: {
       200: body('The playlist or the bytes', PLAYLIST_TYPE, 'video/mp4'),

@@ -11,10 +11,7 @@ export type InfoServices = { db: Ledger; policy: UploadPolicy; config: Config }
 
 /** What is accepted here, and how much of it the asker has left. */
 export const infoRoutes = [
-  route({
-    method: 'get',
-    path: '/api/v1/formats',
-    access: 'token',
+  route('get', '/api/v1/formats', 'token', {
     answers: { 200: json(Formats) },
     summary: 'The accepted file types, sizes and durations',
     handle({ response }, { policy, config }: InfoServices) {
@@ -34,10 +31,7 @@ export const infoRoutes = [
       } satisfies z.output<typeof Formats>)
     },
   }),
-  route({
-    method: 'get',
-    path: '/api/v1/quota',
-    access: 'token',
+  route('get', '/api/v1/quota', 'token', {
     answers: { 200: json(Quota) },
     summary: 'The limits of the owner, and what is used of them',
     async handle({ response, who }, { db, policy }: InfoServices) {

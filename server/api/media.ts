@@ -31,10 +31,7 @@ const BYTES = { 200: body('The bytes', '*/*'), 206: body('A range of the bytes',
 
 /** `/api/v1/media`: what became of one's uploads. */
 export const mediaRoutes = [
-  route({
-    method: 'get',
-    path: '/api/v1/media',
-    access: 'token',
+  route('get', '/api/v1/media', 'token', {
     query: MediaListQuery,
     answers: { 200: json(MediaList) },
     summary: 'The media items of the owner, newest first',
@@ -55,10 +52,7 @@ export const mediaRoutes = [
       })
     },
   }),
-  route({
-    method: 'get',
-    path: '/api/v1/media/:id',
-    access: 'token',
+  route('get', '/api/v1/media/:id', 'token', {
     params: { id: MEDIA_ID },
     answers: { 200: json(Media) },
     summary: 'A media item',
@@ -66,10 +60,7 @@ export const mediaRoutes = [
       response.json(mediaView(await ownMedia(db, who.ownerId, params.id), views))
     },
   }),
-  route({
-    method: 'post',
-    path: '/api/v1/media/:id/process',
-    access: 'token',
+  route('post', '/api/v1/media/:id/process', 'token', {
     params: { id: MEDIA_ID },
     answers: { 202: json(Media) },
     summary: 'Processes a media item again',
@@ -88,10 +79,7 @@ export const mediaRoutes = [
       response.status(202).json(mediaView(await ownMedia(db, ownerId, params.id), views))
     },
   }),
-  route({
-    method: 'delete',
-    path: '/api/v1/media/:id',
-    access: 'token',
+  route('delete', '/api/v1/media/:id', 'token', {
     params: { id: MEDIA_ID },
     answers: { 204: empty('Deleted') },
     summary: 'Deletes a media item',
@@ -105,10 +93,7 @@ export const mediaRoutes = [
       response.status(204).end()
     },
   }),
-  route({
-    method: 'get',
-    path: '/api/v1/media/:id/content',
-    access: 'token-or-link',
+  route('get', '/api/v1/media/:id/content', 'token-or-link', {
     params: { id: MEDIA_ID },
     answers: BYTES,
     summary: 'The bytes',
@@ -127,10 +112,7 @@ export const mediaRoutes = [
       })
     },
   }),
-  route({
-    method: 'get',
-    path: '/api/v1/media/:id/source',
-    access: 'link',
+  route('get', '/api/v1/media/:id/source', 'link', {
     params: { id: MEDIA_ID },
     answers: BYTES,
     summary: 'The bytes for the analysis engine, ready or not',

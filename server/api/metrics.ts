@@ -13,10 +13,7 @@ export type MetricsServices = {
 
 /** `/metrics`, for Prometheus. It asks for no token: there is nothing in it of anybody. */
 export const metricsRoutes = [
-  route({
-    method: 'get',
-    path: '/metrics',
-    access: 'public',
+  route('get', '/metrics', 'public', {
     answers: { 200: body('The text format of Prometheus', 'text/plain') },
     summary: 'Figures for Prometheus',
     isServed: ({ metrics, config }: MetricsServices) =>

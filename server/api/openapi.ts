@@ -10,10 +10,7 @@ export type DescriptionServices = { description: OpenApiDocument }
 export type OpenApiDocument = Json & { paths: Record<string, Json> }
 
 export const descriptionRoutes = [
-  route({
-    method: 'get',
-    path: '/openapi.json',
-    access: 'public',
+  route('get', '/openapi.json', 'public', {
     answers: { 200: body('OpenAPI 3.1', 'application/json') },
     summary: 'The description of all routes for machines',
     handle: ({ response }, { description }: DescriptionServices) => void response.json(description),

@@ -9,13 +9,10 @@ import { readText, sendText, servedRendition } from './content.ts'
 import { type BytesServices, readyMedia, sendOrRedirect } from './media-access.ts'
 import { ThumbnailQuery } from './schemas.ts'
 
-const OF_MEDIA = { method: 'get', access: 'token-or-link', params: { id: MEDIA_ID } } as const
-
 /** What was made of a media item: pictures, storyboard, waveform. */
 export const renditionRoutes = [
-  route({
-    ...OF_MEDIA,
-    path: '/api/v1/media/:id/thumbnail',
+  route('get', '/api/v1/media/:id/thumbnail', 'token-or-link', {
+    params: { id: MEDIA_ID },
     query: ThumbnailQuery,
     answers: { 200: body('The picture', 'image/webp', 'image/jpeg'), ...REDIRECT },
     summary: 'A picture of a video or an image, as WebP or JPEG',
@@ -31,9 +28,8 @@ export const renditionRoutes = [
       await sendOrRedirect(call, services, servedRendition(media, rendition))
     },
   }),
-  route({
-    ...OF_MEDIA,
-    path: '/api/v1/media/:id/storyboard',
+  route('get', '/api/v1/media/:id/storyboard', 'token-or-link', {
+    params: { id: MEDIA_ID },
     answers: { 200: body('The picture', 'image/jpeg'), ...REDIRECT },
     summary: 'Up to 100 small pictures of a video in one JPEG',
     async handle(call, services: BytesServices) {
@@ -42,9 +38,8 @@ export const renditionRoutes = [
       await sendOrRedirect(call, services, servedRendition(media, rendition))
     },
   }),
-  route({
-    ...OF_MEDIA,
-    path: '/api/v1/media/:id/storyboard.vtt',
+  route('get', '/api/v1/media/:id/storyboard.vtt', 'token-or-link', {
+    params: { id: MEDIA_ID },
     answers: { 200: body('Cues with `#xywh=`', 'text/vtt') },
     summary: 'Which part of the storyboard shows each time of a video, as WebVTT',
     async handle(call, services: BytesServices) {
@@ -59,9 +54,8 @@ export const renditionRoutes = [
       })
     },
   }),
-  route({
-    ...OF_MEDIA,
-    path: '/api/v1/media/:id/waveform',
+  route('get', '/api/v1/media/:id/waveform', 'token-or-link', {
+    params: { id: MEDIA_ID },
     answers: { 200: body('As audiowaveform writes it', 'application/json') },
     summary: 'The audio peaks of an audio or video file',
     async handle(call, services: BytesServices) {

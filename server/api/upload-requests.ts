@@ -27,17 +27,7 @@ export type UploadRequestsOptions = ProtocolOptions & {
 
 type HandleUpload = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
 
-/** What is done with uploads, by tus 1.0 or by its successor at the IETF, as the headers of a request say. */
-export type UploadRequests = {
-  capabilities: (response: Response) => void
-  create: (request: Request, response: Response) => Promise<void>
-  append: HandleUpload
-  /** Both protocols ask by HEAD for the offset. */
-  offset: HandleUpload
-  /** The IETF draft asks by GET for the offset as well; for other clients it is the content. */
-  read: HandleUpload
-  cancel: HandleUpload
-}
+export type UploadRequests = ReturnType<typeof uploadRequests>
 
 const EXTENSIONS = [
   'creation',
@@ -51,8 +41,11 @@ const EXTENSIONS = [
   'concatenation-unfinished',
 ]
 
-/** The handlers of `/files`, behind `authenticate` but for `capabilities`. */
-export function uploadRequests(options: UploadRequestsOptions): UploadRequests {
+/**
+ * The handlers of `/files`: by tus 1.0 or by its successor at the IETF, as the headers of a request say. Behind
+ * `authenticate`, but for `capabilities`.
+ */
+export function uploadRequests(options: UploadRequestsOptions) {
   const { engine, contentAddress, ...protocol } = options
   const { policy } = engine
   const tus = tusRequests(engine, protocol)
@@ -107,6 +100,7 @@ export function uploadRequests(options: UploadRequestsOptions): UploadRequests {
     })
   }
 
+  /** The draft asks by GET for the offset as well; for other clients it is the content. */
   const read: HandleUpload = (request, response, uploadId) =>
     speaksDraft(request) ? draft.offset(request, response, uploadId) : redirectToContent(response, uploadId)
 

@@ -15,10 +15,7 @@ const MAX_LISTED = 100
 
 /** `/api/v1/uploads`: status of one's own uploads. */
 export const uploadsRoutes = [
-  route({
-    method: 'get',
-    path: '/api/v1/uploads',
-    access: 'token',
+  route('get', '/api/v1/uploads', 'token', {
     query: UploadListQuery,
     answers: { 200: json(UploadList) },
     summary: 'The unfinished uploads of the owner, for resuming on another device',
@@ -28,10 +25,7 @@ export const uploadsRoutes = [
       response.json({ items: rows.map((row) => uploadView(row, board.of(row))) })
     },
   }),
-  route({
-    method: 'get',
-    path: '/api/v1/uploads/:id',
-    access: 'token',
+  route('get', '/api/v1/uploads/:id', 'token', {
     params: { id: UPLOAD_ID },
     answers: { 200: json(Upload) },
     summary: 'An upload',

@@ -25,10 +25,7 @@ export type WebhooksServices = { db: Ledger; bus: Bus }
 
 /** `/api/v1/webhooks`: what was told of one's uploads, or of everybody's with the scope `admin`. */
 export const webhooksRoutes = [
-  route({
-    method: 'get',
-    path: '/api/v1/webhooks/deliveries',
-    access: 'token',
+  route('get', '/api/v1/webhooks/deliveries', 'token', {
     query: WebhookDeliveryListQuery,
     answers: { 200: json(WebhookDeliveryList) },
     summary: 'The deliveries of webhooks, newest first',
@@ -48,10 +45,7 @@ export const webhooksRoutes = [
       })
     },
   }),
-  route({
-    method: 'get',
-    path: '/api/v1/webhooks/deliveries/:id',
-    access: 'token',
+  route('get', '/api/v1/webhooks/deliveries/:id', 'token', {
     params: { id: WEBHOOK_DELIVERY_ID },
     answers: { 200: json(WebhookDeliveryWithAttempts) },
     summary: 'A delivery with its `attempts`',
@@ -62,10 +56,7 @@ export const webhooksRoutes = [
       response.json(deliveryWithAttemptsView(found.delivery, found.attempts))
     },
   }),
-  route({
-    method: 'post',
-    path: '/api/v1/webhooks/deliveries/:id/replay',
-    access: 'token',
+  route('post', '/api/v1/webhooks/deliveries/:id/replay', 'token', {
     params: { id: WEBHOOK_DELIVERY_ID },
     answers: { 202: json(WebhookDelivery) },
     summary: 'Sends a delivery again',

@@ -87,5 +87,8 @@ export const route = <
   P extends Params = Record<never, never>,
   Q extends Query = undefined,
 >(
-  declared: Route<S, A, P, Q>,
-): Route<S> => declared
+  method: Route<S>['method'],
+  path: Route<S>['path'],
+  access: A,
+  declared: Omit<Route<S, A, P, Q>, 'method' | 'path' | 'access'>,
+): Route<S> => ({ ...declared, method, path, access }) satisfies Route<S, A, P, Q>
