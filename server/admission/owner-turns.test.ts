@@ -22,7 +22,7 @@ async function node({
   const app = express()
   const turns = new OwnerTurns({ recordAfterMs })
   app.use(layer(recordArrival), async (request: Request, response: Response, next: () => void) => {
-    if (beforeMs > 0) await sleep(beforeMs)
+    if (beforeMs > 0) await slowly(beforeMs)
     const ownerId = request.get('X-Owner') ?? 'alice'
     response.locals.principal = { ownerId }
     await turns.enter(request, response, ownerId)

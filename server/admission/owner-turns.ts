@@ -46,7 +46,7 @@ export class OwnerTurns {
 
   /**
    * Waits for the turn of this owner, unless the request has had one. Where too many wait, fails with `rate-limited`, or
-   * with `locked` for an upload that is there: that is the only 4xx after which every tus client comes back to it.
+   * with `locked` for an existing upload: the only 4xx after which every tus client tries again.
    */
   async enter(request: Request, response: Response, ownerId: string): Promise<void> {
     if (response.locals.endTurn) return
@@ -108,7 +108,7 @@ export class OwnerTurns {
   }
 }
 
-/** Notes when a request arrived. Stands in front of everything that takes its time. */
+/** Records when a request arrived. Comes before all middleware that takes time. */
 export const recordArrival: Prepare = (_request, response) => {
   response.locals.arrivedAt = performance.now()
 }

@@ -21,7 +21,7 @@ const AnalysisQuery = z.object({ requestedAt: z.iso.datetime().optional() })
 /** A signature covers only the body, so the body must name the media item. */
 const SignedReport = AnalysisReport.extend({ mediaId: z.string() })
 
-/** What the engine that analyses files has found out. */
+/** The reports of an analysis engine. */
 export const analysisRoutes = [
   route('post', '/api/v1/media/:id/analysis', 'service-or-signature', {
     params: { id: MEDIA_ID },

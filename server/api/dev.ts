@@ -9,7 +9,7 @@ import { TokenRequest } from './schemas.ts'
 
 export type DevServices = { config: Config; devCode: string | undefined }
 
-/** A token for a client that has seen the output of this start, and so has its code; with `AUTH_DEV_TOKENS=true` only. */
+/** Tokens for clients with the code that this start has printed; only with `AUTH_DEV_TOKENS=true`. */
 export const devRoutes = [
   route('post', '/dev/token', 'dev-code', {
     body: { types: ['application/json'], schema: TokenRequest, read: { as: 'json', maxBytes: 4096 } },

@@ -34,7 +34,7 @@ const HEAD = empty('The stream exists')
 
 /** The event streams, each as server-sent events and as a WebSocket, and the tickets that open them. */
 export const eventsRoutes = [
-  // Express answers HEAD as GET, and this one would never end.
+  // Express answers HEAD like GET, and that response would never end.
   route('head', '/api/v1/uploads/:id/events', 'token-or-ticket', {
     ...OF_UPLOAD,
     answers: { 200: HEAD },
@@ -111,10 +111,10 @@ async function streamOfOwner(
 function serverSent(response: Response): () => Connect {
   return () =>
     function connect(isOver) {
-      // A client that left meanwhile will not say so again.
+      // A client that left meanwhile does not close again.
       if (response.destroyed) return undefined
       if (!isOver) return new SseTransport(response)
-      // Tells an EventSource that there is nothing left to reconnect for.
+      // Tells an EventSource not to reconnect.
       response.status(204).end()
       return undefined
     }
@@ -135,7 +135,7 @@ function webSocket(request: Request, { config }: Pick<EventsServices, 'config'>)
   }
 }
 
-/** Browsers ask nobody before they open a WebSocket: what CORS would keep a page from is kept from it here. */
+/** CORS does not apply to WebSockets: the origin is checked here. */
 function checkOrigin(request: Request, { CORS_ORIGINS, PUBLIC_URL }: EventsServices['config']): void {
   const { origin, host } = request.headers
   if (origin === undefined || CORS_ORIGINS.includes('*') || CORS_ORIGINS.includes(origin)) return

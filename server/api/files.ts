@@ -6,7 +6,7 @@ import type { UploadRequests } from './upload-requests.ts'
 
 export type FilesServices = { uploads: UploadRequests }
 
-/** Behind which a client that speaks the IETF draft is told from one of tus 1.0. */
+/** Select the protocol: tus 1.0 or the IETF draft. */
 const PROTOCOL: readonly RequestHeader[] = [
   { name: 'Tus-Resumable', description: 'Required by tus 1.0', example: TUS_VERSION },
   { name: 'Upload-Draft-Interop-Version', description: 'IETF draft: 6 or 8' },
@@ -38,7 +38,7 @@ const CAPABILITIES = {
 
 const OF_UPLOAD = { params: { id: UPLOAD_ID }, headers: PROTOCOL } as const
 
-/** Uploads, by two protocols in the same rows. */
+/** Uploads, by two protocols at the same paths. */
 export const filesRoutes = [
   route('post', '/files', 'token', {
     headers: [...PROTOCOL, ...LENGTH, DEFER, METADATA, CONCAT, CHECKSUM, ...DIGESTS],

@@ -6,7 +6,7 @@ import { Readiness } from './schemas.ts'
 
 export type HealthServices = { readiness: ReadinessCheck }
 
-/** `/healthz`: the process answers. `/readyz`: 503 where another node should be asked instead. */
+/** `/healthz`: the process answers. `/readyz`: 503 where requests should go to another node. */
 export const healthRoutes = [
   route('get', '/healthz', 'public', {
     answers: { 200: body('The process runs', 'application/json') },

@@ -42,7 +42,7 @@ export const hlsRoutes = [
       const { number, type } = params.file
       const media = await readyMedia(call, services)
       if (type === 'mp4') {
-        // From here always: the scripts of a page could follow a redirect to the storage only if that allowed them to.
+        // Never redirected: scripts could follow a redirect to the storage only if that allowed them to.
         const rendition = await renditionOf(services.db, media, `hls-${number}`)
         return await sendObject(services, request, response, servedRendition(media, rendition))
       }
@@ -57,9 +57,9 @@ export const hlsRoutes = [
   }),
 ]
 
-/** A link relative to the playlist of the master, or to that of a rendition. */
+/** A link relative to the master playlist, or to that of a rendition. */
 function relativeLink(links: ContentLinks, media: MediaRow, target: LinkTarget, base: '' | 'hls/'): string {
-  // A player reads a playlist once, and asks for pieces for as long as the video lasts.
+  // A player reads a playlist once, and fetches segments for as long as the video lasts.
   const moreHours = Math.ceil((media.duration_seconds ?? 0) / HOUR_SECONDS)
   const link = links.sign(media.id, target, Date.now(), moreHours)
   return link.slice(link.indexOf(target) + base.length)

@@ -9,7 +9,7 @@ import { Formats, Quota } from './schemas.ts'
 
 export type InfoServices = { db: Ledger; policy: UploadPolicy; config: Config }
 
-/** What is accepted here, and how much of it the asker has left. */
+/** What this server accepts, and the caller's quota. */
 export const infoRoutes = [
   route('get', '/api/v1/formats', 'token', {
     answers: { 200: json(Formats) },

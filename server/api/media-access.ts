@@ -14,9 +14,9 @@ export type BytesServices = {
   db: Ledger
   storage: Pick<Storage, 'objectsOf'>
   openDownloads: OpenDownloads
-  /** For requests by a link, which tell no owner. */
+  /** For requests by a link, which have no owner. */
   turns: OwnerTurns
-  /** Whether content comes through here or by a redirect to the storage, where that has addresses. */
+  /** Whether content is sent from here or by a redirect to the storage, where that has links. */
   downloads: 'stream' | 'redirect'
   links: ContentLinks
 }
@@ -31,7 +31,7 @@ export async function ownMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promi
   return media
 }
 
-/** The media item that a request has a link to, or whose owner asks. A link takes the turn of the owner now known. */
+/** The media item of a link, or of the caller. A request by a link waits for the turn of the owner, known only now. */
 export async function linkedOrOwnMedia(
   { request, response, who, params }: BytesCall,
   { db, turns }: BytesServices,
@@ -58,7 +58,7 @@ export function requireReady(media: MediaRow): MediaRow {
   throw new Problem('not-ready', `The media item is ${media.status}.`, { members: { status: media.status } })
 }
 
-/** Sends an object, or the client to where it is. */
+/** Sends an object, or redirects to it. */
 export async function sendOrRedirect(
   { request, response }: Pick<Call, 'request' | 'response'>,
   services: BytesServices,

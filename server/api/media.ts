@@ -29,7 +29,7 @@ export type MediaServices = BytesServices & {
 
 const BYTES = { 200: body('The bytes', '*/*'), 206: body('A range of the bytes', '*/*'), ...REDIRECT }
 
-/** `/api/v1/media`: what became of one's uploads. */
+/** `/api/v1/media`: the caller's media items. */
 export const mediaRoutes = [
   route('get', '/api/v1/media', 'token', {
     query: MediaListQuery,

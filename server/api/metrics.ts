@@ -11,7 +11,7 @@ export type MetricsServices = {
   config: Pick<Config, 'METRICS_PORT'>
 }
 
-/** `/metrics`, for Prometheus. It asks for no token: there is nothing in it of anybody. */
+/** `/metrics`, for Prometheus. Needs no token: it contains no user data. */
 export const metricsRoutes = [
   route('get', '/metrics', 'public', {
     answers: { 200: body('The text format of Prometheus', 'text/plain') },
@@ -19,7 +19,7 @@ export const metricsRoutes = [
     isServed: ({ metrics, config }: MetricsServices) =>
       metrics !== undefined && config.METRICS_PORT === undefined,
     async handle({ request, response }, { metrics }) {
-      // A proxy that keeps this path from the outside may not see it in the absolute form.
+      // A proxy that blocks this path may not recognise it in the absolute form.
       if (!metrics || !isOriginForm(request)) throw notFound()
       const text = await metrics.text()
       response.set({ 'Content-Type': metrics.register.contentType, 'Cache-Control': 'no-store' }).end(text)

@@ -41,7 +41,7 @@ const SECURITY: Record<Access, Json[] | undefined> = {
   'service-or-signature': [{ bearer: [] }, { signature: [] }],
 }
 
-/** The OpenAPI 3.1 document of these routes, from the schemas that type the answers. */
+/** The OpenAPI 3.1 document of these routes, except for unlisted ones. */
 export function openApiDocument(routes: readonly AnyRoute[]): OpenApiDocument {
   const listed = routes.filter(({ isUnlisted }) => !isUnlisted)
   const paths: Record<string, Json> = {}
@@ -72,7 +72,7 @@ export function openApiDocument(routes: readonly AnyRoute[]): OpenApiDocument {
   }
 }
 
-/** Of all schemas with an id. Those that are only part of another are written out in it. */
+/** All schemas with an id. Schemas that are only part of another one are inlined. */
 function schemas(routes: readonly AnyRoute[]): Json {
   const all = z.registry<{ id: string }>()
   all.add(ProblemDocument, { id: 'Problem' })

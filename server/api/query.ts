@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { parseMediaId } from '../../ledger/ids.ts'
 import { Problem } from '../http/errors.ts'
 
-// Only what could be a row of ours goes on to the ledger: Postgres would choke on a NUL, for one.
+// Only values that a row could have reach the ledger: Postgres refuses a NUL, for example.
 const Cursor = z.tuple([
   z.string().regex(/^\d{1,18}$/),
   z.string().refine((id) => parseMediaId(id) !== undefined),

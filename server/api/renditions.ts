@@ -9,7 +9,7 @@ import { readText, sendText, servedRendition } from './content.ts'
 import { type BytesServices, readyMedia, sendOrRedirect } from './media-access.ts'
 import { ThumbnailQuery } from './schemas.ts'
 
-/** What was made of a media item: pictures, storyboard, waveform. */
+/** The renditions of a media item: thumbnails, storyboard, waveform. */
 export const renditionRoutes = [
   route('get', '/api/v1/media/:id/thumbnail', 'token-or-link', {
     params: { id: MEDIA_ID },
@@ -20,7 +20,7 @@ export const renditionRoutes = [
       const { width, format } = call.query
       const media = await readyMedia(call, services)
       call.response.vary('Accept')
-      // What takes neither gets WebP all the same: better than nothing.
+      // A client that accepts neither gets WebP.
       const accepted = call.request.accepts(['image/webp', 'image/jpeg'])
       const contentType = format === undefined ? accepted || 'image/webp' : `image/${format}`
       const rendition = nearestThumbnail(await findRenditions(services.db, media), { width, contentType })
@@ -45,7 +45,7 @@ export const renditionRoutes = [
     async handle(call, services: BytesServices) {
       const media = await readyMedia(call, services)
       const object = servedRendition(media, await renditionOf(services.db, media, 'storyboard-cues'))
-      // A player fetches the picture without a token, so its address has to be a link.
+      // A player fetches the picture without a token, so its address is a signed link.
       const picture = services.links.sign(media.id, 'storyboard').split('/').at(-1)
       const cues = await readText(services, call.response, object)
       sendText(call.request, call.response, {

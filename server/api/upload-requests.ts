@@ -21,7 +21,7 @@ import { tusRequests } from '../uploads/tus/tus-requests.ts'
 
 export type UploadRequestsOptions = ProtocolOptions & {
   engine: UploadEngine
-  /** Where a media's content is fetched; undefined as long as it is not ready. Fails with `not-found`. */
+  /** The address of a media item's content; undefined while it is not ready. Fails with `not-found`. */
   contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>
 }
 
@@ -110,13 +110,13 @@ export function uploadRequests(options: UploadRequestsOptions) {
     await tus.cancel(request, response, uploadId)
   }
 
-  /** Requests that bring bytes are let in as far as the node can carry them, before they take or make anything. */
+  /** Admits requests with bytes up to the limit of the node, before they do anything. */
   async function admitted(request: Request, response: Response, work: () => Promise<void>): Promise<void> {
     if (!hasBody(request)) return await work()
     await engine.admit(principalOf(response).ownerId, work)
   }
 
-  /** The successor has requests without any header of its own: then the upload says which protocol it is of. */
+  /** The draft has requests without headers of its own: then the upload decides the protocol. */
   async function isOfDraft(request: Request, response: Response, uploadId: UploadId): Promise<boolean> {
     if (speaksDraft(request)) return true
     if (request.get('tus-resumable') !== undefined) return false
@@ -124,7 +124,7 @@ export function uploadRequests(options: UploadRequestsOptions) {
     return upload?.protocol.startsWith('ietf') ?? false
   }
 
-  /** What users of tusd expect of GET: the file, as soon as it is one that can be had. */
+  /** GET as in tusd: the file, once it is ready. */
   async function redirectToContent(response: Response, uploadId: UploadId): Promise<void> {
     const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
     if (!upload) throw notFound()
@@ -153,7 +153,7 @@ function translated<Rest extends unknown[]>(
       await handle(request, response, ...rest)
     } catch (error) {
       const problem = uploadProblem(error)
-      // Gigabytes may be left of a file that is refused while it arrives.
+      // Gigabytes may be left of a rejected file.
       if (isVerdict(problem) && !request.complete) {
         response.set('Connection', 'close')
         response.locals.lingerBeforeClose = () => discardBody(request)
@@ -163,7 +163,7 @@ function translated<Rest extends unknown[]>(
   }
 }
 
-/** From here on the request is one of tus 1.0, and so is the answer, be it an error. */
+/** From here on the request is one of tus 1.0, and so is the answer, errors included. */
 function speakTus(request: Request, response: Response): void {
   response.set('Tus-Resumable', TUS_VERSION)
   checkVersion(request)

@@ -13,7 +13,7 @@ export type UploadsServices = { db: Ledger; board: ProgressBoard }
 
 const MAX_LISTED = 100
 
-/** `/api/v1/uploads`: status of one's own uploads. */
+/** `/api/v1/uploads`: the caller's uploads. */
 export const uploadsRoutes = [
   route('get', '/api/v1/uploads', 'token', {
     query: UploadListQuery,

@@ -23,7 +23,7 @@ import { deliveryView, deliveryWithAttemptsView } from './webhook-views.ts'
 
 export type WebhooksServices = { db: Ledger; bus: Bus }
 
-/** `/api/v1/webhooks`: what was told of one's uploads, or of everybody's with the scope `admin`. */
+/** `/api/v1/webhooks`: deliveries for the caller's uploads, or everybody's with the scope `admin`. */
 export const webhooksRoutes = [
   route('get', '/api/v1/webhooks/deliveries', 'token', {
     query: WebhookDeliveryListQuery,

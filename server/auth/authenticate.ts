@@ -3,10 +3,10 @@ import { authenticated } from '../http/deadlines.ts'
 import { Problem } from '../http/errors.ts'
 import type { Principal, Verify } from './verifier.ts'
 
-/** Tells who makes a request, or fails with the problem of its token. */
+/** Returns the principal of a request, or fails with the problem of its token. */
 export type Authenticate = (request: Request, response: Response) => Promise<Principal>
 
-/** Requires a bearer token and keeps who it speaks for, for `principalOf`. */
+/** Requires a bearer token and stores its principal for `principalOf`. */
 export function authenticate(verify: Verify): Authenticate {
   return async function authenticateRequest(request, response) {
     const principal = await verify(bearerToken(request))

@@ -38,7 +38,7 @@ export class ContentLinks {
     return signedPath(this.#key, id, target, expires)
   }
 
-  /** Whether the query carries a link's signature; throws when it does and the signature is wrong or over. */
+  /** Whether the query has a signature; throws when that is wrong or expired. */
   check(id: MediaId, target: string, query: { expires?: unknown; signature?: unknown }): boolean {
     if (query.signature === undefined) return false
     const expires = String(query.expires)

@@ -41,7 +41,7 @@ export class StreamTickets {
   }
 }
 
-/** Takes the ticket in the query of a request for its token. For streams only. */
+/** Accepts the ticket in the query in place of a token. For streams only. */
 export async function authenticateByTicket(
   request: Request,
   response: Response,

@@ -70,7 +70,7 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Prepa
   }
 }
 
-/** Behind this the body of a POST or PATCH is an upload, and may take as long as it takes, once its sender is known. */
+/** From here on the body of a POST or PATCH is an upload without a time limit, once its sender is authenticated. */
 export const expectUpload: Prepare = (request) => {
   const override = request.headers['x-http-method-override']
   const method = (override === undefined ? request.method : String(override)).toUpperCase()

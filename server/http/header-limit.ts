@@ -7,7 +7,7 @@ export const MAX_HEADER_BYTES = 64 * 1024
 /** Enough for everything but the creation of an upload. */
 const MAX_ORDINARY_HEADER_BYTES = 16 * 1024
 
-/** Refuses more than 16 KiB of headers, but for the creation of an upload, which may have 64. */
+/** Refuses more than 16 KiB of headers, except for the creation of an upload, which may have 64. */
 export const limitHeaders: Prepare = (request) => {
   const isCreation = request.method === 'POST' && /^\/files\/?(\?|$)/.test(request.url)
   if (!isCreation && headerBytes(request) > MAX_ORDINARY_HEADER_BYTES) {

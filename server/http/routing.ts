@@ -7,7 +7,7 @@ const QUERY = /^[^\s#]*$/
 /** The collection as in tusd, and in the settings of many clients. */
 const COLLECTION = '/files/'
 
-/** The ways in which a route's path may be written. */
+/** The spellings of a route's path: one, except for the collection. */
 export const spellingsOf = (path: string): string[] =>
   `${path}/` === COLLECTION ? [path, COLLECTION] : [path]
 

@@ -3,10 +3,10 @@ export type Served = { method: string; path: string }
 
 export type RouteLabel = { pattern: string; methods: ReadonlySet<string> }
 
-/** Whatever is no route: the page, and what nobody knows. */
+/** Everything that is not a route, such as the page. */
 const OTHER: RouteLabel = { pattern: 'other', methods: new Set(['GET', 'HEAD', 'OPTIONS']) }
 
-/** Finds the label of an address: one for each path that is served, and one for all else, whatever clients ask for. */
+/** Finds the label of a URL: one for each served path, and one for all others, so that labels are bounded. */
 export function routeFinder(routes: readonly Served[]): (url: string) => RouteLabel {
   const fixed = new Map<string, RouteLabel>()
   const variable: (RouteLabel & { path: RegExp })[] = []
@@ -22,7 +22,7 @@ export function routeFinder(routes: readonly Served[]): (url: string) => RouteLa
   }
 }
 
-/** Express answers HEAD where it answers GET, and browsers ask for OPTIONS everywhere. */
+/** Express answers HEAD like GET, and browsers send OPTIONS. */
 function methodsOf(routes: readonly Served[]): ReadonlySet<string> {
   const methods = new Set(routes.map(({ method }) => method.toUpperCase()))
   if (methods.has('GET')) methods.add('HEAD')

@@ -21,10 +21,10 @@ export type AccessOptions = {
   devCode: string | undefined
 }
 
-/** What of a route says who may use it. */
+/** The part of a route that decides access. */
 export type Guarded = { access: Access; path: string }
 
-/** Lets a request in, or fails. Resolves to the owner, where there is one. Calls `readBody` once. */
+/** Authorizes a request, or fails. Resolves to the principal, if there is one. Calls `readBody` once. */
 export type Admit = (
   route: Guarded,
   request: Request,
@@ -32,7 +32,7 @@ export type Admit = (
   readBody: () => Promise<void>,
 ) => Promise<Principal | undefined>
 
-/** Checks of each `Access`. */
+/** The check of each `Access`. */
 export function accessChecks(options: AccessOptions): Admit {
   const { authenticate, tickets, links, devCode } = options
   const signers = options.secrets.map((secret) => new Webhook(secret))
@@ -77,13 +77,13 @@ export function accessChecks(options: AccessOptions): Admit {
     const isSigned = route.access === 'service-or-signature' && hasSignatureAlone(request)
     const who = isSigned ? undefined : await whoAsks(route, request, response)
     await readBody()
-    // A signature covers the body, so this is the only body that is read before it is known whose it is.
+    // A signature covers the body, so this body is read before the sender is known.
     if (isSigned) checkSignature(request, signers)
     return who
   }
 }
 
-/** What a link to this path is signed for: the path below that of the media item. */
+/** The target of a link to this path: the part below the media item. */
 const targetOf = (path: string, params: Request['params']): string =>
   path.replace(/^.*?\/:id\//, '').replaceAll(/:(\w+)/g, (_, name: string) => String(params[name]))
 
@@ -109,7 +109,7 @@ function isSignedBy(signer: Webhook, bytes: Buffer, signature: Record<string, st
     signer.verify(bytes, signature, { jsonParse: false })
     return true
   } catch {
-    // It says which of the many ways to be wrong this was; the caller is not told.
+    // The caller is not told what was wrong with the signature.
     return false
   }
 }

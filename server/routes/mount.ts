@@ -6,8 +6,8 @@ import type { Admit } from './access.ts'
 import type { Body, Route } from './route.ts'
 
 /**
- * Serves these routes, and nothing else: no other file gives Express a path with a handler. A request is let in, its
- * body read where the route says so, its path and query are parsed, and the handler answers it.
+ * Registers these routes with Express. No other file registers a handler of a path. A request is authorized, its body is
+ * read if the route says so, path and query are parsed, and the handler is called.
  */
 export function mount<S>(app: Express, routes: readonly Route<S>[], services: S, admit: Admit): void {
   for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
@@ -27,7 +27,7 @@ function serve<S>(route: Route<S>, services: S, admit: Admit): RequestHandler {
   }
 }
 
-/** The parts of the path. Fails with `not-found` where one cannot be ours. */
+/** The parsed parameters of the path. Fails with `not-found` for a malformed one. */
 function paramsOf<S>({ params = {} }: Route<S>, request: Request): Record<string, unknown> {
   const parsed: Record<string, unknown> = {}
   for (const [name, param] of Object.entries(params)) {
@@ -37,7 +37,7 @@ function paramsOf<S>({ params = {} }: Route<S>, request: Request): Record<string
   return parsed
 }
 
-/** Reads the body where that is not left to the handler. */
+/** Reads the body, unless the handler does. */
 function readerOf(body: Body | undefined): (request: Request, response: Response) => Promise<void> {
   if (!body?.read) return async () => {}
   const { as, maxBytes } = body.read
@@ -49,7 +49,7 @@ function readerOf(body: Body | undefined): (request: Request, response: Response
     })
 }
 
-/** Answers the methods that a path does not have, where it has OPTIONS or needs no token. Others see no path there. */
+/** Refuses other methods with 405 where the path has OPTIONS, and answers OPTIONS of public paths. All else is 404. */
 function refuseMethod<S>(routes: readonly Route<S>[], admit: Admit): RequestHandler {
   const methods = new Set(routes.map(({ method }) => method.toUpperCase()))
   if (methods.has('GET')) methods.add('HEAD')

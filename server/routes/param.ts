@@ -10,11 +10,11 @@ import { HLS_NUMBERS, type HlsNumber } from '../../storage/store/keys.ts'
 
 /** A variable part of a path. */
 export type Param<T = unknown> = {
-  /** Its value; undefined for a text that can be none of ours, which is answered like one that does not exist. */
+  /** Its value; undefined for a malformed text, which is answered with 404. */
   parse(text: string): T | undefined
-  /** What `parse` takes, for OpenAPI. */
+  /** A regular expression of what `parse` accepts, for OpenAPI. */
   pattern: string
-  /** A text that `parse` takes, of nothing that exists. */
+  /** A text that `parse` accepts, of nothing that exists. */
   sample(): string
 }
 

@@ -6,7 +6,7 @@ import type { Param } from './param.ts'
 /** Who may ask, as `access.ts` checks it. */
 export type Access =
   | 'public'
-  /** A development client that has the code of this start; a route that others cannot tell from none. */
+  /** A development client with the code of this start; for others the route does not exist. */
   | 'dev-code'
   | 'token'
   /** A stream ticket in the query takes the place of a token. */
@@ -17,7 +17,7 @@ export type Access =
   /** A token with the scope `service`, or a body that the analysis engine has signed. */
   | 'service-or-signature'
 
-/** The owner behind a request; undefined where none was named: the public, a link, a signature. */
+/** The principal of a request; undefined for the public, a link or a signature. */
 export type Who<A extends Access> = A extends 'token' | 'token-or-ticket'
   ? Principal
   : A extends 'token-or-link' | 'service-or-signature'
@@ -29,7 +29,7 @@ type ParsedParams<P extends Params> = { [Name in keyof P]: P[Name] extends Param
 type Query = z.ZodObject | undefined
 type ParsedQuery<Q extends Query> = Q extends z.ZodObject ? z.output<Q> : undefined
 
-/** A request that was let in, with what its address says. */
+/** An authorized request, with its parsed path and query. */
 export type Call<A extends Access = Access, P extends Params = Params, Q extends Query = Query> = {
   request: Request
   response: Response
@@ -45,15 +45,15 @@ export type Body = {
   /** Media types. */
   types: readonly string[]
   schema?: z.ZodType
-  /** Read into `request.body` before the handler runs; otherwise the handler reads it, if anybody does. */
+  /** Read into `request.body` before the handler runs; otherwise the handler may read it. */
   read?: { as: 'json' | 'bytes'; maxBytes: number }
 }
 
 export type Answer = { description: string; types?: readonly string[]; schema?: z.ZodType }
 
 /**
- * A route, declared once: the server, OpenAPI, the label of the metrics, the table in docs/api.md and the tests of
- * authorization are made of it. `S`: what its handler needs of the server.
+ * A route, declared once: the server, OpenAPI, the metrics label, the table in docs/api.md and the authorization tests
+ * are derived from it. `S`: the services that its handler needs.
  */
 export type Route<S, A extends Access = Access, P extends Params = Params, Q extends Query = Query> = {
   method: 'get' | 'head' | 'post' | 'patch' | 'delete' | 'options'

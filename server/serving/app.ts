@@ -36,7 +36,7 @@ export type AppOptions = Omit<
   deadlines: Deadlines
   /** The origin of redirects to content; undefined where content is sent from here. */
   contentOrigin: string | undefined
-  /** The directory of the built web page; undefined where there is none. */
+  /** The built web page; undefined where there is none. */
   pageDirectory: string | undefined
 }
 
@@ -178,7 +178,7 @@ const setHeaders = (headers: ReadonlyMap<string, string>): Prepare =>
 /** A dozen parts each wait once for the end of an answer; Node warns of a leak at eleven. */
 const allowListeners: Prepare = (_request, response) => void response.setMaxListeners(MAX_LISTENERS)
 
-/** Which pages may read answers. Answers to preflights as well, but ends none. */
+/** The CORS headers, of preflights as well; the routes end those. */
 function crossOrigin({ CORS_ORIGINS }: Pick<Config, 'CORS_ORIGINS'>): Prepare {
   const allow = cors({
     origin: CORS_ORIGINS.includes('*') ? '*' : [...CORS_ORIGINS],
@@ -200,7 +200,7 @@ const answerPreflight: RequestHandler = (request, response, next) => {
   else next()
 }
 
-/** Requires a token, and then waits for the turn of its owner. */
+/** Requires a token, then waits for the turn of its owner. */
 function inTurn(turns: OwnerTurns, verify: Verify): Authenticate {
   const readToken = authenticate(verify)
   return async function authenticateInTurn(request, response) {
@@ -210,7 +210,7 @@ function inTurn(turns: OwnerTurns, verify: Verify): Authenticate {
   }
 }
 
-/** Before a route is looked for. A method that cannot be is refused as by a route: to those with a token. */
+/** Before the route is found. An invalid method is refused only after the token is checked, as routes do. */
 function overrideMethod(authenticate: Authenticate): RequestHandler {
   return function overrideRequestMethod(request, response, next) {
     try {

@@ -18,7 +18,7 @@ export function securityHeaders(contentOrigin: string | undefined): Map<string, 
         frameAncestors: ["'none'"],
       },
     },
-    // Plain HTTP on loopback is a normal way to run; TLS ends at a proxy, which sets this.
+    // Plain HTTP on loopback is a normal setup; a proxy that ends TLS sets this header.
     strictTransportSecurity: false,
     crossOriginResourcePolicy: { policy: 'cross-origin' },
   })
