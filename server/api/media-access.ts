@@ -21,7 +21,7 @@ export type BytesServices = {
   links: ContentLinks
 }
 
-/** A request by a link, or by a token of whoever it names. */
+/** A request by a link, or with a token. */
 export type BytesCall = Pick<Call, 'request' | 'response' | 'who'> & { params: { id: MediaId } }
 
 /** The media item of this owner. Fails with `not-found` for that of another one as well. */

@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express'
 import { checkSize } from '../../hooks/pre-create.ts'
+import { hasEnded } from '../../ledger/expiry.ts'
 import { type MediaId, newUploadId, type UploadId } from '../../ledger/ids.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { discardBody } from '../http/drain.ts'
@@ -128,7 +129,7 @@ export function uploadRequests(options: UploadRequestsOptions) {
   async function redirectToContent(response: Response, uploadId: UploadId): Promise<void> {
     const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
     if (!upload) throw notFound()
-    if (upload.state !== 'open' && upload.state !== 'received') throw gone(upload)
+    if (hasEnded(upload)) throw gone(upload)
     const address = upload.media_id && (await contentAddress(upload.media_id, response))
     if (!address) throw new Problem('not-ready', 'The file of this upload is not ready yet.')
     response.status(303).set({ Location: address, 'Cache-Control': 'no-store' }).end()
