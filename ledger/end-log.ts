@@ -29,35 +29,23 @@ export class EndLog {
 
   /** An upload as it is after its end. */
   upload(event: End['event'], upload: UploadRow, reason: Reason | null, more: object = {}): void {
-    const { id, media_id, owner_id, offset, created_at } = upload
-    this.log(
-      {
-        event,
-        uploadId: id,
-        mediaId: media_id,
-        ownerId: owner_id,
-        reason: reason?.code ?? null,
-        bytes: offset,
-        durationMs: Math.max(0, Date.now() - created_at.getTime()),
-      },
-      more,
-    )
+    const { id, media_id, offset } = upload
+    this.#row(upload, { event, uploadId: id, mediaId: media_id, bytes: offset }, reason, more)
   }
 
   media(event: End['event'], media: MediaRow, reason: Reason | null, more: object = {}): void {
-    const { id, upload_id, owner_id, size, created_at } = media
-    this.log(
-      {
-        event,
-        uploadId: upload_id,
-        mediaId: id,
-        ownerId: owner_id,
-        reason: reason?.code ?? null,
-        bytes: size,
-        durationMs: Math.max(0, Date.now() - created_at.getTime()),
-      },
-      more,
-    )
+    const { id, upload_id, size } = media
+    this.#row(media, { event, uploadId: upload_id, mediaId: id, bytes: size }, reason, more)
+  }
+
+  #row(
+    { owner_id, created_at }: Pick<UploadRow, 'owner_id' | 'created_at'>,
+    end: Pick<End, 'event' | 'uploadId' | 'mediaId' | 'bytes'>,
+    reason: Reason | null,
+    more: object,
+  ): void {
+    const durationMs = Math.max(0, Date.now() - created_at.getTime())
+    this.log({ ...end, ownerId: owner_id, reason: reason?.code ?? null, durationMs }, more)
   }
 
   /** Reads the ends of these uploads from the ledger. A failure is only logged: the uploads have ended. */

@@ -18,23 +18,16 @@ export function imageBound({ maxWidth, maxHeight }: MediaLimits): number {
   return maxWidth * maxHeight * BYTES_PER_PIXEL + SMALLEST_BOUND_BYTES
 }
 
+type Look<Found> = (input: string | Uint8Array) => Promise<Found>
+
 /**
  * Reads an image's header with `look`: from the file, or from growing prefixes of an object until they suffice. Fails
  * with `ContentRejected` when the whole image does not.
  */
-export async function lookAtHeader<Found>(
-  context: StepContext,
-  look: (input: string | Uint8Array) => Promise<Found>,
-): Promise<Found> {
+export async function lookAtHeader<Found>(context: StepContext, look: Look<Found>): Promise<Found> {
   const { media, objects, limits } = context
   const input = await objects.toolInput(media.storage_key)
-  if (!isRemote(input)) {
-    try {
-      return await look(input)
-    } catch (error) {
-      throw await asDamage(error, context)
-    }
-  }
+  if (!isRemote(input)) return await lookAtFile(context, look, input)
   const bound = Math.min(media.size, imageBound(limits))
   let enough = Math.min(HEADER_BYTES, bound)
   for await (const read of growing(context, bound)) {
@@ -55,17 +48,11 @@ export async function lookAtHeader<Found>(
  */
 export async function lookAtWhole<Found>(
   context: StepContext,
-  look: (input: string | Uint8Array) => Promise<Found>,
+  look: Look<Found>,
 ): Promise<Found | undefined> {
   const { media, objects, limits } = context
   const input = await objects.toolInput(media.storage_key)
-  if (!isRemote(input)) {
-    try {
-      return await look(input)
-    } catch (error) {
-      throw await asDamage(error, context)
-    }
-  }
+  if (!isRemote(input)) return await lookAtFile(context, look, input)
   if (media.size > imageBound(limits)) return undefined
   let bytes: Uint8Array = new Uint8Array()
   for await (const read of growing(context, media.size)) {
@@ -76,6 +63,14 @@ export async function lookAtWhole<Found>(
     return await look(bytes)
   } catch (error) {
     throw await damageOfBytes(error, context, bytes)
+  }
+}
+
+async function lookAtFile<Found>(context: StepContext, look: Look<Found>, path: string): Promise<Found> {
+  try {
+    return await look(path)
+  } catch (error) {
+    throw await asDamage(error, context)
   }
 }
 

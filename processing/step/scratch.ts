@@ -1,10 +1,11 @@
-import { mkdir, rm, rmdir, stat, utimes } from 'node:fs/promises'
+import { mkdir, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { translateDiskError } from '../../storage/disk/disk-objects.ts'
 import type { DiskSpace } from '../../storage/disk/disk-space.ts'
 import { contentOf, isAbandoned, namesIn, scratchName } from '../../storage/disk/scratch-claims.ts'
 import { ObjectTooLarge, StorageFull } from '../../storage/store/objects.ts'
 import { isCode } from '../../system/error-code.ts'
+import { removeIfEmpty } from '../../system/remove-if-empty.ts'
 import { isDiskFull } from '../tools/disk-full.ts'
 
 // Files of a running step are below root/<name>/<random>.<bytes> only. The name is that of the media item, with that of
@@ -140,13 +141,5 @@ async function isThere(path: string): Promise<boolean> {
   } catch (error) {
     if (isCode(error, 'ENOENT')) return false
     throw error
-  }
-}
-
-async function removeIfEmpty(directory: string): Promise<void> {
-  try {
-    await rmdir(directory)
-  } catch (error) {
-    if (!isCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) throw error
   }
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { access, lchown, lstat, mkdir, rm, writeFile } from 'node:fs/promises'
+import { lchown, lstat, mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { pathExists } from '../../system/path-exists.ts'
 import { startProgram } from '../../system/programs.ts'
 import { clamdVersion } from '../health/clamd-link.ts'
 import type { Log } from '../process/log.ts'
@@ -105,7 +106,7 @@ export async function startOwnClamd(options: OwnClamdOptions): Promise<OwnClamd>
 /** The program; undefined where it is not installed. */
 export async function findClamd(searchPath: string): Promise<string | undefined> {
   for (const directory of [...searchPath.split(':'), ...SYSTEM_DIRECTORIES]) {
-    if (await isThere(join(directory, 'clamd'))) return join(directory, 'clamd')
+    if (await pathExists(join(directory, 'clamd'))) return join(directory, 'clamd')
   }
   return undefined
 }
@@ -195,17 +196,10 @@ async function firstWithSignatures(directories: readonly string[]): Promise<Sign
   for (const directory of directories.slice(0, -1)) {
     for (const name of ['main.cvd', 'main.cld', 'daily.cvd', 'daily.cld']) {
       const file = join(directory, name)
-      if (await isThere(file)) return { directory, file }
+      if (await pathExists(file)) return { directory, file }
     }
   }
   const last = directories.at(-1)
   if (last === undefined) throw new Error('no signature directory given')
   return { directory: last, file: join(last, 'eicar.ndb') }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  )
 }

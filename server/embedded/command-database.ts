@@ -1,8 +1,9 @@
-import { access, readFile, realpath } from 'node:fs/promises'
+import { readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LedgerClient } from '../../ledger/connection.ts'
 import { MAINTENANCE_DEADLINES, ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
+import { pathExists } from '../../system/path-exists.ts'
 import type { Log } from '../process/log.ts'
 import { startEmbeddedPostgres } from './postgres.ts'
 import { CopiedDataDirectory } from './served-directory.ts'
@@ -41,7 +42,8 @@ const GUEST = { application_name: 'landfall-command' }
  */
 export async function openCommandDatabase(dataDirectory: string, log: Log): Promise<CommandDatabase> {
   const directory = join(dataDirectory, 'postgres')
-  if (!(await isThere(join(directory, 'cluster', 'PG_VERSION')))) throw new NoEmbeddedDatabase(dataDirectory)
+  if (!(await pathExists(join(directory, 'cluster', 'PG_VERSION'))))
+    throw new NoEmbeddedDatabase(dataDirectory)
   for (let attempt = 1; ; attempt++) {
     const running = await joinRunning(directory)
     if (running !== undefined) return running
@@ -126,11 +128,4 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  )
 }

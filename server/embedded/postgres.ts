@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { access, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LedgerClient } from '../../ledger/connection.ts'
+import { pathExists } from '../../system/path-exists.ts'
 import { runProgram } from '../../system/programs.ts'
 import type { Log } from '../process/log.ts'
 import { refuseOtherMajor } from './cluster-version.ts'
@@ -42,7 +43,7 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   const runAs = { ...user, detached: true }
   await checkExecutable(binaries, directory, runAs)
   const password = await readOrCreatePassword(directory)
-  if (!(await exists(join(cluster, 'PG_VERSION'))))
+  if (!(await pathExists(join(cluster, 'PG_VERSION'))))
     await initialise(binaries, directory, cluster, password, runAs)
   await refuseOtherMajor(binaries.postgres, cluster, runAs)
 
@@ -105,13 +106,13 @@ async function checkExecutable(binaries: Binaries, directory: string, runAs: Run
 
 async function readOrCreatePassword(directory: string): Promise<string> {
   const path = join(directory, 'password')
-  if (!(await exists(path))) {
+  if (!(await pathExists(path))) {
     // Written under another name, then linked: no crash leaves half a password, and of two servers that start together
     // one decides.
     const draft = `${path}.${randomBytes(4).toString('hex')}`
     await writeFile(draft, randomBytes(24).toString('base64url'), { mode: 0o600 })
     await link(draft, path).catch(async (error: unknown) => {
-      if (!(await exists(path))) throw error
+      if (!(await pathExists(path))) throw error
     })
     await rm(draft)
   }
@@ -141,7 +142,7 @@ async function initialise(
     )
     await rename(fresh, cluster).catch(async (error: unknown) => {
       // Another server, which started at the same time, was faster.
-      if (!(await exists(cluster))) throw error
+      if (!(await pathExists(cluster))) throw error
     })
   } finally {
     await rm(passwordFile, { force: true })
@@ -212,11 +213,4 @@ async function isRunning(binaries: Binaries, cluster: string, runAs: RunAs): Pro
 async function createDatabase(client: LedgerClient): Promise<void> {
   const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [DATABASE])
   if (rowCount === 0) await client.query(`create database ${DATABASE}`)
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  )
 }

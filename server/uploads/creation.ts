@@ -5,6 +5,7 @@ import { createFinal } from '../../ledger/concatenation.ts'
 import {
   type CreateResult,
   createUpload as enterUpload,
+  type NewUpload,
   type QuotaRefusal,
   quotaRefusal,
 } from '../../ledger/creation.ts'
@@ -40,25 +41,11 @@ export type CreationOptions = {
   ends: EndLog
 }
 
-export type CreateRequest = {
-  id: UploadId
-  /** From the token, never from the request. */
-  ownerId: OwnerId
-  tenantId: string | null
-  protocol: string
-  /** Bytes; null when the client will declare it later. */
-  size: number | null
-  metadata: Record<string, string | null>
-  /** Upload-Metadata as sent by the client; null without. */
-  metadataHeader: string | null
-  /** tus 1.0 § concatenation: Upload-Concat as sent by the client; null without. */
-  concat: string | null
-  isPartial: boolean
-  /** The client's digests of the whole file (RFC 9530): algorithm → base64. */
-  digests: Record<string, string> | null
-  /** The algorithm of the digest that the client asks for. */
-  wantedDigest: string | null
-}
+/** A new upload as its request describes it. The owner and the tenant are from the token, never from the request. */
+export type CreateRequest = Omit<
+  NewUpload,
+  'reservedBytes' | 'filename' | 'declaredType' | 'storageBackend' | 'storageKey' | 'expiresAfterMs'
+>
 
 /** A final upload, whose size is that of its partials. */
 export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'digests' | 'wantedDigest'> & {

@@ -10,7 +10,6 @@ import {
   readdir,
   rename,
   rm,
-  rmdir,
   stat,
 } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
@@ -18,6 +17,7 @@ import type { Readable } from 'node:stream'
 import type { ServedAs } from '../../content/served-as.ts'
 import { isCode } from '../../system/error-code.ts'
 import { inParallel } from '../../system/in-parallel.ts'
+import { removeIfEmpty } from '../../system/remove-if-empty.ts'
 import {
   ObjectMissing,
   type Objects,
@@ -351,13 +351,5 @@ async function touchedAt(path: string): Promise<number> {
   } catch (error) {
     if (isCode(error, 'ENOENT')) return Number.POSITIVE_INFINITY
     throw error
-  }
-}
-
-async function removeIfEmpty(directory: string): Promise<void> {
-  try {
-    await rmdir(directory)
-  } catch (error) {
-    if (!isCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) throw error
   }
 }
