@@ -1,7 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { servedAs } from '../../content/served-as.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
-import { openS3, type S3, type S3Body } from '../../storage/s3/s3.ts'
+import { openS3, type S3 } from '../../storage/s3/s3.ts'
+import type { S3Body } from '../../storage/s3/s3-body.ts'
+import { copyInBucket } from '../../storage/s3/s3-copy.ts'
 import { fillPrefix } from '../../storage/store/keys.ts'
 import type { Config } from '../config.ts'
 import { messageOf } from '../process/message-of.ts'
@@ -88,7 +90,7 @@ function callsOn(s3: S3, { original, copy }: Keys): readonly NamedCall[] {
     ['HeadBucket', () => s3.checkReachable()],
     ['HeadObject', () => s3.head(original)],
     ['GetObject', async () => (await s3.open(original, {})).body.destroy()],
-    ['CopyObject', () => s3.copy(original, copy, plain)],
+    ['CopyObject', () => copyInBucket(s3, original, copy, plain)],
     ['DeleteObject', () => s3.remove([copy])],
     ['CreateMultipartUpload', begin],
     ['UploadPart', sendPart],

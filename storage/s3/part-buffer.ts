@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { BLOCK_BYTES } from './block-pool.ts'
-import type { S3Body } from './s3.ts'
+import type { S3Body } from './s3-body.ts'
 
 /** Bytes gathered in blocks and hashed as they come: the body of one call to the bucket. */
 export class PartBuffer implements S3Body {

@@ -7,8 +7,8 @@ import type { UploadRow } from '../../ledger/uploads.ts'
 import { slowly } from '../../test/support/pauses.ts'
 import type { Append } from '../store/upload-store.ts'
 import { BlockPool } from './block-pool.ts'
-import type { S3Body } from './s3.ts'
 import { S3Append, type S3AppendOptions } from './s3-append.ts'
+import type { S3Body } from './s3-body.ts'
 
 // Stand-ins, because what is tested is how requests wait for each other when calls take as long as the test wants:
 // neither a real bucket nor a real ledger can be made to. What they do to bytes the tests on real ones show.

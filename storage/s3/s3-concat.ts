@@ -6,7 +6,8 @@ import { recordAssembly, recordPossibleStrays } from '../../ledger/stored-parts.
 import { BytesLost } from '../store/objects.ts'
 import { isWhole, type PlannedPart, planConcat, type SourceRange } from './concat-plan.ts'
 import { minPartSizeFor } from './part-size.ts'
-import type { S3, S3Body } from './s3.ts'
+import type { S3 } from './s3.ts'
+import type { S3Body } from './s3-body.ts'
 
 /** A complete object of a partial upload. */
 export type WholePartial = { key: string; size: number; etag: string }

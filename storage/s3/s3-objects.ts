@@ -13,6 +13,7 @@ import {
 } from '../store/objects.ts'
 import { ObjectRead } from './object-read.ts'
 import type { S3 } from './s3.ts'
+import { copyInBucket } from './s3-copy.ts'
 import { isMissing } from './s3-errors.ts'
 import { putStream } from './stream-put.ts'
 
@@ -58,7 +59,7 @@ export class S3Objects implements Objects {
 
   async copy(from: string, to: string, servedAs: ServedAs, etag: string | null = null): Promise<void> {
     try {
-      await this.#s3.copy(from, to, servedAs, etag)
+      await copyInBucket(this.#s3, from, to, servedAs, etag)
     } catch (error) {
       // Removed or replaced since it was looked up.
       throw isMissing(error) ? new ObjectMissing(from, { cause: error }) : error

@@ -3,44 +3,22 @@ import {
   type CompletedPart,
   GetObjectCommand,
   HeadObjectCommand,
-  S3 as S3Client,
-  type S3ClientConfig,
+  type S3 as S3Client,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ServedAs } from '../../content/served-as.ts'
 import { inParallel } from '../../system/in-parallel.ts'
 import { type ByteRange, ObjectMissing, type ReadOptions, StorageUnavailable } from '../store/objects.ts'
-import { minPartSizeFor } from './part-size.ts'
 import { type RetryOptions, withRetries } from './retry.ts'
-import { BodyUnreadable, isGone, isMissing, lacksCall, translateS3Error } from './s3-errors.ts'
-
-export type S3Options = {
-  bucket: string
-  /** Address of an S3 server other than AWS. */
-  endpoint: string | undefined
-  region: string
-  forcePathStyle: boolean
-  /** By default the SDK looks in its usual places. */
-  credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined
-  /** Bytes of memory in which parts are gathered. */
-  memoryBudget: number
-}
-
-/** The body of an object or part: it can be read again for each attempt, and its hash is signed. */
-export type S3Body = {
-  size: number
-  sha256: string
-  chunks(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>
-}
+import { type S3Body, sending, signBodies } from './s3-body.ts'
+import { createClient, type S3Options } from './s3-client.ts'
+import { isGone, isMissing, lacksCall, translateS3Error } from './s3-errors.ts'
 
 export type S3Part = { partNumber: number; etag: string }
 
 /** Bytes `[start, end]` of an object; `end` is before `start` where there are none. */
 export type S3Reply = { body: Readable; etag: string; start: number; end: number }
 
-const CONNECT_MS = 5_000
-/** Time limit for a call without a byte in either direction. */
-const IDLE_MS = 15_000
 const MAX_SOCKETS = 256
 /** For reads: each slow client holds one. */
 const MAX_READING_SOCKETS = 1024
@@ -49,12 +27,6 @@ const LINK_SECONDS = 15 * 60
 const MAX_DELETED_AT_ONCE = 1000
 /** Deletions in parallel, for servers without a call for many. */
 const DELETED_SIDE_BY_SIDE = 8
-/**
- * Larger objects are copied in parts of this size, or larger ones where 10,000 would not suffice. S3 demands it above 5
- * GiB only, but a server that really copies may be silent for longer than we wait.
- */
-const COPY_BYTES = 128 * 1024 ** 2
-
 /**
  * One bucket: the calls that Landfall makes, with timeouts and retries. Never lists objects. Failures are our errors
  * (`ObjectMissing`, `StorageFull`) or the SDK's own.
@@ -69,8 +41,8 @@ export class S3 {
   constructor(options: S3Options) {
     this.bucket = options.bucket
     this.options = options
-    this.client = new S3Client(clientConfig(options))
-    this.#reader = new S3Client(clientConfig(options, MAX_READING_SOCKETS))
+    this.client = createClient(options, MAX_SOCKETS)
+    this.#reader = createClient(options, MAX_READING_SOCKETS)
     signBodies(this.client)
   }
 
@@ -324,53 +296,23 @@ export class S3 {
     }, {})
   }
 
-  /** Copies an object of any size inside the bucket. Fails with `ObjectMissing`, also for another etag. */
-  async copy(from: string, to: string, servedAs: ServedAs, etag: string | null = null): Promise<void> {
-    const source = await this.head(from)
-    if (!source || (etag !== null && source.etag !== etag)) throw new ObjectMissing(from)
-    if (source.size <= COPY_BYTES) {
-      await withRetries(
-        (abortSignal) =>
-          this.client.copyObject(
-            {
-              Bucket: this.bucket,
-              Key: to,
-              CopySource: this.#sourceOf(from),
-              CopySourceIfMatch: source.etag,
-              MetadataDirective: 'REPLACE',
-              ...headersOf(servedAs),
-            },
-            { abortSignal },
-          ),
-        {},
-      )
-      return
-    }
-    await this.#copyByParts({ key: from, ...source }, to, servedAs)
-  }
-
-  async #copyByParts(
-    source: { key: string; size: number; etag: string },
-    to: string,
-    servedAs: ServedAs,
-  ): Promise<void> {
-    // Left by an earlier copy that was killed.
-    for (const left of await this.openMultiparts(to)) await this.abortMultipart(to, left)
-    const { id } = await this.createMultipart(to, servedAs)
-    const partBytes = Math.max(COPY_BYTES, minPartSizeFor(source.size))
-    try {
-      const parts: S3Part[] = []
-      for (let start = 0; start < source.size; start += partBytes) {
-        const end = Math.min(start + partBytes, source.size) - 1
-        const partNumber = parts.length + 1
-        const etag = await this.copyPart(to, id, partNumber, { ...source, range: { start, end } })
-        parts.push({ partNumber, etag })
-      }
-      await this.completeMultipart(to, id, parts)
-    } catch (error) {
-      await this.abortMultipart(to, id)
-      throw error
-    }
+  /** Copies an object of at most 5 GiB by one call. */
+  async copyWhole(from: { key: string; etag: string }, to: string, servedAs: ServedAs): Promise<void> {
+    await withRetries(
+      (abortSignal) =>
+        this.client.copyObject(
+          {
+            Bucket: this.bucket,
+            Key: to,
+            CopySource: this.#sourceOf(from.key),
+            CopySourceIfMatch: from.etag,
+            MetadataDirective: 'REPLACE',
+            ...headersOf(servedAs),
+          },
+          { abortSignal },
+        ),
+      {},
+    )
   }
 
   /** A link that lets anyone read one object for a quarter of an hour. The method is part of the signature. */
@@ -406,94 +348,8 @@ export function openS3(options: S3Options): S3 {
   return new S3(options)
 }
 
-function clientConfig(options: S3Options, maxSockets: number = MAX_SOCKETS): S3ClientConfig {
-  return {
-    region: options.region,
-    forcePathStyle: options.forcePathStyle,
-    // Many S3 servers do not support the checksums that the SDK adds by default. Bodies are signed with their hash.
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    // With it every body would wait for a round trip, on a connection of its own.
-    expectContinueHeader: false,
-    // We retry ourselves, as the SDK cannot send a stream twice.
-    maxAttempts: 1,
-    // It warns that it cannot retry a failed body; we can.
-    logger: QUIET,
-    requestHandler: {
-      connectionTimeout: CONNECT_MS,
-      socketTimeout: IDLE_MS,
-      httpAgent: { keepAlive: true, maxSockets },
-      httpsAgent: { keepAlive: true, maxSockets },
-    },
-    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
-    ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
-  }
-}
-
-const ignore = () => {}
-const QUIET = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
-
 function headersOf({ contentType, disposition }: ServedAs) {
   return { ContentType: contentType, ContentDisposition: disposition }
-}
-
-/**
- * Makes a call with a body. Fails with `BodyUnreadable` when that cannot be read: the SDK would wait for the rest of
- * it, and its error, without a listener, would end the process.
- */
-async function sending<Result>(
-  body: S3Body,
-  signal: AbortSignal | undefined,
-  call: (body: SentBody, signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  const sent = new SentBody(body)
-  const unreadable = new AbortController()
-  sent.once('error', (error) => unreadable.abort(new BodyUnreadable({ cause: error })))
-  const signals = signal ? [signal, unreadable.signal] : [unreadable.signal]
-  try {
-    return await call(sent, AbortSignal.any(signals))
-  } catch (error) {
-    throw unreadable.signal.aborted && !signal?.aborted ? unreadable.signal.reason : error
-  }
-}
-
-/** A body that is being sent, with its hash for the signature. */
-class SentBody extends Readable {
-  readonly sha256: string
-  readonly #chunks: Iterator<Uint8Array> | AsyncIterator<Uint8Array>
-
-  constructor(body: S3Body) {
-    super()
-    this.sha256 = body.sha256
-    const chunks = body.chunks()
-    this.#chunks = Symbol.iterator in chunks ? chunks[Symbol.iterator]() : chunks[Symbol.asyncIterator]()
-  }
-
-  override _read(): void {
-    const next = this.#chunks.next()
-    if (next instanceof Promise) next.then(this.#pass, (error) => this.destroy(error))
-    else this.#pass(next)
-  }
-
-  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    callback(error)
-    // Closes a file that was not read to its end; a failure of that does not matter to the call.
-    Promise.resolve(this.#chunks.return?.()).catch(() => {})
-  }
-
-  readonly #pass = ({ done, value }: IteratorResult<Uint8Array>) => void this.push(done ? null : value)
-}
-
-/** Signs the hash of the body, so that the bucket stores exactly these bytes or refuses them. */
-function signBodies(client: S3Client): void {
-  client.middlewareStack.add(
-    (next) => async (args) => {
-      const { body, headers } = args.request as { body?: unknown; headers: Record<string, string> }
-      if (body instanceof SentBody) headers['x-amz-content-sha256'] = body.sha256
-      return await next(args)
-    },
-    { step: 'build', name: 'landfallBodyHash' },
-  )
 }
 
 /** The range of a reply, by the headers of RFC 9110 § 14.4 and § 8.6. */

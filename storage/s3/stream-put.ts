@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import type { ServedAs } from '../../content/served-as.ts'
 import type { StreamedBody } from '../store/objects.ts'
 import { minPartSizeFor } from './part-size.ts'
-import type { S3, S3Body, S3Part } from './s3.ts'
+import type { S3, S3Part } from './s3.ts'
+import type { S3Body } from './s3-body.ts'
 
 /** Bytes gathered at a time. */
 const PART_BYTES = 8 * 1024 ** 2
