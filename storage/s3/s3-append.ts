@@ -1,31 +1,15 @@
-import { servedAsBy } from '../../content/identification.ts'
-import { servedAs } from '../../content/served-as.ts'
 import { ContentRejected } from '../../content/verdict.ts'
-import type { Ledger } from '../../ledger/database.ts'
-import { newUploadId } from '../../ledger/ids.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
-import {
-  beginMultipart,
-  type PartRow,
-  recordMultipart,
-  recordTail,
-  type TailRow,
-} from '../../ledger/stored-parts.ts'
+import type { TailRow } from '../../ledger/stored-parts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { freeChunk } from '../../system/free-chunk.ts'
-import { BytesLost, ObjectMissing, type Objects } from '../store/objects.ts'
 import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
 import type { Append } from '../store/upload-store.ts'
-import { BLOCK_BYTES, type BlockPool, type BlockUser } from './block-pool.ts'
+import type { BlockUser } from './block-pool.ts'
 import { PartBuffer } from './part-buffer.ts'
-import type { S3 } from './s3.ts'
-import { asStorageUnavailable, isGone } from './s3-errors.ts'
+import { S3Writer, type S3WriterOptions, type Stored, type Tail } from './s3-writer.ts'
 
-export type S3AppendOptions = {
-  s3: S3
-  objects: Objects
-  pool: BlockPool
-  db: Ledger
+export type S3AppendOptions = S3WriterOptions & {
   /** Removes tails that do not count any more, in the background. */
   deleteTails: (upload: UploadRow, keys: readonly string[]) => void
   /** Removes tails of a request that did not learn whether they count, unless they do. */
@@ -39,12 +23,8 @@ export type S3AppendRequest = {
   tails: readonly TailRow[]
 }
 
-/** Stored bytes for the ledger to record, and the keys of tails that are not needed after that. */
-type Stored = { superseded: readonly string[] } & ({ part: PartRow } | { tail: TailRow })
 /** Bytes `[from, to)` that are being sent to the bucket. */
 type PendingWrite = { from: number; to: number; stored: Stored | undefined; settled: Promise<void> }
-/** Bytes of the current part that are, or are being, stored as a tail. */
-type Tail = { offset: number; size: number; row: Promise<TailRow> }
 
 const MAX_IN_FLIGHT = 4
 /** A part with more tails has them joined, so that no part needs hundreds of reads. */
@@ -61,10 +41,8 @@ export class S3Append implements BlockUser {
   readonly #append: Append
   readonly #partSize: number
   readonly #pending: PendingWrite[] = []
-  readonly #unconfirmed = new Set<string>()
-  readonly #opened = Promise.withResolvers<string>()
+  readonly #writer: S3Writer
   readonly #abort = new AbortController()
-  #recorded: Promise<void> = Promise.resolve()
   #buffer = new PartBuffer()
   #tails: Tail[]
   /** Offsets of the first byte in the buffer, and after its last. */
@@ -87,8 +65,7 @@ export class S3Append implements BlockUser {
       size: row.size,
       row: Promise.resolve(row),
     }))
-    this.#opened.promise.catch(() => {})
-    if (append.upload.multipart_id !== null) this.#opened.resolve(append.upload.multipart_id)
+    this.#writer = new S3Writer(options, append, partSize, this.#abort.signal)
   }
 
   get idleBlocks(): number {
@@ -202,7 +179,7 @@ export class S3Append implements BlockUser {
   async #sendPart(): Promise<void> {
     // While it is sent its blocks cannot be asked back: wait before for what it needs.
     const isFirst = this.#from < this.#partSize
-    const ready = [...this.#tails.map((tail) => tail.row), isFirst ? undefined : this.#opened.promise]
+    const ready = [...this.#tails.map((tail) => tail.row), isFirst ? undefined : this.#writer.opened]
     await Promise.all(ready).catch((error: unknown) => this.#fail(error))
     if (this.#failure) return
     const tails = this.#tails
@@ -210,7 +187,7 @@ export class S3Append implements BlockUser {
     // All of it may have become a tail during the wait.
     const start = tails[0]?.offset ?? this.#from
     const number = Math.floor(start / this.#partSize) + 1
-    this.#send((body, from, to) => this.#storePart(number, tails, body, from, to))
+    this.#send((body, from, to) => this.#writer.storePart(number, tails, body, from, to))
   }
 
   #sendTail(): void {
@@ -224,10 +201,7 @@ export class S3Append implements BlockUser {
     ]
     this.#send(async (body, from) => {
       try {
-        const stored = await this.#withJoined(earlier, body, from, async (joined, superseded) => ({
-          tail: await this.#storeTail(joined, offset),
-          superseded,
-        }))
+        const stored = await this.#writer.storeJoinedTail(earlier, body, from, offset)
         resolve(stored.tail)
         return stored
       } catch (error) {
@@ -257,148 +231,6 @@ export class S3Append implements BlockUser {
       })
   }
 
-  async #storePart(
-    partNumber: number,
-    tails: readonly Tail[],
-    body: PartBuffer,
-    from: number,
-    to: number,
-  ): Promise<Stored> {
-    const { upload } = this.#append
-    try {
-      return await this.#withJoined(tails, body, from, async (whole, superseded) => {
-        const isWholeFile = partNumber === 1 && to === upload.size && upload.multipart_id === null
-        const etag = isWholeFile ? await this.#storeWhole(whole) : await this.#uploadPart(partNumber, whole)
-        return { part: { partNumber, offset: to - whole.size, size: whole.size, etag }, superseded }
-      })
-    } catch (error) {
-      if (partNumber === 1) this.#opened.reject(error)
-      throw error
-    }
-  }
-
-  /** A file that fits one part is a single object from the start. */
-  async #storeWhole(body: PartBuffer): Promise<string> {
-    const { s3 } = this.#options
-    const { upload } = this.#append
-    const as = await servedAsBy(body.head)
-    this.#checkLease()
-    return (await s3.put(upload.storage_key, body, as, { signal: this.#abort.signal })).etag
-  }
-
-  async #uploadPart(partNumber: number, body: PartBuffer): Promise<string> {
-    const { s3 } = this.#options
-    const { upload } = this.#append
-    if (partNumber === 1 && upload.multipart_id === null) await this.#open(body.head)
-    const multipartId = await this.#opened.promise
-    this.#checkLease()
-    try {
-      return await s3.uploadPart(upload.storage_key, multipartId, partNumber, body, {
-        signal: this.#abort.signal,
-      })
-    } catch (error) {
-      // A single reply may come from a proxy that does not know it.
-      if (!isGone(error) || (await s3.isMultipartOpen(upload.storage_key, multipartId)))
-        throw asStorageUnavailable(error)
-      throw new BytesLost('the multipart upload is gone', { cause: error })
-    }
-  }
-
-  /** Opens the multipart upload: the ledger notes it before, and gets its id after. */
-  async #open(head: Uint8Array): Promise<void> {
-    const { db, s3 } = this.#options
-    const { upload, lease } = this.#append
-    const partSize = this.#partSize
-    const held = { id: upload.id, fence: lease.fence }
-    const begun = await beginMultipart(db, { ...held, partSize })
-    if (!begun) throw new LeaseLost()
-    const { id, isConfirmed } = await s3.createMultipart(upload.storage_key, await servedAsBy(head))
-    const record = async () => {
-      if (
-        await recordMultipart(db, {
-          ...held,
-          multipartId: id,
-          mayHaveStrays: begun.mayHaveStrays || !isConfirmed,
-        })
-      )
-        return
-      await s3.abortMultipart(upload.storage_key, id)
-      throw new LeaseLost()
-    }
-    // In parallel with the first part: only the commit waits for this.
-    this.#recorded = record()
-    this.#recorded.catch(() => {})
-    upload.multipart_id = id
-    this.#opened.resolve(id)
-  }
-
-  async #storeTail(body: PartBuffer, offset: number): Promise<TailRow> {
-    const { db, s3 } = this.#options
-    const { upload, lease } = this.#append
-    const partSize = this.#partSize
-    // A new key each time: a late call of ours overwrites nothing.
-    const key = `${upload.storage_key}.tail-${newUploadId()}`
-    const tail = { key, offset, size: body.size }
-    if (!(await recordTail(db, { id: upload.id, fence: lease.fence, partSize, ...tail })))
-      throw new LeaseLost()
-    this.#unconfirmed.add(key)
-    this.#checkLease()
-    return { ...tail, ...(await s3.put(key, body, servedAs(null), { signal: this.#abort.signal })) }
-  }
-
-  /** Calls `use` with these tails and the buffer joined, and the keys of the tails. */
-  async #withJoined<Result>(
-    tails: readonly Tail[],
-    body: PartBuffer,
-    from: number,
-    use: (joined: PartBuffer, superseded: readonly string[]) => Promise<Result>,
-  ): Promise<Result> {
-    if (tails.length === 0) return await use(body, [])
-    const { pool } = this.#options
-    const rows = await Promise.all(tails.map((tail) => tail.row))
-    const bytes = rows.reduce((sum, row) => sum + row.size, body.size)
-    const count = Math.ceil(bytes / BLOCK_BYTES)
-    let blocks = pool.takeNow(count)
-    if (!blocks) {
-      // A request that waits for many blocks must hold none, to avoid deadlocks.
-      if (body.size > 0) {
-        rows.push(await this.#storeTail(body, from))
-        pool.give(body.release())
-      }
-      blocks = await pool.take(count)
-    }
-    const joined = new PartBuffer()
-    for (const block of blocks) joined.addBlock(block)
-    try {
-      for (const row of rows) await this.#load(row, joined)
-      for (const chunk of body.chunks()) joined.append(chunk)
-      return await use(
-        joined,
-        rows.map(({ key }) => key),
-      )
-    } finally {
-      pool.give(joined.release())
-    }
-  }
-
-  async #load(row: TailRow, into: PartBuffer): Promise<void> {
-    const before = into.size
-    try {
-      for await (const chunk of await this.#options.objects.read(row.key, { etag: row.etag }))
-        into.append(chunk)
-    } catch (error) {
-      if (!(error instanceof ObjectMissing)) throw error
-      throw isGone(error.cause)
-        ? new BytesLost('a tail is gone', { cause: error })
-        : asStorageUnavailable(error)
-    }
-    if (into.size - before !== row.size) throw new BytesLost('a tail has another size')
-  }
-
-  #checkLease(): void {
-    if (!this.#append.lease.isCurrent()) throw new LeaseLost()
-  }
-
   #fail(error: unknown): void {
     // Nothing after it can count any more.
     this.#options.pool.give(this.#buffer.release())
@@ -414,7 +246,7 @@ export class S3Append implements BlockUser {
     // The final commit includes the last byte.
     if (to === undefined || append.endsAt(to)) return
     const commit = async () => {
-      await this.#recorded
+      await this.#writer.recorded
       await append.checkpoint(to, rowsOf(ready))
       this.#counted(ready)
     }
@@ -433,7 +265,7 @@ export class S3Append implements BlockUser {
     const to = ready.at(-1)?.to ?? append.upload.offset
     // Without new bytes there is nothing to commit, unless the upload is to be completed.
     if (ready.length === 0 && (!append.endsAt(to) || this.#failure)) return
-    await this.#recorded
+    await this.#writer.recorded
     await append.inOwnerTurn(() => append.commit(to, rowsOf(ready)))
     this.#isCommitted = true
     this.#counted(ready)
@@ -447,7 +279,8 @@ export class S3Append implements BlockUser {
 
   #counted(writes: readonly PendingWrite[]): void {
     this.#pending.splice(0, writes.length)
-    for (const { stored } of writes) if (stored && 'tail' in stored) this.#unconfirmed.delete(stored.tail.key)
+    for (const { stored } of writes)
+      if (stored && 'tail' in stored) this.#writer.unconfirmed.delete(stored.tail.key)
     // Only now: until the ledger has the new offset, these are the acknowledged bytes.
     const { upload } = this.#append
     if (upload.state !== 'open') return
@@ -465,7 +298,8 @@ export class S3Append implements BlockUser {
   /** Tails of this request that never counted. Processing removes those of a finished upload. */
   #abandonLeftovers(): void {
     const { lease, upload } = this.#append
-    if (this.#unconfirmed.size > 0) this.#options.abandonTails(upload, lease, [...this.#unconfirmed])
+    const { unconfirmed } = this.#writer
+    if (unconfirmed.size > 0) this.#options.abandonTails(upload, lease, [...unconfirmed])
   }
 }
 
