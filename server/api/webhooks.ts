@@ -7,7 +7,7 @@ import {
   type OwnerScope,
   replayDelivery,
 } from '../../ledger/webhook-history.ts'
-import type { Principal } from '../auth/verifier.ts'
+import type { Principal } from '../auth/principal.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { WEBHOOK_DELIVERY_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'

@@ -1,7 +1,8 @@
 import type { Request, Response } from 'express'
 import { authenticated } from '../http/deadlines.ts'
 import { Problem } from '../http/errors.ts'
-import type { Principal, Verify } from './verifier.ts'
+import type { Principal } from './principal.ts'
+import type { Verify } from './verifier.ts'
 
 /** Returns the principal of a request, or fails with the problem of its token. */
 export type Authenticate = (request: Request, response: Response) => Promise<Principal>

@@ -4,7 +4,7 @@ import type { Ledger } from '../../ledger/database.ts'
 import { findTicket, storeTicket } from '../../ledger/stream-tickets.ts'
 import { authenticated } from '../http/deadlines.ts'
 import { Problem } from '../http/errors.ts'
-import type { Principal } from './verifier.ts'
+import type { Principal } from './principal.ts'
 
 const TTL_MS = 60_000
 const TICKET = /^[A-Za-z0-9_-]{43}$/

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import type { Principal } from './verifier.ts'
+import type { Principal } from './principal.ts'
 
 export type VerificationKey = string | KeyObject
 

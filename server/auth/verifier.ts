@@ -4,18 +4,9 @@ import type { OwnerId } from '../../ledger/ids.ts'
 import type { AuthKey, Config } from '../config.ts'
 import { Problem } from '../http/errors.ts'
 import { JwksKeys, type KeyWarning } from './jwks-keys.ts'
+import type { Principal } from './principal.ts'
 import { readTokenHeader } from './token-header.ts'
 import { type VerificationKey, VerifiedTokens } from './verified-tokens.ts'
-
-/** The authenticated caller. */
-export type Principal = {
-  /** `sub` */
-  ownerId: OwnerId
-  /** `tenant`, where the issuer sets it and `AUTH_TENANT` accepts it. Used only in prefixes of storage keys. */
-  tenantId: string | null
-  /** `scope`, split at spaces. */
-  scopes: ReadonlySet<string>
-}
 
 export type Verify = (token: string) => Promise<Principal>
 

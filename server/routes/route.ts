@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express'
 import type { z } from 'zod'
-import type { Principal } from '../auth/verifier.ts'
+import type { Principal } from '../auth/principal.ts'
 import type { Param } from './param.ts'
 
 /** Who may ask, as `access.ts` checks it. */

@@ -1,7 +1,7 @@
 import { Server } from '@tus/server'
 import { type CancellationContext, ERRORS, type Upload } from '@tus/utils'
 import { Ending } from '../ending.ts'
-import { type Running, running, runThrough } from './package-store.ts'
+import { type PackageAnswer, type Running, running, runThrough } from './package-store.ts'
 
 /** Headers that the package may read; we read all others. */
 export type ReadHeaders = ReadonlySet<string>
@@ -12,8 +12,6 @@ export type PackageRequest = {
   headers: NodeJS.Dict<string | string[]>
   reads: ReadHeaders
 }
-
-export type PackageAnswer = { status: number; headers: Record<string, string> }
 
 const NO_HEADERS = new Headers()
 /** The package's handlers return a response, which is not used. */

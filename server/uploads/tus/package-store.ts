@@ -3,7 +3,8 @@ import { DataStore, type Lock, type Locker, type RequestRelease, Upload } from '
 import type { BodyLimits } from '../body.ts'
 import type { UploadEngine } from '../engine.ts'
 import { type Held, rowOf } from '../held.ts'
-import type { PackageAnswer } from './package-handlers.ts'
+
+export type PackageAnswer = { status: number; headers: Record<string, string> }
 
 /** One request while `@tus/server` handles it. */
 export type Running = {
