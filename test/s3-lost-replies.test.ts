@@ -165,14 +165,18 @@ async function ledgerThatHangsUp(target: string) {
   let hangUps = 0
   const server = createServer((client) => {
     const database = connect(Number(port), hostname)
+    const prepared = new Map<string, string>()
     let isDoomed = false
+    let hasStarted = false
     const end = () => {
       client.destroy()
       database.destroy()
     }
     for (const socket of [client, database]) socket.on('error', end).on('close', end)
     client.on('data', (data) => {
-      if (fatal !== undefined && data.includes(fatal)) {
+      const isRun = hasStarted ? statementsIn(data, prepared) : []
+      hasStarted = true
+      if (fatal !== undefined && isRun.some((text) => text.includes(fatal ?? ''))) {
         fatal = undefined
         isDoomed = true
       }
@@ -194,6 +198,32 @@ async function ledgerThatHangsUp(target: string) {
     hangUps: () => hangUps,
     close: () => server.close(),
   }
+}
+
+/**
+ * The statements that whole messages of PostgreSQL's protocol run, also those that their connection has prepared before:
+ * of these only the name is sent.
+ */
+function statementsIn(data: Buffer, prepared: Map<string, string>): string[] {
+  const run: string[] = []
+  for (let at = 0; at + 5 <= data.length; at += 1 + data.readInt32BE(at + 1)) {
+    const [first = '', second = ''] = data
+      .subarray(at + 5, at + 1 + data.readInt32BE(at + 1))
+      .toString('latin1')
+      .split('\0', 2)
+    switch (String.fromCharCode(data[at] ?? 0)) {
+      case 'Q':
+        run.push(first)
+        break
+      case 'P':
+        prepared.set(first, second)
+        break
+      case 'B':
+        run.push(prepared.get(second) ?? '')
+        break
+    }
+  }
+  return run
 }
 
 /** An ingress before the bucket that may not know it for a moment. */
