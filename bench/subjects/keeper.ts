@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 
 const [program = '', ...args] = process.argv.slice(2)
-// Its warnings, one for every request, are not for whoever reads figures: the bench reads its output, and why it ended.
+// The bench reads the output, and shows only why the program ended: there is a warning for each request.
 const child = spawn(program, args, { stdio: ['ignore', 'inherit', process.stdout.fd] })
 child.once('spawn', () => process.send?.(child.pid))
 child.once('error', (error) => {

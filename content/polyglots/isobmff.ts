@@ -18,7 +18,7 @@ export async function* strayInIsobmff(file: FileView): AsyncIterable<Stray> {
     const bytes = bytesOf(header, file.size - at)
     const isKnown = KNOWN.has(type)
     if (bytes === undefined) return yield { start: at, end: file.size }
-    // A media file may be cut off in its media data; the rest of any other cut box is stray.
+    // Only the box of the media data may be cut short; what is left of any other box is stray.
     if (bytes > file.size - at && type !== 'mdat') return yield { start: at, end: file.size }
     const end = Math.min(at + bytes, file.size)
     if (!isKnown) yield { start: at, end }
