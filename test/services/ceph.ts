@@ -8,6 +8,9 @@ import { betweenLooks } from '../support/pauses.ts'
 import { type ProgramName, programPath } from './requirements.ts'
 
 const START_MS = 60_000
+/** How often a running gateway is looked at, and how long it may take to answer: a busy one takes some seconds. */
+const LOOK_MS = 5_000
+const SILENCE_MS = 60_000
 const POLL_MS = 25
 const USER = 'landfall-tests'
 
@@ -19,7 +22,11 @@ export type S3Access = {
   secretAccessKey: string
 }
 
-export type TestS3 = S3Access & { stop(): Promise<void> }
+export type TestS3 = S3Access & {
+  /** Resolves with what happened as soon as the gateway has died or gives no answer; never where it is stopped. */
+  failed: Promise<string>
+  stop(): Promise<void>
+}
 
 /** What `startCephInBackground` leaves in its status file. */
 export type CephStatus = { state: 'ready' } | { state: 'failed'; reason: string }
@@ -50,7 +57,12 @@ export async function startCeph(
     await cluster.untilAnswers(access.endpoint)
     // Not beside the gateway's start: on an empty cluster both would create the default zone.
     await cluster.createUser(access)
-    return { ...access, stop: () => cluster.stop() }
+    const stopped = new AbortController()
+    const stop = async () => {
+      stopped.abort()
+      await cluster.stop()
+    }
+    return { ...access, failed: cluster.failure(access.endpoint, stopped.signal), stop }
   } catch (error) {
     // The commands still running end as well.
     abandoned.abort()
@@ -60,8 +72,9 @@ export async function startCeph(
 }
 
 /**
- * Starts Ceph without waiting for it: where it will answer is known at once. Whether it does is written to `statusFile`
- * (a `CephStatus`), for processes other than this one. `stop` may be called at any time.
+ * Starts Ceph without waiting for it: where it will answer is known at once. Whether it does, and that it does not any
+ * more, is written to `statusFile` (a `CephStatus`), for processes other than this one: every suite that needs it fails
+ * at once then, and says why. `stop` may be called at any time.
  */
 export async function startCephInBackground(
   directory: string,
@@ -69,13 +82,18 @@ export async function startCephInBackground(
   const access = await newAccess()
   const statusFile = `${directory}-status.json`
   const stopped = new AbortController()
+  const fail = async (reason: string) => {
+    console.error(reason)
+    await writeWhole(statusFile, { state: 'failed', reason })
+  }
   const starting = startCeph(directory, { access, signal: stopped.signal }).then(
     async (ceph) => {
       await writeWhole(statusFile, { state: 'ready' })
+      void ceph.failed.then(fail)
       return ceph
     },
     async (error: unknown) => {
-      if (!stopped.signal.aborted) await writeWhole(statusFile, { state: 'failed', reason: `${error}` })
+      if (!stopped.signal.aborted) await fail(`${error}`)
       return undefined
     },
   )
@@ -173,10 +191,34 @@ class Cluster {
       )
       if (isUp) return
       this.#signal.throwIfAborted()
-      const dead = this.#daemons.find(({ process }) => !isAlive(process))
-      if (dead) throw new Error(`${dead.name} ended (${dead.process.exitCode ?? dead.process.signalCode})`)
+      const dead = this.#death()
+      if (dead) throw new Error(dead)
       await betweenLooks(POLL_MS)
     }
+  }
+
+  /** See `TestS3.failed`. Asks for a bucket that nobody has asked for, which the gateway has to ask the OSD about. */
+  async failure(endpoint: string, stopped: AbortSignal): Promise<string> {
+    const died = new AbortController()
+    for (const { process } of this.#daemons) process.once('exit', () => died.abort())
+    const ended = AbortSignal.any([stopped, died.signal])
+    for (let look = 0; !ended.aborted; look++) {
+      const signal = AbortSignal.any([ended, AbortSignal.timeout(SILENCE_MS)])
+      try {
+        await (await fetch(`${endpoint}/look-${look}`, { signal })).body?.cancel()
+        await betweenLooks(LOOK_MS, ended)
+      } catch {
+        break
+      }
+    }
+    if (stopped.aborted) return new Promise(() => {})
+    const problem = this.#death() ?? `no answer in ${SILENCE_MS / 1000} s`
+    return `The S3 gateway of the tests failed: ${problem}\n${await this.lastLogLines()}`
+  }
+
+  #death(): string | undefined {
+    const dead = this.#daemons.find(({ process }) => !isAlive(process))
+    return dead && `${dead.name} ended (${dead.process.exitCode ?? dead.process.signalCode})`
   }
 
   async createUser(access: S3Access): Promise<void> {

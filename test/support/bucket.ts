@@ -49,7 +49,7 @@ export async function freshBucket(): Promise<Bucket> {
   const access = await readyGateway()
   const name = `test-${process.pid}-${Date.now()}-${buckets++}`
   const client = s3Client(access)
-  await client.send(new CreateBucketCommand({ Bucket: name }))
+  await createBucket(client, name)
   const keys = async () => (await listKeys(client, name)).filter((key) => !isMarkerKey(key))
   const openMultiparts = () => listMultiparts(client, name)
   return {
@@ -92,6 +92,17 @@ export function s3Client(access: S3Access, options: S3ClientConfig = {}): S3Clie
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
   })
+}
+
+/** @throws Error with what became of the gateway where it gives no answer. */
+async function createBucket(client: S3Client, name: string): Promise<void> {
+  try {
+    const abortSignal = AbortSignal.timeout(WAIT_MS)
+    await client.send(new CreateBucketCommand({ Bucket: name }), { abortSignal })
+  } catch (error) {
+    await readyGateway()
+    throw error
+  }
 }
 
 async function readyGateway(): Promise<S3Access> {

@@ -19,5 +19,8 @@ export const raceAfter = (ms: number): Promise<void> => pause(ms)
 /** How long something is unavailable. */
 export const outageOf = (ms: number): Promise<void> => pause(ms)
 
-/** Between two looks at something outside of the test's process, which nobody announces. */
-export const betweenLooks = (ms = 20): Promise<void> => pause(ms)
+/** Between two looks at something outside of the test's process, which nobody announces; ends early when `stopped` does. */
+export const betweenLooks = (ms = 20, stopped?: AbortSignal): Promise<void> =>
+  pause(ms, undefined, { signal: stopped }).catch((error) => {
+    if (!stopped?.aborted) throw error
+  })
