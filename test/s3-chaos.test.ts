@@ -74,9 +74,9 @@ describe.skipIf(!ceph.met || !ffmpeg.met)(
         // Calls that we had given up on went on when the faults were stopped: what they made is swept as if later.
         await sweepNow(landfall)
         // The worker looks for sweeps once a minute, unless they are of its own reaper.
-        await expect.poll(async () => (await bucket.keys()).sort(), { timeout: 90_000 }).toEqual(expected)
+        await expect.poll(async () => (await bucket.keys()).sort(), { timeout: 250_000 }).toEqual(expected)
         await expect.poll(() => bucket.openMultiparts(), { timeout: 30_000 }).toEqual([])
-        await expect.poll(() => leftInLedger(landfall), { timeout: 90_000 }).toEqual([])
+        await expect.poll(() => leftInLedger(landfall), { timeout: 250_000 }).toEqual([])
       } finally {
         await landfall.close()
       }
@@ -177,7 +177,7 @@ async function leftInLedger({ db }: S3Landfall): Promise<unknown[]> {
 async function countInState(landfall: S3Landfall, uploads: string[], status: 'ready'): Promise<number> {
   const rows = await landfall.db
     .selectFrom('landfall.media')
-    .select('status')
+    .select(['status', 'reason'])
     .where('upload_id', 'in', uploads.map(asUploadId))
     .execute()
   expect(rows.filter((row) => row.status === 'failed' || row.status === 'rejected')).toEqual([])

@@ -36,12 +36,15 @@ export function patterned(size: number, seed: string): Buffer {
   return asJpeg(createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size)))
 }
 
-/** A valid mp4 of exactly so many bytes: a short video with a box behind it that players skip. */
+/**
+ * A valid mp4 of exactly so many bytes: a short video with more media data behind it that no track uses. In a box for
+ * anything, noise would be searched for code, and be taken for some once in fifty gigabytes.
+ */
 export async function videoOfSize(size: number, seed: string): Promise<Buffer> {
   const video = await readFile((await shortVideo({ width: 320, height: 240, seconds: 1 })).path)
   const header = Buffer.alloc(8)
   header.writeUInt32BE(size - video.length)
-  header.write('free', 4)
+  header.write('mdat', 4)
   return Buffer.concat([video, header, patterned(size - video.length - header.length, seed)])
 }
 
