@@ -24,10 +24,7 @@ export type Command = {
 
 /** Invalid usage: one line, exit code 2. */
 export class UsageError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'UsageError'
-  }
+  override readonly name = 'UsageError'
 }
 
 /** A text option; undefined where it is not given. */

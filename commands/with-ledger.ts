@@ -9,6 +9,7 @@ import { CommandFailure } from '../server/process/command-failure.ts'
 import { createLog, type Log } from '../server/process/log.ts'
 import { messageOf } from '../server/process/message-of.ts'
 import { Releasers } from '../server/process/releasers.ts'
+import { inTime } from '../system/in-time.ts'
 
 export type LedgerCommand = {
   config: Config
@@ -71,7 +72,11 @@ export async function withDatabase<T>(
       deadlines,
     })
     releasers.add('database', () => db.destroy())
-    await firstAnswer(pingDatabase(db))
+    await inTime(pingDatabase(db), ANSWER_MS, () => {
+      throw new Error(`no answer within ${ANSWER_MS / 1000} s`)
+    }).catch((error: unknown) => {
+      throw new CommandFailure(`the database does not answer (${messageOf(error)})`, { cause: error })
+    })
     return await work({ config, db, connectionString, log, onError, releasers })
   } finally {
     await releasers.releaseAll(log)
@@ -124,16 +129,4 @@ async function checkSchema(db: Ledger): Promise<void> {
       ? `nothing was changed: ${problem}`
       : 'the database is not Landfall\'s: nothing was changed. Check DATABASE_URL; for an empty database, run "landfall migrate" first',
   )
-}
-
-async function firstAnswer(work: Promise<void>): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS / 1000} s`)), ANSWER_MS)
-  try {
-    await Promise.race([work, promise])
-  } catch (error) {
-    throw new CommandFailure(`the database does not answer (${messageOf(error)})`, { cause: error })
-  } finally {
-    clearTimeout(timer)
-  }
 }

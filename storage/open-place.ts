@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ledger } from '../ledger/database.ts'
+import { inTime } from '../system/in-time.ts'
 import { type Place, StorageChanged, verifyPlace } from './places.ts'
 import { StorageUnavailable } from './store/objects.ts'
 
@@ -54,15 +55,11 @@ export class OpenPlace {
 
   /** The same for a start, which goes on without an answer. */
   async verifyIfItAnswers(): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, ANSWER_MS)
     try {
-      await Promise.race([this.verify(), late])
+      await inTime(this.verify(), ANSWER_MS, () => undefined)
     } catch (error) {
       if (error instanceof StorageChanged) throw error
       this.#onError(error)
-    } finally {
-      clearTimeout(timer)
     }
   }
 

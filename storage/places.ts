@@ -17,10 +17,7 @@ import { ObjectMissing, type Objects } from './store/objects.ts'
 
 /** The settings do not lead to bytes that the ledger needs. Nothing was changed; the message says what to set. */
 export class StorageChanged extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'StorageChanged'
-  }
+  override readonly name = 'StorageChanged'
 }
 
 /** The setting of a place, for messages. */
@@ -55,11 +52,7 @@ export async function verifyPlace(db: Ledger, place: Place): Promise<void> {
 }
 
 const MARKER = 'landfall-storage-'
-const MARKER_KEY = /landfall-storage-[0-9a-f]{24}$/
 const MARKER_TEXT = 'By this a Landfall recognises where its files are. Keep it with them.\n'
-
-/** Whether this is the key of a marker. */
-export const isMarkerKey = (key: string): boolean => MARKER_KEY.test(key)
 
 async function hasSample(db: Ledger, { backend, objects }: Place): Promise<boolean> {
   const keys = await sampleKeys(db, backend, SAMPLES)

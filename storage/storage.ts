@@ -8,7 +8,7 @@ import { FileSystem } from './disk/file-system.ts'
 import { OpenPlace } from './open-place.ts'
 import { bucketMissing } from './places.ts'
 import { RoutedBytes } from './routed-bytes.ts'
-import { openS3, type S3 } from './s3/s3.ts'
+import { S3 } from './s3/s3.ts'
 import type { S3Options } from './s3/s3-client.ts'
 import { S3Objects } from './s3/s3-objects.ts'
 import { S3UploadBytes } from './s3/s3-upload-bytes.ts'
@@ -109,10 +109,7 @@ export class Storage implements Backends {
     await this.#partOf(row)
   }
 
-  /**
-   * Runs work that enters something into the ledger for which a backend will get so many bytes. Fails with
-   * `StorageFull` where the disk has no space for them; of a bucket that is not known before.
-   */
+  /** See `Backends`. */
   async enter<Result>(backend: Backend, bytes: number, work: () => Promise<Result>): Promise<Result> {
     if (backend !== 'disk') return await work()
     const outcome = await this.disk.space.enter(async (claim) =>
@@ -169,7 +166,7 @@ function openBucket(
   bytes: RoutedUploadBytes,
   onError: (error: unknown) => void,
 ): S3Part {
-  const s3 = openS3(options)
+  const s3 = new S3(options)
   const objects = new S3Objects(s3)
   const name = { setting: 'S3_BUCKET', value: options.bucket, shown: `bucket ${options.bucket}` } as const
   const { markerPrefix } = options

@@ -15,7 +15,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } 
 import { servedAs } from '../content/served-as.ts'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
-import { openS3, type S3 } from '../storage/s3/s3.ts'
+import { S3 } from '../storage/s3/s3.ts'
 import { S3Objects } from '../storage/s3/s3-objects.ts'
 import { ObjectMissing, ObjectTooLarge, StorageUnavailable } from '../storage/store/objects.ts'
 import { requires } from './services/requirements.ts'
@@ -53,7 +53,7 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
   function open(env: Record<string, string>): S3 {
     const { s3: options } = storageOptionsOf(parseConfig(env, { auth: false }))
     if (!options) throw new Error('this is about S3')
-    return openS3(options)
+    return new S3(options)
   }
   const fail = (rule: Parameters<S3Proxy['fail']>[0]) => void faults.push(proxy.fail(rule))
   const isGet = ({ operation }: { operation: string }) => operation === 'GetObject'

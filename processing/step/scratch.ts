@@ -2,9 +2,10 @@ import { mkdir, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { translateDiskError } from '../../storage/disk/disk-objects.ts'
 import type { DiskSpace } from '../../storage/disk/disk-space.ts'
-import { contentOf, isAbandoned, namesIn, scratchName } from '../../storage/disk/scratch-claims.ts'
+import { contentOf, isAbandoned, scratchName } from '../../storage/disk/scratch-claims.ts'
 import { ObjectTooLarge, StorageFull } from '../../storage/store/objects.ts'
 import { isCode } from '../../system/error-code.ts'
+import { namesIn } from '../../system/names-in.ts'
 import { removeIfEmpty } from '../../system/remove-if-empty.ts'
 import { isDiskFull } from '../tools/disk-full.ts'
 
@@ -116,9 +117,9 @@ export function startScratchCleaner(root: string, onError: (error: unknown) => v
 
 /** Removes folders that were not touched for long: their jobs have ended or run elsewhere. */
 export async function removeAbandonedScratch(root: string): Promise<void> {
-  for (const name of await namesIn(root)) {
+  for (const name of await namesIn(root, 'ENOTDIR')) {
     const room = join(root, name)
-    for (const one of await namesIn(room)) {
+    for (const one of await namesIn(room, 'ENOTDIR')) {
       const folder = join(room, one)
       if (await isOld(one, folder)) await rm(folder, { recursive: true, force: true })
     }

@@ -2,10 +2,7 @@ import { RetryLater } from '../failures/job-failures.ts'
 
 /** ffmpeg or ffprobe, which works, could not read the input. */
 export class UnreadableInput extends Error {
-  constructor(stderr: string) {
-    super(stderr)
-    this.name = 'UnreadableInput'
-  }
+  override readonly name = 'UnreadableInput'
 }
 
 /** Why a tool gave no answer, where its caller has to know. */

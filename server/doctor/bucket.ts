@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { servedAs } from '../../content/served-as.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
-import { openS3, type S3 } from '../../storage/s3/s3.ts'
+import { S3 } from '../../storage/s3/s3.ts'
 import type { S3Body } from '../../storage/s3/s3-body.ts'
 import { copyInBucket } from '../../storage/s3/s3-copy.ts'
 import { fillPrefix } from '../../storage/store/keys.ts'
@@ -24,7 +24,7 @@ const BODY: S3Body = {
 export async function checkBucket(config: Config): Promise<readonly Finding[]> {
   const { s3: options } = storageOptionsOf(config)
   if (!options) return []
-  const s3 = openS3(options)
+  const s3 = new S3(options)
   const clockAheadMs = watchClock(s3)
   const keys = keysOf(config)
   const clock = () =>

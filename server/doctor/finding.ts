@@ -1,3 +1,5 @@
+import { inTime } from '../../system/in-time.ts'
+
 /** One result of `doctor`, as a line. An `error` keeps Landfall from working. */
 export type Finding = { level: 'ok' | 'warning' | 'error'; text: string }
 
@@ -14,13 +16,11 @@ export async function found(
   check: () => Promise<readonly Finding[]>,
   limitMs = CHECK_MS,
 ): Promise<readonly Finding[]> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error(`no answer within ${limitMs / 1000} s`)), limitMs)
   try {
-    return await Promise.race([check(), promise])
+    return await inTime(check(), limitMs, () => {
+      throw new Error(`no answer within ${limitMs / 1000} s`)
+    })
   } catch (failure) {
     return [error(`${what}: ${failure instanceof Error ? failure.message : failure}`)]
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -1,6 +1,7 @@
 import { isPoolStuck, type Ledger } from '../../ledger/database.ts'
 import { DatabaseReadOnly, pingDatabase } from '../../ledger/ping.ts'
 import type { Storage } from '../../storage/storage.ts'
+import { inTime } from '../../system/in-time.ts'
 import type { ClamdAddress } from '../config.ts'
 import type { Dependency } from '../http/outages.ts'
 import { clamdVersion, hasOfficialSignatures, signaturesOf } from './clamd-link.ts'
@@ -193,12 +194,7 @@ function result(outcome: PromiseSettledResult<unknown>, detail: string): Check {
   return outcome.status === 'fulfilled' ? OK : failing(detail)
 }
 
-async function withTimeout<Result>(work: Promise<Result>): Promise<Result> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error('timed out')), TIMEOUT_MS)
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+const withTimeout = <Result>(work: Promise<Result>): Promise<Result> =>
+  inTime(work, TIMEOUT_MS, () => {
+    throw new Error('timed out')
+  })

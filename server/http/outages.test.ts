@@ -5,7 +5,7 @@ import pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import { servedAs } from '../../content/served-as.ts'
 import { translateDiskError } from '../../storage/disk/disk-objects.ts'
-import { openS3 } from '../../storage/s3/s3.ts'
+import { S3 } from '../../storage/s3/s3.ts'
 import { ObjectMissing, StorageUnavailable } from '../../storage/store/objects.ts'
 import { problemOf } from './problem-renderer.ts'
 
@@ -134,7 +134,7 @@ async function bucketThatSays(status: number, code: string) {
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const s3 = openS3({
+  const s3 = new S3({
     bucket: 'bucket',
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     region: 'us-east-1',

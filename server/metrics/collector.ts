@@ -1,4 +1,5 @@
 import { Registry } from 'prom-client'
+import { inTime } from '../../system/in-time.ts'
 
 /** A source of figures. */
 export type Collector = {
@@ -47,17 +48,9 @@ export class CachedFigures {
     const collected = this.#collector.collect(register).finally(() => {
       this.#isBusy = false
     })
-    await inTime(collected)
+    await inTime(collected, COLLECT_MS, () => {
+      throw new Error('timed out')
+    })
     return await register.metrics()
-  }
-}
-
-async function inTime(work: Promise<void>): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error('timed out')), COLLECT_MS)
-  try {
-    await Promise.race([work, promise])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -3,10 +3,7 @@ import { messageOf } from './message-of.ts'
 
 /** A failure from outside that its message explains completely: one line, exit code 1. */
 export class CommandFailure extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = 'CommandFailure'
-  }
+  override readonly name = 'CommandFailure'
 }
 
 /**

@@ -17,6 +17,7 @@ import type { Readable } from 'node:stream'
 import type { ServedAs } from '../../content/served-as.ts'
 import { isCode } from '../../system/error-code.ts'
 import { inParallel } from '../../system/in-parallel.ts'
+import { namesIn } from '../../system/names-in.ts'
 import { removeIfEmpty } from '../../system/remove-if-empty.ts'
 import {
   ObjectMissing,
@@ -32,19 +33,8 @@ import {
  * are left.
  */
 const UNAVAILABLE = [
-  ...[
-    'EIO',
-    'EROFS',
-    'EACCES',
-    'EPERM',
-    'ENXIO',
-    'ENODEV',
-    'ESTALE',
-    'ENOTCONN',
-    'EHOSTDOWN',
-    'EHOSTUNREACH',
-  ],
-  ...['ETIMEDOUT', 'EREMOTEIO', 'EMFILE', 'ENFILE', 'ENOMEM'],
+  ...['EIO', 'EROFS', 'EACCES', 'EPERM', 'ENXIO', 'ENODEV', 'ESTALE', 'ENOTCONN', 'EHOSTDOWN'],
+  ...['EHOSTUNREACH', 'ETIMEDOUT', 'EREMOTEIO', 'EMFILE', 'ENFILE', 'ENOMEM'],
 ]
 
 /** Translates an error of the file system. */
@@ -331,10 +321,7 @@ async function makeDirectory(directory: string): Promise<void> {
 
 /** Removes abandoned temporary files of these names. */
 async function removeTemporaries(directory: string, of: ReadonlySet<string>, untouchedMs = 0): Promise<void> {
-  const names = await readdir(directory).catch((error: unknown) => {
-    if (isCode(error, 'ENOENT')) return []
-    throw error
-  })
+  const names = await namesIn(directory)
   const before = Date.now() - untouchedMs
   for (const name of names) {
     const [, final] = /^(.+)\.[^.]+\.tmp$/.exec(name) ?? []

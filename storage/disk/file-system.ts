@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises'
+import { inTime } from '../../system/in-time.ts'
 
 /** What a file system says of itself. */
 export type FileSystemFigures = {
@@ -57,12 +58,5 @@ export class FileSystem {
 
 /** An answer that is not there after so many milliseconds is not waited for. */
 export async function within<Answer>(answer: Promise<Answer>, ms: number): Promise<Answer | undefined> {
-  if (ms <= 0) return undefined
-  const { promise, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(resolve, ms)
-  try {
-    return await Promise.race([answer, promise])
-  } finally {
-    clearTimeout(timer)
-  }
+  return ms <= 0 ? undefined : await inTime(answer, ms, () => undefined)
 }

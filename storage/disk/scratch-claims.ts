@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { readdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isCode } from '../../system/error-code.ts'
+import { namesIn } from '../../system/names-in.ts'
 import { within } from './file-system.ts'
 
 // The name of a scratch folder contains the number of bytes that it may get: every process sees the claim from its
@@ -61,9 +62,9 @@ export class ScratchClaims {
   async #look(): Promise<boolean> {
     const failures: unknown[] = []
     const sum = { written: 0, toCome: 0 }
-    for (const name of await namesIn(this.#root).catch(noted(failures))) {
+    for (const name of await namesIn(this.#root, 'ENOTDIR').catch(noted(failures))) {
       const room = join(this.#root, name)
-      for (const folder of await namesIn(room).catch(noted(failures))) {
+      for (const folder of await namesIn(room, 'ENOTDIR').catch(noted(failures))) {
         const claimed = claimOf(folder)
         if (claimed === undefined) continue
         const content = await contentOf(join(room, folder), failures)
@@ -104,7 +105,7 @@ export async function contentOf(
 ): Promise<{ bytes: number; touchedAt: number }> {
   let bytes = 0
   let touchedAt = (await statOf(folder, failures, { mtimeMs: Date.now() }))?.mtimeMs ?? 0
-  for (const name of await namesIn(folder).catch(noted(failures))) {
+  for (const name of await namesIn(folder, 'ENOTDIR').catch(noted(failures))) {
     const found = await statOf(join(folder, name), failures)
     bytes += found?.size ?? 0
     touchedAt = Math.max(touchedAt, found?.mtimeMs ?? 0)
@@ -121,15 +122,5 @@ async function statOf(path: string, failures: unknown[], otherwise?: { mtimeMs: 
     if (isCode(error, 'ENOENT')) return undefined
     failures.push(error)
     return otherwise && { size: 0, ...otherwise }
-  }
-}
-
-/** Empty where the directory does not exist, or is a file. */
-export async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory)
-  } catch (error) {
-    if (isCode(error, 'ENOENT', 'ENOTDIR')) return []
-    throw error
   }
 }

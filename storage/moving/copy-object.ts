@@ -15,10 +15,7 @@ export type CopiedObject = {
 
 /** The bytes are not those that the ledger knows: no copy was made. */
 export class CopyMismatch extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'CopyMismatch'
-  }
+  override readonly name = 'CopyMismatch'
 }
 
 /**

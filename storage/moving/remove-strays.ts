@@ -11,6 +11,7 @@ import {
   type StrayCopy,
 } from '../../ledger/stray-copies.ts'
 import { inParallel } from '../../system/in-parallel.ts'
+import { inTime } from '../../system/in-time.ts'
 import { type Objects, StorageUnavailable } from '../store/objects.ts'
 import type { Backends } from '../store/upload-bytes.ts'
 
@@ -77,7 +78,7 @@ export class StrayRemover {
       const strays = await holdStrays(db, { backend, limit: AT_ONCE, uploadId })
       if (strays.length === 0) break
       try {
-        objects ??= await inTime(ANSWER_MS, this.#reach(backend))
+        objects ??= await inTime(this.#reach(backend), ANSWER_MS, silent(ANSWER_MS))
       } catch (error) {
         this.#leaveAlone(backend)
         failures.push(error)
@@ -128,7 +129,7 @@ export class StrayRemover {
       return true
     }
     try {
-      return await inTime(STRAY_MS, work())
+      return await inTime(work(), STRAY_MS, silent(STRAY_MS))
     } finally {
       isLate = true
     }
@@ -151,14 +152,7 @@ export class StrayRemover {
 
 type Task = { backend: Backend; uploadId?: UploadId; only?: string | undefined; signal: AbortSignal }
 
-/** Fails with `StorageUnavailable` when it takes longer. The work itself is not stopped. */
-async function inTime<Result>(ms: number, work: Promise<Result>): Promise<Result> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const error = new StorageUnavailable({ cause: new Error(`it did not answer within ${ms / 1000} s`) })
-  const timer = setTimeout(() => reject(error), ms)
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
+/** Fails with `StorageUnavailable`. */
+const silent = (ms: number) => (): never => {
+  throw new StorageUnavailable({ cause: new Error(`it did not answer within ${ms / 1000} s`) })
 }

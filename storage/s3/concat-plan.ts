@@ -56,7 +56,3 @@ function partOf(ranges: readonly SourceRange[], sizes: readonly number[]): Plann
   const isCopied = size > MIN_PART_BYTES || (range.start === 0 && range.end === size - 1)
   return isCopied ? { kind: 'copy', range } : { kind: 'join', ranges }
 }
-
-/** Whether a part is all of a source. */
-export const isWhole = ({ start, end }: SourceRange, sizes: readonly number[], source: number): boolean =>
-  start === 0 && end === (sizes[source] ?? 0) - 1

@@ -66,7 +66,7 @@ export class ObjectRead extends Readable {
   /** Requests the rest. */
   async #again(range: { start: number; end: number }, etag: string): Promise<S3Reply> {
     const { signal } = this.#stopping
-    const reply = listened(await this.#s3.open(this.#key, { range, etag }, { signal }))
+    const reply = listened(await this.#s3.open(this.#key, { range, etag }, signal))
     // Destroyed while the call was running: close its reply.
     if (signal.aborted) reply.body.destroy()
     if (reply.end !== range.end) {

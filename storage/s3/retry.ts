@@ -2,11 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { StorageUnavailable } from '../store/objects.ts'
 import { isPassing, translateS3Error } from './s3-errors.ts'
 
-export type RetryOptions = {
-  /** Stops when aborted. */
-  signal?: AbortSignal
-}
-
 const ATTEMPTS = 5
 /**
  * Time limit of a call that neither completes nor falls silent; a part of 64 MiB then needs some 220 kB/s. For reads it
@@ -17,11 +12,12 @@ const FIRST_DELAY_MS = 100
 
 /**
  * Repeats a call until it succeeds or cannot succeed, at most five times, with some two seconds of pauses in all. The
- * SDK's own retries cannot send a stream twice, and take a reply that was cut short for an answer.
+ * SDK's own retries cannot send a stream twice, and take a reply that was cut short for an answer. Stops when `signal` is
+ * aborted.
  */
 export async function withRetries<Result>(
-  call: (signal: AbortSignal | undefined) => Promise<Result>,
-  { signal }: RetryOptions,
+  call: (signal: AbortSignal) => Promise<Result>,
+  signal?: AbortSignal,
 ): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { S3 as S3Client } from '@aws-sdk/client-s3'
 import { BodyUnreadable } from './s3-errors.ts'
@@ -9,23 +10,29 @@ export type S3Body = {
   chunks(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 }
 
+/** Bytes in memory as a body. */
+export const bodyOf = (bytes: Uint8Array): S3Body => ({
+  size: bytes.byteLength,
+  sha256: createHash('sha256').update(bytes).digest('hex'),
+  chunks: () => [bytes],
+})
+
 /**
  * Makes a call with a body. Fails with `BodyUnreadable` when that cannot be read: the SDK would wait for the rest of
  * it, and its error, without a listener, would end the process.
  */
 export async function sending<Result>(
   body: S3Body,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   call: (body: SentBody, signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const sent = new SentBody(body)
   const unreadable = new AbortController()
   sent.once('error', (error) => unreadable.abort(new BodyUnreadable({ cause: error })))
-  const signals = signal ? [signal, unreadable.signal] : [unreadable.signal]
   try {
-    return await call(sent, AbortSignal.any(signals))
+    return await call(sent, AbortSignal.any([signal, unreadable.signal]))
   } catch (error) {
-    throw unreadable.signal.aborted && !signal?.aborted ? unreadable.signal.reason : error
+    throw unreadable.signal.aborted && !signal.aborted ? unreadable.signal.reason : error
   }
 }
 

@@ -1,13 +1,12 @@
-import { createHash } from 'node:crypto'
 import { servedAsBy } from '../../content/identification.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { recordAssembly, recordPossibleStrays } from '../../ledger/stored-parts.ts'
 import { BytesLost } from '../store/objects.ts'
-import { isWhole, type PlannedPart, planConcat, type SourceRange } from './concat-plan.ts'
+import { type PlannedPart, planConcat, type SourceRange } from './concat-plan.ts'
 import { minPartSizeFor } from './part-size.ts'
 import type { S3 } from './s3.ts'
-import type { S3Body } from './s3-body.ts'
+import { bodyOf, type S3Body } from './s3-body.ts'
 
 /** A complete object of a partial upload. */
 export type WholePartial = { key: string; size: number; etag: string }
@@ -57,13 +56,10 @@ async function storePart(
   if (part.kind === 'join')
     return await s3.uploadPart(key, multipartId, partNumber, await joined(s3, part.ranges, partials))
   const { range } = part
-  const { key: from, etag } = sourceOf(range, partials)
-  const isAll = isWhole(
-    range,
-    partials.map(({ size }) => size),
-    range.source,
-  )
-  const copied = isAll ? undefined : { start: range.start, end: range.end }
+  const { key: from, etag, size } = sourceOf(range, partials)
+  const { start, end } = range
+  // A part that is all of a source is copied without a range.
+  const copied = start === 0 && end === size - 1 ? undefined : { start, end }
   return await s3.copyPart(key, multipartId, partNumber, { key: from, etag, range: copied })
 }
 
@@ -75,12 +71,7 @@ async function joined(
 ): Promise<S3Body> {
   const chunks: Buffer[] = []
   for (const range of ranges) chunks.push(await read(s3, sourceOf(range, partials), range))
-  const bytes = Buffer.concat(chunks)
-  return {
-    size: bytes.length,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
-    chunks: () => [bytes],
-  }
+  return bodyOf(Buffer.concat(chunks))
 }
 
 async function firstBytes(s3: S3, partials: readonly WholePartial[]): Promise<Uint8Array> {

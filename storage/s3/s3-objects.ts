@@ -13,6 +13,7 @@ import {
 } from '../store/objects.ts'
 import { ObjectRead } from './object-read.ts'
 import type { S3 } from './s3.ts'
+import { bodyOf } from './s3-body.ts'
 import { copyInBucket } from './s3-copy.ts'
 import { isMissing } from './s3-errors.ts'
 import { putStream } from './stream-put.ts'
@@ -39,8 +40,7 @@ export class S3Objects implements Objects {
   }
 
   async put(key: string, bytes: Uint8Array, servedAs: ServedAs): Promise<void> {
-    const sha256 = createHash('sha256').update(bytes).digest('hex')
-    await this.#s3.put(key, { size: bytes.byteLength, sha256, chunks: () => [bytes] }, servedAs)
+    await this.#s3.put(key, bodyOf(bytes), servedAs)
   }
 
   async putFile(key: string, path: string, servedAs: ServedAs, signal?: AbortSignal): Promise<void> {
@@ -50,7 +50,7 @@ export class S3Objects implements Objects {
     const sha256 = createHash('sha256')
     await pipeline(readFile(path), sha256, { signal })
     const body = { size, sha256: sha256.digest('hex'), chunks: () => readFile(path) }
-    await this.#s3.put(key, body, servedAs, signal ? { signal } : {})
+    await this.#s3.put(key, body, servedAs, signal)
   }
 
   async putStream(key: string, body: StreamedBody, servedAs: ServedAs, signal: AbortSignal): Promise<string> {

@@ -81,7 +81,7 @@ export class S3Writer {
     const { upload } = this.#append
     const as = await servedAsBy(body.head)
     this.#checkLease()
-    return (await s3.put(upload.storage_key, body, as, { signal: this.#signal })).etag
+    return (await s3.put(upload.storage_key, body, as, this.#signal)).etag
   }
 
   async #uploadPart(partNumber: number, body: PartBuffer): Promise<string> {
@@ -91,9 +91,7 @@ export class S3Writer {
     const multipartId = await this.#opened.promise
     this.#checkLease()
     try {
-      return await s3.uploadPart(upload.storage_key, multipartId, partNumber, body, {
-        signal: this.#signal,
-      })
+      return await s3.uploadPart(upload.storage_key, multipartId, partNumber, body, this.#signal)
     } catch (error) {
       // A single reply may come from a proxy that does not know it.
       if (!isGone(error) || (await s3.isMultipartOpen(upload.storage_key, multipartId)))
@@ -111,15 +109,9 @@ export class S3Writer {
     const begun = await beginMultipart(db, { ...held, partSize })
     if (!begun) throw new LeaseLost()
     const { id, isConfirmed } = await s3.createMultipart(upload.storage_key, await servedAsBy(head))
+    const mayHaveStrays = begun.mayHaveStrays || !isConfirmed
     const record = async () => {
-      if (
-        await recordMultipart(db, {
-          ...held,
-          multipartId: id,
-          mayHaveStrays: begun.mayHaveStrays || !isConfirmed,
-        })
-      )
-        return
+      if (await recordMultipart(db, { ...held, multipartId: id, mayHaveStrays })) return
       await s3.abortMultipart(upload.storage_key, id)
       throw new LeaseLost()
     }
@@ -141,7 +133,7 @@ export class S3Writer {
       throw new LeaseLost()
     this.unconfirmed.add(key)
     this.#checkLease()
-    return { ...tail, ...(await s3.put(key, body, servedAs(null), { signal: this.#signal })) }
+    return { ...tail, ...(await s3.put(key, body, servedAs(null), this.#signal)) }
   }
 
   /** Stores what these tails and the buffer, which begins at `from`, hold as one tail at `offset`. */

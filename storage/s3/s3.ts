@@ -1,15 +1,10 @@
 import { Readable } from 'node:stream'
-import {
-  type CompletedPart,
-  GetObjectCommand,
-  HeadObjectCommand,
-  type S3 as S3Client,
-} from '@aws-sdk/client-s3'
+import { GetObjectCommand, HeadObjectCommand, type S3 as S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ServedAs } from '../../content/served-as.ts'
 import { inParallel } from '../../system/in-parallel.ts'
 import { type ByteRange, ObjectMissing, type ReadOptions, StorageUnavailable } from '../store/objects.ts'
-import { type RetryOptions, withRetries } from './retry.ts'
+import { withRetries } from './retry.ts'
 import { type S3Body, sending, signBodies } from './s3-body.ts'
 import { createClient, type S3Options } from './s3-client.ts'
 import { isGone, isMissing, lacksCall, translateS3Error } from './s3-errors.ts'
@@ -38,6 +33,7 @@ export class S3 {
   readonly bucket: string
   readonly options: S3Options
 
+  /** Makes no call yet. */
   constructor(options: S3Options) {
     this.bucket = options.bucket
     this.options = options
@@ -54,18 +50,18 @@ export class S3 {
     key: string,
     body: S3Body,
     servedAs: ServedAs,
-    options: RetryOptions = {},
+    signal?: AbortSignal,
   ): Promise<{ etag: string; isConfirmed: boolean }> {
     let attempts = 0
-    const { ETag } = await withRetries(async (signal) => {
+    const { ETag } = await withRetries((whileTrying) => {
       attempts += 1
-      return await sending(body, signal, (Body, abortSignal) =>
+      return sending(body, whileTrying, (Body, abortSignal) =>
         this.client.putObject(
           { Bucket: this.bucket, Key: key, Body, ContentLength: body.size, ...headersOf(servedAs) },
           { abortSignal },
         ),
       )
-    }, options)
+    }, signal)
     return { etag: requireEtag(ETag), isConfirmed: attempts === 1 }
   }
 
@@ -83,7 +79,7 @@ export class S3 {
       )
       if (!created.UploadId) throw new Error('S3 opened a multipart upload without an id')
       return created
-    }, {})
+    })
     return { id: UploadId ?? '', isConfirmed: attempts === 1 }
   }
 
@@ -93,24 +89,15 @@ export class S3 {
     multipartId: string,
     partNumber: number,
     body: S3Body,
-    options: RetryOptions = {},
+    signal?: AbortSignal,
   ): Promise<string> {
+    const part = { Bucket: this.bucket, Key: key, UploadId: multipartId, PartNumber: partNumber }
     const { ETag } = await withRetries(
-      (signal) =>
-        sending(body, signal, (Body, abortSignal) =>
-          this.client.uploadPart(
-            {
-              Bucket: this.bucket,
-              Key: key,
-              UploadId: multipartId,
-              PartNumber: partNumber,
-              Body,
-              ContentLength: body.size,
-            },
-            { abortSignal },
-          ),
+      (whileTrying) =>
+        sending(body, whileTrying, (Body, abortSignal) =>
+          this.client.uploadPart({ ...part, Body, ContentLength: body.size }, { abortSignal }),
         ),
-      options,
+      signal,
     )
     return requireEtag(ETag)
   }
@@ -122,57 +109,34 @@ export class S3 {
     partNumber: number,
     from: { key: string; etag: string; range: ByteRange | undefined },
   ): Promise<string> {
-    const { CopyPartResult } = await withRetries(
-      (abortSignal) =>
-        this.client.uploadPartCopy(
-          {
-            Bucket: this.bucket,
-            Key: key,
-            UploadId: multipartId,
-            PartNumber: partNumber,
-            CopySource: this.#sourceOf(from.key),
-            CopySourceIfMatch: from.etag,
-            ...(from.range && { CopySourceRange: `bytes=${from.range.start}-${from.range.end}` }),
-          },
-          { abortSignal },
-        ),
-      {},
+    const part = { Bucket: this.bucket, Key: key, UploadId: multipartId, PartNumber: partNumber }
+    const range = from.range && { CopySourceRange: `bytes=${from.range.start}-${from.range.end}` }
+    const { CopyPartResult } = await withRetries((abortSignal) =>
+      this.client.uploadPartCopy({ ...part, ...this.#sourceOf(from), ...range }, { abortSignal }),
     )
     return requireEtag(CopyPartResult?.ETag)
   }
 
-  #sourceOf(key: string): string {
-    return `${this.bucket}/${key.split('/').map(encodeURIComponent).join('/')}`
+  #sourceOf({ key, etag }: { key: string; etag: string }) {
+    const path = key.split('/').map(encodeURIComponent).join('/')
+    return { CopySource: `${this.bucket}/${path}`, CopySourceIfMatch: etag }
   }
 
   /** Joins the parts into one object. A repetition after a success fails as if there were no such upload. */
   async completeMultipart(key: string, multipartId: string, parts: readonly S3Part[]): Promise<void> {
-    const Parts: CompletedPart[] = parts.map(({ partNumber, etag }) => ({
-      PartNumber: partNumber,
-      ETag: etag,
-    }))
+    const upload = { Bucket: this.bucket, Key: key, UploadId: multipartId }
+    const Parts = parts.map(({ partNumber, etag }) => ({ PartNumber: partNumber, ETag: etag }))
     // Not repeated here: the object itself shows what a failure means.
     await this.client
-      .completeMultipartUpload({
-        Bucket: this.bucket,
-        Key: key,
-        UploadId: multipartId,
-        MultipartUpload: { Parts },
-      })
+      .completeMultipartUpload({ ...upload, MultipartUpload: { Parts } })
       .catch(rethrowTranslated)
   }
 
   /** Whether a multipart upload is still open. */
   async isMultipartOpen(key: string, multipartId: string): Promise<boolean> {
     try {
-      await withRetries(
-        (abortSignal) =>
-          this.client.listParts(
-            { Bucket: this.bucket, Key: key, UploadId: multipartId, MaxParts: 1 },
-            { abortSignal },
-          ),
-        {},
-      )
+      const upload = { Bucket: this.bucket, Key: key, UploadId: multipartId }
+      await withRetries((abortSignal) => this.client.listParts({ ...upload, MaxParts: 1 }, { abortSignal }))
       return true
     } catch (error) {
       if (isGone(error)) return false
@@ -183,14 +147,8 @@ export class S3 {
   /** Aborts a multipart upload; a missing one is no error. */
   async abortMultipart(key: string, multipartId: string): Promise<void> {
     try {
-      await withRetries(
-        (abortSignal) =>
-          this.client.abortMultipartUpload(
-            { Bucket: this.bucket, Key: key, UploadId: multipartId },
-            { abortSignal },
-          ),
-        {},
-      )
+      const upload = { Bucket: this.bucket, Key: key, UploadId: multipartId }
+      await withRetries((abortSignal) => this.client.abortMultipartUpload(upload, { abortSignal }))
     } catch (error) {
       if (!isGone(error)) throw error
     }
@@ -198,10 +156,8 @@ export class S3 {
 
   /** Open multipart uploads of exactly this key: S3 has no other way to find one whose id was lost. */
   async openMultiparts(key: string): Promise<string[]> {
-    const { Uploads = [] } = await withRetries(
-      (abortSignal) =>
-        this.client.listMultipartUploads({ Bucket: this.bucket, Prefix: key }, { abortSignal }),
-      {},
+    const { Uploads = [] } = await withRetries((abortSignal) =>
+      this.client.listMultipartUploads({ Bucket: this.bucket, Prefix: key }, { abortSignal }),
     )
     return Uploads.flatMap(({ Key, UploadId }) => (Key === key && UploadId ? [UploadId] : []))
   }
@@ -209,9 +165,8 @@ export class S3 {
   /** Size in bytes and etag; undefined when there is no such object. */
   async head(key: string): Promise<{ size: number; etag: string } | undefined> {
     try {
-      const { ContentLength, ETag } = await withRetries(
-        (abortSignal) => this.client.headObject({ Bucket: this.bucket, Key: key }, { abortSignal }),
-        {},
+      const { ContentLength, ETag } = await withRetries((abortSignal) =>
+        this.client.headObject({ Bucket: this.bucket, Key: key }, { abortSignal }),
       )
       return { size: ContentLength ?? 0, etag: requireEtag(ETag) }
     } catch (error) {
@@ -224,7 +179,7 @@ export class S3 {
    * Opens one reply of the bucket; a broken connection is an error of its body. Fails with `ObjectMissing`, or another
    * error where the reply is not the requested range or object.
    */
-  async open(key: string, { range, etag }: ReadOptions, options: RetryOptions = {}): Promise<S3Reply> {
+  async open(key: string, { range, etag }: ReadOptions, signal?: AbortSignal): Promise<S3Reply> {
     const reply = await withRetries(async (abortSignal) => {
       const { Body, ETag, ContentLength, ContentRange } = await this.#reader.getObject(
         {
@@ -244,7 +199,7 @@ export class S3 {
         Body.destroy()
         throw error
       }
-    }, options).catch((error: unknown) => {
+    }, signal).catch((error: unknown) => {
       throw isMissing(error) ? new ObjectMissing(key, { cause: error }) : error
     })
     // If-Match was sent, but not every server and proxy supports it.
@@ -271,9 +226,8 @@ export class S3 {
   }
 
   async #removeOne(Key: string): Promise<void> {
-    await withRetries(
-      (abortSignal) => this.client.deleteObject({ Bucket: this.bucket, Key }, { abortSignal }),
-      {},
+    await withRetries((abortSignal) =>
+      this.client.deleteObject({ Bucket: this.bucket, Key }, { abortSignal }),
     )
   }
 
@@ -293,25 +247,14 @@ export class S3 {
         if (lacksCall(error)) return false
         throw error
       }
-    }, {})
+    })
   }
 
   /** Copies an object of at most 5 GiB by one call. */
   async copyWhole(from: { key: string; etag: string }, to: string, servedAs: ServedAs): Promise<void> {
-    await withRetries(
-      (abortSignal) =>
-        this.client.copyObject(
-          {
-            Bucket: this.bucket,
-            Key: to,
-            CopySource: this.#sourceOf(from.key),
-            CopySourceIfMatch: from.etag,
-            MetadataDirective: 'REPLACE',
-            ...headersOf(servedAs),
-          },
-          { abortSignal },
-        ),
-      {},
+    const copy = { Bucket: this.bucket, Key: to, ...this.#sourceOf(from), ...headersOf(servedAs) }
+    await withRetries((abortSignal) =>
+      this.client.copyObject({ ...copy, MetadataDirective: 'REPLACE' }, { abortSignal }),
     )
   }
 
@@ -320,9 +263,8 @@ export class S3 {
     const input = {
       Bucket: this.bucket,
       Key: key,
-      ...(servedAs
-        ? { ResponseContentType: servedAs.contentType, ResponseContentDisposition: servedAs.disposition }
-        : {}),
+      ResponseContentType: servedAs?.contentType,
+      ResponseContentDisposition: servedAs?.disposition,
     }
     const expiresIn = LINK_SECONDS
     const command = method === 'HEAD' ? new HeadObjectCommand(input) : new GetObjectCommand(input)
@@ -341,11 +283,6 @@ export class S3 {
     this.client.destroy()
     this.#reader.destroy()
   }
-}
-
-/** Makes no call yet. */
-export function openS3(options: S3Options): S3 {
-  return new S3(options)
 }
 
 function headersOf({ contentType, disposition }: ServedAs) {

@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto'
 import type { ServedAs } from '../../content/served-as.ts'
 import type { StreamedBody } from '../store/objects.ts'
 import { minPartSizeFor } from './part-size.ts'
 import type { S3, S3Part } from './s3.ts'
-import type { S3Body } from './s3-body.ts'
+import { bodyOf } from './s3-body.ts'
 
 /** Bytes gathered at a time. */
 const PART_BYTES = 8 * 1024 ** 2
@@ -25,7 +24,7 @@ export async function putStream(
     const { value } = await parts.next()
     const bytes = value ?? Buffer.alloc(0)
     await checkEnd(bytes.length, size, parts)
-    return (await s3.put(key, bodyOf(bytes), servedAs, { signal })).etag
+    return (await s3.put(key, bodyOf(bytes), servedAs, signal)).etag
   }
   // Left by an earlier attempt that was killed.
   for (const left of await s3.openMultiparts(key)) await s3.abortMultipart(key, left)
@@ -37,7 +36,7 @@ export async function putStream(
       at += bytes.length
       if (at > size) throw new Error('more bytes came than were said')
       const partNumber = stored.length + 1
-      const etag = await s3.uploadPart(key, id, partNumber, bodyOf(bytes), { signal })
+      const etag = await s3.uploadPart(key, id, partNumber, bodyOf(bytes), signal)
       stored.push({ partNumber, etag })
     }
     await checkEnd(at, size, parts)
@@ -54,14 +53,6 @@ export async function putStream(
 async function checkEnd(found: number, size: number, rest: AsyncGenerator<Buffer>): Promise<void> {
   if (found !== size || !(await rest.next()).done)
     throw new Error(`${found} bytes came where ${size} were said`)
-}
-
-function bodyOf(bytes: Buffer): S3Body {
-  return {
-    size: bytes.length,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
-    chunks: () => [bytes],
-  }
 }
 
 /** The bytes in parts of this size, except for the last. */

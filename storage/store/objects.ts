@@ -90,8 +90,5 @@ export class StorageUnavailable extends Error {
 
 /** Acknowledged bytes are missing in the storage: no retry brings them back. */
 export class BytesLost extends Error {
-  constructor(what: string, options?: ErrorOptions) {
-    super(what, options)
-    this.name = 'BytesLost'
-  }
+  override readonly name = 'BytesLost'
 }

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { paginateListObjectsV2 } from '@aws-sdk/client-s3'
-import { isMarkerKey } from '../../storage/places.ts'
 import { type Bucket, freshBucket } from '../support/bucket.ts'
 import type { StorageKind } from '../support/landfall.ts'
+import { isMarkerKey } from '../support/markers.ts'
 import { type ServerProcess, startServerProcess } from '../support/server-process.ts'
 import { type Stored, storedInBucket, storedOnDisk } from '../support/stored.ts'
 

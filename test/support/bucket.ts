@@ -12,8 +12,8 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3'
 import { inject } from 'vitest'
-import { isMarkerKey } from '../../storage/places.ts'
 import type { CephStatus, S3Access } from '../services/ceph.ts'
+import { isMarkerKey } from './markers.ts'
 import { betweenLooks } from './pauses.ts'
 
 /** Longer than the gateway may take: then its own account of what went wrong is there to be shown. */

@@ -1,9 +1,9 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import { isMarkerKey } from '../../storage/places.ts'
 import type { Bucket } from './bucket.ts'
 import { filesBelow } from './leftovers.ts'
+import { isMarkerKey } from './markers.ts'
 
 /** What a storage holds, looked at behind the server's back. */
 export type Stored = {
