@@ -5,7 +5,7 @@ import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
 import { type Muxer, type RemuxPlan, remuxArguments, remuxInputArguments } from './remux-arguments.ts'
 import { ToolFailed, UnreadableInput } from './tool-errors.ts'
 import { RECONNECT_SECONDS, type ToolReport } from './tool-report.ts'
-import { discardOutput, isRemote, ToolRunner } from './tool-runner.ts'
+import { discardOutput, isRemote, type Limits, ToolRunner } from './tool-runner.ts'
 
 export type FfmpegOptions = {
   ffmpegPath: string
@@ -82,15 +82,8 @@ export class Ffmpeg {
     const count = run.isQuick ? [] : ['-count_packets']
     const configs = run.withConfig ? ['-show_data'] : []
     const args = ['-show_format', '-show_streams', ...configs, ...count, '-of', 'json']
-    const { stdout, ...report } = await this.#runner.run(
-      this.#options.ffprobePath,
-      [...inputArgs(run), ...args, '-i', run.input],
-      run,
-      {
-        timeout: Math.min(readingMs(run), MAX_PROBE_TIMEOUT_MS),
-        maxBuffer: MAX_JSON_BYTES,
-      },
-    )
+    const limits = { timeout: Math.min(readingMs(run), MAX_PROBE_TIMEOUT_MS), maxBuffer: MAX_JSON_BYTES }
+    const { stdout, ...report } = await this.#ffprobe(run, args, limits)
     return { json: JSON.parse(Buffer.from(stdout).toString('utf8')), ...report }
   }
 
@@ -101,18 +94,11 @@ export class Ffmpeg {
   async frame(run: ToolRun & { atSeconds: number; width: number }): Promise<Uint8Array | undefined> {
     const { atSeconds, width } = run
     // Seeking before the input jumps to the key frame instead of decoding up to the moment.
-    const seek = ['-nostdin', '-ss', atSeconds.toFixed(3)]
+    const seek = ['-ss', atSeconds.toFixed(3)]
     const scale = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=w='min(${width},iw)':h=-2`]
     const output = ['-f', 'image2pipe', '-c:v', 'png', 'pipe:1']
-    const { stdout } = await this.#runner.run(
-      this.#options.ffmpegPath,
-      [...inputArgs(run), ...seek, '-i', run.input, ...scale, ...output],
-      run,
-      {
-        timeout: FRAME_TIMEOUT_MS,
-        maxBuffer: MAX_FRAME_BYTES,
-      },
-    )
+    const limits = { timeout: FRAME_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES }
+    const { stdout } = await this.#ffmpeg(run, seek, [...scale, ...output], limits)
     return stdout.byteLength === 0 ? undefined : stdout
   }
 
@@ -136,15 +122,9 @@ export class Ffmpeg {
       : ['-map', '0:a:0', '-t', String(QUICK_SOUND_SECONDS)]
     const output = [...(isQuick ? some : all), '-fps_mode', 'passthrough', '-f', 'null', '-']
     try {
-      const { complaints, delivery } = await this.#runner.run(
-        this.#options.ffmpegPath,
-        ['-nostdin', ...inputArgs(run), ...keyFrames, '-i', run.input, ...output],
-        run,
-        {
-          timeout: isQuick ? QUICK_DECODE_MS : Math.min(DECODE_MS + Math.ceil(seconds * 1000), MAX_DECODE_MS),
-          maxBuffer: MAX_TALK_BYTES,
-        },
-      )
+      const wholeMs = Math.min(DECODE_MS + Math.ceil(seconds * 1000), MAX_DECODE_MS)
+      const limits = { timeout: isQuick ? QUICK_DECODE_MS : wholeMs, maxBuffer: MAX_TALK_BYTES }
+      const { complaints, delivery } = await this.#ffmpeg(run, keyFrames, output, limits)
       return { complaints, delivery }
     } catch (error) {
       // An audio file does not cause that many messages.
@@ -166,16 +146,9 @@ export class Ffmpeg {
     const skip = keyFramesOnly ? KEY_FRAMES_ONLY : []
     // `eof_action=pass`, or a video shorter than half an interval would have no tile.
     const filters = `fps=1000/${intervalMs}:start_time=0:eof_action=pass,scale=${width}:${height}`
-    const { stdout } = await this.#runner.run(
-      this.#options.ffmpegPath,
-      [
-        ...['-nostdin', ...inputArgs(run), ...skip, '-i', run.input],
-        ...['-map', '0:v:0', '-frames:v', String(count), '-vf', filters, ...RAW_PIXELS],
-      ],
-      run,
-      { timeout: TILES_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES },
-    )
-    return stdout
+    const output = ['-map', '0:v:0', '-frames:v', String(count), '-vf', filters, ...RAW_PIXELS]
+    const limits = { timeout: TILES_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES }
+    return (await this.#ffmpeg(run, skip, output, limits)).stdout
   }
 
   /**
@@ -185,15 +158,9 @@ export class Ffmpeg {
   async tileAt(run: ToolRun & Tile & { atSeconds: number }): Promise<Uint8Array | undefined> {
     const { width, height, atSeconds } = run
     const seek = ['-ss', atSeconds.toFixed(3), '-noaccurate_seek', ...KEY_FRAMES_ONLY]
-    const { stdout } = await this.#runner.run(
-      this.#options.ffmpegPath,
-      [
-        ...['-nostdin', ...inputArgs(run), ...seek, '-i', run.input],
-        ...['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=${width}:${height}`, ...RAW_PIXELS],
-      ],
-      run,
-      { timeout: TILE_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES },
-    )
+    const output = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=${width}:${height}`, ...RAW_PIXELS]
+    const limits = { timeout: TILE_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES }
+    const { stdout } = await this.#ffmpeg(run, seek, output, limits)
     return stdout.byteLength === 0 ? undefined : stdout
   }
 
@@ -202,17 +169,9 @@ export class Ffmpeg {
    * rendition. Fails like `probe`, and with `ToolFailed` when it takes too long.
    */
   async hls(run: ToolRun & HlsEncoding): Promise<void> {
-    await this.#runner.run(
-      this.#options.ffmpegPath,
-      ['-nostdin', ...inputArgs(run), '-threads', String(HLS_THREADS), '-i', run.input, ...hlsArguments(run)],
-      run,
-      {
-        timeout: Math.min(HLS_MS + Math.ceil(run.seconds * 1000 * HLS_SLOWNESS), MAX_HLS_MS),
-        maxBuffer: MAX_TALK_BYTES,
-        env: FEW_ARENAS,
-        folder: run.folder,
-      },
-    )
+    const timeout = Math.min(HLS_MS + Math.ceil(run.seconds * 1000 * HLS_SLOWNESS), MAX_HLS_MS)
+    const limits = { timeout, maxBuffer: MAX_TALK_BYTES, env: FEW_ARENAS, folder: run.folder }
+    await this.#ffmpeg(run, ['-threads', String(HLS_THREADS)], hlsArguments(run), limits)
   }
 
   /**
@@ -223,30 +182,16 @@ export class Ffmpeg {
     run: ToolRun & { plan: RemuxPlan; muxer: Muxer; folder: string; path: string; maxBytes: number },
   ): Promise<void> {
     const { plan, muxer, folder } = run
-    await this.#runner.run(
-      this.#options.ffmpegPath,
-      [
-        ...['-nostdin', ...inputArgs(run), ...remuxInputArguments(muxer), '-i', run.input],
-        ...remuxArguments(plan, run),
-      ],
-      run,
-      // The index is moved to the front at the end, which writes everything a second time.
-      { timeout: Math.min(2 * readingMs(run), MAX_REMUX_MS), maxBuffer: MAX_TALK_BYTES, folder },
-    )
+    // The index is moved to the front at the end, which writes everything a second time.
+    const limits = { timeout: Math.min(2 * readingMs(run), MAX_REMUX_MS), maxBuffer: MAX_TALK_BYTES, folder }
+    await this.#ffmpeg(run, remuxInputArguments(muxer), remuxArguments(plan, run), limits)
   }
 
   /** Hashes of streams of the input, one per line. Fails like `probe`, and with `ToolFailed` when it takes too long. */
   async hashes(run: ToolRun & { hashed: Hashed; streams: HashedStreams }): Promise<string> {
     const { before, behind } = hashArguments(run.hashed, run.streams)
-    const { stdout } = await this.#runner.run(
-      this.#options.ffmpegPath,
-      ['-nostdin', ...inputArgs(run), ...before, '-i', run.input, ...behind],
-      run,
-      {
-        timeout: run.hashed === 'packets' ? Math.min(readingMs(run), MAX_REMUX_MS) : MAX_DECODE_MS,
-        maxBuffer: MAX_TALK_BYTES,
-      },
-    )
+    const timeout = run.hashed === 'packets' ? Math.min(readingMs(run), MAX_REMUX_MS) : MAX_DECODE_MS
+    const { stdout } = await this.#ffmpeg(run, before, behind, { timeout, maxBuffer: MAX_TALK_BYTES })
     return Buffer.from(stdout).toString('latin1')
   }
 
@@ -266,8 +211,7 @@ export class Ffmpeg {
       }
     }
     const entries = 'packet=stream_index,size,pos:packet_side_data=side_data_type'
-    const args = [...inputArgs(run), '-show_entries', entries, '-of', 'compact=p=0:nk=1', '-i', run.input]
-    await this.#runner.run(this.#options.ffprobePath, args, run, {
+    await this.#ffprobe(run, ['-show_entries', entries, '-of', 'compact=p=0:nk=1'], {
       timeout: Math.min(readingMs(run), MAX_REMUX_MS),
       maxBuffer: MAX_JSON_BYTES,
       stdout: discardOutput((chunk) => lines(Buffer.from(chunk).toString('latin1'))),
@@ -278,21 +222,25 @@ export class Ffmpeg {
   /** Decodes the first sound to signed bytes of one channel, and passes them on as they arrive. Fails like `probe`. */
   async samples(run: ToolRun & { rate: number; onSamples: (samples: Int8Array) => void }): Promise<void> {
     const { rate, onSamples } = run
-    await this.#runner.run(
-      this.#options.ffmpegPath,
-      [
-        ...['-nostdin', ...inputArgs(run), '-i', run.input],
-        ...['-map', '0:a:0', '-ac', '1', '-ar', String(rate), '-c:a', 'pcm_s8', '-f', 's8', 'pipe:1'],
-      ],
-      run,
-      {
-        timeout: SAMPLES_TIMEOUT_MS,
-        maxBuffer: MAX_JSON_BYTES,
-        stdout: discardOutput(({ buffer, byteOffset, byteLength }) =>
-          onSamples(new Int8Array(buffer, byteOffset, byteLength)),
-        ),
-      },
-    )
+    const output = ['-map', '0:a:0', '-ac', '1', '-ar', String(rate), '-c:a', 'pcm_s8', '-f', 's8', 'pipe:1']
+    await this.#ffmpeg(run, [], output, {
+      timeout: SAMPLES_TIMEOUT_MS,
+      maxBuffer: MAX_JSON_BYTES,
+      stdout: discardOutput(({ buffer, byteOffset, byteLength }) =>
+        onSamples(new Int8Array(buffer, byteOffset, byteLength)),
+      ),
+    })
+  }
+
+  /** ffmpeg with options before and after the input. */
+  #ffmpeg(run: ToolRun, before: readonly string[], after: readonly string[], limits: Limits) {
+    const args = ['-nostdin', ...inputArgs(run), ...before, '-i', run.input, ...after]
+    return this.#runner.run(this.#options.ffmpegPath, args, run, limits)
+  }
+
+  #ffprobe(run: ToolRun, options: readonly string[], limits: Limits) {
+    const args = [...inputArgs(run), ...options, '-i', run.input]
+    return this.#runner.run(this.#options.ffprobePath, args, run, limits)
   }
 }
 
