@@ -181,6 +181,7 @@ async function logOutcome(
 ): Promise<void> {
   const data = sql`${JSON.stringify({ status, verdict, confidence })}::jsonb`
   await sql`
-    with ended as (select id, upload_id, owner_id from landfall.media where id = ${id})
-    ${logEvents(mediaEvent('ended', 'analysis.finished', { data }))}`.execute(trx)
+    with ended as (select id, upload_id, owner_id from landfall.media where id = ${id}),
+    ${logEvents(mediaEvent('ended', 'analysis.finished', { data }))}
+    select id from ended`.execute(trx)
 }

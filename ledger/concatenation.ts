@@ -207,7 +207,7 @@ async function completeFinal(
       select owner_id, size, reserved_bytes, true from used
     ), charged as (
       ${convert('received', chargeTurn(sql`r.bytes`))} returning ${chargedTurn(sql`r.bytes`)} as turn
-    ), media as (${mediaOf('finished')}), logged as (${logEvents(uploadEvent('finished', 'upload.received'))})
+    ), media as (${mediaOf('finished')}), ${logEvents(uploadEvent('finished', 'upload.received'))}
     select f.owner_id, f.size, coalesce(turn, ${AT_ONCE}::bigint) as turn from finished f left join charged on true`.execute(
     trx,
   )

@@ -130,7 +130,7 @@ const CREATED = sql`created as (
            declared_type, concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at, expires_at
       from given join reserved using (owner_id)
     returning ${UPLOAD_COLUMNS}
-  ), logged as (${logEvents(uploadEvent('created', 'upload.created'))})`
+  ), ${logEvents(uploadEvent('created', 'upload.created'))}`
 
 const quotaIn = (slot: Slots<QuotaDefaults>) => ({
   bytes: slot('bytes'),

@@ -1,8 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
-import { freshDatabase } from '../test/support/landfall.ts'
-import { openLedger } from '../test/support/ledger.ts'
 import { EVENTS, eventsThat } from './event-types.ts'
 
 const read = (file: string) => readFile(new URL(`../docs/${file}`, import.meta.url), 'utf8')
@@ -18,13 +15,5 @@ describe('the list of events', () => {
     expect(named(told?.[1])).toEqual(eventsThat('isTold').toSorted())
     const logged = /^\| `event` \| (.*) \|$/m.exec(await read('operations.md'))
     expect(named(logged?.[1])).toEqual(eventsThat('isEnd').toSorted())
-  })
-
-  it('is the one by which the database makes deliveries of webhooks', async () => {
-    const db = openLedger(await freshDatabase(), 1)
-    const { rows } = await sql<{ text: string }>`
-      select pg_get_triggerdef(oid) as text from pg_trigger where tgname = 'enqueue_webhooks'`.execute(db)
-    await db.destroy()
-    expect(named(rows[0]?.text)).toEqual(eventsThat('isTold').toSorted())
   })
 })

@@ -133,7 +133,7 @@ const finishFree = prepared<{ given: string }, Finished>(
             short_turn_until_ms = case when c.short_cost > 0 then t.short_turn + c.short_cost
                                        else u.short_turn_until_ms end`,
         sql`join usage t using (owner_id) join costs c using (owner_id)`,
-      )}), media as (${mediaOf('appended')}), logged as (${logEvents(uploadEvent('appended', 'upload.received'))})
+      )}), media as (${mediaOf('appended')}), ${logEvents(uploadEvent('appended', 'upload.received'))}
       select a.id, a.owner_id, a.media_id, a.size, a.contended, p.turn::bigint as turn
         from appended a join placed p using (id)`,
 )
@@ -164,7 +164,7 @@ const finishing = (hasParts: boolean) =>
         returning uploads.*, lease.contended
       ), charged as (
         ${convert('appended', chargeTurn(sql`r.bytes`))} returning ${chargedTurn(sql`r.bytes`)} as turn
-      ), media as (${mediaOf('appended')}), logged as (${logEvents(uploadEvent('appended', 'upload.received'))})${hasParts ? recordStoredParts({ parts: slot('parts'), tails: slot('tails') }) : sql``}
+      ), media as (${mediaOf('appended')}), ${logEvents(uploadEvent('appended', 'upload.received'))}${hasParts ? recordStoredParts({ parts: slot('parts'), tails: slot('tails') }) : sql``}
       select contended, coalesce(turn, ${AT_ONCE}::bigint) as turn from appended left join charged on true`,
   )
 

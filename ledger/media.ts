@@ -132,7 +132,7 @@ export async function deleteMedia(
         update landfall.media set status = 'deleted', deleted_at = now()
          where id = ${id} and owner_id = ${ownerId} and status <> 'deleted'
         returning id, upload_id, owner_id
-      ), logged as (${logEvents(mediaEvent('gone', 'media.deleted'))})
+      ), ${logEvents(mediaEvent('gone', 'media.deleted'))}
       select upload_id from gone`.execute(trx)
     const uploadId = rows[0]?.upload_id
     if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)
@@ -224,7 +224,7 @@ export async function recordRendition(
       returning media_id, xmax = 0 as is_new
     ), made as (
       select m.upload_id, m.id, m.owner_id from recorded r join landfall.media m on m.id = r.media_id where r.is_new
-    )${event ? sql`, logged as (${logEvents(mediaEvent('made', event))})` : sql``}
+    )${event ? sql`, ${logEvents(mediaEvent('made', event))}` : sql``}
     select media_id from recorded`.execute(db)
   if (rows.length > 0) return true
   const now = await mediaForJob(db, rendition.media_id)
@@ -255,7 +255,7 @@ export async function publishMedia(db: Ledger, id: MediaId): Promise<boolean> {
     with ready as (
       update landfall.media set status = 'ready', ready_at = now()
        where id = ${id} and status = 'processing' returning id, upload_id, owner_id
-    ), logged as (${logEvents(mediaEvent('ready', 'media.ready'))})
+    ), ${logEvents(mediaEvent('ready', 'media.ready'))}
     select id from ready`.execute(db)
   return rows.length > 0
 }
@@ -279,9 +279,7 @@ export async function rejectMedia(
       ), upload as (
         update landfall.uploads u set state = 'rejected', reject = ${json}::jsonb, updated_at = now()
           from rejected r where u.id = r.upload_id
-      ), freed as (${giveBackUsed('rejected')}), logged as (
-        ${logEvents(mediaEvent('rejected', 'media.rejected', WITH_REASON), mediaEvent('rejected', 'upload.rejected', WITH_REASON))}
-      )
+      ), freed as (${giveBackUsed('rejected')}), ${logEvents(mediaEvent('rejected', 'media.rejected', WITH_REASON), mediaEvent('rejected', 'upload.rejected', WITH_REASON))}
       select upload_id from rejected`.execute(trx)
     const row = rows[0]
     if (!row) return false
@@ -306,7 +304,7 @@ export async function failMedia(
       with failed as (
         update landfall.media set status = 'failed', reason = ${json}::jsonb
          where id = ${id} and status = 'processing' returning id, upload_id, owner_id, reason
-      ), logged as (${logEvents(mediaEvent('failed', 'media.failed', WITH_REASON))})
+      ), ${logEvents(mediaEvent('failed', 'media.failed', WITH_REASON))}
       select upload_id from failed`.execute(trx)
     const uploadId = rows[0]?.upload_id
     if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)

@@ -171,9 +171,7 @@ async function expireThose(
       returning uploads.*, uploads.received_at is not null as was_used
     ), freed as (
       ${release('ended', sql`not was_used`)}
-    ), logged as (
-      ${logEvents(uploadEvent('ended', 'upload.expired', { where: sql`not was_used` }))}
-    )
+    ), ${logEvents(uploadEvent('ended', 'upload.expired', { where: sql`not was_used` }))}
     select id from ended`.execute(trx)
   for (const { id } of rows) await enqueueRemoval(trx, id)
   return rows.map(({ id }) => id)

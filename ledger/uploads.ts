@@ -230,9 +230,7 @@ export async function terminateUpload(
         returning u.*, before.contended, before.state = 'expired' as was_over
       ), freed as (
         ${release('ended', sql`received_at is null and not was_over`)}
-      ), logged as (
-        ${logEvents(uploadEvent('ended', 'upload.terminated', { where: sql`not was_over` }))}
-      )
+      ), ${logEvents(uploadEvent('ended', 'upload.terminated', { where: sql`not was_over` }))}
       select contended, was_over from ended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'lease-lost' }
@@ -267,9 +265,7 @@ export async function terminateReceived(
         update landfall.media m set status = 'deleted', deleted_at = now()
           from ended where m.upload_id = ended.id and m.status <> 'deleted'
         returning m.id, m.upload_id, m.owner_id
-      ), logged as (
-        ${logEvents(uploadEvent('ended', 'upload.terminated'), mediaEvent('gone', 'media.deleted'))}
-      )
+      ), ${logEvents(uploadEvent('ended', 'upload.terminated'), mediaEvent('gone', 'media.deleted'))}
       select contended, (select id from gone) as media_id from ended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'lease-lost' }
@@ -297,9 +293,7 @@ export async function rejectUpload(
         returning uploads.*, lease.contended
       ), freed as (
         ${release('ended', sql`received_at is null`)}
-      ), logged as (
-        ${logEvents(uploadEvent('ended', 'upload.rejected', { data: sql`jsonb_build_object('reason', reject)` }))}
-      )
+      ), ${logEvents(uploadEvent('ended', 'upload.rejected', { data: sql`jsonb_build_object('reason', reject)` }))}
       select contended from ended`.execute(trx)
     const row = rows[0]
     if (!row) return { kind: 'lease-lost' }

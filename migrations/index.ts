@@ -10,6 +10,7 @@ import * as storagePlaces from './0009-storage-places.ts'
 import * as strayCopies from './0010-stray-copies.ts'
 import * as retentionOfEnded from './0012-retention-of-ended.ts'
 import * as concatenations from './0013-concatenations.ts'
+import * as toldEvents from './0014-told-events.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -33,4 +34,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0010-stray-copies': strayCopies,
   '0012-retention-of-ended': retentionOfEnded,
   '0013-concatenations': concatenations,
+  '0014-told-events': toldEvents,
 }
