@@ -5,6 +5,7 @@ import { logEvents, mediaEvent } from './event-log.ts'
 import type { EventType } from './event-types.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
+import { prepared } from './prepared.ts'
 import { giveBackUsed } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
@@ -251,14 +252,17 @@ export async function dropRendition(db: Ledger, mediaId: MediaId, kind: string):
 
 /** `processing` → `ready`, with its event. Returns false when the media item had already ended. */
 export async function publishMedia(db: Ledger, id: MediaId): Promise<boolean> {
-  const { rows } = await sql`
+  return (await publish(db, { id })).length > 0
+}
+
+const publish = prepared<{ id: MediaId }, { id: MediaId }>(
+  (slot) => sql`
     with ready as (
       update landfall.media set status = 'ready', ready_at = now()
-       where id = ${id} and status = 'processing' returning id, upload_id, owner_id
+       where id = ${slot('id')} and status = 'processing' returning id, upload_id, owner_id
     ), ${logEvents(mediaEvent('ready', 'media.ready'))}
-    select id from ready`.execute(db)
-  return rows.length > 0
-}
+    select id from ready`,
+)
 
 /**
  * `processing` → `rejected`: reason recorded on media item and upload, quota released, events written, removal of bytes
