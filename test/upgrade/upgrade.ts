@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Ledger, openDatabase } from '../../ledger/database.ts'
+import { eventsThat } from '../../ledger/event-types.ts'
 import { freePort } from '../../server/embedded/free-port.ts'
 import { createLog } from '../../server/process/log.ts'
 import { Releasers } from '../../server/process/releasers.ts'
@@ -17,6 +18,7 @@ import { describeStorages } from '../support/storages.ts'
 import { type Stored, storedInBucket, storedOnDisk } from '../support/stored.ts'
 import { type TusJsUpload, tusJsUpload } from '../support/tus-js-client.ts'
 import { type MediaJson, sendFile } from '../support/uploads.ts'
+import { type Receiver, SECRETS, startReceiver } from '../support/webhook-receiver.ts'
 
 const EARLIER = process.env.LANDFALL_EARLIER_CHECKOUT ?? ''
 const UPLOADS = 4
@@ -39,6 +41,7 @@ describeStorages('a rolling upgrade, a rollback and an upgrade again', (storage)
   let dataDirectory: string
   let db: Ledger
   let stored: Stored
+  let receiver: Receiver
 
   beforeAll(async () => {
     const parent = await enterableDirectory()
@@ -49,12 +52,17 @@ describeStorages('a rolling upgrade, a rollback and an upgrade again', (storage)
     stored = bucket ? storedInBucket(bucket) : storedOnDisk(dataDirectory)
     // Empty: the earlier release is the first to migrate it.
     const connectionString = await freshDatabase({ isEmpty: true })
+    receiver = await startReceiver()
+    releasers.add('receiver of webhooks', () => receiver.close())
     env = {
       DATABASE_URL: connectionString,
       SCAN: 'off',
       TRUST_PROXY: 'loopback',
       UPLOAD_MAX_OPEN: '1000',
       LOG_LEVEL: 'warn',
+      WEBHOOK_URL: receiver.url,
+      WEBHOOK_SECRET: SECRETS.join(' '),
+      WEBHOOK_ALLOW_PRIVATE: 'true',
       ...bucket?.env(),
     }
     ports = [await freePort(), await freePort()]
@@ -157,5 +165,22 @@ describeStorages('a rolling upgrade, a rollback and an upgrade again', (storage)
     expect((await stored.keys()).filter(isObject)).toEqual(keys.toSorted())
     expect(await stored.openMultiparts()).toEqual([])
     expect(await countedUsage(db, [OWNER])).toEqual(await impliedUsage(db, [OWNER]))
+    await expectOneDeliveryEach()
   }, 900_000)
+
+  /** Whichever release has written an event, the receiver was told of it by one message. */
+  async function expectOneDeliveryEach(): Promise<void> {
+    const events = db.selectFrom('landfall.events').where('type', 'in', eventsThat('isTold'))
+    const told = (await events.select('id').orderBy('id').execute()).map(({ id }) => id)
+    const deliveries = () =>
+      db
+        .selectFrom('landfall.webhook_deliveries')
+        .select(['event_id', 'status'])
+        .orderBy('event_id')
+        .execute()
+    await expect
+      .poll(deliveries, { timeout: PROCESSED_MS, interval: 300 })
+      .toEqual(told.map((id) => ({ event_id: id, status: 'delivered' })))
+    expect(receiver.distinct()).toHaveLength(told.length)
+  }
 })
