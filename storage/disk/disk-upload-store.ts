@@ -4,10 +4,9 @@ import { StorageFull } from '../store/objects.ts'
 import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
 import type { DiskSync } from '../store/upload-bytes.ts'
 import type { Append, UploadStore } from '../store/upload-store.ts'
-import { DirectorySyncs } from './directory-syncs.ts'
 import type { DiskObjects } from './disk-objects.ts'
 import type { DiskSpace } from './disk-space.ts'
-import { FileWriter } from './file-writer.ts'
+import { FileWriter, Writers } from './file-writer.ts'
 
 export type DiskUploadStoreOptions = {
   objects: Pick<DiskObjects, 'pathOf' | 'sizeOf'>
@@ -29,7 +28,7 @@ const UNDECLARED_BYTES = 8 * 1024 * 1024
  */
 export class DiskUploadStore implements UploadStore {
   readonly #options: DiskUploadStoreOptions
-  readonly #directories = new DirectorySyncs()
+  readonly #writers = new Writers()
 
   constructor(options: DiskUploadStoreOptions) {
     this.#options = options
@@ -47,7 +46,8 @@ export class DiskUploadStore implements UploadStore {
     // A file made after another request has ended the upload would stay for ever.
     if (!lease.isCurrent()) throw new LeaseLost()
     const path = this.#options.objects.pathOf(upload.storage_key)
-    const writer = await FileWriter.open(path, offset, this.#directories)
+    const mayWrite = () => lease.isCurrent()
+    const writer = await FileWriter.open(path, { offset, writers: this.#writers, mayWrite })
     try {
       const failure = await this.#receive(source, writer, append)
       return await append.inOwnerTurn(() => this.#record(writer, append, failure))
@@ -80,7 +80,6 @@ export class DiskUploadStore implements UploadStore {
   /** Returns what the source failed with, or writing, or a checkpoint. */
   async #receive(source: AsyncIterable<Uint8Array>, writer: FileWriter, append: Append): Promise<unknown> {
     const { isAtomic, lease, offset, upload } = append
-    const mayWrite = () => lease.isCurrent()
     let received = offset
     let failure: unknown
     let checkpoint: Promise<void> | undefined
@@ -100,13 +99,13 @@ export class DiskUploadStore implements UploadStore {
     try {
       for await (const chunk of source) {
         if (failure !== undefined) break
-        if (!mayWrite()) throw new LeaseLost()
+        if (!lease.isCurrent()) throw new LeaseLost()
         if (received + chunk.byteLength > mayReach) {
           if (!(await this.#options.space.hasAny())) throw new StorageFull()
           mayReach = received + UNDECLARED_BYTES
         }
         received += chunk.byteLength
-        await writer.write(chunk, mayWrite)
+        await writer.write(chunk)
         append.received(received)
         const uncommitted = writer.written - upload.offset
         if (!isAtomic && uncommitted >= CHECKPOINT_BYTES && performance.now() >= checkpointAt)
@@ -117,7 +116,7 @@ export class DiskUploadStore implements UploadStore {
     }
     try {
       // A client that went away has sent these bytes all the same.
-      await writer.flush(mayWrite)
+      await writer.flush()
     } catch (error) {
       failure ??= error
     }

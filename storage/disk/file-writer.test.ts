@@ -2,16 +2,13 @@ import { type FileHandle, mkdtemp, open, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { nothingFor } from '../../test/support/pauses.ts'
 import { LeaseLost } from '../store/outcomes.ts'
-import { DirectorySyncs } from './directory-syncs.ts'
-import { FileWriter } from './file-writer.ts'
+import { FileWriter, Writers } from './file-writer.ts'
 
 /** So large that each is written by itself. */
 const CHUNK_BYTES = 512 * 1024
 const chunk = (text: string, bytes = CHUNK_BYTES) => Buffer.alloc(bytes, text)
-
-const allowed = () => true
-const forbidden = () => false
 
 describe('a file writer', () => {
   let directory: string
@@ -31,49 +28,75 @@ describe('a file writer', () => {
     writer = undefined
   })
 
-  async function openAt(offset: number): Promise<FileWriter> {
-    writer = await FileWriter.open(path, offset, new DirectorySyncs())
+  async function openAt(offset: number, mayWrite = () => true, writers = new Writers()): Promise<FileWriter> {
+    writer = await FileWriter.open(path, { offset, writers, mayWrite })
     return writer
   }
 
   it('fails when it may not write any more, and has written nothing of that chunk', async () => {
-    const file = await openAt(0)
-    await file.write(chunk('a'), allowed)
-    await expect(file.write(chunk('b'), forbidden)).rejects.toThrow(LeaseLost)
+    let mayWrite = true
+    const file = await openAt(0, () => mayWrite)
+    await file.write(chunk('a'))
+    await file.flush()
+    mayWrite = false
+    await file.write(chunk('b'))
+    await expect(file.flush()).rejects.toThrow(LeaseLost)
     expect(file.written).toBe(CHUNK_BYTES)
     expect(await readFile(path)).toEqual(chunk('a'))
   })
 
   it('never puts a later chunk in the place of one that it might not write', async () => {
-    const file = await openAt(0)
     const mayWrite = [true, false, true]
+    const file = await openAt(0, () => mayWrite.shift() ?? true)
     // As a request's body is received: chunk after chunk, for as long as none fails.
     const receive = async () => {
-      for (const [index, text] of ['a', 'b', 'c'].entries()) {
-        await file.write(chunk(text), () => mayWrite[index] ?? false)
-      }
+      for (const text of ['a', 'b', 'c']) await file.write(chunk(text))
     }
     await expect(receive()).rejects.toThrow(LeaseLost)
-    await file.flush(allowed)
+    await expect(file.flush()).rejects.toThrow(LeaseLost)
     expect(await readFile(path)).toEqual(chunk('a'))
   })
 
-  it('drops what it had gathered when it may not write any more, and says so', async () => {
-    const file = await openAt(0)
-    await file.write(chunk('a', 100), allowed)
-    await file.write(chunk('b', 100), allowed)
-    await expect(file.flush(forbidden)).rejects.toThrow(LeaseLost)
-    await file.flush(allowed)
-    expect([file.written, (await stat(path)).size]).toEqual([0, 0])
+  it('drops what it had gathered when it may not write any more, and fails from then on', async () => {
+    let mayWrite = false
+    const file = await openAt(0, () => mayWrite)
+    await file.write(chunk('a', 100))
+    await file.write(chunk('b', 100))
+    await expect(file.flush()).rejects.toThrow(LeaseLost)
+    mayWrite = true
+    await expect(file.flush()).rejects.toThrow(LeaseLost)
+    const late = chunk('c', 100)
+    await expect(file.write(late)).rejects.toThrow(LeaseLost)
+    expect([late.length, file.written, (await stat(path)).size]).toEqual([0, 0, 0])
   })
 
   it('asks again before each write, also of the rest of a chunk', async () => {
-    const file = await openAt(0)
-    await writeAtMost(100_000)
     let asked = 0
-    await expect(file.write(chunk('a'), () => ++asked <= 2)).rejects.toThrow(LeaseLost)
+    const file = await openAt(0, () => ++asked <= 2)
+    await writeAtMost(100_000)
+    await file.write(chunk('a'))
+    await expect(file.flush()).rejects.toThrow(LeaseLost)
     expect([asked, file.written]).toEqual([3, 200_000])
     expect(await readFile(path)).toEqual(chunk('a', 200_000))
+  })
+
+  it('takes more while it writes, for one larger call, up to its share of the memory', async () => {
+    const writers = new Writers()
+    const file = await openAt(0, undefined, writers)
+    const calls = await holdWrites()
+    const small = 64 * 1024
+    const write = () => file.write(chunk('a', small))
+    // Two are a call; six more are gathered meanwhile, and then the next has to wait.
+    for (let count = 0; count < 9; count++) await write()
+    const last = write()
+    expect(await Promise.race([last, nothingFor(50, 'waits')])).toBe('waits')
+    calls.release()
+    await last
+    await file.flush()
+    expect(calls.bytes.slice(0, 2)).toEqual([2 * small, 8 * small])
+    expect(file.written).toBe(10 * small)
+    writers.open = 1_000
+    expect(writers.maxGatheredBytes).toBe(2 * small)
   })
 
   it.each([1, 99_999, 100_000, 262_144, 700_000])(
@@ -86,24 +109,26 @@ describe('a file writer', () => {
       const whole = Buffer.concat(chunks)
       // Nothing in between and at the end is a chunk as well.
       for (const part of [...chunks.slice(0, 5), chunk('', 0), ...chunks.slice(5), chunk('', 0)]) {
-        await file.write(part, allowed)
+        await file.write(part)
       }
-      await file.flush(allowed)
+      await file.flush()
       expect(file.written).toBe(bytes)
       expect((await readFile(path)).equals(whole)).toBe(true)
     },
   )
 
   it('frees what it has written, and what it might not write, but nobody else’s memory', async () => {
-    const file = await openAt(0)
+    let mayWrite = true
+    const file = await openAt(0, () => mayWrite)
     const shared = Buffer.alloc(100, 's')
     const [written, part, dropped] = [chunk('a', 100), shared.subarray(0, 50), chunk('b', 100)]
-    await file.write(written, allowed)
-    await file.write(part, allowed)
+    await file.write(written)
+    await file.write(part)
     expect(written).toEqual(chunk('a', 100))
-    await file.flush(allowed)
-    await file.write(dropped, allowed)
-    await expect(file.flush(forbidden)).rejects.toThrow(LeaseLost)
+    await file.flush()
+    mayWrite = false
+    await file.write(dropped)
+    await expect(file.flush()).rejects.toThrow(LeaseLost)
     expect([written.length, dropped.length]).toEqual([0, 0])
     expect(shared).toEqual(Buffer.alloc(100, 's'))
     expect(await readFile(path, 'utf8')).toBe('a'.repeat(100) + 's'.repeat(50))
@@ -113,8 +138,8 @@ describe('a file writer', () => {
     await writeFile(path, 'acknowledged, and then some')
     const file = await openAt('acknowledged'.length)
     expect(await readFile(path, 'utf8')).toBe('acknowledged')
-    await file.write(Buffer.from('!'), allowed)
-    await file.flush(allowed)
+    await file.write(Buffer.from('!'))
+    await file.flush()
     expect([file.written, await readFile(path, 'utf8')]).toEqual(['acknowledged!'.length, 'acknowledged!'])
   })
 
@@ -127,6 +152,22 @@ describe('a file writer', () => {
   it('opened behind the start needs the file to be there', async () => {
     await expect(openAt(10)).rejects.toMatchObject({ code: 'ENOENT' })
   })
+
+  /** Holds the first write until `release`; `bytes` of each call. */
+  async function holdWrites(): Promise<{ bytes: number[]; release: () => void }> {
+    const sample = await open(path, 'r')
+    const handles: FileHandle = Object.getPrototypeOf(sample)
+    await sample.close()
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    const bytes: number[] = []
+    const { writev } = handles
+    vi.spyOn(handles, 'writev').mockImplementation(async function (this: FileHandle, buffers, position) {
+      bytes.push(buffers.reduce((sum, { byteLength }) => sum + byteLength, 0))
+      await released
+      return await writev.call(this, buffers, position)
+    })
+    return { bytes, release }
+  }
 
   /** Makes the system write no more than so many bytes at a time, as on a disk that is nearly full. */
   async function writeAtMost(bytes: number): Promise<void> {
