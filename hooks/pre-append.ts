@@ -1,6 +1,6 @@
 import type { Format } from '../content/formats.ts'
 import { earlyVerdict } from '../content/headers/early-verdict.ts'
-import { type HeaderReader, headerReaderFor } from '../content/headers/header-reader.ts'
+import { headerReaderFor } from '../content/headers/header-reader.ts'
 import {
   type ClaimedType,
   detectType,
@@ -24,18 +24,18 @@ export async function* inspectContent(
   policy: ContentPolicy,
 ): AsyncGenerator<Uint8Array> {
   const head = new Head(upload.size)
-  let header: HeaderVerdict | undefined
+  let checkHeader: ((chunk: Uint8Array) => void) | undefined
   let isJudged = false
   const judge = async () => {
     isJudged = true
-    header = await judgeHead(head.bytes, upload, policy)
-    for (const chunk of head.chunks) header?.push(chunk)
+    checkHeader = await judgeHead(head.bytes, upload, policy)
+    for (const chunk of head.chunks) checkHeader?.(chunk)
   }
   let failure: { error: unknown } | undefined
   try {
     for await (const chunk of source) {
       if (isJudged) {
-        header?.push(chunk)
+        checkHeader?.(chunk)
         yield chunk
         continue
       }
@@ -87,38 +87,23 @@ class Head {
   }
 }
 
+/** Judges the type. Returns the check of the header, as it arrives, where that can be read. */
 async function judgeHead(
   head: Uint8Array,
   upload: ClaimedType,
   { allowedFormats, limits }: ContentPolicy,
-): Promise<HeaderVerdict | undefined> {
+): Promise<((chunk: Uint8Array) => void) | undefined> {
   const detected = await detectType(head)
   if (!isConclusive(head, detected)) return undefined
   const judged = judgeType(detected, upload, allowedFormats)
   if ('verdict' in judged) throw new ContentRejected(judged.verdict)
   const { contentType, kind } = judged.format
-  const reader = headerReaderFor(contentType)
-  return reader && new HeaderVerdict(reader, kind, limits)
-}
-
-/** Checks the header of a file while it arrives. */
-class HeaderVerdict {
-  #reader: HeaderReader | undefined
-  readonly #kind: Format['kind']
-  readonly #limits: MediaLimits
-
-  constructor(reader: HeaderReader, kind: Format['kind'], limits: MediaLimits) {
-    this.#reader = reader
-    this.#kind = kind
-    this.#limits = limits
-  }
-
-  /** Fails with `ContentRejected`. */
-  push(chunk: Uint8Array): void {
-    if (!this.#reader) return
-    this.#reader.push(chunk)
-    const verdict = earlyVerdict(this.#reader.facts, this.#kind, this.#limits)
+  let reader = headerReaderFor(contentType)
+  return function check(chunk) {
+    if (!reader) return
+    reader.push(chunk)
+    const verdict = earlyVerdict(reader.facts, kind, limits)
     if (verdict) throw new ContentRejected(verdict)
-    if (this.#reader.isDone) this.#reader = undefined
+    if (reader.isDone) reader = undefined
   }
 }

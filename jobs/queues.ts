@@ -106,29 +106,23 @@ const NO_JOB = '00000000-0000-0000-0000-000000000000'
 export async function createQueues(boss: PgBoss): Promise<void> {
   // A job waits for a worker for any time.
   const shared = { heartbeatSeconds: 15, deleteAfterSeconds: 3600, retentionSeconds: 10 * 365 * 86_400 }
-  const steps = {
-    deadLetter: QUEUES.dead,
-    retryLimit: 5,
-    retryDelay: 2,
-    retryBackoff: true,
-    retryDelayMax: 300,
+  /** Retries, from so many seconds up to the most apart. */
+  const retries = (retryLimit: number, retryDelay: number, retryDelayMax: number) => ({
     ...shared,
-  }
+    retryLimit,
+    retryDelay,
+    retryBackoff: true,
+    retryDelayMax,
+  })
+  const steps = { deadLetter: QUEUES.dead, ...retries(5, 2, 300) }
   const queues: Queue[] = [
-    { name: QUEUES.dead, retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, ...shared },
+    { name: QUEUES.dead, ...retries(20, 5, 300) },
     { name: QUEUES.processing, ...steps, expireInSeconds: 4 * 3600 },
     { name: QUEUES.again, policy: 'exclusive', ...steps, expireInSeconds: 4 * 3600 },
     // At most one job of a media item waits and one runs: two transcodings would use the same scratch folder.
     { name: QUEUES.analysis, policy: 'stately', ...steps },
     { name: QUEUES.transcoding, policy: 'stately', ...steps, expireInSeconds: 12 * 3600 },
-    {
-      name: QUEUES.removal,
-      retryLimit: 1000,
-      retryDelay: 2,
-      retryBackoff: true,
-      retryDelayMax: 3600,
-      ...shared,
-    },
+    { name: QUEUES.removal, ...retries(1000, 2, 3600) },
     // One for an upload; the reaper enqueues it again.
     { name: QUEUES.sweeping, policy: 'exclusive', retryLimit: 0, ...shared },
     // One at a time and none waiting: each does everything that is due.

@@ -1,6 +1,9 @@
 /** Reads bytes `[start, end]` of a file, both inclusive. */
 export type ReadRange = (start: number, end: number) => Promise<Buffer>
 
+/** Bytes `[start, end)` of a file that its format does not use. */
+export type Stray = { start: number; end: number }
+
 const SMALL_WINDOW = 16 * 1024
 const LARGEST_WINDOW = 4 * 1024 * 1024
 /** A file that needs more reads is given up: each may be a request to the storage. */

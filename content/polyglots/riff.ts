@@ -1,5 +1,4 @@
-import type { FileView } from './file-view.ts'
-import type { Stray } from './stray.ts'
+import type { FileView, Stray } from './file-view.ts'
 
 /** Chunks of WAV, AVI and WebP, except for padding (`JUNK`, `PAD `, `FLLR`). */
 const KNOWN = new Set([

@@ -1,5 +1,4 @@
-import type { FileView } from './file-view.ts'
-import type { Stray } from './stray.ts'
+import type { FileView, Stray } from './file-view.ts'
 
 /** How much of either end of the frames is searched: code in between is not told from sound. */
 const EDGE_BYTES = 64 * 1024

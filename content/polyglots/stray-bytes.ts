@@ -1,16 +1,15 @@
 import type { Format } from '../formats.ts'
-import { type FileView, StructureUnreadable } from './file-view.ts'
+import { type FileView, type Stray, StructureUnreadable } from './file-view.ts'
 import { strayInIsobmff } from './isobmff.ts'
 import { strayInMatroska } from './matroska.ts'
 import { strayInGif, strayInJpeg, strayInPng } from './pictures.ts'
 import { strayInRiff } from './riff.ts'
 import { strayInFlac, strayInFrames, strayInOgg } from './sounds.ts'
-import type { Stray, StrayFinder } from './stray.ts'
 
 /** Where a structure cannot be parsed to its end, this much of the end of the file counts as stray. */
 const TAIL_BYTES = 64 * 1024
 
-const FINDERS: Record<string, StrayFinder> = {
+const FINDERS: Record<string, (file: FileView) => AsyncIterable<Stray>> = {
   isobmff: strayInIsobmff,
   'image/avif': strayInIsobmff,
   matroska: strayInMatroska,

@@ -35,14 +35,7 @@ export type ReaperOptions = {
   ends?: EndLog
 }
 
-export type Reaped = {
-  expired: number
-  purged: number
-  overdue: number
-  requeued: number
-  swept: number
-  leases: number
-}
+export type Reaped = Record<'expired' | 'purged' | 'overdue' | 'requeued' | 'swept' | 'leases', number>
 
 const BATCH = 100
 const LARGE_BATCH = 1000
