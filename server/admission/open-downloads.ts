@@ -22,9 +22,7 @@ export class OpenDownloads {
       throw new Problem(
         'rate-limited',
         "Too many downloads of this owner's files are already running on this server.",
-        {
-          headers: { 'Retry-After': String(RETRY_SECONDS) },
-        },
+        { headers: { 'Retry-After': String(RETRY_SECONDS) } },
       )
     }
     this.#open.set(ownerId, open + 1)

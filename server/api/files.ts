@@ -1,5 +1,5 @@
 import { UPLOAD_ID } from '../routes/param.ts'
-import { type Body, type RequestHeader, route } from '../routes/route.ts'
+import { type Body, type Call, type RequestHeader, route } from '../routes/route.ts'
 import { TUS_VERSION } from '../uploads/tus/request-checks.ts'
 import { empty } from './answers.ts'
 import type { UploadRequests } from './upload-requests.ts'
@@ -30,6 +30,8 @@ const DIGESTS: readonly RequestHeader[] = [
 const BYTES: Body = { types: ['application/offset+octet-stream', 'application/partial-upload'] }
 
 const CAPABILITIES = {
+  handle: ({ response }: Pick<Call, 'response'>, { uploads }: FilesServices) =>
+    uploads.capabilities(response),
   answers: { 204: empty('`Tus-Version`, `Tus-Extension`, `Tus-Max-Size`, `Upload-Limit`') },
   summary: 'What the server supports; also answers preflights',
   // tus 1.0: every response has it, but for those of OPTIONS.
@@ -46,12 +48,9 @@ export const filesRoutes = [
     answers: { 201: empty('Created; its address is in `Location`') },
     summary: 'Creates an upload',
     description: 'The body may carry its first bytes, or all of them.',
-    handle: ({ request, response }, { uploads }: FilesServices) => uploads.create(request, response),
+    handle: (call, { uploads }: FilesServices) => uploads.create(call),
   }),
-  route('options', '/files', 'public', {
-    ...CAPABILITIES,
-    handle: ({ response }, { uploads }: FilesServices) => uploads.capabilities(response),
-  }),
+  route('options', '/files', 'public', CAPABILITIES),
   route('get', '/files/:id', 'token', {
     ...OF_UPLOAD,
     answers: {
@@ -59,8 +58,7 @@ export const filesRoutes = [
       204: empty('IETF draft: `Upload-Offset` and `Upload-Complete`'),
     },
     summary: 'The file, once it is ready',
-    handle: ({ request, response, params }, { uploads }: FilesServices) =>
-      uploads.read(request, response, params.id),
+    handle: (call, { uploads }: FilesServices) => uploads.read(call),
   }),
   route('head', '/files/:id', 'token', {
     ...OF_UPLOAD,
@@ -69,8 +67,7 @@ export const filesRoutes = [
       204: empty('IETF draft: `Upload-Offset` and `Upload-Complete`'),
     },
     summary: 'The offset of an upload',
-    handle: ({ request, response, params }, { uploads }: FilesServices) =>
-      uploads.offset(request, response, params.id),
+    handle: (call, { uploads }: FilesServices) => uploads.offset(call),
   }),
   route('patch', '/files/:id', 'token', {
     ...OF_UPLOAD,
@@ -87,18 +84,13 @@ export const filesRoutes = [
       201: empty('IETF draft: the upload is complete'),
     },
     summary: 'Appends bytes',
-    handle: ({ request, response, params }, { uploads }: FilesServices) =>
-      uploads.append(request, response, params.id),
+    handle: (call, { uploads }: FilesServices) => uploads.append(call),
   }),
   route('delete', '/files/:id', 'token', {
     ...OF_UPLOAD,
     answers: { 204: empty('Ended') },
     summary: 'Ends an upload, or deletes the media item of a finished one',
-    handle: ({ request, response, params }, { uploads }: FilesServices) =>
-      uploads.cancel(request, response, params.id),
+    handle: (call, { uploads }: FilesServices) => uploads.cancel(call),
   }),
-  route('options', '/files/:id', 'public', {
-    ...CAPABILITIES,
-    handle: ({ response }, { uploads }: FilesServices) => uploads.capabilities(response),
-  }),
+  route('options', '/files/:id', 'public', CAPABILITIES),
 ]

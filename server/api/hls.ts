@@ -4,9 +4,9 @@ import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import { HLS_FILE, MEDIA_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
 import { body } from './answers.ts'
-import { readText, sendObject, sendText, servedRendition } from './content.ts'
-import { type BytesServices, readyMedia } from './media-access.ts'
-import { renditionOf } from './renditions.ts'
+import { readText, sendObject, sendText } from './content.ts'
+import type { BytesServices } from './media-access.ts'
+import { readyRendition } from './renditions.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const HOUR_SECONDS = 3600
@@ -21,8 +21,7 @@ export const hlsRoutes = [
     answers: { 200: body('The main playlist', PLAYLIST_TYPE) },
     summary: "The HLS playlists of a video's renditions",
     async handle(call, services: BytesServices) {
-      const media = await readyMedia(call, services)
-      const object = servedRendition(media, await renditionOf(services.db, media, 'hls'))
+      const { media, object } = await readyRendition(call, services, 'hls')
       const text = (await readText(services, call.response, object)).replaceAll(
         /^hls-([1-6])\.m3u8$/gm,
         (_, n: HlsNumber) => relativeLink(services.links, media, `hls/${n}.m3u8`, ''),
@@ -40,18 +39,12 @@ export const hlsRoutes = [
     async handle(call, services: BytesServices) {
       const { request, response, params } = call
       const { number, type } = params.file
-      const media = await readyMedia(call, services)
-      if (type === 'mp4') {
-        // Never redirected: scripts could follow a redirect to the storage only if that allowed them to.
-        const rendition = await renditionOf(services.db, media, `hls-${number}`)
-        return await sendObject(services, request, response, servedRendition(media, rendition))
-      }
-      const playlist = await renditionOf(services.db, media, `hls-${number}-playlist`)
+      const kind = type === 'mp4' ? (`hls-${number}` as const) : (`hls-${number}-playlist` as const)
+      const { media, object } = await readyRendition(call, services, kind)
+      // Never redirected: scripts could follow a redirect to the storage only if that allowed them to.
+      if (type === 'mp4') return await sendObject(services, request, response, object)
       const link = relativeLink(services.links, media, `hls/${number}.mp4`, 'hls/')
-      const text = (await readText(services, response, servedRendition(media, playlist))).replaceAll(
-        `hls-${number}.mp4`,
-        link,
-      )
+      const text = (await readText(services, response, object)).replaceAll(`hls-${number}.mp4`, link)
       sendText(request, response, { text, contentType: PLAYLIST_TYPE })
     },
   }),

@@ -3,6 +3,7 @@ import type { UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { readQuota } from '../../ledger/quotas.ts'
 import type { Config } from '../config.ts'
+import { mediaLimitsOf } from '../media-limits.ts'
 import { route } from '../routes/route.ts'
 import { json } from './answers.ts'
 import { Formats, Quota } from './schemas.ts'
@@ -23,11 +24,7 @@ export const infoRoutes = [
         })),
         minSize: policy.minSize,
         maxSize: policy.maxSize,
-        maxDurationSeconds: config.MEDIA_MAX_DURATION / 1000,
-        minWidth: config.MEDIA_MIN_WIDTH,
-        minHeight: config.MEDIA_MIN_HEIGHT,
-        maxWidth: config.MEDIA_MAX_WIDTH,
-        maxHeight: config.MEDIA_MAX_HEIGHT,
+        ...mediaLimitsOf(config),
       } satisfies z.output<typeof Formats>)
     },
   }),

@@ -58,6 +58,19 @@ export function requireReady(media: MediaRow): MediaRow {
   throw new Problem('not-ready', `The media item is ${media.status}.`, { members: { status: media.status } })
 }
 
+/** The bytes of a media item, for `sendOrRedirect`. */
+export function servedMedia(media: MediaRow, tag: string): ServedObject {
+  const {
+    storage_backend,
+    owner_id: ownerId,
+    storage_key: key,
+    size,
+    content_type: contentType,
+    etag,
+  } = media
+  return { storage_backend, ownerId, key, size, contentType, tag, etag }
+}
+
 /** Sends an object, or redirects to it. */
 export async function sendOrRedirect(
   { request, response }: Pick<Call, 'request' | 'response'>,

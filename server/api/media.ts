@@ -14,8 +14,9 @@ import {
   ownMedia,
   requireReady,
   sendOrRedirect,
+  servedMedia,
 } from './media-access.ts'
-import { readCursor, writeCursor } from './query.ts'
+import { pageOf, readCursor, writeCursor } from './query.ts'
 import { Media, MediaList, MediaListQuery } from './schemas.ts'
 import { type MediaViewOptions, mediaView } from './views.ts'
 
@@ -44,12 +45,7 @@ export const mediaRoutes = [
         status: query.status,
         after: query.cursor === undefined ? undefined : readCursor(query.cursor),
       })
-      const page = rows.slice(0, query.limit)
-      const last = page.at(-1)
-      response.json({
-        items: page.map((row) => mediaView(row, views)),
-        nextCursor: rows.length > query.limit && last ? writeCursor(last) : null,
-      })
+      response.json(pageOf(rows, query.limit, (row) => mediaView(row, views), writeCursor))
     },
   }),
   route('get', '/api/v1/media/:id', 'token', {
@@ -100,16 +96,7 @@ export const mediaRoutes = [
     description: 'With `Range`, `If-Range` and `ETag`; 409 `not-ready` until the media item is ready.',
     async handle(call, services: MediaServices) {
       const media = requireReady(await linkedOrOwnMedia(call, services))
-      const { content_type: contentType, sha256, etag, storage_backend } = media
-      await sendOrRedirect(call, services, {
-        storage_backend,
-        ownerId: media.owner_id,
-        key: media.storage_key,
-        size: media.size,
-        contentType,
-        tag: sha256 ?? media.id,
-        etag,
-      })
+      await sendOrRedirect(call, services, servedMedia(media, media.sha256 ?? media.id))
     },
   }),
   route('get', '/api/v1/media/:id/source', 'link', {
@@ -118,10 +105,8 @@ export const mediaRoutes = [
     summary: 'The bytes for the analysis engine, ready or not',
     async handle(call, services: MediaServices) {
       const media = await linkedOrOwnMedia(call, services)
-      const { content_type: contentType, storage_backend, storage_key: key, size, etag } = media
       if (media.status !== 'processing') requireReady(media)
-      const object = { storage_backend, ownerId: media.owner_id, key, size, contentType, tag: media.id, etag }
-      await sendOrRedirect(call, services, object)
+      await sendOrRedirect(call, services, servedMedia(media, media.id))
     },
   }),
 ]

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { parseMediaId } from '../../ledger/ids.ts'
+import { parseJson } from '../../system/parse-json.ts'
 import { Problem } from '../http/errors.ts'
 
 // Only values that a row could have reach the ledger: Postgres refuses a NUL, for example.
@@ -11,6 +12,18 @@ const Cursor = z.tuple([
 /** Where a list continues, as an opaque text. */
 export function writeCursor(row: { createdAtMicros: string; id: string }): string {
   return Buffer.from(JSON.stringify([row.createdAtMicros, row.id])).toString('base64url')
+}
+
+/** One page of a list: `rows` has one more than the limit where there is another page, whose cursor `write` gives. */
+export function pageOf<Row, Item>(
+  rows: readonly Row[],
+  limit: number,
+  view: (row: Row) => Item,
+  write: (last: Row) => string,
+): { items: Item[]; nextCursor: string | null } {
+  const page = rows.slice(0, limit)
+  const last = page.at(-1)
+  return { items: page.map(view), nextCursor: rows.length > limit && last ? write(last) : null }
 }
 
 /** Fails with `invalid-request` for anything that this server did not write. */
@@ -33,13 +46,4 @@ export function readPosition(text: string): number {
   if (!/^\d{1,15}$/.test(position))
     throw new Problem('invalid-request', 'cursor: is not a nextCursor value from this server')
   return Number(position)
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Not JSON, so not a cursor.
-    return undefined
-  }
 }

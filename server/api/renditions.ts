@@ -1,12 +1,11 @@
-import type { Ledger } from '../../ledger/database.ts'
-import { findRendition, findRenditions, type MediaRow, type RenditionRow } from '../../ledger/media.ts'
+import { findRendition, findRenditions, type RenditionRow } from '../../ledger/media.ts'
 import type { RenditionKind } from '../../storage/store/keys.ts'
 import { notFound } from '../http/errors.ts'
 import { MEDIA_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
 import { body, REDIRECT } from './answers.ts'
 import { readText, sendText, servedRendition } from './content.ts'
-import { type BytesServices, readyMedia, sendOrRedirect } from './media-access.ts'
+import { type BytesCall, type BytesServices, readyMedia, sendOrRedirect } from './media-access.ts'
 import { ThumbnailQuery } from './schemas.ts'
 
 /** The renditions of a media item: thumbnails, storyboard, waveform. */
@@ -33,9 +32,7 @@ export const renditionRoutes = [
     answers: { 200: body('The picture', 'image/jpeg'), ...REDIRECT },
     summary: 'Up to 100 small pictures of a video in one JPEG',
     async handle(call, services: BytesServices) {
-      const media = await readyMedia(call, services)
-      const rendition = await renditionOf(services.db, media, 'storyboard')
-      await sendOrRedirect(call, services, servedRendition(media, rendition))
+      await sendOrRedirect(call, services, (await readyRendition(call, services, 'storyboard')).object)
     },
   }),
   route('get', '/api/v1/media/:id/storyboard.vtt', 'token-or-link', {
@@ -43,8 +40,7 @@ export const renditionRoutes = [
     answers: { 200: body('Cues with `#xywh=`', 'text/vtt') },
     summary: 'Which part of the storyboard shows each time of a video, as WebVTT',
     async handle(call, services: BytesServices) {
-      const media = await readyMedia(call, services)
-      const object = servedRendition(media, await renditionOf(services.db, media, 'storyboard-cues'))
+      const { media, object } = await readyRendition(call, services, 'storyboard-cues')
       // A player fetches the picture without a token, so its address is a signed link.
       const picture = services.links.sign(media.id, 'storyboard').split('/').at(-1)
       const cues = await readText(services, call.response, object)
@@ -59,19 +55,19 @@ export const renditionRoutes = [
     answers: { 200: body('As audiowaveform writes it', 'application/json') },
     summary: 'The audio peaks of an audio or video file',
     async handle(call, services: BytesServices) {
-      const media = await readyMedia(call, services)
-      const object = servedRendition(media, await renditionOf(services.db, media, 'waveform'))
+      const { object } = await readyRendition(call, services, 'waveform')
       const text = await readText(services, call.response, object)
       sendText(call.request, call.response, { text, contentType: 'application/json' })
     },
   }),
 ]
 
-/** Fails with `not-found` where there is none. */
-export async function renditionOf(db: Ledger, media: MediaRow, kind: RenditionKind): Promise<RenditionRow> {
-  const rendition = await findRendition(db, media, kind)
+/** A ready media item, and its rendition of this kind. Fails with `not-found` where there is none. */
+export async function readyRendition(call: BytesCall, services: BytesServices, kind: RenditionKind) {
+  const media = await readyMedia(call, services)
+  const rendition = await findRendition(services.db, media, kind)
   if (!rendition) throw notFound()
-  return rendition
+  return { media, object: servedRendition(media, rendition) }
 }
 
 /**

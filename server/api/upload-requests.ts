@@ -7,6 +7,8 @@ import { discardBody } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { holdHeadUntilAvailable } from '../http/head-answers.ts'
 import { problemOf } from '../http/problem-renderer.ts'
+import type { Param } from '../routes/param.ts'
+import type { Call } from '../routes/route.ts'
 import type { UploadEngine } from '../uploads/engine.ts'
 import { draftRequests } from '../uploads/ietf/draft-requests.ts'
 import { speaksDraft } from '../uploads/ietf/fields.ts'
@@ -26,7 +28,8 @@ export type UploadRequestsOptions = ProtocolOptions & {
   contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>
 }
 
-type HandleUpload = (request: Request, response: Response, uploadId: UploadId) => Promise<void>
+type Create = (call: Pick<Call<'token'>, 'request' | 'response'>) => Promise<void>
+type HandleUpload = (call: Call<'token', { id: Param<UploadId> }>) => Promise<void>
 
 export type UploadRequests = ReturnType<typeof uploadRequests>
 
@@ -66,7 +69,7 @@ export function uploadRequests(options: UploadRequestsOptions) {
       .end()
   }
 
-  async function create(request: Request, response: Response): Promise<void> {
+  const create: Create = async ({ request, response }) => {
     if (speaksDraft(request))
       return await admitted(request, response, () => draft.create(request, response, newUploadId()))
     speakTus(request, response)
@@ -83,32 +86,32 @@ export function uploadRequests(options: UploadRequestsOptions) {
     await admitted(request, response, () => tus.create(request, response, newUploadId(), declared))
   }
 
-  const append: HandleUpload = async (request, response, uploadId) => {
+  const append: HandleUpload = async ({ request, response, params: { id } }) => {
     if (speaksDraft(request))
-      return await admitted(request, response, () => draft.append(request, response, uploadId))
+      return await admitted(request, response, () => draft.append(request, response, id))
     speakTus(request, response)
     const length = readAppend(request)
-    await admitted(request, response, () => tus.append(request, response, uploadId, length))
+    await admitted(request, response, () => tus.append(request, response, id, length))
   }
 
-  const offset: HandleUpload = async (request, response, uploadId) => {
-    if (await isOfDraft(request, response, uploadId)) return await draft.offset(request, response, uploadId)
+  const offset: HandleUpload = async ({ request, response, params: { id } }) => {
+    if (await isOfDraft(request, response, id)) return await draft.offset(request, response, id)
     speakTus(request, response)
     await holdHeadUntilAvailable(request, response, {
-      answer: () => tus.offset(request, response, uploadId),
+      answer: () => tus.offset(request, response, id),
       isUnavailable,
-      check: () => engine.find({ ownerId: principalOf(response).ownerId, uploadId }),
+      check: () => engine.find({ ownerId: principalOf(response).ownerId, uploadId: id }),
     })
   }
 
   /** The draft asks by GET for the offset as well; for other clients it is the content. */
-  const read: HandleUpload = (request, response, uploadId) =>
-    speaksDraft(request) ? draft.offset(request, response, uploadId) : redirectToContent(response, uploadId)
+  const read: HandleUpload = ({ request, response, params: { id } }) =>
+    speaksDraft(request) ? draft.offset(request, response, id) : redirectToContent(response, id)
 
-  const cancel: HandleUpload = async (request, response, uploadId) => {
-    if (await isOfDraft(request, response, uploadId)) return await draft.cancel(request, response, uploadId)
+  const cancel: HandleUpload = async ({ request, response, params: { id } }) => {
+    if (await isOfDraft(request, response, id)) return await draft.cancel(request, response, id)
     speakTus(request, response)
-    await tus.cancel(request, response, uploadId)
+    await tus.cancel(request, response, id)
   }
 
   /** Admits requests with bytes up to the limit of the node, before they do anything. */
@@ -146,12 +149,13 @@ export function uploadRequests(options: UploadRequestsOptions) {
 }
 
 /** The handler, failing with what its client may see. Policy also refuses before a protocol is reached. */
-function translated<Rest extends unknown[]>(
-  handle: (request: Request, response: Response, ...rest: Rest) => Promise<void>,
-): (request: Request, response: Response, ...rest: Rest) => Promise<void> {
-  return async function handleTranslated(request, response, ...rest) {
+function translated<C extends Parameters<Create>[0]>(
+  handle: (call: C) => Promise<void>,
+): (call: C) => Promise<void> {
+  return async function handleTranslated(call) {
+    const { request, response } = call
     try {
-      await handle(request, response, ...rest)
+      await handle(call)
     } catch (error) {
       const problem = uploadProblem(error)
       // Gigabytes may be left of a rejected file.

@@ -12,7 +12,7 @@ import { notFound, Problem } from '../http/errors.ts'
 import { WEBHOOK_DELIVERY_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
 import { json } from './answers.ts'
-import { readPosition, writePosition } from './query.ts'
+import { pageOf, readPosition, writePosition } from './query.ts'
 import {
   WebhookDelivery,
   WebhookDeliveryList,
@@ -37,12 +37,7 @@ export const webhooksRoutes = [
         status: query.status,
         before: query.cursor === undefined ? undefined : readPosition(query.cursor),
       })
-      const page = rows.slice(0, query.limit)
-      const last = page.at(-1)
-      response.json({
-        items: page.map(deliveryView),
-        nextCursor: rows.length > query.limit && last ? writePosition(last.position) : null,
-      })
+      response.json(pageOf(rows, query.limit, deliveryView, ({ position }) => writePosition(position)))
     },
   }),
   route('get', '/api/v1/webhooks/deliveries/:id', 'token', {

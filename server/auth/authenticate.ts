@@ -39,9 +39,7 @@ function bearerToken(request: Request): string {
     throw new Problem(
       'token-invalid',
       'The request must have exactly one Authorization header with a bearer token.',
-      {
-        headers: { 'WWW-Authenticate': 'Bearer error="invalid_request"' },
-      },
+      { headers: { 'WWW-Authenticate': 'Bearer error="invalid_request"' } },
     )
   }
   return token

@@ -1,3 +1,5 @@
+import { parseJson } from '../../system/parse-json.ts'
+
 /** The part of a token's header that is read before the signature is checked. */
 export type TokenHeader = { alg: string; kid: string | undefined }
 
@@ -20,13 +22,8 @@ export function readTokenHeader(token: string): TokenHeader | undefined {
 }
 
 function parseObject(part: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
-    return isObject(value) ? value : undefined
-  } catch {
-    // Not JSON, so not an object.
-    return undefined
-  }
+  const value = parseJson(Buffer.from(part, 'base64url').toString('utf8'))
+  return isObject(value) ? value : undefined
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

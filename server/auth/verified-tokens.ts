@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { RecentMap } from '../../system/recent-map.ts'
 import type { Principal } from './principal.ts'
 
 export type VerificationKey = string | KeyObject
@@ -22,7 +23,7 @@ const MAX_CHARACTERS = 4096
  */
 export class VerifiedTokens {
   /** By token, the least recently used first. */
-  readonly #known = new Map<string, VerifiedToken & { verifiedAt: number }>()
+  readonly #known = new RecentMap<string, VerifiedToken & { verifiedAt: number }>(MAX_TOKENS)
   readonly #keysOf: (kid: string | undefined) => Promise<readonly VerificationKey[]>
 
   constructor(keysOf: (kid: string | undefined) => Promise<readonly VerificationKey[]>) {
@@ -46,7 +47,5 @@ export class VerifiedTokens {
   add(token: string, verified: VerifiedToken): void {
     if (token.length > MAX_CHARACTERS) return
     this.#known.set(token, { ...verified, verifiedAt: Date.now() / 1000 })
-    const [oldest] = this.#known.keys()
-    if (this.#known.size > MAX_TOKENS && oldest !== undefined) this.#known.delete(oldest)
   }
 }

@@ -1,9 +1,11 @@
-import { lstat, readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises'
+import { lstat, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { isCode } from '../../system/error-code.ts'
+import { namesIn } from '../../system/names-in.ts'
+import { parseJson } from '../../system/parse-json.ts'
 import { runProgram } from '../../system/programs.ts'
+import { removeIfEmpty } from '../../system/remove-if-empty.ts'
 import type { Log } from '../process/log.ts'
 import { argumentsOf, endProcess, runningWith, startOf } from './processes.ts'
 
@@ -91,9 +93,7 @@ async function endClamd(folder: string, log: Log): Promise<void> {
 /** Removes a folder with all that is in it. */
 export async function removeFolder(folder: string): Promise<void> {
   await emptyFolder(folder)
-  await rmdir(folder).catch((error: unknown) => {
-    if (!isCode(error, 'ENOENT', 'ENOTEMPTY')) throw error
-  })
+  await removeIfEmpty(folder)
 }
 
 /**
@@ -111,29 +111,17 @@ const hasServer = async ({ server }: ClamdRecord): Promise<boolean> =>
 
 /** Without a record: the file of a server that was killed while writing it, before it started a clamd. */
 async function readRecords(dataDirectory: string): Promise<{ path: string; record?: ClamdRecord }[]> {
-  const names = await readdir(dataDirectory).catch((error: unknown) => {
-    if (isCode(error, 'ENOENT')) return []
-    throw error
-  })
   const records = await Promise.all(
-    names
+    (await namesIn(dataDirectory))
       .filter((name) => RECORD.test(name))
       .map(async (name) => {
         const path = join(dataDirectory, name)
         const text = await readFile(path, 'utf8').catch(() => undefined)
-        const parsed = recordSchema.safeParse(jsonOf(text ?? ''))
+        const parsed = recordSchema.safeParse(parseJson(text ?? ''))
         if (parsed.success) return [{ path, record: parsed.data }]
         const writtenAt = (await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now()
         return Date.now() - writtenAt > WRITING_MS ? [{ path }] : []
       }),
   )
   return records.flat()
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

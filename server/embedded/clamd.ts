@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { lchown, lstat, mkdir, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pathExists } from '../../system/path-exists.ts'
@@ -16,7 +16,7 @@ import {
   writeRecord,
 } from './clamd-records.ts'
 import { type Health, supervise } from './supervise.ts'
-import { canAccess, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
+import { canAccess, giveTo, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
 
 export type OwnClamd = {
   /** Its address from the start to `stop`, across restarts. */
@@ -150,23 +150,20 @@ async function folderFor(dataDirectory: string, id: string, runAs: RunAs): Promi
 }
 
 /** Leaves only the configuration in it: files of a killed clamd are of no use. */
-async function prepareFolder(folder: string, { uid, gid }: RunAs, text: string): Promise<void> {
-  const chown = async (path: string) => {
-    if (uid !== undefined && gid !== undefined) await lchown(path, uid, gid)
-  }
+async function prepareFolder(folder: string, runAs: RunAs, text: string): Promise<void> {
   await mkdir(folder, { mode: 0o700 }).then(
-    () => chown(folder),
+    () => giveTo(runAs, folder),
     () => {
       // It exists from an earlier start and is checked below; or cannot be created, and the check fails.
     },
   )
   const found = await lstat(folder)
-  const isOurs = found.isDirectory() && found.uid === (uid ?? process.getuid?.() ?? found.uid)
+  const isOurs = found.isDirectory() && found.uid === (runAs.uid ?? process.getuid?.() ?? found.uid)
   if (!isOurs || (found.mode & 0o077) !== 0) throw new Error(`${folder} does not belong to clamd`)
   await emptyFolder(folder)
   // Its user may have put links there: a newly created file follows none.
   await writeFile(configFileIn(folder), text, { mode: 0o600, flag: 'wx' })
-  await chown(configFileIn(folder))
+  await giveTo(runAs, configFileIn(folder))
 }
 
 type Places = { folder: string; socketPath: string; signatures: Signatures; runAs: RunAs }

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LedgerClient } from '../../ledger/connection.ts'
 import { MAINTENANCE_DEADLINES, ORDINARY_DEADLINES } from '../../ledger/deadlines.ts'
+import { isCode } from '../../system/error-code.ts'
 import { pathExists } from '../../system/path-exists.ts'
 import type { Log } from '../process/log.ts'
-import { startEmbeddedPostgres } from './postgres.ts'
+import { notedServer, startEmbeddedPostgres } from './postgres.ts'
 import { CopiedDataDirectory } from './served-directory.ts'
 
 /** There is no embedded database below this directory. */
@@ -30,7 +31,7 @@ const LISTENING_MS = 5_000
 const RETRY_MS = 100
 const ATTEMPTS = 3
 /** It is starting, recovering or stopping, or has not created its database yet. */
-const NOT_YET = new Set(['57P03', '3D000'])
+const NOT_YET = ['57P03', '3D000']
 /** Any number. Shared: a command uses this database; exclusive: it is about to stop. */
 const GUESTS = 7_263_493
 const GUEST = { application_name: 'landfall-command' }
@@ -96,8 +97,7 @@ async function ask(
     )
     return guest.rows[0]?.held ? 'joined' : 'starting'
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    return NOT_YET.has(String(code)) ? 'starting' : 'silent'
+    return isCode(error, ...NOT_YET) ? 'starting' : 'silent'
   }
 }
 
@@ -114,18 +114,11 @@ async function stopUnused(connectionString: string, stop: () => Promise<void>): 
   }
 }
 
-/** Process and port of the last server of this cluster, from its pid file. */
-async function notedServer(cluster: string): Promise<{ pid: number; port: number } | undefined> {
-  const lines = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')
-  const [pid, , , port] = lines.split('\n').map(Number)
-  return pid && port ? { pid, port } : undefined
-}
-
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+    return isCode(error, 'EPERM')
   }
 }

@@ -10,7 +10,7 @@ import { refuseOtherMajor } from './cluster-version.ts'
 import { freePort } from './free-port.ts'
 import { CopiedDataDirectory, servesCluster } from './served-directory.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
-import { canAccess, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
+import { canAccess, giveTo, type RunAs, unprivilegedUser } from './unprivileged-user.ts'
 
 export type EmbeddedPostgres = {
   connectionString: string
@@ -20,6 +20,8 @@ export type EmbeddedPostgres = {
 }
 
 type Binaries = { initdb: string; pg_ctl: string; postgres: string }
+/** The directory of a database, its cluster in there, and how its programs are run. */
+type Place = { binaries: Binaries; directory: string; cluster: string; runAs: RunAs & { detached: true } }
 
 const USER = 'landfall'
 const DATABASE = 'landfall'
@@ -39,19 +41,20 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   // PostgreSQL refuses to run as root. In process groups of their own: Ctrl-C must not interrupt the creation of the
   // database.
   const user = await unprivilegedUser('postgres')
+  // The directory may be a link to another disk.
   if (user.uid !== undefined && user.gid !== undefined) await chown(directory, user.uid, user.gid)
-  const runAs = { ...user, detached: true }
-  await checkExecutable(binaries, directory, runAs)
+  const runAs = { ...user, detached: true } as const
+  const place: Place = { binaries, directory, cluster, runAs }
+  await checkExecutable(place)
   const password = await readOrCreatePassword(directory)
-  if (!(await pathExists(join(cluster, 'PG_VERSION'))))
-    await initialise(binaries, directory, cluster, password, runAs)
+  if (!(await pathExists(join(cluster, 'PG_VERSION')))) await initialise(place, password)
   await refuseOtherMajor(binaries.postgres, cluster, runAs)
 
   const url = (port: number, database: string) =>
     `postgres://${USER}:${password}@127.0.0.1:${port}/${database}`
-  const portInUse = await answeringPort(binaries, cluster, runAs, (port) => url(port, 'postgres'))
+  const portInUse = await answeringPort(place, (port) => url(port, 'postgres'))
   const port = portInUse ?? (await freePort())
-  if (portInUse === undefined) await startCluster(binaries, directory, cluster, port, runAs)
+  if (portInUse === undefined) await startCluster(place, port)
 
   const stopCluster = () =>
     runProgram(binaries.pg_ctl, ['stop', '-D', cluster, '-m', 'fast', '-w', '-t', '60'], {
@@ -91,7 +94,7 @@ async function findBinaries(): Promise<Binaries> {
 }
 
 /** Root's folders are closed to PostgreSQL's user: explain that before it fails. */
-async function checkExecutable(binaries: Binaries, directory: string, runAs: RunAs): Promise<void> {
+async function checkExecutable({ binaries, directory, runAs }: Place): Promise<void> {
   const who = runAs.uid === undefined ? '' : ' by the user postgres, which it needs because you are root'
   await runProgram(binaries.postgres, ['--version'], runAs).catch((error: unknown) => {
     throw new Error(
@@ -120,26 +123,15 @@ async function readOrCreatePassword(directory: string): Promise<string> {
 }
 
 /** Creates the cluster beside its place and moves it there when complete. */
-async function initialise(
-  binaries: Binaries,
-  directory: string,
-  cluster: string,
-  password: string,
-  runAs: RunAs,
-): Promise<void> {
+async function initialise({ binaries, directory, cluster, runAs }: Place, password: string): Promise<void> {
   const fresh = join(directory, `cluster-${randomBytes(4).toString('hex')}`)
   const passwordFile = `${fresh}.password`
   try {
     await writeFile(passwordFile, password, { mode: 0o600 })
-    if (runAs.uid !== undefined && runAs.gid !== undefined) await chown(passwordFile, runAs.uid, runAs.gid)
+    await giveTo(runAs, passwordFile)
     const options = ['--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--data-checksums']
-    await runProgram(
-      binaries.initdb,
-      [`--pgdata=${fresh}`, `--username=${USER}`, `--pwfile=${passwordFile}`, ...options],
-      {
-        ...runAs,
-      },
-    )
+    const places = [`--pgdata=${fresh}`, `--username=${USER}`, `--pwfile=${passwordFile}`]
+    await runProgram(binaries.initdb, [...places, ...options], runAs)
     await rename(fresh, cluster).catch(async (error: unknown) => {
       // Another server, which started at the same time, was faster.
       if (!(await pathExists(cluster))) throw error
@@ -150,13 +142,7 @@ async function initialise(
   }
 }
 
-async function startCluster(
-  binaries: Binaries,
-  directory: string,
-  cluster: string,
-  port: number,
-  runAs: RunAs,
-): Promise<void> {
+async function startCluster({ binaries, directory, cluster, runAs }: Place, port: number): Promise<void> {
   const settings = {
     port,
     listen_addresses: '127.0.0.1',
@@ -181,15 +167,11 @@ const quote = (text: string): string => `'${text}'`
  * it may be starting, or be killed and not reaped yet. Fails with `CopiedDataDirectory` when the process of the pid
  * file serves another directory.
  */
-async function answeringPort(
-  binaries: Binaries,
-  cluster: string,
-  runAs: RunAs,
-  urlOf: (port: number) => string,
-): Promise<number | undefined> {
+async function answeringPort(place: Place, urlOf: (port: number) => string): Promise<number | undefined> {
+  const { cluster, runAs } = place
   const deadline = performance.now() + ANSWER_MS
-  while (performance.now() < deadline && (await isRunning(binaries, cluster, runAs))) {
-    const port = await notedPort(cluster)
+  while (performance.now() < deadline && (await isRunning(place))) {
+    const port = (await notedServer(cluster))?.port
     const served = port === undefined ? undefined : await servesCluster(urlOf(port), cluster, runAs)
     if (served === true) return port
     if (served !== undefined) throw new CopiedDataDirectory(cluster, served)
@@ -198,14 +180,14 @@ async function answeringPort(
   return undefined
 }
 
-/** The last port of a server of this cluster, from its pid file. */
-async function notedPort(cluster: string): Promise<number | undefined> {
+/** Process and port of the last server of this cluster, from its pid file. */
+export async function notedServer(cluster: string): Promise<{ pid: number; port: number } | undefined> {
   const lines = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')
-  const port = Number(lines.split('\n')[3])
-  return Number.isInteger(port) && port > 0 ? port : undefined
+  const [pid, , , port] = lines.split('\n').map(Number)
+  return pid && port ? { pid, port } : undefined
 }
 
-async function isRunning(binaries: Binaries, cluster: string, runAs: RunAs): Promise<boolean> {
+async function isRunning({ binaries, cluster, runAs }: Place): Promise<boolean> {
   const status = await runProgram(binaries.pg_ctl, ['status', '-D', cluster], { ...runAs, reject: false })
   return status.exitCode === 0
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { chown, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openConnection } from '../../ledger/connection.ts'
 import { PROMPT_DEADLINES } from '../../ledger/deadlines.ts'
+import { giveTo, type RunAs } from './unprivileged-user.ts'
 
 /** The directory is a copy of one with a running database: its pid file names the original's process. */
 export class CopiedDataDirectory extends Error {
@@ -21,7 +22,7 @@ export class CopiedDataDirectory extends Error {
 export async function servesCluster(
   connectionString: string,
   cluster: string,
-  owner: { uid?: number; gid?: number },
+  owner: RunAs,
 ): Promise<true | string | undefined> {
   const client = await openConnection({
     connectionString,
@@ -34,7 +35,7 @@ export async function servesCluster(
   const path = join(cluster, name)
   try {
     await writeFile(path, name, { mode: 0o600 })
-    if (owner.uid !== undefined && owner.gid !== undefined) await chown(path, owner.uid, owner.gid)
+    await giveTo(owner, path)
     const { rows } = await client.query<{ found: string | null; directory: string }>(
       "select pg_read_file($1, true) as found, current_setting('data_directory') as directory",
       [name],

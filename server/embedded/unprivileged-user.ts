@@ -1,3 +1,4 @@
+import { lchown } from 'node:fs/promises'
 import { runProgram } from '../../system/programs.ts'
 
 /** The user of a program; empty for our own. */
@@ -13,6 +14,11 @@ export async function unprivilegedUser(name: string): Promise<RunAs> {
   )
   if (!found) await runProgram('useradd', ['--system', '--user-group', '--no-create-home', name])
   return { uid: await idOf('-u'), gid: await idOf('-g') }
+}
+
+/** Makes that user the owner of a path; of a link, not of what it leads to. */
+export async function giveTo({ uid, gid }: RunAs, path: string): Promise<void> {
+  if (uid !== undefined && gid !== undefined) await lchown(path, uid, gid)
 }
 
 /** Whether that user can enter, or read, a path. */

@@ -3,7 +3,7 @@ import { type EventType, eventsThat } from '../../ledger/event-types.ts'
 import type { EventRow } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import { KnownUploads } from './known-uploads.ts'
+import { RecentMap } from '../../system/recent-map.ts'
 import type { Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
 import type { StreamEnd, StreamMessage, Transport } from './transport.ts'
@@ -29,6 +29,8 @@ type Subject = Pick<UploadRow, 'offset' | 'size' | 'state'> & { id: string }
 /** Final events for a reader of one upload. */
 export const FINAL_EVENTS: ReadonlySet<EventType> = new Set(eventsThat('isFinal'))
 
+/** Uploads that a reader knows: the least recently active go first. */
+const MAX_KNOWN = 2000
 const PROGRESS_MS = 500
 /** A reader with this much unsent gets nothing until it has caught up; state changes wait in the ledger. */
 const MAX_BUFFERED_BYTES = 64 * 1024
@@ -43,7 +45,7 @@ const PAGE = 100
 export class EventReader {
   readonly #options: EventReaderOptions
   readonly #heartbeat: NodeJS.Timeout
-  readonly #uploads = new KnownUploads()
+  readonly #uploads = new RecentMap<string, 'under-way' | 'settled'>(MAX_KNOWN)
   /** Uploads with new progress since it was last sent. */
   readonly #moved = new Map<string, Subject>()
   #progressTimer: NodeJS.Timeout | undefined
@@ -65,7 +67,7 @@ export class EventReader {
       this.catchUp()
     }, heartbeatMs)
     if (upload) {
-      this.#uploads.note(upload.id, upload.state === 'open' ? 'under-way' : 'settled')
+      this.#uploads.set(upload.id, upload.state === 'open' ? 'under-way' : 'settled')
       this.#move(upload)
     }
     this.catchUp()
@@ -87,12 +89,12 @@ export class EventReader {
 
   /** Progress of an upload has arrived on the bus. */
   tick(id: string, size: number | null): void {
-    const known = this.#uploads.of(id)
+    const known = this.#uploads.get(id)
     // Late progress, after the state change.
     if (known === 'settled') return
     // The creation of an upload has no event.
     if (known === undefined) {
-      this.#uploads.note(id, 'under-way')
+      this.#uploads.set(id, 'under-way')
       this.#options.look()
     }
     this.#move({ id, offset: this.#options.upload?.offset ?? 0, size, state: 'open' })
@@ -141,7 +143,7 @@ export class EventReader {
       if (size !== null)
         messages.push(this.#progressOf({ id: event.upload_id, offset: size, size, state: 'received' }))
       if (event.type !== 'upload.created') this.#moved.delete(event.upload_id)
-      this.#uploads.note(event.upload_id, event.type === 'upload.created' ? 'under-way' : 'settled')
+      this.#uploads.set(event.upload_id, event.type === 'upload.created' ? 'under-way' : 'settled')
       position.passed(event.id)
       messages.push({ event: 'state', id: event.id, data: stateView(event) })
     }

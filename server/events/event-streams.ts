@@ -1,8 +1,9 @@
 import type { Bus, BusMessage } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import { eventsOfUpload, isUploadOver, positionAfter } from '../../ledger/events.ts'
+import { eventsOfUpload, isUploadOver, ownersOfUploads, positionAfter } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
+import { RecentMap } from '../../system/recent-map.ts'
 import { Problem } from '../http/errors.ts'
 import { EventReader, FINAL_EVENTS } from './event-reader.ts'
 import { OwnerFeed } from './owner-feed.ts'
@@ -10,7 +11,6 @@ import { FeedPosition, type Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
 import { Readers } from './readers.ts'
 import type { Transport } from './transport.ts'
-import { UploadOwners } from './upload-owners.ts'
 
 export type EventStreamsOptions = {
   db: Ledger
@@ -29,6 +29,8 @@ export type Connect = (isOver: boolean) => Transport | undefined
 /** More than an upload can have. */
 const MAX_EVENTS = 1000
 
+const MAX_KNOWN_OWNERS = 50_000
+
 /** The streams of one owner, and what they share. */
 type OwnerStreams = { feed: OwnerFeed; readers: Set<EventReader>; streams: number; heartbeat: NodeJS.Timeout }
 
@@ -38,13 +40,13 @@ export class EventStreams {
   readonly #ofUploads = new Readers()
   readonly #ofOwners = new Readers()
   readonly #streams = new Map<OwnerId, OwnerStreams>()
-  readonly #owners: UploadOwners
+  /** The owners of uploads in bus messages, which never change: each is looked up once. */
+  readonly #owners = new RecentMap<string, OwnerId>(MAX_KNOWN_OWNERS)
   readonly #unsubscribe: (() => void)[]
   #closed = false
 
   constructor(options: EventStreamsOptions) {
     this.#options = options
-    this.#owners = new UploadOwners(options.db)
     this.#unsubscribe = [
       options.bus.onMessage((message) => this.#deliver(message)),
       options.bus.onReconnected(() => {
@@ -174,7 +176,7 @@ export class EventStreams {
     const ids = uploadsOf(message)
     for (const id of ids) this.#pass(this.#ofUploads.of(id), message, id)
     if (this.#ofOwners.isEmpty) return
-    const unknown = ids.filter((id) => this.#owners.of(id) === undefined)
+    const unknown = ids.filter((id) => !this.#owners.has(id))
     if (unknown.length === 0) this.#passToOwners(message, ids)
     else void this.#learnAndTell(unknown, message, ids)
   }
@@ -185,7 +187,8 @@ export class EventStreams {
     ids: readonly string[],
   ): Promise<void> {
     try {
-      await this.#owners.learn(unknown)
+      const found = await ownersOfUploads(this.#options.db, unknown)
+      for (const [id, ownerId] of found) this.#owners.set(id, ownerId)
     } catch (error) {
       // Only progress is lost: heartbeats look for state changes.
       return this.#options.onError(error)
@@ -195,7 +198,7 @@ export class EventStreams {
 
   #passToOwners(message: BusMessage, ids: readonly string[]): void {
     for (const id of ids) {
-      const ownerId = this.#owners.of(id)
+      const ownerId = this.#owners.get(id)
       if (ownerId !== undefined) this.#pass(this.#ofOwners.of(ownerId), message, id)
     }
   }

@@ -1,6 +1,6 @@
 import type { Ledger } from '../../ledger/database.ts'
 import { type EventRow, eventsById, lastSettled, newEvents, SETTLED_AFTER_MS } from '../../ledger/events.ts'
-import type { OwnerId, UploadId } from '../../ledger/ids.ts'
+import type { OwnerId } from '../../ledger/ids.ts'
 
 /** One event that is not settled, in the order in which this node found it. */
 export type FeedEntry = { seq: number; id: number; uploadId: string; event: EventRow | undefined }
@@ -128,7 +128,3 @@ export class OwnerFeed {
     for (const entry of this.#entries.slice(0, -MAX_KEPT)) entry.event = undefined
   }
 }
-
-/** Whether a reader follows an entry: of one upload, or of all. */
-export const isFollowed = (entry: FeedEntry, uploadId: UploadId | undefined): boolean =>
-  uploadId === undefined || entry.uploadId === uploadId

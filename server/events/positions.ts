@@ -1,7 +1,7 @@
 import type { Ledger } from '../../ledger/database.ts'
 import { type EventRow, eventsBetween, type OwnerPosition } from '../../ledger/events.ts'
 import type { UploadId } from '../../ledger/ids.ts'
-import { isFollowed, type OwnerFeed } from './owner-feed.ts'
+import type { FeedEntry, OwnerFeed } from './owner-feed.ts'
 
 /** The position of a reader in its events. */
 export interface Position {
@@ -88,12 +88,9 @@ export class FeedPosition implements Position {
   async #newEvents(limit: number): Promise<EventRow[]> {
     this.#isLive = true
     const { lastSeq } = this.#feed
-    const entries = this.#feed.after(this.#seq)
-    const wanted = entries
-      .filter(
-        (entry) => isFollowed(entry, this.#uploadId) && entry.id > this.#floor && !this.#had.has(entry.id),
-      )
-      .slice(0, limit)
+    const isWanted = ({ id, uploadId }: FeedEntry) =>
+      (this.#uploadId ?? uploadId) === uploadId && id > this.#floor && !this.#had.has(id)
+    const wanted = this.#feed.after(this.#seq).filter(isWanted).slice(0, limit)
     const seen = wanted.length < limit ? lastSeq : (wanted.at(-1)?.seq ?? 0)
     const events = await this.#feed.read(wanted)
     this.#given = {

@@ -1,4 +1,5 @@
 import type { Bus, ProgressTick } from '../../ledger/bus.ts'
+import { RecentMap } from '../../system/recent-map.ts'
 
 export type Progress = {
   offset: number
@@ -19,7 +20,7 @@ const MAX_ENTRIES = 10_000
 
 /** Progress of the uploads of all nodes, as last published on the bus. Bounded: the oldest go first. */
 export class ProgressBoard {
-  readonly #entries = new Map<string, Entry>()
+  readonly #entries = new RecentMap<string, Entry>(MAX_ENTRIES)
   readonly #unsubscribe: () => void
 
   constructor(bus: Bus) {
@@ -48,12 +49,7 @@ export class ProgressBoard {
     const before = this.#entries.get(id)
     // Nodes publish at their own pace: this is from an earlier request.
     if (before && from < before.from) return
-    this.#entries.delete(id)
     this.#entries.set(id, { offset, from, at: now, bytesPerSecond: speed(before, offset, now) })
-    if (this.#entries.size > MAX_ENTRIES) {
-      const [stalest] = this.#entries.keys()
-      if (stalest !== undefined) this.#entries.delete(stalest)
-    }
   }
 }
 

@@ -12,10 +12,6 @@ export class Readers {
     return this.#readers.get(key) ?? []
   }
 
-  *all(): Iterable<EventReader> {
-    for (const readers of this.#readers.values()) yield* readers
-  }
-
   /** Returns the function that removes the reader. */
   add(key: string, reader: EventReader): () => void {
     const readers = this.#readers.get(key) ?? new Set()

@@ -1,6 +1,7 @@
-import { chmod, lstat, mkdir, readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readFile, realpath, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { isCode } from '../../system/error-code.ts'
+import { namesIn } from '../../system/names-in.ts'
 
 /** What this release and earlier ones create in it; an unfinished restore is left alone. */
 const OURS = /^(objects|scratch|postgres|development-secret|clamd|clamd-[0-9a-f]+(\.json)?)$/
@@ -40,10 +41,7 @@ export async function closeDataDirectory(path: string): Promise<string[]> {
     throw error
   })
   if (!found?.isDirectory()) return []
-  const names = await readdir(directory).catch((error: unknown) => {
-    if (isCode(error, ...NOT_TO_BE_HAD)) return []
-    throw error
-  })
+  const names = await namesIn(directory, ...NOT_TO_BE_HAD)
   const others = names.filter((name) => !OURS.test(name) && !NOBODYS.test(name) && name !== LOST_AND_FOUND)
   const open: string[] = []
   const { mode } = found
@@ -81,10 +79,7 @@ async function close(path: string, mode: number, wanted: number): Promise<string
 
 /** The content of a folder; empty where it does not exist. A new file system counts as empty. */
 export async function contentsOf(path: string): Promise<string[]> {
-  const names = await readdir(path).catch((error: unknown) => {
-    if (isCode(error, 'ENOENT')) return []
-    throw error
-  })
+  const names = await namesIn(path)
   return names.filter((name) => name !== LOST_AND_FOUND)
 }
 

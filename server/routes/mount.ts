@@ -64,9 +64,7 @@ function refuseMethod<S>(routes: readonly Route<S>[], admit: Admit): RequestHand
     throw new Problem(
       'method-not-allowed',
       `The method ${request.method} is not allowed for this resource.`,
-      {
-        headers: { ...headers, Allow: allow },
-      },
+      { headers: { ...headers, Allow: allow } },
     )
   }
 }

@@ -123,14 +123,14 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   const bus = await Bus.open({ connectionString, onError })
   releasers.add('bus', () => bus.close())
 
-  const renewals = openDatabase({
-    connectionString,
-    maxConnections: 1,
-    applicationName: 'landfall-leases',
-    onPoolError: onError,
-    deadlines: PROMPT_DEADLINES,
-  })
-  releasers.add('lease renewal', () => renewals.destroy())
+  /** A connection that a busy pool does not delay. */
+  const connectionFor = (name: string, applicationName: string): Ledger => {
+    const pool = { connectionString, maxConnections: 1, applicationName, onPoolError: onError }
+    const own = openDatabase({ ...pool, deadlines: PROMPT_DEADLINES })
+    releasers.add(name, () => own.destroy())
+    return own
+  }
+  const renewals = connectionFor('lease renewal', 'landfall-leases')
   const leases = new LeaseKeeper({ db, renewals, bus, holder: randomUUID(), ttlMs: LEASE_TTL_MS, onError })
   releasers.add('leases', () => leases.close())
   const storage = await openStorage(storageOptionsOf(config), db, { onError })
@@ -146,23 +146,10 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   releasers.add('progress board', () => board.close())
   // Well before silent connections are closed.
   const heartbeatMs = Math.min(MAX_HEARTBEAT_MS, config.UPLOAD_IDLE_TIMEOUT / 3)
-  const streams = new EventStreams({
-    db,
-    bus,
-    board,
-    heartbeatMs,
-    streamsPerOwner: config.STREAMS_PER_OWNER,
-    onError,
-  })
+  const { STREAMS_PER_OWNER: streamsPerOwner } = config
+  const streams = new EventStreams({ db, bus, board, heartbeatMs, streamsPerOwner, onError })
   const clamd = config.SCAN === 'required' ? config.CLAMD_URL : undefined
-  const probe = openDatabase({
-    connectionString,
-    maxConnections: 1,
-    applicationName: 'landfall-readiness',
-    onPoolError: onError,
-    deadlines: PROMPT_DEADLINES,
-  })
-  releasers.add('readiness probe', () => probe.destroy())
+  const probe = connectionFor('readiness probe', 'landfall-readiness')
   const eventLoop = new EventLoopWatch()
   releasers.add('event loop watch', () => eventLoop.close())
   const disks = {
@@ -180,14 +167,13 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     scratch: new FileSystem(config.DATA_DIR),
   }
   const readiness = createReadiness({ probe, db, bus, eventLoop, storage, disks, clamd, log })
-  const scanner = clamd ? [scannerCollector(clamd)] : []
   const collectors = [
     ...ledgerCollectors(db),
     queueCollector(boss),
     dependencyCollector(readiness),
     diskCollector(disks),
     storedCollector(db),
-    ...scanner,
+    ...(clamd ? [scannerCollector(clamd)] : []),
   ]
   const metrics = config.METRICS === 'on' ? openMetrics({ collectors, log }) : undefined
   releasers.add('metrics', () => metrics?.close())
