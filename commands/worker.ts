@@ -28,8 +28,7 @@ export const workerCommand: Command = {
     const given = textOption(call, 'sandbox')
     const found = SANDBOX_KINDS.find((kind) => kind === given)
     if (found !== given) throw new UsageError(`--sandbox takes ${SANDBOX_KINDS.join(', ')}`)
-    await work(call.env, found)
-    return undefined
+    return await work(call.env, found)
   },
 }
 
@@ -37,7 +36,7 @@ export const workerCommand: Command = {
  * Processes received files until it is stopped. Fails when the database was unavailable for a minute. `found`: the
  * sandbox that an earlier worker of this server has chosen; the server is told which it is.
  */
-async function work(env: Environment, found?: SandboxKind): Promise<number> {
+async function work(env: Environment, found?: SandboxKind): Promise<undefined> {
   const config = parseConfig(env, { auth: false })
   if (config.DATABASE_URL === undefined) {
     throw new ConfigError([
@@ -65,7 +64,6 @@ async function work(env: Environment, found?: SandboxKind): Promise<number> {
   const lost = await Promise.race([stop.asked, worker.lost])
   await Promise.race([worker.close(), sleep(CLOSE_MS, undefined, { ref: false })])
   if (lost) throw lost
-  return 0
 }
 
 /** Without `CLAMD_URL` a worker uses the clamd of the server beside it; files wait where that becomes unavailable. */
@@ -97,13 +95,15 @@ export function workerOptions(
     ffmpegPath: config.FFMPEG_PATH,
     ffprobePath: config.FFPROBE_PATH,
     toolSandbox: { wish: config.TOOL_SANDBOX, path, dataDirectory: config.DATA_DIR },
-    allowedFormats: config.formats,
-    limits: mediaLimitsOf(config),
-    deepCheck: config.DEEP_CHECK,
-    scanOversize: config.SCAN_OVERSIZE,
-    publicPrefix: config.PUBLISH === 'copy' ? config.PUBLIC_PREFIX : undefined,
-    thumbnails: { atSeconds: config.THUMBNAIL_AT, widths: config.THUMBNAIL_WIDTHS },
-    hls: config.HLS === 'on' ? { heights: config.HLS_HEIGHTS } : undefined,
+    steps: {
+      allowedFormats: config.formats,
+      limits: mediaLimitsOf(config),
+      deepCheck: config.DEEP_CHECK,
+      scanOversize: config.SCAN_OVERSIZE,
+      publicPrefix: config.PUBLISH === 'copy' ? config.PUBLIC_PREFIX : undefined,
+      thumbnails: { atSeconds: config.THUMBNAIL_AT, widths: config.THUMBNAIL_WIDTHS },
+      hls: config.HLS === 'on' ? { heights: config.HLS_HEIGHTS } : undefined,
+    },
     analysis: analysisOf(config),
     scratch: resolve(config.DATA_DIR, 'scratch'),
     webhook: webhookOf(config),
@@ -111,10 +111,7 @@ export function workerOptions(
   }
 }
 
-function concurrencyOf({
-  WORKER_CONCURRENCY: files,
-  WORKER_LIMITS: limits,
-}: Config): WorkerProcessOptions['concurrency'] {
+function concurrencyOf({ WORKER_CONCURRENCY: files, WORKER_LIMITS: limits }: Config) {
   return { processing: files, scan: files, decode: files, analysis: 4, transcoding: 1, ...limits }
 }
 

@@ -180,54 +180,40 @@ class Run {
       this.#done.add(step.name)
     } catch (error) {
       if (error instanceof ContentRejected) {
-        await this.#reject(media, error.verdict)
+        await this.#end('rejected', media, error.verdict)
         await endStep(db, attempt, { status: 'rejected', detail: error.verdict })
         return
       }
       // A step that was aborted by another's verdict has no result of its own.
-      const judged = this.#verdict.signal.aborted ? { error } : await this.#judge(media, error)
+      const { storage } = tools
+      const judged = this.#verdict.signal.aborted ? { error } : await judge(error, storage, media)
       // Waiting does not count as an attempt.
       if ('error' in judged && judged.error instanceof RetryLater) await forgetAttempt(db, attempt)
       else await endStep(db, attempt, { status: 'failed', detail: describe(error) })
       if ('error' in judged) throw judged.error
-      await this.#fail(media, judged.reason)
+      await this.#end('failed', media, judged.reason)
     }
   }
 
-  /** The reason of a permanent failure, or the error to throw. */
-  async #judge(media: MediaRow, error: unknown): Promise<{ reason: Reason } | { error: unknown }> {
-    if (error instanceof PermanentFailure) return { reason: error.reason }
-    return await bytesLostOr(error, this.#options.tools.storage, media)
-  }
-
-  async #reject(media: MediaRow, reason: Reason): Promise<void> {
+  /** Ends a media item, and with it the other steps. */
+  async #end(as: 'rejected' | 'failed', media: MediaRow, reason: Reason): Promise<void> {
     const { tools, enqueueRemoval } = this.#options
     this.#verdict.abort()
-    const isRejected = await rejectMedia(tools.db, media.id, reason, enqueueRemoval)
+    const end = as === 'rejected' ? rejectMedia : failMedia
+    const hasEnded = await end(tools.db, media.id, reason, enqueueRemoval)
     this.#isOver = true
-    if (isRejected) tools.ends.media('media.rejected', media, reason)
-    tools.notifyListeners(media.upload_id, 'removal')
-  }
-
-  /** Ends a media item as `failed`. */
-  async #fail(media: MediaRow, reason: Reason): Promise<void> {
-    const { tools, enqueueRemoval } = this.#options
-    this.#verdict.abort()
-    const hasFailed = await failMedia(tools.db, media.id, reason, enqueueRemoval)
-    this.#isOver = true
-    if (hasFailed) tools.ends.media('media.failed', media, reason)
+    if (hasEnded) tools.ends.media(`media.${as}`, media, reason)
     tools.notifyListeners(media.upload_id, 'removal')
   }
 }
 
-/**
- * A permanent failure where the bytes of the media item are lost; otherwise the error, as `RetryLater` in an outage.
- */
-async function bytesLostOr(
+/** The reason of a permanent failure, also where bytes are lost; or the error to throw, as `RetryLater` in an outage. */
+async function judge(
   error: unknown,
   storage: Tools['storage'],
   media: MediaRow,
 ): Promise<{ reason: Reason } | { error: unknown }> {
+  if (error instanceof PermanentFailure) return { reason: error.reason }
   const translated = await asOutage(error, async () => (await storage.objectsOf(media)).checkWritable())
   const isOutage = translated instanceof RetryLater && !(translated instanceof InputNotDelivered)
   if (isOutage) return { error: translated }

@@ -1,11 +1,8 @@
 import { dirname } from 'node:path'
-import type { Format } from '../content/formats.ts'
-import type { MediaLimits } from '../content/media-limits.ts'
 import { openQueues } from '../jobs/queues.ts'
 import { Bus } from '../ledger/bus.ts'
 import { type Ledger, openDatabase } from '../ledger/database.ts'
 import { prepareSchema } from '../ledger/migrate.ts'
-import type { Retention } from '../ledger/retention.ts'
 import { NEWER_SCHEMA } from '../ledger/schema-state.ts'
 import { DiskSpace } from '../storage/disk/disk-space.ts'
 import { FileSystem } from '../storage/disk/file-system.ts'
@@ -21,20 +18,24 @@ import type { AnalysisOptions } from './analysis/engine.ts'
 import { watchDatabase } from './database-watch.ts'
 import { watchStarvation } from './starvation.ts'
 import { type Scratch, startScratchCleaner } from './step/scratch.ts'
-import type { HlsOptions, ThumbnailOptions, Tools } from './step/step.ts'
+import type { Tools } from './step/step.ts'
 import { Ffmpeg } from './tools/ffmpeg.ts'
 import { Scanner, type ScannerOptions } from './tools/scanner.ts'
 import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
-import { type Concurrency, startWorker, type Worker, type WorkerOptions } from './worker.ts'
+import { startWorker, type Worker, type WorkerOptions } from './worker.ts'
 
-export type WorkerProcessOptions = {
+/** What the configuration says of steps. */
+type StepSettings = Pick<
+  Tools,
+  'allowedFormats' | 'limits' | 'deepCheck' | 'scanOversize' | 'publicPrefix' | 'thumbnails' | 'hls'
+>
+
+export type WorkerProcessOptions = Pick<
+  WorkerOptions,
+  'concurrency' | 'retentionMs' | 'retention' | 'log'
+> & {
   connectionString: string
   storage: StorageOptions
-  concurrency: Concurrency
-  /** How long a deleted media item keeps its bytes. */
-  retentionMs: number
-  /** How long the ledger keeps ended records. */
-  retention: Retention
   databasePool: number
   /** The address of clamd, or a function that finds it for each scan; undefined when scanning is switched off. */
   clamd: ScannerOptions | (() => Promise<ScannerOptions | undefined>) | undefined
@@ -44,22 +45,13 @@ export type WorkerProcessOptions = {
   toolSandbox: SandboxOptions & { wish: SandboxWish; found?: SandboxKind | undefined }
   /** Called with the sandbox that was chosen. */
   onSandbox?: (kind: SandboxKind) => void
-  allowedFormats: readonly Format[]
-  limits: MediaLimits
-  deepCheck: Tools['deepCheck']
-  scanOversize: Tools['scanOversize']
-  /** Prefix of the keys of public copies; undefined where ready files stay private. */
-  publicPrefix: string | undefined
-  thumbnails: ThumbnailOptions
-  /** Undefined where no HLS renditions are made. */
-  hls: HlsOptions | undefined
+  steps: StepSettings
   /** The engine that analyses files; undefined where there is none. */
   analysis: Omit<AnalysisOptions, 'linkKey'> | undefined
   /** The directory for scratch folders. */
   scratch: string
   /** Undefined where there are no webhooks. */
   webhook: WebhookOptions | undefined
-  log: WorkerOptions['log']
 }
 
 /** `lost` resolves with the reason when the worker had no database for a minute and should be restarted. */
@@ -115,13 +107,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
         storage,
         ffmpeg: new Ffmpeg({ ...options, sandbox }),
         scanner: options.clamd === undefined ? undefined : new Scanner(options.clamd),
-        allowedFormats: options.allowedFormats,
-        limits: options.limits,
-        deepCheck: options.deepCheck,
-        scanOversize: options.scanOversize,
-        publicPrefix: options.publicPrefix,
-        thumbnails: options.thumbnails,
-        hls: options.hls,
+        ...options.steps,
         analysis: options.analysis && { ...options.analysis, linkKey: await linkKey(db) },
         scratch: openScratch(db, storage, options.scratch, onError),
       },

@@ -1,3 +1,5 @@
+import type { WorkerLog } from './failures/worker-log.ts'
+
 const LOOK_MS = 5_000
 /** A timer that is this late shows that the process gets almost no processor time. */
 const LATE_MS = 5_000
@@ -7,7 +9,7 @@ const QUIET_MS = 10 * 60_000
  * Warns, at most every ten minutes, when this process gets too little processor time. Returns the function that stops
  * it.
  */
-export function watchStarvation(log: { warn(details: object, message: string): void }): () => void {
+export function watchStarvation(log: Pick<WorkerLog, 'warn'>): () => void {
   let due = performance.now() + LOOK_MS
   let quietUntil = 0
   const timer = setInterval(() => {

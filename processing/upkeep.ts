@@ -3,13 +3,14 @@ import { type Pruned, prune } from '../jobs/upkeep/pruner.ts'
 import { type Reaped, type ReaperOptions, reap } from '../jobs/upkeep/reaper.ts'
 import type { Retention } from '../ledger/retention.ts'
 import type { StrayFailure, StrayRemover } from '../storage/moving/remove-strays.ts'
+import type { WorkerLog } from './failures/worker-log.ts'
 
 export type UpkeepOptions = Omit<ReaperOptions, 'log'> & {
   strays: Pick<StrayRemover, 'removeDue'>
   retention: Retention
   /** Stops work that can be continued at the next run. */
   signal: AbortSignal
-  log: Record<'info' | 'warn' | 'error', (details: object, message: string) => void>
+  log: WorkerLog
 }
 
 /**

@@ -209,6 +209,19 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const reaping = poll({ queues: [{ name: QUEUES.reaping }], slots: 1, pollMs: 30_000, handle: reapAll })
   const dead = poll({ queues: [{ name: QUEUES.dead }], slots: 1, pollMs: 15_000, handle: giveUp })
   const onFailed = () => dead.wake()
+  /**
+   * A kind that is switched off may have jobs left, which end at once. They are looked for at the start and after the
+   * reaper.
+   */
+  const pollSecondary = (kind: 'analysis' | 'transcoding', pollMs: number | undefined) =>
+    poll<ProcessingJob>({
+      queues: [{ name: QUEUES[kind] }],
+      slots: concurrency[kind],
+      pollMs,
+      handle: (job) => process(kind, job),
+      onTaken: advance,
+      onFailed,
+    })
   const pollers: readonly Pick<Poller<object>, 'wake' | 'close'>[] = [
     poll<ProcessingJob>({
       // Reprocessing never takes all of the slots that new files need, where there are several.
@@ -226,24 +239,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       },
       onFailed,
     }),
-    // A kind that is switched off may have jobs left, which end at once. They are looked for at the start and after the
-    // reaper.
-    poll<ProcessingJob>({
-      queues: [{ name: QUEUES.analysis }],
-      slots: concurrency.analysis,
-      pollMs: tools.analysis && 5_000,
-      handle: (job) => process('analysis', job),
-      onTaken: advance,
-      onFailed,
-    }),
-    poll<ProcessingJob>({
-      queues: [{ name: QUEUES.transcoding }],
-      slots: concurrency.transcoding,
-      pollMs: tools.hls && 10_000,
-      handle: (job) => process('transcoding', job),
-      onTaken: advance,
-      onFailed,
-    }),
+    pollSecondary('analysis', tools.analysis && 5_000),
+    pollSecondary('transcoding', tools.hls && 10_000),
     dead,
     poll({
       queues: [{ name: QUEUES.removal }],

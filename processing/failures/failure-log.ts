@@ -3,14 +3,10 @@ import { DatabaseReadOnly } from '../../ledger/ping.ts'
 import { TurnRefused } from '../../ledger/turns.ts'
 import { StorageFull, StorageUnavailable } from '../../storage/store/objects.ts'
 import { RetryLater } from './job-failures.ts'
+import type { WorkerLog } from './worker-log.ts'
 
 /** A job of which an attempt has failed. `retryCount`: attempts before this one; the last has that of `retryLimit`. */
 export type FailedJob = { id: string; name: string; data: object; retryCount: number; retryLimit: number }
-
-type Log = {
-  warn(details: object, message: string): void
-  error(details: object, message: string): void
-}
 
 const WINDOW_MS = 60_000
 /** Lines per queue and minute: one fault often fails every job of a queue. */
@@ -21,10 +17,10 @@ const MAX_LINES = 20
  * most 20 lines a minute, besides jobs that have failed permanently. What was withheld is counted.
  */
 export class FailureLog {
-  readonly #log: Log
+  readonly #log: Pick<WorkerLog, 'warn' | 'error'>
   readonly #windows = new Map<string, { lines: number; withheld: number; timer?: NodeJS.Timeout }>()
 
-  constructor(log: Log) {
+  constructor(log: Pick<WorkerLog, 'warn' | 'error'>) {
     this.#log = log
   }
 

@@ -1,3 +1,4 @@
+import { BitReader } from './bit-reader.ts'
 import { atMost, type Blank, type CodecScrub, cannotFollow, MAX_SOUND_BYTES } from './scrub.ts'
 
 // A frame of MP3 (ISO 11172-3, 13818-3) declares how many bits of sound it has and how far before itself they begin.
@@ -98,22 +99,20 @@ function frameAt(packet: Buffer, at: number): Frame | undefined {
 /** Version 1: two granules. */
 function sideOfFirst(side: Buffer, channels: 1 | 2) {
   const before = 9 + (channels === 1 ? 5 : 3) + 4 * channels
-  return { backwards: bitsAt(side, 0, 9), soundBits: sumOfParts(side, before, 59, 2 * channels) }
+  return { backwards: new BitReader(side).read(9), soundBits: sumOfParts(side, before, 59, 2 * channels) }
 }
 
 /** Versions 2 and 2.5: one granule. */
 function sideOfSecond(side: Buffer, channels: 1 | 2) {
-  return { backwards: bitsAt(side, 0, 8), soundBits: sumOfParts(side, 8 + channels, 63, channels) }
+  return { backwards: new BitReader(side).read(8), soundBits: sumOfParts(side, 8 + channels, 63, channels) }
 }
 
 function sumOfParts(side: Buffer, at: number, every: number, count: number): number {
+  const bits = new BitReader(side)
   let sum = 0
-  for (let n = 0; n < count; n++) sum += bitsAt(side, at + n * every, 12)
+  for (let n = 0; n < count; n++) {
+    bits.at = at + n * every
+    sum += bits.read(12)
+  }
   return sum
-}
-
-function bitsAt(bytes: Buffer, at: number, count: number): number {
-  let value = 0
-  for (let n = at; n < at + count; n++) value = value * 2 + (((bytes[n >> 3] ?? 0) >> (7 - (n & 7))) & 1)
-  return value
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { MediaLimits } from '../../content/media-limits.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 import { asDamage } from './damage.ts'
+import { readRange } from './read-range.ts'
 import type { StepContext } from './step.ts'
 
 /** Enough for the header of nearly every image. */
@@ -54,11 +55,7 @@ export async function lookAtWhole<Found>(
   const input = await objects.toolInput(media.storage_key)
   if (!isRemote(input)) return await lookAtFile(context, look, input)
   if (media.size > imageBound(limits)) return undefined
-  let bytes: Uint8Array = new Uint8Array()
-  for await (const read of growing(context, media.size)) {
-    if (read.byteLength === media.size) bytes = read.bytes()
-  }
-  if (bytes.byteLength !== media.size) throw new Error(`the object ended before ${media.size} bytes`)
+  const bytes = await readRange(context, 0, media.size - 1)
   try {
     return await look(bytes)
   } catch (error) {

@@ -9,9 +9,9 @@ import type { StepContext } from './step.ts'
 type Description = {
   kind: RenditionKind
   contentType: string
-  /** Pixels; null where it is not a picture. */
-  width: number | null
-  height: number | null
+  /** Pixels; without them it is not a picture. */
+  width?: number
+  height?: number
   /** Recorded in the same transaction, where there was no rendition of this kind. */
   event?: EventType
 }
@@ -56,8 +56,8 @@ async function store(
     kind,
     storage_key: key,
     content_type: contentType,
-    width,
-    height,
+    width: width ?? null,
+    height: height ?? null,
     size,
   }
   try {

@@ -92,13 +92,8 @@ export async function removeScratch({ root }: Pick<Scratch, 'root'>, name: strin
 function fullOr({ waitsSince }: Scratch, bytes: number, cause: unknown): unknown {
   if (!(cause instanceof StorageFull || isDiskFull(cause))) return cause
   if (waitsSince === undefined || Date.now() - waitsSince < MAX_WAIT_MS) return new ScratchFull({ cause })
-  return new NoScratchSpace(
-    bytes,
-    `there was no room for it on the disk for ${MAX_WAIT_MS / 60_000} minutes`,
-    {
-      cause,
-    },
-  )
+  const message = `there was no room for it on the disk for ${MAX_WAIT_MS / 60_000} minutes`
+  return new NoScratchSpace(bytes, message, { cause })
 }
 
 /** Marks the folder as in use: see `isAbandoned`. Work in a removed one fails by itself. */

@@ -17,18 +17,6 @@ import type { Scanner } from '../tools/scanner.ts'
 import type { LimitedResource } from './resource-limits.ts'
 import type { Scratch } from './scratch.ts'
 
-export type ThumbnailOptions = {
-  /** Where in a video the picture is taken. */
-  atSeconds: number
-  /** Pixels; the first is that of the main picture. */
-  widths: readonly number[]
-}
-
-export type HlsOptions = {
-  /** Pixels; heights above that of the video are left out. */
-  heights: readonly number[]
-}
-
 /** What every step may use. */
 export type Tools = {
   db: Ledger
@@ -45,9 +33,13 @@ export type Tools = {
   scanOversize: 'reject' | 'accept'
   /** Prefix of the keys of public copies; undefined where ready files stay private. */
   publicPrefix: string | undefined
-  thumbnails: ThumbnailOptions
-  /** Renditions for streaming, in these heights; undefined when they are switched off. */
-  hls: HlsOptions | undefined
+  /** Where in a video the picture is taken, and its widths in pixels; the first is that of the main picture. */
+  thumbnails: { atSeconds: number; widths: readonly number[] }
+  /**
+   * Renditions for streaming, in these heights in pixels, without those above that of the video; undefined when they are
+   * switched off.
+   */
+  hls: { heights: readonly number[] } | undefined
   /** The engine that analyses files and may reject them; undefined where there is none. */
   analysis: AnalysisOptions | undefined
   /** Scratch folders; nothing is written elsewhere. */

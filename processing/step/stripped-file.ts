@@ -9,8 +9,8 @@ import { readProbe } from '../tools/probe-report.ts'
 import { muxersOf, planRemux, type RemuxPlan } from '../tools/remux-arguments.ts'
 import { maxCopyBytes } from '../tools/scratch-size.ts'
 import { UnreadableInput } from '../tools/tool-errors.ts'
-import { localRun } from './local-run.ts'
 import type { StepContext } from './step.ts'
+import { localRun } from './tool-run.ts'
 
 /** Containers use different units, and some do not have the length of the last frame. */
 const DURATION_SECONDS = 1

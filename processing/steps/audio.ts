@@ -43,8 +43,6 @@ export const audio: Step = {
       kind: 'waveform',
       data: Buffer.from(JSON.stringify(waveform)),
       contentType: 'application/json',
-      width: null,
-      height: null,
     })
     return { detail: { peaks: waveform.length } }
   },

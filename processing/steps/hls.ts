@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { dropRendition, findRenditions } from '../../ledger/media.ts'
 import { HLS_NUMBERS, type RenditionKind } from '../../storage/store/keys.ts'
 import { ObjectTooLarge } from '../../storage/store/objects.ts'
-import { localRun } from '../step/local-run.ts'
 import { isToolFailure, storeRendition, storeRenditionFile } from '../step/rendition.ts'
 import { removeScratch, withScratch } from '../step/scratch.ts'
 import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step/step.ts'
+import { localRun } from '../step/tool-run.ts'
 import { bytesName, playlistName } from '../tools/hls-arguments.ts'
 import { type HlsRendition, planHls } from '../tools/hls-plan.ts'
 import {
@@ -140,8 +140,6 @@ async function store(
     kind: 'hls',
     contentType: PLAYLIST_TYPE,
     data: Buffer.from(masterPlaylist(variants)),
-    width: null,
-    height: null,
     event: 'hls.finished',
   })
   if (!isStored) return ENDED

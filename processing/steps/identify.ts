@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream'
 import { fileTypeFromStream } from 'file-type'
 import { judgeType } from '../../content/identification.ts'
-import type { ReadRange } from '../../content/polyglots/file-view.ts'
 import { findPolyglot } from '../../content/polyglots/polyglots.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
-import type { Step, StepContext } from '../step/step.ts'
+import { readRange } from '../step/read-range.ts'
+import type { Step } from '../step/step.ts'
 
 /** Determines the type of the file from its bytes, and compares it with the declared type. */
 export const identify: Step = {
@@ -17,7 +17,8 @@ export const identify: Step = {
     const judged = judgeType(detected, await declarationOf(db, media.upload_id), allowedFormats)
     if ('verdict' in judged) throw new ContentRejected(judged.verdict)
     const { format } = judged
-    const other = await findPolyglot(media.size, readerOf(context), format)
+    const read = (start: number, end: number) => readRange(context, start, end)
+    const other = await findPolyglot(media.size, read, format)
     if (other !== undefined)
       throw new ContentRejected({
         code: 'polyglot',
@@ -25,22 +26,6 @@ export const identify: Step = {
       })
     return { facts: { content_type: format.contentType, kind: format.kind }, detail: { detected } }
   },
-}
-
-/** Fails when the storage delivers fewer bytes than the object has. */
-function readerOf({ media, objects, signal }: StepContext): ReadRange {
-  return async (start, end) => {
-    const source = await objects.read(media.storage_key, { range: { start, end }, etag: media.etag })
-    const chunks: Uint8Array[] = []
-    for await (const chunk of source as AsyncIterable<Uint8Array>) {
-      signal.throwIfAborted()
-      chunks.push(chunk)
-    }
-    const bytes = Buffer.concat(chunks)
-    if (bytes.length !== end - start + 1)
-      throw new Error(`${bytes.length} bytes were read of ${end - start + 1}`)
-    return bytes
-  }
 }
 
 /** Reads no further than needed. */

@@ -25,14 +25,8 @@ export const publish: Step = {
       return ENDED
     }
     if (published) ends.media('media.ready', media, null)
-    switch (copy?.kind) {
-      case 'made':
-        return { detail: { copy: copy.key } }
-      case 'none':
-        return { detail: { skipped: copy.reason } }
-      default:
-        return {}
-    }
+    if (!copy) return {}
+    return { detail: copy.kind === 'made' ? { copy: copy.key } : { skipped: copy.reason } }
   },
 }
 

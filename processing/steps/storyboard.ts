@@ -37,8 +37,6 @@ export const storyboard: Step = {
         kind: 'storyboard-cues',
         data: Buffer.from(cuesOf(plan, context.media.duration_seconds ?? 0)),
         contentType: 'text/vtt',
-        width: null,
-        height: null,
       })
       return { detail: { tiles: plan.count, intervalMs: plan.intervalMs, way: seen.way } }
     } catch (error) {

@@ -37,20 +37,10 @@ export const thumbnail: Step = {
       if (sizes.includes(`${shown}x${height}`)) continue
       sizes.push(`${shown}x${height}`)
       const [webp, jpeg] = kindsAt(index)
-      await storeRendition(context, {
-        kind: webp,
-        data: await fromPixels(scaled).webp({ quality: 80 }).toBuffer(),
-        contentType: 'image/webp',
-        width: shown,
-        height,
-      })
-      await storeRendition(context, {
-        kind: jpeg,
-        data: await fromPixels(scaled).flatten({ background: WHITE }).jpeg({ quality: 80 }).toBuffer(),
-        contentType: 'image/jpeg',
-        width: shown,
-        height,
-      })
+      const store = async (kind: RenditionKind, contentType: string, encoded: Sharp) =>
+        storeRendition(context, { kind, data: await encoded.toBuffer(), contentType, width: shown, height })
+      await store(webp, 'image/webp', fromPixels(scaled).webp({ quality: 80 }))
+      await store(jpeg, 'image/jpeg', fromPixels(scaled).flatten({ background: WHITE }).jpeg({ quality: 80 }))
     }
     return { facts: { thumbhash: await hashOf(picture) }, detail: { sizes } }
   },

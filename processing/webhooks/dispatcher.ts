@@ -32,26 +32,20 @@ export type DispatcherOptions = {
   timing?: Partial<Timing>
 }
 
-export type Timing = {
+const TIMING = {
   /** Time limit of one attempt. */
-  timeoutMs: number
-  /** After this long the sender of a delivery counts as dead; longer than an attempt. */
-  leaseMs: number
-  /** Delays between attempts. */
-  schedule: readonly number[]
-  /** Polling interval, for lost notifications. */
-  pollMs: number
-  /** How long attempts may take to end when the worker stops. */
-  graceMs: number
-}
-
-const TIMING: Timing = {
   timeoutMs: 15_000,
+  /** After this long the sender of a delivery counts as dead; longer than an attempt. */
   leaseMs: 30_000,
+  /** Delays between attempts. */
   schedule: SCHEDULE_MS,
+  /** Polling interval, for lost notifications. */
   pollMs: 15_000,
+  /** How long attempts may take to end when the worker stops. */
   graceMs: 3_000,
 }
+export type Timing = typeof TIMING
+
 const CONCURRENCY = 8
 const AWAY_MS = 2_000
 /** Every event may bring a delivery, and each look locks the row of the endpoint: one look for many events. */
