@@ -12,9 +12,10 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     process.stdout.write(overview(COMMANDS))
     return name === undefined ? 2 : 0
   }
-  const entry = COMMANDS.find((one) => one.name === name)
+  const entry = COMMANDS.find(([known]) => known === name)
   if (!entry) throw new UsageError(`there is no command "${name}"; see landfall --help`)
-  const command = await entry.load()
+  const [, , load] = entry
+  const { command } = await load()
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(helpOf(entry, command))
     return 0

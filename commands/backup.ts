@@ -9,7 +9,7 @@ import { type Command, done, UsageError } from './command.ts'
 import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
 /** Copies database and objects into a folder, with or without a running server. */
-export const backup: Command = {
+export const command: Command = {
   usage: 'DIR',
   details: [
     'The server may keep running: the backup is a snapshot. DIR is created, or must be empty.',

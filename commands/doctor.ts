@@ -16,7 +16,7 @@ import type { Command, Outcome } from './command.ts'
 import { withDatabase } from './with-ledger.ts'
 
 /** Checks what can be checked without serving, one line each. Exit code 1 when something is wrong. */
-export const doctor: Command = {
+export const command: Command = {
   usage: '',
   details: [],
   run: ({ env }) => examine(env),

@@ -4,6 +4,7 @@ import { DataDirectoryInUse } from '../server/embedded/server-lock.ts'
 import { CommandFailure } from '../server/process/command-failure.ts'
 import { Stopped } from '../server/process/signals.ts'
 import { StorageChanged } from '../storage/places.ts'
+import { isCode } from '../system/error-code.ts'
 import { UsageError } from './command.ts'
 
 /**
@@ -11,42 +12,33 @@ import { UsageError } from './command.ts'
  */
 export function explain(error: unknown): number {
   if (error instanceof Stopped) return 0
-  if (error instanceof ConfigError) {
-    for (const problem of error.problems) process.stderr.write(`landfall: ${problem}\n`)
-    return 2
-  }
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS')) {
-    process.stderr.write(`landfall: ${(error as Error).message}\n`)
-    return 2
-  }
-  if (error instanceof StorageChanged) {
-    process.stderr.write(`landfall: ${error.message}\n`)
-    return 2
-  }
-  if (error instanceof CommandFailure) {
-    process.stderr.write(`landfall: ${error.message}\n`)
-    return 1
-  }
-  if (isOfListening(error)) {
-    process.stderr.write(`landfall: ${error.message}; choose another HOST or PORT\n`)
-    return 1
-  }
+  if (error instanceof ConfigError) return say(2, ...error.problems)
+  if (error instanceof UsageError || error instanceof StorageChanged) return say(2, error.message)
+  if (isOfArguments(error)) return say(2, error.message)
+  if (error instanceof CommandFailure) return say(1, error.message)
+  if (isOfListening(error)) return say(1, `${error.message}; choose another HOST or PORT`)
   const isKnown =
     error instanceof DataDirectoryInUse ||
     error instanceof CopiedDataDirectory ||
     (error instanceof Error && error.constructor === Error)
-  process.stderr.write(
-    `landfall: ${isKnown ? error.message : error instanceof Error ? error.stack : error}\n`,
-  )
+  say(1, isKnown ? error.message : String(error instanceof Error ? error.stack : error))
   if (isKnown && error.cause instanceof Error) process.stderr.write(`  because: ${error.cause.message}\n`)
   return 1
 }
+
+/** Prints lines, and returns the exit code. */
+function say(code: number, ...lines: readonly string[]): number {
+  for (const line of lines) process.stderr.write(`landfall: ${line}\n`)
+  return code
+}
+
+/** Whether `parseArgs` refused an argument. */
+const isOfArguments = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
 
 /** Whether the server could not listen at its address: errors of files have some of these codes as well. */
 const isOfListening = (error: unknown): error is Error =>
   error instanceof Error &&
   'syscall' in error &&
   (error.syscall === 'listen' || error.syscall === 'bind') &&
-  'code' in error &&
-  ['EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL'].includes(String(error.code))
+  isCode(error, 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL')

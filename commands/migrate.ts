@@ -7,7 +7,7 @@ import { type Command, done, type Outcome } from './command.ts'
 import { type LedgerCommand, withDatabase } from './with-ledger.ts'
 
 /** Migrates the database: the schemas of the ledger and of the queue. */
-export const migrate: Command = {
+export const command: Command = {
   usage: '[--check]',
   details: [
     '  --check  only list what is pending; exits 1 when something is',

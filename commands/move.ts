@@ -12,7 +12,7 @@ import { type Command, textOption, UsageError } from './command.ts'
 import { type LedgerCommand, withLedger } from './with-ledger.ts'
 
 /** Moves finished files between disk and bucket, while servers that have the settings of both run. */
-export const move: Command = {
+export const command: Command = {
   usage: '--to s3|disk',
   details: [
     '  --to  the destination',

@@ -5,13 +5,35 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from '../server/embedded
 import { refuseRestoring } from '../server/embedded/restoring.ts'
 import { closeDataDirectory, makeDataDirectory } from '../server/process/data-directory.ts'
 import type { Log } from '../server/process/log.ts'
+import type { Releasers } from '../server/process/releasers.ts'
+import type { StopRequest } from '../server/process/signals.ts'
 
 // The services of a server that is configured without external ones: PostgreSQL and clamd.
 
 const ROOT = join(import.meta.dirname, '..')
 
+/**
+ * Opens everything that a server needs and is not external, closed by `releasers`. Ends early where the process is asked
+ * to stop.
+ */
+export async function openOwnServices(
+  config: Config,
+  env: Environment,
+  log: Log,
+  { releasers, stop }: { releasers: Releasers; stop: StopRequest },
+) {
+  await prepareDataDirectory(config, log)
+  const database = await databaseOf(config, log)
+  releasers.add('embedded database', () => database.stop())
+  stop.check()
+  const clamd = await clamdOf(config, env, log)
+  releasers.add('clamd', () => clamd.stop())
+  stop.check()
+  return { database, clamd }
+}
+
 /** Creates `DATA_DIR` where it is used, and closes it to other users. Fails where a restore was interrupted. */
-export async function prepareDataDirectory(config: Config, log: Log): Promise<void> {
+async function prepareDataDirectory(config: Config, log: Log): Promise<void> {
   await refuseRestoring(config.DATA_DIR)
   const isNeeded = config.DATABASE_URL === undefined || runsClamd(config)
   const prepare = isNeeded ? makeDataDirectory : closeDataDirectory
@@ -19,7 +41,7 @@ export async function prepareDataDirectory(config: Config, log: Log): Promise<vo
 }
 
 /** The database of `DATABASE_URL`, or else an embedded one below `DATA_DIR`. */
-export async function databaseOf({ DATABASE_URL, DATA_DIR }: Config, log: Log): Promise<EmbeddedPostgres> {
+async function databaseOf({ DATABASE_URL, DATA_DIR }: Config, log: Log): Promise<EmbeddedPostgres> {
   if (DATABASE_URL === undefined) return await startEmbeddedPostgres(join(DATA_DIR, 'postgres'), log)
   // An external database may come back at any time: connections to it are opened again.
   return { connectionString: DATABASE_URL, lost: new Promise(() => {}), async stop() {} }
@@ -37,7 +59,7 @@ type UsedClamd = {
 const runsClamd = ({ SCAN, CLAMD_URL }: Config): boolean => SCAN === 'required' && CLAMD_URL === undefined
 
 /** Starts an own clamd, unless scanning is off or `CLAMD_URL` names an external one. */
-export async function clamdOf(config: Config, env: Environment, log: Log): Promise<UsedClamd> {
+async function clamdOf(config: Config, env: Environment, log: Log): Promise<UsedClamd> {
   if (!runsClamd(config)) {
     return { address: config.CLAMD_URL, forWorker: {}, async stop() {} }
   }

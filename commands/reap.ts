@@ -1,14 +1,14 @@
 import { openQueues, type QueueKey } from '../jobs/queues.ts'
 import { CollectedFailures } from '../jobs/upkeep/collected-failures.ts'
 import { type Pruned, prune } from '../jobs/upkeep/pruner.ts'
-import { type Reaped, reap as reapAll } from '../jobs/upkeep/reaper.ts'
+import { type Reaped, reap } from '../jobs/upkeep/reaper.ts'
 import { Bus } from '../ledger/bus.ts'
 import { EndLog } from '../ledger/end-log.ts'
 import { type Command, done } from './command.ts'
 import { withLedger } from './with-ledger.ts'
 
 /** Ends expired uploads and the like now instead of within a minute; a worker then removes the bytes. */
-export const reap: Command = {
+export const command: Command = {
   usage: '',
   details: ['Workers do this every minute. Only workers remove the bytes, so at least one must run.'],
   run: ({ env }) =>
@@ -24,7 +24,7 @@ export const reap: Command = {
       const retentionMs = config.MEDIA_RETENTION
       const retention = { historyMs: config.HISTORY_RETENTION, recordMs: config.RECORD_RETENTION }
       const failures = new CollectedFailures()
-      const reaping = () => reapAll({ db, boss, retentionMs, notifyListeners, ends, log })
+      const reaping = () => reap({ db, boss, retentionMs, notifyListeners, ends, log })
       const reaped = await failures.attempt<Reaped | undefined>(reaping, undefined)
       await Promise.all(announced)
       const pruned = await failures.attempt<Pruned | undefined>(() => prune(db, retention), undefined)

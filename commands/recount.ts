@@ -5,7 +5,7 @@ import { type Command, done } from './command.ts'
 import { withLedger } from './with-ledger.ts'
 
 /** Recounts the usage of owners from the rows of the ledger; safe while servers run. */
-export const recount: Command = {
+export const command: Command = {
   usage: '',
   details: ['Prints the owners whose counters were wrong. Servers may keep running.'],
   run: ({ env }) =>

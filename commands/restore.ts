@@ -20,10 +20,12 @@ import { contentsOf, makeDataDirectory } from '../server/process/data-directory.
 import { createLog, type Log } from '../server/process/log.ts'
 import { messageOf } from '../server/process/message-of.ts'
 import { Releasers } from '../server/process/releasers.ts'
+import { isCode } from '../system/error-code.ts'
 import { type Command, done, UsageError } from './command.ts'
+import { stopOnSignals } from './with-ledger.ts'
 
 /** Fills an empty `DATA_DIR`, or an empty database and `DATA_DIR`, with a backup. */
-export const restore: Command = {
+export const command: Command = {
   usage: 'DIR',
   details: [
     'DATA_DIR must be empty or missing. The database of DATABASE_URL, if set, must be empty.',
@@ -44,11 +46,9 @@ export const restore: Command = {
     await refuseFilled(config.DATA_DIR)
     const log = createLog({ level: env.LOG_LEVEL ? config.LOG_LEVEL : 'warn', name: 'landfall-restore' })
     await fill(archive, config, log)
-    return done([`restored the backup of ${takenAt} to ${config.DATA_DIR}: ${objects.count} objects`], {
-      dataDirectory: config.DATA_DIR,
-      takenAt,
-      objects,
-    })
+    const { DATA_DIR: dataDirectory } = config
+    const line = `restored the backup of ${takenAt} to ${dataDirectory}: ${objects.count} objects`
+    return done([line], { dataDirectory, takenAt, objects })
   },
 }
 
@@ -70,8 +70,7 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
   await makeDataDirectory(config.DATA_DIR)
   await mkdir(draft)
   const releasers = new Releasers()
-  const stop = () => void releasers.releaseAll(log).finally(() => process.exit(130))
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop)
+  stopOnSignals(() => releasers.releaseAll(log))
   try {
     const { DATABASE_URL: external } = config
     const embedded = external === undefined ? await startIn(draft, log) : undefined
@@ -99,7 +98,7 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
   // The database last: a server that is started too early finds the unfinished restore.
   for (const name of [OBJECTS, DEVELOPMENT_SECRET, 'postgres']) {
     await rename(join(draft, name), join(config.DATA_DIR, name)).catch((error: unknown) => {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+      if (!isCode(error, 'ENOENT')) throw error
     })
   }
   await rmdir(draft)

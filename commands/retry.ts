@@ -8,7 +8,7 @@ import { withLedger } from './with-ledger.ts'
 const MAX_ITEMS = 10_000
 
 /** Processes media items again: those named, or all failed ones. */
-export const retry: Command = {
+export const command: Command = {
   usage: 'ID… | --all',
   details: [
     '  ID     a media item that failed',

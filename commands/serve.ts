@@ -10,11 +10,11 @@ import { Releasers } from '../server/process/releasers.ts'
 import { listenForStop } from '../server/process/signals.ts'
 import { type HttpServer, startHttpServer } from '../server/serving/http-server.ts'
 import type { Command } from './command.ts'
-import { clamdOf, databaseOf, prepareDataDirectory } from './own-services.ts'
+import { openOwnServices } from './own-services.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
-export const serveCommand: Command = {
+export const command: Command = {
   usage: '[--dev]',
   details: [
     '  --dev  generate a secret and offer development tokens, for a trial',
@@ -23,28 +23,19 @@ export const serveCommand: Command = {
   ],
   options: { dev: { type: 'boolean' } },
   isLongRunning: true,
-  async run({ env, values }) {
-    await serve(env, { isDevelopment: values.dev === true })
-    return undefined
-  },
+  run: ({ env, values }) => serve(env, values.dev === true),
 }
 
 /** Serves until it is stopped, with the services that are not external. */
-async function serve(given: Environment, options: { isDevelopment: boolean }): Promise<number> {
-  const env = options.isDevelopment ? await developmentEnvironment(given) : given
+async function serve(given: Environment, isDevelopment: boolean): Promise<undefined> {
+  const env = isDevelopment ? await developmentEnvironment(given) : given
   const config = parseConfig(env, { auth: true })
   const log = createLog({ level: config.LOG_LEVEL, name: 'landfall' })
   const stop = listenForStop(log)
   const releasers = new Releasers()
   try {
-    await prepareDataDirectory(config, log)
-    const database = await databaseOf(config, log)
-    releasers.add('embedded database', () => database.stop())
+    const { database, clamd } = await openOwnServices(config, env, log, { releasers, stop })
     const { connectionString } = database
-    stop.check()
-    const clamd = await clamdOf(config, env, log)
-    releasers.add('clamd', clamd.stop)
-    stop.check()
     const pageDirectory = join(ROOT, 'client-demo', 'dist')
     const devCode = config.AUTH_DEV_TOKENS ? newDevCode() : undefined
     const server = await startHttpServer({
@@ -63,11 +54,10 @@ async function serve(given: Environment, options: { isDevelopment: boolean }): P
     if (config.WORKER === 'child')
       worker = superviseWorker({ ...env, DATABASE_URL: connectionString, ...clamd.forWorker }, log)
     greet(config, server.port, devCode)
-    if (options.isDevelopment) sayWhyNoTokens(config, given)
+    if (isDevelopment) sayWhyNoTokens(config, given)
     warnSoon(server, log)
     const lost = await Promise.race([stop.asked, database.lost])
     if (lost) throw lost
-    return 0
   } finally {
     await releasers.releaseAll(log)
   }

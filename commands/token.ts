@@ -4,7 +4,7 @@ import { withStoredSecret } from '../server/development.ts'
 import { type Command, done, textOption, UsageError } from './command.ts'
 
 /** Prints a token for a server with the same AUTH_ settings or `DATA_DIR`. */
-export const token: Command = {
+export const command: Command = {
   usage: '--sub NAME [--scope "a b"] [--expires SECONDS]',
   details: [
     '  --sub NAME         the owner',

@@ -10,7 +10,7 @@ import { withLedger } from './with-ledger.ts'
 const LISTED = 100
 
 /** Lists the last deliveries of all owners, sends one again, or enables an endpoint that has answered 410. */
-export const webhooks: Command = {
+export const command: Command = {
   usage: 'list | replay ID | enable',
   details: [
     '  list       the last 100 deliveries of all owners',
@@ -35,18 +35,13 @@ export const webhooks: Command = {
 
 async function list(db: Ledger): Promise<Outcome> {
   const deliveries = await listDeliveries(db, { owner: ALL_OWNERS, limit: LISTED })
-  const lines = deliveries.map(({ id, status, attempts, type, upload_id, last_error, created_at }) =>
-    [created_at.toISOString(), id, status, attempts, type, upload_id, last_error ?? ''].join('  ').trimEnd(),
-  )
-  const json = deliveries.map(({ id, status, attempts, type, upload_id, last_error, created_at }) => ({
-    id,
-    status,
-    attempts,
-    type,
-    uploadId: upload_id,
-    lastError: last_error,
-    createdAt: created_at.toISOString(),
+  const json = deliveries.map(({ id, status, attempts, type, ...row }) => ({
+    ...{ id, status, attempts, type, uploadId: row.upload_id, lastError: row.last_error },
+    createdAt: row.created_at.toISOString(),
   }))
+  const lines = json.map(({ createdAt, id, status, attempts, type, uploadId, lastError }) =>
+    [createdAt, id, status, attempts, type, uploadId, lastError ?? ''].join('  ').trimEnd(),
+  )
   return done(lines, { deliveries: json })
 }
 

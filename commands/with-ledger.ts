@@ -83,12 +83,7 @@ export async function withDatabase<T>(
   }
 }
 
-async function embeddedDatabase(
-  config: Config,
-  name: string,
-  log: Log,
-  releasers: Releasers,
-): Promise<string> {
+async function embeddedDatabase(config: Config, name: string, log: Log, releasers: Releasers) {
   const opening = openCommandDatabase(config.DATA_DIR, log)
   // Interrupted during its start, the database is stopped after it: nothing else would.
   const ignoreSignals = stopOnSignals(async () => {
@@ -110,8 +105,8 @@ async function embeddedDatabase(
   }
 }
 
-/** Stops the database that an interrupted command has started. Returns the function that ends this. */
-function stopOnSignals(release: () => Promise<void>): () => void {
+/** Stops the database that an interrupted command has started, and exits. Returns the function that ends this. */
+export function stopOnSignals(release: () => Promise<void>): () => void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   const stop = () => void release().finally(() => process.exit(130))
   for (const signal of signals) process.once(signal, stop)

@@ -18,7 +18,7 @@ import { type Command, textOption, UsageError } from './command.ts'
 /** Resources that do not close, such as those of an unavailable database, must not keep the process. */
 const CLOSE_MS = 20_000
 
-export const workerCommand: Command = {
+export const command: Command = {
   usage: '',
   details: ['Runs until it is stopped.'],
   // Internal: by it `serve` spares later workers the trial of sandboxes.

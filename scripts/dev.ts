@@ -10,7 +10,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { explain } from '../commands/explain.ts'
-import { clamdOf, databaseOf, prepareDataDirectory } from '../commands/own-services.ts'
+import { openOwnServices } from '../commands/own-services.ts'
 import { type Environment, parseConfig } from '../server/config.ts'
 import { createLog } from '../server/process/log.ts'
 import { NODE_FLAGS } from '../server/process/node-flags.ts'
@@ -68,13 +68,7 @@ async function main(options: readonly string[]): Promise<void> {
   const over = new AbortController()
   const releasers = new Releasers()
   try {
-    await prepareDataDirectory(config, log)
-    const database = await databaseOf(config, log)
-    releasers.add('database', () => database.stop())
-    stop.check()
-    const clamd = await clamdOf(config, env, log)
-    releasers.add('clamd', () => clamd.stop())
-    stop.check()
+    const { database, clamd } = await openOwnServices(config, env, log, { releasers, stop })
     void Promise.race([stop.asked, database.lost]).then((lost) => {
       if (lost) log.error({ err: lost }, 'the embedded database is gone')
       over.abort()

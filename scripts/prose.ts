@@ -8,7 +8,7 @@
  */
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { commentsOf, literalsOf } from './prose-messages.ts'
+import { textsOf } from './prose-messages.ts'
 import {
   COMMENT_PHRASES,
   HEADING_OPENERS,
@@ -54,13 +54,12 @@ export function remarksOnDocument(markdown: string): Remark[] {
 
 /** What is wrong with the messages and comments of a source file. */
 export function remarksOnSource(source: string): Remark[] {
-  const comments = commentsOf(source).map(({ line, text }) => ({
-    line,
-    text: text.replaceAll(/^\s*\*/gm, ''),
-  }))
+  const { literals, comments } = textsOf(source)
   return [
-    ...literalsOf(source).flatMap((literal) => remarksOnText(literal)),
-    ...comments.flatMap((comment) => phrasesIn(comment, plain(comment.text), COMMENT_PHRASES)),
+    ...literals.flatMap((literal) => remarksOnText(literal)),
+    ...comments.flatMap(({ line, text }) =>
+      phrasesIn({ line }, plain(text.replaceAll(/^\s*\*/gm, '')), COMMENT_PHRASES),
+    ),
   ]
 }
 
