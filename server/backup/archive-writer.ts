@@ -1,7 +1,11 @@
-import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { syncDirectory } from '../../storage/disk/disk-objects.ts'
+import { isCode } from '../../system/error-code.ts'
+import { namesIn } from '../../system/names-in.ts'
 import { CommandFailure, failureOf } from '../process/command-failure.ts'
 import { isMountPoint } from '../process/data-directory.ts'
+import { messageOf } from '../process/message-of.ts'
 import { openForReading, writeHashed } from './hashed-copy.ts'
 import { CHECKSUMS, MANIFEST, type Manifest } from './layout.ts'
 
@@ -25,11 +29,8 @@ export class ArchiveWriter {
       throw new CommandFailure(
         `${directory} is a file system of its own, and a backup is renamed at the end: name a folder in it`,
       )
-    const there = await readdir(directory).catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-      throw new CommandFailure(
-        `${directory} cannot be a backup: ${error instanceof Error ? error.message : error}`,
-      )
+    const there = await namesIn(directory).catch((error: unknown) => {
+      throw new CommandFailure(`${directory} cannot be a backup: ${messageOf(error)}`)
     })
     if (there.length > 0)
       throw new CommandFailure(`${directory} is not empty: a backup needs an empty folder`)
@@ -38,11 +39,10 @@ export class ArchiveWriter {
       throw failureOf(error, `${dirname(directory)} cannot be made`)
     })
     await mkdir(writer.#partial, { mode: 0o700 }).catch((error: unknown) => {
-      const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST'
       throw new CommandFailure(
-        isThere
+        isCode(error, 'EEXIST')
           ? `${writer.#partial} is there: another backup is running, or was killed; remove it first`
-          : `${writer.#partial} cannot be made: ${error instanceof Error ? error.message : error}`,
+          : `${writer.#partial} cannot be made: ${messageOf(error)}`,
       )
     })
     return writer
@@ -62,25 +62,25 @@ export class ArchiveWriter {
     try {
       return await this.add(path, await openForReading(from))
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+      if (isCode(error, 'ENOENT')) return undefined
       throw error
     }
   }
 
   /** Completes the backup. */
   async finish(manifest: (checksumsSha256: string) => Manifest): Promise<void> {
-    const { sha256 } = await writeHashed(join(this.#partial, CHECKSUMS), chunks(this.#sums))
-    for (const folder of this.#folders) await syncFolder(folder)
+    const { sha256 } = await writeHashed(join(this.#partial, CHECKSUMS), chunksOf(this.#sums))
+    for (const folder of this.#folders) await syncDirectory(folder)
     const text = `${JSON.stringify(manifest(sha256), undefined, 2)}\n`
-    await writeHashed(join(this.#partial, MANIFEST), chunks([text]))
-    await syncFolder(this.#partial)
+    await writeHashed(join(this.#partial, MANIFEST), chunksOf([text]))
+    await syncDirectory(this.#partial)
     // An empty folder in its place may be a mount point, or was made for it.
     await rmdir(this.#directory).catch(() => {
       // Usually it does not exist; where it is in use, renaming fails.
     })
     await rename(this.#partial, this.#directory)
     this.#isFinished = true
-    await syncFolder(dirname(this.#directory))
+    await syncDirectory(dirname(this.#directory))
   }
 
   /** Removes an unfinished backup. */
@@ -96,15 +96,7 @@ export class ArchiveWriter {
   }
 }
 
-async function* chunks(texts: Iterable<string>): AsyncGenerator<Uint8Array> {
+/** Texts as the bytes of a file. */
+export async function* chunksOf(texts: Iterable<string>): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text)
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

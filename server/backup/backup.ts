@@ -5,7 +5,8 @@ import { createGzip } from 'node:zlib'
 import { withBackupLock } from '../../ledger/backup-lock.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { type DumpedJob, dumpLedger } from '../../ledger/dump.ts'
-import type { ArchiveWriter } from './archive-writer.ts'
+import { isCode } from '../../system/error-code.ts'
+import { type ArchiveWriter, chunksOf } from './archive-writer.ts'
 import { DEVELOPMENT_SECRET, JOBS, type Manifest, newManifest, OBJECTS, tableFile } from './layout.ts'
 import { forEachInParallel, reportProgress } from './progress.ts'
 
@@ -39,7 +40,7 @@ async function write(
   )
   try {
     const { dump, jobs } = await writeDatabase(db, archive, progress)
-    await archive.add(JOBS, textOf(JSON.stringify(jobs)))
+    await archive.add(JOBS, chunksOf([JSON.stringify(jobs)]))
     await archive.copy(DEVELOPMENT_SECRET, join(dataDirectory, DEVELOPMENT_SECRET))
     Object.assign(progress, { what: 'objects', count: 0, bytes: 0 })
     const goneMeanwhile = await copyObjects(join(dataDirectory, OBJECTS), archive, progress)
@@ -139,7 +140,7 @@ async function copyObjects(
 /** Every file below a folder except temporary ones; missing folders are empty. */
 async function* filesBelow(directory: string): AsyncGenerator<string> {
   const entries = await opendir(directory).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (isCode(error, 'ENOENT')) return undefined
     throw error
   })
   if (!entries) return
@@ -149,8 +150,4 @@ async function* filesBelow(directory: string): AsyncGenerator<string> {
     if (entry.isDirectory()) yield* filesBelow(path)
     else if (entry.isFile()) yield path
   }
-}
-
-async function* textOf(text: string): AsyncGenerator<Uint8Array> {
-  yield Buffer.from(text)
 }

@@ -8,11 +8,11 @@ export function reportProgress(line: () => string): { stop(): void } {
 
 /** Runs work on items, so many at a time. Stops at the first failure. */
 export async function forEachInParallel<Item>(
-  items: AsyncIterable<Item>,
+  items: AsyncIterable<Item> | Iterable<Item>,
   atATime: number,
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
-  const iterator = items[Symbol.asyncIterator]()
+  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
   let isOver = false
   const run = async () => {
     while (!isOver) {

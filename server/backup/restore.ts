@@ -9,6 +9,7 @@ import { createQueues, enqueueRestored, enqueueRestoredSteps, openQueues } from 
 import type { Ledger } from '../../ledger/database.ts'
 import { loadLedger } from '../../ledger/dump.ts'
 import { migrateToLatest, migrateToSchemaOf } from '../../ledger/migrate.ts'
+import { parseJson } from '../../system/parse-json.ts'
 import { CommandFailure } from '../process/command-failure.ts'
 import { openForReading, writeHashed } from './hashed-copy.ts'
 import {
@@ -34,7 +35,7 @@ export async function openArchive(directory: string): Promise<Archive> {
   if (text === undefined) {
     throw new CommandFailure(`${directory} is not a complete backup: it has no ${MANIFEST}`)
   }
-  const manifest = manifestSchema.safeParse(jsonOf(text))
+  const manifest = manifestSchema.safeParse(parseJson(text))
   if (!manifest.success) {
     throw new CommandFailure(`${directory} is not a backup that this release can read: see ${MANIFEST}`)
   }
@@ -60,7 +61,7 @@ export async function restoreFiles({ directory, sums }: Archive, to: string): Pr
   const report = reportProgress(() => `restore: ${copied} of ${files.length} files`)
   const made = new Set<string>()
   try {
-    await forEachInParallel(each(files), COPIES_AT_A_TIME, async ([path, expected]) => {
+    await forEachInParallel(files, COPIES_AT_A_TIME, async ([path, expected]) => {
       const target = join(to, path)
       const folder = dirname(target)
       if (!made.has(folder)) await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -100,7 +101,7 @@ export async function restoreDatabase(
   const boss = await openQueues({ db, supervise: false, onError })
   try {
     await createQueues(boss)
-    const jobs = jobsSchema.parse(jsonOf(await readFile(join(archive.directory, JOBS), 'utf8')))
+    const jobs = jobsSchema.parse(parseJson(await readFile(join(archive.directory, JOBS), 'utf8')))
     const counts = await loadLedger(
       db,
       (table) => rowsOf(archive, table),
@@ -138,18 +139,6 @@ async function* rowsOf({ directory, sums }: Archive, table: string): AsyncGenera
     batch = []
   }
   if (batch.length > 0) yield batch
-}
-
-async function* each<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
-  yield* items
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 function damaged(path: string): CommandFailure {

@@ -1,8 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { servedAs } from '../../content/served-as.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
 import { S3 } from '../../storage/s3/s3.ts'
-import type { S3Body } from '../../storage/s3/s3-body.ts'
+import { bodyOf } from '../../storage/s3/s3-body.ts'
 import { copyInBucket } from '../../storage/s3/s3-copy.ts'
 import { fillPrefix } from '../../storage/store/keys.ts'
 import type { Config } from '../config.ts'
@@ -13,12 +13,7 @@ import { error, type Finding, ok } from './finding.ts'
 
 /** S3 refuses requests that are signed a quarter of an hour too early or too late. */
 const SKEW_LIMIT_MS = 15 * 60_000
-const BYTES = Buffer.from('written by landfall doctor')
-const BODY: S3Body = {
-  size: BYTES.byteLength,
-  sha256: createHash('sha256').update(BYTES).digest('hex'),
-  chunks: () => [BYTES],
-}
+const BODY = bodyOf(Buffer.from('written by landfall doctor'))
 
 /** Makes every kind of call that Landfall needs, on objects of its own, and names the first that the bucket refuses. */
 export async function checkBucket(config: Config): Promise<readonly Finding[]> {
@@ -27,22 +22,15 @@ export async function checkBucket(config: Config): Promise<readonly Finding[]> {
   const s3 = new S3(options)
   const clockAheadMs = watchClock(s3)
   const keys = keysOf(config)
-  const clock = () =>
-    clockFindings(
-      'the bucket',
-      clockAheadMs(),
-      SKEW_LIMIT_MS,
-      'the bucket rejects requests that are signed with such a clock',
-    )
+  const harm = 'the bucket rejects requests that are signed with such a clock'
+  const clock = () => clockFindings('the bucket', clockAheadMs(), SKEW_LIMIT_MS, harm)
   try {
     for (const [call, make] of callsOn(s3, keys)) {
       try {
         await make()
       } catch (failure) {
-        return [
-          error(`storage: bucket ${options.bucket}: ${call} failed: ${withRemedy(failure)}`),
-          ...clock(),
-        ]
+        const text = `storage: bucket ${options.bucket}: ${call} failed: ${withRemedy(failure)}`
+        return [error(text), ...clock()]
       }
     }
     return [ok(`storage: bucket ${options.bucket} accepts every call that Landfall makes`), ...clock()]

@@ -6,7 +6,7 @@ import { FileSystem } from '../../storage/disk/file-system.ts'
 import type { Config } from '../config.ts'
 import { type DiskReport, LOW_DISK, lookAtDisks } from '../health/disks.ts'
 import { storageOptionsOf } from '../storage-options.ts'
-import { type Finding, ok } from './finding.ts'
+import { type Finding, ok, warning } from './finding.ts'
 
 const GIB = 1024 ** 3
 
@@ -27,7 +27,7 @@ export async function checkDisks(config: Config, db: Ledger): Promise<Finding[]>
   })
   return reports.map((report) => {
     const text = `disk of ${report.place}: ${inWords(report)}`
-    return report.isLow ? { level: 'warning', text: `${text}. ${LOW_DISK[report.place]}` } : ok(text)
+    return report.isLow ? warning(`${text}. ${LOW_DISK[report.place]}`) : ok(text)
   })
 }
 

@@ -4,11 +4,11 @@ import { findClamd } from '../embedded/clamd.ts'
 import { findServersClamd } from '../embedded/clamd-records.ts'
 import { clamdVersion, hasOfficialSignatures } from '../health/clamd-link.ts'
 import { TEST_SIGNATURES_WARNING } from '../health/readiness.ts'
-import type { Finding } from './finding.ts'
+import { error, type Finding, ok, warning } from './finding.ts'
 
 /** The clamd of `CLAMD_URL`, or of the server on this `DATA_DIR`. */
 export async function checkClamd(config: Config, path: string = SYSTEM_PATH): Promise<Finding[]> {
-  if (config.SCAN === 'off') return [{ level: 'warning', text: 'clamd: SCAN=off, files are not scanned' }]
+  if (config.SCAN === 'off') return [warning('clamd: SCAN=off, files are not scanned')]
   const address = config.CLAMD_URL ?? (await findServersClamd(config.DATA_DIR))
   if (address === undefined) return [await checkOwnClamd(path)]
   const place =
@@ -18,14 +18,13 @@ export async function checkClamd(config: Config, path: string = SYSTEM_PATH): Pr
   const which = config.CLAMD_URL === undefined ? `the server's own, ${place}` : `${place} (CLAMD_URL)`
   try {
     const version = await clamdVersion(address, 3_000)
+    const isForTests = !hasOfficialSignatures(version)
     return [
-      { level: 'ok', text: `clamd: ${which}: ${version}` },
-      ...(hasOfficialSignatures(version)
-        ? []
-        : [{ level: 'warning', text: `clamd: ${TEST_SIGNATURES_WARNING}` } as const]),
+      ok(`clamd: ${which}: ${version}`),
+      ...(isForTests ? [warning(`clamd: ${TEST_SIGNATURES_WARNING}`)] : []),
     ]
   } catch {
-    return [{ level: 'warning', text: `clamd: ${which}: does not answer; files wait until it does` }]
+    return [warning(`clamd: ${which}: does not answer; files wait until it does`)]
   }
 }
 
@@ -33,9 +32,8 @@ export async function checkClamd(config: Config, path: string = SYSTEM_PATH): Pr
 async function checkOwnClamd(path: string): Promise<Finding> {
   const program = await findClamd(path)
   return program === undefined
-    ? {
-        level: 'error',
-        text: 'clamd: is not installed and CLAMD_URL is not set: files would be neither scanned nor served (SCAN=off turns scanning off)',
-      }
-    : { level: 'ok', text: `clamd: is not running; serve starts ${program} on a socket below DATA_DIR` }
+    ? error(
+        'clamd: is not installed and CLAMD_URL is not set: files would be neither scanned nor served (SCAN=off turns scanning off)',
+      )
+    : ok(`clamd: is not running; serve starts ${program} on a socket below DATA_DIR`)
 }

@@ -2,21 +2,16 @@ import { programEnvironment, runProgram } from '../../system/programs.ts'
 import { SYSTEM_PATH } from '../../system/system-path.ts'
 import { openSandbox } from '../../system/tool-sandbox.ts'
 import type { Config } from '../config.ts'
-import type { Finding } from './finding.ts'
+import { error, type Finding, ok, warning } from './finding.ts'
 
 /** Searches the directories of `searchPath`, like a worker. */
 export async function checkProgram(name: string, path: string, searchPath?: string): Promise<Finding> {
   try {
-    const { stdout } = await runProgram(path, ['-version'], {
-      timeout: 10_000,
-      env: programEnvironment(searchPath),
-    })
-    return { level: 'ok', text: `${name}: ${stdout.split('\n', 1)[0]}` }
+    const env = programEnvironment(searchPath)
+    const { stdout } = await runProgram(path, ['-version'], { timeout: 10_000, env })
+    return ok(`${name}: ${stdout.split('\n', 1)[0]}`)
   } catch {
-    return {
-      level: 'error',
-      text: `${name}: "${path}" cannot be run; install ffmpeg or set ${name.toUpperCase()}_PATH`,
-    }
+    return error(`${name}: "${path}" cannot be run; install ffmpeg or set ${name.toUpperCase()}_PATH`)
   }
 }
 
@@ -28,15 +23,14 @@ export async function checkSandbox(config: Config, path: string = SYSTEM_PATH): 
     const { kind } = await openSandbox({ path, dataDirectory, tools, wish })
     if (kind === 'none') {
       const why = wish === 'off' ? 'TOOL_SANDBOX=off' : 'neither bwrap nor unshare works here'
-      return {
-        level: 'warning',
-        text: `sandbox: none (${why}); ffmpeg has network access and can read what the worker can read`,
-      }
+      return warning(
+        `sandbox: none (${why}); ffmpeg has network access and can read what the worker can read`,
+      )
     }
     const view =
       kind === 'bwrap' ? 'can read only its input below DATA_DIR' : 'can write only to its own folder'
-    return { level: 'ok', text: `sandbox: ${kind}; ffmpeg has no network for files on disk, and ${view}` }
-  } catch (error) {
-    return { level: 'error', text: `sandbox: ${error instanceof Error ? error.message : error}` }
+    return ok(`sandbox: ${kind}; ffmpeg has no network for files on disk, and ${view}`)
+  } catch (failure) {
+    return error(`sandbox: ${failure instanceof Error ? failure.message : failure}`)
   }
 }

@@ -1,5 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Appends } from '../admission/appends.ts'
+import { gauge } from './instruments.ts'
 
 /** What this node receives and has refused. */
 export function watchAppends(register: Registry, appends: Appends): void {
@@ -12,11 +13,9 @@ export function watchAppends(register: Registry, appends: Appends): void {
       this.set(appends.running)
     },
   })
-  new Gauge({
-    name: 'landfall_appends_most',
-    help: 'Maximum number of concurrent requests with bytes.',
-    registers,
-  }).set(appends.most)
+  gauge(register, 'landfall_appends_most', 'Maximum number of concurrent requests with bytes.').set(
+    appends.most,
+  )
   new Counter({
     name: 'landfall_appends_refused_total',
     help: 'Requests with bytes that were refused at the maximum of the process or of their owner.',

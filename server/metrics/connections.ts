@@ -1,30 +1,21 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Gauge, type Registry } from 'prom-client'
+import { counter } from './instruments.ts'
 
-export type ConnectionFigures = {
-  /** Sets how connections are counted. */
-  watch(count: () => Promise<number>): void
-  countRefused(): void
-}
-
-/** Number of client connections, and of those refused by the limit. */
-export function connectionFigures(register: Registry): ConnectionFigures {
-  const registers = [register]
+/** Number of client connections, and of those refused by the limit. `watch` sets how connections are counted. */
+export function connectionFigures(register: Registry) {
   let count = async () => 0
   new Gauge({
     name: 'landfall_connections',
     help: 'Open client connections.',
-    registers,
+    registers: [register],
     async collect() {
       this.set(await count())
     },
   })
-  const refused = new Counter({
-    name: 'landfall_connections_refused_total',
-    help: 'Connections that were refused because of MAX_CONNECTIONS.',
-    registers,
-  })
+  const help = 'Connections that were refused because of MAX_CONNECTIONS.'
+  const refused = counter(register, 'landfall_connections_refused_total', help)
   return {
-    watch(source) {
+    watch(source: () => Promise<number>): void {
       count = source
     },
     countRefused: () => refused.inc(),

@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http'
-import { Counter, Histogram, type Registry } from 'prom-client'
+import { type Counter, Histogram, type Registry } from 'prom-client'
 import type { Prepare } from '../http/layer.ts'
 import { isUpgrade } from '../http/upgrades.ts'
+import { counter } from './instruments.ts'
 import { routeFinder, type Served } from './route-patterns.ts'
 
 /** Seconds: a small PATCH takes milliseconds, a large one minutes. */
@@ -16,12 +17,7 @@ type Series = { requests: Counter.Internal; seconds: Histogram.Internal<string> 
  */
 export function countRequests(register: Registry, routes: readonly Served[]): Prepare {
   const labelNames = ['method', 'route', 'status']
-  const requests = new Counter({
-    name: 'landfall_http_requests_total',
-    help: 'Completed requests.',
-    labelNames,
-    registers: [register],
-  })
+  const requests = counter(register, 'landfall_http_requests_total', 'Completed requests.', ...labelNames)
   const seconds = new Histogram({
     name: 'landfall_http_request_duration_seconds',
     help: 'Time from the headers of a request to the end of its answer.',

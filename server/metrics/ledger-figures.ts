@@ -1,5 +1,5 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
-import type { Ledger } from '../../ledger/database.ts'
+import type { Registry } from 'prom-client'
+import type { Ledger, LedgerTransaction } from '../../ledger/database.ts'
 import { type EventType, eventsThat } from '../../ledger/event-types.ts'
 import { SETTLED_AFTER_MS } from '../../ledger/events.ts'
 import {
@@ -14,6 +14,7 @@ import {
   withStatementTimeout,
 } from '../../ledger/operating-figures.ts'
 import { COLLECT_MS, type Collector } from './collector.ts'
+import { counter, gauge } from './instruments.ts'
 
 /** Events per scrape; the rest is left to the next ones. */
 const MAX_EVENTS = 100_000
@@ -26,72 +27,47 @@ export function ledgerCollectors(db: Ledger): Collector[] {
       name: 'uploads',
       async collect(register) {
         const open = await withStatementTimeout(db, COLLECT_MS, countOpenUploads)
-        addGauge(register, 'landfall_uploads_open', 'Open uploads.', open)
+        gauge(register, 'landfall_uploads_open', 'Open uploads.').set(open)
       },
     },
     outcomesCollector(db),
     {
       name: 'tables',
       async collect(register) {
-        const gauge = new Gauge({
-          name: 'landfall_table_rows',
-          help: 'Estimated number of rows of a ledger table.',
-          labelNames: ['table'],
-          registers: [register],
-        })
+        const help = 'Estimated number of rows of a ledger table.'
+        const counts = gauge(register, 'landfall_table_rows', help, 'table')
         for (const { table, rows } of await withStatementTimeout(db, COLLECT_MS, tableRows))
-          gauge.set({ table }, rows)
+          counts.set({ table }, rows)
       },
     },
     {
       name: 'processing',
       async collect(register) {
-        const { processing, oldestSeconds, failed, behindSeconds } = await withStatementTimeout(
-          db,
-          COLLECT_MS,
-          processingBacklog,
-        )
-        addGauge(
-          register,
-          'landfall_media_processing',
-          'Media items in processing or waiting for it.',
-          processing,
-        )
-        addGauge(
-          register,
-          'landfall_media_oldest_processing_seconds',
-          'Age of the oldest media item in processing, since it was received.',
-          oldestSeconds,
-        )
-        addGauge(
-          register,
-          'landfall_processing_behind_seconds',
-          'Age of the oldest received file that no worker has started.',
-          behindSeconds,
-        )
-        addGauge(register, 'landfall_media_failed', 'Media items that failed and can be retried.', failed)
+        const backlog = await withStatementTimeout(db, COLLECT_MS, processingBacklog)
+        const waiting = 'Media items in processing or waiting for it.'
+        gauge(register, 'landfall_media_processing', waiting).set(backlog.processing)
+        const oldest = 'Age of the oldest media item in processing, since it was received.'
+        gauge(register, 'landfall_media_oldest_processing_seconds', oldest).set(backlog.oldestSeconds)
+        const behind = 'Age of the oldest received file that no worker has started.'
+        gauge(register, 'landfall_processing_behind_seconds', behind).set(backlog.behindSeconds)
+        const failed = 'Media items that failed and can be retried.'
+        gauge(register, 'landfall_media_failed', failed).set(backlog.failed)
       },
     },
     {
       name: 'steps',
       async collect(register) {
-        addSteps(
-          register,
-          await withStatementTimeout(db, COLLECT_MS, (trx) => stepTimes(trx, STEP_WINDOW_MS)),
-        )
+        const ofWindow = (trx: LedgerTransaction) => stepTimes(trx, STEP_WINDOW_MS)
+        addSteps(register, await withStatementTimeout(db, COLLECT_MS, ofWindow))
       },
     },
     {
       name: 'webhooks',
       async collect(register) {
         const { pending, oldestDueSeconds } = await withStatementTimeout(db, COLLECT_MS, webhookBacklog)
-        addGauge(register, 'landfall_webhook_deliveries_pending', 'Pending webhook deliveries.', pending)
-        addGauge(
-          register,
-          'landfall_webhook_oldest_due_seconds',
-          'How long the oldest waiting webhook delivery has been due.',
-          oldestDueSeconds,
-        )
+        gauge(register, 'landfall_webhook_deliveries_pending', 'Pending webhook deliveries.').set(pending)
+        const help = 'How long the oldest waiting webhook delivery has been due.'
+        gauge(register, 'landfall_webhook_oldest_due_seconds', help).set(oldestDueSeconds)
       },
     },
   ]
@@ -123,11 +99,9 @@ function outcomesCollector(db: Ledger): Collector {
 }
 
 function addOutcomes(register: Registry, counts: ReadonlyMap<EventType, number>): void {
-  const counter = (name: string, help: string) =>
-    new Counter({ name, help, labelNames: ['outcome'], registers: [register] })
   const counters = {
-    uploads: counter('landfall_uploads_total', 'Ended uploads by outcome.'),
-    media: counter('landfall_media_total', 'Processed media items by outcome.'),
+    uploads: counter(register, 'landfall_uploads_total', 'Ended uploads by outcome.', 'outcome'),
+    media: counter(register, 'landfall_media_total', 'Processed media items by outcome.', 'outcome'),
   }
   for (const type of eventsThat('isOutcome')) {
     const [of, outcome = type] = type.split('.')
@@ -139,21 +113,14 @@ function addOutcomes(register: Registry, counts: ReadonlyMap<EventType, number>)
  * Workers have no metrics address, and the ledger has no totals for a histogram: so these are figures of a time window.
  */
 function addSteps(register: Registry, steps: readonly StepTimes[]): void {
-  const gauge = (name: string, help: string) =>
-    new Gauge({ name, help, labelNames: ['step', 'outcome'], registers: [register] })
-  const attempts = gauge(
-    'landfall_step_attempts',
-    'Attempts at processing steps that ended in the last five minutes.',
-  )
-  const mean = gauge('landfall_step_mean_seconds', 'Mean duration of these attempts.')
-  const max = gauge('landfall_step_max_seconds', 'Maximum duration of these attempts.')
+  const labelled = (name: string, help: string) => gauge(register, name, help, 'step', 'outcome')
+  const ended = 'Attempts at processing steps that ended in the last five minutes.'
+  const attempts = labelled('landfall_step_attempts', ended)
+  const mean = labelled('landfall_step_mean_seconds', 'Mean duration of these attempts.')
+  const max = labelled('landfall_step_max_seconds', 'Maximum duration of these attempts.')
   for (const { step, outcome, ...times } of steps) {
     attempts.set({ step, outcome }, times.attempts)
     mean.set({ step, outcome }, times.meanSeconds)
     max.set({ step, outcome }, times.maxSeconds)
   }
-}
-
-function addGauge(register: Registry, name: string, help: string, value: number): void {
-  new Gauge({ name, help, registers: [register] }).set(value)
 }

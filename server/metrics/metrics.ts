@@ -1,6 +1,7 @@
-import { Counter, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import type { Log } from '../process/log.ts'
 import { CachedFigures, type Collector } from './collector.ts'
+import { counter } from './instruments.ts'
 import { watchProcess } from './process-figures.ts'
 
 export type Metrics = {
@@ -17,17 +18,9 @@ export type Metrics = {
 export function openMetrics(options: { collectors: readonly Collector[]; log: Log }): Metrics {
   const register = new Registry()
   const stopWatching = watchProcess(register)
-  const received = new Counter({
-    name: 'landfall_received_bytes_total',
-    help: 'Received bytes of files, kept or not.',
-    registers: [register],
-  })
-  const errors = new Counter({
-    name: 'landfall_scrape_errors_total',
-    help: 'Collections of metrics that failed.',
-    labelNames: ['collector'],
-    registers: [register],
-  })
+  const received = counter(register, 'landfall_received_bytes_total', 'Received bytes of files, kept or not.')
+  const failed = 'Collections of metrics that failed.'
+  const errors = counter(register, 'landfall_scrape_errors_total', failed, 'collector')
   for (const { name } of options.collectors) errors.inc({ collector: name }, 0)
   const kept = options.collectors.map(
     (collector) =>

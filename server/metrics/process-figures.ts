@@ -10,6 +10,7 @@ import openFileDescriptors from 'prom-client/lib/metrics/processOpenFileDescript
 import resources from 'prom-client/lib/metrics/processResources.js'
 import startTime from 'prom-client/lib/metrics/processStartTime.js'
 import version from 'prom-client/lib/metrics/version.js'
+import { gauge } from './instruments.ts'
 
 /** Costs 0.2 % of a core; 10 ms, as in prom-client, 0.5 %. */
 const EVENT_LOOP_RESOLUTION_MS = 20
@@ -17,15 +18,8 @@ const NANOSECONDS = 1e9
 
 /** Those of the default metrics that cost nothing until they are collected. */
 const DEFAULT_METRICS = [
-  cpu,
-  startTime,
-  memory,
-  openFileDescriptors,
-  maxFileDescriptors,
-  resources,
-  heapSize,
-  heapSpaces,
-  version,
+  ...[cpu, startTime, memory, openFileDescriptors, maxFileDescriptors],
+  ...[resources, heapSize, heapSpaces, version],
 ]
 
 /**
@@ -42,12 +36,11 @@ export function watchProcess(register: Registry): () => void {
 function watchEventLoop(register: Registry): () => void {
   const delay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
   delay.enable()
-  const registers = [register]
   // The first gauge sets the others before they are read.
   new Gauge({
     name: 'nodejs_eventloop_lag_seconds',
     help: 'The delay of the event loop at this moment.',
-    registers,
+    registers: [register],
     async collect() {
       for (const [gauge, nanoseconds] of figures) {
         if (delay.count > 0) gauge.set(nanoseconds() / NANOSECONDS)
@@ -59,27 +52,16 @@ function watchEventLoop(register: Registry): () => void {
       this.set((performance.now() - from) / 1000)
     },
   })
-  const lag = (name: string, help: string) => new Gauge({ name, help, registers })
+  const lag = (what: string, help: string, nanoseconds: () => number) =>
+    [gauge(register, `nodejs_eventloop_lag_${what}_seconds`, help), nanoseconds] as const
   const figures = [
-    [lag('nodejs_eventloop_lag_min_seconds', 'The minimum delay of the event loop.'), () => delay.min],
-    [lag('nodejs_eventloop_lag_max_seconds', 'The maximum delay of the event loop.'), () => delay.max],
-    [lag('nodejs_eventloop_lag_mean_seconds', 'The mean delay of the event loop.'), () => delay.mean],
-    [
-      lag('nodejs_eventloop_lag_stddev_seconds', 'The standard deviation of the event loop delay.'),
-      () => delay.stddev,
-    ],
-    [
-      lag('nodejs_eventloop_lag_p50_seconds', 'The median delay of the event loop.'),
-      () => delay.percentile(50),
-    ],
-    [
-      lag('nodejs_eventloop_lag_p90_seconds', 'The 90th percentile of the event loop delay.'),
-      () => delay.percentile(90),
-    ],
-    [
-      lag('nodejs_eventloop_lag_p99_seconds', 'The 99th percentile of the event loop delay.'),
-      () => delay.percentile(99),
-    ],
-  ] as const
+    lag('min', 'The minimum delay of the event loop.', () => delay.min),
+    lag('max', 'The maximum delay of the event loop.', () => delay.max),
+    lag('mean', 'The mean delay of the event loop.', () => delay.mean),
+    lag('stddev', 'The standard deviation of the event loop delay.', () => delay.stddev),
+    lag('p50', 'The median delay of the event loop.', () => delay.percentile(50)),
+    lag('p90', 'The 90th percentile of the event loop delay.', () => delay.percentile(90)),
+    lag('p99', 'The 99th percentile of the event loop delay.', () => delay.percentile(99)),
+  ]
   return () => delay.disable()
 }

@@ -1,7 +1,7 @@
 import type { PgBoss } from 'pg-boss'
-import { Gauge } from 'prom-client'
 import { QUEUES } from '../../jobs/queues.ts'
 import type { Collector } from './collector.ts'
+import { gauge } from './instruments.ts'
 
 /**
  * Waiting jobs, as the workers last counted them every few seconds: counting here would read the table of jobs again.
@@ -11,19 +11,10 @@ export function queueCollector(boss: PgBoss): Collector {
   return {
     name: 'queues',
     async collect(register) {
-      const registers = [register]
-      const jobs = new Gauge({
-        name: 'landfall_queue_jobs',
-        help: 'Jobs by queue: ready to be worked on, deferred to a later time, or active.',
-        labelNames: ['queue', 'state'],
-        registers,
-      })
-      const age = new Gauge({
-        name: 'landfall_queue_counted_seconds',
-        help: 'Age of the job counts of a queue.',
-        labelNames: ['queue'],
-        registers,
-      })
+      const help = 'Jobs by queue: ready to be worked on, deferred to a later time, or active.'
+      const jobs = gauge(register, 'landfall_queue_jobs', help, 'queue', 'state')
+      const aged = 'Age of the job counts of a queue.'
+      const age = gauge(register, 'landfall_queue_counted_seconds', aged, 'queue')
       // One at a time: connections are for uploads.
       for (const queue of Object.values(QUEUES)) {
         const [stats] = await boss.getQueueStats(queue)
