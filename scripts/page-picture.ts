@@ -16,13 +16,6 @@ if (!url.includes('?code='))
   throw new Error('give the address of the page that the server has printed, with ?code=')
 const docs = path.resolve(import.meta.dirname, '..', 'docs')
 
-/** Red, green and blue of each pixel at (X, Y), as ffmpeg's `geq` computes them. */
-interface Painting {
-  readonly red: string
-  readonly green: string
-  readonly blue: string
-}
-
 const sunset = (() => {
   const height = '(Y/430)'
   const sun = 'exp(-pow(hypot(X-860,Y-400)/62,6))'
@@ -76,7 +69,8 @@ const northernLights = (() => {
   }
 })()
 
-const painted = ({ red, green, blue }: Painting) => [
+/** Red, green and blue of each pixel at (X, Y), as ffmpeg's `geq` computes them. */
+const painted = ({ red, green, blue }: Record<'red' | 'green' | 'blue', string>) => [
   '-i',
   'nullsrc=size=1280x720:rate=1,format=rgb24',
   '-vf',
@@ -119,17 +113,8 @@ async function makeFiles(folder: string): Promise<{ library: string[]; sent: str
     await clip('Dunes at noon.mov', sand, 12, '1920x1080', ...fast),
     await clip('Evening bay.mp4', bay, 24, '1920x1080', ...fast),
   ]
-  const sent = await clip(
-    'Crossing, day 3.mp4',
-    bay,
-    20,
-    '1920x1080',
-    ...fast,
-    '-b:v',
-    '20M',
-    '-minrate',
-    '20M',
-  )
+  const large = ['-b:v', '20M', '-minrate', '20M']
+  const sent = await clip('Crossing, day 3.mp4', bay, 20, '1920x1080', ...fast, ...large)
   return { library, sent }
 }
 
@@ -190,33 +175,38 @@ try {
     await page.waitForResponse((response) => response.request().method() === 'DELETE').catch(() => undefined)
     await page.context().close()
   }
-  const page = await openPage({ viewport: size, colorScheme: 'light' }, sent)
-  await page.screenshot({ path: path.join(docs, 'page.png'), fullPage: true })
-  await cancel(page)
+  /** Takes pictures of a page in this setting. */
+  const picture = async (options: BrowserContextOptions, shoot: (page: Page) => Promise<unknown>) => {
+    const page = await openPage({ viewport: size, ...options }, sent)
+    await shoot(page)
+    await cancel(page)
+  }
+  const whole = (file: string) => (page: Page) => page.screenshot({ path: file, fullPage: true })
+  const beside = (name: string) => path.join(tmpdir(), name)
+  await picture({ colorScheme: 'light' }, whole(path.join(docs, 'page.png')))
   if (values.all) {
-    const dark = await openPage({ viewport: size, colorScheme: 'dark' }, sent)
-    await dark.screenshot({ path: path.join(tmpdir(), 'page-dark.png'), fullPage: true })
-    await cancel(dark)
+    await picture({ colorScheme: 'dark' }, whole(beside('page-dark.png')))
     const phone = {
       viewport: { width: 390, height: 844 },
       deviceScaleFactor: 2,
       isMobile: true,
       hasTouch: true,
     }
-    const small = await openPage(phone, sent)
-    await small.screenshot({ path: path.join(tmpdir(), 'page-phone.png'), fullPage: true })
-    await small.getByRole('button', { name: 'Open Evening bay.mp4' }).click()
-    await small.getByRole('dialog').waitFor()
-    await small.screenshot({ path: path.join(tmpdir(), 'page-phone-player.png') })
-    await small.keyboard.press('Escape')
-    await cancel(small)
-    const player = await openPage({ viewport: size, colorScheme: 'light' }, sent)
-    await player.getByRole('button', { name: 'Open Evening bay.mp4' }).click()
-    await player.locator('video').evaluate((video: HTMLVideoElement) => video.play())
-    await player.waitForFunction(() => (document.querySelector('video')?.currentTime ?? 0) > 1)
-    await player.screenshot({ path: path.join(tmpdir(), 'page-player.png') })
-    await player.keyboard.press('Escape')
-    await cancel(player)
+    const openVideo = (page: Page) => page.getByRole('button', { name: 'Open Evening bay.mp4' }).click()
+    await picture(phone, async (page) => {
+      await whole(beside('page-phone.png'))(page)
+      await openVideo(page)
+      await page.getByRole('dialog').waitFor()
+      await page.screenshot({ path: beside('page-phone-player.png') })
+      await page.keyboard.press('Escape')
+    })
+    await picture({ colorScheme: 'light' }, async (page) => {
+      await openVideo(page)
+      await page.locator('video').evaluate((video: HTMLVideoElement) => video.play())
+      await page.waitForFunction(() => (document.querySelector('video')?.currentTime ?? 0) > 1)
+      await page.screenshot({ path: beside('page-player.png') })
+      await page.keyboard.press('Escape')
+    })
   }
 } finally {
   await browser.close()

@@ -53,14 +53,11 @@ export class Storage implements Backends {
   /** For uploads in any backend. */
   readonly bytes: UploadBytes
 
-  private constructor(
-    primary: Backend,
-    parts: { disk: DiskPart; s3: S3Part | undefined },
-    bytes: UploadBytes,
-  ) {
-    this.primary = primary
-    this.disk = parts.disk
-    this.s3 = parts.s3
+  private constructor(options: StorageOptions, db: Ledger, onError: (error: unknown) => void) {
+    const bytes = new RoutedBytes(db, () => this, options.keyPrefixes)
+    this.primary = options.primary
+    this.disk = openDisk(options.disk, db, bytes, onError)
+    this.s3 = options.s3 && openBucket(options.s3, db, bytes, onError)
     this.bytes = bytes
   }
 
@@ -69,16 +66,7 @@ export class Storage implements Backends {
    * everything that the ledger needs. A bucket that does not answer is verified when it is used.
    */
   static async open(options: StorageOptions, db: Ledger, more: OpenOptions = {}): Promise<Storage> {
-    const onError = more.onError ?? (() => {})
-    const bytes: RoutedUploadBytes = new RoutedBytes(db, () => storage, options.keyPrefixes)
-    const storage: Storage = new Storage(
-      options.primary,
-      {
-        disk: openDisk(options.disk, db, bytes, onError),
-        s3: options.s3 && openBucket(options.s3, db, bytes, onError),
-      },
-      bytes,
-    )
+    const storage = new Storage(options, db, more.onError ?? (() => {}))
     try {
       const isUsed = async (backend: Backend) =>
         backend === options.primary || backend === more.target || (await isBackendInUse(db, backend))

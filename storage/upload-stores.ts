@@ -1,24 +1,16 @@
-import type { Ledger } from '../ledger/database.ts'
 import { DiskUploadStore } from './disk/disk-upload-store.ts'
-import { S3UploadStore } from './s3/s3-upload-store.ts'
+import { S3UploadStore, type S3UploadStoreOptions } from './s3/s3-upload-store.ts'
 import type { Storage } from './storage.ts'
 import { StorageUnavailable } from './store/objects.ts'
 import type { StoredRow } from './store/upload-bytes.ts'
 import type { UploadStore } from './store/upload-store.ts'
-
-export type UploadStoresOptions = {
-  db: Ledger
-  /** Bytes of the largest upload. */
-  maxSize: number
-  onError: (error: unknown) => void
-}
 
 /** The store of each upload: that of the backend that its row names, whatever is configured now. */
 export class UploadStores {
   readonly #storage: Pick<Storage, 'checkUsable'>
   readonly #stores: Readonly<Record<string, UploadStore | undefined>>
 
-  constructor(storage: Storage, options: UploadStoresOptions) {
+  constructor(storage: Storage, options: Omit<S3UploadStoreOptions, 's3' | 'objects'>) {
     this.#storage = storage
     this.#stores = {
       disk: new DiskUploadStore(storage.disk),
