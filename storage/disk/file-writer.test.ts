@@ -86,17 +86,17 @@ describe('a file writer', () => {
     const calls = await holdWrites()
     const small = 64 * 1024
     const write = () => file.write(chunk('a', small))
-    // Two are a call; six more are gathered meanwhile, and then the next has to wait.
-    for (let count = 0; count < 9; count++) await write()
+    // Four are a call; seven more are gathered meanwhile, and then the next has to wait.
+    for (let count = 0; count < 11; count++) await write()
     const last = write()
     expect(await Promise.race([last, nothingFor(50, 'waits')])).toBe('waits')
     calls.release()
     await last
     await file.flush()
-    expect(calls.bytes.slice(0, 2)).toEqual([2 * small, 8 * small])
-    expect(file.written).toBe(10 * small)
+    expect(calls.bytes.slice(0, 2)).toEqual([4 * small, 8 * small])
+    expect(file.written).toBe(12 * small)
     writers.open = 1_000
-    expect(writers.maxGatheredBytes).toBe(2 * small)
+    expect(writers.gatheredBytes).toBe(4 * small)
   })
 
   it.each([1, 99_999, 100_000, 262_144, 700_000])(
