@@ -1,4 +1,6 @@
 import fc from 'fast-check'
+import { ROUTES } from '../../server/api/table.ts'
+import { MEDIA_ID, UPLOAD_ID } from '../../server/routes/param.ts'
 import { body, emptyBody, noBody, restOf } from './bodies.ts'
 import { type DrawnBody, type HeaderLine, PLACES } from './drawn.ts'
 import * as values from './values.ts'
@@ -138,27 +140,20 @@ const draftOther: fc.Arbitrary<Base> = fc
     body,
   }))
 
-const apiPaths = fc.oneof(
-  place.map((one) => `/api/v1/uploads/{${one}}`),
-  place.map((one) => `/api/v1/uploads/{${one}}/events`),
-  fc.constantFrom(
-    ...[
-      '/api/v1/uploads',
-      '/api/v1/media',
-      '/api/v1/media/{media}',
-      '/api/v1/media/{media}/content',
-      '/api/v1/quota',
-    ],
-    ...[
-      '/api/v1/media/{media}/thumbnail',
-      '/api/v1/media/{unknown}',
-      '/api/v1/formats',
-      '/api/v1/nothing',
-      '/api',
-      '/',
-    ],
-  ),
+/** Of all routes but those that the bases above ask for, and three of none. */
+const API_PATHS = [...new Set(ROUTES.map(({ path }) => path)), '/api/v1/nothing', '/api', '/'].filter(
+  (path) => !path.startsWith('/files'),
 )
+const apiPaths = fc.constantFrom(...API_PATHS).chain((path) => {
+  const params = ROUTES.find((route) => route.path === path)?.params ?? {}
+  return fc.record({ upload: place, media: fc.constantFrom('media', 'unknown') }).map(({ upload, media }) =>
+    path.replaceAll(/:(\w+)/g, (_, name: string) => {
+      const param = params[name]
+      if (param === UPLOAD_ID) return `{${upload}}`
+      return param === MEDIA_ID ? `{${media}}` : (param?.sample() ?? '')
+    }),
+  )
+})
 const api: fc.Arbitrary<Base> = fc
   .record({
     method: fc.constantFrom('GET', 'GET', 'GET', 'HEAD', 'DELETE', 'POST', 'OPTIONS'),
