@@ -234,7 +234,7 @@ export async function finishPartial(
         update landfall.uploads set "offset" = ${append.to}::bigint, is_finished = true, updated_at = now(),
                expires_at = ${extendedExpiry(expiry)}
           from lease
-         where id = ${append.id} and "offset" = ${append.from}::bigint and ${isStoredOpen()} and is_partial
+         where id = ${append.id} and "offset" = ${append.offset}::bigint and ${isStoredOpen()} and is_partial
            and size = ${append.to}::bigint
         returning id, lease.contended, expires_at, now() as read_at
       )${append.storedParts ? recordStoredParts(partsInJson(append.storedParts)) : sql``}

@@ -47,7 +47,7 @@ describe('uploads that are finished at the same time', () => {
   async function begin(owner: string): Promise<Append> {
     const id = created(await createUpload(db, newUpload(owner), UNLIMITED))
     const ownerId = owner as OwnerId
-    return { id, ownerId, fence: await leaseOf(db, owner, id), from: 0, to: SIZE }
+    return { id, ownerId, fence: await leaseOf(db, owner, id), offset: 0, to: SIZE }
   }
   const beginAll = async (...owners: string[]) => {
     const appends: Append[] = []

@@ -67,10 +67,10 @@ const finishes = perLedger(
 async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Committed | undefined)[]> {
   const enqueue = items[0]?.enqueue
   if (!enqueue || items.some((item) => item.enqueue !== enqueue)) return []
-  const given = items.map(({ append: { id, fence, from, to }, mediaId }) => ({
+  const given = items.map(({ append: { id, fence, offset, to }, mediaId }) => ({
     id,
     fence,
-    begins: from,
+    begins: offset,
     ends: to,
     media_id: mediaId,
   }))
@@ -140,16 +140,16 @@ const finishFree = prepared<{ given: string }, Finished>(
 
 async function finishAlone(db: Ledger, { append, mediaId, enqueue }: Finish): Promise<Committed> {
   return await withOwnerLock(db, append.ownerId, async (trx) => {
-    const { id, fence, from, to, storedParts } = append
+    const { id, fence, offset, to, storedParts } = append
     const run = storedParts ? FINISH.parts : FINISH.file
-    const [row] = await run(trx, { id, fence, from, to, mediaId, ...partsInJson(storedParts) })
+    const [row] = await run(trx, { id, fence, offset, to, mediaId, ...partsInJson(storedParts) })
     if (!row) return { kind: 'lease-lost' }
     await enqueue(trx, [{ id: mediaId, ownerId: append.ownerId, size: append.to, turn: row.turn }])
     return { kind: 'committed', contended: row.contended }
   })
 }
 
-type FinishParameters = Fenced & PartsInJson & { from: number; to: number; mediaId: MediaId }
+type FinishParameters = Fenced & PartsInJson & { offset: number; to: number; mediaId: MediaId }
 
 const finishing = (hasParts: boolean) =>
   prepared<FinishParameters, { contended: boolean; turn: Turn }>(
@@ -159,7 +159,7 @@ const finishing = (hasParts: boolean) =>
            set "offset" = ${slot('to')}::bigint, state = 'received', media_id = ${slot('mediaId')},
                received_at = now(), updated_at = now()
           from lease
-         where id = lease.upload_id and "offset" = ${slot('from')}::bigint and ${isStoredOpen()}
+         where id = lease.upload_id and "offset" = ${slot('offset')}::bigint and ${isStoredOpen()}
            and size = ${slot('to')}::bigint
         returning uploads.*, lease.contended
       ), charged as (

@@ -22,8 +22,8 @@ describe('appends', () => {
     const id = created(await createUpload(db, newUpload('alice'), UNLIMITED))
     const fence = await leaseOf(db, 'alice', id)
     const before = await updatesOf('uploads')
-    for (let from = 0; from < 39; from++) {
-      const append = { id, ownerId: 'alice' as OwnerId, fence, from, to: from + 1 }
+    for (let offset = 0; offset < 39; offset++) {
+      const append = { id, ownerId: 'alice' as OwnerId, fence, offset, to: offset + 1 }
       expect(await appendBytes(db, append, EXPIRY)).toMatchObject({ kind: 'committed' })
     }
     const after = await updatesOf('uploads')

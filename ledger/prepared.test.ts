@@ -37,14 +37,14 @@ async function sendFile(size: number): Promise<void> {
   const id = created(await createUpload(db, { ...newUpload('alice'), size, reservedBytes: size }, UNLIMITED))
   const held = { id, ownerId: alice }
   const fence = await leaseOf(db, 'alice', id)
-  expect(await appendBytes(db, { ...held, fence, from: 0, to: 1 }, EXPIRY)).toMatchObject({
+  expect(await appendBytes(db, { ...held, fence, offset: 0, to: 1 }, EXPIRY)).toMatchObject({
     kind: 'committed',
   })
-  expect(await appendAndRelease(db, { ...held, fence, from: 1, to: 2 }, EXPIRY)).toMatchObject({
+  expect(await appendAndRelease(db, { ...held, fence, offset: 1, to: 2 }, EXPIRY)).toMatchObject({
     kind: 'committed',
   })
   expect(await findUpload(db, alice, id)).toMatchObject({ offset: 2, size, state: 'open' })
-  const last = { ...held, fence: await leaseOf(db, 'alice', id), from: 2, to: size }
+  const last = { ...held, fence: await leaseOf(db, 'alice', id), offset: 2, to: size }
   expect(await finishUpload(db, last, newMediaId(), async () => {})).toMatchObject({ kind: 'committed' })
 }
 

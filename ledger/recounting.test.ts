@@ -23,7 +23,7 @@ afterEach(() => db.destroy())
 async function receive(owner: OwnerId = alice) {
   const id = created(await createUpload(db, newUpload(owner), UNLIMITED))
   const mediaId = newMediaId()
-  const append = { id, ownerId: owner, fence: await leaseOf(db, owner, id), from: 0, to: SIZE }
+  const append = { id, ownerId: owner, fence: await leaseOf(db, owner, id), offset: 0, to: SIZE }
   await finishUpload(db, append, mediaId, nothing)
   return mediaId
 }

@@ -38,7 +38,7 @@ async function receive() {
   const mediaId = newMediaId()
   await finishUpload(
     db,
-    { id, ownerId: alice, fence: await leaseOf(db, 'alice', id), from: 0, to: SIZE },
+    { id, ownerId: alice, fence: await leaseOf(db, 'alice', id), offset: 0, to: SIZE },
     mediaId,
     nothing,
   )
@@ -51,7 +51,7 @@ async function terminated(bytes: number, metadata: Record<string, string>): Prom
   )
   const fence = await leaseOf(db, 'alice', id)
   const expiry = { afterMs: DAY, maxAgeMs: DAY }
-  if (bytes > 0) await appendBytes(db, { id, ownerId: alice, fence, from: 0, to: bytes }, expiry)
+  if (bytes > 0) await appendBytes(db, { id, ownerId: alice, fence, offset: 0, to: bytes }, expiry)
   await terminateUpload(db, { id, ownerId: alice, fence }, nothing)
   return id
 }

@@ -114,12 +114,12 @@ export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: numbe
   return rows
 }
 
-/** Bytes `[from, to)` of an upload, written under a lease, and the parts and tails that hold them in a bucket. */
+/** Bytes `[offset, to)` of an upload, written under a lease, and the parts and tails that hold them in a bucket. */
 export type Append = {
   id: UploadId
   ownerId: OwnerId
   fence: string
-  from: number
+  offset: number
   to: number
   storedParts?: StoredParts
 }
@@ -143,7 +143,7 @@ export type Termination = {
   mediaId: MediaId | undefined
 }
 
-type AppendParameters = Fenced & ExpiryPolicy & PartsInJson & { from: number; to: number }
+type AppendParameters = Fenced & ExpiryPolicy & PartsInJson & { offset: number; to: number }
 
 /** Moves the offset and the expiry, and keeps or releases the lease; with parts of a bucket or without. */
 const appending = (lease: typeof lockedLease, hasParts: boolean) =>
@@ -154,7 +154,7 @@ const appending = (lease: typeof lockedLease, hasParts: boolean) =>
          set "offset" = ${slot('to')}::bigint, updated_at = now(),
              expires_at = ${extendedExpiry({ afterMs: slot('afterMs'), maxAgeMs: slot('maxAgeMs') })}
         from lease
-       where id = lease.upload_id and "offset" = ${slot('from')}::bigint and ${isStoredOpen()}
+       where id = lease.upload_id and "offset" = ${slot('offset')}::bigint and ${isStoredOpen()}
       returning id, lease.contended, expires_at, now() as read_at
     )${hasParts ? recordStoredParts({ parts: slot('parts'), tails: slot('tails') }) : sql``}
     select contended, expires_at, read_at from appended`,
@@ -178,12 +178,12 @@ export const appendAndRelease = (
 
 async function runAppend(
   db: Ledger,
-  { id, ownerId, fence, from, to, storedParts }: Append,
+  { id, ownerId, fence, offset, to, storedParts }: Append,
   { afterMs, maxAgeMs }: ExpiryPolicy,
   { file, parts }: typeof APPENDS.releases,
 ): Promise<Committed<Moved>> {
   const run = storedParts ? parts : file
-  const parameters = { id, fence, from, to, afterMs, maxAgeMs, ...partsInJson(storedParts) }
+  const parameters = { id, fence, offset, to, afterMs, maxAgeMs, ...partsInJson(storedParts) }
   const [row] = await run(withOwnerShare(db, ownerId), parameters)
   return row ? { kind: 'committed', ...row } : { kind: 'lease-lost' }
 }

@@ -73,7 +73,7 @@ async function receive(owner = 'alice'): Promise<{ id: UploadId; mediaId: MediaI
   const held = await open(owner)
   const { id } = held
   const mediaId = newMediaId()
-  await finishUpload(db, { ...held, from: 0, to: SIZE }, mediaId, nothing)
+  await finishUpload(db, { ...held, offset: 0, to: SIZE }, mediaId, nothing)
   return { id, mediaId }
 }
 

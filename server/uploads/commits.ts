@@ -159,6 +159,6 @@ function moveExpiry(upload: UploadRow, result: Committed<Moved>): void {
 }
 
 function appendOf(upload: UploadRow, lease: Lease, to: number, storedParts: StoredParts | undefined): Append {
-  const append = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence, from: upload.offset, to }
+  const append = { id: upload.id, ownerId: upload.owner_id, fence: lease.fence, offset: upload.offset, to }
   return storedParts ? { ...append, storedParts } : append
 }

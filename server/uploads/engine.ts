@@ -163,17 +163,17 @@ export class UploadEngine {
   }
 
   /**
-   * Declares a deferred length. `from`: bytes that are stored already. Fails with a `Refusal`, with `LeaseLost`, and
+   * Declares a deferred length. `offset`: bytes that are stored already. Fails with a `Refusal`, with `LeaseLost`, and
    * with `StorageFull` where the disk has no space for the rest.
    */
-  async declareLength(held: Held, size: number, from: number): Promise<void> {
+  async declareLength(held: Held, size: number, offset: number): Promise<void> {
     const { creation, storage } = this.#options
     const row = rowOf(held)
     checkSize(row.is_partial ? { ...creation.policy, minSize: 0 } : creation.policy, size)
     const declared = { id: row.id, ownerId: row.owner_id, fence: leaseOf(held).fence, size }
     const isDeclared = await storage.enter(
       row.storage_backend === 's3' ? 's3' : 'disk',
-      Math.max(0, size - from),
+      Math.max(0, size - offset),
       () => declareLength(creation.db, declared),
     )
     if (!isDeclared) throw new LeaseLost()

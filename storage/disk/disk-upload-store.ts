@@ -69,12 +69,12 @@ export class DiskUploadStore implements UploadStore {
       if (lease.isCurrent(CUT_OFF_MS)) await writer.cutOff(upload.offset).catch(() => {})
       throw failure
     }
-    const complete = append.endsAt(writer.written)
+    const complete = append.endsAt(writer.offset)
     await (sync === 'always' || (sync === 'finish' && complete) ? writer.sync() : writer.syncName())
     // With nothing new there is nothing to commit, unless an empty file is to be finished.
-    if (writer.written > upload.offset || complete) await append.commit(writer.written)
+    if (writer.offset > upload.offset || complete) await append.commit(writer.offset)
     if (failure !== undefined) throw failure
-    return writer.written
+    return writer.offset
   }
 
   /** Returns what the source failed with, or writing, or a checkpoint. */
@@ -107,7 +107,7 @@ export class DiskUploadStore implements UploadStore {
         received += chunk.byteLength
         await writer.write(chunk)
         append.received(received)
-        const uncommitted = writer.written - upload.offset
+        const uncommitted = writer.offset - upload.offset
         if (!isAtomic && uncommitted >= CHECKPOINT_BYTES && performance.now() >= checkpointAt)
           checkpoint ??= runCheckpoint()
       }
@@ -126,7 +126,7 @@ export class DiskUploadStore implements UploadStore {
   }
 
   async #checkpoint(writer: FileWriter, append: Append): Promise<void> {
-    const to = writer.written
+    const to = writer.offset
     // The last byte is committed by the append that finishes.
     if (append.endsAt(to)) return
     await (this.#options.sync === 'always' ? writer.sync() : writer.syncName())

@@ -41,7 +41,7 @@ describe('a file writer', () => {
     mayWrite = false
     await file.write(chunk('b'))
     await expect(file.flush()).rejects.toThrow(LeaseLost)
-    expect(file.written).toBe(CHUNK_BYTES)
+    expect(file.offset).toBe(CHUNK_BYTES)
     expect(await readFile(path)).toEqual(chunk('a'))
   })
 
@@ -67,7 +67,7 @@ describe('a file writer', () => {
     await expect(file.flush()).rejects.toThrow(LeaseLost)
     const late = chunk('c', 100)
     await expect(file.write(late)).rejects.toThrow(LeaseLost)
-    expect([late.length, file.written, (await stat(path)).size]).toEqual([0, 0, 0])
+    expect([late.length, file.offset, (await stat(path)).size]).toEqual([0, 0, 0])
   })
 
   it('asks again before each write, also of the rest of a chunk', async () => {
@@ -76,7 +76,7 @@ describe('a file writer', () => {
     await writeAtMost(100_000)
     await file.write(chunk('a'))
     await expect(file.flush()).rejects.toThrow(LeaseLost)
-    expect([asked, file.written]).toEqual([3, 200_000])
+    expect([asked, file.offset]).toEqual([3, 200_000])
     expect(await readFile(path)).toEqual(chunk('a', 200_000))
   })
 
@@ -94,7 +94,7 @@ describe('a file writer', () => {
     await last
     await file.flush()
     expect(calls.bytes.slice(0, 2)).toEqual([4 * small, 8 * small])
-    expect(file.written).toBe(12 * small)
+    expect(file.offset).toBe(12 * small)
     writers.open = 1_000
     expect(writers.gatheredBytes).toBe(4 * small)
   })
@@ -112,7 +112,7 @@ describe('a file writer', () => {
         await file.write(part)
       }
       await file.flush()
-      expect(file.written).toBe(bytes)
+      expect(file.offset).toBe(bytes)
       expect((await readFile(path)).equals(whole)).toBe(true)
     },
   )
@@ -140,7 +140,7 @@ describe('a file writer', () => {
     expect(await readFile(path, 'utf8')).toBe('acknowledged')
     await file.write(Buffer.from('!'))
     await file.flush()
-    expect([file.written, await readFile(path, 'utf8')]).toEqual(['acknowledged!'.length, 'acknowledged!'])
+    expect([file.offset, await readFile(path, 'utf8')]).toEqual(['acknowledged!'.length, 'acknowledged!'])
   })
 
   it('opened at the start empties what is there', async () => {

@@ -46,11 +46,11 @@ export class FileWriter {
   /** The writing that goes on; it does not fail, but leaves its failure behind. */
   #writing: Promise<void> | undefined
   #failure: { error: unknown } | undefined
-  #written: number
+  #offset: number
 
   private constructor(handle: FileHandle, { offset, writers, mayWrite }: Opening, named: Promise<void>) {
     this.#handle = handle
-    this.#written = offset
+    this.#offset = offset
     this.#writers = writers
     this.#mayWrite = mayWrite
     this.#named = named
@@ -84,8 +84,8 @@ export class FileWriter {
   }
 
   /** The offset behind the last byte handed to the operating system. */
-  get written(): number {
-    return this.#written
+  get offset(): number {
+    return this.#offset
   }
 
   /**
@@ -113,12 +113,12 @@ export class FileWriter {
 
   /** Gives back the room of what lies behind an offset: bytes that do not count. */
   async cutOff(offset: number): Promise<void> {
-    if (this.#written <= offset) return
+    if (this.#offset <= offset) return
     await this.#handle.truncate(offset)
-    this.#written = offset
+    this.#offset = offset
   }
 
-  /** Returns when the file, with every byte up to `written`, would survive a power cut. */
+  /** Returns when the file, with every byte up to `offset`, would survive a power cut. */
   async sync(): Promise<void> {
     try {
       await Promise.all([this.#handle.datasync(), this.#named])
@@ -157,8 +157,8 @@ export class FileWriter {
     while (pending.length > 0 && !this.#failure) {
       if (!this.#mayWrite()) throw new LeaseLost()
       try {
-        const { bytesWritten } = await this.#handle.writev(pending, this.#written)
-        this.#written += bytesWritten
+        const { bytesWritten } = await this.#handle.writev(pending, this.#offset)
+        this.#offset += bytesWritten
         pending = skipBytes(pending, bytesWritten)
       } catch (error) {
         throw translateDiskError(error)

@@ -87,7 +87,7 @@ describeStorages('an upload store', (kind) => {
       id: upload.id,
       ownerId: OWNER,
       fence,
-      from: upload.offset,
+      offset: upload.offset,
       to,
       ...(storedParts ? { storedParts } : {}),
     })
