@@ -195,7 +195,7 @@ class Run {
     }
   }
 
-  /** Ends a media item, and with it the other steps. */
+  /** Records that a media item is rejected or failed, and aborts its other steps. */
   async #end(as: 'rejected' | 'failed', media: MediaRow, reason: Reason): Promise<void> {
     const { tools, enqueueRemoval } = this.#options
     this.#verdict.abort()

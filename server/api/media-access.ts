@@ -58,7 +58,7 @@ export function requireReady(media: MediaRow): MediaRow {
   throw new Problem('not-ready', `The media item is ${media.status}.`, { members: { status: media.status } })
 }
 
-/** The bytes of a media item, for `sendOrRedirect`. */
+/** The object of a media item, as `sendOrRedirect` takes it. `tag`: its ETag. */
 export function servedMedia(media: MediaRow, tag: string): ServedObject {
   const {
     storage_backend,

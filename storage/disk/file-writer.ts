@@ -25,7 +25,7 @@ export class Writers {
   readonly directories = new DirectorySyncs()
   open = 0
 
-  /** How much each may gather at most; with half of it a call is worth while. */
+  /** How much each may gather at most; a write begins with half of it. */
   get gatheredBytes(): number {
     return Math.max(LEAST_GATHERED_BYTES, Math.min(GATHERED_BYTES, GATHERED_BYTES_OF_ALL / this.open))
   }
@@ -43,7 +43,7 @@ export class FileWriter {
   readonly #named: Promise<void>
   #gathered: Uint8Array[] = []
   #gatheredBytes = 0
-  /** The writing that goes on; it does not fail, but leaves its failure behind. */
+  /** The write in progress. It never rejects: a failure is kept in `#failure`. */
   #writing: Promise<void> | undefined
   #failure: { error: unknown } | undefined
   #offset: number
