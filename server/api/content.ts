@@ -10,6 +10,7 @@ import type { StoredRow } from '../../storage/store/upload-bytes.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import { endTurn } from '../admission/owner-turns.ts'
 import { Problem } from '../http/errors.ts'
+import { listElements } from '../http/list-header.ts'
 
 export type ServedObject = StoredRow & {
   /** The owner in whose share of downloads it is sent. */
@@ -186,7 +187,7 @@ function requestedRange(
 
 /** RFC 9110 § 13.1.2; the weak tag of a cache in between counts as well. */
 function isCached(ifNoneMatch: string | undefined, etag: string): boolean {
-  const tags = ifNoneMatch?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? []
+  const tags = listElements(ifNoneMatch).map((tag) => tag.replace(/^W\//, ''))
   return tags.includes('*') || tags.includes(etag)
 }
 

@@ -5,14 +5,16 @@ import type { UploadId } from '../../../ledger/ids.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
 import { BodyTooLong } from '../../../storage/store/outcomes.ts'
 import { Problem } from '../../http/errors.ts'
+import { mediaTypeOf } from '../../http/list-header.ts'
 import type { Body, BodyCheck } from '../body.ts'
 import { callOf } from '../call.ts'
+import { refuseContentCoding } from '../content-coding.ts'
 import type { UploadEngine } from '../engine.ts'
 import { type Held, isComplete, notHeld, rowOf } from '../held.ts'
 import { mediaHeaders } from '../media-headers.ts'
 import { Interrupted } from '../outcomes.ts'
 import type { ProtocolOptions } from '../protocol-options.ts'
-import { bodyOf } from '../request-body.ts'
+import { bodyOf, hasBody } from '../request-body.ts'
 import { digestCheck, digestRecord, digestsOf, ReprDigest, wantedDigest } from './digest-fields.ts'
 import {
   booleanField,
@@ -63,8 +65,7 @@ export function draftRequests(
     const upload = await engine.create(held.call, {
       protocol: `ietf-${fields.version ?? 'draft'}`,
       size: size ?? null,
-      metadata: metadataOf(request),
-      metadataHeader: request.get('upload-metadata') ?? null,
+      ...metadataOf(request),
       concat: null,
       isPartial: false,
       digests: digestRecord(digestsOf(request, 'Repr-Digest')),
@@ -83,8 +84,9 @@ export function draftRequests(
     const incoming = bodyRequestOf(request, response, uploadId)
     const { held, fields } = incoming
     const offset = uploadOffset(request)
-    if (request.get('content-type') !== PARTIAL_UPLOAD)
+    if (mediaTypeOf(request.get('content-type')) !== PARTIAL_UPLOAD)
       throw new Problem('unsupported-content-type', `Bytes are appended as ${PARTIAL_UPLOAD}.`)
+    if (hasBody(request)) refuseContentCoding(request)
     if (offset === undefined) throw new Problem('invalid-header', 'Upload-Offset is required.')
     await receive(incoming, async () => {
       await engine.look(held, 'append')

@@ -1,5 +1,6 @@
 import type { Request } from 'express'
 import { parseItem } from 'structured-headers'
+import { mediaTypeOf } from '../../http/list-header.ts'
 
 // The structured fields (RFC 9651) of draft-ietf-httpbis-resumable-upload. A value of another type counts as absent, as
 // the draft demands.
@@ -16,7 +17,7 @@ export function speaksDraft(request: Request): boolean {
   return (
     request.get('upload-draft-interop-version') !== undefined ||
     request.get('upload-complete') !== undefined ||
-    request.get('content-type') === PARTIAL_UPLOAD
+    mediaTypeOf(request.get('content-type')) === PARTIAL_UPLOAD
   )
 }
 

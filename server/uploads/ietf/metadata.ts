@@ -1,7 +1,9 @@
 import { parse } from 'content-disposition'
 import type { Request } from 'express'
 import { Problem } from '../../http/errors.ts'
-import { readMetadata } from '../upload-metadata.ts'
+import { mediaTypeOf } from '../../http/list-header.ts'
+import { refuseContentCoding } from '../content-coding.ts'
+import { readMetadata, type UploadMetadata } from '../upload-metadata.ts'
 import { PARTIAL_UPLOAD } from './fields.ts'
 
 /**
@@ -9,17 +11,18 @@ import { PARTIAL_UPLOAD } from './fields.ts'
  * `Upload-Metadata`, which clients of both protocols send here as well. Fails with `invalid-header`, and with
  * `unsupported-content-type` for encoded content, which cannot be inspected.
  */
-export function metadataOf(request: Request): Record<string, string | null> {
-  const coding = request.get('content-encoding')
-  if (coding !== undefined && coding.toLowerCase() !== 'identity') {
-    throw new Problem('unsupported-content-type', 'Files are taken as they are, without a content coding.')
-  }
+export function metadataOf(request: Request): UploadMetadata {
+  refuseContentCoding(request)
   const filename = filenameOf(request.get('content-disposition'))
   const type = request.get('content-type')
+  const { metadata, metadataHeader } = readMetadata(request)
   return {
-    ...(filename !== undefined && { filename }),
-    ...(type !== undefined && type !== PARTIAL_UPLOAD && { filetype: type }),
-    ...readMetadata(request),
+    metadata: {
+      ...(filename !== undefined && { filename }),
+      ...(type !== undefined && mediaTypeOf(type) !== PARTIAL_UPLOAD && { filetype: type }),
+      ...metadata,
+    },
+    metadataHeader,
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Request } from 'express'
 import { Problem } from '../../http/errors.ts'
+import { listElements, singleElement } from '../../http/list-header.ts'
 import { type Algorithm, type ExpectedDigest, RunningDigest, readDigest } from '../body-digests.ts'
 
 /** In order of preference. */
@@ -13,9 +14,7 @@ const HEADER = 'upload-checksum'
  */
 export function checksumOf(request: Request): BodyChecksum | undefined {
   const text = request.headers[HEADER]
-  const isAnnounced = (request.get('trailer') ?? '')
-    .split(',')
-    .some((name) => name.trim().toLowerCase() === HEADER)
+  const isAnnounced = listElements(request.get('trailer')).some((name) => name.toLowerCase() === HEADER)
   if (text === undefined) return isAnnounced ? new BodyChecksum(request, undefined) : undefined
   return new BodyChecksum(request, parse(text))
 }
@@ -46,7 +45,8 @@ export class BodyChecksum {
 }
 
 function parse(text: string | string[] | undefined): ExpectedDigest {
-  const [, name, base64] = /^(\S+) (\S+)$/.exec(String(text)) ?? []
+  const single = singleElement(text)
+  const [, name, base64] = /^(\S+)[ \t]+(\S+)$/.exec(single && single !== 'several' ? single.value : '') ?? []
   const algorithm = TUS_ALGORITHMS.find((known) => known === name)
   if (name !== undefined && algorithm === undefined) {
     throw new Problem('invalid-header', `Upload-Checksum takes ${TUS_ALGORITHMS.join(', ')}.`)

@@ -1,5 +1,8 @@
 import { parseUploadId, type UploadId } from '../../../ledger/ids.ts'
 import { Problem } from '../../http/errors.ts'
+import { listElements } from '../../http/list-header.ts'
+
+const FINAL = 'final;'
 
 /** tus 1.0 § Upload-Concat. */
 export type Concat = { kind: 'partial' } | { kind: 'final'; partials: readonly UploadId[] }
@@ -12,9 +15,16 @@ const MAX_PARTIALS = 1000
  * with `invalid-concat` for too many or repeated uploads, in whichever spelling.
  */
 export function parseConcat(header: string, path: string): Concat {
-  if (header === 'partial') return { kind: 'partial' }
-  const list = /^final;(.*)$/s.exec(header)?.[1]
-  const addresses = list?.split(' ').filter((address) => address !== '') ?? []
+  const elements = listElements(header)
+  if (elements.length > 0 && elements.every((element) => element === 'partial')) return { kind: 'partial' }
+  if (!elements[0]?.startsWith(FINAL)) throw malformed()
+  // Repeated lines, and clients that put commas between the addresses.
+  const addresses = elements.flatMap((element) =>
+    element
+      .replace(FINAL, '')
+      .split(/[ \t]/)
+      .filter((address) => address !== ''),
+  )
   if (addresses.length === 0) throw malformed()
   if (addresses.length > MAX_PARTIALS)
     throw new Problem('invalid-concat', `A file is made of at most ${MAX_PARTIALS} partial uploads.`)

@@ -19,8 +19,7 @@ export async function createFinalUpload(
   const call = callOf(request, response, newUploadId())
   const upload = await engine.createFinal(call, {
     protocol: 'tus-1.0',
-    metadata: readMetadata(request),
-    metadataHeader: request.get('upload-metadata') ?? null,
+    ...readMetadata(request),
     ...final,
   })
   response.status(201).set('Location', addressOf(request, upload.id))

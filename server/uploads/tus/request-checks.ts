@@ -1,7 +1,9 @@
 import type { Request } from 'express'
 import { Problem } from '../../http/errors.ts'
+import { mediaTypeOf } from '../../http/list-header.ts'
+import { refuseContentCoding } from '../content-coding.ts'
 import { declaredLength, hasBody } from '../request-body.ts'
-import { readMetadata } from '../upload-metadata.ts'
+import { readMetadata, type UploadMetadata } from '../upload-metadata.ts'
 
 // Checks that `@tus/server` lacks, or does differently from the standard, before it sees the request.
 
@@ -40,7 +42,7 @@ function byteCountHeader(request: Request, name: string): number | undefined {
 }
 
 /** An upload as a request declares it. `size` is null where its length is to be declared later. */
-export type Declared = { size: number | null; metadata: Record<string, string | null> }
+export type Declared = UploadMetadata & { size: number | null }
 
 /** tus 1.0 § creation, § creation-with-upload, § creation-defer-length. */
 export function readCreation(request: Request): Declared {
@@ -56,7 +58,7 @@ export function readCreation(request: Request): Declared {
   if (length !== undefined && (declaredLength(request) ?? 0) > length)
     throw new Problem('too-large', 'The body is longer than the upload.')
   if (hasBody(request)) checkContentType(request)
-  return { size: length ?? null, metadata }
+  return { size: length ?? null, ...metadata }
 }
 
 /** tus 1.0 § concatenation: a final upload has neither length nor bytes of its own. */
@@ -81,6 +83,7 @@ export function readAppend(request: Request): number | undefined {
 }
 
 function checkContentType(request: Request): void {
-  if (request.headers['content-type'] === OFFSET_STREAM) return
-  throw new Problem('unsupported-content-type', `Bytes are sent as ${OFFSET_STREAM}.`)
+  if (mediaTypeOf(request.headers['content-type']) !== OFFSET_STREAM)
+    throw new Problem('unsupported-content-type', `Bytes are sent as ${OFFSET_STREAM}.`)
+  if (hasBody(request)) refuseContentCoding(request)
 }

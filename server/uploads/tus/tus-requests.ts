@@ -76,7 +76,6 @@ export function tusRequests(
         through.held.upload = await engine.create(call, {
           protocol: 'tus-1.0',
           ...declared,
-          metadataHeader: textOf(request.headers['upload-metadata']),
           concat: textOf(concat),
           isPartial: concat !== undefined,
           digests: null,

@@ -1,0 +1,55 @@
+/**
+ * The elements of a header that is a comma-separated list (RFC 9110 § 5.6.1), as every recipient has to read it: blanks
+ * around commas, empty elements and a comma at the end mean nothing. Node joins repeated lines by commas. An absent
+ * header has no elements. Commas in quoted strings separate nothing.
+ */
+export function listElements(header: string | readonly string[] | undefined): string[] {
+  if (header === undefined) return []
+  const text = typeof header === 'string' ? header : header.join(',')
+  const parts = text.includes('"') ? outsideQuotes(text) : text.split(',')
+  return parts.map(trimmed).filter((element) => element !== '')
+}
+
+/**
+ * The value of a header that takes one, also where its line is repeated with the same value, as some proxies do.
+ * Undefined where it is absent or empty; `'several'` where lines differ.
+ */
+export function singleElement(
+  header: string | readonly string[] | undefined,
+): { value: string } | 'several' | undefined {
+  const [first, ...others] = new Set(listElements(header))
+  if (first === undefined) return undefined
+  return others.length > 0 ? 'several' : { value: first }
+}
+
+/** A media type without its parameters, in lower case (RFC 9110 § 8.3.1). */
+export const mediaTypeOf = (header: string | undefined): string | undefined =>
+  header === undefined ? undefined : trimmed(header.split(';', 1)[0] ?? '').toLowerCase()
+
+/** Without blanks at both ends: spaces and tabs only, which header values can have. In linear time. */
+function trimmed(text: string): string {
+  let from = 0
+  let to = text.length
+  while (from < to && isBlank(text.charCodeAt(from))) from++
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--
+  return text.slice(from, to)
+}
+
+const isBlank = (code: number): boolean => code === 0x20 || code === 0x09
+
+/** Splits at commas outside of quoted strings (RFC 9110 § 5.6.4). An open quotation ends with the header. */
+function outsideQuotes(text: string): string[] {
+  const parts: string[] = []
+  let from = 0
+  let isQuoted = false
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]
+    if (isQuoted && character === '\\') at++
+    else if (character === '"') isQuoted = !isQuoted
+    else if (character === ',' && !isQuoted) {
+      parts.push(text.slice(from, at))
+      from = at + 1
+    }
+  }
+  return [...parts, text.slice(from)]
+}
