@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Request, Response } from 'express'
 import { Problem } from './errors.ts'
 import type { Prepare } from './layer.ts'
+import { methodOf } from './method-override.ts'
 
 export type Deadlines = {
   /** For the headers of a request, from its first byte or the opening of its connection. */
@@ -72,8 +73,7 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Prepa
 
 /** From here on the body of a POST or PATCH is an upload without a time limit, once its sender is authenticated. */
 export const expectUpload: Prepare = (request) => {
-  const override = request.headers['x-http-method-override']
-  const method = (override === undefined ? request.method : String(override)).toUpperCase()
+  const method = methodOf(request)
   const exchange = (request as Limited)[EXCHANGE]
   if (exchange) exchange.isUpload = method === 'POST' || method === 'PATCH'
 }

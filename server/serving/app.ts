@@ -16,6 +16,7 @@ import { drainAfterwards } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { limitHeaders } from '../http/header-limit.ts'
 import { layer, type Prepare } from '../http/layer.ts'
+import { applyMethodOverride } from '../http/method-override.ts'
 import { outageOf } from '../http/outages.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
 import { checkTarget } from '../http/routing.ts'
@@ -23,7 +24,6 @@ import { countRequests } from '../metrics/http-requests.ts'
 import type { Log } from '../process/log.ts'
 import { accessChecks } from '../routes/access.ts'
 import { mount } from '../routes/mount.ts'
-import { applyMethodOverride } from '../uploads/tus/request-checks.ts'
 import { securityHeaders } from './security-headers.ts'
 
 export type AppOptions = Omit<
@@ -214,7 +214,7 @@ function inTurn(turns: OwnerTurns, verify: Verify): Authenticate {
 function overrideMethod(authenticate: Authenticate): RequestHandler {
   return function overrideRequestMethod(request, response, next) {
     try {
-      if (request.method !== 'OPTIONS') applyMethodOverride(request)
+      applyMethodOverride(request)
     } catch (error) {
       return authenticate(request, response).then(() => next(error), next)
     }

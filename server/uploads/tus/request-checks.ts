@@ -9,18 +9,6 @@ import { readMetadata, type UploadMetadata } from '../upload-metadata.ts'
 
 export const TUS_VERSION = '1.0.0'
 const OFFSET_STREAM = 'application/offset+octet-stream'
-const OVERRIDABLE = new Set(['PATCH', 'DELETE', 'HEAD'])
-
-/** tus 1.0 § X-HTTP-Method-Override: where a proxy blocks PATCH or DELETE, another method stands in. */
-export function applyMethodOverride(request: Request): void {
-  const override = request.headers['x-http-method-override']
-  if (override === undefined) return
-  const method = String(override).toUpperCase()
-  if (!OVERRIDABLE.has(method)) {
-    throw new Problem('invalid-header', 'X-HTTP-Method-Override takes PATCH, DELETE or HEAD.')
-  }
-  request.method = method
-}
 
 /** tus 1.0 § Tus-Resumable: any other version is refused before the request is read. */
 export function checkVersion(request: Request): void {
