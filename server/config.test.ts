@@ -35,6 +35,7 @@ describe('a bad value', () => {
     ['TRUST_PROXY', 'loopback,everyone', proxies],
     ['CORS_ORIGINS', ' , ', '* or a comma-separated list of origins, such as https://app.example'],
     ['DATABASE_POOL', '1', 'a whole number from 2 to 500'],
+    ['LOCATION', 'always', 'auto or relative or absolute'],
     ['STORAGE', 'tape', /^.*disk/],
     ['HISTORY_RETENTION', '59m', 'a duration of at least 1h, such as 30d'],
     ['RECORD_RETENTION', '2d', 'a duration of at least 3d, such as 30d'],

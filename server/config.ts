@@ -51,6 +51,11 @@ export const variables = z.object({
   PUBLIC_URL: baseUrl()
     .optional()
     .describe('URL under which clients reach the server, if it differs from `HOST` and `PORT`.'),
+  LOCATION: oneOf('auto', 'relative', 'absolute')
+    .prefault('auto')
+    .describe(
+      'Form of the `Location` of an upload. `auto`: below `PUBLIC_URL`, or what a trusted proxy (`TRUST_PROXY`) forwards, or the `Host` of a request that shows no proxy; otherwise relative. `absolute`: the `Host` also where a request shows a proxy. `relative`: never with a host.',
+    ),
   MAX_CONNECTIONS: integer(1, 1_000_000)
     .prefault('4096')
     .describe(

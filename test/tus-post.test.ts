@@ -93,7 +93,7 @@ describe('POST /files', () => {
     expect(answer.status).toBe(201)
     expect(answer.body).toBe('')
     expect(answer.headers['tus-resumable']).toBe('1.0.0')
-    expect(answer.headers.location).toMatch(/^\/files\/[A-Za-z0-9_-]{22}$/)
+    expect(answer.headers.location?.replace(landfall.url, '')).toMatch(/^\/files\/[A-Za-z0-9_-]{22}$/)
     const hours = (Date.parse(String(answer.headers['upload-expires'])) - Date.now()) / 3_600_000
     expect(hours).toBeCloseTo(24, 1)
     expect(answer.headers['upload-media-id']).toBeUndefined()
@@ -121,13 +121,41 @@ describe('POST /files', () => {
   it.each([
     ['PATCH', 405],
     ['DELETE', 405],
-    ['GET', 400],
-    ['POST', 400],
+    ['GET', 405],
+    ['PUT', 405],
+    ['TRACE', 405],
     ['nonsense', 400],
+    ['', 400],
+    ['PATCH, DELETE', 400],
   ])('overridden to %s on the collection answers %i', async (method, status) => {
     const answer = await post('alice', { headers: { ...LENGTH, 'X-HTTP-Method-Override': method } })
     expect(answer.status).toBe(status)
     expect(problemOf(answer).status).toBe(status)
+  })
+
+  it.each(['PATCH', 'PUT', 'GET', 'OPTIONS', 'POST'])('can be asked for by a %s', async (method) => {
+    const headers = { ...LENGTH, 'X-HTTP-Method-Override': 'POST' }
+    const answer = await tusRequest(landfall, 'alice', { method, headers })
+    expect([answer.status, answer.headers['tus-resumable']]).toEqual([201, '1.0.0'])
+  })
+
+  it.each([
+    ['POST', 'OPTIONS', 204, 'tus-extension'],
+    ['GET', 'options', 204, 'tus-max-size'],
+    ['POST', 'HEAD', 200, 'upload-offset'],
+    ['OPTIONS', 'HEAD', 200, 'upload-offset'],
+    ['DELETE', 'HEAD, HEAD', 200, 'upload-offset'],
+    ['OPTIONS', 'DELETE', 204, 'tus-resumable'],
+    ['HEAD', 'OPTIONS', 204, 'tus-version'],
+    ['POST', 'GET', 409, 'x-request-id'],
+    ['PATCH', 'PUT', 405, 'allow'],
+    ['HEAD', 'POST', 405, 'allow'],
+  ])('of an upload by %s can be overridden to %s', async (method, named, status, told) => {
+    const at = idOf(await fetchCreate())
+    const headers = { 'X-HTTP-Method-Override': named }
+    const answer = await tusRequest(landfall, 'alice', { method, at, headers })
+    expect(answer.status).toBe(status)
+    expect(answer.headers[told]).toBeDefined()
   })
 
   const fetchCreate = () =>
@@ -187,8 +215,15 @@ describe('the Location of a new upload', () => {
   const forwarded = { Forwarded: 'for=192.0.2.1;proto=https;host="media.example.org", proto=http;host=inner' }
   type Case = [what: string, env: Record<string, string>, said: Record<string, string>, starts: string]
   const cases: Case[] = [
+    ['is below the Host', {}, { Host: 'media.example.org:81' }, 'http://media.example.org:81/files/'],
     ['is relative, whatever a client forwards', {}, { ...xForwarded, ...forwarded }, '/files/'],
-    ['is relative behind a trusted proxy that says nothing', trusting, {}, '/files/'],
+    ['is relative where that is wanted', { LOCATION: 'relative' }, { Host: 'media.example.org' }, '/files/'],
+    [
+      'is absolute where that is wanted',
+      { LOCATION: 'absolute' },
+      { ...xForwarded, Host: 'media.example.org' },
+      'http://media.example.org/files/',
+    ],
     [
       'is what a trusted proxy was asked by X-Forwarded-*',
       trusting,
@@ -218,6 +253,11 @@ describe('the Location of a new upload', () => {
       })
       expect(answer.status).toBe(201)
       expect(answer.headers.location?.slice(0, starts.length)).toBe(starts)
+      const partial = { ...LENGTH, ...said, 'Upload-Concat': 'partial' }
+      const piece = await tusRequest(landfall, 'alice', { method: 'POST', headers: partial })
+      const final = { ...said, 'Upload-Concat': `final;${piece.headers.location}` }
+      const whole = await tusRequest(landfall, 'alice', { method: 'POST', headers: final })
+      expect([whole.status, whole.headers.location?.slice(0, starts.length)]).toEqual([201, starts])
       // The path is ours, so the upload is there whatever the address in front of it is.
       const path = `/files/${answer.headers.location?.split('/').at(-1)}`
       const headers = { Authorization: `Bearer ${landfall.token('alice')}`, 'Tus-Resumable': '1.0.0' }

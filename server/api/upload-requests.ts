@@ -2,6 +2,7 @@ import type { Request, Response } from 'express'
 import { checkSize } from '../../hooks/pre-create.ts'
 import { hasEnded } from '../../ledger/expiry.ts'
 import { type MediaId, newUploadId, type UploadId } from '../../ledger/ids.ts'
+import type { UploadRow } from '../../ledger/uploads.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { discardBody } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
@@ -24,8 +25,8 @@ import { tusRequests } from '../uploads/tus/tus-requests.ts'
 
 export type UploadRequestsOptions = ProtocolOptions & {
   engine: UploadEngine
-  /** The address of a media item's content; undefined while it is not ready. Fails with `not-found`. */
-  contentAddress: (mediaId: MediaId, response: Response) => Promise<string | undefined>
+  /** The path of a media item's content; undefined while it is not ready. Fails with `not-found`. */
+  contentPath: (mediaId: MediaId, response: Response) => Promise<string | undefined>
 }
 
 type Create = (call: Pick<Call<'token'>, 'request' | 'response'>) => Promise<void>
@@ -50,7 +51,7 @@ const EXTENSIONS = [
  * `authenticate`, but for `capabilities`.
  */
 export function uploadRequests(options: UploadRequestsOptions) {
-  const { engine, contentAddress, ...protocol } = options
+  const { engine, contentPath, ...protocol } = options
   const { policy } = engine
   const tus = tusRequests(engine, protocol)
   const draft = draftRequests(engine, protocol)
@@ -104,9 +105,12 @@ export function uploadRequests(options: UploadRequestsOptions) {
     })
   }
 
-  /** The draft asks by GET for the offset as well; for other clients it is the content. */
-  const read: HandleUpload = ({ request, response, params: { id } }) =>
-    speaksDraft(request) ? draft.offset(request, response, id) : redirectToContent(response, id)
+  /** The draft asks by GET for the offset as well, with or without its headers; otherwise it is for the content. */
+  const read: HandleUpload = async ({ request, response, params: { id } }) => {
+    const isOffset = speaksDraft(request) || (await isOpenInDraft(request, response, id))
+    if (isOffset) await draft.offset(request, response, id)
+    else await redirectToContent(request, response, id)
+  }
 
   const cancel: HandleUpload = async ({ request, response, params: { id } }) => {
     if (await isOfDraft(request, response, id)) return await draft.cancel(request, response, id)
@@ -123,18 +127,34 @@ export function uploadRequests(options: UploadRequestsOptions) {
   /** The draft has requests without headers of its own: then the upload decides the protocol. */
   async function isOfDraft(request: Request, response: Response, uploadId: UploadId): Promise<boolean> {
     if (speaksDraft(request)) return true
-    if (request.get('tus-resumable') !== undefined) return false
+    return (await undeclaredDraft(request, response, uploadId)) !== undefined
+  }
+
+  /** Whether an upload of the draft is unfinished, for a request without headers of a protocol. */
+  async function isOpenInDraft(request: Request, response: Response, uploadId: UploadId): Promise<boolean> {
+    const upload = await undeclaredDraft(request, response, uploadId)
+    return upload?.state === 'open' && !hasEnded(upload)
+  }
+
+  /** The upload of the draft that a request without headers of a protocol asks for. */
+  async function undeclaredDraft(
+    request: Request,
+    response: Response,
+    uploadId: UploadId,
+  ): Promise<UploadRow | undefined> {
+    if (request.get('tus-resumable') !== undefined) return undefined
     const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
-    return upload?.protocol.startsWith('ietf') ?? false
+    return upload?.protocol.startsWith('ietf') ? upload : undefined
   }
 
   /** GET as in tusd: the file, once it is ready. */
-  async function redirectToContent(response: Response, uploadId: UploadId): Promise<void> {
+  async function redirectToContent(request: Request, response: Response, uploadId: UploadId): Promise<void> {
     const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
     if (!upload) throw notFound()
     if (hasEnded(upload)) throw gone(upload)
-    const address = upload.media_id && (await contentAddress(upload.media_id, response))
-    if (!address) throw new Problem('not-ready', 'The file of this upload is not ready yet.')
+    const path = upload.media_id && (await contentPath(upload.media_id, response))
+    if (!path) throw new Problem('not-ready', 'The file of this upload is not ready yet.')
+    const address = protocol.addressesOf(request).location(path)
     response.status(303).set({ Location: address, 'Cache-Control': 'no-store' }).end()
   }
 

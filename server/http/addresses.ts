@@ -1,29 +1,126 @@
 import type { Request } from 'express'
+import { isLoopbackHost, parseHost } from './host.ts'
+import { listElements } from './list-header.ts'
+import { showsProxy } from './proxy-headers.ts'
+import { isOriginForm } from './routing.ts'
 
-const HOST = /^[A-Za-z0-9.:[\]_-]+$/
-
-/**
- * The address by which the client reached the first proxy, by `Forwarded` (RFC 7239) or `X-Forwarded-*`; undefined
- * where no trusted proxy sends both scheme and host. The first in a list is the nearest to the client.
- */
-export function forwardedBase(request: Request): string | undefined {
-  const isTrusted: (address: string | undefined, hop: number) => boolean = request.app.get('trust proxy fn')
-  if (!isTrusted(request.socket.remoteAddress, 0)) return undefined
-  const { proto, host } = fromForwarded(request.get('forwarded')) ?? {
-    proto: first(request.get('x-forwarded-proto')),
-    host: first(request.get('x-forwarded-host')) ?? request.get('host'),
-  }
-  if (!proto || !host || !/^https?$/i.test(proto) || !HOST.test(host)) return undefined
-  return `${proto.toLowerCase()}://${host}`
+/** Where clients find this server. */
+type Base = {
+  /** Scheme, host and port; undefined where they are not known. */
+  origin: string | undefined
+  /** The path below which a proxy has the server, such as `/upload`; usually empty. No slash at its end. */
+  prefix: string
 }
 
-const first = (list: string | undefined): string | undefined => list?.split(',', 1)[0]?.trim()
+export type AddressOptions = {
+  /** Without a slash at its end. */
+  PUBLIC_URL?: string | undefined
+  LOCATION: 'auto' | 'relative' | 'absolute'
+}
 
-function fromForwarded(header: string | undefined): { proto?: string; host?: string } | undefined {
-  if (header === undefined) return undefined
-  const pairs = (first(header) ?? '').split(';').map((pair) => {
+/** Addresses of this server's paths, for the client of one request. */
+export type Addresses = {
+  /** For `Location`: absolute where the origin is known and wanted, for many clients cannot resolve a relative one. */
+  location(path: string): string
+  /** For `Link`: a path, which clients resolve against the address that they used. */
+  reference(path: string): string
+}
+
+export type AddressesOf = (request: Request) => Addresses
+
+/**
+ * Makes the function that every address in an answer comes from. The server is where `PUBLIC_URL` says, or else the
+ * headers of a trusted proxy; or else, for a request that shows no proxy, where its `Host` says.
+ */
+export function addressesOf(options: AddressOptions): AddressesOf {
+  const configured = options.PUBLIC_URL === undefined ? undefined : baseOf(new URL(options.PUBLIC_URL))
+  return function addressesOfRequest(request) {
+    const forwarded = configured ?? forwardedBase(request)
+    const prefix = forwarded?.prefix ?? ''
+    const origin =
+      options.LOCATION === 'relative'
+        ? undefined
+        : (forwarded?.origin ?? directOrigin(request, options.LOCATION === 'absolute'))
+    return {
+      location: (path) => `${origin ?? ''}${prefix}${path}`,
+      reference: (path) => prefix + path,
+    }
+  }
+}
+
+const baseOf = ({ origin, pathname }: URL): Base => ({ origin, prefix: prefixOf([pathname]) ?? '' })
+
+/**
+ * What a trusted proxy says of the address by which the client reached the first one, by `Forwarded` (RFC 7239) or
+ * `X-Forwarded-*`. The first of a list is the nearest to the client. Undefined where none is trusted.
+ */
+function forwardedBase(request: Request): Base | undefined {
+  const isTrusted: (address: string | undefined, hop: number) => boolean = request.app.get('trust proxy fn')
+  if (!isTrusted(request.socket.remoteAddress, 0)) return undefined
+  const first = (name: string) => listElements(request.get(name))[0]
+  const { proto, host } = standardForwarded(first('forwarded')) ?? {
+    proto: first('x-forwarded-proto'),
+    host: first('x-forwarded-host') ?? request.get('host'),
+  }
+  return {
+    origin: originOf(proto, host, first('x-forwarded-port')),
+    // Each proxy adds what it has removed from the path.
+    prefix: prefixOf(listElements(request.get('x-forwarded-prefix'))) ?? '',
+  }
+}
+
+function standardForwarded(element: string | undefined): { proto?: string; host?: string } | undefined {
+  if (element === undefined) return undefined
+  const pairs = element.split(';').map((pair) => {
     const [name = '', value = ''] = pair.split('=', 2)
     return [name.trim().toLowerCase(), value.trim().replace(/^"(.*)"$/, '$1')]
   })
   return Object.fromEntries(pairs)
+}
+
+/** The port counts where the host has none, as `$host` of nginx, and where it is not that of the other scheme. */
+function originOf(
+  proto: string | undefined,
+  host: string | undefined,
+  port: string | undefined,
+): string | undefined {
+  const scheme = proto?.toLowerCase()
+  const parsed = parseHost(host)
+  if ((scheme !== 'http' && scheme !== 'https') || !parsed) return undefined
+  const isSaid = port !== undefined && !parsed.hasPort && port !== '80' && port !== '443'
+  const full = isSaid ? parseHost(`${parsed.host}:${port}`) : parsed
+  return full && `${scheme}://${full.host}`
+}
+
+const PREFIX = /^(?:\/[\w\-.~!$&'()*+;=:@%]+)*\/?$/
+const MAX_PREFIX_CHARACTERS = 256
+
+/** Undefined where a part is no path. Commas are escaped, as `Upload-Concat` reads addresses from a list. */
+function prefixOf(parts: readonly string[]): string | undefined {
+  const prefix = parts.map((part) => part.replaceAll(',', '%2C').replace(/\/$/, '')).join('')
+  const leaves = prefix.split('/').some((segment) => segment === '.' || segment === '..')
+  return PREFIX.test(prefix) && !leaves && prefix.length <= MAX_PREFIX_CHARACTERS ? prefix : undefined
+}
+
+/**
+ * The origin that a client used which reached this server without a proxy, by its `Host`. Undefined for an invalid
+ * host; and where the request shows a proxy, unless `isForced`.
+ */
+function directOrigin(request: Request, isForced: boolean): string | undefined {
+  const hosts = request.headersDistinct.host ?? []
+  const parsed = hosts.length === 1 ? parseHost(hosts[0]) : undefined
+  if (!parsed || !isOriginForm(request)) return undefined
+  if (!isForced && (showsProxy(request) || showsTls(request, parsed.host))) return undefined
+  return `http://${parsed.host}`
+}
+
+/**
+ * Whether something in front of this server has ended TLS, or speaks HTTP/1.0 as nginx does by default, without a
+ * header that says so. Browsers send `Sec-Fetch-*` over TLS only, and pages of an `https` origin reach nothing else;
+ * both except loopback names.
+ */
+function showsTls({ headers, httpVersion }: Request, host: string): boolean {
+  if (httpVersion === '1.0') return true
+  if (isLoopbackHost(host)) return false
+  return headers['sec-fetch-site'] !== undefined || (headers.origin?.startsWith('https:') ?? false)
 }

@@ -36,10 +36,10 @@ import { EventStreams } from '../events/event-streams.ts'
 import { ProgressBoard } from '../events/progress-board.ts'
 import { ProgressReporter } from '../events/progress-reporter.ts'
 import { createReadiness, type Readiness } from '../health/readiness.ts'
+import { addressesOf } from '../http/addresses.ts'
 import { DEADLINES, type Deadlines } from '../http/deadlines.ts'
 import { notFound } from '../http/errors.ts'
 import { answerExpectations } from '../http/expect-continue.ts'
-import { forwardedBase } from '../http/forwarded.ts'
 import { MAX_HEADER_BYTES } from '../http/header-limit.ts'
 import { createListener, listen } from '../http/listener.ts'
 import { answerUpgrades } from '../http/upgrades.ts'
@@ -213,14 +213,12 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   const uploads = uploadRequests({
     engine,
     path: FILES,
-    addressOf: (request, id) => `${config.PUBLIC_URL ?? forwardedBase(request) ?? ''}${FILES}/${id}`,
+    addressesOf: addressesOf(config),
     countBytes: (bytes) => metrics?.countBytes(bytes),
-    contentAddress: async (mediaId, response) => {
+    contentPath: async (mediaId, response) => {
       const media = await findMedia(db, principalOf(response).ownerId, mediaId)
       if (!media) throw notFound()
-      return media.status === 'ready'
-        ? (config.PUBLIC_URL ?? '') + links.sign(media.id, 'content')
-        : undefined
+      return media.status === 'ready' ? links.sign(media.id, 'content') : undefined
     },
   })
   const verify = createVerifier(config, (about, message) => log.warn(about, message))

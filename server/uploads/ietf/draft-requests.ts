@@ -4,6 +4,7 @@ import { checkSize } from '../../../hooks/pre-create.ts'
 import type { UploadId } from '../../../ledger/ids.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
 import { BodyTooLong } from '../../../storage/store/outcomes.ts'
+import type { Addresses } from '../../http/addresses.ts'
 import { Problem } from '../../http/errors.ts'
 import { mediaTypeOf } from '../../http/list-header.ts'
 import type { Body, BodyCheck } from '../body.ts'
@@ -11,7 +12,7 @@ import { callOf } from '../call.ts'
 import { refuseContentCoding } from '../content-coding.ts'
 import type { UploadEngine } from '../engine.ts'
 import { type Held, isComplete, notHeld, rowOf } from '../held.ts'
-import { mediaHeaders } from '../media-headers.ts'
+import { mediaHeaders } from '../outcome-headers.ts'
 import { Interrupted } from '../outcomes.ts'
 import type { ProtocolOptions } from '../protocol-options.ts'
 import { bodyOf, hasBody } from '../request-body.ts'
@@ -37,6 +38,7 @@ type DraftFields = { isLast: boolean; length: number | undefined; version: Inter
 
 /** A request with bytes. */
 type BodyRequest = {
+  addresses: Addresses
   held: Held
   body: Body
   fields: DraftFields
@@ -51,7 +53,7 @@ type BodyRequest = {
  */
 export function draftRequests(
   engine: UploadEngine,
-  { addressOf, countBytes }: ProtocolOptions,
+  { addressesOf, countBytes, path }: ProtocolOptions,
 ): Record<'create' | 'append' | 'offset' | 'cancel', Handle> {
   const { policy } = engine
 
@@ -72,11 +74,11 @@ export function draftRequests(
       wantedDigest: wantedDigest(request) ?? null,
     })
     held.upload = upload
-    const location = addressOf(request, uploadId)
+    const location = addressesOf(request).location(`${path}/${uploadId}`)
     response.set('Location', location)
     interim.sendLocation(location, limitsOfUpload(policy, upload, fields.version))
     if (body.length !== 0 || fields.isLast) await receive(incoming, async () => 0)
-    answer(response, upload, { created: 201, appended: 201 }, fields.version)
+    answer(request, response, upload, { created: 201, appended: 201 })
   })
 
   /** § Upload Append. */
@@ -93,12 +95,7 @@ export function draftRequests(
       checkAppend(incoming, offset)
       return offset
     })
-    answer(
-      response,
-      rowOf(held),
-      { created: 201, appended: fields.version === 6 ? 201 : 204 },
-      fields.version,
-    )
+    answer(request, response, rowOf(held), { created: 201, appended: fields.version === 6 ? 201 : 204 })
   })
 
   /** § Offset Retrieval. A request that is still sending is asked to release the upload first. */
@@ -110,12 +107,7 @@ export function draftRequests(
     if (upload.size !== null) response.set('Upload-Length', String(upload.size))
     response
       .status(204)
-      .set({
-        'Upload-Offset': String(held.offset),
-        'Upload-Complete': booleanField(upload.state === 'received'),
-        'Upload-Limit': limitsOfUpload(policy, upload, version),
-        'Cache-Control': 'no-store',
-      })
+      .set({ ...described(request, upload, held.offset), 'Cache-Control': 'no-store' })
       .end()
   })
 
@@ -130,6 +122,7 @@ export function draftRequests(
   function bodyRequestOf(request: Request, response: Response, uploadId: UploadId): BodyRequest {
     const fields = readFields(request)
     return {
+      addresses: addressesOf(request),
       held: notHeld(callOf(request, response, uploadId)),
       body: bodyOf(request, response, countBytes),
       fields,
@@ -147,11 +140,11 @@ export function draftRequests(
     await engine.declareLength(held, to, to)
   }
 
-  function checkAppend({ body, held, fields }: BodyRequest, offset: number): void {
+  function checkAppend({ addresses, body, held, fields }: BodyRequest, offset: number): void {
     const upload = rowOf(held)
     const isReplay = fields.version !== 6 && fields.isLast && body.length === 0 && offset === upload.size
     if (isComplete(upload) && !isReplay && (fields.version === 6 || offset === upload.size))
-      throw completedUpload(upload.size ?? 0)
+      throw completedUpload(upload.size ?? 0, mediaHeaders(upload, addresses))
     if (offset !== held.offset) throw mismatchingOffset(held.offset, offset)
     const length = lengthOf(fields, offset, body.length)
     if (upload.size !== null && length !== undefined && length !== upload.size) throw inconsistentLength()
@@ -187,21 +180,25 @@ export function draftRequests(
     })
   }
 
+  /** What every answer tells of an upload: also an answer to a client that has lost the last one. */
+  function described(request: Request, upload: UploadRow, offset: number): Record<string, string> {
+    return {
+      'Upload-Complete': booleanField(upload.state === 'received'),
+      'Upload-Offset': String(offset),
+      'Upload-Limit': limitsOfUpload(policy, upload, interopVersion(request)),
+      ...mediaHeaders(upload, addressesOf(request)),
+    }
+  }
+
   function answer(
+    request: Request,
     response: Response,
     upload: UploadRow,
     status: { created: number; appended: number },
-    version: InteropVersion | undefined,
   ): void {
-    const isDone = upload.state === 'received'
-    response.set({
-      'Upload-Complete': booleanField(isDone),
-      'Upload-Offset': String(upload.offset),
-      'Upload-Limit': limitsOfUpload(policy, upload, version),
-    })
-    if (!isDone) return void response.status(status.appended).end()
-    response.status(status.created).set(mediaHeaders(upload))
-    response.json({ uploadId: upload.id, mediaId: upload.media_id })
+    response.set(described(request, upload, upload.offset))
+    if (upload.state !== 'received') return void response.status(status.appended).end()
+    response.status(status.created).json({ uploadId: upload.id, mediaId: upload.media_id })
   }
 
   function translated(handle: Handle): Handle {

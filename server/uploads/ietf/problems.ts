@@ -9,8 +9,13 @@ import { limitsOf } from './limits.ts'
 const TYPES = 'https://iana.org/assignments/http-problem-types#'
 /** Codes of uploads that have ended: version 6 knows only 404 for them. */
 const GONE: readonly ErrorCode[] = ['upload-terminated', 'upload-expired', 'upload-rejected']
-/** Verdicts: resuming would not change them. */
-const FINAL: readonly ErrorCode[] = ['type-not-allowed', 'content-rejected', 'digest-mismatch']
+/** Verdicts, and uploads that are complete: resuming would not change them. */
+const FINAL: readonly ErrorCode[] = [
+  'type-not-allowed',
+  'content-rejected',
+  'digest-mismatch',
+  'upload-complete',
+]
 
 /** § Mismatching Offset. */
 export const mismatchingOffset = (expected: number, provided: number): Problem =>
@@ -26,11 +31,11 @@ export const inconsistentLength = (): Problem =>
     type: `${TYPES}inconsistent-upload-length`,
   })
 
-/** Version 6, § Completed Upload. */
-export const completedUpload = (size: number): Problem =>
+/** Version 6, § Completed Upload. `told`: headers with the outcome, which the client may have missed. */
+export const completedUpload = (size: number, told: Readonly<Record<string, string>>): Problem =>
   new Problem('upload-complete', 'The upload is complete; nothing can be appended.', {
     type: `${TYPES}completed-upload`,
-    headers: { 'Upload-Offset': String(size) },
+    headers: { ...told, 'Upload-Offset': String(size) },
   })
 
 /** Translates any error of a request of the draft to the problem for its client. */

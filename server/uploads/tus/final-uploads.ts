@@ -2,7 +2,7 @@ import type { Request, Response } from 'express'
 import { newUploadId, type UploadId } from '../../../ledger/ids.ts'
 import { callOf } from '../call.ts'
 import type { UploadEngine } from '../engine.ts'
-import { mediaHeaders } from '../media-headers.ts'
+import { outcomeHeaders } from '../outcome-headers.ts'
 import type { ProtocolOptions } from '../protocol-options.ts'
 import { readMetadata } from '../upload-metadata.ts'
 import { checkFinalCreation } from './request-checks.ts'
@@ -10,7 +10,7 @@ import { checkFinalCreation } from './request-checks.ts'
 /** tus 1.0 § concatenation: creates a final upload, whose partials may be unfinished. Fails with `Refusal`. */
 export async function createFinalUpload(
   engine: UploadEngine,
-  { addressOf }: ProtocolOptions,
+  { addressesOf, path }: ProtocolOptions,
   request: Request,
   response: Response,
   final: { concat: string; partials: readonly UploadId[] },
@@ -22,8 +22,9 @@ export async function createFinalUpload(
     ...readMetadata(request),
     ...final,
   })
-  response.status(201).set('Location', addressOf(request, upload.id))
-  if (upload.state === 'received') response.set(mediaHeaders(upload))
-  else response.set('Upload-Expires', upload.expires_at.toUTCString())
-  response.end()
+  const addresses = addressesOf(request)
+  response
+    .status(201)
+    .set({ Location: addresses.location(`${path}/${upload.id}`), ...outcomeHeaders(upload, addresses) })
+    .end()
 }

@@ -9,7 +9,7 @@ import { DigestMismatch } from '../body-digests.ts'
 import { callOf } from '../call.ts'
 import type { UploadEngine } from '../engine.ts'
 import { isFinal, notHeld, rowOf, type UploadCall } from '../held.ts'
-import { mediaHeaders } from '../media-headers.ts'
+import { outcomeHeaders } from '../outcome-headers.ts'
 import type { ProtocolOptions } from '../protocol-options.ts'
 import { bodyOf } from '../request-body.ts'
 import { checksumOf } from './checksum.ts'
@@ -48,7 +48,7 @@ const READS = {
 /** `@tus/server` handles the protocol on top of the engine; errors are translated once. */
 export function tusRequests(
   engine: UploadEngine,
-  { addressOf, countBytes, path }: ProtocolOptions,
+  { addressesOf, countBytes, path }: ProtocolOptions,
 ): TusRequests {
   const handlers = new PackageHandlers({
     path,
@@ -102,7 +102,7 @@ export function tusRequests(
         headers: { Location: through.address, 'Upload-Offset': String(upload.offset) },
       }
     }
-    send(response, answer, through.held.upload)
+    send(request, response, answer, through.held.upload)
   }
 
   const append: TusRequests['append'] = async (request, response, uploadId, declaredLength) => {
@@ -130,18 +130,21 @@ export function tusRequests(
         }),
     }
     const reads = length === undefined || isLate ? READS.append : READS.appendWithLength
-    send(response, await answerOf(requestOf('PATCH', request, reads), through), through.held.upload)
+    const answer = await answerOf(requestOf('PATCH', request, reads), through)
+    send(request, response, answer, through.held.upload)
   }
 
   const offset: Handle = async (request, response, uploadId) => {
     const through = beginningOf(request, callOf(request, response, uploadId))
     const answer = await answerOf(requestOf('HEAD', request, READS.nothing), through)
-    send(response, { ...answer, headers: described(rowOf(through.held), answer.headers) }, undefined)
+    const upload = rowOf(through.held)
+    send(request, response, { ...answer, headers: described(upload, answer.headers) }, upload)
   }
 
   const cancel: Handle = async (request, response, uploadId) => {
     const through = beginningOf(request, callOf(request, response, uploadId))
-    send(response, await answerOf(requestOf('DELETE', request, READS.nothing), through), undefined)
+    const answer = await answerOf(requestOf('DELETE', request, READS.nothing), through)
+    send(request, response, answer, undefined)
   }
 
   function beginningOf(request: Request, call: UploadCall): Running {
@@ -150,13 +153,26 @@ export function tusRequests(
     }
     return {
       held: notHeld(call),
-      address: addressOf(request, call.uploadId),
+      address: addressesOf(request).location(`${path}/${call.uploadId}`),
       isAppend: false,
       onlyCreates: false,
       create: unasked,
       receive: unasked,
       answer: undefined,
     }
+  }
+
+  /** Sends the package's answer; `upload`: for what it tells of its outcome. */
+  function send(
+    request: Request,
+    response: Response,
+    { status, headers }: PackageAnswer,
+    upload: UploadRow | undefined,
+  ): void {
+    const told = upload ? outcomeHeaders(upload, addressesOf(request)) : {}
+    response.statusCode = status
+    for (const [name, value] of Object.entries({ ...headers, ...told })) response.setHeader(name, value)
+    response.end()
   }
 
   async function answerOf(request: PackageRequest, through: Running): Promise<PackageAnswer> {
@@ -209,15 +225,6 @@ function described(upload: UploadRow, headers: PackageAnswer['headers']): Packag
 function checksOf(request: Request) {
   const checksum = checksumOf(request)
   return { checks: checksum ? [checksum] : [], isAtomic: checksum !== undefined }
-}
-
-/** Sends the package's answer; `upload`: for the headers with its expiry or media item. */
-function send(response: Response, { status, headers }: PackageAnswer, upload: UploadRow | undefined): void {
-  response.statusCode = status
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
-  if (upload?.state === 'received') response.set(mediaHeaders(upload))
-  else if (upload?.state === 'open') response.setHeader('Upload-Expires', upload.expires_at.toUTCString())
-  response.end()
 }
 
 const textOf = (header: string | string[] | undefined): string | null =>
