@@ -14,6 +14,16 @@ export class AnswerHeaders {
       .map(([, value]) => value)
     return values.length === 0 ? undefined : values.join(', ')
   }
+
+  /** In small letters, each once. */
+  get names(): readonly string[] {
+    return [...new Set(this.#lines.map(([name]) => name.toLowerCase()))]
+  }
+
+  /** Names of headers that stand there without a value. */
+  get empty(): readonly string[] {
+    return this.#lines.filter(([, value]) => value === '').map(([name]) => name)
+  }
 }
 
 export type Interim = { status: number; headers: AnswerHeaders }

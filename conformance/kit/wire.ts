@@ -6,8 +6,8 @@ import { type Answer, type Interim, readAnswer } from './answer.ts'
 // HTTP/1.1 by hand: no client of Node sends exactly these headers, stops in the middle of a body, adds trailers and
 // shows every interim response.
 
-/** `undefined` leaves a header out that would be sent otherwise. */
-export type RequestHeaders = Readonly<Record<string, string | undefined>>
+/** `undefined` leaves a header out that would be sent otherwise; several values are lines of their own. */
+export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
 
 export type WireRequest = {
   method: string
@@ -18,6 +18,8 @@ export type WireRequest = {
   isChunked?: boolean
   /** The Content-Length of a body that is sent piece by piece. */
   length?: number
+  /** The method whose answers this one is read as: that to HEAD has no body, whatever its Content-Length says. */
+  answeredAs?: string
 }
 
 /** The connection ended, or was cut here, before the answer was complete. */
@@ -42,7 +44,7 @@ export class Exchange {
     this.#socket = socket
     this.#isChunked = request.isChunked === true
     this.closed = once(socket, 'close').catch(() => {})
-    this.answer = this.#read(request.method)
+    this.answer = this.#read(request.answeredAs ?? request.method)
     // The caller that awaits it sees whether there is one.
     this.answer.catch(() => {})
   }
@@ -67,14 +69,14 @@ export class Exchange {
     }
   }
 
-  /** A piece of the body. Resolves when it left this process, or when the server did not wait for it. */
-  async send(bytes: Uint8Array): Promise<void> {
-    if (bytes.byteLength === 0) return
+  /** A piece of the body. Resolves with whether it left this process: the server may not have waited for it. */
+  async send(bytes: Uint8Array): Promise<boolean> {
+    if (bytes.byteLength === 0) return true
     const framed = this.#isChunked
       ? Buffer.concat([Buffer.from(`${bytes.byteLength.toString(16)}\r\n`), bytes, Buffer.from('\r\n')])
       : bytes
-    const written = new Promise<void>((resolve) => this.#socket.write(framed, () => resolve()))
-    await Promise.race([written, this.closed])
+    const written = new Promise<boolean>((resolve) => this.#socket.write(framed, (error) => resolve(!error)))
+    return await Promise.race([written, this.closed.then(() => false)])
   }
 
   /** Ends a body of chunks; trailers come after it. */
@@ -174,8 +176,8 @@ function headOf(url: URL, request: WireRequest): string {
     ? { 'Transfer-Encoding': 'chunked' }
     : { 'Content-Length': length?.toString() ?? (HAS_CONTENT.has(method) ? '0' : undefined) }
   const all: RequestHeaders = { Host: url.host, Connection: 'close', ...framing, ...headers }
-  const lines = Object.entries(all).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${name}: ${value}\r\n`],
+  const lines = Object.entries(all).flatMap(([name, value = []]) =>
+    [value].flat().map((line) => `${name}: ${line}\r\n`),
   )
   return `${method} ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n`
 }
