@@ -1,19 +1,19 @@
 import { parseArgs } from 'node:util'
-import type { Interop, Protocol } from './kit/protocols.ts'
+import { INTEROPS, type Interop, type Protocol } from './kit/protocols.ts'
 
-export const HELP = `npm run conformance -- URL [options]: does the server at URL keep to tus 1.0 and to the IETF draft?
+export const HELP = `upload-conformance URL [options]: does the server at URL keep to tus 1.0 and to the IETF draft?
 
   URL                where uploads are created, such as http://127.0.0.1:1080/files
   --token TOKEN      a bearer token, sent with every request
   --protocol NAME    tus or ietf; both without it
-  --interop VERSION  of the IETF draft: 8, the newest, or 6; 8 without it
+  --interop VERSION  of the IETF draft "Resumable Uploads for HTTP": 8 (draft-12), or 6 (draft-05); 8 without it
   --only PATTERN     the rows whose id or section matches this regular expression
   --json             prints the results as JSON
   --help
 
-It creates uploads and removes them again where the server lets it. What the server does not offer is skipped. Exit
-code 0 when every MUST is met, 1 when one is not, 2 when called wrongly or when nobody answers. docs/conformance.md
-says more.
+It creates uploads and removes them again where the server lets it. What the server does not offer is skipped, and so
+is what rests on a row that is not met. Exit code 0 when every MUST is met, 1 when one is not, 2 when called wrongly,
+when nobody answers, or when every row was skipped. The README says more.
 `
 
 export type Options = {
@@ -29,7 +29,6 @@ export type Options = {
 export class UsageError extends Error {}
 
 const PROTOCOLS: readonly Protocol[] = ['tus', 'ietf']
-const VERSIONS: readonly Interop[] = [6, 8]
 
 /** Reads the arguments; undefined when help is asked for. Fails with `UsageError`. */
 export function parseOptions(args: readonly string[]): Options | undefined {
@@ -40,7 +39,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   if (url === undefined || others.length > 0) throw new UsageError('one URL is needed; --help says more')
   const protocols = PROTOCOLS.filter((name) => protocol === undefined || protocol === name)
   if (protocols.length === 0) throw new UsageError(`--protocol takes tus or ietf, not "${protocol}"`)
-  const version = VERSIONS.find((known) => String(known) === interop)
+  const version = INTEROPS.find((known) => String(known) === interop)
   if (version === undefined) throw new UsageError(`--interop takes 6 or 8, not "${interop}"`)
   return {
     endpoint: endpointOf(url),

@@ -1,4 +1,4 @@
-import { type Capabilities, whatIsMissing } from './kit/capabilities.ts'
+import { whatIsMissing } from './kit/capabilities.ts'
 import { Deviation, NotApplicable } from './kit/expectations.ts'
 import { Peer, type Target } from './kit/peer.ts'
 import type { Row } from './kit/row.ts'
@@ -10,17 +10,14 @@ export type Result = Outcome & { row: Row }
 const ROW_TIMEOUT_MS = 40_000
 
 /** Why a row does not apply; undefined when it does. */
-function skipReason({ protocol, needs, interop }: Row, target: Target): string | undefined {
-  const { capabilities } = target
+function skipReason({ protocol, needs }: Row, { capabilities }: Target): string | undefined {
   if (protocol === 'tus' && !capabilities.hasTus) return 'OPTIONS announces no tus 1.0.0'
-  if (protocol === 'ietf' && !capabilities.hasIetf) return 'the server does not do the IETF draft'
-  if (protocol === 'ietf' && !interop.includes(target.interop)) {
-    return `interop version ${target.interop} does not ask for it`
+  if (protocol === 'ietf' && !capabilities.hasIetf) {
+    const { otherInterop } = capabilities
+    return otherInterop === undefined
+      ? 'the server does not do the IETF draft'
+      : `the server speaks interop version ${otherInterop} of the IETF draft: use --interop ${otherInterop}`
   }
-  return firstMissing(needs, capabilities)
-}
-
-function firstMissing(needs: Row['needs'], capabilities: Capabilities): string | undefined {
   return needs.map((need) => whatIsMissing(need, capabilities)).find((missing) => missing !== undefined)
 }
 
@@ -46,9 +43,46 @@ export async function runRow(row: Row, target: Target): Promise<Outcome> {
   }
 }
 
-/** Runs rows one after the other: a server may limit how many uploads are open. */
-export async function run(rows: readonly Row[], target: Target): Promise<readonly Result[]> {
-  const results: Result[] = []
-  for (const row of rows) results.push({ row, ...(await runRow(row, target)) })
-  return results
+/**
+ * Runs rows one after the other, as a server may limit how many uploads are open, and each of them once. A row that
+ * rests on one that is not met is skipped: what a server does otherwise counts once.
+ */
+export class Run {
+  readonly #rows: ReadonlyMap<string, Row>
+  readonly #target: Target
+  readonly #outcomes = new Map<string, Outcome & { cause: string | undefined }>()
+
+  /** `all` are the rows that others may rest on, whether or not they are asked for. */
+  constructor(all: readonly Row[], target: Target) {
+    this.#rows = new Map(all.map((row) => [row.id, row]))
+    this.#target = target
+  }
+
+  async resultsOf(rows: readonly Row[]): Promise<readonly Result[]> {
+    const results: Result[] = []
+    for (const row of rows) results.push({ row, ...(await this.#outcomeOf(row)) })
+    return results
+  }
+
+  async #outcomeOf(row: Row): Promise<Outcome> {
+    const known = this.#outcomes.get(row.id) ?? (await this.#run(row))
+    this.#outcomes.set(row.id, known)
+    const { cause: _cause, ...outcome } = known
+    return outcome
+  }
+
+  async #run(row: Row): Promise<Outcome & { cause: string | undefined }> {
+    const missing = skipReason(row, this.#target)
+    if (missing !== undefined) return { outcome: 'skipped', reason: missing, cause: undefined }
+    for (const id of row.after) {
+      const other = this.#rows.get(id)
+      if (other === undefined) continue
+      await this.#outcomeOf(other)
+      const cause = this.#outcomes.get(id)?.cause
+      if (cause !== undefined)
+        return { outcome: 'skipped', reason: `it rests on ${cause}, which is not met`, cause }
+    }
+    const outcome = await runRow(row, this.#target)
+    return { ...outcome, cause: outcome.outcome === 'failed' ? row.id : undefined }
+  }
 }

@@ -1,6 +1,7 @@
+import { ofSomeDrafts } from '../kit/clause.ts'
 import { expectSuccess, expectThat, headerOf, isSuccess, skip } from '../kit/expectations.ts'
 import { mediaBytes, type Peer } from '../kit/peer.ts'
-import { type Row, rowsOf } from '../kit/row.ts'
+import { type Declared, rowsOf } from '../kit/row.ts'
 import { eventually } from '../kit/waits.ts'
 import {
   append,
@@ -16,6 +17,8 @@ import {
   open,
   type Stored,
 } from './client.ts'
+import { V6 } from './text-6.ts'
+import { V8 } from './text-8.ts'
 
 /** Enough that a server that buffers stores something of it. */
 const LONG = 400_000
@@ -46,16 +49,32 @@ async function createBroken(peer: Peer): Promise<Stored> {
 }
 
 const WAYS = [
-  ['creation', 'a creation', '4.2 Upload Creation', createBroken],
-  ['append', 'an append', '4.4 Upload Append', createCut],
+  {
+    id: 'creation',
+    what: 'a creation',
+    interrupt: createBroken,
+    kept: { 6: V6.creationKept, 8: V8.creationKept },
+    notComplete: { 6: V6.creationNotComplete, 8: V8.creationNotComplete },
+    // Draft-04 has no Upload-Length by which HEAD could tell it.
+    lengthRecorded: { 6: ofSomeDrafts(V6.lengthImplied), 8: V8.lengthRecorded },
+  },
+  {
+    id: 'append',
+    what: 'an append',
+    interrupt: createCut,
+    kept: { 6: V6.appendKept, 8: V8.appendKept },
+    notComplete: { 6: V6.appendNotComplete, 8: V8.appendNotComplete },
+    // Draft-05 has HEAD tell a length that was recorded during the creation, and no later one.
+    lengthRecorded: { 8: V8.appendLengthRecorded },
+  },
 ] as const
 
 /** What a connection that breaks in the middle of a body leaves behind. */
-export const interruptionRows: readonly Row[] = WAYS.flatMap(([id, what, section, interrupt]) =>
-  rowsOf({ protocol: 'ietf', section }, [
+export const interruptionRows: readonly Declared[] = WAYS.flatMap(({ id, what, interrupt, ...asked }) =>
+  rowsOf({ protocol: 'ietf' }, [
     {
       id: `ietf-cut-${id}-kept`,
-      level: 'SHOULD',
+      asks: asked.kept,
       requirement: `Of the bytes of ${what} that breaks off, as much as possible is kept.`,
       async check(peer) {
         const { url } = await interrupt(peer)
@@ -68,7 +87,7 @@ export const interruptionRows: readonly Row[] = WAYS.flatMap(([id, what, section
     },
     {
       id: `ietf-cut-${id}-incomplete`,
-      level: 'MUST',
+      asks: asked.notComplete,
       requirement: `An upload is not complete, and has no more bytes than were sent, when ${what} breaks off.`,
       async check(peer) {
         const { url } = await interrupt(peer)
@@ -81,7 +100,7 @@ export const interruptionRows: readonly Row[] = WAYS.flatMap(([id, what, section
     },
     {
       id: `ietf-cut-${id}-length`,
-      level: 'MUST',
+      asks: asked.lengthRecorded,
       requirement: `The length that Content-Length implied is known when ${what} breaks off.`,
       async check(peer) {
         const { url } = await interrupt(peer)
@@ -91,7 +110,7 @@ export const interruptionRows: readonly Row[] = WAYS.flatMap(([id, what, section
     },
     {
       id: `ietf-cut-${id}-resumed`,
-      level: 'MUST',
+      asks: { 6: V6.offsetAccepted, 8: V8.offsetAccepted },
       requirement: `When ${what} breaks off, the upload goes on where HEAD says it stands, to its end.`,
       async check(peer) {
         const upload = await interrupt(peer)

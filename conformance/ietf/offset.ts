@@ -1,4 +1,5 @@
 import type { Answer } from '../kit/answer.ts'
+import { type Clause, ofSomeDrafts } from '../kit/clause.ts'
 import {
   expectHeader,
   expectNoHeader,
@@ -6,12 +7,11 @@ import {
   expectStatus,
   expectSuccess,
   expectThat,
-  headerOf,
   isSuccess,
   skip,
 } from '../kit/expectations.ts'
 import type { Peer } from '../kit/peer.ts'
-import { type Row, rowsOf } from '../kit/row.ts'
+import { type Declared, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,
@@ -22,24 +22,33 @@ import {
   expectInteger,
   head,
   limitsIn,
+  offsetOf,
   SIZE,
   send,
 } from './client.ts'
-
-const METHODS = ['HEAD', 'GET'] as const
+import { V6 } from './text-6.ts'
+import { V8 } from './text-8.ts'
 
 const retrieve = (peer: Peer, method: string, url: URL): Promise<Answer> => send(peer, { method, at: url })
 
-/** The same is asked of both methods by interop 8; 6 knows HEAD alone. */
-const rowsForEach = METHODS.flatMap((method) => {
-  const id = method.toLowerCase()
-  const interop = method === 'GET' ? ([8] as const) : undefined
+/** Draft-12 asks the same of GET as of HEAD; a server that knows no GET fails one row for it, not all. */
+const forHead = (own: readonly string[]) => own
+const forGet = (own: readonly string[]) => [
+  'ietf-get-offset',
+  ...own.map((id) => id.replace('-head-', '-get-')),
+]
+
+const rowsForEach = (['HEAD', 'GET'] as const).flatMap((method) => {
+  const id = `ietf-${method.toLowerCase()}`
+  const isGet = method === 'GET'
+  const asked = (six: Clause | undefined, eight: Clause) =>
+    isGet ? { 8: ofSomeDrafts(eight) } : { 6: six, 8: eight }
+  const after = isGet ? forGet : forHead
   return [
     {
-      id: `ietf-${id}-offset`,
-      level: 'MUST' as const,
+      id: `${id}-offset`,
+      asks: asked(V6.headOffset, V8.headOffset),
       requirement: `${method} tells where the upload stands in Upload-Offset.`,
-      interop,
       check: async (peer: Peer) => {
         const upload = await create(peer)
         expectInteger(await retrieve(peer, method, upload.url), 'Upload-Offset', 0)
@@ -50,18 +59,18 @@ const rowsForEach = METHODS.flatMap((method) => {
       },
     },
     {
-      id: `ietf-${id}-incomplete`,
-      level: 'MUST' as const,
+      id: `${id}-incomplete`,
+      asks: asked(V6.headComplete, V8.headComplete),
       requirement: `${method} says Upload-Complete: ?0 while the upload is not complete.`,
-      interop,
-      check: async (peer: Peer) =>
+      after: after([]),
+      check: async (peer: Peer): Promise<void> =>
         expectComplete(await retrieve(peer, method, (await createFilled(peer, 1000)).url), false),
     },
     {
-      id: `ietf-${id}-complete`,
-      level: 'MUST' as const,
+      id: `${id}-complete`,
+      asks: asked(V6.headComplete, V8.headComplete),
       requirement: `${method} says Upload-Complete: ?1 when the upload is complete, if its resource is still there.`,
-      interop,
+      after: after(['ietf-head-incomplete']),
       check: async (peer: Peer) => {
         const answer = await retrieve(peer, method, (await createComplete(peer)).url)
         if (!isSuccess(answer)) skip(`the resource of a complete upload is gone: ${answer.status}`)
@@ -70,28 +79,30 @@ const rowsForEach = METHODS.flatMap((method) => {
       },
     },
     {
-      id: `ietf-${id}-length`,
-      level: 'MUST' as const,
+      id: `${id}-length`,
+      asks: asked(V6.headLength, V8.headLength),
       requirement: `${method} tells the length that the client gave in Upload-Length.`,
-      interop,
+      after: after([]),
       check: async (peer: Peer) => {
         const { url } = await create(peer, { length: SIZE })
         expectInteger(await retrieve(peer, method, url), 'Upload-Length', SIZE)
       },
     },
     {
-      id: `ietf-${id}-limits`,
-      level: 'MUST' as const,
-      requirement: `${method} tells the limits in Upload-Limit.`,
-      interop: [8] as const,
-      check: async (peer: Peer) => void limitsIn(await retrieve(peer, method, (await create(peer)).url)),
+      id: `${id}-limits`,
+      asks: asked(undefined, V8.headLimits),
+      requirement: `${method} tells the limits in Upload-Limit, if there are any.`,
+      needs: ['limits' as const],
+      after: after([]),
+      check: async (peer: Peer): Promise<void> =>
+        void limitsIn(await retrieve(peer, method, (await create(peer)).url)),
     },
     {
-      id: `ietf-${id}-no-store`,
-      level: 'SHOULD' as const,
+      id: `${id}-no-store`,
+      asks: asked(V6.headNoStore, V8.headNoStore),
       requirement: `Nobody may cache the answer to ${method}: it has Cache-Control: no-store.`,
-      interop,
-      check: async (peer: Peer) =>
+      after: after([]),
+      check: async (peer: Peer): Promise<void> =>
         expectHeader(
           await retrieve(peer, method, (await create(peer)).url),
           'Cache-Control',
@@ -99,10 +110,10 @@ const rowsForEach = METHODS.flatMap((method) => {
         ),
     },
     {
-      id: `ietf-${id}-redirect`,
-      level: 'SHOULD' as const,
+      id: `${id}-redirect`,
+      asks: asked(V6.redirects, V8.headRedirect),
       requirement: `${method} is not redirected with 301 or 302.`,
-      interop,
+      after: after([]),
       check: async (peer: Peer) => {
         const { status } = await retrieve(peer, method, (await create(peer)).url)
         expectThat(status !== 301 && status !== 302, `${method} got ${status}`)
@@ -111,63 +122,89 @@ const rowsForEach = METHODS.flatMap((method) => {
   ]
 })
 
-export const offsetRows: readonly Row[] = rowsOf({ protocol: 'ietf', section: '4.3 Offset Retrieval' }, [
+/** Headers that HTTP itself has in answers, and those that the draft gives to answers of other requests. */
+const ORDINARY = /^(date|connection|keep-alive|content-|transfer-encoding|vary|server|location|repr-digest)/
+
+export const offsetRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
   ...rowsForEach,
   {
-    id: 'ietf-head-status-6',
-    level: 'MUST',
+    id: 'ietf-head-status',
+    asks: { 6: V6.headStatus },
     requirement: 'HEAD succeeds with 204 or 200.',
-    interop: [6],
     check: async (peer) => expectStatus(await head(peer, (await create(peer)).url), 204, 200),
   },
   {
     id: 'ietf-head-unknown-length',
-    level: 'MUST',
+    asks: { 8: V8.headUnknownLength },
     requirement: 'HEAD tells no length that the client has not given.',
     check: async (peer) => expectNoHeader(await head(peer, (await create(peer)).url), 'Upload-Length'),
   },
   {
     id: 'ietf-head-offset-accepted',
-    level: 'MUST',
+    asks: { 6: V6.offsetAccepted, 8: V8.offsetAccepted },
     requirement: 'An append at the offset that HEAD told is accepted.',
     async check(peer) {
       const upload = await createFilled(peer, 1000)
-      const from = Number(headerOf(await head(peer, upload.url), 'Upload-Offset'))
+      const from = await offsetOf(peer, upload.url)
       expectCompleted(await append(peer, upload, { from, isComplete: true }))
     },
   },
   {
     id: 'ietf-head-unknown',
-    level: 'SHOULD',
-    requirement: 'HEAD on what does not exist is refused and tells no offset.',
-    interop: [8],
+    asks: { 6: V6.headUnknown, 8: V8.headUnknown },
+    requirement: 'HEAD on what does not exist is refused and tells no offset; 6: it gets 404.',
     async check(peer) {
       const answer = await head(peer, peer.unknownUrl((await create(peer)).url))
+      if (peer.interop === 6) expectStatus(answer, 404)
       expectRefusal(answer)
       expectNoHeader(answer, 'Upload-Offset')
     },
   },
   {
-    id: 'ietf-head-unknown-6',
-    level: 'MUST',
-    requirement: 'HEAD on what does not exist gets 404.',
-    interop: [6],
-    check: async (peer) => expectStatus(await head(peer, peer.unknownUrl((await create(peer)).url)), 404),
-  },
-  ...(
-    [
-      ['Upload-Offset', '0'],
-      ['Upload-Complete', '?0'],
-      ['Upload-Length', String(SIZE)],
-    ] as const
-  ).map(([name, value]) => ({
-    id: `ietf-head-with-${name.slice('Upload-'.length).toLowerCase()}-6`,
-    level: 'MUST' as const,
-    requirement: `HEAD with ${name} gets 400.`,
-    interop: [6] as const,
-    check: async (peer: Peer) => {
-      const { url } = await create(peer, { length: SIZE })
-      expectStatus(await head(peer, url, { [name]: value }), 400)
+    id: 'ietf-head-with-fields',
+    asks: { 6: V6.headWithFields },
+    requirement: 'HEAD with Upload-Offset or Upload-Complete gets 400.',
+    async check(peer) {
+      const { url } = await create(peer)
+      for (const headers of [{ 'Upload-Offset': '0' }, { 'Upload-Complete': '?0' }]) {
+        expectStatus(await head(peer, url, headers), 400)
+      }
     },
-  })),
+  },
+  {
+    id: 'ietf-head-with-length',
+    asks: { 6: V6.headWithLength },
+    requirement: 'HEAD with Upload-Length gets 400.',
+    after: ['ietf-head-with-fields'],
+    async check(peer) {
+      const { url } = await create(peer, { length: SIZE })
+      expectStatus(await head(peer, url, { 'Upload-Length': String(SIZE) }), 400)
+    },
+  },
+  {
+    id: 'ietf-get-without-version',
+    asks: { 8: V8.headWithoutVersion },
+    requirement: 'GET without an interop version tells the offset of an upload that is not complete.',
+    after: ['ietf-get-offset'],
+    async check(peer) {
+      const { url } = await createFilled(peer, 1000)
+      const answer = await peer.send({ method: 'GET', at: url })
+      expectSuccess(answer)
+      expectInteger(answer, 'Upload-Offset', 1000)
+    },
+  },
+  {
+    id: 'ietf-head-final-headers',
+    asks: { 8: V8.headAfterLoss },
+    requirement: 'What the final answer tells in headers HEAD tells too: that answer may have been lost.',
+    async check(peer) {
+      const { url, completed } = await createComplete(peer)
+      const answer = await head(peer, url)
+      if (!isSuccess(answer)) skip(`the resource of a complete upload is gone: ${answer.status}`)
+      const lost = completed.headers.names.filter(
+        (name) => !ORDINARY.test(name) && answer.headers.get(name) === undefined,
+      )
+      expectThat(lost.length === 0, `HEAD lacks ${lost.join(', ')}`)
+    },
+  },
 ])

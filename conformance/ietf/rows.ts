@@ -1,4 +1,4 @@
-import type { Row } from '../kit/row.ts'
+import type { Declared } from '../kit/row.ts'
 import { appendRows } from './append.ts'
 import { appendRefusalRows } from './append-refusals.ts'
 import { cancellationRows } from './cancellation.ts'
@@ -12,8 +12,8 @@ import { limitRows } from './limits.ts'
 import { offsetRows } from './offset.ts'
 import { problemRows } from './problems.ts'
 
-/** The IETF draft. Sections are those of its newest version, in their order. */
-export const ietfRows: readonly Row[] = [
+/** The IETF draft. They are put in the order of its sections when a version is chosen. */
+export const ietfRows: readonly Declared[] = [
   ...lengthRows,
   ...limitRows,
   ...creationRows,
@@ -28,4 +28,4 @@ export const ietfRows: readonly Row[] = [
   ...contentCodingRows,
   ...reprDigestRows,
   ...contentDigestRows,
-].sort((one, other) => one.section.localeCompare(other.section, 'en', { numeric: true }))
+]

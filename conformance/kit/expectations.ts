@@ -36,6 +36,11 @@ export function expectRefusal(answer: Answer): void {
   expectThat(isRefusal(answer), `expected a 4xx, got ${describeAnswer(answer)}`)
 }
 
+/** Nothing came of it, whoever is to blame. */
+export function expectFailure(answer: Answer): void {
+  expectThat(!isSuccess(answer), `expected a refusal, got ${describeAnswer(answer)}`)
+}
+
 export const isSuccess = ({ status }: Answer) => status >= 200 && status < 300
 export const isRefusal = ({ status }: Answer) => status >= 400 && status < 500
 

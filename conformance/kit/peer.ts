@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Answer } from './answer.ts'
-import { type Capabilities, discover, type Need, whatIsMissing } from './capabilities.ts'
+import { type Capabilities, discover, type Need, type Reception, whatIsMissing } from './capabilities.ts'
 import { skip } from './expectations.ts'
 import type { Interop, Protocol } from './protocols.ts'
 import { Exchange, type RequestHeaders, type WireRequest } from './wire.ts'
@@ -43,30 +43,36 @@ export async function findTarget(options: Omit<Target, 'capabilities'>): Promise
   const { endpoint, token, interop } = options
   const headers = authorization(token)
   /** A server may do the IETF draft and not say so in OPTIONS; then it names an upload resource all the same. */
-  const probe = async () => {
+  const probe = async (version: Interop): Promise<Reception> => {
     const answer = await Exchange.send(endpoint, {
       method: 'POST',
       headers: {
         ...headers,
-        'Upload-Draft-Interop-Version': String(interop),
+        'Upload-Draft-Interop-Version': String(version),
         'Upload-Complete': '?0',
         'Content-Type': FILE.type,
         'Content-Disposition': `inline; filename="${FILE.name}"`,
       },
     })
-    const { status } = answer
-    const location = answer.headers.get('Location')
-    const isCreated = status >= 200 && status < 300 && location !== undefined
-    if (isCreated)
-      await new Peer({ ...options, capabilities: NOTHING }, 'ietf').forget(new URL(location, endpoint))
-    return isCreated
+    const announced = answer.interim.find(
+      (interim) =>
+        interim.status === 104 && interim.headers.get('Upload-Draft-Interop-Version') === String(version),
+    )
+    const location = (announced ?? answer).headers.get('Location')
+    const isCreated = answer.status >= 200 && answer.status < 300 && location !== undefined
+    if (location !== undefined && (announced || isCreated)) {
+      const peer = new Peer({ ...options, interop: version, capabilities: NOTHING }, 'ietf')
+      await peer.forget(new URL(location, endpoint))
+    }
+    return announced ? 'announced' : isCreated ? 'created' : 'none'
   }
-  return { ...options, capabilities: await discover(endpoint, headers, probe) }
+  return { ...options, capabilities: await discover(endpoint, headers, interop, probe) }
 }
 
 const NOTHING: Capabilities = {
   hasTus: false,
   hasIetf: false,
+  otherInterop: undefined,
   extensions: [],
   checksums: [],
   maxSize: undefined,

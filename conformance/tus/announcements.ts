@@ -1,8 +1,7 @@
 import type { Answer } from '../kit/answer.ts'
-import type { Need } from '../kit/capabilities.ts'
 import { expectThat } from '../kit/expectations.ts'
 import { mediaBytes, type Peer } from '../kit/peer.ts'
-import { type Row, rowsOf } from '../kit/row.ts'
+import { type Declared, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,
@@ -14,16 +13,16 @@ import {
   send,
   terminate,
 } from './client.ts'
+import { ANNOUNCED } from './text.ts'
 
 type Use = (peer: Peer) => Promise<boolean>
 
 const isCreated = (answer: Answer) => answer.status === 201
 
 /** What would be so only if the server had the extension. */
-const SIGNS: readonly (readonly [extension: Need, section: string, sign: string, use: Use])[] = [
+const SIGNS: readonly (readonly [extension: keyof typeof ANNOUNCED, sign: string, use: Use])[] = [
   [
     'creation',
-    'Creation',
     'creates uploads',
     async (peer) =>
       isCreated(
@@ -35,13 +34,11 @@ const SIGNS: readonly (readonly [extension: Need, section: string, sign: string,
   ],
   [
     'creation-defer-length',
-    'Creation',
     'creates uploads of a length that is deferred',
     async (peer) => isCreated(await creation(peer, { length: null })),
   ],
   [
     'creation-with-upload',
-    'Creation With Upload',
     'takes bytes with a creation',
     async (peer) => {
       const answer = await creation(peer, { body: mediaBytes(SIZE) })
@@ -50,13 +47,11 @@ const SIGNS: readonly (readonly [extension: Need, section: string, sign: string,
   ],
   [
     'expiration',
-    'Expiration',
     'says when uploads expire',
     async (peer) => (await create(peer)).created.headers.get('Upload-Expires') !== undefined,
   ],
   [
     'checksum',
-    'Checksum',
     'answers a wrong checksum with 460',
     async (peer) => {
       const headers = { 'Upload-Checksum': `sha1 ${Buffer.alloc(20).toString('base64')}` }
@@ -65,13 +60,11 @@ const SIGNS: readonly (readonly [extension: Need, section: string, sign: string,
   ],
   [
     'termination',
-    'Termination',
     'removes uploads with 204',
     async (peer) => (await terminate(peer, (await create(peer)).url)).status === 204,
   ],
   [
     'concatenation',
-    'Concatenation',
     'creates an upload out of two',
     async (peer) => {
       const [one, other] = [await partial(peer), await partial(peer)]
@@ -82,7 +75,6 @@ const SIGNS: readonly (readonly [extension: Need, section: string, sign: string,
   ],
   [
     'concatenation-unfinished',
-    'Concatenation',
     'creates an upload out of one that is not complete',
     async (peer) => {
       const upload = await partial(peer)
@@ -109,12 +101,13 @@ const concatenation = (peer: Peer, paths: string) =>
   })
 
 /** What a server does it also announces: clients look for it there. */
-export const announcementRows: readonly Row[] = SIGNS.flatMap(([extension, section, sign, use]) =>
-  rowsOf({ protocol: 'tus', section }, [
+export const announcementRows: readonly Declared[] = SIGNS.flatMap(([extension, sign, use]) =>
+  rowsOf({ protocol: 'tus' }, [
     {
       id: `tus-announces-${extension}`,
-      level: 'MUST',
+      asks: ANNOUNCED[extension],
       requirement: `A server that ${sign} announces ${extension} in Tus-Extension.`,
+      after: extension === 'concatenation-unfinished' ? ['tus-announces-concatenation'] : [],
       async check(peer) {
         // What is announced is tried by other rows.
         if (peer.offers(extension)) return

@@ -4,39 +4,41 @@ import {
   expectNoHeader,
   expectStatus,
   headerOf,
+  isSuccess,
   skip,
 } from '../kit/expectations.ts'
 import { mediaBytes } from '../kit/peer.ts'
-import { type Row, rowsOf } from '../kit/row.ts'
+import { type Declared, rowsOf } from '../kit/row.ts'
 import { append, creation, head } from './client.ts'
 import {
   concatenate,
   concatenation,
   concatOf,
   createPartials,
+  expectConcatenated,
   fill,
   headOfFinal,
   PARTIAL,
   PIECE,
 } from './concatenation-client.ts'
+import { TUS } from './text.ts'
 
-export const unfinishedRows: readonly Row[] = rowsOf(
+export const unfinishedRows: readonly Declared[] = rowsOf(
   {
     protocol: 'tus',
-    section: 'Concatenation (unfinished)',
     needs: ['creation', 'concatenation', 'concatenation-unfinished'],
   },
   [
     {
       id: 'tus-unfinished-creation',
-      level: 'MUST',
+      asks: TUS.unfinished,
       requirement: 'A final upload may be created before its partial ones are complete.',
       check: async (peer) =>
-        void (await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))),
+        void (await expectConcatenated(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))),
     },
     {
       id: 'tus-unfinished-head-offset',
-      level: 'SHOULD',
+      asks: TUS.finalBefore,
       requirement: 'HEAD on a final upload has no Upload-Offset before concatenation.',
       async check(peer) {
         const url = await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))
@@ -45,7 +47,7 @@ export const unfinishedRows: readonly Row[] = rowsOf(
     },
     {
       id: 'tus-unfinished-head-length',
-      level: 'MUST',
+      asks: TUS.finalLengthEarly,
       requirement:
         'HEAD on a final upload tells its length before concatenation, when all partial lengths are known.',
       async check(peer) {
@@ -55,8 +57,9 @@ export const unfinishedRows: readonly Row[] = rowsOf(
     },
     {
       id: 'tus-unfinished-head-concat',
-      level: 'MUST',
+      asks: TUS.concatBack,
       requirement: 'HEAD on a final upload gives Upload-Concat back before concatenation, too.',
+      after: ['tus-final-head-concat'],
       async check(peer) {
         const concat = concatOf(await createPartials(peer, mediaBytes(2 * PIECE)))
         expectHeader(await head(peer, await concatenate(peer, concat)), 'Upload-Concat', concat)
@@ -64,9 +67,10 @@ export const unfinishedRows: readonly Row[] = rowsOf(
     },
     {
       id: 'tus-unfinished-patch',
-      level: 'MUST',
+      asks: TUS.finalPatch,
       requirement:
         'PATCH on a final upload gets 403 before concatenation, and partial ones stay as they are.',
+      after: ['tus-final-patch'],
       async check(peer) {
         const bytes = mediaBytes(2 * PIECE)
         const partials = await createPartials(peer, bytes)
@@ -78,8 +82,9 @@ export const unfinishedRows: readonly Row[] = rowsOf(
     },
     {
       id: 'tus-unfinished-finished',
-      level: 'MUST',
+      asks: TUS.finalAfter,
       requirement: 'A final upload is complete when its partial ones are, in whatever order they become so.',
+      after: ['tus-final-head'],
       async check(peer) {
         const partials = await createPartials(peer, mediaBytes(3 * PIECE))
         const url = await concatenate(peer, concatOf(partials))
@@ -89,15 +94,16 @@ export const unfinishedRows: readonly Row[] = rowsOf(
     },
     {
       id: 'tus-unfinished-too-large',
-      level: 'MUST',
+      asks: TUS.tooLarge,
       requirement: 'A final upload of more than the largest size gets 413.',
       needs: ['max-size'],
+      after: ['tus-creation-too-large'],
       async check(peer) {
         const length = peer.capabilities.maxSize ?? 0
         const paths: string[] = []
         for (let n = 0; n < 2; n++) {
           const created = await creation(peer, { length, headers: PARTIAL })
-          if (created.status !== 201)
+          if (!isSuccess(created))
             skip(`no two partial uploads of the largest size: ${describeAnswer(created)}`)
           paths.push(peer.locate(headerOf(created, 'Location')).pathname)
         }

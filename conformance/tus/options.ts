@@ -1,28 +1,29 @@
 import { expectHeader, expectStatus, expectThat, headerOf } from '../kit/expectations.ts'
 import type { Peer } from '../kit/peer.ts'
-import { type Row, rowsOf } from '../kit/row.ts'
+import { type Declared, rowsOf } from '../kit/row.ts'
+import { TUS } from './text.ts'
 
-const LIST_OF_NAMES = /^[a-z\d-]+( *, *[a-z\d-]+)*$/
+const LIST_OF_NAMES = /^[^\s,]+([ \t]*,[ \t]*[^\s,]+)*$/
 
 const options = (peer: Peer, headers = {}) => peer.send({ method: 'OPTIONS', headers })
 
-export const optionsRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'OPTIONS' }, [
+export const optionsRows: readonly Declared[] = rowsOf({ protocol: 'tus' }, [
   {
     id: 'tus-options-status',
-    level: 'MUST',
+    asks: TUS.optionsVersion,
     requirement: 'OPTIONS succeeds with 204 or 200.',
     check: async (peer) => expectStatus(await options(peer), 204, 200),
   },
   {
     id: 'tus-options-version',
-    level: 'MUST',
+    asks: TUS.optionsVersion,
     requirement: 'The answer to OPTIONS lists the supported versions, separated by commas, in Tus-Version.',
     check: async (peer) =>
       expectHeader(await options(peer), 'Tus-Version', /^\d+\.\d+\.\d+( *, *\d+\.\d+\.\d+)*$/),
   },
   {
     id: 'tus-options-ignores-resumable',
-    level: 'MUST',
+    asks: TUS.optionsIgnores,
     requirement:
       'A Tus-Resumable header in an OPTIONS request is ignored, even one that names an unknown version.',
     async check(peer) {
@@ -36,7 +37,7 @@ export const optionsRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'O
   },
   {
     id: 'tus-options-extension-list',
-    level: 'MUST',
+    asks: TUS.extensionList,
     requirement:
       'Tus-Extension is a list of names separated by commas, and is left out when it would be empty.',
     async check(peer) {
@@ -47,7 +48,7 @@ export const optionsRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'O
   },
   {
     id: 'tus-options-max-size',
-    level: 'MUST',
+    asks: TUS.maxSize,
     requirement: 'Tus-Max-Size is a whole number of bytes.',
     async check(peer) {
       const answer = await options(peer)
@@ -56,7 +57,7 @@ export const optionsRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'O
   },
   {
     id: 'tus-options-with-upload-without-creation',
-    level: 'MUST',
+    asks: TUS.withUploadDepends,
     requirement: 'Creation With Upload is offered only together with Creation.',
     async check(peer) {
       expectThat(

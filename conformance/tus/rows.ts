@@ -1,4 +1,4 @@
-import type { Row } from '../kit/row.ts'
+import type { Declared } from '../kit/row.ts'
 import { announcementRows } from './announcements.ts'
 import { checksumRows } from './checksum.ts'
 import { checksumTrailerRows } from './checksum-trailer.ts'
@@ -17,7 +17,7 @@ import { terminationRows } from './termination.ts'
 import { versionRows } from './version.ts'
 
 /** tus 1.0, in the order of its document. */
-export const tusRows: readonly Row[] = [
+export const tusRows: readonly Declared[] = [
   ...fixedLengthRows,
   ...versionRows,
   ...methodOverrideRows,

@@ -1,7 +1,7 @@
 import type { Answer } from '../kit/answer.ts'
-import { expectHeader, expectNoHeader, expectStatus } from '../kit/expectations.ts'
+import { expectFailure, expectHeader, expectNoHeader, expectStatus } from '../kit/expectations.ts'
 import type { Peer } from '../kit/peer.ts'
-import { type Row, rowsOf } from '../kit/row.ts'
+import { type Declared, rowsOf } from '../kit/row.ts'
 import {
   append,
   create,
@@ -13,6 +13,7 @@ import {
   send,
   terminate,
 } from './client.ts'
+import { TUS } from './text.ts'
 
 /** Kinds of answers, each of which has to say its version. */
 const ANSWERS: readonly (readonly [id: string, what: string, ask: (peer: Peer) => Promise<Answer>])[] = [
@@ -29,8 +30,7 @@ const ANSWERS: readonly (readonly [id: string, what: string, ask: (peer: Peer) =
   [
     'unsupported',
     'a request of another version',
-    async (peer) =>
-      await send(peer, { method: 'HEAD', at: (await create(peer)).url, headers: OTHER_VERSION }),
+    async (peer) => await creation(peer, { headers: OTHER_VERSION }),
   ],
   [
     'termination',
@@ -51,73 +51,91 @@ async function creationWithoutLength(peer: Peer): Promise<Answer> {
 
 const headOfNothing = async (peer: Peer) => await head(peer, peer.unknownUrl((await create(peer)).url))
 
-function expectUnsupported(answer: Answer): void {
-  expectStatus(answer, 412)
-  expectHeader(answer, 'Tus-Version', /(^|[ ,])1\.0\.0($|[ ,])/)
-}
+/** The three requests that would change something, in a version that no server of tus 1.0 need know. */
+const OTHERS: readonly (readonly [what: string, ask: (peer: Peer) => Promise<Answer>])[] = [
+  [
+    'creation',
+    async (peer) => {
+      const answer = await creation(peer, { headers: OTHER_VERSION })
+      expectNoHeader(answer, 'Location')
+      return answer
+    },
+  ],
+  [
+    'PATCH',
+    async (peer) => {
+      const upload = await create(peer)
+      const answer = await append(peer, upload, { from: 0, to: SIZE / 2, headers: OTHER_VERSION })
+      await expectOffset(peer, upload, 0)
+      return answer
+    },
+  ],
+  [
+    'DELETE',
+    async (peer) => {
+      const upload = await create(peer)
+      const answer = await send(peer, { method: 'DELETE', at: upload.url, headers: OTHER_VERSION })
+      await expectOffset(peer, upload, 0)
+      return answer
+    },
+  ],
+]
 
-export const versionRows: readonly Row[] = rowsOf({ protocol: 'tus', section: 'Tus-Resumable' }, [
+export const versionRows: readonly Declared[] = rowsOf({ protocol: 'tus' }, [
   ...ANSWERS.map(([id, what, ask]) => ({
     id: `tus-resumable-in-${id}`,
-    level: 'MUST' as const,
+    asks: TUS.versionInEveryAnswer,
     requirement: `The answer to ${what} says its version in Tus-Resumable.`,
     check: async (peer: Peer) => expectHeader(await ask(peer), 'Tus-Resumable', /^\d+\.\d+\.\d+$/),
   })),
   {
+    id: 'tus-resumable-other',
+    asks: TUS.otherVersion,
+    requirement: 'Creation, PATCH and DELETE in a version that is not supported get 412 and change nothing.',
+    needs: ['creation'],
+    async check(peer) {
+      for (const [what, ask] of OTHERS) {
+        if (what === 'DELETE' && !peer.offers('termination')) continue
+        expectStatus(await ask(peer), 412)
+      }
+    },
+  },
+  {
+    id: 'tus-resumable-other-versions',
+    asks: TUS.otherVersionTold,
+    requirement: 'The 412 to a version that is not supported lists those that are, in Tus-Version.',
+    needs: ['creation'],
+    after: ['tus-resumable-other'],
+    check: async (peer) =>
+      expectHeader(
+        await creation(peer, { headers: OTHER_VERSION }),
+        'Tus-Version',
+        /(^|[ ,])1\.0\.0($|[ ,])/,
+      ),
+  },
+  {
     id: 'tus-resumable-other-head',
-    level: 'MUST',
-    requirement: 'HEAD in a version that is not supported gets 412 with Tus-Version.',
+    asks: TUS.otherVersion,
+    requirement: 'HEAD in a version that is not supported gets 412 and tells no offset.',
+    after: ['tus-resumable-other'],
     async check(peer) {
       const { url } = await create(peer)
       const answer = await send(peer, { method: 'HEAD', at: url, headers: OTHER_VERSION })
-      expectUnsupported(answer)
+      expectStatus(answer, 412)
       expectNoHeader(answer, 'Upload-Offset')
     },
   },
   {
-    id: 'tus-resumable-other-creation',
-    level: 'MUST',
-    requirement:
-      'A creation in a version that is not supported gets 412 with Tus-Version, and creates nothing.',
-    needs: ['creation'],
-    async check(peer) {
-      const answer = await creation(peer, { headers: OTHER_VERSION })
-      expectUnsupported(answer)
-      expectNoHeader(answer, 'Location')
-    },
-  },
-  {
-    id: 'tus-resumable-other-patch',
-    level: 'MUST',
-    requirement: 'PATCH in a version that is not supported gets 412 with Tus-Version, and appends nothing.',
-    async check(peer) {
-      const upload = await create(peer)
-      expectUnsupported(await append(peer, upload, { from: 0, to: SIZE / 2, headers: OTHER_VERSION }))
-      await expectOffset(peer, upload, 0)
-    },
-  },
-  {
-    id: 'tus-resumable-other-termination',
-    level: 'MUST',
-    requirement: 'DELETE in a version that is not supported gets 412 with Tus-Version, and removes nothing.',
-    needs: ['termination'],
-    async check(peer) {
-      const upload = await create(peer)
-      expectUnsupported(await send(peer, { method: 'DELETE', at: upload.url, headers: OTHER_VERSION }))
-      await expectOffset(peer, upload, 0)
-    },
-  },
-  {
     id: 'tus-resumable-nonsense',
-    level: 'MUST',
-    requirement: 'A version that is none, or only begins like one that is supported, gets 412.',
+    asks: TUS.otherVersion,
+    requirement: 'A version that is none, or only begins like one that is supported, is not taken for it.',
+    after: ['tus-resumable-other'],
     async check(peer) {
-      const { url } = await create(peer)
+      const upload = await create(peer)
       for (const version of ['1', '1.0', '1.0.0.0', '1.0.00', 'tus', '1.0.0, 0.2.2']) {
-        expectStatus(
-          await send(peer, { method: 'HEAD', at: url, headers: { 'Tus-Resumable': version } }),
-          412,
-        )
+        const headers = { 'Tus-Resumable': version }
+        expectFailure(await append(peer, upload, { from: 0, to: SIZE / 2, headers }))
+        await expectOffset(peer, upload, 0)
       }
     },
   },
