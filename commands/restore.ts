@@ -20,7 +20,7 @@ import { contentsOf, makeDataDirectory } from '../server/process/data-directory.
 import { createLog, type Log } from '../server/process/log.ts'
 import { messageOf } from '../server/process/message-of.ts'
 import { Releasers } from '../server/process/releasers.ts'
-import { isCode } from '../system/error-code.ts'
+import { onCode } from '../system/error-code.ts'
 import { type Command, done, UsageError } from './command.ts'
 import { stopOnSignals } from './with-ledger.ts'
 
@@ -97,9 +97,8 @@ async function fill(archive: Archive, config: Config, log: Log): Promise<void> {
   await releasers.releaseAll(log)
   // The database last: a server that is started too early finds the unfinished restore.
   for (const name of [OBJECTS, DEVELOPMENT_SECRET, 'postgres']) {
-    await rename(join(draft, name), join(config.DATA_DIR, name)).catch((error: unknown) => {
-      if (!isCode(error, 'ENOENT')) throw error
-    })
+    const moved = rename(join(draft, name), join(config.DATA_DIR, name))
+    await moved.catch(onCode(['ENOENT'], undefined))
   }
   await rmdir(draft)
 }

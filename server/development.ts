@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { onCode } from '../system/error-code.ts'
 import type { Environment } from './config.ts'
 import { makeDataDirectory } from './process/data-directory.ts'
 
@@ -41,11 +42,8 @@ export function sharedServerVariable(env: Environment): string | undefined {
 
 async function keptSecret(path: string): Promise<string> {
   await makeDataDirectory(dirname(path))
-  try {
-    await writeFile(path, randomBytes(32).toString('base64url'), { flag: 'wx', mode: 0o600 })
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-  }
+  const fresh = randomBytes(32).toString('base64url')
+  await writeFile(path, fresh, { flag: 'wx', mode: 0o600 }).catch(onCode(['EEXIST'], undefined))
   return await readFile(path, 'utf8')
 }
 
@@ -53,9 +51,6 @@ async function keptSecret(path: string): Promise<string> {
 export async function withStoredSecret(env: Environment): Promise<Environment> {
   if (env.AUTH_JWT_SECRET || env.AUTH_JWT_PUBLIC_KEY || env.AUTH_JWKS_URL) return env
   const path = join(env.DATA_DIR || './data', 'development-secret')
-  const secret = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
-    throw error
-  })
+  const secret = await readFile(path, 'utf8').catch(onCode(['ENOENT'], ''))
   return secret === '' ? env : { ...env, AUTH_JWT_SECRET: secret }
 }

@@ -1,12 +1,7 @@
 import { readdir } from 'node:fs/promises'
-import { isCode } from './error-code.ts'
+import { onCode } from './error-code.ts'
 
 /** The names in a directory; none where reading it fails with one of these codes: by default, where it does not exist. */
 export async function namesIn(directory: string, ...missing: string[]): Promise<string[]> {
-  try {
-    return await readdir(directory)
-  } catch (error) {
-    if (isCode(error, 'ENOENT', ...missing)) return []
-    throw error
-  }
+  return await readdir(directory).catch(onCode(['ENOENT', ...missing], []))
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { access, realpath } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { isCode } from './error-code.ts'
+import { onCode } from './error-code.ts'
 import { programEnvironment, runProgram } from './programs.ts'
 
 export const SANDBOX_KINDS = ['bwrap', 'unshare', 'none'] as const
@@ -263,11 +263,6 @@ async function bound(how: string, path: string | undefined, covered: readonly st
 }
 
 async function isThere(path: string, mode = constants.F_OK): Promise<boolean> {
-  try {
-    await access(path, mode)
-    return true
-  } catch (error) {
-    if (isCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP')) return false
-    throw error
-  }
+  const there = access(path, mode).then(() => true)
+  return await there.catch(onCode(['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP'], false))
 }

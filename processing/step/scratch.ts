@@ -4,7 +4,7 @@ import { translateDiskError } from '../../storage/disk/disk-objects.ts'
 import type { DiskSpace } from '../../storage/disk/disk-space.ts'
 import { contentOf, isAbandoned, scratchName } from '../../storage/disk/scratch-claims.ts'
 import { ObjectTooLarge, StorageFull } from '../../storage/store/objects.ts'
-import { isCode } from '../../system/error-code.ts'
+import { onCode } from '../../system/error-code.ts'
 import { namesIn } from '../../system/names-in.ts'
 import { removeIfEmpty } from '../../system/remove-if-empty.ts'
 import { isDiskFull } from '../tools/disk-full.ts'
@@ -131,11 +131,5 @@ async function isOld(name: string, path: string): Promise<boolean> {
 }
 
 async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return false
-    throw error
-  }
+  return (await stat(path).catch(onCode(['ENOENT'], undefined))) !== undefined
 }

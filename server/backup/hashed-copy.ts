@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
+import { withFile } from '../../system/with-file.ts'
 
 /** Bytes copied at a time. */
 const CHUNK_BYTES = 1024 * 1024
@@ -10,8 +11,7 @@ export async function writeHashed(
   source: AsyncIterable<Uint8Array>,
 ): Promise<{ sha256: string; bytes: number }> {
   const hash = createHash('sha256')
-  const handle = await open(path, 'wx', 0o600)
-  try {
+  return await withFile(path, { flags: 'wx', mode: 0o600 }, async (handle) => {
     let bytes = 0
     for await (const chunk of source) {
       hash.update(chunk)
@@ -20,9 +20,7 @@ export async function writeHashed(
     }
     await handle.datasync()
     return { sha256: hash.digest('hex'), bytes }
-  } finally {
-    await handle.close()
-  }
+  })
 }
 
 /** The current bytes of a file; fails with ENOENT at once where there is none. */

@@ -1,6 +1,6 @@
 import { chmod, lstat, mkdir, readFile, realpath, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { isCode } from '../../system/error-code.ts'
+import { isCode, onCode } from '../../system/error-code.ts'
 import { namesIn } from '../../system/names-in.ts'
 
 /** What this release and earlier ones create in it; an unfinished restore is left alone. */
@@ -36,10 +36,7 @@ export async function makeDataDirectory(path: string): Promise<string[]> {
  */
 export async function closeDataDirectory(path: string): Promise<string[]> {
   const directory = resolve(path)
-  const found = await stat(directory).catch((error: unknown) => {
-    if (isCode(error, ...NOT_TO_BE_HAD)) return undefined
-    throw error
-  })
+  const found = await stat(directory).catch(onCode(NOT_TO_BE_HAD, undefined))
   if (!found?.isDirectory()) return []
   const names = await namesIn(directory, ...NOT_TO_BE_HAD)
   const others = names.filter((name) => !OURS.test(name) && !NOBODYS.test(name) && name !== LOST_AND_FOUND)

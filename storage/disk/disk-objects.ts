@@ -11,14 +11,16 @@ import {
   rename,
   rm,
   stat,
+  writeFile,
 } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { ServedAs } from '../../content/served-as.ts'
-import { isCode } from '../../system/error-code.ts'
+import { isCode, onCode } from '../../system/error-code.ts'
 import { inParallel } from '../../system/in-parallel.ts'
 import { namesIn } from '../../system/names-in.ts'
 import { removeIfEmpty } from '../../system/remove-if-empty.ts'
+import { withFile } from '../../system/with-file.ts'
 import {
   ObjectMissing,
   type Objects,
@@ -45,12 +47,7 @@ export function translateDiskError(error: unknown): unknown {
 
 /** Makes a new or renamed directory entry durable. */
 export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+  await withFile(directory, { flags: 'r' }, (handle) => handle.sync())
 }
 
 /**
@@ -120,15 +117,7 @@ export class DiskObjects implements Objects {
 
   /** Files carry no headers: each response sets them. */
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    await this.#replace(key, async (temporary) => {
-      const handle = await open(temporary, 'wx')
-      try {
-        await handle.writeFile(bytes)
-        await handle.datasync()
-      } finally {
-        await handle.close()
-      }
-    })
+    await this.#replace(key, (temporary) => writeFile(temporary, bytes, { flag: 'wx', flush: true }))
   }
 
   /** By a hard link, which needs no space, or by copying: nobody may write to the file from then on. */
@@ -203,13 +192,10 @@ export class DiskObjects implements Objects {
     const draft = join(drafts, randomUUID())
     try {
       await makeDirectory(drafts)
-      const handle = await open(draft, 'wx')
-      try {
+      await withFile(draft, { flags: 'wx' }, async (handle) => {
         await write(handle)
         await handle.datasync()
-      } finally {
-        await handle.close()
-      }
+      })
       await rename(draft, this.pathOf(to))
       await syncDirectory(dirname(this.pathOf(to)))
     } catch (error) {
@@ -299,14 +285,11 @@ async function copyDurably(from: string, to: string): Promise<void> {
 }
 
 async function makeDurable(path: string): Promise<void> {
-  const handle = await open(path, 'r+')
-  try {
+  await withFile(path, { flags: 'r+' }, async (handle) => {
     // It has the mode of the original: that of an earlier release or a tool may be readable by the group.
     await handle.chmod(0o600)
     await handle.datasync()
-  } finally {
-    await handle.close()
-  }
+  })
 }
 
 /** Creates a directory and its parents durably. */
@@ -333,10 +316,6 @@ async function removeTemporaries(directory: string, of: ReadonlySet<string>, unt
 
 /** Not when its bytes were written: a link has an old time. Never, where it is gone. */
 async function touchedAt(path: string): Promise<number> {
-  try {
-    return (await stat(path)).ctimeMs
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return Number.POSITIVE_INFINITY
-    throw error
-  }
+  const found = await stat(path).catch(onCode(['ENOENT'], undefined))
+  return found?.ctimeMs ?? Number.POSITIVE_INFINITY
 }
