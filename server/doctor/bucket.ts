@@ -45,7 +45,7 @@ export async function checkBucket(config: Config): Promise<readonly Finding[]> {
 /** Removes what failed calls have left. */
 async function cleanUp(s3: S3, keys: Keys): Promise<void> {
   await s3.remove(Object.values(keys))
-  for (const id of await s3.openMultiparts(keys.original)) await s3.abortMultipart(keys.original, id)
+  await s3.abortMultiparts(keys.original)
 }
 
 type Keys = { original: string; copy: string }

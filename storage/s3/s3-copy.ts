@@ -30,11 +30,8 @@ async function copyByParts(
   to: string,
   servedAs: ServedAs,
 ): Promise<void> {
-  // Left by an earlier copy that was killed.
-  for (const left of await s3.openMultiparts(to)) await s3.abortMultipart(to, left)
-  const { id } = await s3.createMultipart(to, servedAs)
   const partBytes = Math.max(COPY_BYTES, minPartSizeFor(source.size))
-  try {
+  await s3.putInParts(to, servedAs, async (id) => {
     const parts: S3Part[] = []
     for (let start = 0; start < source.size; start += partBytes) {
       const end = Math.min(start + partBytes, source.size) - 1
@@ -42,9 +39,6 @@ async function copyByParts(
       const etag = await s3.copyPart(to, id, partNumber, { ...source, range: { start, end } })
       parts.push({ partNumber, etag })
     }
-    await s3.completeMultipart(to, id, parts)
-  } catch (error) {
-    await s3.abortMultipart(to, id)
-    throw error
-  }
+    return parts
+  })
 }

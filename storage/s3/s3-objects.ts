@@ -75,7 +75,7 @@ export class S3Objects implements Objects {
   }
 
   async removeCopy(key: string): Promise<void> {
-    for (const id of await this.#s3.openMultiparts(key)) await this.#s3.abortMultipart(key, id)
+    await this.#s3.abortMultiparts(key)
     await this.remove(key)
   }
 

@@ -156,10 +156,7 @@ export class S3UploadBytes implements UploadBytes {
 
   /** Aborts multipart uploads of this key that are not in the ledger; looked up only where there may be any. */
   async #abortStrays({ storageKey, multipartId, mayHaveStrays }: UploadInBucket): Promise<void> {
-    if (!mayHaveStrays) return
-    for (const id of await this.#s3.openMultiparts(storageKey)) {
-      if (id !== multipartId) await this.#s3.abortMultipart(storageKey, id)
-    }
+    if (mayHaveStrays) await this.#s3.abortMultiparts(storageKey, multipartId)
   }
 
   /** Removes the bytes of ended partials, which removal jobs have left to the final. */

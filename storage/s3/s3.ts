@@ -132,6 +132,23 @@ export class S3 {
       .catch(rethrowTranslated)
   }
 
+  /** Stores an object from parts, which `send` uploads or copies. Leaves no multipart upload where that fails. */
+  async putInParts(
+    key: string,
+    servedAs: ServedAs,
+    send: (multipartId: string) => Promise<readonly S3Part[]>,
+  ): Promise<void> {
+    // Left by an earlier attempt that was killed.
+    await this.abortMultiparts(key)
+    const { id } = await this.createMultipart(key, servedAs)
+    try {
+      await this.completeMultipart(key, id, await send(id))
+    } catch (error) {
+      await this.abortMultipart(key, id)
+      throw error
+    }
+  }
+
   /** Whether a multipart upload is still open. */
   async isMultipartOpen(key: string, multipartId: string): Promise<boolean> {
     try {
@@ -152,6 +169,11 @@ export class S3 {
     } catch (error) {
       if (!isGone(error)) throw error
     }
+  }
+
+  /** Aborts all multipart uploads of this key, but for one. */
+  async abortMultiparts(key: string, except?: string | null): Promise<void> {
+    for (const id of await this.openMultiparts(key)) if (id !== except) await this.abortMultipart(key, id)
   }
 
   /** Open multipart uploads of exactly this key: S3 has no other way to find one whose id was lost. */

@@ -26,10 +26,7 @@ export async function putStream(
     await checkEnd(bytes.length, size, parts)
     return (await s3.put(key, bodyOf(bytes), servedAs, signal)).etag
   }
-  // Left by an earlier attempt that was killed.
-  for (const left of await s3.openMultiparts(key)) await s3.abortMultipart(key, left)
-  const { id } = await s3.createMultipart(key, servedAs)
-  try {
+  await s3.putInParts(key, servedAs, async (id) => {
     const stored: S3Part[] = []
     let at = 0
     for await (const bytes of parts) {
@@ -40,11 +37,8 @@ export async function putStream(
       stored.push({ partNumber, etag })
     }
     await checkEnd(at, size, parts)
-    await s3.completeMultipart(key, id, stored)
-  } catch (error) {
-    await s3.abortMultipart(key, id)
-    throw error
-  }
+    return stored
+  })
   const head = await s3.head(key)
   if (head?.size !== size) throw new Error('the bucket does not have the object that it completed')
   return head.etag
