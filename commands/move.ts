@@ -1,7 +1,7 @@
 import { MEDIA_QUEUES } from '../jobs/queues.ts'
 import type { Backend } from '../ledger/storage-places.ts'
 import { FORMER_KEPT_MS } from '../ledger/stray-copies.ts'
-import { reportProgress } from '../server/backup/progress.ts'
+import { withProgress } from '../server/backup/progress.ts'
 import { ConfigError } from '../server/config.ts'
 import { messageOf } from '../server/process/message-of.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../server/storage-options.ts'
@@ -50,14 +50,10 @@ async function moveTo({ config, db, onError, releasers }: LedgerCommand, to: Bac
   const storage = await openStorage(storageOptionsOf(config), db, { onError, target: to })
   releasers.add('storage', () => storage.close())
   const progress = { moved: 0, bytes: 0 }
-  const report = reportProgress(() => `move: ${progress.moved}, ${Math.round(progress.bytes / 1e6)} MB`)
+  const line = () => `move: ${progress.moved}, ${Math.round(progress.bytes / 1e6)} MB`
   const signal = new AbortController().signal
   const options = { db, storage, keyPrefixes: keyPrefixesOf(config), queues: MEDIA_QUEUES, signal }
-  try {
-    return await moveAll(options, { from: otherOf(to), to }, progress)
-  } finally {
-    report.stop()
-  }
+  return await withProgress(line, () => moveAll(options, { from: otherOf(to), to }, progress))
 }
 
 const reasonOf = (error: unknown): string => {

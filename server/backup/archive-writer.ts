@@ -1,13 +1,13 @@
 import { mkdir, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { syncDirectory } from '../../storage/disk/disk-objects.ts'
-import { isCode } from '../../system/error-code.ts'
+import { isCode, onCode } from '../../system/error-code.ts'
 import { namesIn } from '../../system/names-in.ts'
 import { CommandFailure, failureOf } from '../process/command-failure.ts'
 import { isMountPoint } from '../process/data-directory.ts'
 import { messageOf } from '../process/message-of.ts'
 import { openForReading, writeHashed } from './hashed-copy.ts'
-import { CHECKSUMS, MANIFEST, type Manifest } from './layout.ts'
+import { CHECKSUMS, FORMAT, MANIFEST, type Manifest } from './layout.ts'
 
 /** A backup that is being written, as `….partial`: it is renamed when it is complete and durable. */
 export class ArchiveWriter {
@@ -59,19 +59,16 @@ export class ArchiveWriter {
 
   /** Adds a copy of a file, and returns its bytes; undefined where it no longer exists. */
   async copy(path: string, from: string): Promise<number | undefined> {
-    try {
-      return await this.add(path, await openForReading(from))
-    } catch (error) {
-      if (isCode(error, 'ENOENT')) return undefined
-      throw error
-    }
+    const source = await openForReading(from).catch(onCode(['ENOENT'], undefined))
+    return source && (await this.add(path, source))
   }
 
-  /** Completes the backup. */
-  async finish(manifest: (checksumsSha256: string) => Manifest): Promise<void> {
+  /** Completes the backup. Returns its manifest. */
+  async finish(described: Omit<Manifest, 'format' | 'checksumsSha256'>): Promise<Manifest> {
     const { sha256 } = await writeHashed(join(this.#partial, CHECKSUMS), chunksOf(this.#sums))
     for (const folder of this.#folders) await syncDirectory(folder)
-    const text = `${JSON.stringify(manifest(sha256), undefined, 2)}\n`
+    const manifest: Manifest = { format: FORMAT, ...described, checksumsSha256: sha256 }
+    const text = `${JSON.stringify(manifest, undefined, 2)}\n`
     await writeHashed(join(this.#partial, MANIFEST), chunksOf([text]))
     await syncDirectory(this.#partial)
     // An empty folder in its place may be a mount point, or was made for it.
@@ -81,6 +78,7 @@ export class ArchiveWriter {
     await rename(this.#partial, this.#directory)
     this.#isFinished = true
     await syncDirectory(dirname(this.#directory))
+    return manifest
   }
 
   /** Removes an unfinished backup. */

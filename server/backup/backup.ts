@@ -5,10 +5,10 @@ import { createGzip } from 'node:zlib'
 import { withBackupLock } from '../../ledger/backup-lock.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { type DumpedJob, dumpLedger } from '../../ledger/dump.ts'
-import { isCode } from '../../system/error-code.ts'
+import { onCode } from '../../system/error-code.ts'
 import { type ArchiveWriter, chunksOf } from './archive-writer.ts'
-import { DEVELOPMENT_SECRET, JOBS, type Manifest, newManifest, OBJECTS, tableFile } from './layout.ts'
-import { forEachInParallel, reportProgress } from './progress.ts'
+import { DEVELOPMENT_SECRET, JOBS, type Manifest, OBJECTS, tableFile } from './layout.ts'
+import { forEachInParallel, withProgress } from './progress.ts'
 
 export type BackupOptions = {
   db: Ledger
@@ -35,33 +35,22 @@ async function write(
   checkKept: () => Promise<void>,
 ): Promise<Manifest> {
   const progress = { what: 'database', count: 0, bytes: 0 }
-  const report = reportProgress(
-    () => `backup: ${progress.what}, ${progress.count}, ${Math.round(progress.bytes / 1e6)} MB`,
-  )
-  try {
+  const line = () => `backup: ${progress.what}, ${progress.count}, ${Math.round(progress.bytes / 1e6)} MB`
+  return await withProgress(line, async () => {
     const { dump, jobs } = await writeDatabase(db, archive, progress)
     await archive.add(JOBS, chunksOf([JSON.stringify(jobs)]))
     await archive.copy(DEVELOPMENT_SECRET, join(dataDirectory, DEVELOPMENT_SECRET))
     Object.assign(progress, { what: 'objects', count: 0, bytes: 0 })
     const goneMeanwhile = await copyObjects(join(dataDirectory, OBJECTS), archive, progress)
     await checkKept()
-    let manifest: Manifest | undefined
-    await archive.finish((checksumsSha256) => {
-      manifest = newManifest({
-        takenAt: dump.takenAt.toISOString(),
-        migrations: dump.migrations,
-        rows: dump.rows,
-        storage,
-        objects: { count: progress.count, bytes: progress.bytes, goneMeanwhile },
-        checksumsSha256,
-      })
-      return manifest
+    return await archive.finish({
+      takenAt: dump.takenAt.toISOString(),
+      migrations: dump.migrations,
+      rows: dump.rows,
+      storage,
+      objects: { count: progress.count, bytes: progress.bytes, goneMeanwhile },
     })
-    if (!manifest) throw new Error('the backup was not finished')
-    return manifest
-  } finally {
-    report.stop()
-  }
+  })
 }
 
 async function writeDatabase(
@@ -139,10 +128,7 @@ async function copyObjects(
 
 /** Every file below a folder except temporary ones; missing folders are empty. */
 async function* filesBelow(directory: string): AsyncGenerator<string> {
-  const entries = await opendir(directory).catch((error: unknown) => {
-    if (isCode(error, 'ENOENT')) return undefined
-    throw error
-  })
+  const entries = await opendir(directory).catch(onCode(['ENOENT'], undefined))
   if (!entries) return
   for await (const entry of entries) {
     const path = join(directory, entry.name)

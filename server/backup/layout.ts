@@ -12,7 +12,7 @@ export const DEVELOPMENT_SECRET = 'development-secret'
 
 export const tableFile = (table: string): string => `tables/${table}.jsonl.gz`
 
-const FORMAT = 1
+export const FORMAT = 1
 
 export const manifestSchema = z.object({
   format: z.literal(FORMAT),
@@ -28,5 +28,3 @@ export const manifestSchema = z.object({
 })
 
 export type Manifest = z.infer<typeof manifestSchema>
-
-export const newManifest = (manifest: Omit<Manifest, 'format'>): Manifest => ({ format: FORMAT, ...manifest })

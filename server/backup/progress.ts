@@ -1,9 +1,13 @@
 const EVERY_MS = 5_000
 
-/** Prints a line of progress on standard error every few seconds. */
-export function reportProgress(line: () => string): { stop(): void } {
+/** Prints a line of progress on standard error every few seconds while the work runs. */
+export async function withProgress<Result>(line: () => string, work: () => Promise<Result>): Promise<Result> {
   const timer = setInterval(() => process.stderr.write(`landfall: ${line()}\n`), EVERY_MS)
-  return { stop: () => clearInterval(timer) }
+  try {
+    return await work()
+  } finally {
+    clearInterval(timer)
+  }
 }
 
 /** Runs work on items, so many at a time. Stops at the first failure. */
@@ -12,19 +16,13 @@ export async function forEachInParallel<Item>(
   atATime: number,
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
-  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
-  let isOver = false
+  async function* all() {
+    yield* items
+  }
+  const left = all()
   const run = async () => {
-    while (!isOver) {
-      const next = await iterator.next()
-      if (next.done) return
-      try {
-        await work(next.value)
-      } catch (error) {
-        isOver = true
-        throw error
-      }
-    }
+    // A failure ends the generator, and so the other runs.
+    for await (const item of left) await work(item)
   }
   const runs = await Promise.allSettled(Array.from({ length: atATime }, run))
   for (const result of runs) if (result.status === 'rejected') throw result.reason

@@ -22,7 +22,7 @@ import {
   OBJECTS,
   tableFile,
 } from './layout.ts'
-import { forEachInParallel, reportProgress } from './progress.ts'
+import { forEachInParallel, withProgress } from './progress.ts'
 
 const COPIES_AT_A_TIME = 4
 const ROWS_AT_A_TIME = 500
@@ -58,24 +58,21 @@ export async function restoreFiles({ directory, sums }: Archive, to: string): Pr
   const isFile = (path: string) => path.startsWith(`${OBJECTS}/`) || path === DEVELOPMENT_SECRET
   const files = [...sums].filter(([path]) => isFile(path))
   let copied = 0
-  const report = reportProgress(() => `restore: ${copied} of ${files.length} files`)
   const made = new Set<string>()
-  try {
-    await forEachInParallel(files, COPIES_AT_A_TIME, async ([path, expected]) => {
-      const target = join(to, path)
-      const folder = dirname(target)
-      if (!made.has(folder)) await mkdir(folder, { recursive: true, mode: 0o700 })
-      made.add(folder)
-      const source = await openForReading(join(directory, path)).catch(() => {
-        throw damaged(path)
-      })
-      const { sha256 } = await writeHashed(target, source)
-      if (sha256 !== expected) throw damaged(path)
-      copied += 1
+  const restoreOne = async ([path, expected]: [path: string, sha256: string]) => {
+    const target = join(to, path)
+    const folder = dirname(target)
+    if (!made.has(folder)) await mkdir(folder, { recursive: true, mode: 0o700 })
+    made.add(folder)
+    const source = await openForReading(join(directory, path)).catch(() => {
+      throw damaged(path)
     })
-  } finally {
-    report.stop()
+    const { sha256 } = await writeHashed(target, source)
+    if (sha256 !== expected) throw damaged(path)
+    copied += 1
   }
+  const line = () => `restore: ${copied} of ${files.length} files`
+  await withProgress(line, () => forEachInParallel(files, COPIES_AT_A_TIME, restoreOne))
 }
 
 const jobsSchema = z.array(z.object({ name: z.string(), data: z.unknown() }))
