@@ -2,7 +2,7 @@ import type { Request, Response } from 'express'
 import type { z } from 'zod'
 import type { Ledger } from '../../ledger/database.ts'
 import { endTurn } from '../admission/owner-turns.ts'
-import type { StreamTickets } from '../auth/stream-tickets.ts'
+import { giveTicket } from '../auth/stream-tickets.ts'
 import type { Config } from '../config.ts'
 import type { Connect, EventStreams } from '../events/event-streams.ts'
 import { SseTransport } from '../events/sse-transport.ts'
@@ -18,7 +18,6 @@ import { ownUpload } from './uploads.ts'
 export type EventsServices = {
   db: Ledger
   streams: EventStreams
-  tickets: StreamTickets
   config: Pick<Config, 'CORS_ORIGINS' | 'PUBLIC_URL'>
 }
 
@@ -80,8 +79,8 @@ export const eventsRoutes = [
     answers: { 201: json(StreamTicket) },
     summary: 'A ticket that opens streams for one minute, for clients that cannot send headers',
     description: '`{ ticket, expiresAt }`',
-    async handle({ response, who }, { tickets }: EventsServices) {
-      const { ticket, expiresAt } = await tickets.give(who)
+    async handle({ response, who }, { db }: EventsServices) {
+      const { ticket, expiresAt } = await giveTicket(db, who)
       const view: z.output<typeof StreamTicket> = { ticket, expiresAt: expiresAt.toISOString() }
       response.status(201).set('Cache-Control', 'no-store').json(view)
     },

@@ -10,46 +10,31 @@ const TTL_MS = 60_000
 const TICKET = /^[A-Za-z0-9_-]{43}$/
 
 /**
- * Tickets for clients that cannot send headers, such as EventSource: each starts streams for a minute with the rights
- * of its token. It may be used several times, as EventSource reconnects.
+ * A ticket for clients that cannot send headers, such as EventSource: it starts streams for a minute with the rights of
+ * its token. It may be used several times, as EventSource reconnects.
  */
-export class StreamTickets {
-  readonly #db: Ledger
-
-  constructor(db: Ledger) {
-    this.#db = db
-  }
-
-  async give(principal: Principal): Promise<{ ticket: string; expiresAt: Date }> {
-    const ticket = randomBytes(32).toString('base64url')
-    const expiresAt = await storeTicket(this.#db, {
-      hash: hashOf(ticket),
-      ownerId: principal.ownerId,
-      scopes: [...principal.scopes],
-      ttlMs: TTL_MS,
-    })
-    return { ticket, expiresAt }
-  }
-
-  /** The principal of a ticket. Fails with `token-invalid` or `token-expired`. */
-  async principalOf(ticket: string): Promise<Principal> {
-    if (!TICKET.test(ticket)) throw new Problem('token-invalid', 'The ticket is malformed.')
-    const found = await findTicket(this.#db, hashOf(ticket))
-    // Expired tickets are removed, so they cannot be told from unknown ones.
-    if (!found) throw new Problem('token-expired', 'The ticket has expired. Request a new one.')
-    return { ownerId: found.ownerId, tenantId: null, scopes: new Set(found.scopes) }
-  }
+export async function giveTicket(
+  db: Ledger,
+  { ownerId, scopes }: Principal,
+): Promise<{ ticket: string; expiresAt: Date }> {
+  const ticket = randomBytes(32).toString('base64url')
+  const stored = { hash: hashOf(ticket), ownerId, scopes: [...scopes], ttlMs: TTL_MS }
+  return { ticket, expiresAt: await storeTicket(db, stored) }
 }
 
 /** Accepts the ticket in the query in place of a token. For streams only. */
 export async function authenticateByTicket(
   request: Request,
   response: Response,
-  tickets: StreamTickets,
+  db: Ledger,
 ): Promise<Principal> {
   const { ticket } = request.query
-  if (typeof ticket !== 'string') throw new Problem('token-invalid', 'The ticket is malformed.')
-  const principal = await tickets.principalOf(ticket)
+  if (typeof ticket !== 'string' || !TICKET.test(ticket))
+    throw new Problem('token-invalid', 'The ticket is malformed.')
+  const found = await findTicket(db, hashOf(ticket))
+  // Expired tickets are removed, so they cannot be told from unknown ones.
+  if (!found) throw new Problem('token-expired', 'The ticket has expired. Request a new one.')
+  const principal = { ownerId: found.ownerId, tenantId: null, scopes: new Set(found.scopes) }
   response.locals.principal = principal
   authenticated(request)
   return principal

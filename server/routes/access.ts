@@ -1,12 +1,13 @@
 import type { Request, Response } from 'express'
 import { Webhook } from 'standardwebhooks'
+import type { Ledger } from '../../ledger/database.ts'
 import { parseMediaId } from '../../ledger/ids.ts'
 import type { Authenticate } from '../auth/authenticate.ts'
 import type { ContentLinks } from '../auth/content-links.ts'
 import { isDevCode } from '../auth/dev-code.ts'
 import { isDirectRequest } from '../auth/direct-request.ts'
 import type { Principal } from '../auth/principal.ts'
-import { authenticateByTicket, type StreamTickets } from '../auth/stream-tickets.ts'
+import { authenticateByTicket } from '../auth/stream-tickets.ts'
 import { authenticated } from '../http/deadlines.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import type { Access } from './route.ts'
@@ -14,7 +15,8 @@ import type { Access } from './route.ts'
 export type AccessOptions = {
   /** Requires a bearer token, and waits for the turn of its owner. */
   authenticate: Authenticate
-  tickets: StreamTickets
+  /** Has the tickets of streams. */
+  db: Ledger
   links: ContentLinks
   /** Of the analysis engine. */
   secrets: readonly string[]
@@ -34,7 +36,7 @@ export type Admit = (
 
 /** The check of each `Access`. */
 export function accessChecks(options: AccessOptions): Admit {
-  const { authenticate, tickets, links, devCode } = options
+  const { authenticate, db, links, devCode } = options
   const signers = options.secrets.map((secret) => new Webhook(secret))
 
   async function whoAsks({ access, path }: Guarded, request: Request, response: Response) {
@@ -51,7 +53,7 @@ export function accessChecks(options: AccessOptions): Admit {
         const { ticket } = request.query
         if (request.headers.authorization !== undefined || ticket === undefined)
           return await authenticate(request, response)
-        return await authenticateByTicket(request, response, tickets)
+        return await authenticateByTicket(request, response, db)
       }
       case 'link':
       case 'token-or-link': {

@@ -7,7 +7,6 @@ import { OwnerTurns, recordArrival } from '../admission/owner-turns.ts'
 import { openApiDocument } from '../api/openapi.ts'
 import { ROUTES, type Services } from '../api/table.ts'
 import { type Authenticate, authenticate } from '../auth/authenticate.ts'
-import { StreamTickets } from '../auth/stream-tickets.ts'
 import type { Verify } from '../auth/verifier.ts'
 import type { Config } from '../config.ts'
 import type { Readiness } from '../health/readiness.ts'
@@ -26,10 +25,7 @@ import { accessChecks } from '../routes/access.ts'
 import { mount } from '../routes/mount.ts'
 import { securityHeaders } from './security-headers.ts'
 
-export type AppOptions = Omit<
-  Services,
-  'description' | 'downloads' | 'openDownloads' | 'tickets' | 'turns' | 'views'
-> & {
+export type AppOptions = Omit<Services, 'description' | 'downloads' | 'openDownloads' | 'turns' | 'views'> & {
   config: Config
   log: Log
   verify: Verify
@@ -73,12 +69,10 @@ export function createApp(options: AppOptions): Express {
   const turns = new OwnerTurns()
   const authenticate = inTurn(turns, options.verify)
   const answerError = problemAnswer(options.readiness)
-  const tickets = new StreamTickets(options.db)
   const offered: Services = {
     description: { paths: {} },
     ...options,
     turns,
-    tickets,
     downloads: config.DOWNLOADS,
     openDownloads: new OpenDownloads(),
     views: {
@@ -112,7 +106,7 @@ export function createApp(options: AppOptions): Express {
 
   const admit = accessChecks({
     authenticate,
-    tickets,
+    db: options.db,
     links,
     secrets: config.ANALYSIS_SECRET ?? [],
     devCode: options.devCode,
