@@ -2,10 +2,11 @@ import { isDeepStrictEqual } from 'node:util'
 import { sql } from 'kysely'
 import type { AnalysisReport } from './analysis-report.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import type { DueMedia, Enqueue } from './due-work.ts'
+import type { EnqueueProcessing } from './due-work.ts'
 import { logEvents, mediaEvent } from './event-log.ts'
 import type { MediaId, UploadId } from './ids.ts'
 import { AT_ONCE } from './processing-turns.ts'
+import { firstValue, hasRow, run } from './rows.ts'
 import type { Analysis } from './schema.ts'
 
 /** Whether an analysis has a result, or its time is over. */
@@ -31,14 +32,13 @@ export async function beginAnalysis(
     requestedAt: new Date().toISOString(),
     finishedAt: null,
   }
-  const { rows } = await sql<{ analysis: Analysis }>`
+  return await firstValue<Analysis>(db)`
     update landfall.media
        set analysis = coalesce(analysis, ${JSON.stringify(analysis)}::jsonb),
            analysis_due_at = case when analysis is null then now() + make_interval(secs => ${timeoutMs / 1000})
                                   else analysis_due_at end
      where id = ${id} and status in ('processing', 'ready')
-    returning analysis`.execute(db)
-  return rows[0]?.analysis
+    returning analysis`
 }
 
 /**
@@ -46,17 +46,16 @@ export async function beginAnalysis(
  * records nothing, when the analysis is over already.
  */
 export async function parkMedia(db: Ledger, id: MediaId): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     update landfall.media set is_parked = true
      where id = ${id} and status = 'processing'
        and coalesce(analysis ->> 'status', '') not in ('finished', 'failed')
-    returning id`.execute(db)
-  return rows.length > 0
+    returning id`
 }
 
 export type RecordOptions = {
   /** Enqueues the rest of the processing that waits for the result. */
-  resume: Enqueue<readonly DueMedia[]>
+  resume: EnqueueProcessing
   /** When the request was made that this answers, if the engine says so. */
   requestedAt?: string | undefined
 }
@@ -80,7 +79,7 @@ export async function recordAnalysis(
   return await db.transaction().execute(async (trx): Promise<RecordResult> => {
     const media = await trx
       .selectFrom('landfall.media')
-      .select(['analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked'])
+      .select(['analysis', 'status', 'upload_id as uploadId', 'owner_id as ownerId', 'size', 'is_parked'])
       .where('id', '=', id)
       // A failed one can be processed again.
       .where('status', 'in', ['processing', 'ready', 'failed'])
@@ -103,13 +102,13 @@ export async function recordAnalysis(
       })
       .where('id', '=', id)
       .execute()
-    const { upload_id, owner_id } = media
+    const { uploadId, ownerId, size } = media
     if (isOver(updated)) {
       await logOutcome(trx, id, updated)
       if (media.status === 'processing' && media.is_parked)
-        await resume(trx, [{ id, ownerId: owner_id, size: media.size, turn: AT_ONCE }])
+        await resume(trx, [{ id, ownerId, size, turn: AT_ONCE }])
     }
-    return { kind: 'recorded', uploadId: upload_id, analysis: updated }
+    return { kind: 'recorded', uploadId, analysis: updated }
   })
 }
 
@@ -132,12 +131,12 @@ function merged(known: Analysis, report: AnalysisReport): Analysis {
 export async function endOverdueAnalyses(
   db: Ledger,
   limit: number,
-  resume: Enqueue<readonly DueMedia[]>,
+  resume: EnqueueProcessing,
 ): Promise<UploadId[]> {
   return await db.transaction().execute(async (trx) => {
     const overdue = await trx
       .selectFrom('landfall.media')
-      .select(['id', 'analysis', 'status', 'upload_id', 'owner_id', 'size', 'is_parked'])
+      .select(['id', 'analysis', 'status', 'upload_id', 'owner_id as ownerId', 'size', 'is_parked'])
       .where('analysis_due_at', '<', sql<Date>`now()`)
       .orderBy('analysis_due_at')
       .limit(limit)
@@ -159,17 +158,10 @@ export async function endOverdueAnalyses(
         .execute()
       if (ended && isWanted) await logOutcome(trx, media.id, ended)
     }
-    const waiting = overdue.filter(({ status, is_parked }) => status === 'processing' && is_parked)
-    if (waiting.length > 0)
-      await resume(
-        trx,
-        waiting.map(({ id, owner_id, size }) => ({
-          id,
-          ownerId: owner_id,
-          size,
-          turn: AT_ONCE,
-        })),
-      )
+    const waiting = overdue
+      .filter(({ status, is_parked }) => status === 'processing' && is_parked)
+      .map(({ id, ownerId, size }) => ({ id, ownerId, size, turn: AT_ONCE }))
+    if (waiting.length > 0) await resume(trx, waiting)
     return overdue.map((media) => media.upload_id)
   })
 }
@@ -180,8 +172,8 @@ async function logOutcome(
   { status, verdict, confidence }: Analysis,
 ): Promise<void> {
   const data = sql`${JSON.stringify({ status, verdict, confidence })}::jsonb`
-  await sql`
+  await run(trx)`
     with ended as (select id, upload_id, owner_id from landfall.media where id = ${id}),
     ${logEvents(mediaEvent('ended', 'analysis.finished', { data }))}
-    select id from ended`.execute(trx)
+    select id from ended`
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import { hasRow, run } from './rows.ts'
 
 /** Any number below 2^32. Running backups share this lock. */
 const LOCK = 7_263_495
@@ -19,8 +20,7 @@ export const isBackupRunning = sql<boolean>`exists (select 1 ${backups})`
 
 /** The same as a query of its own. */
 export async function isAnyBackupRunning(db: Ledger): Promise<boolean> {
-  const { rows } = await sql<{ isRunning: boolean }>`select ${isBackupRunning} as "isRunning"`.execute(db)
-  return rows[0]?.isRunning === true
+  return await hasRow(db)`select 1 ${backups}`
 }
 
 /**
@@ -32,10 +32,9 @@ export async function withBackupLock<Result>(
   work: (checkKept: () => Promise<void>) => Promise<Result>,
 ): Promise<Result> {
   return await db.connection().execute(async (session) => {
-    await sql`select pg_advisory_lock_shared(${LOCK})`.execute(session)
+    await run(session)`select pg_advisory_lock_shared(${LOCK})`
     const checkKept = async () => {
-      const { rows } = await sql`select 1 ${backups} and pid = pg_backend_pid()`.execute(session)
-      if (rows.length === 0)
+      if (!(await hasRow(session)`select 1 ${backups} and pid = pg_backend_pid()`))
         throw new Error(
           'files may have been removed during the backup: the database has lost the lock on them',
         )
@@ -47,7 +46,7 @@ export async function withBackupLock<Result>(
     } finally {
       clearInterval(timer)
       // The lock is gone with a lost connection.
-      await sql`select pg_advisory_unlock_shared(${LOCK})`.execute(session).catch(() => {})
+      await run(session)`select pg_advisory_unlock_shared(${LOCK})`.catch(() => {})
     }
   })
 }

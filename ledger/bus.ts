@@ -77,10 +77,7 @@ export class Bus {
     this.#outgoing = new Batches<string, null>({
       ownerOf: () => '',
       together: (payloads) => this.#notify(payloads),
-      alone: async (payload) => {
-        await this.#notify([payload])
-        return null
-      },
+      alone: (payload) => this.#notify([payload]).then(() => null),
     })
   }
 

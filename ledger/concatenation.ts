@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { type CreateResult, insertUpload, type NewUpload, type QuotaRefusal } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import type { DueMedia, Enqueue } from './due-work.ts'
+import type { DueMedia, EnqueueProcessing } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
 import {
   type ExpiryPolicy,
@@ -14,9 +14,10 @@ import {
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { releasedLease } from './lease-fragments.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
-import { AT_ONCE, chargedTurn, chargeTurn, type Turn } from './processing-turns.ts'
+import { AT_ONCE, chargedTurn, chargeTurn } from './processing-turns.ts'
 import { convert, lockUsage, type QuotaDefaults, readQuota } from './quotas.ts'
 import { mediaOf } from './received-media.ts'
+import { firstRow, onlyRow, rowsOf, run, valuesOf } from './rows.ts'
 import type { Backend } from './storage-places.ts'
 import { partsInJson, recordStoredParts } from './stored-parts.ts'
 import { type Append, type Committed, type Moved, UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
@@ -51,7 +52,7 @@ export type CreateFinalResult =
  * `withOwnerLock` ensures this on one node before taking a connection; this lock does so between nodes.
  */
 const takeTurns = (trx: LedgerTransaction, ownerId: OwnerId) =>
-  sql`select pg_advisory_xact_lock(hashtextextended('landfall.concat ' || ${ownerId}, 0))`.execute(trx)
+  run(trx)`select pg_advisory_xact_lock(hashtextextended('landfall.concat ' || ${ownerId}, 0))`
 
 /**
  * Creates a final upload. With complete partials it is complete at once: state `received`, with a media item and its
@@ -63,7 +64,7 @@ export async function createFinal(
   final: NewFinal,
   { isAllowed, claimDisk }: { isAllowed: (size: number) => boolean; claimDisk: (bytes: number) => boolean },
   defaults: QuotaDefaults,
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<CreateFinalResult> {
   return await withOwnerLock(db, final.ownerId, async (trx): Promise<CreateFinalResult> => {
     await takeTurns(trx, final.ownerId)
@@ -90,11 +91,9 @@ export async function createFinal(
       { size, reservedBytes, takes: new Set(taken.map(({ id }) => id)) },
     )
     if (isComplete) await completeFinal(trx, final.id, enqueue)
-    const { rows } = await sql<UploadRow>`
-      select ${UPLOAD_COLUMNS} from landfall.uploads where id = ${final.id}`.execute(trx)
-    const [row] = rows
-    if (!row) throw new Error('the final upload that was inserted is not there')
-    return { kind: 'created', upload: row }
+    const upload = await onlyRow<UploadRow>(trx)`
+      select ${UPLOAD_COLUMNS} from landfall.uploads where id = ${final.id}`
+    return { kind: 'created', upload }
   })
 }
 
@@ -127,7 +126,7 @@ type Partial = {
 }
 
 async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Map<UploadId, Partial>> {
-  const { rows } = await sql<Partial>`
+  const rows = await rowsOf<Partial>(trx)`
     with partials as materialized (
       select id, size, reserved_bytes, is_finished, state, storage_backend
         from landfall.uploads
@@ -140,7 +139,7 @@ async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Ma
              select 1 from landfall.upload_concat c join landfall.uploads f on f.id = c.final_id
               where c.partial_id = partials.id and c.takes_reservation and ${isStoredOpen('f')}
            ) as is_free
-      from partials`.execute(trx)
+      from partials`
   return new Map(rows.map((row) => [row.id, row]))
 }
 
@@ -182,11 +181,11 @@ async function insertFinal(
 async function completeFinal(
   trx: LedgerTransaction,
   finalId: UploadId,
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<void> {
   const mediaId = newMediaId()
   // Its partials are locked: nothing changes between reading and writing.
-  const { rows } = await sql<{ owner_id: OwnerId; size: number; turn: Turn }>`
+  const due = await rowsOf<DueMedia>(trx)`
     with used as (
       select u.id, u.owner_id, u.size, u.reserved_bytes
         from landfall.uploads u join landfall.upload_concat c on c.partial_id = u.id
@@ -208,13 +207,9 @@ async function completeFinal(
     ), charged as (
       ${convert('received', chargeTurn(sql`r.bytes`))} returning ${chargedTurn(sql`r.bytes`)} as turn
     ), media as (${mediaOf('finished')}), ${logEvents(uploadEvent('finished', 'upload.received'))}
-    select f.owner_id, f.size, coalesce(turn, ${AT_ONCE}::bigint) as turn from finished f left join charged on true`.execute(
-    trx,
-  )
-  await enqueue(
-    trx,
-    rows.map(({ owner_id: ownerId, size, turn }) => ({ id: mediaId, ownerId, size, turn })),
-  )
+    select media_id as id, f.owner_id as "ownerId", f.size, coalesce(turn, ${AT_ONCE}::bigint) as turn
+      from finished f left join charged on true`
+  await enqueue(trx, due)
 }
 
 /**
@@ -225,11 +220,11 @@ export async function finishPartial(
   db: Ledger,
   append: Append,
   expiry: ExpiryPolicy,
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<Committed<Moved> & { completed: readonly UploadId[] }> {
   return await withOwnerLock(db, append.ownerId, async (trx) => {
     await takeTurns(trx, append.ownerId)
-    const { rows } = await sql<{ contended: boolean } & Moved>`
+    const row = await firstRow<{ contended: boolean } & Moved>(trx)`
       with ${releasedLease(append)}, appended as (
         update landfall.uploads set "offset" = ${append.to}::bigint, is_finished = true, updated_at = now(),
                expires_at = ${extendedExpiry(expiry)}
@@ -238,11 +233,10 @@ export async function finishPartial(
            and size = ${append.to}::bigint
         returning id, lease.contended, expires_at, now() as read_at
       )${append.storedParts ? recordStoredParts(partsInJson(append.storedParts)) : sql``}
-      select contended, expires_at, read_at from appended`.execute(trx)
-    const row = rows[0]
+      select contended, expires_at, read_at from appended`
     if (!row) return { kind: 'lease-lost', completed: [] }
     // Nobody may end one of them from here on. Uploads are locked before their owner's usage, as everywhere.
-    await sql`
+    await run(trx)`
       select 1 from landfall.uploads
        where id in (
          select c.final_id from landfall.upload_concat c where c.partial_id = ${append.id}
@@ -250,9 +244,9 @@ export async function finishPartial(
          select other.partial_id from landfall.upload_concat c
            join landfall.upload_concat other on other.final_id = c.final_id where c.partial_id = ${append.id}
        )
-       order by id for update`.execute(trx)
+       order by id for update`
     // A statement of its own sees the locked rows as they are now.
-    const waiting = await sql<{ id: UploadId }>`
+    const completed = await valuesOf<UploadId>(trx)`
       select f.id from landfall.uploads f
        where ${isStoredOpen('f')}
          and f.id in (select final_id from landfall.upload_concat where partial_id = ${append.id})
@@ -260,8 +254,7 @@ export async function finishPartial(
            select 1 from landfall.upload_concat c join landfall.uploads p on p.id = c.partial_id
             where c.final_id = f.id and (not p.is_finished or ${isStoredEnded('p')})
          )
-       order by f.id`.execute(trx)
-    const completed = waiting.rows.map(({ id }) => id)
+       order by f.id`
     for (const id of completed) await completeFinal(trx, id, enqueue)
     return { kind: 'committed', ...row, completed }
   })
@@ -278,7 +271,7 @@ export async function extendWaitingUploads(
   expiry: ExpiryPolicy,
 ): Promise<void> {
   const later = extendedExpiry(expiry)
-  await sql`
+  await run(withOwnerShare(db, ownerId))`
     with waiting as (
       select id from landfall.uploads
        where owner_id = ${ownerId} and ${isOpenNow}
@@ -287,7 +280,7 @@ export async function extendWaitingUploads(
        order by id for update skip locked
     )
     update landfall.uploads set expires_at = ${later}
-      from waiting where uploads.id = waiting.id`.execute(withOwnerShare(db, ownerId))
+      from waiting where uploads.id = waiting.id`
 }
 
 /** Waiting uploads are extended in steps of this fraction of the period. */
@@ -318,7 +311,7 @@ export async function concatSources(db: Ledger, finalId: UploadId): Promise<Conc
  * final needs.
  */
 export async function forgetConcat(db: Ledger, finalId: UploadId): Promise<UploadId[]> {
-  const { rows } = await sql<{ id: UploadId }>`
+  return await valuesOf<UploadId>(db)`
     with forgotten as (
       delete from landfall.upload_concat where final_id = ${finalId} returning partial_id
     )
@@ -326,8 +319,7 @@ export async function forgetConcat(db: Ledger, finalId: UploadId): Promise<Uploa
      where id in (select partial_id from forgotten) and ${isStoredEnded()}
        and not exists (
          select 1 from landfall.upload_concat c where c.partial_id = uploads.id and c.final_id <> ${finalId}
-       )`.execute(db)
-  return rows.map(({ id }) => id)
+       )`
 }
 
 /** Whether a final still needs the bytes of this partial. */

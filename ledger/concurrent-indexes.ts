@@ -1,5 +1,6 @@
 import { type QueryExecutorProvider, sql } from 'kysely'
 import type { IndexChange } from '../migrations/migration.ts'
+import { firstValue, run } from './rows.ts'
 
 /**
  * Builds or drops an index while its table is in use; idempotent. An index that a killed process left invalid costs
@@ -20,21 +21,19 @@ export async function applyIndexChange(
   if (found === 'invalid') await drop(session, name)
   onProgress(`builds index ${name}`)
   const kind = change.isUnique ? 'unique index' : 'index'
-  await sql`create ${sql.raw(kind)} concurrently ${sql.id(name)} on ${sql.raw(change.on)}`.execute(session)
+  await run(session)`create ${sql.raw(kind)} concurrently ${sql.id(name)} on ${sql.raw(change.on)}`
 }
 
 async function drop(session: QueryExecutorProvider, name: string): Promise<void> {
-  await sql`drop index concurrently if exists ${sql.id('landfall', name)}`.execute(session)
+  await run(session)`drop index concurrently if exists ${sql.id('landfall', name)}`
 }
 
 async function indexState(
   session: QueryExecutorProvider,
   name: string,
 ): Promise<'absent' | 'invalid' | 'valid'> {
-  const { rows } = await sql<{ indisvalid: boolean }>`
-    select indisvalid from pg_index where indexrelid = to_regclass(${`landfall.${name}`})
-  `.execute(session)
-  const [index] = rows
-  if (!index) return 'absent'
-  return index.indisvalid ? 'valid' : 'invalid'
+  const isValid = await firstValue<boolean>(session)`
+    select indisvalid from pg_index where indexrelid = to_regclass(${`landfall.${name}`})`
+  if (isValid === undefined) return 'absent'
+  return isValid ? 'valid' : 'invalid'
 }

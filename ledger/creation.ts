@@ -162,25 +162,19 @@ const insertAnyway = prepared<Given, UploadRow>(
 )
 
 async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefaults): Promise<CreateResult> {
-  return await withOwnerLock(db, upload.ownerId, (trx) => createIn(trx, upload, defaults))
+  return await withOwnerLock(db, upload.ownerId, async (trx) => {
+    const [row] = await insertWithin(trx, { given: inJson([upload]), ...defaults })
+    if (row) return { kind: 'created', upload: row }
+
+    const quota = await readQuota(trx, upload.ownerId, defaults)
+    // Quota became free between the two statements: the client's next attempt gets it.
+    return refusedBy(quota, upload) ?? { kind: 'too-many-open', quota }
+  })
 }
 
 /** Inserts an upload, and reserves its quota, of which was found before that there is room for it. */
 export async function insertUpload(trx: LedgerTransaction, upload: NewUpload): Promise<void> {
   await insertAnyway(trx, { given: inJson([upload]) })
-}
-
-async function createIn(
-  trx: LedgerTransaction,
-  upload: NewUpload,
-  defaults: QuotaDefaults,
-): Promise<CreateResult> {
-  const [row] = await insertWithin(trx, { given: inJson([upload]), ...defaults })
-  if (row) return { kind: 'created', upload: row }
-
-  const quota = await readQuota(trx, upload.ownerId, defaults)
-  // Quota became free between the two statements: the client's next attempt gets it.
-  return refusedBy(quota, upload) ?? { kind: 'too-many-open', quota }
 }
 
 /** What an owner's quota says against an upload, before anything is reserved; undefined where it suffices. */

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import { isOpenNow, isStoredUnended } from './expiry.ts'
+import { onlyRow } from './rows.ts'
 
 /** Bytes `[from, to)` of a file that are claimed; some may be on the disk already. */
 export type RunningClaim = { key: string; from: number; to: number }
@@ -25,7 +26,7 @@ const MAX_RUNNING = 1000
 export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
   const isMoving = sql<boolean>`(backend = 'disk' and bytes_to_come > 0 and fenced_until > now())`
   const isSent = sql<boolean>`(storage_backend = 'disk' and (concat is null or is_partial))`
-  const { rows } = await sql<DiskClaims>`
+  return await onlyRow<DiskClaims>(db)`
     with finals as materialized (
       select id, media_id, storage_key, size from landfall.uploads
        where id in (select final_id from landfall.upload_concat where position = 0)
@@ -56,15 +57,13 @@ export async function readDiskClaims(db: Ledger): Promise<DiskClaims> {
          and not exists (select 1 from landfall.stray_copies where upload_id = u.id and ${isMoving})
     ) + (
       select coalesce(sum(bytes_to_come), 0) from landfall.stray_copies where ${isMoving}
-    ))::bigint as bytes, (select coalesce(json_agg(running), '[]') from running) as running`.execute(db)
-  return rows[0] ?? { bytes: 0, running: [] }
+    ))::bigint as bytes, (select coalesce(json_agg(running), '[]') from running) as running`
 }
 
 /** Bytes of stored files, by the counters of their owners, and of open uploads. */
-export async function storedBytes(db: Ledger): Promise<{ received: number; open: number }> {
-  const { rows } = await sql<{ received: number; open: number }>`
+export async function storedBytes(db: Ledger) {
+  return await onlyRow<{ received: number; open: number }>(db)`
     select (select coalesce(sum(used_bytes), 0) from landfall.quota_usage)::bigint as received,
            (select coalesce(sum("offset"), 0) from landfall.uploads
-             where ${isOpenNow} and (concat is null or is_partial))::bigint as open`.execute(db)
-  return rows[0] ?? { received: 0, open: 0 }
+             where ${isOpenNow} and (concat is null or is_partial))::bigint as open`
 }

@@ -1,5 +1,5 @@
 import type { LedgerTransaction } from './database.ts'
-import type { MediaId, OwnerId } from './ids.ts'
+import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import type { Turn } from './processing-turns.ts'
 
 /** A media item that is due for processing. */
@@ -14,4 +14,6 @@ export type DueMedia = {
 }
 
 /** Enqueues work inside the transaction that makes it due. */
-export type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Promise<void>
+type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Promise<void>
+export type EnqueueProcessing = Enqueue<readonly DueMedia[]>
+export type EnqueueRemoval = Enqueue<UploadId>

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
+import { hasRow, onlyValue, rowsOf, run, valuesOf } from './rows.ts'
 import { appliedMigrations } from './schema-state.ts'
 
 /** A waiting or running job: the name of its queue, and its data. */
@@ -35,21 +36,16 @@ export async function dumpLedger(
     .setAccessMode('read only')
     .execute(async (trx) => {
       await withoutTimeouts(trx)
-      const { rows: clock } = await sql<{ now: Date }>`select now() as now`.execute(trx)
+      const takenAt = await onlyValue<Date>(trx)`select now()`
       const counts: Record<string, number> = {}
       for (const table of await tablesInOrder(trx)) {
         counts[table] = await dumpTable(trx, table, write.rows)
       }
-      const { rows: jobs } = await sql<DumpedJob>`
+      const jobs = await rowsOf<DumpedJob>(trx)`
         select name, data from pgboss.job where state in ('created', 'retry', 'active')
-         order by created_on`.execute(trx)
+         order by created_on`
       await write.jobs(jobs)
-      const migrations = await appliedMigrations(trx)
-      return {
-        takenAt: clock[0]?.now ?? new Date(),
-        migrations,
-        rows: counts,
-      }
+      return { takenAt, migrations: await appliedMigrations(trx), rows: counts }
     })
 }
 
@@ -59,18 +55,15 @@ async function dumpTable(
   write: (table: string, rows: readonly string[]) => Promise<void>,
 ): Promise<number> {
   const id = sql.id('landfall', table)
-  await sql`declare dumped no scroll cursor for select to_jsonb(t)::text as row from ${id} t`.execute(trx)
+  await run(trx)`declare dumped no scroll cursor for select to_jsonb(t)::text as row from ${id} t`
   let count = 0
   for (;;) {
-    const { rows } = await sql<{ row: string }>`fetch ${sql.lit(BATCH)} from dumped`.execute(trx)
+    const rows = await valuesOf<string>(trx)`fetch ${sql.lit(BATCH)} from dumped`
     if (rows.length === 0) break
-    await write(
-      table,
-      rows.map(({ row }) => row),
-    )
+    await write(table, rows)
     count += rows.length
   }
-  await sql`close dumped`.execute(trx)
+  await run(trx)`close dumped`
   return count
 }
 
@@ -82,8 +75,7 @@ export async function isEmptyLedger(db: Ledger): Promise<boolean> {
   return await db.transaction().execute(async (trx) => {
     for (const table of await tablesInOrder(trx)) {
       if (FILLED_BY_ITSELF.includes(table)) continue
-      const { rows } = await sql`select 1 from ${sql.id('landfall', table)} limit 1`.execute(trx)
-      if (rows.length > 0) return false
+      if (await hasRow(trx)`select 1 from ${sql.id('landfall', table)} limit 1`) return false
     }
     return true
   })
@@ -91,14 +83,14 @@ export async function isEmptyLedger(db: Ledger): Promise<boolean> {
 
 /** Whether a database has only tables and views of the system and of extensions. */
 export async function isUnusedDatabase(db: Ledger): Promise<boolean> {
-  const { rows } = await sql`
+  const rows = await rowsOf(db)`
     select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p', 'v', 'm', 'f')
        and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
        and not exists (
          select 1 from pg_depend d
           where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
-     limit 1`.execute(db)
+     limit 1`
   return rows.length === 0
 }
 
@@ -115,7 +107,7 @@ export async function loadLedger(
     await withoutTimeouts(trx)
     const tables = await tablesInOrder(trx)
     const ids = tables.map((table) => sql.id('landfall', table))
-    await sql`truncate ${sql.join(ids)}, landfall.upload_locks`.execute(trx)
+    await run(trx)`truncate ${sql.join(ids)}, landfall.upload_locks`
     const counts: Record<string, number> = {}
     for (const table of tables) counts[table] = await loadTable(trx, table, read(table))
     await andThen(trx)
@@ -129,43 +121,40 @@ async function loadTable(
   batches: AsyncIterable<readonly string[]>,
 ): Promise<number> {
   const id = sql.id('landfall', table)
-  const { rows: columns } = await sql<{ column_name: string; sequence: string | null }>`
+  const columns = await rowsOf<{ column_name: string; sequence: string | null }>(trx)`
     select column_name, pg_get_serial_sequence('landfall.' || quote_ident(table_name), column_name) as sequence
       from information_schema.columns
      where table_schema = 'landfall' and table_name = ${table} and is_generated = 'NEVER'
-     order by ordinal_position`.execute(trx)
+     order by ordinal_position`
   const names = sql.join(columns.map(({ column_name }) => sql.id(column_name)))
   // What triggers would add was dumped as well, such as webhook deliveries of events.
-  await sql`alter table ${id} disable trigger user`.execute(trx)
+  await run(trx)`alter table ${id} disable trigger user`
   let count = 0
   for await (const rows of batches) {
-    await sql`insert into ${id} (${names}) overriding system value
-      select ${names} from jsonb_populate_recordset(null::${id}, ${`[${rows.join(',')}]`}::jsonb)`.execute(
-      trx,
-    )
+    await run(trx)`insert into ${id} (${names}) overriding system value
+      select ${names} from jsonb_populate_recordset(null::${id}, ${`[${rows.join(',')}]`}::jsonb)`
     count += rows.length
   }
-  await sql`alter table ${id} enable trigger user`.execute(trx)
+  await run(trx)`alter table ${id} enable trigger user`
   for (const { column_name, sequence } of columns) {
     if (sequence === null) continue
-    await sql`select setval(${sequence}::regclass, coalesce(max(${sql.id(column_name)}), 0) + 1, false) from ${id}`.execute(
-      trx,
-    )
+    await run(trx)`
+      select setval(${sequence}::regclass, coalesce(max(${sql.id(column_name)}), 0) + 1, false) from ${id}`
   }
   return count
 }
 
 /** Every table of the ledger, referenced tables first. */
 async function tablesInOrder(trx: LedgerTransaction): Promise<string[]> {
-  const { rows: tables } = await sql<{ name: string }>`
-    select relname as name from pg_class
+  const tables = await valuesOf<string>(trx)`
+    select relname from pg_class
      where relnamespace = 'landfall'::regnamespace and relkind in ('r', 'p') and not relispartition
-     order by relname`.execute(trx)
-  const { rows: references } = await sql<{ from: string; to: string }>`
+     order by relname`
+  const references = await rowsOf<{ from: string; to: string }>(trx)`
     select f.relname as "from", t.relname as "to" from pg_constraint c
       join pg_class f on f.oid = c.conrelid join pg_class t on t.oid = c.confrelid
-     where c.contype = 'f' and f.oid <> t.oid and f.relnamespace = 'landfall'::regnamespace`.execute(trx)
-  const left = new Set(tables.map(({ name }) => name).filter((name) => !LEFT_OUT.includes(name)))
+     where c.contype = 'f' and f.oid <> t.oid and f.relnamespace = 'landfall'::regnamespace`
+  const left = new Set(tables.filter((name) => !LEFT_OUT.includes(name)))
   const ordered: string[] = []
   while (left.size > 0) {
     const free = [...left].filter((name) => !references.some(({ from, to }) => from === name && left.has(to)))
@@ -178,5 +167,5 @@ async function tablesInOrder(trx: LedgerTransaction): Promise<string[]> {
 
 async function withoutTimeouts(trx: LedgerTransaction): Promise<void> {
   for (const name of ['statement_timeout', 'idle_in_transaction_session_timeout'])
-    await sql`select set_config(${name}, '0', true)`.execute(trx)
+    await run(trx)`select set_config(${name}, '0', true)`
 }

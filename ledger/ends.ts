@@ -1,6 +1,6 @@
-import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { EndEvent } from './event-types.ts'
+import { rowsOf } from './rows.ts'
 
 /** The end of an upload or of a media item, as it is logged. */
 export type End = {
@@ -24,13 +24,13 @@ export async function describeEnds(
 ): Promise<End[]> {
   if (uploadIds.length === 0) return []
   const isMedia = event.startsWith('media.')
-  const { rows } = await sql<Omit<End, 'event'>>`
+  const rows = await rowsOf<Omit<End, 'event'>>(db)`
     select u.id as "uploadId", m.id as "mediaId", u.owner_id as "ownerId",
            case when ${isMedia} then m.reason ->> 'code' else u.reject ->> 'code' end as reason,
            case when ${isMedia} then m.size else u."offset" end as bytes,
            round(1000 * extract(epoch from
              now() - case when ${isMedia} then m.created_at else u.created_at end))::bigint as "durationMs"
       from landfall.uploads u left join landfall.media m on m.upload_id = u.id
-     where u.id = any(${uploadIds}::text[])`.execute(db)
+     where u.id = any(${uploadIds}::text[])`
   return rows.map((row) => ({ event, ...row }))
 }

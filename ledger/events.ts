@@ -3,6 +3,7 @@ import type { Ledger } from './database.ts'
 import { isStoredOpen } from './expiry.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
+import { firstValue, onlyValue, rowsOf } from './rows.ts'
 import type { EventsTable } from './schema.ts'
 
 export type EventRow = Selectable<EventsTable> & {
@@ -53,14 +54,12 @@ export async function eventsOfUpload(
  * processed. Its events may be pruned by then.
  */
 export async function isUploadOver(db: Ledger, ownerId: OwnerId, id: UploadId): Promise<boolean> {
-  const { rows } = await sql<{ is_over: boolean }>`
+  const isOver = await firstValue<boolean>(withOwnerShare(db, ownerId))`
     select not ${isStoredOpen('u')} and not exists (
              select 1 from landfall.media m where m.upload_id = u.id and m.status = 'processing'
            ) as is_over
-      from landfall.uploads u where u.id = ${id} and u.owner_id = ${ownerId}`.execute(
-    withOwnerShare(db, ownerId),
-  )
-  return rows[0]?.is_over ?? true
+      from landfall.uploads u where u.id = ${id} and u.owner_id = ${ownerId}`
+  return isOver ?? true
 }
 
 export type EventRange = {
@@ -127,8 +126,8 @@ export async function positionAfter(
 
 /** The owner's last event below which no event can become visible any more; 0 for none. */
 export async function lastSettled(db: Ledger, ownerId: OwnerId): Promise<number> {
-  const { rows } = await sql<{ now: Date }>`select now()`.execute(withOwnerShare(db, ownerId))
-  return await lastBefore(db, ownerId, { id: Number.MAX_SAFE_INTEGER, at: rows[0]?.now ?? new Date() })
+  const at = await onlyValue<Date>(withOwnerShare(db, ownerId))`select now()`
+  return await lastBefore(db, ownerId, { id: Number.MAX_SAFE_INTEGER, at })
 }
 
 /** The owner's last event up to this id that is at least `SETTLED_AFTER_MS` older than this moment; 0 for none. */
@@ -147,7 +146,7 @@ async function lastBefore(db: Ledger, ownerId: OwnerId, limit: { id: number; at:
 
 /** The owners of these uploads; unknown uploads are left out. */
 export async function ownersOfUploads(db: Ledger, ids: readonly string[]): Promise<Map<string, OwnerId>> {
-  const { rows } = await sql<{ id: string; owner_id: OwnerId }>`
-    select id, owner_id from landfall.uploads where id = any(${ids}::text[])`.execute(db)
+  const rows = await rowsOf<{ id: string; owner_id: OwnerId }>(db)`
+    select id, owner_id from landfall.uploads where id = any(${ids}::text[])`
   return new Map(rows.map((row) => [row.id, row.owner_id]))
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { sql } from 'kysely'
 import { openConnection } from './connection.ts'
 import type { Ledger } from './database.ts'
 import { BUS_DEADLINES } from './deadlines.ts'
+import { onlyRow } from './rows.ts'
 
 export type DatabaseFacts = {
   /** Such as 170002. */
@@ -17,13 +17,11 @@ export type DatabaseFacts = {
 /** What `doctor` reports about the database. */
 export async function databaseFacts(db: Ledger): Promise<DatabaseFacts> {
   const askedAt = Date.now()
-  const { rows } = await sql<{ number: number; version: string; now: number; may_create: boolean }>`
+  const row = await onlyRow<{ number: number; version: string; now: number; may_create: boolean }>(db)`
     select current_setting('server_version_num')::int as number, current_setting('server_version') as version,
            (extract(epoch from clock_timestamp()) * 1000)::float8 as now,
-           has_database_privilege(current_database(), 'CREATE') as may_create`.execute(db)
+           has_database_privilege(current_database(), 'CREATE') as may_create`
   const answeredAt = Date.now()
-  const [row] = rows
-  if (!row) throw new Error('the database says nothing of itself')
   return {
     versionNumber: row.number,
     version: row.version,

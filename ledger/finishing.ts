@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
 import { Batches, perLedger, usageExecutor } from './batches.ts'
 import type { Ledger } from './database.ts'
-import type { DueMedia, Enqueue } from './due-work.ts'
+import type { DueMedia, EnqueueProcessing } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
 import { isStoredOpen } from './expiry.ts'
-import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import type { MediaId } from './ids.ts'
 import { type Fenced, releasedLease } from './lease-fragments.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { prepared } from './prepared.ts'
@@ -31,21 +31,13 @@ export async function finishUpload(
   db: Ledger,
   append: Append,
   mediaId: MediaId,
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<Committed> {
   const item = { append, mediaId, enqueue }
   return append.storedParts ? await finishAlone(db, item) : await finishes(db).add(item)
 }
 
-type Finished = {
-  id: UploadId
-  owner_id: OwnerId
-  media_id: MediaId
-  size: number
-  contended: boolean
-  turn: Turn
-}
-type Finish = { append: Append; mediaId: MediaId; enqueue: Enqueue<readonly DueMedia[]> }
+type Finish = { append: Append; mediaId: MediaId; enqueue: EnqueueProcessing }
 
 const finishes = perLedger(
   (db) =>
@@ -75,22 +67,17 @@ async function finishTogether(db: Ledger, items: readonly Finish[]): Promise<(Co
     media_id: mediaId,
   }))
   return await db.transaction().execute(async (trx) => {
-    const rows = await finishFree(trx, { given: JSON.stringify(given) })
-    if (rows.length > 0) {
-      await enqueue(
-        trx,
-        rows.map((row) => ({ id: row.media_id, ownerId: row.owner_id, size: row.size, turn: row.turn })),
-      )
-    }
-    const finished = new Map(rows.map((row) => [row.id, row]))
-    return items.map(({ append: { id }, mediaId }) => {
-      const row = finished.get(id)
-      return row?.media_id === mediaId ? { kind: 'committed', contended: row.contended } : undefined
+    const finished = await finishFree(trx, { given: JSON.stringify(given) })
+    if (finished.length > 0) await enqueue(trx, finished)
+    const contended = new Map(finished.map((media) => [media.id, media.contended]))
+    return items.map(({ mediaId }) => {
+      const isContended = contended.get(mediaId)
+      return isContended === undefined ? undefined : { kind: 'committed', contended: isContended }
     })
   })
 }
 
-const finishFree = prepared<{ given: string }, Finished>(
+const finishFree = prepared<{ given: string }, DueMedia & { contended: boolean }>(
   (slot) => sql`
       with given as materialized (
         select * from jsonb_to_recordset(${slot('given')}::jsonb) as g (
@@ -134,7 +121,7 @@ const finishFree = prepared<{ given: string }, Finished>(
                                        else u.short_turn_until_ms end`,
         sql`join usage t using (owner_id) join costs c using (owner_id)`,
       )}), media as (${mediaOf('appended')}), ${logEvents(uploadEvent('appended', 'upload.received'))}
-      select a.id, a.owner_id, a.media_id, a.size, a.contended, p.turn::bigint as turn
+      select a.media_id as id, a.owner_id as "ownerId", a.size, a.contended, p.turn::bigint as turn
         from appended a join placed p using (id)`,
 )
 

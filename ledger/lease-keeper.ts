@@ -228,14 +228,10 @@ export class LeaseKeeper {
     this.#isRenewing = true
     try {
       do this.#isDue = false
-      while (!(await this.#renewAll()) && this.#isDue)
+      while (!(await this.#renewThese([...this.#held.values()])) && this.#isDue)
     } finally {
       this.#isRenewing = false
     }
-  }
-
-  async #renewAll(): Promise<boolean> {
-    return await this.#renewThese([...this.#held.values()])
   }
 
   async #renewThese(held: readonly Held[]): Promise<boolean> {

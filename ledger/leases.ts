@@ -5,6 +5,7 @@ import type { OwnerId, UploadId } from './ids.ts'
 import { type Fenced, releasedLease } from './lease-fragments.ts'
 import { withOwnerShare } from './owner-share.ts'
 import { prepared } from './prepared.ts'
+import { rowsOf } from './rows.ts'
 
 export type TakeResult =
   | { kind: 'taken' }
@@ -100,7 +101,7 @@ export type Renewals = {
  * transaction does not delay the renewal of the others.
  */
 export async function renewLeases(db: Ledger, held: readonly HeldLease[], ttlMs: number): Promise<Renewals> {
-  const { rows } = await sql<{ fence: string; contended: boolean | null }>`
+  const rows = await rowsOf<{ fence: string; contended: boolean | null }>(db)`
     with held as materialized (
       select upload_id, fence from landfall.upload_locks
        where upload_id = any(${held.map(({ uploadId }) => uploadId)}::text[])
@@ -115,7 +116,7 @@ export async function renewLeases(db: Ledger, held: readonly HeldLease[], ttlMs:
         from free where l.upload_id = free.upload_id and l.fence = free.fence
       returning l.fence, l.contended
     )
-    select held.fence::text, renewed.contended from held left join renewed using (fence)`.execute(db)
+    select held.fence::text, renewed.contended from held left join renewed using (fence)`
   const renewed = new Map<string, { contended: boolean }>()
   const skipped = new Set<string>()
   for (const { fence, contended } of rows) {

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from 'kysely'
 import { ASYNC_COMMIT, type Ledger } from './database.ts'
-import type { Enqueue } from './due-work.ts'
+import type { EnqueueRemoval } from './due-work.ts'
 import { logEvents, mediaEvent } from './event-log.ts'
 import type { EventType } from './event-types.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
@@ -8,6 +8,7 @@ import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { prepared } from './prepared.ts'
 import { giveBackUsed } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
+import { firstValue, hasRow } from './rows.ts'
 import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
 import type { UploadRow } from './uploads.ts'
 
@@ -125,17 +126,16 @@ export async function deleteMedia(
   db: Ledger,
   ownerId: OwnerId,
   id: MediaId,
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId | undefined> {
   return await withOwnerLock(db, ownerId, async (trx) => {
-    const { rows } = await sql<{ upload_id: UploadId }>`
+    const uploadId = await firstValue<UploadId>(trx)`
       with gone as (
         update landfall.media set status = 'deleted', deleted_at = now()
          where id = ${id} and owner_id = ${ownerId} and status <> 'deleted'
         returning id, upload_id, owner_id
       ), ${logEvents(mediaEvent('gone', 'media.deleted'))}
-      select upload_id from gone`.execute(trx)
-    const uploadId = rows[0]?.upload_id
+      select upload_id from gone`
     if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)
     return uploadId
   })
@@ -210,7 +210,7 @@ export async function recordRendition(
 ): Promise<boolean> {
   // A public copy is recorded before it is made, and stays recorded in any case.
   const isPublic = rendition.kind === 'published'
-  const { rows } = await sql`
+  const isRecorded = await hasRow(db)`
     with recorded as (
       insert into landfall.renditions (media_id, kind, storage_key, content_type, width, height, size)
       select id, ${rendition.kind}, ${rendition.storage_key}, ${rendition.content_type},
@@ -226,8 +226,8 @@ export async function recordRendition(
     ), made as (
       select m.upload_id, m.id, m.owner_id from recorded r join landfall.media m on m.id = r.media_id where r.is_new
     )${event ? sql`, ${logEvents(mediaEvent('made', event))}` : sql``}
-    select media_id from recorded`.execute(db)
-  if (rows.length > 0) return true
+    select media_id from recorded`
+  if (isRecorded) return true
   const now = await mediaForJob(db, rendition.media_id)
   if (now && now.storage_backend !== rendition.storage_backend) throw new StorageBackendChanged()
   return false
@@ -272,11 +272,11 @@ export async function rejectMedia(
   db: Ledger,
   id: MediaId,
   reason: Reason,
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<boolean> {
   const json = JSON.stringify(reason)
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ upload_id: UploadId }>`
+    const uploadId = await firstValue<UploadId>(trx)`
       with rejected as (
         update landfall.media set status = 'rejected', reason = ${json}::jsonb
          where id = ${id} and status = 'processing' returning id, upload_id, owner_id, size, reason
@@ -284,11 +284,9 @@ export async function rejectMedia(
         update landfall.uploads u set state = 'rejected', reject = ${json}::jsonb, updated_at = now()
           from rejected r where u.id = r.upload_id
       ), freed as (${giveBackUsed('rejected')}), ${logEvents(mediaEvent('rejected', 'media.rejected', WITH_REASON), mediaEvent('rejected', 'upload.rejected', WITH_REASON))}
-      select upload_id from rejected`.execute(trx)
-    const row = rows[0]
-    if (!row) return false
-    await enqueueRemoval(trx, row.upload_id)
-    return true
+      select upload_id from rejected`
+    if (uploadId) await enqueueRemoval(trx, uploadId)
+    return uploadId !== undefined
   })
 }
 
@@ -300,17 +298,16 @@ export async function failMedia(
   db: Ledger,
   id: MediaId,
   reason: Reason,
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId | undefined> {
   const json = JSON.stringify(reason)
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ upload_id: UploadId }>`
+    const uploadId = await firstValue<UploadId>(trx)`
       with failed as (
         update landfall.media set status = 'failed', reason = ${json}::jsonb
          where id = ${id} and status = 'processing' returning id, upload_id, owner_id, reason
       ), ${logEvents(mediaEvent('failed', 'media.failed', WITH_REASON))}
-      select upload_id from failed`.execute(trx)
-    const uploadId = rows[0]?.upload_id
+      select upload_id from failed`
     if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)
     return uploadId
   })

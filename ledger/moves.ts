@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { isStoredUnended } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { firstRow, hasRow, onlyRow, rowsOf, run } from './rows.ts'
 import type { Backend } from './storage-places.ts'
 import { type HeldCopy, recordFormerCopy, takeCopy } from './stray-copies.ts'
 
@@ -50,32 +51,20 @@ const isWanted = sql<boolean>`(u.is_partial and u.is_finished and exists (
 ))`
 
 /** A page of the media items of a backend that could be moved, by id. */
-export async function mediaToMove(
-  db: Ledger,
-  from: Backend,
-  after: string,
-  limit: number,
-): Promise<{ id: MediaId; uploadId: UploadId }[]> {
-  const { rows } = await sql<{ id: MediaId; uploadId: UploadId }>`
+export async function mediaToMove(db: Ledger, from: Backend, after: string, limit: number) {
+  return await rowsOf<{ id: MediaId; uploadId: UploadId }>(db)`
     select m.id, m.upload_id as "uploadId" from landfall.media m
-     where m.storage_backend = ${from} and m.id > ${after} and ${isAtRest} order by m.id limit ${limit}`.execute(
-    db,
-  )
-  return rows
+     where m.storage_backend = ${from} and m.id > ${after} and ${isAtRest} order by m.id limit ${limit}`
 }
 
 /** What is left in a backend: media items at rest, those in processing, and open uploads. */
-export async function countLeftToMove(
-  db: Ledger,
-  from: Backend,
-): Promise<{ atRest: number; processing: number; open: number }> {
-  const { rows } = await sql<{ atRest: number; processing: number; open: number }>`
+export async function countLeftToMove(db: Ledger, from: Backend) {
+  return await onlyRow<{ atRest: number; processing: number; open: number }>(db)`
     select count(*) filter (where ${isAtRest}) as "atRest",
            count(*) filter (where m.status = 'processing') as processing,
            (select count(*) from landfall.uploads
              where storage_backend = ${from} and ${isStoredUnended()}) as open
-      from landfall.media m where m.storage_backend = ${from} and m.purged_at is null`.execute(db)
-  return rows[0] ?? { atRest: 0, processing: 0, open: 0 }
+      from landfall.media m where m.storage_backend = ${from} and m.purged_at is null`
 }
 
 /** Whether a job of these queues is running for a media item. */
@@ -84,12 +73,9 @@ export async function hasActiveJob(
   mediaId: MediaId,
   queues: readonly string[],
 ): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     select 1 from pgboss.job
-     where name = any(${[...queues]}::text[]) and state = 'active' and data ->> 'mediaId' = ${mediaId} limit 1`.execute(
-    db,
-  )
-  return rows.length > 0
+     where name = any(${[...queues]}::text[]) and state = 'active' and data ->> 'mediaId' = ${mediaId} limit 1`
 }
 
 type Row = Omit<Movable, 'media' | 'renditions'> & {
@@ -99,28 +85,27 @@ type Row = Omit<Movable, 'media' | 'renditions'> & {
 }
 
 /** A finished file as it is stored now; undefined where it cannot be moved now, or any more. */
-export async function findMovable(db: Ledger, uploadId: UploadId): Promise<Movable | undefined> {
-  return await movable(db, uploadId, false)
-}
-
-async function movable(db: Ledger, uploadId: UploadId, isLocking: boolean): Promise<Movable | undefined> {
+export async function findMovable(
+  db: Ledger,
+  uploadId: UploadId,
+  { isLocking = false } = {},
+): Promise<Movable | undefined> {
   // The media item first: everything that ends both locks in this order.
-  if (isLocking) await sql`select 1 from landfall.media where upload_id = ${uploadId} for update`.execute(db)
-  const { rows } = await sql<Row>`
+  if (isLocking) await run(db)`select 1 from landfall.media where upload_id = ${uploadId} for update`
+  const row = await firstRow<Row>(db)`
     select u.id as "uploadId", u.owner_id as "ownerId", u.tenant_id as "tenantId", u.created_at as "createdAt",
            ${isWhole} as "isWhole", u.storage_backend as backend, u.storage_key as "storageKey", u.size, m.sha256,
            m.id as "mediaId", m.etag, m.content_type as "contentType"
       from landfall.uploads u left join landfall.media m on m.upload_id = u.id
      where u.id = ${uploadId} and u.size is not null
        and case when m.id is null then ${isWanted} else ${isAtRest} and ${isUnpublished} end
-     ${isLocking ? sql`for update of u` : sql``}`.execute(db)
-  const [row] = rows
+     ${isLocking ? sql`for update of u` : sql``}`
   if (!row) return undefined
   const { mediaId: id, etag, contentType, ...upload } = row
   if (id === null) return { ...upload, media: undefined, renditions: [] }
-  const { rows: renditions } = await sql<MovableRendition>`
+  const renditions = await rowsOf<MovableRendition>(db)`
     select kind, storage_key as "storageKey", content_type as "contentType", size, xmin::text as version
-      from landfall.renditions where media_id = ${id} order by kind`.execute(db)
+      from landfall.renditions where media_id = ${id} order by kind`
   return { ...upload, media: { id, etag, contentType }, renditions }
 }
 
@@ -144,7 +129,7 @@ export async function serveCopy(
     .transaction()
     .execute(async (trx) => {
       if (!(await takeCopy(trx, copy))) return false
-      const now = await movable(trx, from.uploadId, true)
+      const now = await findMovable(trx, from.uploadId, { isLocking: true })
       if (JSON.stringify(now) !== JSON.stringify(from)) {
         // Rolls back: the copy stays recorded as stray.
         throw new Changed()
@@ -168,16 +153,16 @@ async function write(
   backend: Backend,
   { storageKey, etag, renditions }: Moved,
 ): Promise<void> {
-  await sql`
+  await run(trx)`
     update landfall.uploads set storage_backend = ${backend}, storage_key = ${storageKey}, part_size = null
-     where id = ${uploadId}`.execute(trx)
-  await sql`delete from landfall.upload_parts where upload_id = ${uploadId}`.execute(trx)
+     where id = ${uploadId}`
+  await run(trx)`delete from landfall.upload_parts where upload_id = ${uploadId}`
   if (!media) return
-  await sql`
+  await run(trx)`
     update landfall.media set storage_backend = ${backend}, storage_key = ${storageKey}, etag = ${etag}
-     where id = ${media.id}`.execute(trx)
-  await sql`
+     where id = ${media.id}`
+  await run(trx)`
     update landfall.renditions r set storage_key = n."storageKey"
       from jsonb_to_recordset(${JSON.stringify(renditions)}::jsonb) as n (kind text, "storageKey" text)
-     where r.media_id = ${media.id} and r.kind = n.kind`.execute(trx)
+     where r.media_id = ${media.id} and r.kind = n.kind`
 }

@@ -1,7 +1,7 @@
-import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { EventType } from './event-types.ts'
 import { isOpenNow } from './expiry.ts'
+import { firstValue, onlyRow, onlyValue, rowsOf, run } from './rows.ts'
 import type { StepStatus } from './schema.ts'
 
 // Figures for operators. Each reads what waits or has just happened, by an index, never a whole table.
@@ -16,25 +16,22 @@ export async function withStatementTimeout<Figures>(
     .transaction()
     .setAccessMode('read only')
     .execute(async (trx) => {
-      await sql`select set_config('statement_timeout', ${String(limitMs)}, true)`.execute(trx)
+      await run(trx)`select set_config('statement_timeout', ${String(limitMs)}, true)`
       return await read(trx)
     })
 }
 
 /** Number of open uploads, partial ones included. */
 export async function countOpenUploads(db: Ledger): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*) from landfall.uploads where ${isOpenNow}`.execute(db)
-  return rows[0]?.count ?? 0
+  return await onlyValue<number>(db)`select count(*) from landfall.uploads where ${isOpenNow}`
 }
 
 /** Estimated rows of the tables that grow with use, by the database's statistics. */
-export async function tableRows(db: Ledger): Promise<{ table: string; rows: number }[]> {
-  const { rows } = await sql<{ table: string; rows: number }>`
+export async function tableRows(db: Ledger) {
+  return await rowsOf<{ table: string; rows: number }>(db)`
     select relname as "table", greatest(reltuples, 0)::float8 as rows
       from pg_class where relnamespace = 'landfall'::regnamespace and relkind = 'r' and relname <> all(${NO_HISTORY}::text[])
-     order by relname`.execute(db)
-  return rows
+     order by relname`
 }
 
 /** Tables that do not grow with use. */
@@ -58,7 +55,7 @@ export type ProcessingBacklog = {
 }
 
 export async function processingBacklog(db: Ledger): Promise<ProcessingBacklog> {
-  const { rows } = await sql<ProcessingBacklog>`
+  return await onlyRow<ProcessingBacklog>(db)`
     select count(*) as processing,
            coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as "oldestSeconds",
            (select count(*) from landfall.media where status = 'failed') as failed,
@@ -72,8 +69,7 @@ export async function processingBacklog(db: Ledger): Promise<ProcessingBacklog> 
                 and not exists (select 1 from landfall.processing_steps s where s.media_id = m.id)
               order by m.created_at limit 1
            ), 0)::float8 as "behindSeconds"
-      from landfall.media where status = 'processing'`.execute(db)
-  return rows[0] ?? { processing: 0, oldestSeconds: 0, failed: 0, behindSeconds: 0 }
+      from landfall.media where status = 'processing'`
 }
 
 export type StepTimes = {
@@ -86,7 +82,7 @@ export type StepTimes = {
 
 /** Durations of the steps that ended in the last `windowMs`. Skipped ones do not count. */
 export async function stepTimes(db: Ledger, windowMs: number): Promise<StepTimes[]> {
-  const { rows } = await sql<StepTimes>`
+  return await rowsOf<StepTimes>(db)`
     select step, status as outcome, count(*) as attempts,
            avg(seconds)::float8 as "meanSeconds", max(seconds)::float8 as "maxSeconds"
       from (
@@ -95,8 +91,7 @@ export async function stepTimes(db: Ledger, windowMs: number): Promise<StepTimes
          where finished_at > now() - make_interval(secs => ${windowMs / 1000})
            and (detail -> 'skipped') is null
       ) as finished
-     group by step, status order by step, status`.execute(db)
-  return rows
+     group by step, status order by step, status`
 }
 
 export type WebhookBacklog = {
@@ -106,29 +101,24 @@ export type WebhookBacklog = {
 }
 
 export async function webhookBacklog(db: Ledger): Promise<WebhookBacklog> {
-  const { rows } = await sql<WebhookBacklog>`
+  return await onlyRow<WebhookBacklog>(db)`
     select count(*) as pending,
            greatest(coalesce(extract(epoch from now() - min(next_attempt_at)), 0), 0)::float8 as "oldestDueSeconds"
-      from landfall.webhook_deliveries where status = 'pending'`.execute(db)
-  return rows[0] ?? { pending: 0, oldestDueSeconds: 0 }
+      from landfall.webhook_deliveries where status = 'pending'`
 }
 
 /** The last event older than this; with a sufficient age no event with a lower id can appear any more. */
 export async function lastEventBefore(db: Ledger, ageMs: number): Promise<number> {
   // From the end of the primary key back to events of that age.
-  const { rows } = await sql<{ id: number }>`
+  const id = await firstValue<number>(db)`
     select id from landfall.events where created_at <= now() - make_interval(secs => ${ageMs / 1000})
-     order by id desc limit 1`.execute(db)
-  return rows[0]?.id ?? 0
+     order by id desc limit 1`
+  return id ?? 0
 }
 
 /** Number of events of each type with an id in `(after, upTo]`. */
-export async function countEvents(
-  db: Ledger,
-  range: { after: number; upTo: number },
-): Promise<{ type: EventType; count: number }[]> {
-  const { rows } = await sql<{ type: EventType; count: number }>`
+export async function countEvents(db: Ledger, range: { after: number; upTo: number }) {
+  return await rowsOf<{ type: EventType; count: number }>(db)`
     select type, count(*) from landfall.events
-     where id > ${range.after}::bigint and id <= ${range.upTo}::bigint group by type`.execute(db)
-  return rows
+     where id > ${range.after}::bigint and id <= ${range.upTo}::bigint group by type`
 }

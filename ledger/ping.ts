@@ -1,5 +1,5 @@
-import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import { onlyValue } from './rows.ts'
 
 /** The database answers but takes no writes: a replica, or one during a failover. */
 export class DatabaseReadOnly extends Error {
@@ -11,7 +11,7 @@ export class DatabaseReadOnly extends Error {
 
 /** One round trip to the database. Throws when it does not answer, and `DatabaseReadOnly` when it takes no writes. */
 export async function pingDatabase(db: Ledger): Promise<void> {
-  const { rows } = await sql<{ read_only: boolean }>`
-    select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only`.execute(db)
-  if (rows[0]?.read_only !== false) throw new DatabaseReadOnly()
+  const isReadOnly = await onlyValue<boolean>(db)`
+    select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean`
+  if (isReadOnly) throw new DatabaseReadOnly()
 }

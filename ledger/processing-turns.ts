@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { ASYNC_COMMIT, type Ledger } from './database.ts'
 import type { OwnerId } from './ids.ts'
+import { changedRows, onlyValue, run } from './rows.ts'
 
 // Fair sharing of the workers between owners by virtual time (self-clocked fair queueing, S. J. Golestani 1994). A
 // file's turn is the virtual time at which it would be done if its owner were served beside all others; the clock shows
@@ -58,27 +59,25 @@ export async function takeTurn(
   work: { kind: TurnKind; ownerId: OwnerId; size: number },
 ): Promise<Turn> {
   const cost = turnCost(sql`${work.size}::bigint`)
-  const { rows } = await sql<{ turn: Turn }>`
+  return await onlyValue<Turn>(db)`
     insert into landfall.turns as t (kind, owner_id, until_ms)
     select ${work.kind}, ${work.ownerId}, coalesce((select now_ms from landfall.turn_clocks where kind = ${work.kind}), 0) + ${cost}
     on conflict (kind, owner_id) do update
       set until_ms = greatest(excluded.until_ms, t.until_ms + ${cost})
-    returning until_ms as turn`.execute(db)
-  return rows[0]?.turn ?? AT_ONCE
+    returning until_ms`
 }
 
 /** Work with this turn was taken: the clock advances to it. If a crash loses that, the next one makes up for it. */
 export async function advanceClock(db: Ledger, kind: TurnKind, turn: Turn): Promise<void> {
-  await sql`
+  await run(db)`
     update landfall.turn_clocks set now_ms = ${Math.floor(turn)}::bigint
       from (select ${ASYNC_COMMIT}) lazily
-     where kind = ${kind} and now_ms < ${Math.floor(turn)}::bigint`.execute(db)
+     where kind = ${kind} and now_ms < ${Math.floor(turn)}::bigint`
 }
 
 /** Deletes turns that the clock has passed. Returns how many. */
 export async function clearPastTurns(db: Ledger): Promise<number> {
-  const { numAffectedRows } = await sql`
+  return await changedRows(db)`
     delete from landfall.turns t using landfall.turn_clocks c
-     where c.kind = t.kind and t.until_ms <= c.now_ms`.execute(db)
-  return Number(numAffectedRows ?? 0)
+     where c.kind = t.kind and t.until_ms <= c.now_ms`
 }

@@ -4,6 +4,7 @@ import { isUnmarked } from './expiry.ts'
 import type { OwnerId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
 import type { InSql } from './prepared.ts'
+import { onlyRow, run } from './rows.ts'
 
 /** Limits for owners without a row in `quotas`; null means unlimited. */
 export type QuotaDefaults = { bytes: number | null; uploads: number | null; openUploads: number }
@@ -13,26 +14,23 @@ export type Quota = {
   uploads: { limit: number | null; finished: number; open: number; maxOpen: number; partials: number }
 }
 
+type Usage = Omit<Quota['bytes'], 'limit'> &
+  Omit<Quota['uploads'], 'limit' | 'maxOpen'> &
+  Record<'bytesLimit' | 'uploadsLimit', number | null>
+
 /**
  * An owner's limits and usage. Owners without a row have used nothing. Expired uploads are not counted, though the
  * counters include them until they are marked.
  */
 export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDefaults): Promise<Quota> {
-  const { rows } = await sql<{
-    bytes_limit: number | null
-    uploads_limit: number | null
-    used_bytes: number
-    reserved_bytes: number
-    open_uploads: number
-    finished_uploads: number
-    open_partials: number
-  }>`
-    select q.bytes_limit, q.uploads_limit,
-           coalesce(u.used_bytes, 0) as used_bytes,
-           greatest(coalesce(u.reserved_bytes, 0) - expired.bytes, 0) as reserved_bytes,
-           greatest(coalesce(u.open_uploads, 0) - expired.uploads, 0) as open_uploads,
-           coalesce(u.finished_uploads, 0) as finished_uploads,
-           greatest(coalesce(u.open_partials, 0) - expired.partials, 0) as open_partials
+  const own = withOwnerShare(db, ownerId)
+  const { bytesLimit, uploadsLimit, used, reserved, ...counts } = await onlyRow<Usage>(own)`
+    select q.bytes_limit as "bytesLimit", q.uploads_limit as "uploadsLimit",
+           coalesce(u.used_bytes, 0) as used,
+           greatest(coalesce(u.reserved_bytes, 0) - expired.bytes, 0) as reserved,
+           greatest(coalesce(u.open_uploads, 0) - expired.uploads, 0) as open,
+           coalesce(u.finished_uploads, 0) as finished,
+           greatest(coalesce(u.open_partials, 0) - expired.partials, 0) as partials
       from (select ${ownerId}::text as owner_id) as owner
       left join landfall.quotas q using (owner_id)
       left join landfall.quota_usage u using (owner_id)
@@ -40,31 +38,17 @@ export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDef
         select coalesce(sum(reserved_bytes), 0)::bigint as bytes, count(*) filter (where not is_partial) as uploads,
                count(*) filter (where is_partial) as partials
           from landfall.uploads where owner_id = ${ownerId} and ${isUnmarked}
-      ) as expired`.execute(withOwnerShare(db, ownerId))
-  const row = rows[0]
-  if (!row) throw new Error('quota query gave no row')
+      ) as expired`
   return {
-    bytes: {
-      limit: row.bytes_limit ?? defaults.bytes,
-      used: Number(row.used_bytes),
-      reserved: Number(row.reserved_bytes),
-    },
-    uploads: {
-      limit: row.uploads_limit ?? defaults.uploads,
-      finished: Number(row.finished_uploads),
-      open: Number(row.open_uploads),
-      maxOpen: defaults.openUploads,
-      partials: Number(row.open_partials),
-    },
+    bytes: { limit: bytesLimit ?? defaults.bytes, used, reserved },
+    uploads: { limit: uploadsLimit ?? defaults.uploads, maxOpen: defaults.openUploads, ...counts },
   }
 }
 
 /** The row of what an owner uses is there, and nobody else changes it before the transaction is over. */
 export async function lockUsage(trx: LedgerTransaction, ownerId: OwnerId): Promise<void> {
-  await sql`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`.execute(
-    trx,
-  )
-  await sql`select 1 from landfall.quota_usage where owner_id = ${ownerId} for update`.execute(trx)
+  await run(trx)`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`
+  await run(trx)`select 1 from landfall.quota_usage where owner_id = ${ownerId} for update`
 }
 
 // What a statement changes of uploads and media it changes in the usage of their owners, by one of these updates: of the

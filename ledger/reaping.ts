@@ -1,12 +1,13 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import type { DueMedia, Enqueue } from './due-work.ts'
+import type { DueMedia, EnqueueProcessing, EnqueueRemoval } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
 import { isExpired, isStoredOpen, isStoredUnended, isUnmarked } from './expiry.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { turnClock } from './processing-turns.ts'
 import { giveBackUsed, release } from './quotas.ts'
+import { changedRows, onlyValue, rowsOf, valuesOf } from './rows.ts'
 
 // Expiry and clean-up, from rows of the ledger in batches, so that no transaction grows with the backlog; several
 // reapers share the work.
@@ -27,14 +28,13 @@ export function pageOf<Id extends string>(rows: readonly DueRow<Id>[], limit: nu
  * most `limit` uploads that had appends. Returns how many.
  */
 export async function postponeReaping(db: Ledger, limit: number): Promise<number> {
-  const { numAffectedRows } = await sql`
+  return await changedRows(db)`
     with moved as (
       select id from landfall.uploads
        where ${isStoredUnended()} and reap_after <= now() and expires_at > now()
        order by reap_after limit ${limit} for update skip locked
     )
-    update landfall.uploads set reap_after = expires_at from moved where uploads.id = moved.id`.execute(db)
-  return Number(numAffectedRows ?? 0)
+    update landfall.uploads set reap_after = expires_at from moved where uploads.id = moved.id`
 }
 
 /** The upload `u` has no lease. */
@@ -51,11 +51,11 @@ export async function expiredUploads(
   limit: number,
   after: DuePage<UploadId>['next'],
 ): Promise<DuePage<UploadId>> {
-  const { rows } = await sql<DueRow<UploadId>>`
+  const rows = await rowsOf<DueRow<UploadId>>(db)`
     select id, reap_after::text as at from landfall.uploads u
      where ${isStoredUnended()} and reap_after <= now() and ${isExpired} and ${isFree}
        and (reap_after, id) > (${after?.at ?? '-infinity'}::timestamptz, ${after?.id ?? ''})
-     order by reap_after, id limit ${limit}`.execute(db)
+     order by reap_after, id limit ${limit}`
   return pageOf(rows, limit)
 }
 
@@ -66,7 +66,7 @@ export async function expiredUploads(
 export async function expireUploads(
   db: Ledger,
   ids: readonly UploadId[],
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId[]> {
   const isDue = sql`id = any(${ids}::text[]) and ${isStoredUnended()} and ${isExpired}`
   return await db.transaction().execute((trx) => expireThose(trx, isDue, ids.length, enqueueRemoval))
@@ -86,7 +86,7 @@ const isIdle = sql<boolean>`(
 export async function expireOfOwner(
   db: Ledger,
   ownerId: OwnerId,
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId[]> {
   const isDue = sql`owner_id = ${ownerId} and ${isUnmarked}`
   return await withOwnerLock(db, ownerId, (trx) => expireThose(trx, isDue, MAX_AT_ONCE, enqueueRemoval))
@@ -103,7 +103,7 @@ export async function expireEmptyUploads(
   db: Ledger,
   ownerId: OwnerId,
   lack: QuotaShortage,
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId[]> {
   const amounts = {
     uploads: sql`case when is_partial then 0 else 1 end`,
@@ -111,14 +111,14 @@ export async function expireEmptyUploads(
     bytes: sql`reserved_bytes`,
   }
   return await withOwnerLock(db, ownerId, async (trx) => {
-    const { rows } = await sql<{ id: UploadId; before: number; total: number }>`
+    const rows = await rowsOf<{ id: UploadId; before: number; total: number }>(trx)`
       select id, (sum(amount) over (order by updated_at, id) - amount)::float8 as before,
              (sum(amount) over ())::float8 as total
         from (
           select id, updated_at, ${amounts[lack.of]} as amount from landfall.uploads u
            where owner_id = ${ownerId} and ${isStoredOpen()} and ${isIdle} and ${isFree}
         ) idle
-       where amount > 0 order by updated_at, id`.execute(trx)
+       where amount > 0 order by updated_at, id`
     const chosen = rows
       .filter(({ before, total }) => before < lack.amount && (lack.of !== 'bytes' || total >= lack.amount))
       .map(({ id }) => id)
@@ -140,17 +140,14 @@ export async function secondsUntilQuota(
   ownerId: OwnerId,
   isPartial: boolean,
 ): Promise<number | undefined> {
-  const { rows } = await sql<{ seconds: number | null }>`
+  const seconds = await onlyValue<number | null>(withOwnerShare(db, ownerId))`
     select ceil(extract(epoch from min(least(
              expires_at,
              case when "offset" = 0 and (concat is null or is_partial)
                   then updated_at + make_interval(secs => ${IDLE_SECONDS}) end
            )) - now()))::float8 as seconds
-      from landfall.uploads where owner_id = ${ownerId} and ${isStoredOpen()} and is_partial = ${isPartial}`.execute(
-    withOwnerShare(db, ownerId),
-  )
-  const seconds = rows[0]?.seconds ?? undefined
-  return seconds === undefined ? undefined : Math.max(1, seconds)
+      from landfall.uploads where owner_id = ${ownerId} and ${isStoredOpen()} and is_partial = ${isPartial}`
+  return seconds === null ? undefined : Math.max(1, seconds)
 }
 
 /** Ends the uploads for which `isDue` is true, except those with a lease. */
@@ -158,9 +155,9 @@ async function expireThose(
   trx: LedgerTransaction,
   isDue: RawBuilder<unknown>,
   limit: number,
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId[]> {
-  const { rows } = await sql<{ id: UploadId }>`
+  const ended = await valuesOf<UploadId>(trx)`
     with due as (
       select id from landfall.uploads u
        where ${isDue} and ${isFree}
@@ -172,9 +169,9 @@ async function expireThose(
     ), freed as (
       ${release('ended', sql`not was_used`)}
     ), ${logEvents(uploadEvent('ended', 'upload.expired', { where: sql`not was_used` }))}
-    select id from ended`.execute(trx)
-  for (const { id } of rows) await enqueueRemoval(trx, id)
-  return rows.map(({ id }) => id)
+    select id from ended`
+  for (const id of ended) await enqueueRemoval(trx, id)
+  return ended
 }
 
 /** Media items that were deleted longer than `retentionMs` ago and still have their bytes: a page of `limit`. */
@@ -184,12 +181,12 @@ export async function mediaToPurge(
   limit: number,
   after: DuePage<MediaId>['next'],
 ): Promise<DuePage<MediaId>> {
-  const { rows } = await sql<DueRow<MediaId>>`
+  const rows = await rowsOf<DueRow<MediaId>>(db)`
     select id, deleted_at::text as at from landfall.media
      where status = 'deleted' and purged_at is null
        and deleted_at <= now() - make_interval(secs => ${retentionMs / 1000})
        and (deleted_at, id) > (${after?.at ?? '-infinity'}::timestamptz, ${after?.id ?? ''})
-     order by deleted_at, id limit ${limit}`.execute(db)
+     order by deleted_at, id limit ${limit}`
   return pageOf(rows, limit)
 }
 
@@ -200,10 +197,10 @@ export async function mediaToPurge(
 export async function purgeMedia(
   db: Ledger,
   ids: readonly MediaId[],
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<MediaId[]> {
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ id: MediaId; upload_id: UploadId }>`
+    const rows = await rowsOf<{ id: MediaId; upload_id: UploadId }>(trx)`
       with due as (
         select id from landfall.media
          where id = any(${ids}::text[]) and status = 'deleted' and purged_at is null
@@ -217,7 +214,7 @@ export async function purgeMedia(
       ), freed as (
         ${giveBackUsed('charged')}
       )
-      select id, upload_id from purged`.execute(trx)
+      select id, upload_id from purged`
     for (const row of rows) await enqueueRemoval(trx, row.upload_id)
     return rows.map(({ id }) => id)
   })
@@ -231,10 +228,10 @@ export async function purgeMedia(
 export async function requeueLostMedia(
   db: Ledger,
   lost: { ageMs: number; queues: readonly string[]; limit: number },
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<number> {
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<DueMedia>`
+    const rows = await rowsOf<DueMedia>(trx)`
       with lost as materialized (
         select id from landfall.media
          where status = 'processing' and created_at < now() - make_interval(secs => ${lost.ageMs / 1000})
@@ -246,7 +243,7 @@ export async function requeueLostMedia(
       )
       select id, owner_id as "ownerId", size, coalesce(${turnClock('processing')}, 0) as turn from landfall.media
        where id = any(array(select id from lost limit ${lost.limit})) and status = 'processing'
-       order by id for update skip locked`.execute(trx)
+       order by id for update skip locked`
     if (rows.length > 0) await enqueue(trx, rows)
     return rows.length
   })
@@ -254,10 +251,9 @@ export async function requeueLostMedia(
 
 /** Removes expired leases that nobody wants, except locked ones. Returns how many. */
 export async function clearExpiredLeases(db: Ledger): Promise<number> {
-  const { numAffectedRows } = await sql`
+  return await changedRows(db)`
     delete from landfall.upload_locks where upload_id in (
       select upload_id from landfall.upload_locks
        where expires_at < now() - interval '1 minute' for update skip locked
-    )`.execute(db)
-  return Number(numAffectedRows ?? 0)
+    )`
 }

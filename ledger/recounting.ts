@@ -5,6 +5,7 @@ import type { OwnerId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { lockUsage } from './quotas.ts'
 import { type DuePage, pageOf } from './reaping.ts'
+import { onlyRow, rowsOf, run, valuesOf } from './rows.ts'
 
 // Usage is kept in counters, so that creations need not add it up. These functions recount it from the rows, which are
 // authoritative, while servers run.
@@ -26,11 +27,11 @@ export async function inconsistentOwners(
   limit: number,
   after?: DuePage<OwnerId>['next'],
 ): Promise<DuePage<OwnerId>> {
-  const { rows } = await sql<{ id: OwnerId; at: string }>`
+  const rows = await rowsOf<{ id: OwnerId; at: string }>(db)`
     select owner_id as id, inconsistent_since::text as at from landfall.quota_usage
      where inconsistent_since is not null
        and (inconsistent_since, owner_id) > (${after?.at ?? '-infinity'}::timestamptz, ${after?.id ?? ''})
-     order by inconsistent_since, owner_id limit ${limit}`.execute(db)
+     order by inconsistent_since, owner_id limit ${limit}`
   return pageOf(rows, limit)
 }
 
@@ -39,7 +40,7 @@ export async function inconsistentOwners(
  * `media`.
  */
 export async function miscountedOwners(db: Ledger): Promise<OwnerId[]> {
-  const { rows } = await sql<{ owner_id: OwnerId }>`
+  return await valuesOf<OwnerId>(db)`
     select coalesce(u.owner_id, c.owner_id) as owner_id
       from landfall.quota_usage u
       full join (${countedBy(sql`true`)}) c on c.owner_id = u.owner_id
@@ -48,8 +49,7 @@ export async function miscountedOwners(db: Ledger): Promise<OwnerId[]> {
            is distinct from (coalesce(c.reserved_bytes, 0), coalesce(c.used_bytes, 0), coalesce(c.open_uploads, 0),
                              coalesce(c.finished_uploads, 0), coalesce(c.open_partials, 0))
         or u.inconsistent_since is not null
-     order by 1`.execute(db)
-  return rows.map((row) => row.owner_id)
+     order by 1`
 }
 
 /** Sets an owner's counters to what the rows say. It locks the row that every change of this owner's usage locks. */
@@ -58,26 +58,23 @@ export async function recountOwner(db: Ledger, ownerId: OwnerId): Promise<Recoun
     await lockUsage(trx, ownerId)
     const before = await readCounters(trx, ownerId)
     // A statement of its own sees everything committed before the lock was taken.
-    await sql`
+    await run(trx)`
       with counted as (${countedBy(sql`owner_id = ${ownerId}`)})
       update landfall.quota_usage u
          set reserved_bytes = coalesce(c.reserved_bytes, 0), used_bytes = coalesce(c.used_bytes, 0),
              open_uploads = coalesce(c.open_uploads, 0), finished_uploads = coalesce(c.finished_uploads, 0),
              open_partials = coalesce(c.open_partials, 0), inconsistent_since = null
         from (select 1) as one left join counted c on true
-       where u.owner_id = ${ownerId}`.execute(trx)
+       where u.owner_id = ${ownerId}`
     return { ownerId, before, after: await readCounters(trx, ownerId) }
   })
 }
 
 async function readCounters(trx: LedgerTransaction, ownerId: OwnerId): Promise<Counters> {
-  const { rows } = await sql<Counters>`
+  return await onlyRow<Counters>(trx)`
     select reserved_bytes as "reservedBytes", used_bytes as "usedBytes", open_uploads as "openUploads",
            finished_uploads as "finishedUploads", open_partials as "openPartials"
-      from landfall.quota_usage where owner_id = ${ownerId}`.execute(trx)
-  const [row] = rows
-  if (!row) throw new Error('the counters that were locked are not there')
-  return row
+      from landfall.quota_usage where owner_id = ${ownerId}`
 }
 
 /**

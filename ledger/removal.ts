@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import type { Enqueue } from './due-work.ts'
+import type { EnqueueRemoval } from './due-work.ts'
 import { isStoredEnded } from './expiry.ts'
 import type { MediaId, UploadId } from './ids.ts'
 
@@ -77,7 +77,7 @@ export async function forgetRenditions(db: Ledger, uploadId: UploadId): Promise<
 export async function enqueueUnpublishing(
   trx: LedgerTransaction,
   uploadId: UploadId,
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<void> {
   const published = await trx
     .selectFrom('landfall.renditions as renditions')

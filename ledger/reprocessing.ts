@@ -1,9 +1,9 @@
-import { sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import type { DueMedia, Enqueue } from './due-work.ts'
+import type { DueMedia, EnqueueProcessing } from './due-work.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { takeTurn, turnClock } from './processing-turns.ts'
+import { run } from './rows.ts'
 import type { MediaStatus } from './schema.ts'
 import { LASTING_STEPS } from './steps.ts'
 
@@ -22,13 +22,13 @@ export type ReprocessResult =
 export async function reprocessMedia(
   db: Ledger,
   media: { id: MediaId; ownerId: OwnerId | undefined },
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<ReprocessResult> {
   const { ownerId } = media
   return await withOwnerLock(db, ownerId ?? media.id, async (trx): Promise<ReprocessResult> => {
     const row = await trx
       .selectFrom('landfall.media')
-      .select(['status', 'upload_id', 'size', 'owner_id', 'is_asked_again'])
+      .select(['id', 'status', 'upload_id', 'size', 'owner_id as ownerId', 'is_asked_again'])
       .where('id', '=', media.id)
       .where((is) => (ownerId === undefined ? is.lit(true) : is('owner_id', '=', ownerId)))
       .forUpdate()
@@ -39,9 +39,7 @@ export async function reprocessMedia(
       case 'processing':
         return queued
       case 'failed':
-        await sql`update landfall.media set status = 'processing', reason = null where id = ${media.id}`.execute(
-          trx,
-        )
+        await run(trx)`update landfall.media set status = 'processing', reason = null where id = ${media.id}`
         await markForReprocessing(trx, media.id)
         break
       case 'ready':
@@ -57,20 +55,19 @@ export async function reprocessMedia(
       default:
         return { kind: 'over', status: row.status }
     }
-    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id, size: row.size })
-    await enqueue(trx, [{ id: media.id, ownerId: row.owner_id, size: row.size, turn, again: true }])
+    await enqueueAgain(trx, row, enqueue)
     return queued
   })
 }
 
 /** Asks the analysis engine again, unless it has given a verdict. The step checks whether it is still working. */
 async function markForReprocessing(trx: LedgerTransaction, id: MediaId): Promise<void> {
-  await sql`
+  await run(trx)`
     update landfall.media
        set is_parked = false, is_asked_again = true,
            analysis = case when analysis ->> 'verdict' is not null or analysis_due_at > now() then analysis end,
            analysis_due_at = case when analysis_due_at > now() then analysis_due_at end
-     where id = ${id}`.execute(trx)
+     where id = ${id}`
   await trx
     .deleteFrom('landfall.processing_steps')
     .where('media_id', '=', id)
@@ -107,21 +104,28 @@ export async function beginReprocessing(db: Ledger, id: MediaId): Promise<void> 
 export async function enqueueReprocessing(
   db: Ledger,
   id: MediaId,
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
     // A concurrent request has the row locked and finds that the job is over, or is seen here.
-    const row = await trx
+    const media = await trx
       .selectFrom('landfall.media')
-      .select(['size', 'owner_id'])
+      .select(['id', 'size', 'owner_id as ownerId'])
       .where('id', '=', id)
       .where('is_asked_again', '=', true)
       .forUpdate()
       .executeTakeFirst()
-    if (!row) return
-    const turn = await takeTurn(trx, { kind: 'again', ownerId: row.owner_id, size: row.size })
-    await enqueue(trx, [{ id, ownerId: row.owner_id, size: row.size, turn, again: true }])
+    if (media) await enqueueAgain(trx, media, enqueue)
   })
+}
+
+async function enqueueAgain(
+  trx: LedgerTransaction,
+  { id, ownerId, size }: Omit<DueMedia, 'turn'>,
+  enqueue: EnqueueProcessing,
+): Promise<void> {
+  const turn = await takeTurn(trx, { kind: 'again', ownerId, size })
+  await enqueue(trx, [{ id, ownerId, size, turn, again: true }])
 }
 
 /**
@@ -131,30 +135,21 @@ export async function enqueueReprocessing(
 export async function enqueueLostReprocessing(
   db: Ledger,
   limit: number,
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<number> {
   return await db.transaction().execute(async (trx) => {
     const rows = await trx
       .selectFrom('landfall.media')
-      .select(['id', 'owner_id', 'size', turnClock('again').as('turn')])
+      .select(['id', 'owner_id as ownerId', 'size', turnClock('again').as('turn')])
       .where('is_asked_again', '=', true)
       .where('status', 'in', ['ready', 'processing'])
       .limit(limit)
       .forUpdate()
       .skipLocked()
       .execute()
-    if (rows.length > 0)
-      await enqueue(
-        trx,
-        rows.map(({ id, owner_id, size, turn }) => ({
-          id,
-          ownerId: owner_id,
-          size,
-          turn,
-          again: true,
-        })),
-      )
-    return rows.length
+    const lost = rows.map((media) => ({ ...media, again: true }))
+    if (lost.length > 0) await enqueue(trx, lost)
+    return lost.length
   })
 }
 
@@ -162,7 +157,7 @@ export async function enqueueLostReprocessing(
 export async function requestReprocessing(
   db: Ledger,
   id: MediaId,
-  enqueue: Enqueue<readonly DueMedia[]>,
+  enqueue: EnqueueProcessing,
 ): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('landfall.media')

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import { SETTLED_AFTER_MS } from './events.ts'
 import { isStoredEnded } from './expiry.ts'
+import { changedRows, onlyRow, onlyValue } from './rows.ts'
 import { LASTING_STEPS } from './steps.ts'
 
 // Old records are pruned, oldest first, in statements of at most `limit` rows. What may still be needed stays: waiting
@@ -22,7 +23,7 @@ const isNotInFlight = sql<boolean>`(lease is null or next_attempt_at < now())`
 
 /** Ended deliveries, and those that wait for an endpoint that was disabled for as long, with their attempts. */
 export async function pruneDeliveries(db: Ledger, ageMs: number, limit: number): Promise<number> {
-  const { numAffectedRows } = await sql`
+  return await changedRows(db)`
     with due as (
       (select id from landfall.webhook_deliveries
         where status <> 'pending' and created_at < ${before(ageMs)} and ${isNotInFlight}
@@ -34,8 +35,7 @@ export async function pruneDeliveries(db: Ledger, ageMs: number, limit: number):
         limit ${limit})
     )
     delete from landfall.webhook_deliveries d using due
-     where d.id = due.id and ${isNotInFlight}`.execute(db)
-  return Number(numAffectedRows ?? 0)
+     where d.id = due.id and ${isNotInFlight}`
 }
 
 /**
@@ -48,7 +48,7 @@ export async function pruneEvents(
   limit: number,
   after: number,
 ): Promise<{ pruned: number; next: number | undefined }> {
-  const { rows } = await sql<{ pruned: number; seen: number; last: number | null }>`
+  const { pruned, seen, last } = await onlyRow<{ pruned: number; seen: number; last: number | null }>(db)`
     with oldest as materialized (
       select id, created_at < ${before(Math.max(ageMs, SETTLED_AFTER_MS))} as is_old from landfall.events
        where id > ${after}::bigint order by id limit ${limit}
@@ -60,9 +60,8 @@ export async function pruneEvents(
       returning e.id
     )
     select (select count(*) from gone) as pruned, count(*) filter (where is_old) as seen,
-           max(id) filter (where is_old) as last from oldest`.execute(db)
-  const [row] = rows
-  return { pruned: row?.pruned ?? 0, next: row?.seen === limit ? (row.last ?? undefined) : undefined }
+           max(id) filter (where is_old) as last from oldest`
+  return { pruned, next: seen === limit ? (last ?? undefined) : undefined }
 }
 
 /**
@@ -70,12 +69,8 @@ export async function pruneEvents(
  * of steps that are never repeated are kept with the file. Returns how many records were found, at most `limit`, and
  * how many were pruned: all of the same media item together.
  */
-export async function pruneSteps(
-  db: Ledger,
-  ageMs: number,
-  limit: number,
-): Promise<{ found: number; pruned: number }> {
-  const { rows } = await sql<{ found: number; pruned: number }>`
+export async function pruneSteps(db: Ledger, ageMs: number, limit: number) {
+  return await onlyRow<{ found: number; pruned: number }>(db)`
     with old as materialized (
       select s.media_id from landfall.processing_steps s join landfall.media o on o.id = s.media_id
        where s.finished_at < ${before(ageMs)} and o.status <> 'processing' order by s.finished_at limit ${limit}
@@ -94,24 +89,22 @@ export async function pruneSteps(
       update landfall.media m set steps_behind = coalesce(m.steps_behind, '{}') || l.steps
         from lasting l where m.id = l.media_id
     )
-    select (select count(*) from old) as found, (select count(*) from gone) as pruned`.execute(db)
-  return rows[0] ?? { found: 0, pruned: 0 }
+    select (select count(*) from old) as found, (select count(*) from gone) as pruned`
 }
 
 /** Sets the missing `ended_at` of uploads that an earlier release ended, from their last change. Returns how many. */
 export async function recordMissingEnds(db: Ledger, limit: number): Promise<number> {
-  const { numAffectedRows } = await sql`
+  return await changedRows(db)`
     with due as (
       select id from landfall.uploads
        where ended_at is null and ${isStoredEnded()} limit ${limit} for update skip locked
     )
-    update landfall.uploads u set ended_at = u.updated_at from due where u.id = due.id`.execute(db)
-  return Number(numAffectedRows ?? 0)
+    update landfall.uploads u set ended_at = u.updated_at from due where u.id = due.id`
 }
 
 /** Removes what clients declared of ended uploads. State, sizes and times stay, for the 410. */
 export async function stripUploads(db: Ledger, ageMs: number, limit: number): Promise<number> {
-  const { numAffectedRows } = await sql`
+  return await changedRows(db)`
     with due as (
       select id from landfall.uploads
        where not is_bare and ended_at < ${before(ageMs)} order by ended_at limit ${limit} for update skip locked
@@ -119,8 +112,7 @@ export async function stripUploads(db: Ledger, ageMs: number, limit: number): Pr
     update landfall.uploads u
        set metadata = '{}', metadata_header = null, filename = null, declared_type = null, digests = null,
            wanted_digest = null, concat = null, is_bare = true
-      from due where u.id = due.id`.execute(db)
-  return Number(numAffectedRows ?? 0)
+      from due where u.id = due.id`
 }
 
 /** The row of the upload `u` is needed: its bytes may still have to be removed, or readers to be told of it. */
@@ -144,7 +136,7 @@ export async function pruneMedia(
   removalQueue: string,
 ): Promise<number> {
   const isOver = sql`not ${isNeeded(removalQueue)}`
-  const { rows } = await sql<{ pruned: number }>`
+  return await onlyValue<number>(db)`
     with due as materialized (
       select m.id, m.upload_id from landfall.media m
        where m.id in (
@@ -167,43 +159,15 @@ export async function pruneMedia(
     ), uploads as (
       delete from landfall.uploads u using due where u.id = due.upload_id
     )
-    select count(*) as pruned from due`.execute(db)
-  return rows[0]?.pruned ?? 0
+    select count(*) from due`
 }
 
-/**
- * Deletes the remaining rows of uploads that never became media items and ended that long ago. They are unknown from
- * then on.
- */
-export function pruneUploads(
-  db: Ledger,
-  ageMs: number,
-  limit: number,
-  removalQueue: string,
-): Promise<number> {
-  return pruneThose(db, sql`u.is_bare and u.ended_at < ${before(ageMs)}`, limit, removalQueue)
-}
-
-/** The same for uploads that were terminated or expired before they received a byte. */
-export function pruneEmptyUploads(
-  db: Ledger,
-  ageMs: number,
-  limit: number,
-  removalQueue: string,
-): Promise<number> {
-  return pruneThose(db, sql`u.ended_empty and u.ended_at < ${before(ageMs)}`, limit, removalQueue)
-}
-
-async function pruneThose(
-  db: Ledger,
-  isOld: RawBuilder<unknown>,
-  limit: number,
-  removalQueue: string,
-): Promise<number> {
-  const { rows } = await sql<{ pruned: number }>`
+const pruning =
+  (which: RawBuilder<unknown>) => (db: Ledger, ageMs: number, limit: number, removalQueue: string) =>
+    onlyValue<number>(db)`
     with due as materialized (
       select u.id from landfall.uploads u
-       where ${isOld} and not ${isNeeded(removalQueue)}
+       where ${which} and u.ended_at < ${before(ageMs)} and not ${isNeeded(removalQueue)}
          and not exists (select 1 from landfall.media m where m.upload_id = u.id)
        order by u.ended_at limit ${limit} for update skip locked
     ), parts as (
@@ -211,6 +175,13 @@ async function pruneThose(
     ), gone as (
       delete from landfall.uploads u using due where u.id = due.id
     )
-    select count(*) as pruned from due`.execute(db)
-  return rows[0]?.pruned ?? 0
-}
+    select count(*) from due`
+
+/**
+ * Deletes the remaining rows of uploads that never became media items and ended that long ago. They are unknown from
+ * then on.
+ */
+export const pruneUploads = pruning(sql`u.is_bare`)
+
+/** The same for uploads that were terminated or expired before they received a byte. */
+export const pruneEmptyUploads = pruning(sql`u.ended_empty`)

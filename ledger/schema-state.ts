@@ -1,6 +1,7 @@
-import { type QueryExecutorProvider, sql } from 'kysely'
+import type { QueryExecutorProvider } from 'kysely'
 import { firstMigrations, migrations } from '../migrations/index.ts'
 import type { Migration } from '../migrations/migration.ts'
+import { hasRow, rowsOf, valuesOf } from './rows.ts'
 
 /** The number at the beginning of a migration's name. */
 export const migrationNumber = (name: string): number => Number.parseInt(name, 10)
@@ -57,8 +58,7 @@ export async function appliedMigrations(db: QueryExecutorProvider): Promise<stri
 
 async function firstMigrationsOf(db: QueryExecutorProvider): Promise<string[]> {
   if (!(await hasTable(db, 'kysely_migration'))) return []
-  const { rows } = await sql<{ name: string }>`select name from landfall.kysely_migration`.execute(db)
-  return rows.map(({ name }) => name)
+  return await valuesOf<string>(db)`select name from landfall.kysely_migration`
 }
 
 export type LaterMigration = { name: string; minimum_reader: number; finished_at: Date | null }
@@ -66,17 +66,12 @@ export type LaterMigration = { name: string; minimum_reader: number; finished_at
 /** The migrations in the ledger's own table; none before it exists. */
 export async function laterMigrations(db: QueryExecutorProvider): Promise<LaterMigration[]> {
   if (!(await hasTable(db, 'schema_migrations'))) return []
-  const { rows } = await sql<LaterMigration>`
-    select name, minimum_reader, finished_at from landfall.schema_migrations order by name
-  `.execute(db)
-  return rows
+  return await rowsOf<LaterMigration>(db)`
+    select name, minimum_reader, finished_at from landfall.schema_migrations order by name`
 }
 
 async function hasTable(db: QueryExecutorProvider, name: string): Promise<boolean> {
-  const { rows } = await sql<{ is_there: boolean }>`
-    select to_regclass(${`landfall.${name}`}) is not null as is_there
-  `.execute(db)
-  return rows[0]?.is_there === true
+  return await hasRow(db)`select 1 where to_regclass(${`landfall.${name}`}) is not null`
 }
 
 /** Why a release cannot run with this schema, as a sentence; undefined when it can. */

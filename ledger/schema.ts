@@ -6,6 +6,7 @@ export type UploadState = 'open' | 'received' | 'terminated' | 'expired' | 'reje
 export type MediaStatus = 'processing' | 'ready' | 'rejected' | 'failed' | 'deleted'
 export type MediaKind = 'video' | 'image' | 'audio'
 export type StepStatus = 'running' | 'done' | 'rejected' | 'failed'
+export type DeliveryStatus = 'pending' | 'delivered' | 'failed'
 
 /** Why a file was rejected or its processing failed: a stable code, and a sentence for people. */
 export type Reason = { code: string; detail: string }
@@ -251,11 +252,7 @@ export interface WebhookDeliveriesTable {
   media_id: MediaId | null
   owner_id: OwnerId
   type: EventType
-  status: ColumnType<
-    'pending' | 'delivered' | 'failed',
-    'pending' | undefined,
-    'pending' | 'delivered' | 'failed'
-  >
+  status: Generated<DeliveryStatus>
   attempts: Generated<number>
   /** Failed attempts since it was created or replayed. */
   failures: Generated<number>

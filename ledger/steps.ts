@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { ASYNC_COMMIT, type Ledger, type LedgerTransaction } from './database.ts'
 import type { MediaId } from './ids.ts'
 import { type MediaFacts, recordFacts } from './media.ts'
+import { firstValue, rowsOf, run } from './rows.ts'
 import type { StepStatus } from './schema.ts'
 
 export type StepDetail = Record<string, unknown>
@@ -11,21 +12,16 @@ export const LASTING_STEPS = ['assemble', 'identify', 'scan', 'publish', 'notify
 
 /** The steps of a media item that are done, with their results. */
 export async function stepsDone(db: Ledger, mediaId: MediaId): Promise<Map<string, StepDetail>> {
-  const { rows } = await sql<{ step: string; detail: StepDetail | null }>`
+  const rows = await rowsOf<{ step: string; detail: StepDetail | null }>(db)`
     select b.key as step, b.value as detail
       from landfall.media m cross join jsonb_each(m.steps_behind) b where m.id = ${mediaId}
     union all
-    select step, detail from landfall.processing_steps where media_id = ${mediaId} and status = 'done'`.execute(
-    db,
-  )
+    select step, detail from landfall.processing_steps where media_id = ${mediaId} and status = 'done'`
   return new Map(rows.map((row) => [row.step, row.detail ?? {}]))
 }
 
 /** The latest attempt at a step of this media item. */
-export async function lastAttempt(
-  db: Ledger,
-  mediaId: MediaId,
-): Promise<{ step: string; status: StepStatus; attempt: number; detail: StepDetail | null } | undefined> {
+export async function lastAttempt(db: Ledger, mediaId: MediaId) {
   return await db
     .selectFrom('landfall.processing_steps')
     .select(['step', 'status', 'attempt', 'detail'])
@@ -42,14 +38,14 @@ export async function lastAttempt(
  */
 export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Promise<number> {
   for (;;) {
-    const { rows } = await sql<{ attempt: number }>`
+    const attempt = await firstValue<number>(db)`
       insert into landfall.processing_steps (media_id, step, attempt, status)
       select ${mediaId}, ${step}, coalesce(max(attempt), 0) + 1, 'running'
         from (select ${ASYNC_COMMIT}) lazily
         left join landfall.processing_steps on media_id = ${mediaId} and step = ${step}
       on conflict do nothing
-      returning attempt`.execute(db)
-    if (rows[0]) return rows[0].attempt
+      returning attempt`
+    if (attempt !== undefined) return attempt
   }
 }
 
@@ -113,7 +109,7 @@ export async function forgetAttempt(
 
 /** The bytes of a file are one object: its parts are not needed any more. */
 async function forgetParts(trx: LedgerTransaction, mediaId: MediaId): Promise<void> {
-  await sql`
+  await run(trx)`
     delete from landfall.upload_parts p using landfall.media m
-     where m.id = ${mediaId} and p.upload_id = m.upload_id`.execute(trx)
+     where m.id = ${mediaId} and p.upload_id = m.upload_id`
 }

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import { isStoredUnended } from './expiry.ts'
 import type { UploadId } from './ids.ts'
+import { firstValue, hasRow, onlyRow, onlyValue, valuesOf } from './rows.ts'
 
 /** Where bytes are, in rows of uploads and media items. */
 export type Backend = 'disk' | 's3'
@@ -20,50 +21,43 @@ const isHeldMedia = sql<boolean>`purged_at is null and status <> 'rejected'`
 
 /** Whether the ledger needs anything in this backend. */
 export async function isBackendInUse(db: Ledger, backend: Backend): Promise<boolean> {
-  const { rows } = await sql<{ is_holding: boolean }>`
+  const isHolding = await onlyValue<boolean>(db)`
     select exists (select 1 from landfall.media where storage_backend = ${backend} and ${isHeldMedia})
         or exists (select 1 from landfall.uploads where storage_backend = ${backend} and ${isStoredUnended()})
-        or exists (select 1 from landfall.stray_copies where backend = ${backend})
-        as is_holding`.execute(db)
-  return rows[0]?.is_holding === true || (await removalsOf(db, backend)) > 0
+        or exists (select 1 from landfall.stray_copies where backend = ${backend})`
+  return isHolding || (await removalsOf(db, backend)) > 0
 }
 
 /** The same in numbers. */
 export async function countStored(db: Ledger, backend: Backend): Promise<Held> {
-  const { rows } = await sql<{ media: number; uploads: number; copies: number }>`
-    select (select count(*) from landfall.media where storage_backend = ${backend} and ${isHeldMedia}) as media,
-           (select count(*) from landfall.uploads where storage_backend = ${backend} and ${isStoredUnended()}) as uploads,
-           (select count(*) from landfall.stray_copies where backend = ${backend}) as copies`.execute(db)
-  const { media = 0, uploads = 0, copies = 0 } = rows[0] ?? {}
-  return { mediaItems: media, openUploads: uploads, removals: await removalsOf(db, backend), copies }
+  const held = await onlyRow<Omit<Held, 'removals'>>(db)`
+    select (select count(*) from landfall.media where storage_backend = ${backend} and ${isHeldMedia}) as "mediaItems",
+           (select count(*) from landfall.uploads where storage_backend = ${backend} and ${isStoredUnended()}) as "openUploads",
+           (select count(*) from landfall.stray_copies where backend = ${backend}) as copies`
+  return { ...held, removals: await removalsOf(db, backend) }
 }
 
 /** Ended uploads whose bytes a job has still to remove. */
 async function removalsOf(db: Ledger, backend: Backend): Promise<number> {
   // The first server creates the queues.
-  const { rows: queues } = await sql<{ job: string | null }>`
-    select to_regclass('pgboss.job')::text as job`.execute(db)
-  if (queues[0]?.job == null) return 0
-  const { rows } = await sql<{ removals: number }>`
-    select count(distinct u.id) as removals
+  if (!(await hasRow(db)`select 1 where to_regclass('pgboss.job') is not null`)) return 0
+  return await onlyValue<number>(db)`
+    select count(distinct u.id)
       from pgboss.job j join landfall.uploads u on u.id = j.data ->> 'uploadId'
-     where j.name = 'remove-bytes' and j.state < 'completed' and u.storage_backend = ${backend}`.execute(db)
-  return rows[0]?.removals ?? 0
+     where j.name = 'remove-bytes' and j.state < 'completed' and u.storage_backend = ${backend}`
 }
 
 /** Keys of the newest ready files of this backend, which it must have. */
 export async function sampleKeys(db: Ledger, backend: Backend, count: number): Promise<string[]> {
-  const { rows } = await sql<{ storage_key: string }>`
+  return await valuesOf<string>(db)`
     select storage_key from landfall.media
-     where storage_backend = ${backend} and purged_at is null and status = 'ready' limit ${count}`.execute(db)
-  return rows.map((row) => row.storage_key)
+     where storage_backend = ${backend} and purged_at is null and status = 'ready' limit ${count}`
 }
 
 /** The key of the marker of this backend; undefined where none is recorded. */
 export async function markerOf(db: Ledger, backend: Backend): Promise<string | undefined> {
-  const { rows } = await sql<{ marker_key: string }>`
-    select marker_key from landfall.storage_places where backend = ${backend}`.execute(db)
-  return rows[0]?.marker_key
+  return await firstValue<string>(db)`
+    select marker_key from landfall.storage_places where backend = ${backend}`
 }
 
 /** Replaces the recorded marker by one that has been stored. Returns false when another process was faster. */
@@ -72,12 +66,11 @@ export async function recordMarker(
   backend: Backend,
   markers: { former: string | undefined; key: string },
 ): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     insert into landfall.storage_places as p (backend, marker_key) values (${backend}, ${markers.key})
     on conflict (backend) do update set marker_key = excluded.marker_key, recorded_at = now()
       where p.marker_key = ${markers.former ?? null}::text
-    returning 1`.execute(db)
-  return rows.length > 0
+    returning 1`
 }
 
 /** The backend of an upload; undefined when there is no such upload. */

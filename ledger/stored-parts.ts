@@ -4,6 +4,7 @@ import { isStoredEnded, isStoredOpen } from './expiry.ts'
 import type { UploadId } from './ids.ts'
 import { type Fenced, lockedLease, releasedLease } from './lease-fragments.ts'
 import type { InSql } from './prepared.ts'
+import { firstRow, hasRow, run, valuesOf } from './rows.ts'
 import type { UploadState } from './schema.ts'
 
 // What an upload has in S3 before it is one object. The bucket is never listed: a key is recorded before the bucket is
@@ -64,13 +65,12 @@ export async function beginMultipart(
   db: Ledger,
   upload: Fenced & { partSize: number },
 ): Promise<{ mayHaveStrays: boolean } | undefined> {
-  const { rows } = await sql<{ was_unsure: boolean }>`
+  return await firstRow<{ mayHaveStrays: boolean }>(db)`
     with ${held(upload)}
     update landfall.uploads u
        set multipart_unsure = true, part_size = coalesce(u.part_size, ${upload.partSize}::bigint)
       from held where u.id = held.id
-    returning held.multipart_unsure as was_unsure`.execute(db)
-  return rows[0] && { mayHaveStrays: rows[0].was_unsure }
+    returning held.multipart_unsure as "mayHaveStrays"`
 }
 
 /** Records the multipart upload that was opened. Returns false when the lease was lost: nobody will use it. */
@@ -78,13 +78,12 @@ export async function recordMultipart(
   db: Ledger,
   upload: Fenced & { multipartId: string; mayHaveStrays: boolean },
 ): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     with ${held(upload)}
     update landfall.uploads u
        set multipart_id = ${upload.multipartId}, multipart_unsure = ${upload.mayHaveStrays}
       from held where u.id = held.id
-    returning u.id`.execute(db)
-  return rows.length > 0
+    returning u.id`
 }
 
 /** Records the key of a tail before it is stored. Returns false when the lease was lost. */
@@ -92,15 +91,14 @@ export async function recordTail(
   db: Ledger,
   upload: Fenced & { partSize: number; key: string; offset: number; size: number },
 ): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     with ${held(upload)}, sized as (
       update landfall.uploads u set part_size = ${upload.partSize}::bigint
         from held where u.id = held.id and u.part_size is null
     )
     insert into landfall.upload_tails (upload_id, storage_key, "offset", size)
     select id, ${upload.key}, ${upload.offset}::bigint, ${upload.size}::bigint from held
-    returning upload_id`.execute(db)
-  return rows.length > 0
+    returning upload_id`
 }
 
 /** The tails that count and reach past `from`, by offset, the longest first. */
@@ -126,14 +124,14 @@ export async function countingTails(db: Ledger, id: UploadId, from: number): Pro
  */
 export async function deleteTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
   if (keys.length === 0) return
-  await sql`
+  await run(db)`
     with sure as (
       delete from landfall.upload_tails
        where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and is_sure
     )
     update landfall.upload_tails set dropped_at = now()
      where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and not is_sure and dropped_at is null
-  `.execute(db)
+  `
 }
 
 /** Notes that a late call may still store this object of an ended upload, though it was removed. */
@@ -150,12 +148,11 @@ export async function recordLateCall(db: Ledger, id: UploadId, key: string): Pro
  * some. Releases the lease first, so that no later commit can.
  */
 export async function abandonTails(db: Ledger, upload: Fenced, keys: readonly string[]): Promise<string[]> {
-  const { rows } = await sql<{ storage_key: string }>`
+  return await valuesOf<string>(db)`
     with ${releasedLease(upload)}
     update landfall.upload_tails set dropped_at = now()
      where upload_id = ${upload.id} and storage_key = any(${[...keys]}::text[]) and etag is null
-    returning storage_key`.execute(db)
-  return rows.map((row) => row.storage_key)
+    returning storage_key`
 }
 
 /** After this long an abandoned call to the bucket has arrived or never will. */
@@ -163,14 +160,13 @@ export const LATE_CALL_MS = 15 * 60_000
 
 /** Uploads with objects to remove a second time, because the first removal was longer than `ageMs` ago. */
 export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): Promise<UploadId[]> {
-  const { rows } = await sql<{ id: UploadId }>`
+  return await valuesOf<UploadId>(db)`
     select upload_id as id from landfall.upload_tails
      where dropped_at < now() - make_interval(secs => ${ageMs / 1000})
     union
     select id from landfall.uploads
      where multipart_unsure and not ${isStoredOpen()} and updated_at < now() - make_interval(secs => ${ageMs / 1000})
-    limit ${limit}`.execute(db)
-  return rows.map(({ id }) => id)
+    limit ${limit}`
 }
 
 /**
@@ -178,14 +174,14 @@ export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): 
  * multipart uploads.
  */
 export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
-  await sql`
+  await run(db)`
     with gone as (
       delete from landfall.upload_tails
        where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and dropped_at is not null
     )
     update landfall.uploads set multipart_unsure = false
      where id = ${id} and multipart_unsure and not ${isStoredOpen()}
-       and updated_at < now() - make_interval(secs => ${LATE_CALL_MS / 1000})`.execute(db)
+       and updated_at < now() - make_interval(secs => ${LATE_CALL_MS / 1000})`
 }
 
 /** Notes, before one is opened, that multipart uploads may be open for the key of a received upload. */
@@ -204,9 +200,9 @@ export async function recordAssembly(db: Ledger, id: UploadId, multipartId: stri
 
 /** Deletes the part records of an ended upload whose bytes were removed. */
 export async function forgetPartsOfEnded(db: Ledger, id: UploadId): Promise<void> {
-  await sql`
+  await run(db)`
     delete from landfall.upload_parts p using landfall.uploads u
-     where p.upload_id = ${id} and u.id = p.upload_id and ${isStoredEnded('u')}`.execute(db)
+     where p.upload_id = ${id} and u.id = p.upload_id and ${isStoredEnded('u')}`
 }
 
 /** Deletes the id of a multipart upload that was completed or aborted. */

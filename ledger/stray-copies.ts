@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { isBackupRunning } from './backup-lock.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { MediaId, UploadId } from './ids.ts'
+import { firstRow, hasRow, rowsOf, run } from './rows.ts'
 import type { Backend } from './storage-places.ts'
 
 // A file is served from one backend. Copies in other backends are recorded here before they are made, and until they
@@ -33,7 +34,7 @@ export async function holdCopy(
   copy: HeldCopy,
   { keys, bytes }: { keys: readonly string[]; bytes: number },
 ): Promise<Hold | undefined> {
-  const { rows } = await sql<Hold>`
+  return await firstRow<Hold>(db)`
     insert into landfall.stray_copies as s
       (upload_id, backend, storage_keys, is_begun, due_at, fence, fenced_until, bytes_to_come)
     values (${copy.uploadId}, ${copy.backend}, ${[...keys]}::text[], true, ${after(BEGUN_KEPT_MS)},
@@ -43,8 +44,7 @@ export async function holdCopy(
           is_begun = true, is_removing = false, due_at = excluded.due_at, fence = excluded.fence,
           fenced_until = excluded.fenced_until, bytes_to_come = excluded.bytes_to_come
       where s.fence is null or s.fenced_until <= now()
-    returning s.storage_keys as keys, s.xmax = 0 as "isNew"`.execute(db)
-  return rows[0]
+    returning s.storage_keys as keys, s.xmax = 0 as "isNew"`
 }
 
 /**
@@ -52,18 +52,16 @@ export async function holdCopy(
  * lost.
  */
 export async function holdForRemoval(db: Ledger, copy: HeldCopy): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     update landfall.stray_copies set fenced_until = ${after(REMOVAL_TTL_MS)}
-     where ${isHeldAs(copy)} and fenced_until > now() returning 1`.execute(db)
-  return rows.length > 0
+     where ${isHeldAs(copy)} and fenced_until > now() returning 1`
 }
 
 /** All keys but these are removed, and every call was answered. Returns false when the hold is lost. */
 export async function narrowHold(db: Ledger, copy: HeldCopy, keys: readonly string[]): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     update landfall.stray_copies set storage_keys = ${[...keys]}::text[], fenced_until = ${after(COPY_TTL_MS)}
-     where ${isHeldAs(copy)} and fenced_until > now() returning 1`.execute(db)
-  return rows.length > 0
+     where ${isHeldAs(copy)} and fenced_until > now() returning 1`
 }
 
 /**
@@ -71,15 +69,14 @@ export async function narrowHold(db: Ledger, copy: HeldCopy, keys: readonly stri
  * no public copy any more: then not a byte more may be written.
  */
 export async function renewHold(db: Ledger, copy: HeldCopy, bytesToCome: number): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     update landfall.stray_copies s
        set fenced_until = greatest(s.fenced_until, ${after(COPY_TTL_MS)}), due_at = ${after(BEGUN_KEPT_MS)},
            bytes_to_come = ${bytesToCome}
      where ${isHeldAs(copy)} and not exists (
        select 1 from landfall.media m join landfall.renditions r on r.media_id = m.id and r.kind = 'published'
         where m.upload_id = s.upload_id and m.status <> 'ready'
-     ) returning 1`.execute(db)
-  return rows.length > 0
+     ) returning 1`
 }
 
 /**
@@ -105,11 +102,11 @@ export type EndOfCopying = 'unbegun' | 'useless' | 'unsure'
 export async function releaseCopyHold(db: Ledger, copy: HeldCopy, end: EndOfCopying): Promise<void> {
   const due = end === 'useless' ? sql`now()` : end === 'unbegun' ? after(FORMER_KEPT_MS) : sql`fenced_until`
   const isKept = sql`${end === 'unsure'}::boolean`
-  await sql`
+  await run(db)`
     update landfall.stray_copies
        set due_at = ${due}, bytes_to_come = 0, fence = case when ${isKept} then fence end,
            fenced_until = case when ${isKept} then fenced_until end
-     where ${isHeldAs(copy)}`.execute(db)
+     where ${isHeldAs(copy)}`
 }
 
 /**
@@ -117,12 +114,10 @@ export async function releaseCopyHold(db: Ledger, copy: HeldCopy, end: EndOfCopy
  * backend that is current from then on.
  */
 export async function endCopying(db: Ledger, mediaId: MediaId): Promise<void> {
-  await sql`
+  await run(db)`
     update landfall.stray_copies s set ${endHold}
       from landfall.media m
-     where m.id = ${mediaId} and s.upload_id = m.upload_id and s.fence is not null and not s.is_removing`.execute(
-    db,
-  )
+     where m.id = ${mediaId} and s.upload_id = m.upload_id and s.fence is not null and not s.is_removing`
 }
 
 /**
@@ -130,11 +125,10 @@ export async function endCopying(db: Ledger, mediaId: MediaId): Promise<void> {
  * lost.
  */
 export async function takeCopy(trx: LedgerTransaction, copy: HeldCopy): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(trx)`
     delete from landfall.stray_copies
      where ${isHeldAs(copy)} and fenced_until > now()
-    returning 1`.execute(trx)
-  return rows.length > 0
+    returning 1`
 }
 
 /**
@@ -146,12 +140,12 @@ export async function recordFormerCopy(
   { uploadId, backend }: Pick<HeldCopy, 'uploadId' | 'backend'>,
   keys: readonly string[],
 ): Promise<void> {
-  await sql`
+  await run(trx)`
     insert into landfall.stray_copies as s (upload_id, backend, storage_keys, is_begun, due_at)
     values (${uploadId}, ${backend}, ${[...keys]}::text[], false, ${after(FORMER_KEPT_MS)})
     on conflict (upload_id, backend) do update
       set storage_keys = array(select distinct unnest(s.storage_keys || excluded.storage_keys)),
-          due_at = excluded.due_at, ${endHold}`.execute(trx)
+          due_at = excluded.due_at, ${endHold}`
 }
 
 export type StrayCopy = HeldCopy & { keys: string[]; isBegun: boolean }
@@ -173,7 +167,7 @@ export async function holdStrays(
     which.uploadId === undefined
       ? sql`(s.due_at <= now() and (s.backend <> 'disk' or not ${isBackupRunning}))`
       : sql`s.upload_id = ${which.uploadId}`
-  const { rows } = await sql<StrayCopy>`
+  return await rowsOf<StrayCopy>(db)`
     with due as (
       select upload_id, backend from landfall.stray_copies s
        where ${isDue} and s.backend = ${which.backend}
@@ -184,21 +178,19 @@ export async function holdStrays(
        set fence = gen_random_uuid(), fenced_until = ${after(REMOVAL_TTL_MS)}, is_removing = true, bytes_to_come = 0
       from due where s.upload_id = due.upload_id and s.backend = due.backend
     returning s.upload_id as "uploadId", s.backend, s.fence, s.storage_keys as keys, s.is_begun as "isBegun"
-  `.execute(db)
-  return rows
+  `
 }
 
 /** Call it before each removal. Returns false when the hold is lost: then they may be served. */
 export async function renewStray(db: Ledger, stray: HeldCopy): Promise<boolean> {
-  const { rows } = await sql`
+  return await hasRow(db)`
     update landfall.stray_copies set fenced_until = ${after(REMOVAL_TTL_MS)}
-     where ${isHeldAs(stray)} returning 1`.execute(db)
-  return rows.length > 0
+     where ${isHeldAs(stray)} returning 1`
 }
 
 /** They are removed, or were never begun. */
 export async function forgetStray(db: Ledger, stray: HeldCopy): Promise<void> {
-  await sql`delete from landfall.stray_copies where ${isHeldAs(stray)}`.execute(db)
+  await run(db)`delete from landfall.stray_copies where ${isHeldAs(stray)}`
 }
 
 /**
@@ -206,8 +198,8 @@ export async function forgetStray(db: Ledger, stray: HeldCopy): Promise<void> {
  * copies there.
  */
 export async function postponeStray(db: Ledger, stray: HeldCopy): Promise<void> {
-  await sql`
-    update landfall.stray_copies set due_at = fenced_until where ${isHeldAs(stray)}`.execute(db)
+  await run(db)`
+    update landfall.stray_copies set due_at = fenced_until where ${isHeldAs(stray)}`
 }
 
 /** No call is pending: the next process continues. `removed`: keys that are gone. */
@@ -216,11 +208,11 @@ export async function releaseStrayHold(
   stray: HeldCopy,
   removed: readonly string[] = [],
 ): Promise<void> {
-  await sql`
+  await run(db)`
     update landfall.stray_copies
        set fence = null, fenced_until = null, is_removing = false,
            storage_keys = array(select unnest(storage_keys) except select unnest(${[...removed]}::text[]))
-     where ${isHeldAs(stray)}`.execute(db)
+     where ${isHeldAs(stray)}`
 }
 
 /**
@@ -228,9 +220,9 @@ export async function releaseStrayHold(
  * upload, of which it had begun none.
  */
 export async function forgetServed(db: Ledger): Promise<void> {
-  await sql`
+  await run(db)`
     delete from landfall.stray_copies s
-     where s.bytes_to_come > 0 and s.due_at <= now() and s.fenced_until <= now() and ${isServed}`.execute(db)
+     where s.bytes_to_come > 0 and s.due_at <= now() and s.fenced_until <= now() and ${isServed}`
 }
 
 /**
@@ -238,10 +230,10 @@ export async function forgetServed(db: Ledger): Promise<void> {
  * some are being made.
  */
 export async function expediteStrays(db: Ledger, uploadId: UploadId): Promise<'none' | 'left' | 'copying'> {
-  const { rows } = await sql<{ isCopying: boolean }>`
+  const rows = await rowsOf<{ isCopying: boolean }>(db)`
     update landfall.stray_copies s
        set due_at = least(s.due_at, greatest(coalesce(s.fenced_until, now()), now()))
      where s.upload_id = ${uploadId} and not ${isServed}
-    returning coalesce(s.fenced_until > now(), false) and not s.is_removing as "isCopying"`.execute(db)
+    returning coalesce(s.fenced_until > now(), false) and not s.is_removing as "isCopying"`
   return rows.length === 0 ? 'none' : rows.some(({ isCopying }) => isCopying) ? 'copying' : 'left'
 }

@@ -1,7 +1,7 @@
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { Batches, perLedger } from './batches.ts'
 import type { Ledger } from './database.ts'
-import type { Enqueue } from './due-work.ts'
+import type { EnqueueRemoval } from './due-work.ts'
 import { logEvents, mediaEvent, uploadEvent } from './event-log.ts'
 import {
   type ExpiryPolicy,
@@ -17,6 +17,7 @@ import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { prepared } from './prepared.ts'
 import { changeReservation, release } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
+import { firstRow, hasRow, rowsOf } from './rows.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 import { type PartsInJson, partsInJson, recordStoredParts, type StoredParts } from './stored-parts.ts'
 
@@ -107,11 +108,10 @@ const readUploads = prepared<{ ids: readonly UploadId[] }, UploadRow>(
 
 /** The owner's open, unexpired uploads, newest first. */
 export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: number): Promise<UploadRow[]> {
-  const { rows } = await sql<UploadRow>`
+  return await rowsOf<UploadRow>(withOwnerShare(db, ownerId))`
     select ${UPLOAD_COLUMNS} from landfall.uploads
      where owner_id = ${ownerId} and ${isOpenNow} and not is_partial
-     order by created_at desc limit ${limit}`.execute(withOwnerShare(db, ownerId))
-  return rows
+     order by created_at desc limit ${limit}`
 }
 
 /** Bytes `[offset, to)` of an upload, written under a lease, and the parts and tails that hold them in a bucket. */
@@ -160,33 +160,22 @@ const appending = (lease: typeof lockedLease, hasParts: boolean) =>
     select contended, expires_at, read_at from appended`,
   )
 
-const APPENDS = {
-  keepsLease: { file: appending(lockedLease, false), parts: appending(lockedLease, true) },
-  releases: { file: appending(releasedLease, false), parts: appending(releasedLease, true) },
+function appends(lease: typeof lockedLease) {
+  const [file, parts] = [appending(lease, false), appending(lease, true)]
+  return async (db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Committed<Moved>> => {
+    const { ownerId, storedParts, ...appended } = append
+    const run = storedParts ? parts : file
+    const parameters = { ...appended, ...expiry, ...partsInJson(storedParts) }
+    const [row] = await run(withOwnerShare(db, ownerId), parameters)
+    return row ? { kind: 'committed', ...row } : { kind: 'lease-lost' }
+  }
 }
 
 /** Moves the offset and the expiry, and keeps the lease: for commits during a long request. */
-export const appendBytes = (db: Ledger, append: Append, expiry: ExpiryPolicy): Promise<Committed<Moved>> =>
-  runAppend(db, append, expiry, APPENDS.keepsLease)
+export const appendBytes = appends(lockedLease)
 
 /** Moves the offset and the expiry, and releases the lease: the last append of a request. */
-export const appendAndRelease = (
-  db: Ledger,
-  append: Append,
-  expiry: ExpiryPolicy,
-): Promise<Committed<Moved>> => runAppend(db, append, expiry, APPENDS.releases)
-
-async function runAppend(
-  db: Ledger,
-  { id, ownerId, fence, offset, to, storedParts }: Append,
-  { afterMs, maxAgeMs }: ExpiryPolicy,
-  { file, parts }: typeof APPENDS.releases,
-): Promise<Committed<Moved>> {
-  const run = storedParts ? parts : file
-  const parameters = { id, fence, offset, to, afterMs, maxAgeMs, ...partsInJson(storedParts) }
-  const [row] = await run(withOwnerShare(db, ownerId), parameters)
-  return row ? { kind: 'committed', ...row } : { kind: 'lease-lost' }
-}
+export const appendAndRelease = appends(releasedLease)
 
 /**
  * Declares a deferred length (tus 1.0 § creation-defer-length) and shrinks the reservation to it. Returns false when
@@ -194,7 +183,7 @@ async function runAppend(
  */
 export async function declareLength(db: Ledger, upload: HeldUpload & { size: number }): Promise<boolean> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
-    const { rows } = await sql`
+    return await hasRow(trx)`
     with ${lockedLease(upload)}, before as (
       select id, owner_id, reserved_bytes from landfall.uploads, lease
        where id = ${upload.id} and size is null and ${isStoredOpen()} for update of uploads
@@ -203,8 +192,7 @@ export async function declareLength(db: Ledger, upload: HeldUpload & { size: num
              updated_at = now()
         from before where uploads.id = before.id
     )
-    ${changeReservation('before', upload.size)} returning u.owner_id`.execute(trx)
-    return rows.length > 0
+    ${changeReservation('before', upload.size)} returning u.owner_id`
   })
 }
 
@@ -216,10 +204,10 @@ export async function declareLength(db: Ledger, upload: HeldUpload & { size: num
 export async function terminateUpload(
   db: Ledger,
   upload: HeldUpload,
-  enqueue: Enqueue<UploadId>,
+  enqueue: EnqueueRemoval,
 ): Promise<Committed<Termination>> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
-    const { rows } = await sql<{ contended: boolean; was_over: boolean }>`
+    const row = await firstRow<{ contended: boolean; was_over: boolean }>(trx)`
       with ${releasedLease(upload)}, before as (
         select id, state, contended from landfall.uploads, lease
          where id = ${upload.id} and (state = 'expired' or ${isStoredUnended()})
@@ -231,8 +219,7 @@ export async function terminateUpload(
       ), freed as (
         ${release('ended', sql`received_at is null and not was_over`)}
       ), ${logEvents(uploadEvent('ended', 'upload.terminated', { where: sql`not was_over` }))}
-      select contended, was_over from ended`.execute(trx)
-    const row = rows[0]
+      select contended, was_over from ended`
     if (!row) return { kind: 'lease-lost' }
     await enqueue(trx, upload.id)
     return { kind: 'committed', contended: row.contended, wasOver: row.was_over, mediaId: undefined }
@@ -246,7 +233,7 @@ export async function terminateUpload(
 export async function terminateReceived(
   db: Ledger,
   upload: HeldUpload,
-  enqueueRemoval: Enqueue<UploadId>,
+  enqueueRemoval: EnqueueRemoval,
 ): Promise<Committed<Termination>> {
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
     // The media item first: everything that ends both locks in this order, to avoid deadlocks.
@@ -256,7 +243,7 @@ export async function terminateReceived(
       .where('upload_id', '=', upload.id)
       .forUpdate()
       .execute()
-    const { rows } = await sql<{ contended: boolean; media_id: MediaId | null }>`
+    const row = await firstRow<{ contended: boolean; media_id: MediaId | null }>(trx)`
       with ${releasedLease(upload)}, ended as (
         update landfall.uploads set state = 'terminated', updated_at = now()
           from lease where id = ${upload.id} and state = 'received'
@@ -266,8 +253,7 @@ export async function terminateReceived(
           from ended where m.upload_id = ended.id and m.status <> 'deleted'
         returning m.id, m.upload_id, m.owner_id
       ), ${logEvents(uploadEvent('ended', 'upload.terminated'), mediaEvent('gone', 'media.deleted'))}
-      select contended, (select id from gone) as media_id from ended`.execute(trx)
-    const row = rows[0]
+      select contended, (select id from gone) as media_id from ended`
     if (!row) return { kind: 'lease-lost' }
     await enqueueUnpublishing(trx, upload.id, enqueueRemoval)
     return { kind: 'committed', contended: row.contended, wasOver: false, mediaId: row.media_id ?? undefined }
@@ -282,11 +268,11 @@ export async function rejectUpload(
   db: Ledger,
   upload: HeldUpload,
   reason: Reason,
-  enqueue: Enqueue<UploadId>,
+  enqueue: EnqueueRemoval,
 ): Promise<Committed> {
   const json = JSON.stringify(reason)
   return await withOwnerLock(db, upload.ownerId, async (trx) => {
-    const { rows } = await sql<{ contended: boolean }>`
+    const row = await firstRow<{ contended: boolean }>(trx)`
       with ${releasedLease(upload)}, ended as (
         update landfall.uploads set state = 'rejected', reject = ${json}::jsonb, updated_at = now()
           from lease where id = ${upload.id} and ${isStoredOpen()}
@@ -294,8 +280,7 @@ export async function rejectUpload(
       ), freed as (
         ${release('ended', sql`received_at is null`)}
       ), ${logEvents(uploadEvent('ended', 'upload.rejected', { data: sql`jsonb_build_object('reason', reject)` }))}
-      select contended from ended`.execute(trx)
-    const row = rows[0]
+      select contended from ended`
     if (!row) return { kind: 'lease-lost' }
     await enqueue(trx, upload.id)
     return { kind: 'committed', contended: row.contended }

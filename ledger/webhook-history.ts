@@ -2,7 +2,7 @@ import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
-import type { WebhookAttemptsTable, WebhookDeliveriesTable } from './schema.ts'
+import type { DeliveryStatus, WebhookAttemptsTable, WebhookDeliveriesTable } from './schema.ts'
 
 // Deliveries as users and operators see them.
 
@@ -10,7 +10,6 @@ import type { WebhookAttemptsTable, WebhookDeliveriesTable } from './schema.ts'
 export const ALL_OWNERS = Symbol('all owners')
 export type OwnerScope = OwnerId | typeof ALL_OWNERS
 
-export type DeliveryStatus = 'pending' | 'delivered' | 'failed'
 export type DeliveryRow = Omit<Selectable<WebhookDeliveriesTable>, 'payload' | 'lease'>
 export type DeliveryAttemptRow = Omit<Selectable<WebhookAttemptsTable>, 'delivery_id'>
 

@@ -2,6 +2,7 @@ import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import type { EventType } from './event-types.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { firstValue, hasRow, rowsOf } from './rows.ts'
 import type { Reason, UploadsTable } from './schema.ts'
 
 /** A delivery that nobody else sends until its lease is over. */
@@ -42,7 +43,7 @@ export async function takeDueDeliveries(
     if (!endpoint) return []
     // Checked one by one until there are enough: 4 ms where 100,000 wait. With "not exists" all of them would be joined
     // first, which takes 300 ms.
-    const { rows } = await sql<TakenDelivery>`
+    return await rowsOf<TakenDelivery>(trx)`
       with due as (
         select id from landfall.webhook_deliveries d
          where endpoint_id = ${take.endpointId} and status = 'pending' and next_attempt_at <= now()
@@ -62,8 +63,7 @@ export async function takeDueDeliveries(
       )
       select t.id, t.lease, t.type, t.upload_id, t.media_id, t.owner_id, t.failures, t.payload,
              e.created_at as happened_at, e.data -> 'reason' as reason
-        from taken t join landfall.events e on e.id = t.event_id order by t.position`.execute(trx)
-    return rows
+        from taken t join landfall.events e on e.id = t.event_id order by t.position`
   })
 }
 
@@ -88,10 +88,9 @@ export async function storePayload(
   { id, lease }: Pick<TakenDelivery, 'id' | 'lease'>,
   payload: string,
 ): Promise<string | undefined> {
-  const { rows } = await sql<{ payload: string }>`
+  return await firstValue<string>(db)`
     update landfall.webhook_deliveries set payload = coalesce(payload, ${payload})
-     where id = ${id} and lease = ${lease}::uuid and status = 'pending' returning payload`.execute(db)
-  return rows[0]?.payload
+     where id = ${id} and lease = ${lease}::uuid and status = 'pending' returning payload`
 }
 
 export type AttemptRecord = {
@@ -115,7 +114,7 @@ export async function recordAttempt(
   const { outcome } = attempt
   const status = outcome.kind === 'retry' ? 'pending' : outcome.kind
   const delayMs = outcome.kind === 'retry' ? outcome.delayMs : 0
-  const { rows } = await sql`
+  return await hasRow(db)`
     with recorded as (
       update landfall.webhook_deliveries
          set status = ${status}, lease = null, attempts = attempts + 1,
@@ -134,8 +133,7 @@ export async function recordAttempt(
       insert into landfall.webhook_attempts (delivery_id, attempt, status, error, duration_ms)
       select id, attempts, last_status, last_error, ${Math.round(attempt.durationMs)}::integer from recorded
     )
-    select id from recorded`.execute(db)
-  return rows.length > 0
+    select id from recorded`
 }
 
 /** Returns a delivery unchanged: it is due at once, for any worker. */

@@ -2,7 +2,7 @@ import { ContentRejected } from '../content/verdict.ts'
 import type { JobKind } from '../jobs/queues.ts'
 import { groupOf } from '../jobs/shares.ts'
 import { parkMedia } from '../ledger/analyses.ts'
-import type { Enqueue } from '../ledger/due-work.ts'
+import type { EnqueueRemoval } from '../ledger/due-work.ts'
 import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { failMedia, type MediaRow, mediaForJob, rejectMedia } from '../ledger/media.ts'
 import { databaseOutage, isNetworkError } from '../ledger/outages.ts'
@@ -52,7 +52,7 @@ export type PipelineOptions = {
   resourceLimits: ResourceLimits
   /** Publishes which step a file is in. */
   onStep: (uploadId: UploadId, step: string) => void
-  enqueueRemoval: Enqueue<UploadId>
+  enqueueRemoval: EnqueueRemoval
   /** Enqueues a job of another kind. A repeated call may enqueue it twice. */
   handOver: (kind: JobKind, media: MediaRow) => Promise<void>
 }

@@ -2,7 +2,7 @@ import type { Format } from '../../content/formats.ts'
 import type { MediaLimits } from '../../content/media-limits.ts'
 import type { JobKind, QueueKey } from '../../jobs/queues.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import type { EnqueueProcessing } from '../../ledger/due-work.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
 import type { MediaFacts, MediaRow } from '../../ledger/media.ts'
 import type { MediaKind } from '../../ledger/schema.ts'
@@ -46,7 +46,7 @@ export type Tools = {
   scratch: Scratch
   /** Publishes that the ledger has new events of an upload, and a new job of this kind. */
   notifyListeners: (uploadId: string, queue?: QueueKey) => void
-  enqueueProcessing: Enqueue<readonly DueMedia[]>
+  enqueueProcessing: EnqueueProcessing
   ends: EndLog
 }
 

@@ -3,7 +3,7 @@ import { recordAnalysis } from '../../ledger/analyses.ts'
 import { AnalysisReport } from '../../ledger/analysis-report.ts'
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import type { EnqueueProcessing } from '../../ledger/due-work.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { readInput } from '../http/read-input.ts'
 import { MEDIA_ID } from '../routes/param.ts'
@@ -11,7 +11,7 @@ import { route } from '../routes/route.ts'
 import { json } from './answers.ts'
 import { Analysis } from './schemas.ts'
 
-export type AnalysisServices = { db: Ledger; bus: Bus; enqueueProcessing: Enqueue<readonly DueMedia[]> }
+export type AnalysisServices = { db: Ledger; bus: Bus; enqueueProcessing: EnqueueProcessing }
 
 const MAX_BODY_BYTES = 64 * 1024
 

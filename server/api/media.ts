@@ -1,7 +1,6 @@
 import type { Bus } from '../../ledger/bus.ts'
-import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import type { EnqueueProcessing, EnqueueRemoval } from '../../ledger/due-work.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
-import type { UploadId } from '../../ledger/ids.ts'
 import { deleteMedia, listMedia } from '../../ledger/media.ts'
 import { reprocessMedia } from '../../ledger/reprocessing.ts'
 import { notFound, Problem } from '../http/errors.ts'
@@ -23,8 +22,8 @@ import { type MediaViewOptions, mediaView } from './views.ts'
 export type MediaServices = BytesServices & {
   views: MediaViewOptions
   bus: Bus
-  enqueueRemoval: Enqueue<UploadId>
-  enqueueProcessing: Enqueue<readonly DueMedia[]>
+  enqueueRemoval: EnqueueRemoval
+  enqueueProcessing: EnqueueProcessing
   ends: EndLog
 }
 

@@ -1,7 +1,7 @@
 import type { ContentRejected } from '../../content/verdict.ts'
 import { extendWaitingUploads, finishPartial } from '../../ledger/concatenation.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import type { EnqueueProcessing, EnqueueRemoval } from '../../ledger/due-work.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
 import type { ExpiryPolicy } from '../../ledger/expiry.ts'
 import { finishUpload } from '../../ledger/finishing.ts'
@@ -28,8 +28,8 @@ export type CommitsOptions = {
   db: Ledger
   leases: LeaseKeeper
   expiry: ExpiryPolicy
-  enqueueProcessing: Enqueue<readonly DueMedia[]>
-  enqueueRemoval: Enqueue<UploadId>
+  enqueueProcessing: EnqueueProcessing
+  enqueueRemoval: EnqueueRemoval
   /** Publishes that the ledger has new events of an upload, and a new job of this kind. */
   notifyListeners: (uploadId: UploadId, job: 'processing' | 'removal') => void
   ends: EndLog

@@ -10,7 +10,7 @@ import {
   quotaRefusal,
 } from '../../ledger/creation.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import type { EnqueueProcessing, EnqueueRemoval } from '../../ledger/due-work.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
 import { firstExpiry } from '../../ledger/expiry.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
@@ -35,7 +35,7 @@ export type CreationOptions = {
   storageBackend: Backend
   /** The space on the disk. */
   space: DiskSpace
-  enqueueRemoval: Enqueue<UploadId>
+  enqueueRemoval: EnqueueRemoval
   /** Publishes that the ledger has new events of an upload. */
   notifyListeners: (id: UploadId) => void
   ends: EndLog
@@ -70,7 +70,7 @@ export async function createUpload(options: CreationOptions, request: CreateRequ
 export async function createFinalUpload(
   options: CreationOptions,
   request: CreateFinalRequest,
-  enqueueProcessing: Enqueue<readonly DueMedia[]>,
+  enqueueProcessing: EnqueueProcessing,
 ): Promise<UploadRow> {
   const { db, policy } = options
   const declaration = preCreate(policy, { ...request, size: null, isPartial: false })

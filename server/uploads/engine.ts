@@ -2,7 +2,7 @@ import { ContentRejected } from '../../content/verdict.ts'
 import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
 import { checkSize, type UploadPolicy } from '../../hooks/pre-create.ts'
 import type { Bus } from '../../ledger/bus.ts'
-import type { DueMedia, Enqueue } from '../../ledger/due-work.ts'
+import type { EnqueueProcessing } from '../../ledger/due-work.ts'
 import { hasEnded } from '../../ledger/expiry.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import type { LeaseKeeper } from '../../ledger/lease-keeper.ts'
@@ -36,7 +36,7 @@ export type EngineOptions = {
   bus: Bus
   creation: CreationOptions
   content: ContentPolicy
-  enqueueProcessing: Enqueue<readonly DueMedia[]>
+  enqueueProcessing: EnqueueProcessing
   progress: ProgressReporter
 }
 
