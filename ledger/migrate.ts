@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import pg from 'pg'
 import type { Migration } from '../migrations/migration.ts'
 import { applyIndexChange } from './concurrent-indexes.ts'
 import type { Ledger } from './database.ts'
+import { onlyValue, run } from './rows.ts'
 import {
   laterMigrations,
+  NEWER_SCHEMA,
   OLDEST_READER,
   type Release,
   schemaProblem,
@@ -50,7 +51,7 @@ export async function migrateToLatest(
       return await applyAll(session, release, onProgress)
     } finally {
       // The lock is gone with a lost connection.
-      await sql`select pg_advisory_unlock(${LOCK})`.execute(session).catch(() => {})
+      await run(session)`select pg_advisory_unlock(${LOCK})`.catch(() => {})
     }
   })
 }
@@ -62,10 +63,7 @@ export async function migrateToLatest(
 async function takeLock(session: Ledger, onProgress: (message: string) => void): Promise<void> {
   let isSaid = false
   for (;;) {
-    const { rows } = await sql<{ taken: boolean }>`select pg_try_advisory_lock(${LOCK}) as taken`.execute(
-      session,
-    )
-    if (rows[0]?.taken) return
+    if (await onlyValue<boolean>(session)`select pg_try_advisory_lock(${LOCK})`) return
     if (!isSaid) onProgress('waiting for another process that migrates the database')
     isSaid = true
     await sleep(LOCK_RETRY_MS)
@@ -86,13 +84,13 @@ async function applyAll(
   if (Object.keys(release.first).some((name) => due.has(name))) {
     applied.push(...(await applyFirst(session, release)))
   }
-  await sql`create table if not exists landfall.schema_migrations (
+  await run(session)`create table if not exists landfall.schema_migrations (
     name text primary key,
     minimum_reader integer not null,
     applied_at timestamptz not null default now(),
     -- Null while indexes of it are still to be built.
     finished_at timestamptz
-  )`.execute(session)
+  )`
   const begun = new Set((await laterMigrations(session)).map(({ name }) => name))
   for (const [name, migration] of Object.entries(release.later)) {
     if (!due.has(name)) continue
@@ -102,7 +100,7 @@ async function applyAll(
     for (const change of migration.indexes ?? []) {
       await withLockRetries(name, () => applyIndexChange(session, change, report))
     }
-    await sql`update landfall.schema_migrations set finished_at = now() where name = ${name}`.execute(session)
+    await run(session)`update landfall.schema_migrations set finished_at = now() where name = ${name}`
     applied.push(name)
   }
   return applied
@@ -122,15 +120,15 @@ async function applyFirst(session: Ledger, release: Release): Promise<string[]> 
 async function applyOne(session: Ledger, name: string, migration: Migration): Promise<void> {
   const minimumReader = migration.minimumReader ?? OLDEST_READER
   await session.transaction().execute(async (trx) => {
-    await sql`select set_config('lock_timeout', ${`${TABLE_LOCK_MS}ms`}, true)`.execute(trx)
+    await run(trx)`select set_config('lock_timeout', ${`${TABLE_LOCK_MS}ms`}, true)`
     await migration.up(trx)
-    await sql`insert into landfall.schema_migrations (name, minimum_reader) values (${name}, ${minimumReader})`.execute(
-      trx,
-    )
+    await run(trx)`
+      insert into landfall.schema_migrations (name, minimum_reader) values (${name}, ${minimumReader})`
     // Releases that read only Kysely's table refuse to start when it has migrations that they do not know.
     if (minimumReader > OLDEST_READER) {
-      await sql`insert into landfall.kysely_migration (name, "timestamp") values (${name}, ${new Date().toISOString()})
-        on conflict do nothing`.execute(trx)
+      await run(trx)`
+        insert into landfall.kysely_migration (name, "timestamp") values (${name}, ${new Date().toISOString()})
+        on conflict do nothing`
     }
   })
 }
@@ -167,28 +165,17 @@ async function withLockRetries(name: string, work: () => Promise<void>): Promise
 }
 
 /**
- * Run by every process before it uses the ledger: migrates where allowed, and fails with an explanation where this
- * release cannot run with the schema.
+ * Run by every process before it uses the ledger: fails with an explanation where this release cannot run with the
+ * schema, and warns of the migrations of a newer release with which it can.
  */
-export async function prepareSchema(
+export async function requireSchema(
   db: Ledger,
-  options: {
-    /** The ledger with `MAINTENANCE_DEADLINES`, where this process may migrate. */
-    migrator: Ledger | undefined
-    onProgress: (message: string) => void
-    /** Called with the migrations of a newer release with which this one can run. */
-    onNewer: (names: readonly string[]) => void
-  },
+  log: { warn(details: object, message: string): void },
 ): Promise<void> {
-  const { migrator, onProgress, onNewer } = options
-  if (migrator) {
-    const applied = await migrateToLatest(migrator, { onProgress })
-    if (applied.length > 0) onProgress(`migrated the database: ${applied.join(', ')}`)
-  }
   const state = await schemaState(db)
   const problem = schemaProblem(state)
   if (problem !== undefined) throw new Error(problem)
-  if (state.newer.length > 0) onNewer(state.newer)
+  if (state.newer.length > 0) log.warn({ migrations: state.newer }, NEWER_SCHEMA)
 }
 
 /**

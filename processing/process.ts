@@ -2,8 +2,7 @@ import { dirname } from 'node:path'
 import { openQueues } from '../jobs/queues.ts'
 import { Bus } from '../ledger/bus.ts'
 import { type Ledger, openDatabase } from '../ledger/database.ts'
-import { prepareSchema } from '../ledger/migrate.ts'
-import { NEWER_SCHEMA } from '../ledger/schema-state.ts'
+import { requireSchema } from '../ledger/migrate.ts'
 import { DiskSpace } from '../storage/disk/disk-space.ts'
 import { FileSystem } from '../storage/disk/file-system.ts'
 import { linkKey } from '../storage/signed-path.ts'
@@ -80,11 +79,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
   const watch = watchDatabase({ connectionString })
   undo.push(() => watch.close())
   try {
-    await prepareSchema(db, {
-      migrator: undefined,
-      onProgress: () => {},
-      onNewer: (migrations) => log.warn({ migrations }, NEWER_SCHEMA),
-    })
+    await requireSchema(db, log)
     const storage = await openStorage(options.storage, db, { onError })
     undo.push(() => storage.close())
     const bus = await Bus.open({ connectionString, onError })

@@ -325,14 +325,8 @@ export type AuthKey =
 export type Config = Readonly<
   Omit<
     Variables,
-    | 'AUTH_JWT_SECRET'
-    | 'AUTH_JWT_PUBLIC_KEY'
-    | 'AUTH_JWKS_URL'
-    | 'AUTH_ALGORITHMS'
-    | 'DATA_DIR'
-    | 'DRAIN_DELAY'
+    'AUTH_JWT_SECRET' | 'AUTH_JWT_PUBLIC_KEY' | 'AUTH_JWKS_URL' | 'AUTH_ALGORITHMS' | 'DRAIN_DELAY'
   > & {
-    DATA_DIR: string
     /** Milliseconds. */
     DRAIN_DELAY: number
     auth: { key: AuthKey; algorithms: readonly Algorithm[] }

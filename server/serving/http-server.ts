@@ -18,8 +18,7 @@ import { EndLog } from '../../ledger/end-log.ts'
 import { LeaseKeeper } from '../../ledger/lease-keeper.ts'
 import { clearLeases } from '../../ledger/leases.ts'
 import { findMedia } from '../../ledger/media.ts'
-import { prepareSchema } from '../../ledger/migrate.ts'
-import { NEWER_SCHEMA } from '../../ledger/schema-state.ts'
+import { migrateToLatest, requireSchema } from '../../ledger/migrate.ts'
 import { DiskSpace } from '../../storage/disk/disk-space.ts'
 import { FileSystem } from '../../storage/disk/file-system.ts'
 import { linkKey } from '../../storage/signed-path.ts'
@@ -113,7 +112,8 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     onPoolError: onError,
   })
   releasers.add('database', () => db.destroy())
-  await prepare(options, db, onError)
+  if (config.MIGRATE === 'on') await migrate(options, onError)
+  await requireSchema(db, log)
   if (options.isOnlyServer) await clearLeases(db)
 
   const boss = await openQueues({ db, supervise: false, migrate: config.MIGRATE === 'on', onError })
@@ -283,13 +283,10 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   }
 }
 
-/** Migrates where that is allowed. Fails where this release cannot run with the schema. */
-async function prepare(
-  options: HttpServerOptions,
-  db: Ledger,
+async function migrate(
+  { log, connectionString }: HttpServerOptions,
   onPoolError: (error: Error) => void,
 ): Promise<void> {
-  const { config, log, connectionString } = options
   const migrator = openDatabase({
     connectionString,
     maxConnections: 1,
@@ -298,11 +295,8 @@ async function prepare(
     deadlines: MAINTENANCE_DEADLINES,
   })
   try {
-    await prepareSchema(db, {
-      migrator: config.MIGRATE === 'on' ? migrator : undefined,
-      onProgress: (message) => log.info(message),
-      onNewer: (migrations) => log.warn({ migrations }, NEWER_SCHEMA),
-    })
+    const applied = await migrateToLatest(migrator, { onProgress: (message) => log.info(message) })
+    if (applied.length > 0) log.info(`migrated the database: ${applied.join(', ')}`)
   } finally {
     await migrator.destroy()
   }
