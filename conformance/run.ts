@@ -1,9 +1,13 @@
 import { whatIsMissing } from './kit/capabilities.ts'
-import { Deviation, NotApplicable } from './kit/expectations.ts'
+import { Deviation, NotApplicable, Unprepared } from './kit/expectations.ts'
 import { Peer, type Target } from './kit/peer.ts'
 import type { Row } from './kit/row.ts'
 
-export type Outcome = { outcome: 'passed' } | { outcome: 'failed' | 'skipped'; reason: string }
+/** `cause` is the row that is not met, where that is why one is skipped. */
+export type Outcome =
+  | { outcome: 'passed' }
+  | { outcome: 'failed'; reason: string }
+  | { outcome: 'skipped'; reason: string; cause?: string }
 export type Result = Outcome & { row: Row }
 
 /** Rows that wait for something of the server's own give up before; this one ends what hangs. */
@@ -35,6 +39,9 @@ export async function runRow(row: Row, target: Target): Promise<Outcome> {
     await Promise.race([row.check(peer), timeout])
     return { outcome: 'passed' }
   } catch (error) {
+    if (error instanceof Unprepared) {
+      return { outcome: 'skipped', reason: error.message, cause: error.cause }
+    }
     if (error instanceof NotApplicable) return { outcome: 'skipped', reason: error.message }
     return { outcome: 'failed', reason: error instanceof Error ? error.message : String(error) }
   } finally {
@@ -50,7 +57,7 @@ export async function runRow(row: Row, target: Target): Promise<Outcome> {
 export class Run {
   readonly #rows: ReadonlyMap<string, Row>
   readonly #target: Target
-  readonly #outcomes = new Map<string, Outcome & { cause: string | undefined }>()
+  readonly #outcomes = new Map<string, Outcome>()
 
   /** `all` are the rows that others may rest on, whether or not they are asked for. */
   constructor(all: readonly Row[], target: Target) {
@@ -65,24 +72,25 @@ export class Run {
   }
 
   async #outcomeOf(row: Row): Promise<Outcome> {
-    const known = this.#outcomes.get(row.id) ?? (await this.#run(row))
-    this.#outcomes.set(row.id, known)
-    const { cause: _cause, ...outcome } = known
+    const outcome = this.#outcomes.get(row.id) ?? (await this.#run(row))
+    this.#outcomes.set(row.id, outcome)
     return outcome
   }
 
-  async #run(row: Row): Promise<Outcome & { cause: string | undefined }> {
+  async #run(row: Row): Promise<Outcome> {
     const missing = skipReason(row, this.#target)
-    if (missing !== undefined) return { outcome: 'skipped', reason: missing, cause: undefined }
+    if (missing !== undefined) return { outcome: 'skipped', reason: missing }
     for (const id of row.after) {
       const other = this.#rows.get(id)
-      if (other === undefined) continue
-      await this.#outcomeOf(other)
-      const cause = this.#outcomes.get(id)?.cause
-      if (cause !== undefined)
-        return { outcome: 'skipped', reason: `it rests on ${cause}, which is not met`, cause }
+      const cause = other && causeIn(id, await this.#outcomeOf(other))
+      if (cause) return { outcome: 'skipped', reason: `it rests on ${cause}, which is not met`, cause }
     }
-    const outcome = await runRow(row, this.#target)
-    return { ...outcome, cause: outcome.outcome === 'failed' ? row.id : undefined }
+    return await runRow(row, this.#target)
   }
+}
+
+/** The row that others are skipped for when this one has come out so; undefined where they are not. */
+function causeIn(id: string, outcome: Outcome): string | undefined {
+  if (outcome.outcome === 'failed') return id
+  return outcome.outcome === 'skipped' ? outcome.cause : undefined
 }

@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findTarget } from '../conformance/kit/peer.ts'
+import { isFailure } from '../conformance/report.ts'
 import { rowsFor } from '../conformance/rows.ts'
-import { runRow } from '../conformance/run.ts'
-import { type StockTus, startStockTus } from './support/stock-tus.ts'
+import { Run, runRow } from '../conformance/run.ts'
+import { type Flaw, type StockTus, startStockTus } from './support/stock-tus.ts'
 
 type Plain = { id: string; outcome: string; standard: string; section: string; reason?: string }
 
@@ -75,6 +76,48 @@ describe('the suite beside a stock tus server', () => {
   ])('is called wrongly with %s', async (_what, args, message) => {
     const { exitCode, stderr } = await conformance(...args)
     expect([exitCode, stderr]).toEqual([2, expect.stringMatching(message)])
+  })
+})
+
+// What rests on a row that is not met is skipped: the suite names the cause, and no other row.
+describe('the suite beside a stock server with one flaw', () => {
+  /** What the stock server does otherwise by itself. */
+  const OWN = ['tus-resumable-other', 'tus-override-patch']
+
+  it.concurrent.each<[string, Flaw, string]>([
+    ['no HEAD', { refuses: 'HEAD' }, 'tus-head-offset-of-new'],
+    ['no PATCH', { refuses: 'PATCH' }, 'tus-patch-appends'],
+    ['no creation', { refuses: 'POST' }, 'tus-creation-status'],
+    ['200 for a creation', { status: { method: 'POST', of: 201, is: 200 } }, 'tus-creation-status'],
+    ['200 for PATCH', { status: { method: 'PATCH', of: 204, is: 200 } }, 'tus-patch-status'],
+    ['400 for 409', { status: { method: 'PATCH', of: 409, is: 400 } }, 'tus-patch-conflict-beyond'],
+    ['200 for DELETE', { status: { method: 'DELETE', of: 204, is: 200 } }, 'tus-termination-of-new'],
+    ['no version in answers', { lacks: { header: 'Tus-Resumable' } }, 'tus-resumable-in-creation'],
+    ['no Location', { lacks: { header: 'Location' } }, 'tus-creation-location'],
+    [
+      'no Upload-Offset in HEAD',
+      { lacks: { header: 'Upload-Offset', method: 'HEAD' } },
+      'tus-head-offset-of-new',
+    ],
+    [
+      'no Upload-Offset in PATCH',
+      { lacks: { header: 'Upload-Offset', method: 'PATCH' } },
+      'tus-patch-new-offset',
+    ],
+    ['no Upload-Length', { lacks: { header: 'Upload-Length', method: 'HEAD' } }, 'tus-head-length'],
+    ['no metadata in HEAD', { lacks: { header: 'Upload-Metadata' } }, 'tus-creation-metadata'],
+    ['answers that may be cached', { lacks: { header: 'Cache-Control' } }, 'tus-head-no-store'],
+    ['no word of a deferred length', { lacks: { header: 'Upload-Defer-Length' } }, 'tus-defer-head'],
+  ])('counts %s once', async (_what, flaw, cause) => {
+    const stock = await startStockTus(flaw)
+    try {
+      const rows = rowsFor(8).filter(({ protocol }) => protocol === 'tus')
+      const target = await findTarget({ endpoint: stock.url, token: null, interop: 8 })
+      const failed = (await new Run(rows, target).resultsOf(rows)).filter(isFailure)
+      expect(failed.map(({ row }) => row.id).filter((id) => !OWN.includes(id))).toEqual([cause])
+    } finally {
+      await stock.close()
+    }
   })
 })
 

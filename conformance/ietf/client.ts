@@ -1,5 +1,12 @@
 import type { Answer, Interim } from '../kit/answer.ts'
-import { describeAnswer, expectSuccess, expectThat, headerOf, isSuccess, skip } from '../kit/expectations.ts'
+import {
+  describeAnswer,
+  expectSuccess,
+  expectThat,
+  headerOf,
+  isSuccess,
+  Unprepared,
+} from '../kit/expectations.ts'
 import { FILE, mediaBytes, type Peer, type PeerRequest } from '../kit/peer.ts'
 import { booleanOf, dictionaryOf, integerOf } from '../kit/structured.ts'
 import type { Exchange, RequestHeaders } from '../kit/wire.ts'
@@ -68,7 +75,8 @@ type Wanted = Creation & { bytes?: Buffer }
  */
 export async function create(peer: Peer, options: Wanted = {}): Promise<Upload> {
   const { upload, answer } = await tryToCreate(peer, options)
-  return upload ?? skip(`no upload could be created: ${describeAnswer(answer)}`)
+  if (upload) return upload
+  throw new Unprepared('ietf-creation-empty', `no upload could be created: ${describeAnswer(answer)}`)
 }
 
 /** An upload that the row itself is about: that it does not come about is what the server does otherwise. */
@@ -123,7 +131,9 @@ export async function createFilled(
 ): Promise<Upload & { appended: Answer }> {
   const upload = await create(peer, options)
   const appended = await append(peer, upload, { from: 0, to: filled })
-  if (!isSuccess(appended)) skip(`no bytes could be appended: ${describeAnswer(appended)}`)
+  if (!isSuccess(appended)) {
+    throw new Unprepared('ietf-append-part', `no bytes could be appended: ${describeAnswer(appended)}`)
+  }
   return { ...upload, appended }
 }
 
@@ -131,7 +141,9 @@ export async function createFilled(
 export async function createComplete(peer: Peer): Promise<Upload & { completed: Answer }> {
   const upload = await createFilled(peer, SIZE / 2)
   const completed = await append(peer, upload, { from: SIZE / 2, isComplete: true })
-  if (!isSuccess(completed)) skip(`the upload could not be completed: ${describeAnswer(completed)}`)
+  if (!isSuccess(completed)) {
+    throw new Unprepared('ietf-append-end', `the upload could not be completed: ${describeAnswer(completed)}`)
+  }
   return { ...upload, completed }
 }
 

@@ -50,109 +50,113 @@ function expectReprDigest(answer: Answer, bytes: Uint8Array): void {
   expectThat(`sha-256=${digest}` === digestOf(bytes), `the sha-256 in Repr-Digest is ${digest}`)
 }
 
-export const contentDigestRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
-  ...ALGORITHMS.flatMap(([name, algorithm]) => [
+export const contentDigestRows: readonly Declared[] = rowsOf(
+  { protocol: 'ietf', after: ['ietf-append-part'] },
+  [
+    ...ALGORITHMS.flatMap(([name, algorithm]) => [
+      {
+        id: `ietf-content-digest-${name}-right`,
+        asks: { 6: V6.contentDigest, 8: V8.contentDigest },
+        requirement: `An append with the right ${name} Content-Digest succeeds.`,
+        check: async (peer: Peer) => {
+          const upload = await create(peer)
+          const headers = { 'Content-Digest': digestOf(upload.bytes, name, algorithm) }
+          expectCompleted(await append(peer, upload, { from: 0, isComplete: true, headers }))
+        },
+      },
+      {
+        id: `ietf-content-digest-${name}-wrong`,
+        asks: { 6: V6.contentDigest, 8: V8.contentDigest },
+        requirement: `An append with a wrong ${name} Content-Digest fails and appends nothing.`,
+        after: name === 'sha-256' ? [] : ['ietf-content-digest-sha-256-wrong'],
+        check: async (peer: Peer) => {
+          const upload = await createFilled(peer, 1000)
+          const headers = { 'Content-Digest': digestOf(Buffer.from('other bytes'), name, algorithm) }
+          expectRefusal(await append(peer, upload, { from: 1000, isComplete: true, headers }))
+          await expectOffset(peer, upload.url, 1000)
+        },
+      },
+    ]),
     {
-      id: `ietf-content-digest-${name}-right`,
+      id: 'ietf-content-digest-retried',
       asks: { 6: V6.contentDigest, 8: V8.contentDigest },
-      requirement: `An append with the right ${name} Content-Digest succeeds.`,
-      check: async (peer: Peer) => {
+      requirement: 'After a wrong Content-Digest the same bytes can be sent again, with the right one.',
+      after: ['ietf-content-digest-sha-256-wrong'],
+      async check(peer) {
         const upload = await create(peer)
-        const headers = { 'Content-Digest': digestOf(upload.bytes, name, algorithm) }
+        expectRefusal(await append(peer, upload, { from: 0, to: 1000, headers: { 'Content-Digest': WRONG } }))
+        const headers = { 'Content-Digest': digestOf(upload.bytes) }
         expectCompleted(await append(peer, upload, { from: 0, isComplete: true, headers }))
       },
     },
     {
-      id: `ietf-content-digest-${name}-wrong`,
+      id: 'ietf-content-digest-creation',
       asks: { 6: V6.contentDigest, 8: V8.contentDigest },
-      requirement: `An append with a wrong ${name} Content-Digest fails and appends nothing.`,
-      after: name === 'sha-256' ? [] : ['ietf-content-digest-sha-256-wrong'],
-      check: async (peer: Peer) => {
-        const upload = await createFilled(peer, 1000)
-        const headers = { 'Content-Digest': digestOf(Buffer.from('other bytes'), name, algorithm) }
-        expectRefusal(await append(peer, upload, { from: 1000, isComplete: true, headers }))
-        await expectOffset(peer, upload.url, 1000)
+      requirement: 'A creation whose bytes do not have its Content-Digest fails or keeps none of them.',
+      after: ['ietf-content-digest-sha-256-wrong'],
+      async check(peer) {
+        await expectCreatable(peer)
+        const answer = await creation(peer, { body: mediaBytes(1000), headers: { 'Content-Digest': WRONG } })
+        if (isRefusal(answer)) return
+        expectSuccess(answer)
+        await expectOffset(peer, peer.locate(headerOf(answer, 'Location')), 0)
       },
     },
-  ]),
-  {
-    id: 'ietf-content-digest-retried',
-    asks: { 6: V6.contentDigest, 8: V8.contentDigest },
-    requirement: 'After a wrong Content-Digest the same bytes can be sent again, with the right one.',
-    after: ['ietf-content-digest-sha-256-wrong'],
-    async check(peer) {
-      const upload = await create(peer)
-      expectRefusal(await append(peer, upload, { from: 0, to: 1000, headers: { 'Content-Digest': WRONG } }))
-      const headers = { 'Content-Digest': digestOf(upload.bytes) }
-      expectCompleted(await append(peer, upload, { from: 0, isComplete: true, headers }))
+    {
+      id: 'ietf-content-digest-creation-whole',
+      asks: { 6: V6.contentDigest, 8: V8.contentDigest },
+      requirement: 'A creation that brings everything fails when its bytes do not have its Content-Digest.',
+      after: ['ietf-content-digest-sha-256-wrong'],
+      async check(peer) {
+        await expectCreatable(peer)
+        expectFailed(
+          await creation(peer, {
+            isComplete: true,
+            body: mediaBytes(SIZE),
+            headers: { 'Content-Digest': WRONG },
+          }),
+        )
+      },
     },
-  },
-  {
-    id: 'ietf-content-digest-creation',
-    asks: { 6: V6.contentDigest, 8: V8.contentDigest },
-    requirement: 'A creation whose bytes do not have its Content-Digest fails or keeps none of them.',
-    after: ['ietf-content-digest-sha-256-wrong'],
-    async check(peer) {
-      await expectCreatable(peer)
-      const answer = await creation(peer, { body: mediaBytes(1000), headers: { 'Content-Digest': WRONG } })
-      if (isRefusal(answer)) return
-      expectSuccess(answer)
-      await expectOffset(peer, peer.locate(headerOf(answer, 'Location')), 0)
+    {
+      id: 'ietf-content-digest-unknown',
+      asks: HTTP.digestIgnored,
+      requirement: 'A Content-Digest of an unknown algorithm is ignored (RFC 9530).',
+      async check(peer) {
+        const upload = await create(peer)
+        const headers = { 'Content-Digest': 'nonesuch=:YWJj:' }
+        expectSuccess(await append(peer, upload, { from: 0, to: 1000, headers }))
+      },
     },
-  },
-  {
-    id: 'ietf-content-digest-creation-whole',
-    asks: { 6: V6.contentDigest, 8: V8.contentDigest },
-    requirement: 'A creation that brings everything fails when its bytes do not have its Content-Digest.',
-    after: ['ietf-content-digest-sha-256-wrong'],
-    async check(peer) {
-      await expectCreatable(peer)
-      expectFailed(
-        await creation(peer, {
-          isComplete: true,
-          body: mediaBytes(SIZE),
-          headers: { 'Content-Digest': WRONG },
-        }),
-      )
+    {
+      id: 'ietf-content-digest-lines',
+      asks: { 6: V6.contentDigest, 8: V8.contentDigest },
+      requirement:
+        'A wrong digest counts in a second line of Content-Digest as well: they are one dictionary.',
+      after: ['ietf-content-digest-one-of-many'],
+      async check(peer) {
+        const upload = await create(peer)
+        const right = digestOf(upload.bytes.subarray(0, 1000), 'sha-512', 'sha512')
+        const headers = { 'Content-Digest': [right, WRONG] }
+        expectRefusal(await append(peer, upload, { from: 0, to: 1000, headers }))
+        await expectOffset(peer, upload.url, 0)
+      },
     },
-  },
-  {
-    id: 'ietf-content-digest-unknown',
-    asks: HTTP.digestIgnored,
-    requirement: 'A Content-Digest of an unknown algorithm is ignored (RFC 9530).',
-    async check(peer) {
-      const upload = await create(peer)
-      const headers = { 'Content-Digest': 'nonesuch=:YWJj:' }
-      expectSuccess(await append(peer, upload, { from: 0, to: 1000, headers }))
+    {
+      id: 'ietf-content-digest-one-of-many',
+      asks: { 6: V6.contentDigest, 8: V8.contentDigest },
+      requirement: 'Of several digests the wrong one counts, wherever it stands in the list.',
+      after: ['ietf-content-digest-sha-256-wrong'],
+      async check(peer) {
+        const upload = await create(peer)
+        const right = digestOf(upload.bytes.subarray(0, 1000), 'sha-512', 'sha512')
+        const headers = { 'Content-Digest': `nonesuch=:YWJj:, ${right}, ${WRONG}` }
+        expectRefusal(await append(peer, upload, { from: 0, to: 1000, headers }))
+        await expectOffset(peer, upload.url, 0)
+      },
     },
-  },
-  {
-    id: 'ietf-content-digest-lines',
-    asks: { 6: V6.contentDigest, 8: V8.contentDigest },
-    requirement: 'A wrong digest counts in a second line of Content-Digest as well: they are one dictionary.',
-    after: ['ietf-content-digest-one-of-many'],
-    async check(peer) {
-      const upload = await create(peer)
-      const right = digestOf(upload.bytes.subarray(0, 1000), 'sha-512', 'sha512')
-      const headers = { 'Content-Digest': [right, WRONG] }
-      expectRefusal(await append(peer, upload, { from: 0, to: 1000, headers }))
-      await expectOffset(peer, upload.url, 0)
-    },
-  },
-  {
-    id: 'ietf-content-digest-one-of-many',
-    asks: { 6: V6.contentDigest, 8: V8.contentDigest },
-    requirement: 'Of several digests the wrong one counts, wherever it stands in the list.',
-    after: ['ietf-content-digest-sha-256-wrong'],
-    async check(peer) {
-      const upload = await create(peer)
-      const right = digestOf(upload.bytes.subarray(0, 1000), 'sha-512', 'sha512')
-      const headers = { 'Content-Digest': `nonesuch=:YWJj:, ${right}, ${WRONG}` }
-      expectRefusal(await append(peer, upload, { from: 0, to: 1000, headers }))
-      await expectOffset(peer, upload.url, 0)
-    },
-  },
-])
+  ],
+)
 
 export const reprDigestRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
   {

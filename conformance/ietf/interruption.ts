@@ -71,7 +71,7 @@ const WAYS = [
 
 /** What a connection that breaks in the middle of a body leaves behind. */
 export const interruptionRows: readonly Declared[] = WAYS.flatMap(({ id, what, interrupt, ...asked }) =>
-  rowsOf({ protocol: 'ietf' }, [
+  rowsOf({ protocol: 'ietf', after: ['ietf-append-part'] }, [
     {
       id: `ietf-cut-${id}-kept`,
       asks: asked.kept,

@@ -57,6 +57,7 @@ export const lengthRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
     id: 'ietf-length-in-append',
     asks: { 8: V8.appendLengthRecorded },
     requirement: 'The Upload-Length of an append is recorded.',
+    after: ['ietf-append-part'],
     async check(peer) {
       const upload = await create(peer)
       const headers = { 'Upload-Length': String(SIZE) }
@@ -132,6 +133,7 @@ export const lengthRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
     id: 'ietf-length-exceeded',
     asks: { 6: V6.appendBeyond, 8: V8.appendBeyond },
     requirement: 'An append beyond the length never makes the offset exceed it, in chunks or not.',
+    after: ['ietf-append-part'],
     async check(peer) {
       for (const isChunked of [false, true]) {
         const { upload } = await exceed(peer, isChunked)
@@ -168,6 +170,7 @@ export const lengthRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
     id: 'ietf-length-of-coded-message',
     asks: { 6: V6.transferCoding, 8: V8.transferCoding },
     requirement: 'The offset counts the bytes of a body that comes in chunks without what frames them.',
+    after: ['ietf-append-part'],
     async check(peer) {
       const upload = await create(peer)
       const answer = await append(peer, upload, { from: 0, to: 1000, isChunked: true })

@@ -6,6 +6,16 @@ export class Deviation extends Error {}
 /** Whether the requirement is met cannot be told here, and why. */
 export class NotApplicable extends Error {}
 
+/** What a row needs beforehand could not be had. `cause` is the row that is about it, and says so. */
+export class Unprepared extends NotApplicable {
+  override readonly cause: string
+
+  constructor(cause: string, reason: string) {
+    super(reason)
+    this.cause = cause
+  }
+}
+
 export function skip(reason: string): never {
   throw new NotApplicable(reason)
 }

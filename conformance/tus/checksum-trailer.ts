@@ -27,7 +27,7 @@ const checksum = (bytes: Uint8Array) => checksumOf(bytes)['Upload-Checksum']
 const WRONG = checksum(Buffer.from('other bytes'))
 
 export const checksumTrailerRows: readonly Declared[] = rowsOf(
-  { protocol: 'tus', needs: ['creation', 'checksum', 'checksum-trailer'] },
+  { protocol: 'tus', needs: ['creation', 'checksum', 'checksum-trailer'], after: ['tus-patch-appends'] },
   [
     {
       id: 'tus-trailer-right',

@@ -80,6 +80,7 @@ export const checksumRows: readonly Declared[] = rowsOf(
         asks: algorithm === 'crc32' ? TUS.checksumEncoding : TUS.checksumVerified,
         requirement: `PATCH with the right ${algorithm} checksum succeeds.`,
         needs: [`checksum ${algorithm}` as const],
+        after: ['tus-patch-appends'],
         check: async (peer: Peer) => {
           const upload = await create(peer)
           const headers = checksumOf(upload.bytes, algorithm)
@@ -92,7 +93,7 @@ export const checksumRows: readonly Declared[] = rowsOf(
         asks: TUS.checksumDiscards,
         requirement: `PATCH with a wrong ${algorithm} checksum keeps nothing and leaves the offset where it is.`,
         needs: [`checksum ${algorithm}` as const],
-        after: algorithm === 'sha1' ? [] : ['tus-checksum-sha1-wrong'],
+        after: [algorithm === 'sha1' ? 'tus-patch-appends' : 'tus-checksum-sha1-wrong'],
         check: async (peer: Peer) => {
           const upload = await create(peer)
           const headers = checksumOf(Buffer.from('other bytes'), algorithm)
@@ -123,6 +124,7 @@ export const checksumRows: readonly Declared[] = rowsOf(
       id: 'tus-checksum-unknown-discarded',
       asks: TUS.checksumDiscards,
       requirement: 'PATCH with an algorithm that is not supported keeps nothing.',
+      after: ['tus-patch-appends'],
       check: async (peer) => await expectDiscarded(peer, ['nonesuch YWJj', 'YWJj']),
     },
     {

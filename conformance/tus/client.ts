@@ -1,5 +1,12 @@
 import type { Answer } from '../kit/answer.ts'
-import { describeAnswer, expectSuccess, expectThat, headerOf, isSuccess, skip } from '../kit/expectations.ts'
+import {
+  describeAnswer,
+  expectSuccess,
+  expectThat,
+  headerOf,
+  isSuccess,
+  Unprepared,
+} from '../kit/expectations.ts'
 import { FILE, mediaBytes, type Peer, type PeerRequest } from '../kit/peer.ts'
 import type { Exchange, RequestHeaders } from '../kit/wire.ts'
 
@@ -78,7 +85,9 @@ export type Wanted = Creation & { bytes?: Buffer }
 export async function create(peer: Peer, options: Wanted = {}): Promise<Upload> {
   peer.needs('creation')
   const { upload, answer } = await tryToCreate(peer, options)
-  return upload ?? skip(`no upload could be created: ${describeAnswer(answer)}`)
+  if (upload) return upload
+  const cause = isSuccess(answer) ? 'tus-creation-location' : 'tus-creation-status'
+  throw new Unprepared(cause, `no upload could be created: ${describeAnswer(answer)}`)
 }
 
 /** An upload that the row itself is about: that it does not come about is what the server does otherwise. */
@@ -122,9 +131,12 @@ export async function createFilled(
 ): Promise<Upload & { appended: Answer }> {
   const upload = await create(peer, options)
   const appended = await append(peer, upload, { from: 0, to: filled })
-  if (!isSuccess(appended)) skip(`no bytes could be appended: ${describeAnswer(appended)}`)
+  if (!isSuccess(appended)) throw noneAppended(appended)
   return { ...upload, appended }
 }
+
+export const noneAppended = (answer: Answer): Unprepared =>
+  new Unprepared('tus-patch-appends', `no bytes could be appended: ${describeAnswer(answer)}`)
 
 export const head = (peer: Peer, url: URL): Promise<Answer> => send(peer, { method: 'HEAD', at: url })
 export const terminate = (peer: Peer, url: URL): Promise<Answer> => send(peer, { method: 'DELETE', at: url })

@@ -1,9 +1,16 @@
 import type { Answer } from '../kit/answer.ts'
-import { describeAnswer, expectSuccess, expectThat, headerOf, isSuccess, skip } from '../kit/expectations.ts'
+import {
+  describeAnswer,
+  expectSuccess,
+  expectThat,
+  headerOf,
+  isSuccess,
+  Unprepared,
+} from '../kit/expectations.ts'
 import type { Peer } from '../kit/peer.ts'
 import { eventually } from '../kit/waits.ts'
 import type { RequestHeaders } from '../kit/wire.ts'
-import { append, create, creation, head, type Upload } from './client.ts'
+import { append, create, creation, head, noneAppended, type Upload } from './client.ts'
 
 export const PARTIAL = { 'Upload-Concat': 'partial', 'Upload-Metadata': undefined }
 /** Bytes of a partial upload. */
@@ -27,7 +34,7 @@ export async function createPartials(
 export async function fill(peer: Peer, partials: readonly Upload[]): Promise<void> {
   for (const partial of partials) {
     const answer = await append(peer, partial, { from: 0 })
-    if (!isSuccess(answer)) skip(`no bytes could be appended: ${describeAnswer(answer)}`)
+    if (!isSuccess(answer)) throw noneAppended(answer)
   }
 }
 
@@ -43,7 +50,7 @@ export async function concatenate(peer: Peer, concat: string, headers: RequestHe
   const answer = await concatenation(peer, concat, headers)
   const location = answer.headers.get('Location')
   if (isSuccess(answer) && location !== undefined) return peer.locate(location)
-  return skip(`no final upload could be created: ${describeAnswer(answer)}`)
+  throw new Unprepared('tus-final-creation', `no final upload could be created: ${describeAnswer(answer)}`)
 }
 
 /** A final upload that the row itself is about. */

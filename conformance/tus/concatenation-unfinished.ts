@@ -27,6 +27,7 @@ export const unfinishedRows: readonly Declared[] = rowsOf(
   {
     protocol: 'tus',
     needs: ['creation', 'concatenation', 'concatenation-unfinished'],
+    after: ['tus-patch-appends'],
   },
   [
     {
@@ -50,6 +51,7 @@ export const unfinishedRows: readonly Declared[] = rowsOf(
       asks: TUS.finalLengthEarly,
       requirement:
         'HEAD on a final upload tells its length before concatenation, when all partial lengths are known.',
+      after: ['tus-head-length'],
       async check(peer) {
         const url = await concatenate(peer, concatOf(await createPartials(peer, mediaBytes(2 * PIECE))))
         expectHeader(await head(peer, url), 'Upload-Length', String(2 * PIECE))

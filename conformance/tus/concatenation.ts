@@ -46,12 +46,13 @@ async function createFinal(peer: Peer) {
 }
 
 export const partialRows: readonly Declared[] = rowsOf(
-  { protocol: 'tus', needs: ['creation', 'concatenation'] },
+  { protocol: 'tus', needs: ['creation', 'concatenation'], after: ['tus-patch-appends'] },
   [
     {
       id: 'tus-partial-creation',
       asks: TUS.partial,
       requirement: 'A partial upload is created and filled like any other.',
+      after: ['tus-creation-location'],
       async check(peer) {
         const bytes = mediaBytes(PIECE)
         const upload = await expectCreated(peer, { bytes, headers: PARTIAL })
@@ -95,7 +96,7 @@ export const partialRows: readonly Declared[] = rowsOf(
 )
 
 export const finalRows: readonly Declared[] = rowsOf(
-  { protocol: 'tus', needs: ['creation', 'concatenation'] },
+  { protocol: 'tus', needs: ['creation', 'concatenation'], after: ['tus-patch-appends'] },
   [
     {
       id: 'tus-final-creation',
@@ -112,6 +113,7 @@ export const finalRows: readonly Declared[] = rowsOf(
       asks: TUS.finalAfter,
       requirement:
         'After concatenation HEAD has Upload-Offset and Upload-Length, both the sum of the partial lengths.',
+      after: ['tus-head-length'],
       async check(peer) {
         const answer = await headOfFinal(peer, (await createFinal(peer)).url)
         expectHeader(answer, 'Upload-Length', String(2 * PIECE))

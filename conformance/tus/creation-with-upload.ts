@@ -33,6 +33,7 @@ export const creationWithUploadRows: readonly Declared[] = rowsOf(
       asks: TUS.withUpload,
       requirement:
         'The answer to a creation with some bytes is 201 and tells in Upload-Offset how many were taken.',
+      after: ['tus-creation-location', 'tus-head-offset-of-new'],
       async check(peer) {
         const bytes = mediaBytes(SIZE)
         const upload = await expectCreated(peer, { bytes, body: bytes.subarray(0, 1000) })
@@ -71,7 +72,7 @@ export const creationWithUploadRows: readonly Declared[] = rowsOf(
       id: 'tus-with-upload-continued',
       asks: TUS.withUpload,
       requirement: 'An upload that was created with some bytes goes on with PATCH where the answer says.',
-      after: ['tus-with-upload-chunk'],
+      after: ['tus-patch-appends', 'tus-with-upload-chunk'],
       async check(peer) {
         const bytes = mediaBytes(SIZE)
         const upload = await expectCreated(peer, { bytes, body: bytes.subarray(0, 1000) })
@@ -137,7 +138,7 @@ export const creationWithUploadRows: readonly Declared[] = rowsOf(
       id: 'tus-with-upload-continue',
       asks: TUS.continue,
       requirement: 'A client that expects it (Expect: 100-continue) is told to go on before it sends.',
-      after: ['tus-patch-continue'],
+      after: ['tus-creation-location', 'tus-patch-continue'],
       async check(peer) {
         const exchange = await open(peer, {
           method: 'POST',

@@ -9,6 +9,7 @@ import {
   isRefusal,
   isSuccess,
   skip,
+  Unprepared,
 } from '../kit/expectations.ts'
 import { FILE, type Peer } from '../kit/peer.ts'
 import { type Declared, rowsOf } from '../kit/row.ts'
@@ -72,8 +73,11 @@ export const creationRows: readonly Declared[] = rowsOf({ protocol: 'tus', needs
     requirement: 'The answer to a creation leads to the upload with Location, which may be relative.',
     async check(peer) {
       const created = await creation(peer)
-      if (!isSuccess(created)) skip(`no upload could be created: ${created.status}`)
-      expectSuccess(await head(peer, peer.locate(headerOf(created, 'Location'))))
+      if (!isSuccess(created)) {
+        throw new Unprepared('tus-creation-status', `no upload could be created: ${created.status}`)
+      }
+      const location = headerOf(created, 'Location')
+      expectThat(URL.canParse(location, peer.target.endpoint), `Location is "${location}"`)
     },
   },
   {
@@ -161,6 +165,7 @@ export const creationRows: readonly Declared[] = rowsOf({ protocol: 'tus', needs
     id: 'tus-creation-metadata',
     asks: TUS.metadataKept,
     requirement: 'HEAD gives the metadata back that was sent with the creation, in whatever order.',
+    after: ['tus-creation-location', 'tus-head-offset-of-new'],
     check: async (peer) => await expectKept(peer, MANY),
   },
   {
@@ -204,6 +209,7 @@ export const creationRows: readonly Declared[] = rowsOf({ protocol: 'tus', needs
     id: 'tus-creation-metadata-empty',
     asks: TUS.metadataEmpty,
     requirement: 'A creation whose Upload-Metadata is empty succeeds as one without that header does.',
+    after: ['tus-creation-location'],
     async check(peer) {
       const without = await creation(peer, { headers: { 'Upload-Metadata': undefined } })
       if (!isSuccess(without)) skip(`the server wants metadata: ${without.status}`)
@@ -214,7 +220,7 @@ export const creationRows: readonly Declared[] = rowsOf({ protocol: 'tus', needs
     id: 'tus-creation-metadata-loose',
     asks: TUS.metadataLoose,
     requirement: 'Metadata may have blanks around commas, empty elements, and come in two lines.',
-    after: ['tus-creation-metadata'],
+    after: ['tus-creation-location', 'tus-creation-metadata'],
     async check(peer) {
       const [first = '', second = ''] = METADATA.split(',')
       const ways = [`${first}, ${second}`, `${first} ,${second}`, `${METADATA},`, `,${first},,${second}`]

@@ -7,7 +7,7 @@ const DEFERRED = { length: null }
 const length = (bytes: number) => ({ 'Upload-Length': String(bytes) })
 
 export const deferLengthRows: readonly Declared[] = rowsOf(
-  { protocol: 'tus', needs: ['creation', 'creation-defer-length'] },
+  { protocol: 'tus', needs: ['creation', 'creation-defer-length'], after: ['tus-patch-appends'] },
   [
     {
       id: 'tus-defer-status',
@@ -42,6 +42,7 @@ export const deferLengthRows: readonly Declared[] = rowsOf(
       id: 'tus-defer-declared-first',
       asks: TUS.headLength,
       requirement: 'A PATCH may declare the length with the first bytes; then HEAD tells it.',
+      after: ['tus-head-length'],
       async check(peer) {
         const upload = await create(peer, DEFERRED)
         expectSuccess(await append(peer, upload, { from: 0, to: 1000, headers: length(SIZE) }))
@@ -102,15 +103,19 @@ export const deferLengthRows: readonly Declared[] = rowsOf(
   ],
 )
 
-export const fixedLengthRows: readonly Declared[] = rowsOf({ protocol: 'tus', needs: ['creation'] }, [
-  {
-    id: 'tus-length-does-not-change',
-    asks: TUS.lengthFixed,
-    requirement: 'The length of a creation does not change with what a PATCH declares.',
-    async check(peer) {
-      const upload = await create(peer)
-      await append(peer, upload, { from: 0, to: 1000, headers: length(SIZE + 100) })
-      expectHeader(await head(peer, upload.url), 'Upload-Length', String(SIZE))
+export const fixedLengthRows: readonly Declared[] = rowsOf(
+  { protocol: 'tus', needs: ['creation'], after: ['tus-patch-appends'] },
+  [
+    {
+      id: 'tus-length-does-not-change',
+      asks: TUS.lengthFixed,
+      requirement: 'The length of a creation does not change with what a PATCH declares.',
+      after: ['tus-head-length'],
+      async check(peer) {
+        const upload = await create(peer)
+        await append(peer, upload, { from: 0, to: 1000, headers: length(SIZE + 100) })
+        expectHeader(await head(peer, upload.url), 'Upload-Length', String(SIZE))
+      },
     },
-  },
-])
+  ],
+)

@@ -38,6 +38,7 @@ export const headRows: readonly Declared[] = rowsOf({ protocol: 'tus' }, [
     asks: TUS.headAfterLoss,
     requirement:
       'What the answer to the last PATCH tells in headers HEAD tells too: that answer may have been lost.',
+    after: ['tus-head-offset-of-new'],
     async check(peer) {
       const upload = await createFilled(peer, 1000)
       const final = await append(peer, upload, { from: 1000 })
@@ -50,6 +51,7 @@ export const headRows: readonly Declared[] = rowsOf({ protocol: 'tus' }, [
     id: 'tus-head-length',
     asks: TUS.headLength,
     requirement: 'HEAD tells the length, when it is known, in Upload-Length.',
+    after: ['tus-head-offset-of-new'],
     check: async (peer) =>
       expectHeader(await head(peer, (await createFilled(peer, 1000)).url), 'Upload-Length', String(SIZE)),
   },
@@ -63,6 +65,7 @@ export const headRows: readonly Declared[] = rowsOf({ protocol: 'tus' }, [
     id: 'tus-head-no-store',
     asks: TUS.headNoStore,
     requirement: 'Nobody may cache the answer to HEAD: it has Cache-Control: no-store.',
+    after: ['tus-head-offset-of-new'],
     check: async (peer) =>
       expectHeader(await head(peer, (await create(peer)).url), 'Cache-Control', /(^|[ ,])no-store($|[ ,])/),
   },

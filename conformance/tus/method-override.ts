@@ -105,6 +105,7 @@ export const methodOverrideRows: readonly Declared[] = [
       id: 'tus-override-options',
       asks: TUS.override,
       requirement: 'POST with X-HTTP-Method-Override: OPTIONS is an OPTIONS, and creates nothing.',
+      after: ['tus-creation-location'],
       async check(peer) {
         const answer = await creation(peer, { headers: as('OPTIONS') })
         expectSuccess(answer)
@@ -117,7 +118,7 @@ export const methodOverrideRows: readonly Declared[] = [
       asks: TUS.override,
       requirement: 'PUT with X-HTTP-Method-Override: POST is a POST, and creates an upload.',
       needs: ['creation'],
-      after: ['tus-override-actual'],
+      after: ['tus-creation-location', 'tus-override-actual'],
       async check(peer) {
         const answer = await creation(peer, { method: 'PUT', headers: as('POST') })
         expectThat(isSuccess(answer), `expected an upload, got ${describeAnswer(answer)}`)

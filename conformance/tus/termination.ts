@@ -62,6 +62,7 @@ export const terminationRows: readonly Declared[] = rowsOf(
       id: 'tus-termination-of-one',
       asks: TUS.terminated,
       requirement: 'DELETE removes the upload it names, and no other.',
+      after: ['tus-head-offset-of-new', 'tus-patch-appends'],
       async check(peer) {
         const kept = await createFilled(peer, 1000)
         await terminate(peer, (await createFilled(peer, 1000)).url)

@@ -47,6 +47,8 @@ export const TUS = {
     'A client that sent a POST waits for the body that Content-Length promises (RFC 9112 § 6.3), though it meant a HEAD.',
   ),
 
+  core: must('Core Protocol', 'All Clients and Servers MUST implement the core protocol.'),
+
   // HEAD
   headOffset: must(
     'HEAD',

@@ -7,6 +7,7 @@ import {
   create,
   createFilled,
   creation,
+  expectCreatable,
   expectOffset,
   head,
   SIZE,
@@ -42,10 +43,19 @@ const ANSWERS: readonly (readonly [id: string, what: string, ask: (peer: Peer) =
   ],
 ]
 
+/** Answers that are made in one place, where the header may well be missing from all of them. */
+const AFTER: Readonly<Record<string, readonly string[]>> = {
+  creation: [],
+  head: ['tus-resumable-in-creation', 'tus-head-offset-of-new'],
+  conflict: ['tus-resumable-in-bad-creation', 'tus-patch-appends'],
+  'not-found': ['tus-resumable-in-bad-creation', 'tus-head-offset-of-new'],
+  unsupported: ['tus-resumable-in-bad-creation'],
+}
+
 const OTHER_VERSION = { 'Tus-Resumable': '0.2.2' }
 
 async function creationWithoutLength(peer: Peer): Promise<Answer> {
-  peer.needs('creation')
+  await expectCreatable(peer)
   return await creation(peer, { headers: { 'Upload-Length': undefined } })
 }
 
@@ -86,6 +96,7 @@ export const versionRows: readonly Declared[] = rowsOf({ protocol: 'tus' }, [
     id: `tus-resumable-in-${id}`,
     asks: TUS.versionInEveryAnswer,
     requirement: `The answer to ${what} says its version in Tus-Resumable.`,
+    after: AFTER[id] ?? ['tus-resumable-in-creation'],
     check: async (peer: Peer) => expectHeader(await ask(peer), 'Tus-Resumable', /^\d+\.\d+\.\d+$/),
   })),
   {
