@@ -47,7 +47,8 @@ describe('the name of a file', () => {
 })
 
 describe('what a client declares', () => {
-  const names: [string, Record<string, string | null>, string | null, string | null][] = [
+  type Declared = [string, Record<string, string | null>, string | null, string | null]
+  const names: Declared[] = [
     ['tus-js-client', { filename: 'a.mp4', filetype: 'video/mp4' }, 'a.mp4', 'video/mp4'],
     [
       'Uppy',
@@ -58,6 +59,16 @@ describe('what a client declares', () => {
     ['name and type only', { name: 'a.mp4', type: 'video/mp4' }, 'a.mp4', 'video/mp4'],
     ['names that disagree', { filename: 'first.mp4', name: 'second.mov' }, 'first.mp4', null],
     ['an empty filename', { filename: '', name: 'b.mov' }, 'b.mov', null],
+    ...['undefined', 'null', ' ', 'NaN', '[object Object]', 'None', 'nil', '<nil>', '(null)'].map(
+      (nothing): Declared => [
+        `"${nothing}", which is no value`,
+        { filename: nothing, name: 'b.mov', filetype: nothing, type: 'video/quicktime' },
+        'b.mov',
+        'video/quicktime',
+      ],
+    ),
+    ['undefined for everything', { filename: 'undefined', filetype: 'undefined' }, 'undefined', null],
+    ['a name that begins like no value', { filename: 'undefined.mp4' }, 'undefined.mp4', null],
     ['a key without value', { filename: null, filetype: null }, null, null],
     ['an empty type', { filetype: '' }, null, null],
     ['the type null as text', { filetype: 'null' }, null, null],

@@ -30,15 +30,33 @@ export function checkMetadata(metadata: Record<string, string | null>): void {
 
 /** Name and type as known clients send them: `filename`/`name`, `filetype`/`type` (Uppy sends both). */
 export function readDeclaration(metadata: Record<string, string | null>): Declaration {
-  const name = metadata.filename || metadata.name || null
-  const type = metadata.filetype || metadata.type || null
+  const { filename, filetype } = metadata
+  // A file may be called "null": such a name counts where there is no other.
+  const name = meant(filename) ?? meant(metadata.name) ?? (filename || metadata.name || undefined)
+  const type = meant(filetype) ?? meant(metadata.type)
   return {
-    filename: name === null ? null : displayName(name),
+    filename: name === undefined ? null : displayName(name),
     // Browsers send an empty type, or this, where they know none.
-    declaredType:
-      type === null || type === 'null' || /^application\/octet-stream\b/i.test(type) ? null : type,
+    declaredType: type === undefined || /^application\/octet-stream\b/i.test(type) ? null : type,
   }
 }
+
+/** What programs make of a value that they do not have, when it becomes text: JavaScript, Python, Go, Objective-C. */
+const NON_VALUES: ReadonlySet<string> = new Set([
+  '',
+  'null',
+  'undefined',
+  'NaN',
+  '[object Object]',
+  'None',
+  'nil',
+  '<nil>',
+  '(null)',
+])
+
+/** A value that its client has; undefined for what only stands for none. */
+const meant = (text: string | null | undefined): string | undefined =>
+  text === null || text === undefined || NON_VALUES.has(text.trim()) ? undefined : text
 
 /** The last segment of a name without control characters and direction overrides, for display only. */
 function displayName(name: string): string | null {

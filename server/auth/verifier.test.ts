@@ -95,6 +95,59 @@ describe('a token with a right signature', () => {
     },
   )
 
+  const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
+  it.each<[string, object, string, string, RegExp]>([
+    [
+      'begins later',
+      { nbf: inSeconds(3600) },
+      INVALID,
+      'invalid_token',
+      /not valid yet: its "nbf" is 2\d{3}-.*Z, and it is 2\d{3}-/,
+    ],
+    ['begins in milliseconds', { nbf: Date.now() }, INVALID, 'invalid_token', /not valid yet: its "nbf" is/],
+    ['begins at no time', { nbf: 1e300 }, INVALID, 'invalid_token', /its "nbf" is no time/],
+    [
+      'begins and ends wrongly',
+      { nbf: inSeconds(60), exp: inSeconds(-60) },
+      INVALID,
+      'invalid_token',
+      /"nbf"/,
+    ],
+    ['has an nbf that is text', { nbf: 'now' }, INVALID, 'invalid_token', /"nbf" claim .* number of seconds/],
+    [
+      'has an exp that is text',
+      { exp: '99999999999' },
+      INVALID,
+      'invalid_token',
+      /"exp" claim .* number of seconds/,
+    ],
+    ['has no exp', { exp: undefined }, INVALID, 'invalid_token', /no "exp" claim/],
+    ['has expired', { exp: inSeconds(-60) }, '401 token-expired', 'invalid_token', /expired/],
+    ['is of another issuer', { iss: 'other', aud: 'us' }, INVALID, 'invalid_token', /"iss" claim/],
+    ['is for another server', { iss: 'we', aud: 'them' }, INVALID, 'invalid_token', /"aud" claim/],
+  ])('is told when it %s', async (_what, more, outcome, error, detail) => {
+    const env = 'iss' in more ? { AUTH_ISSUER: 'we', AUTH_AUDIENCE: 'us' } : {}
+    const token = signed(HEADER, claims(more))
+    expect(await outcomeOf(token, env)).toBe(outcome)
+    for (const secrets of [SECRET, `${OTHER}, ${SECRET}`, `${SECRET}, ${OTHER}`]) {
+      const config = parseConfig({ AUTH_JWT_SECRET: secrets, ...env }, { auth: true })
+      await expect(createVerifier(config)(token)).rejects.toMatchObject({
+        message: expect.stringMatching(detail),
+        headers: { 'WWW-Authenticate': `Bearer error="${error}"` },
+      })
+    }
+    // Nobody else learns which claim it was.
+    await expect(
+      createVerifier(parseConfig({ AUTH_JWT_SECRET: OTHER, ...env }, { auth: true }))(token),
+    ).rejects.toThrow('signature')
+  })
+
+  it('is valid with an nbf that the tolerated difference of clocks covers, and with any iat', async () => {
+    expect(await outcomeOf(signed(HEADER, claims({ nbf: inSeconds(20) })))).toBe('alice')
+    for (const iat of [inSeconds(3600), 'now', null, Date.now()])
+      expect(await outcomeOf(signed(HEADER, claims({ iat })))).toBe('alice')
+  })
+
   it('is read in little time, however long it is', async () => {
     const startedAt = performance.now()
     for (let i = 0; i < 20; i++) {

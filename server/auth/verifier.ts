@@ -58,14 +58,43 @@ function claimsOf(
     try {
       return { claims: jwt.verify(token, key, verification), key }
     } catch (error) {
-      // The library checks the time after the signature: this was the key.
-      if (error instanceof jwt.TokenExpiredError) {
-        throw tokenProblem('token-expired', 'The token has expired.', error)
-      }
+      // The library checks the claims after the signature: this was the key.
+      const problem = claimProblem(error)
+      if (problem) throw problem
       failure = error
     }
   }
   throw invalid('The signature or the claims of the token are not valid for this server.', failure)
+}
+
+/** Claims that the library refuses, by its messages, and what their sender is told. */
+const CLAIMS: readonly (readonly [message: RegExp, detail: string])[] = [
+  [/^invalid exp value$/, 'The "exp" claim of the token is not a number of seconds.'],
+  [/^invalid nbf value$/, 'The "nbf" claim of the token is not a number of seconds.'],
+  [/^jwt issuer invalid/, 'The "iss" claim of the token is not the issuer that this server expects.'],
+  [/^jwt audience invalid/, 'The "aud" claim of the token does not name this server.'],
+]
+
+/** The problem of a token with a right signature; undefined where another key may have signed it. */
+function claimProblem(error: unknown): Problem | undefined {
+  if (error instanceof jwt.TokenExpiredError)
+    return tokenProblem('token-expired', 'The token has expired.', error)
+  if (error instanceof jwt.NotBeforeError) {
+    // A clock that is off is the usual cause, and cannot be seen from outside.
+    const now = new Date().toISOString()
+    return invalid(
+      `The token is not valid yet: its "nbf" is ${timeOf(error.date)}, and it is ${now} here.`,
+      error,
+    )
+  }
+  if (!(error instanceof jwt.JsonWebTokenError)) return undefined
+  const detail = CLAIMS.find(([message]) => message.test(error.message))?.[1]
+  return detail === undefined ? undefined : invalid(detail, error)
+}
+
+/** A claim can be any number: one in milliseconds is no date. */
+function timeOf(date: Date): string {
+  return Number.isNaN(date.getTime()) ? 'no time' : date.toISOString()
 }
 
 function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal & { exp: number } {
