@@ -4,7 +4,6 @@ import { hasEnded } from '../../ledger/expiry.ts'
 import { type MediaId, newUploadId, type UploadId } from '../../ledger/ids.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { principalOf } from '../auth/authenticate.ts'
-import { discardBody } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { holdHeadUntilAvailable } from '../http/head-answers.ts'
 import { problemOf } from '../http/problem-renderer.ts'
@@ -179,10 +178,7 @@ function translated<C extends Parameters<Create>[0]>(
     } catch (error) {
       const problem = uploadProblem(error)
       // Gigabytes may be left of a rejected file.
-      if (isVerdict(problem) && !request.complete) {
-        response.set('Connection', 'close')
-        response.locals.lingerBeforeClose = () => discardBody(request)
-      }
+      if (isVerdict(problem) && !request.complete) response.set('Connection', 'close')
       throw problem
     }
   }

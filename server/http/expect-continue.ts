@@ -25,3 +25,6 @@ export function continueNow(response: ServerResponse): void {
   response.shouldKeepAlive = before.shouldKeepAlive
   response.writeContinue()
 }
+
+/** Whether the client waits for 100 Continue, and has sent nothing of its body yet. */
+export const awaitsContinue = (response: ServerResponse): boolean => waiting.has(response)

@@ -22,11 +22,15 @@ export function renderProblem(error: unknown, requestId: string, response: Respo
     .set(headers)
     .set({ 'Cache-Control': 'no-store', 'Content-Type': 'application/problem+json' })
     .set('Content-Length', String(Buffer.byteLength(body)))
-  const { lingerBeforeClose }: { lingerBeforeClose?: () => Promise<void> } = response.locals
-  if (!lingerBeforeClose) return void response.end(body)
+  // Where the end of the response closes the connection, the client is still to read it while it sends.
+  const { discardRest }: { discardRest?: () => Promise<void> } = response.locals
+  if (!discardRest || response.req.complete || !closes(response)) return void response.end(body)
   response.write(body)
-  void lingerBeforeClose().then(() => response.end())
+  void discardRest().then(() => response.end())
 }
+
+const closes = (response: Response): boolean =>
+  !response.shouldKeepAlive || response.getHeader('Connection') === 'close'
 
 /** The problem that a client may see for any error. */
 export function problemOf(error: unknown): Problem {

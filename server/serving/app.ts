@@ -11,7 +11,7 @@ import type { Verify } from '../auth/verifier.ts'
 import type { Config } from '../config.ts'
 import type { Readiness } from '../health/readiness.ts'
 import { type AnswerError, type Deadlines, expectUpload, limitTime } from '../http/deadlines.ts'
-import { drainAfterwards } from '../http/drain.ts'
+import { Drain } from '../http/drain.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { limitHeaders } from '../http/header-limit.ts'
 import { layer, type Prepare } from '../http/layer.ts'
@@ -101,7 +101,7 @@ export function createApp(options: AppOptions): Express {
     ),
   )
   const allowOrigins = crossOrigin(config)
-  app.use('/files', layer(allowOrigins, drainAfterwards, expectUpload), overrideMethod(authenticate))
+  app.use('/files', layer(allowOrigins, new Drain().prepare, expectUpload), overrideMethod(authenticate))
   app.use('/api', layer(allowOrigins), answerPreflight)
 
   const admit = accessChecks({
