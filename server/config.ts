@@ -165,7 +165,9 @@ export const variables = z.object({
     .describe('How long an unfinished upload is kept after its creation at most.'),
   UPLOAD_IDLE_TIMEOUT: duration()
     .prefault('60s')
-    .describe('A connection without a byte for this long is closed.'),
+    .describe(
+      'A client that sends nothing of its body for this long is answered 408, and any other silent connection is closed.',
+    ),
   UPLOAD_MAX_OPEN: integer(1, 1_000_000)
     .prefault('5')
     .describe('Maximum number of unfinished uploads of an owner.'),

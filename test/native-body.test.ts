@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Interrupted } from '../server/uploads/outcomes.ts'
+import { BodyIdle, Interrupted } from '../server/uploads/outcomes.ts'
 import { requestBody } from '../server/uploads/request-body.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { nothingFor, slowly } from './support/pauses.ts'
@@ -122,8 +122,31 @@ describe('the body of a request', () => {
     }
     expect(outcomes).toMatchObject([
       { bytes: { length: 1000 }, failure: undefined },
-      { bytes: { length: 0 }, failure: { name: 'BodyTooLong' } },
+      { bytes: { length: 1000 }, failure: { name: 'BodyTooLong' } },
     ])
+  })
+
+  it('is idle where nothing comes for too long, and not while its reader is busy', async () => {
+    const idleMs = 300
+    read = async (incoming) => {
+      const chunks: Buffer[] = []
+      const limits = { maxBytes: MB, signal: never }
+      try {
+        for await (const chunk of requestBody(incoming, limits, { countBytes: () => {}, idleMs })) {
+          chunks.push(chunk)
+          await slowly(2 * idleMs)
+        }
+      } catch (failure) {
+        return { bytes: Buffer.concat(chunks).length, failure }
+      }
+      return undefined
+    }
+    const { sent } = post(CHUNKED)
+    sent.write(Buffer.alloc(10))
+    const startedAt = performance.now()
+    expect(await outcome()).toEqual({ bytes: 10, failure: expect.any(BodyIdle) })
+    expect(performance.now() - startedAt).toBeGreaterThan(2.9 * idleMs)
+    sent.destroy()
   })
 
   it('that is too long comes as far as it was allowed, and the rest is there to be read by others', async () => {
@@ -141,7 +164,7 @@ describe('the body of a request', () => {
     sent.end(Buffer.alloc(3000))
     expect((await answer).body).toBe('done')
     expect(await outcome()).toMatchObject({
-      limited: { bytes: { length: 1000 }, failure: { name: 'BodyTooLong' } },
+      limited: { bytes: { length: 1500 }, failure: { name: 'BodyTooLong' } },
       isDestroyed: false,
       rest: expect.toSatisfy((bytes: number) => bytes <= 3000),
     })
@@ -335,7 +358,7 @@ describe('the bytes of an upload', () => {
     const refusal = await tooLong.answer
     expect([refusal.status, problemOf(refusal).code]).toEqual([413, 'too-large'])
     // Its client has not heard of the upload, so nobody could ever go on with it.
-    expect(await statusOf(landfall, 'too-long', id)).toMatchObject({ state: 'terminated', offset: 0 })
+    expect(await statusOf(landfall, 'too-long', id)).toMatchObject({ state: 'terminated', mediaId: null })
     expect(await quotaOf(landfall, 'too-long')).toEqual(NOTHING_USED)
   })
 

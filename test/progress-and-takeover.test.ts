@@ -14,6 +14,8 @@ import {
   type Protocol,
 } from './support/open-append.ts'
 import { betweenLooks, slowly } from './support/pauses.ts'
+import { openConnection } from './support/raw-connection.ts'
+import { OFFSET_STREAM, tusHeaders } from './support/raw-http.ts'
 import { patterned } from './support/s3-landfall.ts'
 import { asMp4 } from './support/sample-bytes.ts'
 import { statusOf } from './support/status.ts'
@@ -147,6 +149,58 @@ describeStorages('a client that sends nothing more', (storage) => {
       }
     },
   )
+
+  it.each(PROTOCOLS)('of %s is told so before its connection is closed', async (protocol) => {
+    const sub = randomUUID()
+    const id = await createIn(protocol, landfall, sub, BYTES)
+    const open = await openAppend(protocol, landfall, sub, id, { offset: 0, bytes: BYTES, isLast: true })
+    const sentAt = performance.now()
+    await open.send(contentOf(sub).subarray(0, 5000))
+    expect(await open.answered).toBe(408)
+    expect(performance.now() - sentAt).toBeGreaterThan(IDLE_MS * 0.9)
+    expect(await offsetIn(protocol, landfall, sub, id)).toBe(5000)
+    open.destroy()
+  })
+
+  it('of a creation with bytes is told where it can go on', async () => {
+    const connection = await openConnection(landfall)
+    const headers = tusHeaders(landfall, randomUUID(), {
+      Host: 'x',
+      'Upload-Length': String(BYTES),
+      'Content-Type': OFFSET_STREAM,
+      'Content-Length': String(BYTES),
+    })
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+    connection.socket.write(['POST /files HTTP/1.1', ...lines, '', ''].join('\r\n'))
+    connection.socket.write(contentOf('creation').subarray(0, 5000))
+    await connection.closed
+    expect(connection.received()).toMatch(/^HTTP\/1\.1 408 /)
+    expect(connection.received()).toContain('"code":"request-timeout"')
+    expect(connection.received()).toMatch(/\r\nLocation: \S+\/files\/[\w-]{22}\r\n/)
+    expect(connection.received()).toContain('\r\nUpload-Offset: 5000\r\n')
+  })
+
+  it('is not cut off while it waits for the server: for the end of another request', async () => {
+    const sub = randomUUID()
+    const content = contentOf(sub)
+    const id = await createIn('tus 1.0', landfall, sub, BYTES)
+    // Another process holds the upload, and does not let go.
+    await landfall.db
+      .insertInto('landfall.upload_locks')
+      .values({
+        upload_id: asUploadId(id),
+        holder: 'another',
+        fence: randomUUID(),
+        expires_at: new Date(Date.now() + 3 * IDLE_MS),
+      })
+      .execute()
+    const bytes = 5000
+    const open = await openAppend('tus 1.0', landfall, sub, id, { offset: 0, bytes, isLast: false })
+    await open.send(content.subarray(0, bytes))
+    expect(await open.answered).toBe(204)
+    expect(await offsetIn('tus 1.0', landfall, sub, id)).toBe(bytes)
+    open.destroy()
+  })
 
   it('is not cut off as long as a byte comes now and then', async () => {
     const sub = randomUUID()

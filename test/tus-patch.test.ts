@@ -8,12 +8,13 @@ import {
   OFFSET_STREAM,
   openPatch,
   problemOf,
+  rawRequest,
   type TusRequest,
   tusHeaders,
   tusRequest,
 } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
-import { quotaOf, statusOf, untilReceived } from './support/status.ts'
+import { quotaOf, statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
 import { createId, head, patch } from './support/tus.ts'
 
@@ -136,21 +137,100 @@ describeStorages('PATCH /files/:id', (storage) => {
     })
   })
 
-  it('with more bytes than are left is refused, and nothing of it makes the upload complete', async () => {
+  it('that declares more bytes than are left is refused, and keeps nothing', async () => {
     const id = await newUpload()
     const declared = await append(id, {}, Buffer.alloc(SIZE + 1))
     expect([declared.status, problemOf(declared).code]).toEqual([413, 'too-large'])
     expect(await offsetOf(id)).toBe('0')
-
-    const chunked = openPatch(landfall, 'alice', id, { offset: 0 })
-    await chunked.send(BYTES)
-    await untilReceived(landfall, 'alice', id, SIZE)
-    await chunked.send(Buffer.alloc(1))
-    const refusal = await chunked.answer
-    expect([refusal.status, problemOf(refusal).code]).toEqual([413, 'too-large'])
-    expect(await offsetOf(id)).toBe('0')
-    expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'open' })
   })
+
+  it.each([
+    ['in a chunk of their own', [BYTES, Buffer.alloc(1)]],
+    ['in the last chunk', [BYTES.subarray(0, 500), Buffer.concat([BYTES.subarray(500), Buffer.alloc(700)])]],
+    ['in the only chunk', [Buffer.concat([BYTES, Buffer.alloc(100_000)])]],
+  ])(
+    'with more bytes than are left, %s, keeps those up to its length, and tells so',
+    async (_what, chunks) => {
+      const id = await newUpload()
+      const chunked = openPatch(landfall, 'alice', id, { offset: 0 })
+      for (const chunk of chunks) await chunked.send(chunk)
+      const refusal = await chunked.answer
+      expect([refusal.status, problemOf(refusal).code]).toEqual([413, 'too-large'])
+      const { mediaId } = await statusOf(landfall, 'alice', id)
+      expect(refusal.headers).toMatchObject({ 'upload-offset': String(SIZE), 'upload-media-id': mediaId })
+      expect(await offsetOf(id)).toBe(String(SIZE))
+      expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'received', offset: SIZE })
+      expect((await landfall.stored.bytes(`uploads/${id}`)).equals(BYTES)).toBe(true)
+    },
+  )
+
+  it('with more bytes than are left and a checksum keeps none', async () => {
+    const id = await newUpload()
+    const headers = { 'Upload-Checksum': `sha1 ${createHash('sha1').update(BYTES).digest('base64')}` }
+    const chunked = openPatch(landfall, 'alice', id, { offset: 0, headers })
+    await chunked.send(Buffer.concat([BYTES, Buffer.alloc(10)]))
+    const refusal = await chunked.answer
+    expect([refusal.status, refusal.headers['upload-offset']]).toEqual([413, '0'])
+    expect(await statusOf(landfall, 'alice', id)).toMatchObject({ state: 'open', offset: 0 })
+  })
+
+  it('with more bytes than may be sent of a deferred length keeps those that may', async () => {
+    const small = await startLandfall({
+      storage,
+      withoutWorker: true,
+      env: { UPLOAD_MAX_SIZE: String(SIZE), UPLOAD_MIN_SIZE: '0' },
+    })
+    try {
+      const headers = { 'Upload-Defer-Length': '1' }
+      const created = await tusRequest(small, 'alice', { method: 'POST', headers })
+      const id = created.headers.location?.split('/').at(-1) ?? ''
+      const chunked = openPatch(small, 'alice', id, { offset: 0 })
+      await chunked.send(Buffer.concat([BYTES, Buffer.alloc(10)]))
+      const refusal = await chunked.answer
+      expect([refusal.status, refusal.headers['upload-offset']]).toEqual([413, String(SIZE)])
+      expect(await statusOf(small, 'alice', id)).toMatchObject({ state: 'open', offset: SIZE })
+    } finally {
+      await small.close()
+    }
+  })
+
+  it.each([
+    [6, 'keeps those up to the length, and does not complete it', { state: 'open', offset: SIZE }],
+    [8, 'ends the upload, as the draft demands', { state: 'rejected' }],
+  ] as const)(
+    'of version %i of the draft with more bytes than are left %s',
+    async (version, _what, after) => {
+      const draft = {
+        Authorization: `Bearer ${landfall.token('alice')}`,
+        'Upload-Draft-Interop-Version': String(version),
+      }
+      const created = await rawRequest(landfall, {
+        method: 'POST',
+        path: '/files',
+        headers: { ...draft, 'Upload-Complete': '?0', 'Upload-Length': String(SIZE), 'Content-Length': '0' },
+      })
+      const path = new URL(created.headers.location ?? '', landfall.url).pathname
+      const headers = {
+        ...draft,
+        'Upload-Complete': '?1',
+        'Upload-Offset': '0',
+        'Content-Type': 'application/partial-upload',
+        'Transfer-Encoding': 'chunked',
+      }
+      const body = Buffer.concat([BYTES, Buffer.alloc(100)])
+      const sent = request(new URL(path, landfall.url), { method: 'PATCH', agent: false, headers })
+      const answer = answerOf(sent)
+      sent.end(body)
+      const refusal = await answer
+      expect([refusal.status, problemOf(refusal).code]).toEqual([400, 'inconsistent-length'])
+      expect(await statusOf(landfall, 'alice', path.split('/').at(-1) ?? '')).toMatchObject(after)
+      if (version === 8) return
+      const empty = { ...headers, 'Upload-Offset': String(SIZE), 'Content-Length': '0' }
+      const { 'Transfer-Encoding': _, ...rest } = empty
+      const last = await rawRequest(landfall, { method: 'PATCH', path, headers: rest })
+      expect([last.status, last.headers['upload-complete']]).toEqual([201, '?1'])
+    },
+  )
 
   it('to a complete upload adds nothing', async () => {
     const id = await newUpload()

@@ -1,8 +1,8 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Log } from '../process/log.ts'
 import type { Deadlines } from './deadlines.ts'
-import { answerMalformed, watchResponses } from './malformed.ts'
+import { answerMalformed, isUnderWay, watchResponses } from './malformed.ts'
 import { isUpgrade } from './upgrades.ts'
 
 export type ListenerOptions = {
@@ -41,6 +41,12 @@ export function createListener(app: RequestListener, options: ListenerOptions): 
   watchResponses(server)
   server.on('clientError', answerMalformed)
   server.timeout = options.silenceMs
+  server.on('timeout', (socket: Socket) => {
+    // Where nothing is to be sent, it is the server that has not answered yet: by a lease, a turn or a slow storage.
+    // Its wait is no silence of the client; that of a client whose body is expected is limited by `requestBody`.
+    if (isUnderWay(socket) && socket.writableLength === 0) socket.setTimeout(options.silenceMs)
+    else socket.destroy()
+  })
   server.maxConnections = options.maxConnections
   let refused = 0
   let madeRoomAt = Number.NEGATIVE_INFINITY

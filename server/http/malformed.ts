@@ -17,10 +17,13 @@ export function watchResponses(server: Server): void {
   })
 }
 
+/** Whether a request on this connection is not answered yet. */
+export const isUnderWay = (socket: Socket): boolean => underWay.has(socket)
+
 /** Answers invalid HTTP, or a request that is too large, and closes its connection. There is no request to log. */
 export function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
   // It would be written into the middle of a running response.
-  if (!socket.writable || error.code === 'ECONNRESET' || underWay.has(socket)) return void socket.destroy()
+  if (!socket.writable || error.code === 'ECONNRESET' || isUnderWay(socket)) return void socket.destroy()
   const { status, title, body } = describe(error.code)
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\n` +

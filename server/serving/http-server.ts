@@ -215,6 +215,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     path: FILES,
     addressesOf: addressesOf(config),
     countBytes: (bytes) => metrics?.countBytes(bytes),
+    idleMs: config.UPLOAD_IDLE_TIMEOUT,
     contentPath: async (mediaId, response) => {
       const media = await findMedia(db, principalOf(response).ownerId, mediaId)
       if (!media) throw notFound()

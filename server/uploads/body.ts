@@ -1,3 +1,4 @@
+import { BodyTooLong } from '../../storage/store/outcomes.ts'
 import { Interrupted } from './outcomes.ts'
 
 export type BodyLimits = {
@@ -53,4 +54,26 @@ async function* compared(
   if (signal.aborted || !body.isWhole()) throw new Interrupted()
   for (const check of checks) check.check()
   await onWhole?.(to)
+}
+
+/**
+ * The same body, which knows after its reading whether it was too long: then an upload that has its length by it is not
+ * what the client means.
+ */
+export function noting(body: Body): Body & { readonly wasTooLong: boolean } {
+  let wasTooLong = false
+  return {
+    ...body,
+    get wasTooLong() {
+      return wasTooLong
+    },
+    async *read(limits) {
+      try {
+        yield* body.read(limits)
+      } catch (error) {
+        wasTooLong = error instanceof BodyTooLong
+        throw error
+      }
+    },
+  }
 }

@@ -48,8 +48,8 @@ export type NewFinalUpload = Omit<CreateFinalRequest, 'id' | 'ownerId' | 'tenant
 export type ReceiveOptions = Checks & {
   /** All of its bytes count, or none, as the checks decide. */
   isAtomic?: boolean
-  /** Whether the upload is complete with its last byte; otherwise by a later request. */
-  completes?: boolean
+  /** Whether the upload is complete with its last byte; otherwise by a later request. Asked when that is stored. */
+  completes?: () => boolean
   /** Called with offsets that the ledger has recorded, while the request goes on. */
   onCommitted?: (offset: number) => void
 }
@@ -187,7 +187,7 @@ export class UploadEngine {
    */
   async receive(held: Held, body: Body, options: ReceiveOptions): Promise<number> {
     const { commits, content, progress, stores } = this.#options
-    const { completes = true, maxBytes, offset, onCommitted, signal } = options
+    const { completes = () => true, maxBytes, offset, onCommitted, signal } = options
     const row = rowOf(held)
     // A repeated last request: nothing is added or finished twice.
     if (isComplete(row)) {

@@ -42,3 +42,11 @@ export class Interrupted extends Error {
     this.name = 'Interrupted'
   }
 }
+
+/** The client has sent nothing for too long. */
+export class BodyIdle extends Error {
+  constructor() {
+    super('nothing of the body has arrived for too long')
+    this.name = 'BodyIdle'
+  }
+}

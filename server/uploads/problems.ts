@@ -6,7 +6,7 @@ import { BodyTooLong, LeaseLost } from '../../storage/store/outcomes.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { unavailable } from '../http/outages.ts'
 import { DigestMismatch } from './body-digests.ts'
-import { FinalUpload, Interrupted, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
+import { BodyIdle, FinalUpload, Interrupted, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
 
 /** Translates any error of an upload to the problem for its client. Other errors are passed through. */
 export function uploadProblem(error: unknown): unknown {
@@ -29,6 +29,12 @@ export function uploadProblem(error: unknown): unknown {
   if (error instanceof Interrupted) {
     return new Problem('locked', 'The request was interrupted.', { cause: error })
   }
+  if (error instanceof BodyIdle) {
+    return new Problem('request-timeout', 'Nothing has arrived for too long. What arrived before is kept.', {
+      headers: { Connection: 'close' },
+      cause: error,
+    })
+  }
   if (error instanceof LeaseLost) {
     return new Problem('locked', 'Another request has taken over this upload.', { cause: error })
   }
@@ -44,7 +50,10 @@ export function uploadProblem(error: unknown): unknown {
     })
   }
   if (error instanceof BodyTooLong) {
-    return new Problem('too-large', 'The body is longer than what is left of the upload.')
+    return new Problem(
+      'too-large',
+      'The body is longer than what is left of the upload. The bytes up to its length are kept, unless they have a checksum.',
+    )
   }
   return unavailable(error) ?? error
 }

@@ -4,21 +4,30 @@ import { BodyTooLong } from '../../storage/store/outcomes.ts'
 import { endTurn } from '../admission/owner-turns.ts'
 import { continueNow } from '../http/expect-continue.ts'
 import type { Body, BodyLimits } from './body.ts'
-import { Interrupted } from './outcomes.ts'
+import { BodyIdle, Interrupted } from './outcomes.ts'
 
 /** Bytes that are buffered while the reader is busy; beyond that the client has to wait. */
 const MAX_WAITING_BYTES = 128 * 1024
 
+export type BodyOptions = {
+  /** Called for every chunk. */
+  countBytes: (bytes: number) => void
+  /** How long the client may send nothing while its bytes are waited for. */
+  idleMs: number
+}
+
+const UNLIMITED: BodyOptions = { countBytes: () => {}, idleMs: Number.POSITIVE_INFINITY }
+
 /**
  * The body of a request. Reading it sends 100 Continue where the client waits for that, and ends its owner's turn, as
- * it may take long. `countBytes` is called for every chunk.
+ * it may take long.
  */
-export const bodyOf = (request: Request, response: Response, countBytes: (bytes: number) => void): Body => ({
+export const bodyOf = (request: Request, response: Response, options: BodyOptions): Body => ({
   length: declaredLength(request),
   read(limits) {
     endTurn(response)
     continueNow(response)
-    return requestBody(request, limits, countBytes)
+    return requestBody(request, limits, options)
   },
   isWhole: () => request.complete,
 })
@@ -35,14 +44,15 @@ export function declaredLength(request: Request): number | undefined {
 export const hasBody = (request: Request): boolean => declaredLength(request) !== 0
 
 /**
- * The body of a request as Node receives it. The client or `signal` ends it; it fails with `BodyTooLong` at the chunk
- * that exceeds `maxBytes`, and with `Interrupted` when the client leaves, each after the bytes before. The request
- * itself is left intact, so that others can read the rest. `countBytes` is called for every chunk.
+ * The body of a request as Node receives it. The client or `signal` ends it. It fails with `BodyTooLong` behind
+ * `maxBytes`, with `Interrupted` when the client leaves, and with `BodyIdle` when it sends nothing for too long, each
+ * after the bytes before. Time in which the reader is busy is not the client's. The request itself is left intact, so
+ * that others can read the rest.
  */
 export async function* requestBody(
   request: IncomingMessage,
   limits: BodyLimits,
-  countBytes: (bytes: number) => void = () => {},
+  { countBytes, idleMs }: BodyOptions = UNLIMITED,
 ): AsyncGenerator<Buffer> {
   const { maxBytes, signal } = limits
   let waiting: Buffer[] = []
@@ -50,6 +60,8 @@ export async function* requestBody(
   let received = 0
   let end: { failure?: unknown } | undefined
   let wake = () => {}
+  let isWaiting = false
+  let idle: NodeJS.Timeout | undefined
 
   const finish = (how: { failure?: unknown }) => {
     end ??= how
@@ -58,12 +70,19 @@ export async function* requestBody(
   }
   const onData = (chunk: Buffer) => {
     countBytes(chunk.byteLength)
+    const room = maxBytes - received
     received += chunk.byteLength
-    if (received > maxBytes) return finish({ failure: new BodyTooLong() })
+    if (chunk.byteLength > room) {
+      if (room > 0) waiting.push(chunk.subarray(0, room))
+      return finish({ failure: new BodyTooLong() })
+    }
     waiting.push(chunk)
     waitingBytes += chunk.byteLength
     if (waitingBytes >= MAX_WAITING_BYTES) request.pause()
     wake()
+  }
+  const onIdle = () => {
+    if (isWaiting) finish({ failure: new BodyIdle() })
   }
   const onEnd = () => finish({})
   const onCut = () => finish({ failure: new Interrupted() })
@@ -91,13 +110,17 @@ export async function* requestBody(
         if (!end) request.resume()
         yield* chunks
       } else if (!end) {
+        if (Number.isFinite(idleMs)) idle = idle?.refresh() ?? setTimeout(onIdle, idleMs).unref()
+        isWaiting = true
         await new Promise<void>((resolve) => {
           wake = resolve
         })
+        isWaiting = false
       } else if ('failure' in end) throw end.failure
       else return
     }
   } finally {
+    clearTimeout(idle)
     stopListening()
   }
 }

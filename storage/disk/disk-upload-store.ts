@@ -1,7 +1,7 @@
 import { ContentRejected } from '../../content/verdict.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { StorageFull } from '../store/objects.ts'
-import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
+import { LeaseLost } from '../store/outcomes.ts'
 import type { DiskSync } from '../store/upload-bytes.ts'
 import type { Append, UploadStore } from '../store/upload-store.ts'
 import type { DiskObjects } from './disk-objects.ts'
@@ -63,8 +63,7 @@ export class DiskUploadStore implements UploadStore {
     const { isAtomic, lease, upload } = append
     const { sync } = this.#options
     if (failure instanceof ContentRejected) return await append.rejectContent(failure)
-    // More than was declared: finishing with the first part of it would call a wrong file complete.
-    if (failure instanceof BodyTooLong || (isAtomic && failure !== undefined)) {
+    if (isAtomic && failure !== undefined) {
       // Bytes that do not count would take room until the next request, and be reserved as well. Nobody needs them gone.
       if (lease.isCurrent(CUT_OFF_MS)) await writer.cutOff(upload.offset).catch(() => {})
       throw failure

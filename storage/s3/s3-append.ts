@@ -3,7 +3,7 @@ import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { TailRow } from '../../ledger/stored-parts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { freeChunk } from '../../system/free-chunk.ts'
-import { BodyTooLong, LeaseLost } from '../store/outcomes.ts'
+import { LeaseLost } from '../store/outcomes.ts'
 import type { Append } from '../store/upload-store.ts'
 import type { BlockUser } from './block-pool.ts'
 import { PartBuffer } from './part-buffer.ts'
@@ -91,11 +91,7 @@ export class S3Append implements BlockUser {
     pool.enter(this)
     try {
       const failure = await this.#receive(source)
-      // A body longer than declared: completing the upload with its first part would accept a wrong file.
-      const countsNot =
-        failure instanceof BodyTooLong ||
-        failure instanceof ContentRejected ||
-        (this.#append.isAtomic && failure !== undefined)
+      const countsNot = failure instanceof ContentRejected || (this.#append.isAtomic && failure !== undefined)
       if (!countsNot) await this.#flush()
       this.#isEnding = true
       // Blocks that are not sent any more are free for others.

@@ -7,7 +7,7 @@ import { BodyTooLong } from '../../../storage/store/outcomes.ts'
 import type { Addresses } from '../../http/addresses.ts'
 import { Problem } from '../../http/errors.ts'
 import { mediaTypeOf } from '../../http/list-header.ts'
-import type { Body, BodyCheck } from '../body.ts'
+import { type Body, type BodyCheck, noting } from '../body.ts'
 import { callOf } from '../call.ts'
 import { refuseContentCoding } from '../content-coding.ts'
 import type { UploadEngine } from '../engine.ts'
@@ -53,9 +53,10 @@ type BodyRequest = {
  */
 export function draftRequests(
   engine: UploadEngine,
-  { addressesOf, countBytes, path }: ProtocolOptions,
+  protocol: ProtocolOptions,
 ): Record<'create' | 'append' | 'offset' | 'cancel', Handle> {
   const { policy } = engine
+  const { addressesOf, path } = protocol
 
   /** § Upload Creation. */
   const create = translated(async (request, response, uploadId) => {
@@ -124,7 +125,7 @@ export function draftRequests(
     return {
       addresses: addressesOf(request),
       held: notHeld(callOf(request, response, uploadId)),
-      body: bodyOf(request, response, countBytes),
+      body: bodyOf(request, response, protocol),
       fields,
       checks: digestsOf(request, 'Content-Digest').map(digestCheck),
       interim: new InterimResponses(response, fields.version),
@@ -161,14 +162,16 @@ export function draftRequests(
       if (upload.size === null && length !== undefined) await engine.declareLength(held, length, offset)
       // For a file in several requests, processing compares the digest.
       const reprDigest = offset === 0 && fields.isLast ? ReprDigest.of(upload) : undefined
-      const bounded = upload.size === null ? body : ended(body, fields.version)
+      const noted = noting(body)
+      const bounded = upload.size === null ? noted : ended(noted, fields.version)
       const options = {
         offset,
         maxBytes: (upload.size ?? policy.maxSize) - offset,
         signal,
         checks: reprDigest ? [...checks, reprDigest] : checks,
         isAtomic: checks.length > 0,
-        completes: fields.isLast,
+        // Version 6, § Upload Append: bytes are appended up to the length, and the request is refused.
+        completes: () => fields.isLast && !noted.wasTooLong,
         onWhole: fields.isLast ? (to: number) => settleLength(held, to) : undefined,
         onCommitted: (to: number) => interim.progress(to),
       }

@@ -5,11 +5,13 @@ import type { UploadRow } from '../../../ledger/uploads.ts'
 import { StorageFull, StorageUnavailable } from '../../../storage/store/objects.ts'
 import { BodyTooLong } from '../../../storage/store/outcomes.ts'
 import { Problem } from '../../http/errors.ts'
+import { noting } from '../body.ts'
 import { DigestMismatch } from '../body-digests.ts'
 import { callOf } from '../call.ts'
 import type { UploadEngine } from '../engine.ts'
 import { isFinal, notHeld, rowOf, type UploadCall } from '../held.ts'
 import { outcomeHeaders } from '../outcome-headers.ts'
+import { BodyIdle } from '../outcomes.ts'
 import type { ProtocolOptions } from '../protocol-options.ts'
 import { bodyOf } from '../request-body.ts'
 import { checksumOf } from './checksum.ts'
@@ -46,10 +48,8 @@ const READS = {
 }
 
 /** `@tus/server` handles the protocol on top of the engine; errors are translated once. */
-export function tusRequests(
-  engine: UploadEngine,
-  { addressesOf, countBytes, path }: ProtocolOptions,
-): TusRequests {
+export function tusRequests(engine: UploadEngine, protocol: ProtocolOptions): TusRequests {
+  const { addressesOf, path } = protocol
   const handlers = new PackageHandlers({
     path,
     datastore: new PackageStore(engine),
@@ -66,7 +66,7 @@ export function tusRequests(
 
   const create: TusRequests['create'] = async (request, response, uploadId, declared) => {
     const call = callOf(request, response, uploadId)
-    const body = bodyOf(request, response, countBytes)
+    const body = noting(bodyOf(request, response, protocol))
     const checks = checksOf(request)
     const concat = request.headers['upload-concat']
     const through: Running = {
@@ -82,7 +82,14 @@ export function tusRequests(
           wantedDigest: null,
         })
       },
-      receive: (offset, limits) => engine.receive(through.held, body, { ...limits, ...checks, offset }),
+      receive: (offset, limits) =>
+        engine.receive(through.held, body, {
+          ...limits,
+          ...checks,
+          offset,
+          // It is withdrawn: its client does not learn of it.
+          completes: () => !body.wasTooLong,
+        }),
     }
     // By the presence of a type alone the package would write a missing body.
     const reads = body.length === 0 ? READS.creation : READS.creationWithBody
@@ -93,6 +100,8 @@ export function tusRequests(
       const { upload } = through.held
       if (!upload || !isStorageFault(failure)) {
         if (upload && isRefusal(failure)) await engine.withdraw(call)
+        // An idle client can resume what it has created.
+        else if (upload) response.set({ Location: through.address, 'Upload-Offset': String(upload.offset) })
         throw tusProblem(failure, through.held.offset)
       }
       // § creation-with-upload: it was created, and has the bytes that could be kept. A refused client would not know
@@ -107,7 +116,7 @@ export function tusRequests(
 
   const append: TusRequests['append'] = async (request, response, uploadId, declaredLength) => {
     const call = callOf(request, response, uploadId)
-    const body = bodyOf(request, response, countBytes)
+    const body = bodyOf(request, response, protocol)
     const checks = checksOf(request)
     const length = declaredLength === undefined ? undefined : await newLength(call, declaredLength)
     // A request with a wrong checksum changes nothing: its length is declared after the check, and not by the package.
@@ -130,8 +139,18 @@ export function tusRequests(
         }),
     }
     const reads = length === undefined || isLate ? READS.append : READS.appendWithLength
-    const answer = await answerOf(requestOf('PATCH', request, reads), through)
-    send(request, response, answer, through.held.upload)
+    try {
+      const answer = await handlers.run(requestOf('PATCH', request, reads), through)
+      send(request, response, answer, through.held.upload)
+    } catch (failure) {
+      const { offset, upload } = through.held
+      if (upload && keepsBytes(failure))
+        response.set({
+          'Upload-Offset': String(upload.offset),
+          ...outcomeHeaders(upload, addressesOf(request)),
+        })
+      throw tusProblem(failure, offset)
+    }
   }
 
   const offset: Handle = async (request, response, uploadId) => {
@@ -233,6 +252,10 @@ const textOf = (header: string | string[] | undefined): string | null =>
 /** The request itself is at fault, and not its connection. */
 const isRefusal = (failure: unknown): boolean =>
   failure instanceof DigestMismatch || failure instanceof Problem || failure instanceof BodyTooLong
+
+/** A refusal in mid-body, before which bytes may have been kept: the answer tells where the upload is now. */
+const keepsBytes = (failure: unknown): boolean =>
+  failure instanceof BodyTooLong || failure instanceof BodyIdle
 
 const isStorageFault = (failure: unknown): boolean =>
   failure instanceof StorageFull || failure instanceof StorageUnavailable
