@@ -45,6 +45,11 @@ export class Drain {
     this.#limits = { ...LIMITS, ...limits }
   }
 
+  /** How many refused clients are waited for beyond the usual time. */
+  get patientClients(): number {
+    return this.#patientClients
+  }
+
   /** Of every response that leaves its connection open. */
   readonly prepare: Prepare = (request, response) => {
     const rest = new Rest(request)

@@ -197,10 +197,20 @@ describeStorages('an upload store', (kind) => {
     expect(sha(await stored())).toBe(sha(bytes))
   })
 
+  it('keeps what came before a body was too long', async () => {
+    const bytes = randomBytes(SIZE)
+    await send(bytes.subarray(0, 100_000))
+    const failure = new BodyTooLong()
+    await expect(send(bytes.subarray(100_000, 200_000), failure)).rejects.toBe(failure)
+    expect(await reached()).toEqual([200_000, 200_000])
+    await send(bytes.subarray(200_000))
+    expect(sha(await stored())).toBe(sha(bytes))
+  })
+
   it.each([
-    ['a body that is too long', new BodyTooLong(), {}],
-    ['a body that all counts or not at all, and failed', new Error('another digest'), { isAtomic: true }],
-  ])('counts nothing of %s', async (_, failure, more) => {
+    ['is too long', new BodyTooLong(), { isAtomic: true }],
+    ['failed', new Error('another digest'), { isAtomic: true }],
+  ])('counts nothing of a body that all counts or not at all, and %s', async (_, failure, more) => {
     const bytes = randomBytes(SIZE)
     await send(bytes.subarray(0, 100_000))
     await expect(send(randomBytes(6 * MIB), failure, more)).rejects.toBe(failure)
