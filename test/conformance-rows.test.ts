@@ -81,6 +81,7 @@ describe('the rows', () => {
     'tus-creation-metadata-order',
     'tus-creation-metadata-empty',
     'tus-creation-metadata-loose',
+    'tus-patch-refused-heard',
     'ietf-append-offset-parameters',
   ])('only advise %s, which no text demands', (id) => {
     expect(every.find((row) => row.id === id)?.clause.level).toBe('ADVICE')

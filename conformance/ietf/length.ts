@@ -154,6 +154,16 @@ export const lengthRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
     },
   },
   {
+    id: 'ietf-length-exceeded-kept',
+    asks: { 6: V6.appendBeyondStatus },
+    requirement: 'Of an append in chunks that goes beyond the length, what belongs to the upload is kept.',
+    after: ['ietf-length-exceeded-refused', 'ietf-length-of-coded-message'],
+    async check(peer) {
+      const { upload } = await exceed(peer, true)
+      await expectOffset(peer, upload.url, SIZE)
+    },
+  },
+  {
     id: 'ietf-length-exceeded-invalid',
     asks: { 8: V8.appendBeyond },
     requirement: 'An append beyond the length makes the upload resource invalid for all requests.',

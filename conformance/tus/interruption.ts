@@ -1,5 +1,5 @@
 import { expectContinue } from '../kit/continue.ts'
-import { expectSuccess, expectThat } from '../kit/expectations.ts'
+import { expectFailure, expectSuccess, expectThat } from '../kit/expectations.ts'
 import { mediaBytes, type Peer } from '../kit/peer.ts'
 import { type Declared, rowsOf } from '../kit/row.ts'
 import { eventually, orElse, untilUnderWay } from '../kit/waits.ts'
@@ -20,6 +20,8 @@ import { TUS } from './text.ts'
 /** Enough that a server that buffers stores something of it. */
 const LONG = 400_000
 
+/** What blocking clients send at once: Java's do with 10 MiB. */
+const BLOCKING = 10 * 1024 * 1024
 const EARLY_WITHIN_MS = 5000
 
 const openAppend = (peer: Peer, upload: Upload, length: number, headers = {}): Promise<Exchange> =>
@@ -147,6 +149,19 @@ export const interruptionRows: readonly Declared[] = rowsOf(
         const status = exchange.answer.then((answer) => answer.status)
         const answered = await orElse(status, EARLY_WITHIN_MS, undefined)
         expectThat(answered !== undefined, `no answer within ${EARLY_WITHIN_MS / 1000} s, no byte being sent`)
+      },
+    },
+    {
+      id: 'tus-patch-refused-heard',
+      asks: TUS.patchHeard,
+      requirement:
+        'A PATCH that is refused is answered in a way that a client hears which first sends all of it.',
+      async check(peer) {
+        const upload = await create(peer, { bytes: mediaBytes(BLOCKING) })
+        const exchange = await openAppend(peer, upload, BLOCKING, { 'Upload-Offset': '5' })
+        const isSent = await exchange.send(upload.bytes)
+        expectThat(isSent, `the connection was gone before ${BLOCKING} bytes were sent`)
+        expectFailure(await exchange.answer)
       },
     },
   ],

@@ -8,7 +8,7 @@ import {
 } from '../kit/expectations.ts'
 import { mediaBytes, type Peer } from '../kit/peer.ts'
 import { type Declared, rowsOf } from '../kit/row.ts'
-import { append, create, createFilled, expectOffset, head, SIZE, type Upload } from './client.ts'
+import { append, create, createFilled, expectOffset, head, offsetOf, SIZE, type Upload } from './client.ts'
 import { TUS } from './text.ts'
 
 const HALF = SIZE / 2
@@ -205,6 +205,18 @@ export const patchRows: readonly Declared[] = [
           const offset = Number(answer.headers.get('Upload-Offset'))
           expectThat(offset <= SIZE, `an upload of ${SIZE} bytes stands at ${offset}`)
         }
+      },
+    },
+    {
+      id: 'tus-patch-beyond-length-kept',
+      asks: TUS.patchStores,
+      requirement: 'Of a PATCH in chunks that goes beyond the length, what belongs to the upload is kept.',
+      after: ['tus-patch-beyond-length', 'tus-patch-chunked'],
+      async check(peer) {
+        const upload = await create(peer)
+        await appendBeyond(peer, upload, true)
+        const offset = await offsetOf(peer, upload)
+        expectThat(offset > 0, `${SIZE} bytes and 100 more were sent, and none of them is kept`)
       },
     },
     {
