@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { Upload } from 'tus-js-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { type Answer, OFFSET_STREAM, rawRequest, tusHeaders } from './support/raw-http.ts'
@@ -15,6 +18,64 @@ const OUTCOME = ['upload-media-id', 'link', 'upload-expires', 'upload-complete',
 const outcomeOf = ({ headers }: Answer) =>
   Object.fromEntries(OUTCOME.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]])))
 const pathOf = ({ headers }: Answer) => new URL(headers.location ?? '', 'http://any').pathname
+
+/** A line on which the first answer that names a media item is lost, with its connection. */
+async function losingFirstOutcome(
+  target: string,
+): Promise<{ url: string; lost: () => number; close: () => void }> {
+  const { hostname, port } = new URL(target)
+  let lost = 0
+  const line = createServer((client) => {
+    const server = connect(Number(port), hostname)
+    const cut = () => {
+      client.destroy()
+      server.destroy()
+    }
+    for (const socket of [client, server]) socket.on('error', cut).on('close', cut)
+    client.pipe(server)
+    server.on('data', (bytes: Buffer) => {
+      if (lost > 0 || !/^upload-media-id:/im.test(bytes.toString('latin1'))) return void client.write(bytes)
+      lost += 1
+      cut()
+    })
+  })
+  line.listen(0, '127.0.0.1')
+  await once(line, 'listening')
+  const { port: linePort } = line.address() as AddressInfo
+  return { url: `http://127.0.0.1:${linePort}`, lost: () => lost, close: () => void line.close() }
+}
+
+describe('the example of the README', () => {
+  it.each([
+    ['one request', {}],
+    ['several requests', { chunkSize: 800 }],
+    ['the creation', { uploadDataDuringCreation: true, chunkSize: 800 }],
+  ])('prints the media item of %s also where the last answer was lost', async (_what, more) => {
+    const landfall = await startLandfall({ withoutWorker: true, env: { UPLOAD_MIN_SIZE: '0' } })
+    const line = await losingFirstOutcome(landfall.url)
+    try {
+      const printed = await new Promise((resolve, reject) => {
+        new Upload(BYTES, {
+          endpoint: `${line.url}/files`,
+          headers: { Authorization: `Bearer ${landfall.token('alice')}` },
+          metadata: { filename: 'lost.jpg', filetype: 'image/jpeg' },
+          retryDelays: [0, 100, 100],
+          onSuccess: ({ lastResponse }) => resolve(lastResponse.getHeader('Upload-Media-Id')),
+          onError: reject,
+          ...more,
+        }).start()
+      })
+      const { items } = (await (await landfall.as('alice')('/api/v1/media')).json()) as {
+        items: { id: string }[]
+      }
+      expect(line.lost()).toBe(1)
+      expect(items.map(({ id }) => id)).toContain(printed)
+    } finally {
+      line.close()
+      await landfall.close()
+    }
+  })
+})
 
 /** What the last answer tells, a client that has lost it learns when it asks again. */
 describeStorages('the outcome of an upload', (storage) => {
