@@ -11,40 +11,35 @@ export type Format = {
   aliases: readonly string[]
   /** Containers that differ by a brand only; name and bytes may have different ones. */
   family: string
+  /** For sound: the video format of the same container. For video: the sound format. First bytes do not tell them apart. */
+  counterpart?: string
   /** ffmpeg demuxers that may open it; empty where ffmpeg is not used. */
   demuxers: readonly string[]
 }
 
-const ISOBMFF = ['mov', 'mp4', 'm4a', '3gp', '3g2', 'mj2'] as const
-const MATROSKA = ['matroska', 'webm'] as const
+const ISOBMFF = { family: 'isobmff', demuxers: ['mov', 'mp4', 'm4a', '3gp', '3g2', 'mj2'] } as const
+const MATROSKA = { family: 'matroska', demuxers: ['matroska', 'webm'] } as const
 
 const format = (
   kind: MediaKind,
   contentType: string,
   extensions: readonly string[],
-  more: { aliases?: readonly string[]; family?: string; demuxers?: readonly string[] } = {},
-): Format => ({
-  contentType,
-  kind,
-  extensions,
-  aliases: more.aliases ?? [],
-  family: more.family ?? contentType,
-  demuxers: more.demuxers ?? [],
-})
+  more: Partial<Omit<Format, 'contentType' | 'kind' | 'extensions'>> = {},
+): Format => ({ contentType, kind, extensions, aliases: [], family: contentType, demuxers: [], ...more })
 
 /** All formats that can be allowed; the configuration selects. */
 export const FORMATS: readonly Format[] = [
   format('video', 'video/mp4', ['mp4', 'm4v'], {
     aliases: ['video/x-m4v', 'application/mp4', 'video/3gpp', 'video/3gpp2'],
-    family: 'isobmff',
-    demuxers: ISOBMFF,
+    counterpart: 'audio/mp4',
+    ...ISOBMFF,
   }),
-  format('video', 'video/quicktime', ['mov', 'qt'], { family: 'isobmff', demuxers: ISOBMFF }),
-  format('video', 'video/webm', ['webm'], { family: 'matroska', demuxers: MATROSKA }),
+  format('video', 'video/quicktime', ['mov', 'qt'], { counterpart: 'audio/mp4', ...ISOBMFF }),
+  format('video', 'video/webm', ['webm'], { counterpart: 'audio/webm', ...MATROSKA }),
   format('video', 'video/x-matroska', ['mkv'], {
     aliases: ['video/matroska', 'video/mkv'],
-    family: 'matroska',
-    demuxers: MATROSKA,
+    counterpart: 'audio/x-matroska',
+    ...MATROSKA,
   }),
   format('video', 'video/x-msvideo', ['avi'], {
     aliases: ['video/vnd.avi', 'video/avi', 'video/msvideo'],
@@ -58,8 +53,14 @@ export const FORMATS: readonly Format[] = [
   format('audio', 'audio/mpeg', ['mp3'], { aliases: ['audio/mp3'], demuxers: ['mp3'] }),
   format('audio', 'audio/mp4', ['m4a'], {
     aliases: ['audio/x-m4a', 'audio/m4a'],
-    family: 'isobmff',
-    demuxers: ISOBMFF,
+    counterpart: 'video/mp4',
+    ...ISOBMFF,
+  }),
+  format('audio', 'audio/webm', ['weba'], { counterpart: 'video/webm', ...MATROSKA }),
+  format('audio', 'audio/x-matroska', ['mka'], {
+    aliases: ['audio/matroska'],
+    counterpart: 'video/x-matroska',
+    ...MATROSKA,
   }),
   format('audio', 'audio/wav', ['wav'], {
     aliases: ['audio/x-wav', 'audio/wave', 'audio/vnd.wave'],
@@ -79,6 +80,19 @@ export function formatOfType(formats: readonly Format[], mediaType: string): For
   const bare = full.split(';', 1)[0]?.trim() ?? ''
   return formats.find((f) => f.contentType === bare || f.aliases.includes(bare) || f.aliases.includes(full))
 }
+
+/**
+ * The format of a container by its streams: with a picture it is the video format, without one the sound format.
+ * Undefined where the container has no such format.
+ */
+export function formatByStreams(format: Format, hasPicture: boolean): Format | undefined {
+  if (format.kind === 'image' || (format.kind === 'video') === hasPicture) return format
+  return FORMATS.find((other) => other.contentType === format.counterpart)
+}
+
+/** Whether a file that begins like this format may turn out to be of an accepted one, once its streams are known. */
+export const mayBeAccepted = (allowed: readonly Format[], format: Format): boolean =>
+  allowed.some((one) => one === format || one.contentType === format.counterpart)
 
 /** The extension of a file name in lower case, without the dot; undefined when it has none. */
 export function extensionOf(filename: string): string | undefined {

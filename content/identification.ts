@@ -1,5 +1,5 @@
 import { fileTypeFromBuffer } from 'file-type'
-import { FORMATS, type Format, formatOfName, formatOfType } from './formats.ts'
+import { FORMATS, type Format, formatOfName, formatOfType, mayBeAccepted } from './formats.ts'
 import { dangerousExtension } from './names.ts'
 import { type ServedAs, servedAs } from './served-as.ts'
 import type { RejectionCode, Verdict } from './verdict.ts'
@@ -40,7 +40,7 @@ export function judgeType(
   if (detected === undefined)
     return against('type-not-recognised', 'The file type could not be determined from the content.')
   const format = formatOfType(FORMATS, detected)
-  if (!format || !allowed.includes(format))
+  if (!format || !mayBeAccepted(allowed, format))
     return against(
       'type-not-allowed',
       `The content is ${format?.contentType ?? detected}, which is not an accepted type.`,

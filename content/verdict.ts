@@ -10,6 +10,8 @@ export type RejectionCode =
   | 'length-exceeded'
   | 'damaged'
   | 'no-picture'
+  | 'no-media'
+  | 'encrypted'
   | 'too-long'
   | 'dimensions-too-small'
   | 'dimensions-too-large'

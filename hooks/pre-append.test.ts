@@ -3,7 +3,14 @@ import { FORMATS } from '../content/formats.ts'
 import { ContentRejected } from '../content/verdict.ts'
 import { inspectContent } from './pre-append.ts'
 
-const limits = { maxDurationSeconds: 10, minWidth: 1, minHeight: 1, maxWidth: 4096, maxHeight: 4096 }
+const limits = {
+  maxDurationSeconds: 10,
+  minWidth: 1,
+  minHeight: 1,
+  maxWidth: 4096,
+  maxHeight: 4096,
+  maxImagePixels: 100_000_000,
+}
 const policy = { allowedFormats: FORMATS, limits }
 const text = (bytes: number) => Buffer.alloc(bytes, 'no media at all ')
 

@@ -90,7 +90,7 @@ class Head {
 /** Judges the type. Returns the check of the header, as it arrives, where that can be read. */
 async function judgeHead(
   head: Uint8Array,
-  upload: ClaimedType,
+  upload: ClaimedType & { size: number | null },
   { allowedFormats, limits }: ContentPolicy,
 ): Promise<((chunk: Uint8Array) => void) | undefined> {
   const detected = await detectType(head)
@@ -102,7 +102,7 @@ async function judgeHead(
   return function check(chunk) {
     if (!reader) return
     reader.push(chunk)
-    const verdict = earlyVerdict(reader.facts, kind, limits)
+    const verdict = earlyVerdict(reader.facts, kind, limits, upload.size)
     if (verdict) throw new ContentRejected(verdict)
     if (reader.isDone) reader = undefined
   }

@@ -163,9 +163,18 @@ export interface MediaTable {
   status: MediaStatus
   reason: JSONColumnType<Reason> | null
   duration_seconds: number | null
+  /** Pixels, as shown. */
   width: number | null
   height: number | null
+  /** Pixels, as stored: neither rotated nor stretched to their shape. */
+  coded_width: number | null
+  coded_height: number | null
   fps: number | null
+  /** Numbers of the streams that are shown and heard; null where there is none, or a release before this one probed. */
+  picture_stream: number | null
+  sound_stream: number | null
+  /** Why the file has no renditions. */
+  renditions_skipped: 'unsupported-codec' | null
   video_codec: string | null
   audio_codec: string | null
   has_audio: boolean | null

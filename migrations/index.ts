@@ -11,6 +11,7 @@ import * as strayCopies from './0010-stray-copies.ts'
 import * as retentionOfEnded from './0012-retention-of-ended.ts'
 import * as concatenations from './0013-concatenations.ts'
 import * as toldEvents from './0014-told-events.ts'
+import * as streams from './0015-streams.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -35,4 +36,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0012-retention-of-ended': retentionOfEnded,
   '0013-concatenations': concatenations,
   '0014-told-events': toldEvents,
+  '0015-streams': streams,
 }

@@ -21,7 +21,7 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   ['Publishing', /^(PUBLISH|PUBLIC_PREFIX|CDN_URL|DOWNLOADS)$/],
   ['Uploads', /^UPLOAD_/],
   ['Quotas', /^(QUOTA_|STREAMS_)/],
-  ['Media', /^MEDIA_M/],
+  ['Media', /^(MEDIA|IMAGE)_M/],
   ['Retention', /_RETENTION$/],
   [
     'Processing',

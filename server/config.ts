@@ -181,10 +181,23 @@ export const variables = z.object({
     .optional()
     .describe('Maximum number of files an owner may store. Unlimited without it.'),
   MEDIA_MAX_DURATION: duration().prefault('2h').describe('Maximum duration of a video or audio file.'),
-  MEDIA_MAX_WIDTH: integer(1, 65535).prefault('4096').describe('Maximum, in pixels.'),
-  MEDIA_MAX_HEIGHT: integer(1, 65535).prefault('4096').describe('Maximum, in pixels.'),
-  MEDIA_MIN_WIDTH: integer(1, 65535).prefault('320').describe('Minimum, in pixels.'),
-  MEDIA_MIN_HEIGHT: integer(1, 65535).prefault('240').describe('Minimum, in pixels.'),
+  MEDIA_MAX_WIDTH: integer(1, 65535)
+    .prefault('4096')
+    .describe(
+      'Maximum of a video, in pixels. The longer side is held against the larger of the two, so that portrait counts like landscape.',
+    ),
+  MEDIA_MAX_HEIGHT: integer(1, 65535)
+    .prefault('4096')
+    .describe('Maximum of a video, in pixels: see `MEDIA_MAX_WIDTH`.'),
+  MEDIA_MIN_WIDTH: integer(1, 65535)
+    .prefault('320')
+    .describe('Minimum of a video, in pixels: see `MEDIA_MAX_WIDTH`.'),
+  MEDIA_MIN_HEIGHT: integer(1, 65535)
+    .prefault('240')
+    .describe('Minimum of a video, in pixels: see `MEDIA_MAX_WIDTH`.'),
+  IMAGE_MAX_MEGAPIXELS: integer(1, 1000)
+    .prefault('100')
+    .describe('Maximum of an image: width times height, in millions of pixels. Images have no minimum.'),
   MEDIA_RETENTION: duration()
     .prefault('7d')
     .describe('How long a deleted media item keeps its bytes and counts against the quota.'),
@@ -222,7 +235,7 @@ export const variables = z.object({
   THUMBNAIL_AT: seconds()
     .prefault('1')
     .describe(
-      'Position of the thumbnail in a video, in seconds; in a shorter video, a tenth of its duration.',
+      'Position of the thumbnail in a video, in seconds; in a shorter video, a tenth of its duration. Where there is nothing to see, it is taken later.',
     ),
   THUMBNAIL_WIDTHS: widths()
     .prefault('640,320')

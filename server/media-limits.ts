@@ -8,4 +8,5 @@ export const mediaLimitsOf = (config: Config): MediaLimits => ({
   minHeight: config.MEDIA_MIN_HEIGHT,
   maxWidth: config.MEDIA_MAX_WIDTH,
   maxHeight: config.MEDIA_MAX_HEIGHT,
+  maxImagePixels: config.IMAGE_MAX_MEGAPIXELS * 1_000_000,
 })

@@ -147,7 +147,16 @@ describe.skipIf(process.platform !== 'linux' || !requires('ffmpeg').met)('a tool
     const renditions = [
       { number: 1, width: 320, height: 180, maxBitrate: 500_000, burstBits: 1_000_000 },
     ] as const
-    await ffmpeg.hls({ ...common, renditions, hasAudio: true, seconds: 2, fps: 25, folder })
+    await ffmpeg.hls({
+      ...common,
+      renditions,
+      picture: '0:v:0',
+      sound: '0:a:0',
+      isHdr: false,
+      seconds: 2,
+      fps: 25,
+      folder,
+    })
     expect(await readFile(join(folder, 'hls-1.m3u8'), 'utf8')).toContain('#EXT-X-ENDLIST')
 
     const script = async (name: string, body: string) => {

@@ -16,6 +16,8 @@ const rejections = {
   'length-exceeded': true,
   damaged: true,
   'no-picture': true,
+  'no-media': true,
+  encrypted: true,
   'too-long': true,
   'dimensions-too-small': true,
   'dimensions-too-large': true,

@@ -54,7 +54,8 @@ describe.skipIf(!ffmpeg.met)('a sound file', () => {
       size,
       demuxers: format.demuxers,
       signal: AbortSignal.timeout(60_000),
-      videoCodec: facts.videoCodec ?? null,
+      picture: facts.videoCodec ? { stream: '0:V:0', codec: facts.videoCodec } : undefined,
+      sound: facts.hasAudio ? '0:a:0' : undefined,
       seconds: facts.durationSeconds ?? 0,
     }
     for (const depth of ['quick', 'full'] as const) {

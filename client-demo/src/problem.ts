@@ -69,6 +69,8 @@ const verdicts = new Set([
   'type-mismatch',
   'damaged',
   'no-picture',
+  'no-media',
+  'encrypted',
   'too-long',
   'dimensions-too-small',
   'dimensions-too-large',

@@ -1,25 +1,52 @@
 import type { MediaKind } from '../formats.ts'
-import { judgeDimensions, judgeDuration, type MediaLimits } from '../media-limits.ts'
+import { judgeDimensions, judgeDuration, judgeImageSize, type MediaLimits } from '../media-limits.ts'
 import type { Verdict } from '../verdict.ts'
-import type { HeaderFacts } from './header-walk.ts'
+import type { HeaderFacts, Picture } from './header-walk.ts'
 
 /** Playback can be shorter than the header says, by an edit list for example. */
 const SPARE_SECONDS = 1
 /** Headers may round a size to macroblocks, such as 1088 lines for 1080. */
 const SPARE_PIXELS = 15
+/** Bits per second; speech of the poorest codecs takes more. */
+const LEAST_BITRATE = 500
+/** Codecs declare the shape of pixels; no real one is wider, or higher, than this. */
+const WIDEST_PIXEL = 2.5
 
 /**
  * Why a file is rejected by its header alone. Undefined where the later check of the whole file may decide differently.
  * The first video track counts, as there.
  */
-export function earlyVerdict(facts: HeaderFacts, kind: MediaKind, limits: MediaLimits): Verdict | undefined {
+export function earlyVerdict(
+  facts: HeaderFacts,
+  kind: MediaKind,
+  limits: MediaLimits,
+  /** Bytes; null where it is not declared. */
+  size: number | null,
+): Verdict | undefined {
+  const [picture] = facts.pictures
+  if (kind === 'image') return picture && judgeImageSize(picture, limits)
   // Beyond the lenient limits it is beyond the real ones too, which the detail names.
-  const surely = (judge: (by: MediaLimits) => Verdict | undefined) => judge(lenient(limits)) && judge(limits)
-  const picture = kind === 'audio' ? undefined : facts.pictures[0]
+  const seconds = isPlausible(facts.durationSeconds, size) ? facts.durationSeconds : undefined
+  const isLong = judgeDuration(seconds, lenient(limits)) !== undefined
   return (
-    surely((by) => judgeDuration(facts.durationSeconds, by)) ??
-    surely((by) => judgeDimensions(picture?.width, picture?.height, by))
+    (isLong ? judgeDuration(seconds, limits) : undefined) ??
+    (picture && kind === 'video' ? surelyWrongSize(picture, limits) : undefined)
   )
+}
+
+/** Some headers say nonsense: then the packets tell how long the file lasts. */
+const isPlausible = (seconds: number | undefined, size: number | null): boolean =>
+  seconds !== undefined && size !== null && (size * 8) / seconds >= LEAST_BITRATE
+
+/** A video is judged as it is shown, and its header says how it is stored. */
+function surelyWrongSize(stored: Picture, limits: MediaLimits): Verdict | undefined {
+  const { width, height } = stored
+  const codes = [
+    stored,
+    { width: width * WIDEST_PIXEL, height },
+    { width, height: height * WIDEST_PIXEL },
+  ].map((shown) => judgeDimensions(shown, lenient(limits), stored)?.code)
+  return codes.every((code) => code === codes[0]) ? judgeDimensions(stored, limits) : undefined
 }
 
 function lenient(limits: MediaLimits): MediaLimits {

@@ -54,8 +54,10 @@ describe.skipIf(!ffmpeg.met)('the header of an mp4 that ffmpeg made', () => {
   ])('%s says what ffprobe says', async (_what, name, type, args) => {
     const path = await made(directory, name, picture('320x180'), sound, h264, args)
     const facts = await headerOf(type, path)
-    const { duration_seconds, width, height } = await probed(path)
-    expect(facts.durationSeconds).toBeCloseTo(duration_seconds ?? -1, 2)
+    const { duration_seconds, coded_width: width, coded_height: height } = await probed(path)
+    // Without the half second before the start.
+    const late = name === 'late.mp4' ? 0.48 : 0
+    expect(facts.durationSeconds).toBeCloseTo((duration_seconds ?? -1) - late, 1)
     expect(facts.pictures).toEqual([{ width, height }])
   })
 
@@ -134,12 +136,12 @@ describe.skipIf(!ffmpeg.met)('the header of an mp4 that ffmpeg made', () => {
     },
   )
 
-  it('that claims another length than it has is believed, as ffprobe does', async () => {
+  it('that claims a longer length than its tracks says that of its tracks', async () => {
     const path = await changed('claims.mp4', (bytes) => {
       bytes.writeUInt32BE(1_000_000, bytes.indexOf('mvhd') + 4 + 16)
     })
-    expect((await headerOf(MP4, path)).durationSeconds).toBe(1000)
-    expect((await probed(path)).duration_seconds).toBe(1000)
+    expect((await headerOf(MP4, path)).durationSeconds).toBeCloseTo(1, 1)
+    expect((await probed(path)).duration_seconds).toBeCloseTo(1, 1)
   })
 
   it('with the index at the end tells nothing', async () => {

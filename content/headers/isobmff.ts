@@ -11,7 +11,7 @@ type Movie = {
   chapterTracks: Set<number>
 }
 
-type Track = { id: number; handler: string; matrix: Matrix; coded: Picture }
+type Track = { id: number; handler: string; matrix: Matrix; coded: Picture; seconds: number | undefined }
 
 /** The part of a transformation that rotates and scales: a b / c d. */
 type Matrix = readonly [a: number, b: number, c: number, d: number]
@@ -50,27 +50,44 @@ function* readMovie(feed: Feed, moov: Box): Walk<Movie> {
     if (box.type === 'mvhd') yield* readMovieHeader(feed, box, movie)
     if (box.type === 'trak') yield* readTrack(feed, box, movie)
   })
-  // ffprobe uses the fragments then, and not the movie header.
-  return isFragmented ? { ...movie, durationSeconds: undefined } : movie
+  // What fragments hold is not known yet.
+  return { ...movie, durationSeconds: isFragmented ? undefined : secondsOf(movie) }
+}
+
+/** The movie header may be wrong, and edit lists may leave out some of a track: the shorter duration is certain. */
+function secondsOf({ durationSeconds, tracks }: Movie): number | undefined {
+  const ofTracks = tracks.flatMap(({ seconds }) => seconds ?? [])
+  if (durationSeconds === undefined || ofTracks.length === 0) return durationSeconds
+  return Math.min(durationSeconds, Math.max(...ofTracks))
 }
 
 /** ISO 14496-12 § 8.2.2. */
 function* readMovieHeader(feed: Feed, box: Box, movie: Movie): Walk {
   const isLong = (yield* readVersion(feed, box)) === 1
   const fields = yield* takeWithin(feed, box, isLong ? 80 : 68)
+  movie.durationSeconds = readSeconds(fields, isLong)
+  movie.matrix = readMatrix(fields, isLong ? 44 : 32)
+}
+
+/** Both headers begin with two dates, a timescale and a duration. Undefined where the duration is not known. */
+function readSeconds(fields: Buffer, isLong: boolean): number | undefined {
   const timescale = fields.readUInt32BE(isLong ? 16 : 8)
   const duration = isLong ? Number(fields.readBigUInt64BE(20)) : fields.readUInt32BE(12)
   const seconds = duration / timescale
   // 0 and all ones mean unknown; ffmpeg reads ticks and their scale as signed numbers.
   const isSaid = duration > 0 && duration < (isLong ? 2 ** 63 : 2 ** 32 - 1)
-  const isKnown = isSaid && timescale < 2 ** 31 && seconds < MAX_SECONDS
-  movie.durationSeconds = isKnown ? seconds : undefined
-  movie.matrix = readMatrix(fields, isLong ? 44 : 32)
+  return isSaid && timescale < 2 ** 31 && seconds < MAX_SECONDS ? seconds : undefined
 }
 
 function* readTrack(feed: Feed, trak: Box, movie: Movie): Walk {
   if (movie.tracks.length >= MAX_TRACKS) throw new Unreadable('has too many tracks')
-  const track: Track = { id: 0, handler: '', matrix: IDENTITY, coded: { width: 0, height: 0 } }
+  const track: Track = {
+    id: 0,
+    handler: '',
+    matrix: IDENTITY,
+    coded: { width: 0, height: 0 },
+    seconds: undefined,
+  }
   movie.tracks.push(track)
   yield* walkBoxes(feed, trak, function* (box) {
     if (box.type === 'tkhd') yield* readTrackHeader(feed, box, track)
@@ -101,6 +118,7 @@ function* readReferences(feed: Feed, tref: Box, chapterTracks: Set<number>): Wal
 function* readMedia(feed: Feed, mdia: Box, track: Track): Walk {
   yield* walkBoxes(feed, mdia, function* (box) {
     if (box.type === 'hdlr') track.handler = (yield* takeWithin(feed, box, 12)).toString('latin1', 8)
+    if (box.type === 'mdhd') yield* readMediaHeader(feed, box, track)
     if (box.type === 'minf') yield* walkBoxes(feed, box, readMediaInformation)
   })
   function* readMediaInformation(box: Box): Walk {
@@ -109,6 +127,12 @@ function* readMedia(feed: Feed, mdia: Box, track: Track): Walk {
   function* readSampleTable(box: Box): Walk {
     if (box.type === 'stsd') yield* readSampleDescription(feed, box, track)
   }
+}
+
+/** ISO 14496-12 § 8.4.2. */
+function* readMediaHeader(feed: Feed, box: Box, track: Track): Walk {
+  const isLong = (yield* readVersion(feed, box)) === 1
+  track.seconds = readSeconds(yield* takeWithin(feed, box, isLong ? 28 : 16), isLong)
 }
 
 /** ISO 14496-12 § 8.5.2 and § 12.1.3: the size in the first entry. */

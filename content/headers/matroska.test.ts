@@ -53,18 +53,18 @@ describe.skipIf(!ffmpeg.met)('the header of a Matroska file that ffmpeg made', (
   ])('as %s says what ffprobe says', async (_what, name, type, args) => {
     const path = await made(directory, name, picture('320x180'), sound, args)
     const facts = await headerOf(type, path)
-    const { duration_seconds, width, height } = await probed(path)
+    const { duration_seconds, coded_width: width, coded_height: height } = await probed(path)
     expect(facts.durationSeconds).toBeCloseTo(duration_seconds ?? -1, 2)
     expect(facts.pictures).toEqual([{ width, height }])
   })
 
-  it('that claims another length than it has is believed, as ffprobe does', async () => {
+  it('that claims another length than it has says so; its packets tell how long it is', async () => {
     const bytes = await readFile(plain)
     bytes.writeDoubleBE(1_000_000, bytes.indexOf(Buffer.from([0x44, 0x89, 0x88])) + 3)
     const path = join(directory, 'claims.webm')
     await writeFile(path, bytes)
     expect((await headerOf(WEBM, path)).durationSeconds).toBe(1000)
-    expect((await probed(path)).duration_seconds).toBe(1000)
+    expect((await probed(path)).duration_seconds).toBeCloseTo(1, 1)
   })
 
   it('without a picture says its length', async () => {

@@ -9,14 +9,16 @@ import type { StepContext } from './step.ts'
 const HEADER_BYTES = 1024 * 1024
 const GROWTH = 4
 const SMALLEST_BOUND_BYTES = 16 * 1024 * 1024
+/** Real photographs of 100 megapixels stay below. */
+const LARGEST_BOUND_BYTES = 384 * 1024 * 1024
 const BYTES_PER_PIXEL = 8
 
 /**
- * Upper bound in bytes for an image within the limits, uncompressed at 16 bits per channel. No more is read into
- * memory.
+ * Upper bound in bytes for an image within the limits, uncompressed at 16 bits per channel, or of what a worker has
+ * memory for. No more is read into it.
  */
-export function imageBound({ maxWidth, maxHeight }: MediaLimits): number {
-  return maxWidth * maxHeight * BYTES_PER_PIXEL + SMALLEST_BOUND_BYTES
+export function imageBound({ maxImagePixels }: MediaLimits): number {
+  return Math.min(maxImagePixels * BYTES_PER_PIXEL + SMALLEST_BOUND_BYTES, LARGEST_BOUND_BYTES)
 }
 
 type Look<Found> = (input: string | Uint8Array) => Promise<Found>

@@ -3,7 +3,6 @@ import { servedAs } from '../../content/served-as.ts'
 import type { EventType } from '../../ledger/event-types.ts'
 import { findRendition, recordRendition, StorageBackendChanged } from '../../ledger/media.ts'
 import { RENDITIONS, type RenditionKind, renditionKey } from '../../storage/store/keys.ts'
-import { ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
 import type { StepContext } from './step.ts'
 
 type Description = {
@@ -70,12 +69,4 @@ async function store(
   // the media item includes it.
   if (!(await findRendition(db, media, kind))) await objects.remove(key)
   return false
-}
-
-/**
- * Whether a tool could not use this file in its time, so that the file does without the result. Outages and aborts are
- * not such failures.
- */
-export function isToolFailure(error: unknown, signal: AbortSignal): error is Error {
-  return !signal.aborted && (error instanceof UnreadableInput || error instanceof ToolFailed)
 }

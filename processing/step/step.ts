@@ -86,6 +86,8 @@ export type Step = {
   kinds?: readonly MediaKind[]
   /** It is skipped where one of these facts is missing or false. */
   needs?: readonly (keyof MediaFacts)[]
+  /** It decodes the picture of a video: it is skipped where ffmpeg lacks the codec. */
+  decodesPicture?: boolean
   /** Why it is skipped with these tools; undefined where it is run. */
   skip?: (tools: Tools) => string | undefined
   /** Whether it may run yet. Where not, the change that allows it has the media item processed again. */
@@ -100,11 +102,12 @@ export const SWITCHED_OFF = 'switched off'
 
 /** Why a step is not run for a media item; undefined where it is run. */
 export function skipReason(
-  { kinds, needs = [], skip }: Step,
+  { kinds, needs = [], decodesPicture = false, skip }: Step,
   tools: Tools,
   media: MediaRow,
 ): string | undefined {
   if (kinds && !kinds.some((kind) => kind === media.kind)) return `not for ${media.kind ?? 'an unknown kind'}`
+  if (decodesPicture && media.renditions_skipped) return media.renditions_skipped
   const missing = needs.find((fact) => !media[fact])
   return missing === undefined ? skip?.(tools) : `there is no ${missing}`
 }

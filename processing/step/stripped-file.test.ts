@@ -83,7 +83,7 @@ async function strip(path: string, contentType: string, declared?: number): Prom
     ],
     signal: AbortSignal.timeout(60_000),
   }
-  const facts = readProbe((await ffmpeg.probe(run)).json, { size, complaints: '' })
+  const facts = readProbe({ ...(await ffmpeg.probe(run)), size })
   const context = {
     ffmpeg,
     media: { ...facts, size, content_type: contentType, kind, storage_key: 'key', etag: null },

@@ -74,13 +74,13 @@ async function compare({ media, ffmpeg }: StepContext, run: ToolRun, plan: Remux
 }
 
 async function lookAt(ffmpeg: StepContext['ffmpeg'], run: ToolRun): Promise<MediaFacts> {
-  const { json, complaints } = await ffmpeg.probe(run)
+  const probed = await ffmpeg.probe(run)
   try {
-    return readProbe(json, { size: run.size, complaints })
+    return readProbe({ ...probed, size: run.size })
   } catch (error) {
     // The copy is damaged, not the file.
     if (error instanceof ContentRejected)
-      throw new UnreadableInput(`what was written is damaged: ${complaints}`)
+      throw new UnreadableInput(`what was written is damaged: ${probed.complaints}`)
     throw error
   }
 }

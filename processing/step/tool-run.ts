@@ -5,6 +5,8 @@ import { pipeline } from 'node:stream/promises'
 import { FORMATS } from '../../content/formats.ts'
 import { translateDiskError } from '../../storage/disk/disk-objects.ts'
 import type { ToolRun } from '../tools/ffmpeg.ts'
+import type { PictureSize, Shown } from '../tools/shown-picture.ts'
+import { streamsOf } from '../tools/streams.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 import type { StepContext } from './step.ts'
 
@@ -19,6 +21,12 @@ export async function toolRun({
 }: Pick<StepContext, 'media' | 'objects' | 'signal'>): Promise<ToolRun> {
   const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
   return { input: await objects.toolInput(media.storage_key), size: media.size, demuxers, signal }
+}
+
+/** The same for the picture of a video, as it is to be shown in this size. */
+export async function pictureRun(context: StepContext, size: PictureSize): Promise<ToolRun & Shown> {
+  const { picture } = streamsOf(context.media)
+  return { ...(await toolRun(context)), ...size, picture, isHdr: context.media.is_hdr === true }
 }
 
 /**

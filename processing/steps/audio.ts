@@ -1,7 +1,9 @@
-import { isToolFailure, storeRendition } from '../step/rendition.ts'
+import { storeRendition } from '../step/rendition.ts'
 import type { Step } from '../step/step.ts'
+import { toleratedReason } from '../step/tolerated.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { PeakMeter } from '../tools/peaks.ts'
+import { streamsOf } from '../tools/streams.ts'
 
 /** Samples per second: frequencies above half of it are not shown. */
 const RATE = 8_000
@@ -18,14 +20,14 @@ export const audio: Step = {
   needs: ['has_audio'],
   produces: ['waveform'],
   async run(context) {
-    const { media, ffmpeg, signal } = context
+    const { media, ffmpeg } = context
     const meter = new PeakMeter({ most: PAIRS, expected: (media.duration_seconds ?? 0) * RATE * MARGIN })
     const onSamples = (samples: Int8Array) => meter.add(samples)
     try {
-      await ffmpeg.samples({ ...(await toolRun(context)), rate: RATE, onSamples })
+      const { sound } = streamsOf(media)
+      await ffmpeg.samples({ ...(await toolRun(context)), sound, rate: RATE, onSamples })
     } catch (error) {
-      if (!isToolFailure(error, signal)) throw error
-      return { detail: { skipped: error.message } }
+      return { detail: { skipped: toleratedReason(error, context) } }
     }
     const peaks = meter.read()
     if (!peaks) return { detail: { skipped: 'the sound has no samples' } }

@@ -3,6 +3,7 @@ import { asDamage, withDamageConfirmed } from '../step/damage.ts'
 import { type Step, type StepContext, SWITCHED_OFF } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { damageIn } from '../tools/decode-report.ts'
+import { streamsOf } from '../tools/streams.ts'
 import { InputNotDelivered, ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 
@@ -18,6 +19,8 @@ export const deepCheck: Step = {
   kinds: ['video', 'audio'],
   skip: ({ deepCheck: depth }) => (depth === 'off' ? SWITCHED_OFF : undefined),
   async run(context) {
+    const { renditions_skipped: skipped, has_audio } = context.media
+    if (skipped !== null && !has_audio) return { detail: { skipped } }
     const depth = context.deepCheck === 'full' ? 'full' : 'quick'
     try {
       await check(context, depth)
@@ -44,10 +47,13 @@ async function check(context: StepContext, depth: 'quick' | 'full'): Promise<voi
 
 async function decode(context: StepContext, depth: 'quick' | 'full') {
   const { media, ffmpeg } = context
+  const { picture, sound } = streamsOf(media)
+  const hasPicture = media.kind === 'video' && media.renditions_skipped === null
   const looked = ffmpeg.decode({
     ...(await toolRun(context)),
     depth,
-    videoCodec: media.kind === 'video' ? (media.video_codec ?? '') : null,
+    picture: hasPicture ? { stream: picture, codec: media.video_codec } : undefined,
+    sound: media.has_audio ? sound : undefined,
     seconds: media.duration_seconds ?? 0,
   })
   const { complaints, delivery } = await looked.catch((error: unknown) => {

@@ -2,10 +2,10 @@ import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { dropRendition, findRenditions } from '../../ledger/media.ts'
 import { HLS_NUMBERS, type RenditionKind } from '../../storage/store/keys.ts'
-import { ObjectTooLarge } from '../../storage/store/objects.ts'
-import { isToolFailure, storeRendition, storeRenditionFile } from '../step/rendition.ts'
+import { storeRendition, storeRenditionFile } from '../step/rendition.ts'
 import { removeScratch, withScratch } from '../step/scratch.ts'
 import { type Step, type StepContext, type StepResult, SWITCHED_OFF } from '../step/step.ts'
+import { toleratedReason } from '../step/tolerated.ts'
 import { localRun } from '../step/tool-run.ts'
 import { bytesName, playlistName } from '../tools/hls-arguments.ts'
 import { type HlsRendition, planHls } from '../tools/hls-plan.ts'
@@ -17,6 +17,7 @@ import {
   type Variant,
 } from '../tools/hls-playlist.ts'
 import { hlsScratchBytes } from '../tools/scratch-size.ts'
+import { streamsOf } from '../tools/streams.ts'
 import { UnreadableInput } from '../tools/tool-errors.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
@@ -39,6 +40,7 @@ export const hls: Step = {
   job: 'transcoding',
   kinds: ['video'],
   needs: ['duration_seconds', 'width', 'height'],
+  decodesPicture: true,
   skip: ({ hls }) => (hls ? undefined : SWITCHED_OFF),
   produces: ['hls', ...KINDS],
   async run(context) {
@@ -55,8 +57,7 @@ export const hls: Step = {
         return (await isThere(context, plan)) ? THERE : await store(context, variants, folder)
       })
     } catch (error) {
-      if (!isToolFailure(error, context.signal) && !(error instanceof ObjectTooLarge)) throw error
-      return { detail: { skipped: error.message } }
+      return { detail: { skipped: toleratedReason(error, context) } }
     }
   },
 }
@@ -82,10 +83,13 @@ async function encode(
   folder: string,
 ): Promise<EncodedRendition[]> {
   const { media, ffmpeg } = context
+  const { picture, sound } = streamsOf(media)
   await ffmpeg.hls({
     ...(await localRun(context, folder)),
     renditions,
-    hasAudio: media.has_audio === true,
+    picture,
+    sound: media.has_audio === true ? sound : undefined,
+    isHdr: media.is_hdr === true,
     seconds: media.duration_seconds ?? 0,
     fps: media.fps,
     folder,

@@ -41,8 +41,11 @@ export const image: Step = {
 
 /** Returns errors: only steps that just read the file decide whether it is damaged. */
 async function strip(input: string | Uint8Array, { media, limits }: StepContext) {
-  const limitInputPixels = limits.maxWidth * limits.maxHeight
-  const options = { failOn: 'truncated', limitInputPixels, animated: isAnimatable(media) } as const
+  const options = {
+    failOn: 'truncated',
+    limitInputPixels: limits.maxImagePixels,
+    animated: isAnimatable(media),
+  } as const
   try {
     // sharp writes none of the metadata that it is not told to keep; colours become sRGB.
     return await encode(sharp(input, options).autoOrient(), media)

@@ -1,13 +1,15 @@
 import sharp from 'sharp'
-import { judgeDimensions, judgeDuration } from '../../content/media-limits.ts'
+import { FORMATS, formatByStreams, formatOfType } from '../../content/formats.ts'
+import { judgeDimensions, judgeDuration, judgeImageSize } from '../../content/media-limits.ts'
 import { ContentRejected, type Verdict } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { asDamage, withDamageConfirmed } from '../step/damage.ts'
 import { lookAtHeader } from '../step/image-input.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
-import { inputSize, readProbe } from '../tools/probe-report.ts'
+import { readProbe } from '../tools/probe-report.ts'
 import { qualityOf } from '../tools/quality.ts'
+import { inputSize } from '../tools/streams.ts'
 import { InputNotDelivered, UnreadableInput } from '../tools/tool-errors.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 
@@ -21,43 +23,63 @@ export const probe: Step = {
   after: ['scan'],
   resource: 'decode',
   async run(context) {
-    const facts = context.media.kind === 'image' ? await probeImage(context) : await probeStreams(context)
-    const { width, height } = facts
-    check(judgeDuration(facts.duration_seconds, context.limits))
-    if (context.media.kind !== 'audio') check(judgeDimensions(width, height, context.limits))
-    return {
-      facts: {
-        ...facts,
-        quality: width && height && context.media.kind === 'video' ? qualityOf(width, height) : null,
-      },
+    if (context.media.kind === 'image') {
+      const facts = await probeImage(context)
+      check(judgeImageSize(facts, context.limits))
+      return { facts }
     }
+    const facts = await probeStreams(context)
+    const { limits } = context
+    check(judgeDuration(facts.duration_seconds, limits))
+    check(judgeDimensions(facts, limits, { width: facts.coded_width, height: facts.coded_height }))
+    const { width, height } = facts
+    return { facts: { ...facts, quality: width && height ? qualityOf(width, height) : null } }
   },
 }
 
 async function probeStreams(context: StepContext): Promise<MediaFacts> {
   const input = await context.objects.toolInput(context.media.storage_key)
   return isRemote(input)
-    ? await withDamageConfirmed(context, () => readStreams(context))
-    : await readStreams(context).catch(async (error: unknown) => {
+    ? await withDamageConfirmed(context, () => readFacts(context))
+    : await readFacts(context).catch(async (error: unknown) => {
         throw error instanceof UnreadableInput ? await asDamage(error, context) : error
       })
 }
 
-async function readStreams(context: StepContext): Promise<MediaFacts> {
+async function readFacts(context: StepContext): Promise<MediaFacts> {
   const { media, ffmpeg } = context
-  const { json, complaints, delivery } = await ffmpeg.probe(await toolRun(context))
-  const size = inputSize(json)
-  if (size !== undefined && size !== media.size)
-    throw new Error(`ffprobe was given ${size} bytes of ${media.size}`)
+  const { delivery, ...probed } = await ffmpeg.probe(await toolRun(context))
+  const seen = inputSize(probed.json)
+  if (seen !== undefined && seen !== media.size)
+    throw new Error(`ffprobe was given ${seen} bytes of ${media.size}`)
+  const { decodes } = await ffmpeg.abilities()
   try {
-    const facts = readProbe(json, { size: media.size, complaints })
-    if (media.kind === 'video' && facts.width === null)
-      throw new ContentRejected({ code: 'no-picture', detail: 'The file contains no video.' })
-    return facts
+    const facts = readProbe({ ...probed, size: media.size })
+    const isUndecodable = facts.picture_stream !== null && !decodes.has(facts.video_codec ?? '')
+    return {
+      ...facts,
+      ...kindOf(context, facts),
+      renditions_skipped: isUndecodable ? 'unsupported-codec' : null,
+    }
   } catch (error) {
     if (delivery === 'sound') throw error
     throw new InputNotDelivered('ffprobe', { cause: error })
   }
+}
+
+/** The streams decide whether it is a video or a sound: the first bytes may be those of either. */
+function kindOf({ media, allowedFormats }: StepContext, { picture_stream }: MediaFacts): MediaFacts {
+  const container = formatOfType(FORMATS, media.content_type ?? '')
+  if (!container) throw new Error(`there is no format of the type ${media.content_type}`)
+  const hasPicture = typeof picture_stream === 'number'
+  const format = formatByStreams(container, hasPicture)
+  if (!format) throw new ContentRejected({ code: 'no-picture', detail: 'The file contains no video.' })
+  if (!allowedFormats.includes(format))
+    throw new ContentRejected({
+      code: 'type-not-allowed',
+      detail: `The file has ${hasPicture ? 'a' : 'no'} picture: it is ${format.contentType}, which is not an accepted type.`,
+    })
+  return { content_type: format.contentType, kind: format.kind }
 }
 
 async function probeImage(context: StepContext): Promise<MediaFacts> {
@@ -67,7 +89,12 @@ async function probeImage(context: StepContext): Promise<MediaFacts> {
   )
   const rotation = ROTATION_OF_ORIENTATION[orientation ?? 1] ?? 0
   const isTurned = rotation === 90 || rotation === 270
-  return { width: isTurned ? height : width, height: isTurned ? width : height, rotation }
+  return {
+    ...(isTurned ? { width: height, height: width } : { width, height }),
+    coded_width: width,
+    coded_height: height,
+    rotation,
+  }
 }
 
 function check(verdict: Verdict | undefined): void {

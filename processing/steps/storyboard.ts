@@ -1,8 +1,9 @@
 import sharp from 'sharp'
-import { isToolFailure, storeRendition } from '../step/rendition.ts'
+import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
-import { toolRun } from '../step/tool-run.ts'
-import type { Tile } from '../tools/ffmpeg.ts'
+import { toleratedReason } from '../step/tolerated.ts'
+import { pictureRun } from '../step/tool-run.ts'
+import type { PictureSize } from '../tools/shown-picture.ts'
 import {
   isAffordable,
   planStoryboard,
@@ -24,6 +25,7 @@ export const storyboard: Step = {
   resource: 'decode',
   kinds: ['video'],
   needs: ['duration_seconds', 'width', 'height'],
+  decodesPicture: true,
   produces: ['storyboard', 'storyboard-cues'],
   async run(context) {
     const plan = planStoryboard(context.media)
@@ -40,8 +42,7 @@ export const storyboard: Step = {
       })
       return { detail: { tiles: plan.count, intervalMs: plan.intervalMs, way: seen.way } }
     } catch (error) {
-      if (!isToolFailure(error, context.signal)) throw error
-      return { detail: { skipped: error.message } }
+      return { detail: { skipped: toleratedReason(error, context) } }
     }
   },
 }
@@ -70,9 +71,9 @@ async function pass(
   { tile, intervalMs, count }: StoryboardPlan,
   way: StoryboardMethod,
 ): Promise<Uint8Array[]> {
-  const run = await toolRun(context)
+  const run = await pictureRun(context, tile)
   const keyFramesOnly = way === 'key-frames'
-  const pixels = await context.ffmpeg.tiles({ ...run, ...tile, intervalMs, count, keyFramesOnly })
+  const pixels = await context.ffmpeg.tiles({ ...run, intervalMs, count, keyFramesOnly })
   const bytes = tile.width * tile.height * CHANNELS
   return Array.from({ length: Math.floor(pixels.byteLength / bytes) }, (_, n) =>
     pixels.subarray(n * bytes, (n + 1) * bytes),
@@ -88,7 +89,7 @@ async function seek(
   const end = Date.now() + SEEKING_MS
   for (let n = 0; n < count && Date.now() < end; n++) {
     const atSeconds = ((n + 0.5) * intervalMs) / 1000
-    const found = await context.ffmpeg.tileAt({ ...(await toolRun(context)), ...tile, atSeconds })
+    const found = await context.ffmpeg.tileAt({ ...(await pictureRun(context, tile)), atSeconds })
     const next = found ?? tiles.at(-1)
     if (next) tiles.push(next)
   }
@@ -125,7 +126,7 @@ function cuesOf(plan: StoryboardPlan, durationSeconds: number): string {
   return ['WEBVTT\n', ...cues].join('\n')
 }
 
-function placeOf(n: number, { tile, columns }: { tile: Tile; columns: number }) {
+function placeOf(n: number, { tile, columns }: { tile: PictureSize; columns: number }) {
   return { x: (n % columns) * tile.width, y: Math.floor(n / columns) * tile.height }
 }
 

@@ -4,13 +4,15 @@ import { RENDITIONS, type RenditionKind } from '../../storage/store/keys.ts'
 import { lookAtWhole } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
-import { toolRun } from '../step/tool-run.ts'
-import { UnreadableInput } from '../tools/tool-errors.ts'
+import { toleratedReason } from '../step/tolerated.ts'
+import { pictureRun } from '../step/tool-run.ts'
 
 /** Used for a video that is shorter than the chosen moment. */
 const AT_FRACTION = 0.1
 /** More than WebP allows. Only very narrow pictures are scaled down for it. */
 const MAX_HEIGHT = 16_000
+/** Below it a picture is black, white or of one colour, with some noise. */
+const SEEN_CONTRAST = 6
 /** ThumbHash takes no more. */
 const HASH_SIDE = 100
 const WHITE = '#ffffff'
@@ -21,14 +23,12 @@ export const thumbnail: Step = {
   after: ['probe'],
   resource: 'decode',
   kinds: ['video', 'image'],
+  decodesPicture: true,
   produces: thumbnailKinds(),
   async run(context) {
     const { media } = context
     const picture = media.kind === 'video' ? await ofVideo(context) : await ofImage(context)
-    if (!picture) {
-      const why = media.kind === 'video' ? 'no frame could be read' : 'the image has too many bytes'
-      return { detail: { skipped: why } }
-    }
+    if ('skipped' in picture) return { detail: picture }
     const sizes: string[] = []
     for (const [index, width] of context.thumbnails.widths.entries()) {
       const scaled = await scale(picture, width)
@@ -46,36 +46,65 @@ export const thumbnail: Step = {
   },
 }
 
-/** Undefined when a file that is otherwise sound has no usable frame: it gets no thumbnail. */
-async function ofVideo(context: StepContext) {
-  const { media, ffmpeg, thumbnails } = context
-  const width = Math.max(...thumbnails.widths)
-  const run = { ...(await toolRun(context)), width }
-  const duration = media.duration_seconds ?? 0
-  const at = thumbnails.atSeconds < duration ? thumbnails.atSeconds : duration * AT_FRACTION
+/** A file that is otherwise sound may have no usable frame. */
+async function ofVideo(context: StepContext): Promise<Pixels | Skipped> {
   try {
-    const frame =
-      (await ffmpeg.frame({ ...run, atSeconds: at })) ??
-      // The picture may end before the sound does.
-      (await ffmpeg.frame({ ...run, atSeconds: 0 }))
-    return frame && (await toPixels(sharp(frame), width))
+    return (await frameWithContent(context)) ?? { skipped: 'no frame could be read' }
   } catch (error) {
-    if (error instanceof UnreadableInput) return undefined
-    throw error
+    return { skipped: toleratedReason(error, context) }
   }
 }
 
-/** Undefined when it is too large to be read into memory. */
-async function ofImage(context: StepContext) {
-  const { maxWidth, maxHeight } = context.limits
-  return await lookAtWhole(context, (input) =>
+/**
+ * The frame at the configured time; where there is nothing to see, as in a fade from black, one of those after it, the
+ * first with something in it or else the one with most.
+ */
+async function frameWithContent(context: StepContext): Promise<Pixels | undefined> {
+  const { media, ffmpeg, thumbnails } = context
+  const { width: shownWidth, height: shownHeight } = media
+  if (!shownWidth || !shownHeight) return undefined
+  const scale = Math.min(1, Math.max(...thumbnails.widths) / shownWidth, MAX_HEIGHT / shownHeight)
+  const size = { width: scaled(shownWidth, scale), height: scaled(shownHeight, scale) }
+  let best: { picture: Pixels; contrast: number } | undefined
+  for (const atSeconds of timesOf(media.duration_seconds ?? 0, thumbnails.atSeconds)) {
+    const frame = await ffmpeg.frame({ ...(await pictureRun(context, size)), atSeconds })
+    if (!frame) continue
+    const picture = await toPixels(sharp(frame), size.width)
+    const contrast = await contrastOf(picture)
+    if (contrast >= SEEN_CONTRAST) return picture
+    if (!best || contrast > best.contrast) best = { picture, contrast }
+  }
+  return best?.picture
+}
+
+const scaled = (pixels: number, scale: number): number => Math.max(Math.round(pixels * scale), 1)
+
+/** Seconds, in the order in which they are tried. The picture may begin later, or end sooner, than the sound. */
+function timesOf(duration: number, configured: number): number[] {
+  const first = configured < duration ? configured : duration * AT_FRACTION
+  const later = [1, 3].map((after) => first + after)
+  const spread = [0.1, 0.25, 0.5, 0.75].map((part) => duration * part)
+  return [first, ...[...later, ...spread].filter((at) => at > first && at < duration), 0]
+}
+
+/** The standard deviation of the brightness, from 0 to 255. */
+async function contrastOf(picture: Pixels): Promise<number> {
+  const { channels } = await fromPixels(picture).removeAlpha().greyscale().stats()
+  return channels[0]?.stdev ?? 0
+}
+
+async function ofImage(context: StepContext): Promise<Pixels | Skipped> {
+  const { maxImagePixels } = context.limits
+  const picture = await lookAtWhole(context, (input) =>
     toPixels(
-      sharp(input, { failOn: 'truncated', limitInputPixels: maxWidth * maxHeight }).autoOrient(),
+      sharp(input, { failOn: 'truncated', limitInputPixels: maxImagePixels }).autoOrient(),
       Math.max(...context.thumbnails.widths),
     ),
   )
+  return picture ?? { skipped: 'the image has too many bytes' }
 }
 
+type Skipped = { skipped: string }
 type Pixels = Awaited<ReturnType<typeof toPixels>>
 
 /** Decoded once for all widths, at the largest of them. */

@@ -1,8 +1,12 @@
 import { SYSTEM_PATH } from '../../system/system-path.ts'
 import { noSandbox, type ToolSandbox } from '../../system/tool-sandbox.ts'
+import { type Abilities, readAbilities } from './abilities.ts'
 import { type Hashed, type HashedStreams, hashArguments } from './hash-arguments.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
+import type { StreamTimes } from './packet-times.ts'
+import { PACKET_ENTRIES, ProbeOutput } from './probe-output.ts'
 import { type Muxer, type RemuxPlan, remuxArguments, remuxInputArguments } from './remux-arguments.ts'
+import { type Shown, shownFilters } from './shown-picture.ts'
 import { ToolFailed, UnreadableInput } from './tool-errors.ts'
 import { RECONNECT_SECONDS, type ToolReport } from './tool-report.ts'
 import { discardOutput, isRemote, type Limits, ToolRunner } from './tool-runner.ts'
@@ -24,8 +28,11 @@ export type ToolRun = {
   signal: AbortSignal
 }
 
-/** Pixels. */
-export type Tile = { width: number; height: number }
+/** The streams that are decoded, as in `0:1`. */
+export type Decoded = {
+  picture: { stream: string; codec: string | null } | undefined
+  sound: string | undefined
+}
 
 const PROBE_TIMEOUT_MS = 120_000
 /** Every packet is read, over the network too; an address is valid for little longer than this. */
@@ -65,6 +72,7 @@ const RAW_PIXELS = ['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1']
 export class Ffmpeg {
   readonly #options: FfmpegOptions
   readonly #runner: ToolRunner
+  #abilities: Promise<Abilities> | undefined
 
   constructor(options: FfmpegOptions) {
     this.#options = options
@@ -72,30 +80,40 @@ export class Ffmpeg {
   }
 
   /**
-   * ffprobe's report on the input, and its complaints while it read every packet. `isQuick` reads only the headers;
-   * `withConfig` adds the configurations of the streams. Fails with `UnreadableInput`, and with `InputNotDelivered`
-   * where it did not get all of the input.
+   * ffprobe's report on the input, the times of its packets, and its complaints while it read every packet. `isQuick`
+   * reads only the headers; `withConfig` adds the configurations of the streams. Fails with `UnreadableInput`, and with
+   * `InputNotDelivered` where it did not get all of the input.
    */
   async probe(
     run: ToolRun & { isQuick?: boolean; withConfig?: boolean },
-  ): Promise<ToolReport & { json: unknown }> {
-    const count = run.isQuick ? [] : ['-count_packets']
+  ): Promise<ToolReport & { json: unknown; times: ReadonlyMap<number, StreamTimes> }> {
+    const packets = run.isQuick ? [] : [PACKET_ENTRIES]
     const configs = run.withConfig ? ['-show_data'] : []
-    const args = ['-show_format', '-show_streams', ...configs, ...count, '-of', 'json']
-    const limits = { timeout: Math.min(readingMs(run), MAX_PROBE_TIMEOUT_MS), maxBuffer: MAX_JSON_BYTES }
-    const { stdout, ...report } = await this.#ffprobe(run, args, limits)
-    return { json: JSON.parse(Buffer.from(stdout).toString('utf8')), ...report }
+    const args = [
+      '-show_entries',
+      ['format', 'stream', ...packets].join(':'),
+      ...configs,
+      '-of',
+      'json=compact=1',
+    ]
+    const output = new ProbeOutput(MAX_JSON_BYTES)
+    const limits = {
+      timeout: Math.min(readingMs(run), MAX_PROBE_TIMEOUT_MS),
+      maxBuffer: MAX_JSON_BYTES,
+      stdout: discardOutput((chunk) => output.add(chunk)),
+    }
+    const { complaints, delivery } = await this.#ffprobe(run, args, limits)
+    return { complaints, delivery, ...output.end() }
   }
 
   /**
-   * One frame at `atSeconds` as PNG, rotated as it is to be shown, at most `width` pixels wide; undefined when there is
-   * none at that time. Fails like `probe`.
+   * One frame at `atSeconds` as PNG, as it is to be shown: rotated, and in this size; undefined when there is none at
+   * that time. Fails like `probe`.
    */
-  async frame(run: ToolRun & { atSeconds: number; width: number }): Promise<Uint8Array | undefined> {
-    const { atSeconds, width } = run
+  async frame(run: ToolRun & Shown & { atSeconds: number }): Promise<Uint8Array | undefined> {
     // Seeking before the input jumps to the key frame instead of decoding up to the moment.
-    const seek = ['-ss', atSeconds.toFixed(3)]
-    const scale = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=w='min(${width},iw)':h=-2`]
+    const seek = ['-ss', run.atSeconds.toFixed(3)]
+    const scale = ['-map', run.picture, '-frames:v', '1', '-vf', shownFilters(run, await this.abilities())]
     const output = ['-f', 'image2pipe', '-c:v', 'png', 'pipe:1']
     const limits = { timeout: FRAME_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES }
     const { stdout } = await this.#ffmpeg(run, seek, [...scale, ...output], limits)
@@ -103,23 +121,19 @@ export class Ffmpeg {
   }
 
   /**
-   * ffmpeg's complaints while it decodes the input: all of it, or with `quick` the key frames of the picture, or the
-   * first minute of sound. `videoCodec` is null where there is no picture. Fails like `probe`, and with `ToolFailed`
-   * when it takes too long.
+   * ffmpeg's complaints while it decodes picture and sound: all of them, or with `quick` the key frames of the picture,
+   * or without one the first minute of sound. Fails like `probe`, and with `ToolFailed` when it takes too long.
    */
-  async decode(
-    run: ToolRun & { depth: 'quick' | 'full'; videoCodec: string | null; seconds: number },
-  ): Promise<ToolReport> {
-    const { depth, videoCodec, seconds } = run
+  async decode(run: ToolRun & Decoded & { depth: 'quick' | 'full'; seconds: number }): Promise<ToolReport> {
+    const { depth, picture, sound, seconds } = run
     const isQuick = depth === 'quick'
-    const hasPicture = videoCodec !== null
     // ffmpeg's Theora decoder reports skipped frames as errors.
-    const keyFrames = isQuick && hasPicture && videoCodec !== 'theora' ? ['-skip_frame', 'nokey'] : []
-    // V: without cover art.
-    const all = [...(hasPicture ? ['-map', '0:V?'] : []), '-map', '0:a?']
-    const some = hasPicture
-      ? ['-map', '0:V:0', '-frames:v', String(QUICK_KEY_FRAMES)]
-      : ['-map', '0:a:0', '-t', String(QUICK_SOUND_SECONDS)]
+    const keyFrames = isQuick && picture && picture.codec !== 'theora' ? ['-skip_frame', 'nokey'] : []
+    const streams = [picture?.stream, sound].filter((stream) => stream !== undefined)
+    const all = streams.flatMap((stream) => ['-map', stream])
+    const some = picture
+      ? ['-map', picture.stream, '-frames:v', String(QUICK_KEY_FRAMES)]
+      : [...all, '-t', String(QUICK_SOUND_SECONDS)]
     const output = [...(isQuick ? some : all), '-fps_mode', 'passthrough', '-f', 'null', '-']
     try {
       const wholeMs = Math.min(DECODE_MS + Math.ceil(seconds * 1000), MAX_DECODE_MS)
@@ -140,13 +154,13 @@ export class Ffmpeg {
    * `probe`.
    */
   async tiles(
-    run: ToolRun & Tile & { intervalMs: number; count: number; keyFramesOnly: boolean },
+    run: ToolRun & Shown & { intervalMs: number; count: number; keyFramesOnly: boolean },
   ): Promise<Uint8Array> {
-    const { width, height, intervalMs, count, keyFramesOnly } = run
+    const { intervalMs, count, keyFramesOnly } = run
     const skip = keyFramesOnly ? KEY_FRAMES_ONLY : []
     // `eof_action=pass`, or a video shorter than half an interval would have no tile.
-    const filters = `fps=1000/${intervalMs}:start_time=0:eof_action=pass,scale=${width}:${height}`
-    const output = ['-map', '0:v:0', '-frames:v', String(count), '-vf', filters, ...RAW_PIXELS]
+    const filters = `fps=1000/${intervalMs}:start_time=0:eof_action=pass,${shownFilters(run, await this.abilities())}`
+    const output = ['-map', run.picture, '-frames:v', String(count), '-vf', filters, ...RAW_PIXELS]
     const limits = { timeout: TILES_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES }
     return (await this.#ffmpeg(run, skip, output, limits)).stdout
   }
@@ -155,10 +169,17 @@ export class Ffmpeg {
    * The key frame at or before `atSeconds` as a tile of `tiles`; undefined when there is none. Found by the index,
    * without reading what lies before it. Fails like `probe`.
    */
-  async tileAt(run: ToolRun & Tile & { atSeconds: number }): Promise<Uint8Array | undefined> {
-    const { width, height, atSeconds } = run
-    const seek = ['-ss', atSeconds.toFixed(3), '-noaccurate_seek', ...KEY_FRAMES_ONLY]
-    const output = ['-map', '0:v:0', '-frames:v', '1', '-vf', `scale=${width}:${height}`, ...RAW_PIXELS]
+  async tileAt(run: ToolRun & Shown & { atSeconds: number }): Promise<Uint8Array | undefined> {
+    const seek = ['-ss', run.atSeconds.toFixed(3), '-noaccurate_seek', ...KEY_FRAMES_ONLY]
+    const output = [
+      '-map',
+      run.picture,
+      '-frames:v',
+      '1',
+      '-vf',
+      shownFilters(run, await this.abilities()),
+      ...RAW_PIXELS,
+    ]
     const limits = { timeout: TILE_TIMEOUT_MS, maxBuffer: MAX_FRAME_BYTES }
     const { stdout } = await this.#ffmpeg(run, seek, output, limits)
     return stdout.byteLength === 0 ? undefined : stdout
@@ -171,7 +192,12 @@ export class Ffmpeg {
   async hls(run: ToolRun & HlsEncoding): Promise<void> {
     const timeout = Math.min(HLS_MS + Math.ceil(run.seconds * 1000 * HLS_SLOWNESS), MAX_HLS_MS)
     const limits = { timeout, maxBuffer: MAX_TALK_BYTES, env: FEW_ARENAS, folder: run.folder }
-    await this.#ffmpeg(run, ['-threads', String(HLS_THREADS)], hlsArguments(run), limits)
+    await this.#ffmpeg(
+      run,
+      ['-threads', String(HLS_THREADS)],
+      hlsArguments(run, await this.abilities()),
+      limits,
+    )
   }
 
   /**
@@ -219,10 +245,12 @@ export class Ffmpeg {
     lines('\n')
   }
 
-  /** Decodes the first sound to signed bytes of one channel, and passes them on as they arrive. Fails like `probe`. */
-  async samples(run: ToolRun & { rate: number; onSamples: (samples: Int8Array) => void }): Promise<void> {
-    const { rate, onSamples } = run
-    const output = ['-map', '0:a:0', '-ac', '1', '-ar', String(rate), '-c:a', 'pcm_s8', '-f', 's8', 'pipe:1']
+  /** Decodes the sound to signed bytes of one channel, and passes them on as they arrive. Fails like `probe`. */
+  async samples(
+    run: ToolRun & { sound: string; rate: number; onSamples: (samples: Int8Array) => void },
+  ): Promise<void> {
+    const { sound, rate, onSamples } = run
+    const output = ['-map', sound, '-ac', '1', '-ar', String(rate), '-c:a', 'pcm_s8', '-f', 's8', 'pipe:1']
     await this.#ffmpeg(run, [], output, {
       timeout: SAMPLES_TIMEOUT_MS,
       maxBuffer: MAX_JSON_BYTES,
@@ -230,6 +258,21 @@ export class Ffmpeg {
         onSamples(new Int8Array(buffer, byteOffset, byteLength)),
       ),
     })
+  }
+
+  /** What this ffmpeg is built with, found out once. Fails with `RetryLater` when it cannot be run. */
+  abilities(): Promise<Abilities> {
+    this.#abilities ??= this.#findAbilities().catch((error: unknown) => {
+      this.#abilities = undefined
+      throw error
+    })
+    return this.#abilities
+  }
+
+  async #findAbilities(): Promise<Abilities> {
+    const list = async (what: string) =>
+      await this.#runner.ask(this.#options.ffmpegPath, ['-hide_banner', what])
+    return readAbilities({ codecs: await list('-codecs'), filters: await list('-filters') })
   }
 
   /** ffmpeg with options before and after the input. */

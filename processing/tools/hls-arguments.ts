@@ -1,9 +1,15 @@
 import { join } from 'node:path'
+import type { Abilities } from './abilities.ts'
 import type { HlsRendition } from './hls-plan.ts'
+import { shownFilters } from './shown-picture.ts'
 
 export type HlsEncoding = {
   renditions: readonly HlsRendition[]
-  hasAudio: boolean
+  /** The stream of the picture, as in `0:1`. */
+  picture: string
+  /** That of the sound; undefined without one. */
+  sound: string | undefined
+  isHdr: boolean
   seconds: number
   /** Frames per second of the source; null where they are not known. */
   fps: number | null
@@ -29,9 +35,9 @@ export const HLS_THREADS = 2
  * ffmpeg's options after the input: it is decoded once for all renditions. All have the same frames at the same times,
  * and segments begin at the same ones, so that a player can switch at each.
  */
-export function hlsArguments(encoding: HlsEncoding): string[] {
+export function hlsArguments(encoding: HlsEncoding, abilities: Abilities): string[] {
   return [
-    ...['-filter_complex_threads', String(HLS_THREADS), '-filter_complex', filters(encoding)],
+    ...['-filter_complex_threads', String(HLS_THREADS), '-filter_complex', filters(encoding, abilities)],
     ...encoding.renditions.flatMap((rendition) => outputOf(rendition, encoding)),
   ]
 }
@@ -40,19 +46,20 @@ export function hlsArguments(encoding: HlsEncoding): string[] {
 const labels = (letter: string, renditions: readonly HlsRendition[]) =>
   renditions.map(({ number }) => `[${letter}${number}]`)
 
-function filters({ renditions, fps }: HlsEncoding): string {
+function filters({ renditions, fps, picture, isHdr }: HlsEncoding, abilities: Abilities): string {
   // At a constant rate, as sparse frames of a screen recording would make segments of any length. It lasts to the end
   // of the sound, because the playlist follows the picture.
   const rate = fps === null ? String(USUAL_FPS) : `'min(source_fps,${MAX_FPS})'`
-  const common = `[0:V:0]fps=${rate}:start_time=0,tpad=stop=-1:stop_mode=clone`
+  const common = `[${picture}]fps=${rate}:start_time=0,tpad=stop=-1:stop_mode=clone`
   const split = `split=${renditions.length}${labels('s', renditions).join('')}`
   const scales = renditions.map(
-    ({ number, width, height }) => `[s${number}]scale=${width}:${height},format=yuv420p[v${number}]`,
+    ({ number, width, height }) =>
+      `[s${number}]${shownFilters({ width, height, isHdr }, abilities)},format=yuv420p[v${number}]`,
   )
   return [`${common},${split}`, ...scales].join(';')
 }
 
-function outputOf(rendition: HlsRendition, { hasAudio, seconds, folder }: HlsEncoding): string[] {
+function outputOf(rendition: HlsRendition, { sound: heard, seconds, folder }: HlsEncoding): string[] {
   const { number, maxBitrate, burstBits } = rendition
   const picture = ['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', '23']
   const rate = ['-maxrate', String(maxBitrate), '-bufsize', String(burstBits)]
@@ -64,13 +71,13 @@ function outputOf(rendition: HlsRendition, { hasAudio, seconds, folder }: HlsEnc
   ]
   // From the beginning to the end: a player stops where either picture or sound is missing.
   const sound = [
-    ...['-map', '0:a:0', '-af', 'aresample=async=1:first_pts=0,apad'],
+    ...['-map', heard ?? '', '-af', 'aresample=async=1:first_pts=0,apad'],
     ...['-c:a', 'aac', '-ac', '2', '-ar', '48000', '-b:a', '128k'],
   ]
   // Phones record their location.
   const nothingElse = ['-map_metadata', '-1', '-map_chapters', '-1']
   return [
-    ...['-map', `[v${number}]`, ...picture, ...rate, ...keyFrames, ...(hasAudio ? sound : [])],
+    ...['-map', `[v${number}]`, ...picture, ...rate, ...keyFrames, ...(heard === undefined ? [] : sound)],
     ...[...nothingElse, '-t', seconds.toFixed(3)],
     ...['-f', 'hls', '-hls_playlist_type', 'vod', '-hls_time', String(SEGMENT_SECONDS)],
     ...['-hls_segment_type', 'fmp4', '-hls_flags', 'single_file'],

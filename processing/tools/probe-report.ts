@@ -1,105 +1,135 @@
-import { z } from 'zod'
 import { ContentRejected } from '../../content/verdict.ts'
-import type { MediaFacts } from '../../ledger/media.ts'
-
-const NumberText = z.coerce.number().finite().nonnegative().optional().catch(undefined)
-
-const Stream = z.object({
-  codec_type: z.string().optional(),
-  codec_name: z.string().optional(),
-  width: z.number().int().positive().optional(),
-  height: z.number().int().positive().optional(),
-  avg_frame_rate: z.string().optional(),
-  r_frame_rate: z.string().optional(),
-  duration: NumberText,
-  nb_read_packets: NumberText,
-  color_transfer: z.string().optional(),
-  closed_captions: z.number().optional(),
-  tags: z.object({ language: z.string().optional().catch(undefined) }).optional(),
-  disposition: z.object({ attached_pic: z.number().optional() }).optional(),
-  side_data_list: z.array(z.object({ rotation: z.number().optional() })).optional(),
-})
-
-const Report = z.object({
-  streams: z.array(Stream).default([]),
-  format: z
-    .object({ duration: NumberText, bit_rate: NumberText, size: NumberText })
-    .default({ duration: undefined, bit_rate: undefined, size: undefined }),
-})
+import { lengthOfAll, type StreamTimes } from './packet-times.ts'
+import { type ProbedStream, readStreams, type Streams } from './streams.ts'
 
 /** Transfer functions of PQ and HLG. */
 const HDR_TRANSFERS: readonly (string | undefined)[] = ['smpte2084', 'arib-std-b67']
 /** A language tag as containers store it; other values are left out. */
 const LANGUAGE = /^[a-z]{2,3}(-[a-z0-9]{1,8}){0,3}$/i
 const UNKNOWN_LANGUAGE = 'und'
+/** A declared duration or rate counts where the packets agree with it up to this. */
+const AGREEING_SECONDS = 0.5
+const AGREEING_PART = 0.02
+/** No display shows more; some files declare their clock instead. */
+const MAX_FPS = 960
 
 /** ffprobe's messages, with exit code 0, when bytes are missing. */
 const DAMAGE =
   /partial file|ended prematurely|truncat|invalid data found|moov atom not found|error reading|corrupt/i
 
-/**
- * The facts in ffprobe's report. The first real video stream and the first audio stream count; width and height are as
- * shown, after rotation. Fails with `ContentRejected` when the file is damaged or empty.
- */
-export function readProbe(json: unknown, read: { size: number; complaints: string }): MediaFacts {
-  const parsed = Report.safeParse(json)
-  if (!parsed.success || DAMAGE.test(read.complaints)) {
-    throw new ContentRejected({ code: 'damaged', detail: 'The file is damaged or incomplete.' })
-  }
-  const { streams, format } = parsed.data
-  // Cover art is a video stream of one picture.
-  const videos = streams.filter((s) => s.codec_type === 'video' && !s.disposition?.attached_pic)
-  const sounds = streams.filter((s) => s.codec_type === 'audio')
-  const [video] = videos
-  const [audio] = sounds
-  if (!video && !audio)
-    throw new ContentRejected({ code: 'damaged', detail: 'The file contains neither video nor audio.' })
-  if ([video, audio].every((s) => !s?.nb_read_packets))
-    throw new ContentRejected({ code: 'damaged', detail: 'The file contains no data.' })
+/** A report of ffprobe that read every packet, and its messages. */
+export type Probed = {
+  json: unknown
+  times: ReadonlyMap<number, StreamTimes>
+  complaints: string
+  size: number
+}
 
-  const duration = format.duration ?? video?.duration ?? audio?.duration ?? null
-  const rotation = video ? rotationOf(video) : null
-  const isTurned = rotation === 90 || rotation === 270
+/**
+ * The facts in ffprobe's report. Duration and rate are measured by the packets; what the header declares counts only
+ * where they agree. Width and height are as shown: rotated, and stretched by the shape of the pixels. Fails with
+ * `ContentRejected` when the file is damaged or has neither picture nor sound.
+ */
+export function readProbe({ json, times, complaints, size }: Probed) {
+  const streams = readStreams(json, times)
+  if (!streams || DAMAGE.test(complaints)) throw damaged('The file is damaged or incomplete.')
+  const { picture, sound, pictures, sounds } = streams
+  if (!picture && !sound) throw nothingToPlay(streams)
+  if (![picture, sound].some((stream) => stream && times.has(stream.index)))
+    throw damaged('The file contains no data.')
+
+  const duration = durationOf(streams, times)
+  const rotation = picture ? rotationOf(picture) : null
+  const shown = picture ? shownSize(picture, rotation) : { width: null, height: null }
   return {
     duration_seconds: duration,
-    width: (isTurned ? video?.height : video?.width) ?? null,
-    height: (isTurned ? video?.width : video?.height) ?? null,
-    fps: frameRate(video?.avg_frame_rate) ?? frameRate(video?.r_frame_rate),
-    video_codec: video?.codec_name ?? null,
-    audio_codec: audio?.codec_name ?? null,
-    has_audio: audio !== undefined,
-    bitrate: Math.round(format.bit_rate ?? (duration ? (read.size * 8) / duration : 0)) || null,
+    ...shown,
+    coded_width: picture?.width ?? null,
+    coded_height: picture?.height ?? null,
+    picture_stream: picture?.index ?? null,
+    sound_stream: sound?.index ?? null,
+    fps: picture ? rateOf(picture, times.get(picture.index)) : null,
+    video_codec: picture?.codec_name ?? null,
+    audio_codec: sound?.codec_name ?? null,
+    has_audio: sound !== undefined,
+    bitrate: (duration && Math.round((size * 8) / duration)) || null,
     rotation,
-    is_hdr: video ? HDR_TRANSFERS.includes(video.color_transfer) : null,
-    video_streams: videos.length,
+    is_hdr: picture ? HDR_TRANSFERS.includes(picture.color_transfer) : null,
+    video_streams: pictures.length,
     audio_streams: sounds.length,
-    captions: captionsOf(streams),
+    captions: captionsOf(streams.all),
   }
 }
 
+const damaged = (detail: string) => new ContentRejected({ code: 'damaged', detail })
+
+function nothingToPlay({ all }: Streams): ContentRejected {
+  const types = [...new Set(all.map((s) => s.codec_type ?? 'unknown'))]
+  const what = types.length === 0 ? 'no streams' : `only streams of these types: ${types.join(', ')}`
+  const detail = `The file contains neither picture nor sound: it has ${what}.`
+  return new ContentRejected({ code: 'no-media', detail })
+}
+
+/** Seconds of picture and sound. Null where neither packets nor header tell. */
+function durationOf(
+  { pictures, sounds, picture, sound, declaredSeconds }: Streams,
+  times: ReadonlyMap<number, StreamTimes>,
+): number | null {
+  const measured = lengthOfAll([...pictures, ...sounds].flatMap(({ index }) => times.get(index) ?? []))
+  const declared = declaredSeconds ?? picture?.duration ?? sound?.duration
+  if (measured === undefined || measured.fromFirst <= 0) return declared ?? null
+  const { fromFirst, fromZero } = measured
+  const isSo = declared !== undefined && (agree(declared, fromFirst) || agree(declared, fromZero))
+  return isSo ? declared : round(fromFirst)
+}
+
+const agree = (declared: number, measured: number): boolean =>
+  Math.abs(declared - measured) <= Math.max(AGREEING_SECONDS, measured * AGREEING_PART)
+
+/** Frames per second; null for a single picture, or without timestamps. */
+function rateOf(picture: ProbedStream, times: StreamTimes | undefined): number | null {
+  const declared = [picture.avg_frame_rate, picture.r_frame_rate].map(fraction)
+  if (!times || times.packets < 2 || times.seconds <= 0)
+    return declared.find((rate) => rate !== null && rate <= MAX_FPS) ?? null
+  const { packets, seconds } = times
+  // Each packet may hold one of the two fields of a frame; and a short video is a frame longer or shorter.
+  const isSame = (rate: number | null) =>
+    rate !== null &&
+    [1, 2].some(
+      (fields) => Math.abs(rate * fields * seconds - packets) <= Math.max(packets * AGREEING_PART, 1.5),
+    )
+  return declared.find(isSame) ?? round(packets / seconds)
+}
+
+/** ffprobe's fraction, to three digits; null when there is none. */
+function fraction(text: string | undefined): number | null {
+  const [numerator = 0, denominator = 1] = (text ?? '').split('/').map(Number)
+  const rate = numerator / denominator
+  return Number.isFinite(rate) && rate > 0 ? round(rate) : null
+}
+
+const round = (value: number): number => Math.round(value * 1000) / 1000
+
+/** As players show it. The pixels of the stored picture may be wider than high; height stays as it is. */
+function shownSize({ width, height, sample_aspect_ratio: ratio }: ProbedStream, rotation: number | null) {
+  if (width === undefined || height === undefined) return { width: null, height: null }
+  const [across = 1, down = 1] = (ratio ?? '').split(':').map(Number)
+  const shape = across > 0 && down > 0 ? across / down : 1
+  const wide = Math.max(Math.round(width * shape), 1)
+  return rotation === 90 || rotation === 270 ? { width: height, height: wide } : { width: wide, height }
+}
+
 /** Degrees clockwise, 0 to 359; ffprobe counts counter-clockwise. */
-function rotationOf({ side_data_list: data }: z.output<typeof Stream>): number {
+function rotationOf({ side_data_list: data }: ProbedStream): number {
   const turned = Math.round(data?.find((d) => d.rotation !== undefined)?.rotation ?? 0)
   return (360 - (((turned % 360) + 360) % 360)) % 360
 }
 
 /** Languages of the subtitle streams, each once, in order; captions within the picture have none. */
-function captionsOf(streams: readonly z.output<typeof Stream>[]): string[] {
+function captionsOf(streams: readonly ProbedStream[]): string[] {
   const languages = streams.flatMap(({ codec_type, closed_captions, tags: { language = '' } = {} }) => {
     if (codec_type === 'subtitle') return LANGUAGE.test(language) ? language.toLowerCase() : UNKNOWN_LANGUAGE
     return closed_captions ? UNKNOWN_LANGUAGE : []
   })
   return [...new Set(languages)]
-}
-
-/** Bytes of the input as ffprobe saw it; undefined when it does not report them. */
-export function inputSize(json: unknown): number | undefined {
-  return Report.safeParse(json).data?.format.size
-}
-
-/** Frames per second of ffprobe's fraction, to three digits; null when there is none. */
-function frameRate(fraction: string | undefined): number | null {
-  const [numerator = 0, denominator = 1] = (fraction ?? '').split('/').map(Number)
-  const rate = numerator / denominator
-  return Number.isFinite(rate) && rate > 0 ? Math.round(rate * 1000) / 1000 : null
 }

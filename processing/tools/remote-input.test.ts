@@ -21,7 +21,14 @@ import { InputNotDelivered } from './tool-errors.ts'
 
 const ffmpeg = requires('ffmpeg')
 const SECRET = 'the-signature-of-the-address'
-const LIMITS = { maxDurationSeconds: 60, minWidth: 1, minHeight: 1, maxWidth: 1024, maxHeight: 1024 }
+const LIMITS = {
+  maxDurationSeconds: 60,
+  minWidth: 1,
+  minHeight: 1,
+  maxWidth: 1024,
+  maxHeight: 1024,
+  maxImagePixels: 100_000_000,
+}
 
 /** What becomes of the n-th request of a tool, from 1. The rest of the object would be `body`. */
 type Misbehave = (n: number, response: ServerResponse, body: Buffer) => boolean

@@ -1,8 +1,8 @@
 import type { MediaRow } from '../../ledger/media.ts'
-import type { Tile } from './ffmpeg.ts'
+import type { PictureSize } from './shown-picture.ts'
 
 /** The tiles of a storyboard and their times. Tile n shows the n-th interval, from 0. */
-export type StoryboardPlan = { intervalMs: number; count: number; columns: number; tile: Tile }
+export type StoryboardPlan = { intervalMs: number; count: number; columns: number; tile: PictureSize }
 
 const MAX_TILES = 100
 const COLUMNS = 10

@@ -10,7 +10,7 @@ import { readLocalReport, readRemoteReport, type ToolReport } from './tool-repor
 
 /** More than any buffer of a sound file. */
 const MAX_ALLOCATION_BYTES = 512 * 1024 * 1024
-const VERSION_TIMEOUT_MS = 10_000
+const QUESTION_TIMEOUT_MS = 10_000
 
 /** Runs ffmpeg and ffprobe: in a sandbox, with limits, and with their failures explained. */
 export class ToolRunner {
@@ -94,21 +94,30 @@ export class ToolRunner {
       : new RetryLater(`${program} does not work`, { cause: failure })
   }
 
+  /** What `program` prints about itself. Fails with `RetryLater` where it cannot be run at the moment. */
+  async ask(program: string, args: readonly string[]): Promise<string> {
+    try {
+      return await this.#print(program, args)
+    } catch (error) {
+      throw new RetryLater(`${program} does not work`, { cause: error })
+    }
+  }
+
+  async #print(program: string, args: readonly string[]): Promise<string> {
+    const limits = toolLimits(QUESTION_TIMEOUT_MS)
+    const confined = await this.#sandbox.confine({ program, args, hasNetwork: false, limits })
+    const { stdout } = await runProgram(confined.program, confined.args, {
+      timeout: QUESTION_TIMEOUT_MS,
+      killSignal: 'SIGKILL',
+      env: this.#sandbox.environment,
+    })
+    return stdout
+  }
+
   /** A tool that cannot even print its version fails for every file: no verdict on this one. */
   async #isSound(program: string): Promise<boolean> {
     try {
-      const confined = await this.#sandbox.confine({
-        program,
-        args: ['-version'],
-        hasNetwork: false,
-        limits: toolLimits(VERSION_TIMEOUT_MS),
-      })
-      const { stdout } = await runProgram(confined.program, confined.args, {
-        timeout: VERSION_TIMEOUT_MS,
-        killSignal: 'SIGKILL',
-        env: this.#sandbox.environment,
-      })
-      return /^ff(mpeg|probe) version /.test(stdout)
+      return /^ff(mpeg|probe) version /.test(await this.#print(program, ['-version']))
     } catch {
       // The first failure is the one that matters.
       return false

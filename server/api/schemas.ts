@@ -55,6 +55,8 @@ export const Media = z
     durationSeconds: z.number().nonnegative().nullable(),
     width: z.number().int().nullable().describe('pixels, as shown'),
     height: z.number().int().nullable().describe('pixels, as shown'),
+    codedWidth: z.number().int().nullable().describe('pixels, as stored'),
+    codedHeight: z.number().int().nullable().describe('pixels, as stored'),
     fps: z.number().nullable(),
     videoCodec: z.string().nullable(),
     audioCodec: z.string().nullable(),
@@ -66,6 +68,10 @@ export const Media = z
     videoStreams: z.number().int().nonnegative().nullable(),
     audioStreams: z.number().int().nonnegative().nullable(),
     captions: z.array(z.string()).nullable().describe('languages of the subtitles in the file'),
+    renditions: z
+      .enum(['unsupported-codec'])
+      .nullable()
+      .describe('why there is no thumbnail and no other rendition; null where there are'),
     scanStatus: z.enum(['clean', 'unscanned', 'off']).nullable(),
     thumbhash: z.string().nullable().describe('base64; drawn until the thumbnail is there'),
     thumbnailUrl: z.string().nullable().describe('works without a token, for one to two hours'),
@@ -102,6 +108,7 @@ export const Formats = z
     minHeight: z.number().int(),
     maxWidth: z.number().int(),
     maxHeight: z.number().int(),
+    maxImagePixels: z.number().int().describe('of an image; the other sizes are those of a video'),
   })
   .meta({ id: 'Formats' })
 

@@ -4,8 +4,10 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { execa } from 'execa'
 import { expect } from 'vitest'
+import { FORMATS } from '../../content/formats.ts'
 import { type HeaderFacts, type HeaderReader, headerReaderFor } from '../../content/headers/header-reader.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
+import { Ffmpeg } from '../../processing/tools/ffmpeg.ts'
 import { readProbe } from '../../processing/tools/probe-report.ts'
 import { programPath } from '../services/requirements.ts'
 
@@ -31,9 +33,11 @@ export async function made(directory: string, name: string, ...args: string[][])
 
 /** What the check of the whole file finds. */
 export async function probed(path: string): Promise<MediaFacts> {
-  const args = ['-v', 'error', '-show_format', '-show_streams', '-count_packets', '-of', 'json', path]
-  const { stdout } = await execa(programPath('ffprobe'), args)
-  return readProbe(JSON.parse(stdout), { size: (await stat(path)).size, complaints: '' })
+  const ffmpeg = new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') })
+  const { size } = await stat(path)
+  const demuxers = FORMATS.flatMap((format) => format.demuxers)
+  const run = { input: path, size, demuxers, signal: AbortSignal.timeout(60_000) }
+  return readProbe({ ...(await ffmpeg.probe(run)), complaints: '', size })
 }
 
 /** A reader that has got the bytes, in pieces of `chunkSize`, until it wanted no more. */

@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MEDIA_CASES, type MediaCase } from './fixtures/media-cases.ts'
+import { requires } from './services/requirements.ts'
+import { type Landfall, startLandfall } from './support/landfall.ts'
+import { process } from './support/uploads.ts'
+
+const ffmpeg = requires('ffmpeg')
+const clamd = requires('clamd')
+
+const cases = MEDIA_CASES.map((one) => [one.what, one] as const)
+
+describe.skipIf(!ffmpeg.met || !clamd.met)('a file as people have it', () => {
+  let landfall: Landfall
+
+  beforeAll(async () => {
+    landfall = await startLandfall({ env: { UPLOAD_MIN_SIZE: '1', MEDIA_MAX_DURATION: '30s' } })
+  })
+  afterAll(() => landfall?.close())
+
+  it.each(cases)('%s', async (_what, one) => {
+    const { status, ...expected } = one.expected
+    const media = await send(one)
+    expect(media.reason, JSON.stringify(media.reason)).toEqual(
+      status === 'ready' ? null : expect.objectContaining({ code: expected.code }),
+    )
+    expect(media.status).toBe(status)
+    if (status !== 'ready') return
+    for (const [fact, value] of Object.entries(expected)) expectFact(media[fact], value, fact)
+    await expectRenditions(media, one.renditions ?? {})
+  })
+
+  type Media = { status: string; reason: unknown; [fact: string]: unknown }
+
+  async function send({ make, declared, name }: MediaCase): Promise<Media> {
+    const made = await make()
+    const contentType = declared === undefined ? made.contentType : (declared ?? '')
+    return await process(landfall, 'alice', { ...made, name: name ?? made.name, contentType })
+  }
+
+  function expectFact(found: unknown, value: unknown, fact: string): void {
+    if (typeof value === 'object' && value !== null && 'near' in value)
+      expect(Math.abs(Number(found) - Number(value.near)), `${fact}: ${found}`).toBeLessThan(0.15)
+    else expect(found, fact).toEqual(value)
+  }
+
+  async function expectRenditions(
+    media: Media,
+    { has = [], lacks = [] }: NonNullable<MediaCase['renditions']>,
+  ) {
+    for (const wanted of has) {
+      const [kind, size] = wanted.split(' ')
+      const url = media[`${kind}Url`]
+      expect(url, wanted).toEqual(expect.any(String))
+      if (size !== undefined) expect(await sizeAt(String(url)), wanted).toBe(size)
+    }
+    for (const kind of lacks) expect(media[`${kind}Url`], kind).toBeNull()
+  }
+
+  async function sizeAt(url: string): Promise<string> {
+    const { default: sharp } = await import('sharp')
+    const answer = await fetch(new URL(url, landfall.url))
+    const { width, height } = await sharp(await answer.arrayBuffer()).metadata()
+    return `${width}x${height}`
+  }
+})
