@@ -15,8 +15,9 @@ describe('the table of formats', () => {
     }
   })
 
-  it('names a demuxer for all that ffmpeg is to open, and none for pictures', () => {
-    for (const { kind, demuxers } of FORMATS) expect(demuxers.length > 0).toBe(kind !== 'image')
+  it('names a demuxer for all that ffmpeg is to open: sounds, videos and animated AVIF', () => {
+    for (const { kind, contentType, demuxers } of FORMATS)
+      expect(demuxers.length > 0, contentType).toBe(kind !== 'image' || contentType === 'image/avif')
   })
 
   it('lets no format through a demuxer that opens other files', () => {

@@ -49,7 +49,7 @@ export const FORMATS: readonly Format[] = [
   format('image', 'image/png', ['png'], { aliases: ['image/apng'] }),
   format('image', 'image/webp', ['webp']),
   format('image', 'image/gif', ['gif']),
-  format('image', 'image/avif', ['avif']),
+  format('image', 'image/avif', ['avif'], { demuxers: ISOBMFF.demuxers }),
   format('audio', 'audio/mpeg', ['mp3'], { aliases: ['audio/mp3'], demuxers: ['mp3'] }),
   format('audio', 'audio/mp4', ['m4a'], {
     aliases: ['audio/x-m4a', 'audio/m4a'],

@@ -48,7 +48,13 @@ describeStorages('a file that is refused by its first bytes', (storage) => {
   beforeAll(async () => {
     landfall = await startLandfall({
       storage,
-      env: { SCAN: 'off', MEDIA_MAX_DURATION: '1h', MEDIA_MAX_WIDTH: '1920', ...SMALL_PICTURES },
+      env: {
+        SCAN: 'off',
+        MEDIA_MAX_DURATION: '1h',
+        MEDIA_MAX_WIDTH: '1920',
+        MEDIA_MAX_HEIGHT: '1080',
+        ...SMALL_PICTURES,
+      },
     })
     server = watchServer(landfall.url)
   })

@@ -3,17 +3,22 @@ import type { FileView, Stray } from './file-view.ts'
 const END_OF_IMAGE = 0xd9
 const START_OF_SCAN = 0xda
 
+/** Where the structure of a picture ends, and whether by its end marker. Beyond the file where it is cut off. */
+type PictureEnd = { at: number; isMarked: boolean }
+
 /** What follows the end of a JPEG (also the video or further picture that a phone appends), or is not valid. */
 export async function* strayInJpeg(file: FileView): AsyncIterable<Stray> {
+  const { at } = await endOfJpeg(file)
+  if (at < file.size) yield { start: at, end: file.size }
+}
+
+export async function endOfJpeg(file: FileView): Promise<PictureEnd> {
   let at = 2
   while (at < file.size) {
     const header = await file.take(at, 4)
     const marker = header[1] ?? 0
     if (header[0] !== 0xff) break
-    if (marker === END_OF_IMAGE) {
-      at += 2
-      break
-    }
+    if (marker === END_OF_IMAGE) return { at: at + 2, isMarked: true }
     // Fill bytes and standalone markers (ITU T.81 § B.1.1.2 and B.1.1.3).
     if (marker === 0xff) at += 1
     else if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8)) at += 2
@@ -23,7 +28,7 @@ export async function* strayInJpeg(file: FileView): AsyncIterable<Stray> {
       if (marker === START_OF_SCAN) at = await endOfScan(file, at)
     }
   }
-  if (at < file.size) yield { start: at, end: file.size }
+  return { at, isMarked: false }
 }
 
 /** The next marker outside of coded data. */
@@ -67,21 +72,26 @@ export async function* strayInPng(file: FileView): AsyncIterable<Stray> {
 
 const EXTENSION = 0x21
 const IMAGE = 0x2c
+const TRAILER = 0x3b
 const colourTableBytes = (packed: number) => (packed & 0x80 ? 3 * 2 ** ((packed & 7) + 1) : 0)
 
-/** What follows the trailer of a GIF, or is not valid (GIF89a § 15 to 27). */
+/** What follows the trailer of a GIF, or is not valid. */
 export async function* strayInGif(file: FileView): AsyncIterable<Stray> {
+  const { at } = await endOfGif(file)
+  if (at < file.size) yield { start: at, end: file.size }
+}
+
+/** GIF89a § 15 to 27. */
+export async function endOfGif(file: FileView): Promise<PictureEnd> {
   let at = 13 + colourTableBytes((await file.take(0, 13))[10] ?? 0)
   while (at < file.size) {
     const block = await file.take(at, 10)
     if (block[0] === EXTENSION) at = await endOfSubBlocks(file, at + 2)
     else if (block[0] === IMAGE) at = await endOfSubBlocks(file, at + 11 + colourTableBytes(block[9] ?? 0))
-    else {
-      if (block[0] === 0x3b) at += 1
-      break
-    }
+    else if (block[0] === TRAILER) return { at: at + 1, isMarked: true }
+    else break
   }
-  if (at < file.size) yield { start: at, end: file.size }
+  return { at, isMarked: false }
 }
 
 async function endOfSubBlocks(file: FileView, start: number): Promise<number> {
@@ -89,7 +99,7 @@ async function endOfSubBlocks(file: FileView, start: number): Promise<number> {
   while (at < file.size) {
     const bytes = (await file.take(at, 1))[0] ?? 0
     at += 1 + bytes
-    if (bytes === 0) break
+    if (bytes === 0) return at
   }
-  return at
+  return Math.max(at, file.size + 1)
 }

@@ -48,7 +48,7 @@ function* edges(start: number, end: number): Iterable<Stray> {
 }
 
 /** ID3v2 § 3.1: a size of seven bits a byte. */
-async function endOfLeadingTags(file: FileView): Promise<number> {
+export async function endOfLeadingTags(file: FileView): Promise<number> {
   let at = 0
   for (let tags = 0; tags < MAX_TAGS; tags++) {
     const header = await file.take(at, ID3V2_HEADER)

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { MediaLimits } from '../../content/media-limits.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 import { asDamage } from './damage.ts'
+import { type Decode, decodeForgivingly } from './forgiving-decode.ts'
 import { readRange } from './read-range.ts'
 import type { StepContext } from './step.ts'
 
@@ -46,20 +47,23 @@ export async function lookAtHeader<Found>(context: StepContext, look: Look<Found
 }
 
 /**
- * Runs `look` on a whole image: the file, or all bytes of an object. Undefined for an object larger than an image
- * within the limits can be. Fails with `ContentRejected` when it is damaged.
+ * Decodes a whole image: the file, or all bytes of an object. Undefined for an object larger than an image within the
+ * limits can be. Fails with `ContentRejected` when it is damaged.
  */
-export async function lookAtWhole<Found>(
+export async function decodeWhole<Found>(
   context: StepContext,
-  look: Look<Found>,
+  decode: Decode<Found>,
 ): Promise<Found | undefined> {
   const { media, objects, limits } = context
+  const { content_type: contentType } = media
+  const whole = () => readRange(context, 0, media.size - 1)
   const input = await objects.toolInput(media.storage_key)
-  if (!isRemote(input)) return await lookAtFile(context, look, input)
+  if (!isRemote(input))
+    return await lookAtFile(context, (file) => decodeForgivingly(decode, file, { contentType, whole }), input)
   if (media.size > imageBound(limits)) return undefined
-  const bytes = await readRange(context, 0, media.size - 1)
+  const bytes = await whole()
   try {
-    return await look(bytes)
+    return await decodeForgivingly(decode, bytes, { contentType, whole: async () => bytes })
   } catch (error) {
     throw await damageOfBytes(error, context, bytes)
   }
@@ -97,3 +101,7 @@ async function damageOfBytes(error: unknown, context: StepContext, bytes: Uint8A
   if (isWhole && createHash('sha256').update(bytes).digest('hex') !== media.sha256) return error
   return await asDamage(error, context)
 }
+
+/** Whether libvips knows no such format, or not this variant of it. ffmpeg may. */
+export const isUnsupported = (error: unknown): boolean =>
+  error instanceof Error && /unsupported image format/.test(error.message)

@@ -2,7 +2,7 @@ import { ContentRejected } from '../../content/verdict.ts'
 import { asDamage, withDamageConfirmed } from '../step/damage.ts'
 import { type Step, type StepContext, SWITCHED_OFF } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
-import { damageIn } from '../tools/decode-report.ts'
+import { damageIn } from '../tools/damage-report.ts'
 import { streamsOf } from '../tools/streams.ts'
 import { InputNotDelivered, ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
 import { isRemote } from '../tools/tool-runner.ts'
@@ -48,6 +48,7 @@ async function check(context: StepContext, depth: 'quick' | 'full'): Promise<voi
 async function decode(context: StepContext, depth: 'quick' | 'full') {
   const { media, ffmpeg } = context
   const { picture, sound } = streamsOf(media)
+  const played = { picture: media.video_codec, sound: media.audio_codec }
   const hasPicture = media.kind === 'video' && media.renditions_skipped === null
   const looked = ffmpeg.decode({
     ...(await toolRun(context)),
@@ -58,11 +59,11 @@ async function decode(context: StepContext, depth: 'quick' | 'full') {
   })
   const { complaints, delivery } = await looked.catch((error: unknown) => {
     // A failure without a message about the file is no verdict on it.
-    if (error instanceof UnreadableInput && damageIn(error.message) === undefined)
+    if (error instanceof UnreadableInput && damageIn(error.message, played) === undefined)
       throw new ToolFailed('ffmpeg failed without a complaint', 'bad-arguments', { cause: error })
     throw error
   })
-  const damage = damageIn(complaints)
+  const damage = damageIn(complaints, played)
   if (damage === undefined) return
   const verdict = new ContentRejected({
     code: 'damaged',

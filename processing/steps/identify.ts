@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream'
 import { fileTypeFromStream } from 'file-type'
+import { findShortfall } from '../../content/completeness/missing-bytes.ts'
 import { judgeType } from '../../content/identification.ts'
+import { FileView } from '../../content/polyglots/file-view.ts'
 import { findPolyglot } from '../../content/polyglots/polyglots.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
@@ -24,6 +26,9 @@ export const identify: Step = {
         code: 'polyglot',
         detail: `The file is ${format.contentType} and also ${other}.`,
       })
+    const shortfall = await findShortfall(format, new FileView(media.size, read))
+    if (shortfall !== undefined)
+      throw new ContentRejected({ code: 'damaged', detail: `The file is incomplete: ${shortfall}.` })
     return { facts: { content_type: format.contentType, kind: format.kind }, detail: { detected } }
   },
 }

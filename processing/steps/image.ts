@@ -1,7 +1,7 @@
 import sharp, { type Sharp } from 'sharp'
 import type { MediaRow } from '../../ledger/media.ts'
 import { ObjectMissing } from '../../storage/store/objects.ts'
-import { lookAtWhole } from '../step/image-input.ts'
+import { decodeWhole } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
 
@@ -21,7 +21,7 @@ export const image: Step = {
   produces: ['image'],
   async run(context) {
     const { media } = context
-    const made = await lookAtWhole(context, (input) => strip(input, context))
+    const made = await decodeWhole(context, (input) => strip(input, context))
     if (!made) return { detail: { skipped: 'the image has too many bytes' } }
     if ('error' in made) {
       await checkThere(context, made.error)
@@ -39,10 +39,10 @@ export const image: Step = {
   },
 }
 
-/** Returns errors: only steps that just read the file decide whether it is damaged. */
+/** Returns errors, and takes what there is: only steps that just read the file decide whether it is damaged. */
 async function strip(input: string | Uint8Array, { media, limits }: StepContext) {
   const options = {
-    failOn: 'truncated',
+    failOn: 'none',
     limitInputPixels: limits.maxImagePixels,
     animated: isAnimatable(media),
   } as const

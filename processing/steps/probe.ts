@@ -4,12 +4,12 @@ import { judgeDimensions, judgeDuration, judgeImageSize } from '../../content/me
 import { ContentRejected, type Verdict } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { asDamage, withDamageConfirmed } from '../step/damage.ts'
-import { lookAtHeader } from '../step/image-input.ts'
+import { isUnsupported, lookAtHeader } from '../step/image-input.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { readProbe } from '../tools/probe-report.ts'
 import { qualityOf } from '../tools/quality.ts'
-import { inputSize } from '../tools/streams.ts'
+import { inputSize, readStreams } from '../tools/streams.ts'
 import { InputNotDelivered, UnreadableInput } from '../tools/tool-errors.ts'
 import { isRemote } from '../tools/tool-runner.ts'
 
@@ -84,9 +84,12 @@ function kindOf({ media, allowedFormats }: StepContext, { picture_stream }: Medi
 
 async function probeImage(context: StepContext): Promise<MediaFacts> {
   // Reads the header only; the limit on pixels is ours, below.
-  const { width, height, orientation } = await lookAtHeader(context, (input) =>
-    sharp(input, { limitInputPixels: false }).metadata(),
+  const header = await lookAtHeader(context, (input) =>
+    sharp(input, { limitInputPixels: false })
+      .metadata()
+      .catch((error: unknown) => (isUnsupported(error) ? undefined : Promise.reject(error))),
   )
+  const { width, height, orientation } = header ?? { ...(await sizeOfSequence(context)), orientation: 1 }
   const rotation = ROTATION_OF_ORIENTATION[orientation ?? 1] ?? 0
   const isTurned = rotation === 90 || rotation === 270
   return {
@@ -95,6 +98,18 @@ async function probeImage(context: StepContext): Promise<MediaFacts> {
     coded_height: height,
     rotation,
   }
+}
+
+/** An animated AVIF is a video for ffmpeg, and nothing for libvips. */
+async function sizeOfSequence(context: StepContext): Promise<{ width: number; height: number }> {
+  const { media, ffmpeg, objects } = context
+  const damage = () => asDamage(new UnreadableInput('the image cannot be read'), { media, objects })
+  const run = await toolRun(context)
+  if (run.demuxers.length === 0) throw await damage()
+  const { json, times } = await ffmpeg.probe({ ...run, isQuick: true })
+  const { width, height } = readStreams(json, times)?.picture ?? {}
+  if (width === undefined || height === undefined) throw await damage()
+  return { width, height }
 }
 
 function check(verdict: Verdict | undefined): void {

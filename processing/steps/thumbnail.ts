@@ -1,7 +1,7 @@
 import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
 import { RENDITIONS, type RenditionKind } from '../../storage/store/keys.ts'
-import { lookAtWhole } from '../step/image-input.ts'
+import { decodeWhole, isUnsupported } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toleratedReason } from '../step/tolerated.ts'
@@ -95,13 +95,17 @@ async function contrastOf(picture: Pixels): Promise<number> {
 
 async function ofImage(context: StepContext): Promise<Pixels | Skipped> {
   const { maxImagePixels } = context.limits
-  const picture = await lookAtWhole(context, (input) =>
-    toPixels(
-      sharp(input, { failOn: 'truncated', limitInputPixels: maxImagePixels }).autoOrient(),
-      Math.max(...context.thumbnails.widths),
-    ),
-  )
-  return picture ?? { skipped: 'the image has too many bytes' }
+  const width = Math.max(...context.thumbnails.widths)
+  const decoded = await decodeWhole(context, async (input, failOn) => {
+    try {
+      return await toPixels(sharp(input, { failOn, limitInputPixels: maxImagePixels }).autoOrient(), width)
+    } catch (error) {
+      if (isUnsupported(error)) return 'unsupported'
+      throw error
+    }
+  })
+  if (decoded === 'unsupported') return await ofVideo(context)
+  return decoded ?? { skipped: 'the image has too many bytes' }
 }
 
 type Skipped = { skipped: string }

@@ -1,4 +1,5 @@
 import { ContentRejected } from '../../content/verdict.ts'
+import { missingIn } from './damage-report.ts'
 import { lengthOfAll, type StreamTimes } from './packet-times.ts'
 import { type ProbedStream, readStreams, type Streams } from './streams.ts'
 
@@ -12,10 +13,6 @@ const AGREEING_SECONDS = 0.5
 const AGREEING_PART = 0.02
 /** No display shows more; some files declare their clock instead. */
 const MAX_FPS = 960
-
-/** ffprobe's messages, with exit code 0, when bytes are missing. */
-const DAMAGE =
-  /partial file|ended prematurely|truncat|invalid data found|moov atom not found|error reading|corrupt/i
 
 /** A report of ffprobe that read every packet, and its messages. */
 export type Probed = {
@@ -32,7 +29,8 @@ export type Probed = {
  */
 export function readProbe({ json, times, complaints, size }: Probed) {
   const streams = readStreams(json, times)
-  if (!streams || DAMAGE.test(complaints)) throw damaged('The file is damaged or incomplete.')
+  if (!streams || missingIn(complaints, { picture: streams.picture?.codec_name }) !== undefined)
+    throw damaged('The file is damaged or incomplete.')
   const { picture, sound, pictures, sounds } = streams
   if (!picture && !sound) throw nothingToPlay(streams)
   if (![picture, sound].some((stream) => stream && times.has(stream.index)))

@@ -64,7 +64,7 @@ describe('what a tool says of a file at an address', () => {
       '    Last message repeated 3 times',
     ]
     expect(readRemoteReport(lines.join('\n')).complaints).toBe(
-      'moov atom not found\nInvalid data found when processing input',
+      '[mov,mp4,m4a,3gp,3g2,mj2] moov atom not found\nInvalid data found when processing input',
     )
   })
 

@@ -47,7 +47,8 @@ export function readRemoteReport(stderr: string): ToolReport {
     before = level
     const isNetwork = context === undefined ? NETWORK_END.test(text) : NETWORK_CONTEXT.test(context)
     if (!isNetwork) {
-      if (level !== 'warning' && !IDLE_TALK.test(text)) complaints.push(text)
+      if (level !== 'warning' && !IDLE_TALK.test(text))
+        complaints.push(context === undefined ? text : `[${context}] ${text}`)
     } else if (!BEHIND_THE_END.test(text)) {
       const isHealed = HEALED.some((pattern) => pattern.test(text))
       delivery = isHealed && delivery !== 'broken' ? 'healed' : 'broken'

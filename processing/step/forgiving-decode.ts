@@ -1,0 +1,58 @@
+/** How much libvips is to forgive: `warning` nothing, `error` what still decodes to a picture. */
+export type FailOn = 'warning' | 'error'
+export type Decode<Found> = (input: string | Uint8Array, failOn: FailOn) => Promise<Found>
+
+/** The data may be complete although the file ends before its end marker. */
+const NO_END = /premature end of JPEG image|Unexpected end of GIF/
+const END_MARKERS: Readonly<Record<string, readonly number[]>> = {
+  'image/jpeg': [0xff, 0xd9],
+  'image/gif': [0x3b],
+}
+
+/** Warnings about pictures that every viewer shows whole. */
+const HARMLESS = [
+  /unknown Adobe|JFIF revision|unknown JFIF|inconsistent progression|iCCP|sRGB|cHRM|gAMA|tEXt|eXIf/i,
+]
+/** Cameras leave some bytes between two scans; as many as a part of the picture are what is left of it. */
+const EXTRANEOUS = /(\d+) extraneous bytes before marker/
+const MOST_EXTRANEOUS = 2048
+
+/**
+ * Decodes a picture, and fails where a part of it is missing or does not decode; but not for the lack of an end marker,
+ * nor for what changes nothing in the picture. `whole` gives all bytes.
+ */
+export async function decodeForgivingly<Found>(
+  decode: Decode<Found>,
+  input: string | Uint8Array,
+  { contentType, whole }: { contentType: string | null; whole: () => Promise<Uint8Array> },
+): Promise<Found> {
+  try {
+    return await decode(input, 'warning')
+  } catch (error) {
+    const marker = END_MARKERS[contentType ?? '']
+    if (marker && NO_END.test(messageOf(error)))
+      return await tolerating(decode, Buffer.concat([await whole(), Uint8Array.from(marker)]))
+    return await tolerated(decode, input, error)
+  }
+}
+
+async function tolerating<Found>(decode: Decode<Found>, input: Uint8Array): Promise<Found> {
+  try {
+    return await decode(input, 'warning')
+  } catch (error) {
+    return await tolerated(decode, input, error)
+  }
+}
+
+async function tolerated<Found>(
+  decode: Decode<Found>,
+  input: string | Uint8Array,
+  error: unknown,
+): Promise<Found> {
+  const message = messageOf(error)
+  const extraneous = Number(EXTRANEOUS.exec(message)?.[1] ?? Number.POSITIVE_INFINITY)
+  if (extraneous > MOST_EXTRANEOUS && !HARMLESS.some((pattern) => pattern.test(message))) throw error
+  return await decode(input, 'error')
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
