@@ -1,7 +1,10 @@
 import { fileTypeFromBuffer } from 'file-type'
-import { FORMATS, type Format, formatOfName, formatOfType, mayBeAccepted } from './formats.ts'
+import type { FileView } from './file-view.ts'
+import { FORMATS, type Format, formatOfName, formatOfType, isAlike, mayBeAccepted } from './formats.ts'
+import { endOfLeadingTags } from './leading-tags.ts'
 import { dangerousExtension } from './names.ts'
 import { type ServedAs, servedAs } from './served-as.ts'
+import { detectSound } from './sound-frames.ts'
 import type { RejectionCode, Verdict } from './verdict.ts'
 
 /** First bytes needed to tell any of our formats, unless a file is shorter. */
@@ -9,7 +12,13 @@ export const HEAD_BYTES = 4100
 
 /** The type of a file by its first bytes; undefined when they are not known. */
 export async function detectType(head: Uint8Array): Promise<string | undefined> {
-  return (await fileTypeFromBuffer(head))?.mime
+  return (await fileTypeFromBuffer(head))?.mime ?? detectSound(Buffer.from(head))
+}
+
+/** The first bytes of a file that are not tags of ID3. */
+export async function headBehindTags(file: FileView): Promise<Buffer> {
+  const start = await endOfLeadingTags(file)
+  return (await file.take(start, HEAD_BYTES)).subarray(0, HEAD_BYTES)
 }
 
 const EBML = [0x1a, 0x45, 0xdf, 0xa3]
@@ -29,17 +38,27 @@ export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
   return servedAs((detected && formatOfType(FORMATS, detected)?.contentType) ?? null)
 }
 
+/** The verdict on content that says nothing of its type. */
+export const UNRECOGNISED: Verdict = {
+  code: 'type-not-recognised',
+  detail: 'The file type could not be determined from the content.',
+}
+
 export type ClaimedType = { filename: string | null; declared_type: string | null }
 
-/** Why a file is rejected by its own type (undefined: not known), or its format. */
+/**
+ * Why a file is rejected by its own type (undefined: not known), or its format. `isClaimed`: the content does not tell,
+ * and ffprobe has to decide whether it is what its name and its declared type agree on.
+ */
 export function judgeType(
   detected: string | undefined,
   claims: ClaimedType,
   allowed: readonly Format[],
-): { format: Format } | { verdict: Verdict } {
-  if (detected === undefined)
-    return against('type-not-recognised', 'The file type could not be determined from the content.')
-  const format = formatOfType(FORMATS, detected)
+  head: Uint8Array,
+): { format: Format; isClaimed?: boolean } | { verdict: Verdict } {
+  const claimed = detected === undefined ? claimedFrames(claims, head) : undefined
+  const format = detected === undefined ? claimed : formatOfType(FORMATS, detected)
+  if (!format && detected === undefined) return { verdict: UNRECOGNISED }
   if (!format || !mayBeAccepted(allowed, format))
     return against(
       'type-not-allowed',
@@ -52,14 +71,25 @@ export function judgeType(
   const mismatch =
     mismatchOf(format, filename === null ? undefined : formatOfName(FORMATS, filename), 'name') ??
     mismatchOf(format, type === null ? undefined : formatOfType(FORMATS, type), 'declared type')
-  return mismatch ?? { format }
+  return mismatch ?? (claimed ? { format, isClaimed: true } : { format })
+}
+
+/** Frames of sound without a header: anything may precede the first one. */
+const FRAMES = ['audio/mpeg', 'audio/aac']
+
+/** The format of frames that name and declared type agree on, for content that is not text. */
+function claimedFrames({ filename, declared_type }: ClaimedType, head: Uint8Array): Format | undefined {
+  const named = filename === null ? undefined : formatOfName(FORMATS, filename)
+  const declared = declared_type === null ? undefined : formatOfType(FORMATS, declared_type)
+  const isText = head.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d))
+  return named === declared && named && FRAMES.includes(named.contentType) && !isText ? named : undefined
 }
 
 const against = (code: RejectionCode, detail: string) => ({ verdict: { code, detail } })
 
-/** Containers of one family count as the same: phones name mp4 files .mov and vice versa. */
+/** Programs name sounds and videos, and pictures, by another format of their kind; not one by the other. */
 function mismatchOf(actual: Format, claimed: Format | undefined, by: string) {
-  if (!claimed || claimed.family === actual.family) return undefined
+  if (!claimed || isAlike(claimed, actual)) return undefined
   return against(
     'type-mismatch',
     `The ${by} says ${claimed.contentType}, but the content is ${actual.contentType}.`,

@@ -36,10 +36,13 @@ export function readDeclaration(metadata: Record<string, string | null>): Declar
   const type = meant(filetype) ?? meant(metadata.type)
   return {
     filename: name === undefined ? null : displayName(name),
-    // Browsers send an empty type, or this, where they know none.
-    declaredType: type === undefined || /^application\/octet-stream\b/i.test(type) ? null : type,
+    declaredType: type === undefined || ANY_TYPE.test(type) ? null : type,
   }
 }
+
+/** Types that only say that a file has bytes. */
+const ANY_TYPE =
+  /^\s*(?:(?:application|binary|unknown|content|\*)\/(?:octet-stream|octetstream|binary|x-binary|unknown|x-unknown|x-download|force-download|\*))\s*(?:;.*)?$/i
 
 /** What programs make of a value that they do not have, when it becomes text: JavaScript, Python, Go, Objective-C. */
 const NON_VALUES: ReadonlySet<string> = new Set([
@@ -58,10 +61,16 @@ const NON_VALUES: ReadonlySet<string> = new Set([
 const meant = (text: string | null | undefined): string | undefined =>
   text === null || text === undefined || NON_VALUES.has(text.trim()) ? undefined : text
 
-/** The last segment of a name without control characters and direction overrides, for display only. */
+/**
+ * Characters that do not show, or change the direction of what follows. Joiners stay: Persian words and many emoji are
+ * written with them.
+ */
+const INVISIBLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+
+/** The last segment of a name without invisible characters, for display only. */
 function displayName(name: string): string | null {
   const segment = name.split(/[\\/]/).at(-1) ?? ''
-  const printable = segment.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim()
+  const printable = segment.replace(INVISIBLE, '').trim()
   const shortened = printable.length > MAX_FILENAME_CHARACTERS ? shorten(printable) : printable
   return shortened === '' || shortened === '.' || shortened === '..' ? null : shortened
 }

@@ -95,7 +95,7 @@ async function judgeHead(
 ): Promise<((chunk: Uint8Array) => void) | undefined> {
   const detected = await detectType(head)
   if (!isConclusive(head, detected)) return undefined
-  const judged = judgeType(detected, upload, allowedFormats)
+  const judged = judgeType(detected, upload, allowedFormats, head)
   if ('verdict' in judged) throw new ContentRejected(judged.verdict)
   const { contentType, kind } = judged.format
   let reader = headerReaderFor(contentType)

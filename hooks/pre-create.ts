@@ -1,4 +1,13 @@
-import { extensionOf, type Format, formatOfName, formatOfType } from '../content/formats.ts'
+import {
+  extensionOf,
+  FORMATS,
+  type Format,
+  formatOfName,
+  formatOfType,
+  isAlike,
+  mayBeAccepted,
+} from '../content/formats.ts'
+import { dangerousExtension } from '../content/names.ts'
 import type { ExpiryPolicy } from '../ledger/expiry.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
 import { checkMetadata, type Declaration, readDeclaration } from './declaration.ts'
@@ -45,25 +54,40 @@ export function checkSize(policy: Pick<UploadPolicy, 'minSize' | 'maxSize'>, siz
   }
 }
 
+/** Extensions of well-known files that are none of ours. What is not known may be anything: the content decides. */
+const FOREIGN = new Set(
+  'pdf ps ai psd doc docx dot dotx odt rtf pages xls xlsx ods numbers csv tsv ppt pptx odp key txt md log json yaml yml ini epub mobi zip rar 7z gz tgz bz2 xz tar iso img ics vcf eml msg srt vtt ttf otf woff woff2 c h cpp py rb go rs ts java class sql db sqlite bak'.split(
+    ' ',
+  ),
+)
+/** Types that no sound, picture or video has; others that are not known may be anything. */
+const FOREIGN_TYPE = /^(?!(?:video|audio|image)\/[^\s/+]+$)/i
+
 /**
- * Name and declared type, where given, must each be of an allowed format, and of the same kind. The bytes tell later
- * what the file is.
+ * Name and declared type, where given, must be of an accepted format, or not known. The bytes tell later what the file
+ * is; here it is spared the way.
  */
-function checkType(policy: UploadPolicy, { filename, declaredType }: Declaration): void {
-  const { allowedFormats } = policy
+function checkType({ allowedFormats }: UploadPolicy, { filename, declaredType }: Declaration): void {
   const refuse = (what: string): never => {
     throw new Refusal('type-not-allowed', `${what} is not accepted.`, {
       allowed: allowedFormats.map((format) => format.contentType),
     })
   }
+  const declared = declaredType === null ? undefined : formatOfType(FORMATS, declaredType)
+  const bareType = declaredType?.split(';', 1)[0]?.trim() ?? ''
+  const isForeignType = declared ? !mayBeAccepted(allowedFormats, declared) : FOREIGN_TYPE.test(bareType)
+  if (declaredType !== null && isForeignType) refuse(`A file of the declared type ${shown(bareType)}`)
+
   const extension = filename === null ? undefined : extensionOf(filename)
-  const named = filename === null ? undefined : formatOfName(allowedFormats, filename)
-  if (extension !== undefined && !named) refuse(`A file with the extension ".${extension}"`)
-  const declared = declaredType === null ? undefined : formatOfType(allowedFormats, declaredType)
-  if (declaredType !== null && !declared) refuse(`A file of the declared type`)
-  // Sound and video may be in one container: the streams tell which it is.
-  const isSame = !named || !declared || named.kind === declared.kind || named.family === declared.family
-  if (named && declared && !isSame) {
+  if (filename === null || extension === undefined) return
+  if (dangerousExtension(filename) === extension) refuse(`A file with the extension ".${extension}"`)
+  const named = formatOfName(FORMATS, filename)
+  if (named && declared && !isAlike(named, declared))
     refuse(`A file with the extension ".${extension}" and the declared type ${declared.contentType}`)
-  }
+  // What is declared as an accepted type may have any other name.
+  const isForeign = named ? !mayBeAccepted(allowedFormats, named) : FOREIGN.has(extension)
+  if (isForeign && !declared) refuse(`A file with the extension ".${extension}"`)
 }
+
+const MAX_SHOWN = 100
+const shown = (type: string): string => (type.length > MAX_SHOWN ? `${type.slice(0, MAX_SHOWN)}…` : type)

@@ -165,6 +165,7 @@ export type MediaFacts = Partial<
   Pick<
     Selectable<MediaTable>,
     | 'content_type'
+    | 'filename'
     | 'etag'
     | 'kind'
     | 'sha256'

@@ -89,6 +89,9 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
     if (sandbox.kind === 'none' && toolSandbox.wish !== 'off')
       log.warn({}, 'ffmpeg runs without a sandbox: neither bwrap nor unshare works on this system')
     options.onSandbox?.(sandbox.kind)
+    const ffmpeg = new Ffmpeg({ ...options, sandbox })
+    // The first file need not wait for it; where ffmpeg is missing, the step that needs it says so.
+    ffmpeg.abilities().catch(() => {})
     const boss = await openQueues({ db, supervise: true, onError })
     const worker = await startWorker({
       boss,
@@ -100,7 +103,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
       tools: {
         db,
         storage,
-        ffmpeg: new Ffmpeg({ ...options, sandbox }),
+        ffmpeg,
         scanner: options.clamd === undefined ? undefined : new Scanner(options.clamd),
         ...options.steps,
         analysis: options.analysis && { ...options.analysis, linkKey: await linkKey(db) },

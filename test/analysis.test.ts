@@ -246,7 +246,9 @@ describe('a file that waits at a gate', () => {
     const folder = await mkdtemp(join(tmpdir(), 'landfall-ffmpeg-'))
     opened.push({ close: () => rm(folder, { recursive: true }) })
     const wrapper = join(folder, 'ffmpeg')
-    const script = `#!/bin/sh\necho run >> ${folder}/runs\nsleep 0.5\nexec ${programPath('ffmpeg')} "$@"\n`
+    // Without an input it is only asked what it can do.
+    const noted = `case " $* " in *" -i "*) echo run >> ${folder}/runs; sleep 0.5;; esac`
+    const script = `#!/bin/sh\n${noted}\nexec ${programPath('ffmpeg')} "$@"\n`
     await writeFile(wrapper, script, { mode: 0o755 })
     // In its sandbox the wrapper could not write down that it ran.
     const env = { FFMPEG_PATH: wrapper, TOOL_SANDBOX: 'off' }

@@ -44,12 +44,24 @@ describe('a creation', () => {
       { relativePath: 'null', name: 'a.mp4', filename: 'a.mp4', type: 'video/mp4', filetype: 'video/mp4' },
     ],
     ['with a path for a name', { filename: '../../clip.mp4' }],
+    ...['jfif', 'jpe', '3gp', '3g2', 'f4v'].map((extension): [string, Record<string, string>] => [
+      `with the extension ${extension}`,
+      { filename: `file.${extension}` },
+    ]),
+    ['with points in its name', { filename: 'Screenshot 2024-01-01 at 10.00.00', filetype: 'image/jpeg' }],
+    ['with a year for an extension', { filename: 'My.Movie.2020' }],
+    ['with the extension of another picture', { filename: 'photo.png', filetype: 'image/jpeg' }],
+    ['with a type for any bytes', { filename: 'clip.mp4', filetype: 'binary/octet-stream' }],
+    ['with a type that nobody knows', { filename: 'clip.mp4', filetype: 'video/x-new' }],
+    ['with the type of a sound', { filename: 'clip.mp4', filetype: 'audio/mp4' }],
+    ['with the name of a sound and the type of a video', { filename: 'a.mp3', filetype: 'video/mp4' }],
   ])('%s is accepted', async (_what, metadata) => {
     expect((await creation(metadata)).status).toBe(201)
   })
 
   it.each<[string, Record<string, string>, RegExp]>([
-    ['an extension that nobody knows', { filename: 'virus.exe' }, /"\.exe"/],
+    ['an extension of programs', { filename: 'virus.exe' }, /"\.exe"/],
+    ['an extension of documents', { filename: 'letter.pdf' }, /"\.pdf"/],
     ['an extension known but not allowed', { filename: 'photo.png' }, /"\.png"/],
     [
       'an extension not allowed and a type that is',
@@ -60,8 +72,9 @@ describe('a creation', () => {
     ['an extension behind a path', { filename: 'clips.mp4/virus.exe' }, /"\.exe"/],
     ['an extension behind a direction override', { filename: 'clip\u202E4pm.exe' }, /"\.exe"/],
     ['an extension behind a NUL-like character', { filename: 'clip.mp4\u0001.exe' }, /"\.exe"/],
-    ['a type not allowed', { filetype: 'image/png' }, /declared type/],
-    ['a type that nobody knows', { filetype: 'text/html' }, /declared type/],
+    ['a type not allowed', { filetype: 'image/png' }, /declared type image\/png/],
+    ['a type of documents', { filetype: 'text/html; charset=utf-8' }, /declared type text\/html is/],
+    ['a type of pictures with scripts', { filetype: 'image/svg+xml' }, /declared type image\/svg\+xml/],
     ['a type that is none', { filetype: '<script>' }, /declared type/],
     [
       'a name allowed and a type that is not',
@@ -75,8 +88,8 @@ describe('a creation', () => {
     ],
     [
       'two kinds, the other way round',
-      { filename: 'a.mp3', filetype: 'video/mp4' },
-      /"\.mp3" and the declared type/,
+      { filename: 'a.jpg', filetype: 'video/mp4' },
+      /"\.jpg" and the declared type/,
     ],
   ])('with %s is refused', async (_what, metadata, detail) => {
     const response = await creation(metadata)

@@ -3,8 +3,8 @@ import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type Fixture, jpeg, madeByFfmpeg } from '../../test/fixtures/media.ts'
 import { requires } from '../../test/services/requirements.ts'
+import { FileView } from '../file-view.ts'
 import { FORMATS } from '../formats.ts'
-import { FileView } from '../polyglots/file-view.ts'
 import { findShortfall } from './missing-bytes.ts'
 
 const ffmpeg = requires('ffmpeg')

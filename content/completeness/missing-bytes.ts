@@ -1,5 +1,5 @@
+import { type FileView, StructureUnreadable } from '../file-view.ts'
 import type { Format } from '../formats.ts'
-import { type FileView, StructureUnreadable } from '../polyglots/file-view.ts'
 import { shortfallOfMp3 } from './mp3.ts'
 import { shortfallOfOgg } from './ogg.ts'
 import { shortfallOfGif, shortfallOfJpeg } from './pictures.ts'
@@ -15,7 +15,6 @@ const FINDERS: Record<string, (file: FileView) => Promise<Shortfall>> = {
   'audio/aiff': shortfallOfAiff,
   'audio/mpeg': shortfallOfMp3,
   ogg: shortfallOfOgg,
-  'audio/ogg': shortfallOfOgg,
   'image/jpeg': shortfallOfJpeg,
   'image/gif': shortfallOfGif,
 }

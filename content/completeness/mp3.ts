@@ -1,5 +1,5 @@
-import type { FileView } from '../polyglots/file-view.ts'
-import { endOfLeadingTags } from '../polyglots/sounds.ts'
+import type { FileView } from '../file-view.ts'
+import { endOfLeadingTags } from '../leading-tags.ts'
 import { lacks } from './lacks.ts'
 
 /** The first frame is near the tags; padding may precede it. */

@@ -1,4 +1,4 @@
-import type { FileView } from '../polyglots/file-view.ts'
+import type { FileView } from '../file-view.ts'
 
 /** RFC 3533 § 6: the longest page. */
 const PAGE_BYTES = 27 + 255 + 255 * 255

@@ -1,4 +1,4 @@
-import type { FileView } from '../polyglots/file-view.ts'
+import type { FileView } from '../file-view.ts'
 import { lacks } from './lacks.ts'
 import { zeroTail } from './zero-tail.ts'
 

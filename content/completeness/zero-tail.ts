@@ -1,4 +1,4 @@
-import type { FileView } from '../polyglots/file-view.ts'
+import type { FileView } from '../file-view.ts'
 
 const STEP_BYTES = 64 * 1024
 

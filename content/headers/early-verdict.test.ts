@@ -14,7 +14,11 @@ const limits = {
 
 const SIZE = 1_000_000
 
-const facts = (durationSeconds?: number, ...pictures: Picture[]) => ({ durationSeconds, pictures })
+const facts = (durationSeconds?: number, ...pictures: Picture[]) => ({
+  durationSeconds,
+  pictures,
+  isEncrypted: false,
+})
 const size = (width: number, height: number): Picture => ({ width, height })
 
 describe('what a header says against a file', () => {
@@ -62,6 +66,11 @@ describe('what a header says against a file', () => {
     ],
   ] as const)('is that %s', (_case, known, code, detail) => {
     expect(earlyVerdict(known, 'video', limits, SIZE)).toEqual({ code, detail })
+  })
+
+  it('is that it is encrypted', () => {
+    const encrypted = { ...facts(1, size(640, 360)), isEncrypted: true }
+    expect(earlyVerdict(encrypted, 'video', limits, SIZE)).toMatchObject({ code: 'encrypted' })
   })
 
   it('is nothing of its length while its size is not declared', () => {

@@ -23,6 +23,7 @@ export function earlyVerdict(
   /** Bytes; null where it is not declared. */
   size: number | null,
 ): Verdict | undefined {
+  if (facts.isEncrypted) return judgeEncryption(facts)
   const [picture] = facts.pictures
   if (kind === 'image') return picture && judgeImageSize(picture, limits)
   // Beyond the lenient limits it is beyond the real ones too, which the detail names.
@@ -33,6 +34,12 @@ export function earlyVerdict(
     (picture && kind === 'video' ? surelyWrongSize(picture, limits) : undefined)
   )
 }
+
+/** Why a file is rejected whose tracks are encrypted. */
+export const judgeEncryption = ({ isEncrypted }: HeaderFacts): Verdict | undefined =>
+  isEncrypted
+    ? { code: 'encrypted', detail: 'The file is encrypted, so that it cannot be played.' }
+    : undefined
 
 /** Some headers say nonsense: then the packets tell how long the file lasts. */
 const isPlausible = (seconds: number | undefined, size: number | null): boolean =>

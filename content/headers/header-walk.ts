@@ -1,9 +1,15 @@
+import type { FileView } from '../file-view.ts'
+
 /** The header of a file, as far as it was read. */
 export type HeaderFacts = {
   durationSeconds: number | undefined
   /** One for each video track, in the order of the file, as shown; 0×0 where the size is not certain. */
   pictures: readonly Picture[]
+  /** One of its tracks is encrypted: only the holder of the key can play it. */
+  isEncrypted: boolean
 }
+
+export const NO_FACTS: HeaderFacts = { durationSeconds: undefined, pictures: [], isEncrypted: false }
 
 /** In pixels. */
 export type Picture = { width: number; height: number }
@@ -33,7 +39,7 @@ export class Unreadable extends Error {
 
 /** The input and the results of a walk. */
 export class Feed {
-  facts: HeaderFacts = { durationSeconds: undefined, pictures: [] }
+  facts: HeaderFacts = NO_FACTS
   #offset = 0
   #elements = 0
 
@@ -115,5 +121,26 @@ export class WalkingReader implements HeaderReader {
       if (error instanceof Unreadable) return undefined
       throw error
     }
+  }
+}
+
+/** Reads the header of a whole file, wherever it is in it; what it leads past is not read. Fails like `FileView`. */
+export async function walkFile(walk: (feed: Feed) => Walk, file: FileView): Promise<HeaderFacts> {
+  const feed = new Feed()
+  const steps = walk(feed)
+  let taken: Buffer = NO_BYTES
+  try {
+    for (let at = 0; ; ) {
+      const step = steps.next(taken)
+      if (step.done) return feed.facts
+      const { bytes, kept } = step.value
+      taken = kept ? await file.take(at, bytes) : NO_BYTES
+      at += bytes
+      if (at > file.size || (kept && taken.length < bytes)) return feed.facts
+    }
+  } catch (error) {
+    // What makes no sense is left to the decoder.
+    if (error instanceof Unreadable) return feed.facts
+    throw error
   }
 }

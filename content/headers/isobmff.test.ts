@@ -240,6 +240,13 @@ describe('the header of an mp4', () => {
     expect(facts.durationSeconds).toBe(seconds)
   })
 
+  it.each(['encv', 'enca', 'drms'])('tells that a track is encrypted: %s', (type) => {
+    const plain = box('moov', movieHeader(0, 600, 6000n), videoTrack(320, 180))
+    expect(readBytes(MP4, plain).facts.isEncrypted).toBe(false)
+    const coded = box('moov', videoTrack(320, 180), track('vide', sampleDescription(320, 180, type)))
+    expect(readBytes(MP4, coded).facts.isEncrypted).toBe(true)
+  })
+
   it('tells no length where fragments follow, whatever it says', () => {
     const parts = [movieHeader(0, 600, 6000n), box('mvex', Buffer.alloc(8))]
     expect(readBytes(MP4, box('moov', ...parts)).facts.durationSeconds).toBeUndefined()
@@ -382,11 +389,11 @@ function track(handler: string, description: Buffer): Buffer {
   return box('trak', box('mdia', box('hdlr', kind), box('minf', box('stbl', description))))
 }
 
-function sampleDescription(width: number, height: number): Buffer {
+function sampleDescription(width: number, height: number, type = 'avc1'): Buffer {
   const entry = Buffer.alloc(78)
   entry.writeUInt16BE(width, 24)
   entry.writeUInt16BE(height, 26)
-  return box('stsd', Buffer.from([0, 0, 0, 0, 0, 0, 0, 1]), box('avc1', entry))
+  return box('stsd', Buffer.from([0, 0, 0, 0, 0, 0, 0, 1]), box(type, entry))
 }
 
 function counted(count: number): Buffer {

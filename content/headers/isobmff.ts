@@ -11,7 +11,17 @@ type Movie = {
   chapterTracks: Set<number>
 }
 
-type Track = { id: number; handler: string; matrix: Matrix; coded: Picture; seconds: number | undefined }
+type Track = {
+  id: number
+  handler: string
+  matrix: Matrix
+  coded: Picture
+  seconds: number | undefined
+  isEncrypted: boolean
+}
+
+/** Sample entries of encrypted tracks: Common Encryption (ISO 23001-7 § 4.1), and that of a music shop. */
+const ENCRYPTED = ['encv', 'enca', 'enct', 'encs', 'drms', 'drmi', 'drmt']
 
 /** The part of a transformation that rotates and scales: a b / c d. */
 type Matrix = readonly [a: number, b: number, c: number, d: number]
@@ -25,17 +35,21 @@ const VISUAL_HANDLERS = ['vide', 'pict', 'auxv']
 /** ffmpeg counts microseconds in 63 bits and drops what is longer. */
 const MAX_SECONDS = 2 ** 63 / 1e6
 
-/**
- * Reads the index (`moov`) of an mp4 or QuickTime file (ISO 14496-12) that precedes the media data. All facts become
- * known at its end: only then is it certain which tracks count.
- */
-export function* walkIsobmff(feed: Feed): Walk {
+/** Reads the index (`moov`) of an mp4 or QuickTime file (ISO 14496-12) where it precedes the media data. */
+export const walkIsobmff = (feed: Feed): Walk => walkToIndex(feed, ['mdat', 'moof'])
+
+/** The same wherever the index is, for files that can be read anywhere. */
+export const walkWholeIsobmff = (feed: Feed): Walk => walkToIndex(feed, [])
+
+/** All facts become known at the end of the index: only then is it certain which tracks count. */
+function* walkToIndex(feed: Feed, stops: readonly string[]): Walk {
   for (;;) {
     const box = yield* readBoxHeader(feed, Number.POSITIVE_INFINITY)
-    if (box.type === 'mdat' || box.type === 'moof') return
+    if (stops.includes(box.type)) return
     if (box.type === 'moov') {
       const movie = yield* readMovie(feed, box)
-      feed.facts = { durationSeconds: movie.durationSeconds, pictures: picturesOf(movie) }
+      const isEncrypted = movie.tracks.some((track) => track.isEncrypted)
+      feed.facts = { durationSeconds: movie.durationSeconds, pictures: picturesOf(movie), isEncrypted }
       return
     }
     yield* feed.skipTo(box.end)
@@ -87,6 +101,7 @@ function* readTrack(feed: Feed, trak: Box, movie: Movie): Walk {
     matrix: IDENTITY,
     coded: { width: 0, height: 0 },
     seconds: undefined,
+    isEncrypted: false,
   }
   movie.tracks.push(track)
   yield* walkBoxes(feed, trak, function* (box) {
@@ -135,11 +150,14 @@ function* readMediaHeader(feed: Feed, box: Box, track: Track): Walk {
   track.seconds = readSeconds(yield* takeWithin(feed, box, isLong ? 28 : 16), isLong)
 }
 
-/** ISO 14496-12 § 8.5.2 and § 12.1.3: the size in the first entry. */
+/** ISO 14496-12 § 8.5.2 and § 12.1.3: type and size in the first entry. Entries of sound may be shorter. */
 function* readSampleDescription(feed: Feed, box: Box, track: Track): Walk {
-  if (box.end - feed.offset < 44) return
-  const fields = yield* feed.take(44)
-  track.coded = { width: fields.readUInt16BE(40), height: fields.readUInt16BE(42) }
+  if (box.end - feed.offset < 16) return
+  const start = yield* feed.take(16)
+  track.isEncrypted = ENCRYPTED.includes(start.toString('latin1', 12, 16))
+  if (box.end - feed.offset < 28) return
+  const fields = yield* feed.take(28)
+  track.coded = { width: fields.readUInt16BE(24), height: fields.readUInt16BE(26) }
 }
 
 function* walkBoxes(feed: Feed, parent: Box, enter: (box: Box) => Walk): Walk {

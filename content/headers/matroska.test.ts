@@ -103,7 +103,7 @@ describe.skipIf(!ffmpeg.met)('the header of a Matroska file that ffmpeg made', (
     const path = join(directory, 'live.webm')
     await writeFile(path, stdout)
     const facts = await headerOf(WEBM, path)
-    expect(facts).toEqual({ durationSeconds: undefined, pictures: [{ width: 320, height: 180 }] })
+    expect(facts).toMatchObject({ durationSeconds: undefined, pictures: [{ width: 320, height: 180 }] })
   })
 
   it('is read before the media comes', async () => {
@@ -167,7 +167,7 @@ describe('the header of a Matroska file', () => {
   ])('tells a length %s', (_what, info, seconds) => {
     const { isDone, facts } = readBytes(MKV, inSegment(info, tracks))
     expect(isDone).toBe(true)
-    expect(facts).toEqual({ durationSeconds: seconds, pictures: [size] })
+    expect(facts).toMatchObject({ durationSeconds: seconds, pictures: [size] })
   })
 
   it('may leave the sizes of segment and cluster open', () => {

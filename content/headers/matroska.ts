@@ -1,4 +1,4 @@
-import { type Feed, type Picture, Unreadable, type Walk } from './header-walk.ts'
+import { type Feed, type HeaderFacts, type Picture, Unreadable, type Walk } from './header-walk.ts'
 
 /** `end` is an offset in the file; infinite where the size is not known. */
 type Element = { id: number; end: number }
@@ -14,6 +14,9 @@ const ID = {
   tracks: 0x1654ae6b,
   trackEntry: 0xae,
   trackType: 0x83,
+  contentEncodings: 0x6d80,
+  contentEncoding: 0x6240,
+  contentEncryption: 0x5035,
   video: 0xe0,
   pixelWidth: 0xb0,
   pixelHeight: 0xba,
@@ -48,7 +51,7 @@ function* readSegment(feed: Feed, segment: Element): Walk {
       feed.facts = { ...feed.facts, durationSeconds: yield* readInfo(feed, element) }
     }
     if (element.id === ID.tracks) {
-      feed.facts = { ...feed.facts, pictures: yield* readTracks(feed, element) }
+      feed.facts = { ...feed.facts, ...(yield* readTracks(feed, element)) }
     }
     unread.delete(element.id)
     yield* feed.skipTo(element.end)
@@ -67,27 +70,46 @@ function* readInfo(feed: Feed, info: Element): Walk<number | undefined> {
   return seconds > 0 && seconds < MAX_SECONDS ? seconds : undefined
 }
 
-function* readTracks(feed: Feed, tracks: Element): Walk<Picture[]> {
+function* readTracks(feed: Feed, tracks: Element): Walk<Pick<HeaderFacts, 'pictures' | 'isEncrypted'>> {
   const pictures: Picture[] = []
+  let isEncrypted = false
   let count = 0
   yield* walkElements(feed, tracks, function* (element) {
     if (element.id !== ID.trackEntry) return
     count += 1
     if (count > MAX_TRACKS) throw new Unreadable('has too many tracks')
-    const picture = yield* readTrackEntry(feed, element)
-    if (picture) pictures.push(picture)
+    const track = yield* readTrackEntry(feed, element)
+    if (track.picture) pictures.push(track.picture)
+    isEncrypted ||= track.isEncrypted
   })
-  return pictures
+  return { pictures, isEncrypted }
 }
 
-function* readTrackEntry(feed: Feed, entry: Element): Walk<Picture | undefined> {
+type Track = { picture: Picture | undefined; isEncrypted: boolean }
+
+function* readTrackEntry(feed: Feed, entry: Element): Walk<Track> {
   let type: number | undefined
+  let isEncrypted = false
   let picture: Picture = { width: 0, height: 0 }
   yield* walkElements(feed, entry, function* (element) {
     if (element.id === ID.trackType) type = yield* readUnsigned(feed, element)
     if (element.id === ID.video) picture = yield* readVideo(feed, element)
+    if (element.id === ID.contentEncodings) isEncrypted ||= yield* readIsEncrypted(feed, element)
   })
-  return type === VIDEO_TRACK ? picture : undefined
+  return { picture: type === VIDEO_TRACK ? picture : undefined, isEncrypted }
+}
+
+/** RFC 9559 § 5.1.4.1.31.8: encodings compress or encrypt a track. */
+function* readIsEncrypted(feed: Feed, encodings: Element): Walk<boolean> {
+  let isEncrypted = false
+  yield* walkElements(feed, encodings, function* (encoding) {
+    if (encoding.id !== ID.contentEncoding) return
+    yield* walkElements(feed, encoding, function* (element) {
+      isEncrypted ||= element.id === ID.contentEncryption
+      yield* []
+    })
+  })
+  return isEncrypted
 }
 
 function* readVideo(feed: Feed, video: Element): Walk<Picture> {

@@ -1,4 +1,4 @@
-import type { FileView, Stray } from './file-view.ts'
+import type { FileView, Stray } from '../file-view.ts'
 
 /** Boxes that are allowed on the top level (ISO 14496-12, 23008-12, QuickTime), except for padding. */
 const KNOWN = new Set(

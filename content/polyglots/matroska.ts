@@ -1,4 +1,4 @@
-import { type FileView, type Stray, StructureUnreadable } from './file-view.ts'
+import { type FileView, type Stray, StructureUnreadable } from '../file-view.ts'
 
 const EBML = 0x1a45dfa3
 const SEGMENT = 0x18538067

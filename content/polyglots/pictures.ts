@@ -1,4 +1,4 @@
-import type { FileView, Stray } from './file-view.ts'
+import type { FileView, Stray } from '../file-view.ts'
 
 const END_OF_IMAGE = 0xd9
 const START_OF_SCAN = 0xda

@@ -1,5 +1,5 @@
+import { FileView, type ReadRange, type Stray } from '../file-view.ts'
 import type { Format } from '../formats.ts'
-import { FileView, type ReadRange, type Stray } from './file-view.ts'
 import { strayBytes } from './stray-bytes.ts'
 
 const HEAD_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-import type { FileView, Stray } from './file-view.ts'
+import type { FileView, Stray } from '../file-view.ts'
 
 /** Chunks of WAV, AVI and WebP, except for padding (`JUNK`, `PAD `, `FLLR`). */
 const KNOWN = new Set([

@@ -1,9 +1,9 @@
-import type { FileView, Stray } from './file-view.ts'
+import type { FileView, Stray } from '../file-view.ts'
+import { endOfLeadingTags } from '../leading-tags.ts'
 
 /** How much of either end of the frames is searched: code in between is not told from sound. */
 const EDGE_BYTES = 64 * 1024
 const MAX_TAGS = 16
-const ID3V2_HEADER = 10
 const ID3V1_BYTES = 128
 const APE_FOOTER = 32
 const LYRICS_FOOTER = 15
@@ -45,19 +45,6 @@ function* edges(start: number, end: number): Iterable<Stray> {
   if (end - start <= 2 * EDGE_BYTES) return yield { start, end }
   yield { start, end: start + EDGE_BYTES }
   yield { start: end - EDGE_BYTES, end }
-}
-
-/** ID3v2 § 3.1: a size of seven bits a byte. */
-export async function endOfLeadingTags(file: FileView): Promise<number> {
-  let at = 0
-  for (let tags = 0; tags < MAX_TAGS; tags++) {
-    const header = await file.take(at, ID3V2_HEADER)
-    if (header.length < ID3V2_HEADER || header.toString('latin1', 0, 3) !== 'ID3') break
-    const [a = 0, b = 0, c = 0, d = 0] = header.subarray(6, 10)
-    const footer = ((header[5] ?? 0) & 0x10) === 0 ? 0 : ID3V2_HEADER
-    at += ID3V2_HEADER + ((a << 21) | (b << 14) | (c << 7) | d) + footer
-  }
-  return Math.min(at, file.size)
 }
 
 /** ID3v1, APEv2 and Lyrics3v2, in any order. */

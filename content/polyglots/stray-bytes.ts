@@ -1,5 +1,5 @@
+import { type FileView, type Stray, StructureUnreadable } from '../file-view.ts'
 import type { Format } from '../formats.ts'
-import { type FileView, type Stray, StructureUnreadable } from './file-view.ts'
 import { strayInIsobmff } from './isobmff.ts'
 import { strayInMatroska } from './matroska.ts'
 import { strayInGif, strayInJpeg, strayInPng } from './pictures.ts'
@@ -22,7 +22,7 @@ const FINDERS: Record<string, (file: FileView) => AsyncIterable<Stray>> = {
   'audio/mpeg': strayInFrames,
   'audio/aac': strayInFrames,
   'audio/flac': strayInFlac,
-  'audio/ogg': strayInOgg,
+  ogg: strayInOgg,
 }
 
 /**

@@ -1,8 +1,11 @@
 import { Readable } from 'node:stream'
 import { fileTypeFromStream } from 'file-type'
 import { findShortfall } from '../../content/completeness/missing-bytes.ts'
-import { judgeType } from '../../content/identification.ts'
-import { FileView } from '../../content/polyglots/file-view.ts'
+import { FileView } from '../../content/file-view.ts'
+import { correctedName } from '../../content/formats.ts'
+import { judgeEncryption } from '../../content/headers/early-verdict.ts'
+import { readHeader } from '../../content/headers/header-reader.ts'
+import { detectType, headBehindTags, judgeType } from '../../content/identification.ts'
 import { findPolyglot } from '../../content/polyglots/polyglots.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
@@ -15,21 +18,29 @@ export const identify: Step = {
   after: ['assemble'],
   async run(context) {
     const { media, objects, db, allowedFormats } = context
-    const detected = await detect(await objects.read(media.storage_key, { etag: media.etag }))
-    const judged = judgeType(detected, await declarationOf(db, media.upload_id), allowedFormats)
+    const read = (start: number, end: number) => readRange(context, start, end)
+    const view = () => new FileView(media.size, read)
+    const known = await detect(await objects.read(media.storage_key, { etag: media.etag }))
+    const head = known === undefined ? await headBehindTags(view()) : Buffer.alloc(0)
+    const detected = known ?? (await detectType(head))
+    const declaration = await declarationOf(db, media.upload_id)
+    const judged = judgeType(detected, declaration, allowedFormats, head)
     if ('verdict' in judged) throw new ContentRejected(judged.verdict)
     const { format } = judged
-    const read = (start: number, end: number) => readRange(context, start, end)
     const other = await findPolyglot(media.size, read, format)
     if (other !== undefined)
       throw new ContentRejected({
         code: 'polyglot',
         detail: `The file is ${format.contentType} and also ${other}.`,
       })
-    const shortfall = await findShortfall(format, new FileView(media.size, read))
+    const verdict = judgeEncryption(await readHeader(format, view()))
+    if (verdict) throw new ContentRejected(verdict)
+    const shortfall = await findShortfall(format, view())
     if (shortfall !== undefined)
       throw new ContentRejected({ code: 'damaged', detail: `The file is incomplete: ${shortfall}.` })
-    return { facts: { content_type: format.contentType, kind: format.kind }, detail: { detected } }
+    const filename = media.filename === null ? null : correctedName(media.filename, format)
+    const facts = { content_type: format.contentType, kind: format.kind, filename }
+    return { facts, detail: { detected, ...(judged.isClaimed ? { isClaimed: true } : {}) } }
   },
 }
 

@@ -1,10 +1,13 @@
 import sharp from 'sharp'
+import { FileView } from '../../content/file-view.ts'
 import { FORMATS, formatByStreams, formatOfType } from '../../content/formats.ts'
+import { detectType, headBehindTags, UNRECOGNISED } from '../../content/identification.ts'
 import { judgeDimensions, judgeDuration, judgeImageSize } from '../../content/media-limits.ts'
 import { ContentRejected, type Verdict } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { asDamage, withDamageConfirmed } from '../step/damage.ts'
 import { isUnsupported, lookAtHeader } from '../step/image-input.ts'
+import { readRange } from '../step/read-range.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { readProbe } from '../tools/probe-report.ts'
@@ -28,13 +31,26 @@ export const probe: Step = {
       check(judgeImageSize(facts, context.limits))
       return { facts }
     }
-    const facts = await probeStreams(context)
+    const facts = await probeStreams(context).catch(async (error: unknown) => {
+      throw isDamaged(error) && (await isUnrecognised(context)) ? new ContentRejected(UNRECOGNISED) : error
+    })
     const { limits } = context
     check(judgeDuration(facts.duration_seconds, limits))
     check(judgeDimensions(facts, limits, { width: facts.coded_width, height: facts.coded_height }))
     const { width, height } = facts
     return { facts: { ...facts, quality: width && height ? qualityOf(width, height) : null } }
   },
+}
+
+const isDamaged = (error: unknown): boolean =>
+  error instanceof ContentRejected && error.verdict.code === 'damaged'
+
+/** Whether its name and declared type alone said what it is. */
+async function isUnrecognised(context: StepContext): Promise<boolean> {
+  const { media } = context
+  const read = (start: number, end: number) => readRange(context, start, end)
+  const head = await headBehindTags(new FileView(media.size, read))
+  return (await detectType(head)) === undefined
 }
 
 async function probeStreams(context: StepContext): Promise<MediaFacts> {

@@ -71,6 +71,9 @@ const MUXERS: Readonly<Record<string, readonly Muxer[]>> = {
   'audio/mp4': [['ipod', ...INDEX_FIRST]],
   'audio/wav': [['wav']],
   'audio/ogg': [['ogg']],
+  'video/ogg': [['ogg']],
+  'audio/webm': [['webm']],
+  'audio/x-matroska': [['matroska']],
   'audio/flac': [['flac']],
   'audio/aac': [['adts']],
 }

@@ -6,12 +6,13 @@ import { execa } from 'execa'
 import { expect } from 'vitest'
 import { FORMATS } from '../../content/formats.ts'
 import { type HeaderFacts, type HeaderReader, headerReaderFor } from '../../content/headers/header-reader.ts'
+import { NO_FACTS } from '../../content/headers/header-walk.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { Ffmpeg } from '../../processing/tools/ffmpeg.ts'
 import { readProbe } from '../../processing/tools/probe-report.ts'
 import { programPath } from '../services/requirements.ts'
 
-export const NOTHING: HeaderFacts = { durationSeconds: undefined, pictures: [] }
+export const NOTHING = NO_FACTS
 
 /** Input and codec of a moving picture, one second at 25 fps unless told otherwise. */
 export function picture(size: string, seconds = 1): string[] {
