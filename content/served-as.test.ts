@@ -32,6 +32,15 @@ describe('how an object is served', () => {
     expect(servedAs(null)).toEqual({ contentType: 'application/octet-stream', disposition: 'attachment' })
   })
 
+  it.each([
+    ['holiday.mp4', 'inline; filename=holiday.mp4'],
+    ['my holiday.mp4', 'inline; filename="my holiday.mp4"'],
+    ['Übung 🎬.mp4', `inline; filename="?bung ??.mp4"; filename*=UTF-8''%C3%9Cbung%20%F0%9F%8E%AC.mp4`],
+    ['a"b\\c;d.mp4', 'inline; filename="a\\"b\\\\c;d.mp4"'],
+  ])('a file named %s is saved under its name', (filename, disposition) => {
+    expect(servedAs('video/mp4', filename).disposition).toBe(disposition)
+  })
+
   it('another name of a known type is served under our own', () => {
     expect(servedAs('audio/x-m4a')).toEqual({ contentType: 'audio/mp4', disposition: 'inline' })
   })

@@ -1,15 +1,23 @@
+import { create } from 'content-disposition'
 import { FORMATS, formatOfType } from './formats.ts'
 
 /** How a file is served: by the identified type, never by a client's. */
-export type ServedAs = { contentType: string; disposition: 'inline' | 'attachment' }
-
-const UNKNOWN: ServedAs = { contentType: 'application/octet-stream', disposition: 'attachment' }
+export type ServedAs = {
+  contentType: string
+  /** The value of `Content-Disposition`: `inline` or `attachment`, and the name of the file where it has one. */
+  disposition: string
+}
 
 /**
  * How a browser gets an object of this type. Only pictures, sounds and videos of our table are shown inline. Anything
- * else could be a page or a script (HTML, SVG, XML, PDF): it is an attachment of a neutral type.
+ * else could be a page or a script (HTML, SVG, XML, PDF): it is an attachment of a neutral type. `filename` is the name
+ * under which it is saved (RFC 6266 § 4.3).
  */
-export function servedAs(contentType: string | null): ServedAs {
+export function servedAs(contentType: string | null, filename: string | null = null): ServedAs {
   const format = contentType === null ? undefined : formatOfType(FORMATS, contentType)
-  return format ? { contentType: format.contentType, disposition: 'inline' } : UNKNOWN
+  const type = format ? 'inline' : 'attachment'
+  return {
+    contentType: format?.contentType ?? 'application/octet-stream',
+    disposition: filename === null ? type : create(filename, { type }),
+  }
 }

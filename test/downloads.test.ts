@@ -38,7 +38,8 @@ describeStorages('downloads through the server', (storage) => {
     expect(whole.status).toBe(200)
     const bytes = Buffer.from(await whole.arrayBuffer())
     expect(whole.headers.get('X-Content-Type-Options')).toBe('nosniff')
-    expect(whole.headers.get('Content-Disposition')).toBe('inline')
+    const name = target === 'content' ? `; filename=${media.filename}` : ''
+    expect(whole.headers.get('Content-Disposition')).toBe(`inline${name}`)
     const etag = whole.headers.get('ETag') ?? ''
 
     const part = await get(target, { Range: 'bytes=10-19', 'If-Range': etag })
@@ -59,7 +60,7 @@ describeStorages('downloads through the server', (storage) => {
       const named = ['Content-Type', 'Content-Disposition', 'X-Content-Type-Options']
       expect(named.map((name) => answer.headers.get(name))).toEqual([
         'application/octet-stream',
-        'attachment',
+        `attachment; filename=${media.filename}`,
         'nosniff',
       ])
       await setType('image/jpeg')
@@ -162,7 +163,7 @@ describe.skipIf(!ceph.met)('downloads by redirect', () => {
     for (const { headers } of [whole, part]) {
       expect([headers.get('Content-Type'), headers.get('Content-Disposition')]).toEqual([
         'image/jpeg',
-        'inline',
+        `inline; filename=${media.filename}`,
       ])
     }
     const picture = await fetch(linkOf('thumbnail'))

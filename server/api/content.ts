@@ -19,6 +19,8 @@ export type ServedObject = StoredRow & {
   size: number
   /** As identified by us, never as declared by a client. */
   contentType: string | null
+  /** Under which it is saved; null for the browser to choose. */
+  filename: string | null
   /** Strong validator, without quotes. */
   tag: string
   /** Of the object in the storage, where known: another version is not served. */
@@ -43,6 +45,7 @@ export function servedRendition(
     key: storage_key,
     size,
     contentType: content_type,
+    filename: null,
     tag: `${media_id}-${kind}-${size}`,
     etag: null,
   }
@@ -64,7 +67,7 @@ export async function sendObject(
   object: ServedObject,
 ): Promise<void> {
   const etag = `"${object.tag}"`
-  const { contentType, disposition } = servedAs(object.contentType)
+  const { contentType, disposition } = servedAs(object.contentType, object.filename)
   const headers = {
     ...HEADERS,
     'Accept-Ranges': 'bytes',
@@ -107,7 +110,7 @@ export async function redirectToObject(
   const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
   const address = await (await storage.objectsOf(object)).link(
     object.key,
-    servedAs(object.contentType),
+    servedAs(object.contentType, object.filename),
     method,
   )
   if (address === undefined) return false

@@ -66,9 +66,10 @@ export function servedMedia(media: MediaRow, tag: string): ServedObject {
     storage_key: key,
     size,
     content_type: contentType,
+    filename,
     etag,
   } = media
-  return { storage_backend, ownerId, key, size, contentType, tag, etag }
+  return { storage_backend, ownerId, key, size, contentType, filename, tag, etag }
 }
 
 /** Sends an object, or redirects to it. */

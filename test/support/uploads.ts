@@ -41,6 +41,7 @@ export type MediaJson = {
   status: string
   reason: { code: string; detail: string } | null
   contentType: string
+  filename: string
   kind: string
   size: number
   sha256: string
