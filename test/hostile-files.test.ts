@@ -110,8 +110,9 @@ describe.skipIf(!isEquipped)('a hostile file', () => {
       async () => hostile.patched(await video(), 'mvhd', 12, [0, 0, 0, 0]),
     ],
     [
+      // Its packets tell how long it lasts.
       'an mp4 that says it lasts for years',
-      'too-long',
+      null,
       'a.mp4',
       async () => hostile.patched(await video(), 'mvhd', 12, [0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff]),
     ],

@@ -6,7 +6,7 @@ import type { PgBoss } from 'pg-boss'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { openQueues, QUEUES } from '../jobs/queues.ts'
 import { reap } from '../jobs/upkeep/reaper.ts'
-import { jpeg } from './fixtures/media.ts'
+import { jpeg, shortVideo } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { readEvents } from './support/event-reader.ts'
 import { asOwnerId, asUploadId } from './support/ids.ts'
@@ -220,7 +220,7 @@ describeStorages.skipIf(!clamd.met)('the reaper, of media', (storage) => {
   it('frees nothing a second time for a file that was rejected before it was deleted', async () => {
     const started = await start({ storage })
     const { landfall } = started
-    const media = await process(landfall, 'alice', await jpeg({ width: 100, height: 100 }))
+    const media = await process(landfall, 'alice', await shortVideo({ width: 200, height: 100 }))
     expect(media.status).toBe('rejected')
     await landfall.as('alice')(`/api/v1/media/${media.id}`, { method: 'DELETE' })
     expect(await reapNow(started, 0)).toEqual({ ...NOTHING, purged: 1 })

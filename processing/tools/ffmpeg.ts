@@ -1,6 +1,6 @@
 import { SYSTEM_PATH } from '../../system/system-path.ts'
 import { noSandbox, type ToolSandbox } from '../../system/tool-sandbox.ts'
-import { type Abilities, readAbilities } from './abilities.ts'
+import { type Abilities, readAbilities, UNKNOWN_ABILITIES } from './abilities.ts'
 import { type Hashed, type HashedStreams, hashArguments } from './hash-arguments.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
 import type { StreamTimes } from './packet-times.ts'
@@ -270,9 +270,14 @@ export class Ffmpeg {
   }
 
   async #findAbilities(): Promise<Abilities> {
-    const list = async (what: string) =>
-      await this.#runner.ask(this.#options.ffmpegPath, ['-hide_banner', what])
-    return readAbilities({ codecs: await list('-codecs'), filters: await list('-filters') })
+    const { ffmpegPath } = this.#options
+    const list = async (what: string) => await this.#runner.ask(ffmpegPath, ['-hide_banner', what])
+    try {
+      return readAbilities({ codecs: await list('-codecs'), filters: await list('-filters') })
+    } catch (error) {
+      if (await this.#runner.works(ffmpegPath)) return UNKNOWN_ABILITIES
+      throw error
+    }
   }
 
   /** ffmpeg with options before and after the input. */

@@ -198,6 +198,7 @@ describe('the facts in a report of ffprobe', () => {
 describe('a report is of a damaged file', () => {
   const streams = [video]
   it.each<[string, Report, string]>([
+    ['without any stream', { streams: [], format }, ''],
     ['whose streams hold no packet', { streams: [{ ...video, packets: 0 }], format }, ''],
     ['cut short', { streams, format }, '[mov] stream 0, offset 0x5a0: partial file'],
     ['ended early', { streams, format }, 'File ended prematurely at pos. 1234'],
@@ -226,7 +227,6 @@ describe('a report is of a damaged file', () => {
   })
 
   it.each([
-    ['no stream', []],
     ['subtitles alone', [{ codec_type: 'subtitle', packets: 3 }]],
     ['nothing but cover art', [cover]],
   ])('no more than one with %s, which has a reason of its own', (_what, others) => {

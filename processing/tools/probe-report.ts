@@ -62,9 +62,9 @@ export function readProbe({ json, times, complaints, size }: Probed) {
 const damaged = (detail: string) => new ContentRejected({ code: 'damaged', detail })
 
 function nothingToPlay({ all }: Streams): ContentRejected {
-  const types = [...new Set(all.map((s) => s.codec_type ?? 'unknown'))]
-  const what = types.length === 0 ? 'no streams' : `only streams of these types: ${types.join(', ')}`
-  const detail = `The file contains neither picture nor sound: it has ${what}.`
+  if (all.length === 0) return damaged('The file is damaged or incomplete.')
+  const types = [...new Set(all.map((s) => s.codec_type ?? 'unknown'))].join(', ')
+  const detail = `The file contains neither picture nor sound, only streams of these types: ${types}.`
   return new ContentRejected({ code: 'no-media', detail })
 }
 

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { FORMATS } from '../../content/formats.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import type { MediaRow } from '../../ledger/media.ts'
 import { ObjectMissing, type Objects } from '../../storage/store/objects.ts'
@@ -27,7 +28,7 @@ const LIMITS = {
   minHeight: 1,
   maxWidth: 1024,
   maxHeight: 1024,
-  maxImagePixels: 100_000_000,
+  maxImagePixels: 1024 * 1024,
 }
 
 /** What becomes of the n-th request of a tool, from 1. The rest of the object would be `body`. */
@@ -94,13 +95,15 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
       size: bytes.length,
       sha256: null,
       etag: '"e"',
-      duration_seconds: 2,
+      ...{ duration_seconds: 2, width: 640, height: 360, video_codec: 'h264', has_audio: true },
+      ...{ picture_stream: null, sound_stream: null, renditions_skipped: null },
     } as unknown as MediaRow
     const context = {
       media,
       objects,
       ffmpeg: new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }),
       limits: LIMITS,
+      allowedFormats: FORMATS,
       deepCheck: 'full',
       thumbnails: { atSeconds: 1, widths: [640, 320] },
       signal: AbortSignal.timeout(60_000),

@@ -89,7 +89,7 @@ export class ToolRunner {
     if (error.exitCode === undefined || error.timedOut || error.isMaxBuffer) return failure
     if (hasBadArguments || CRASHES.has(error.exitCode)) return failure
     if (HOLDER_FAILED.test(complaints)) return new RetryLater(`${program} cannot be run`, { cause: failure })
-    return (await this.#isSound(program))
+    return (await this.works(program))
       ? new UnreadableInput(complaints)
       : new RetryLater(`${program} does not work`, { cause: failure })
   }
@@ -114,8 +114,8 @@ export class ToolRunner {
     return stdout
   }
 
-  /** A tool that cannot even print its version fails for every file: no verdict on this one. */
-  async #isSound(program: string): Promise<boolean> {
+  /** Whether a tool prints its version. Where not, it fails for every file: no verdict on this one. */
+  async works(program: string): Promise<boolean> {
     try {
       return /^ff(mpeg|probe) version /.test(await this.#print(program, ['-version']))
     } catch {
