@@ -32,7 +32,7 @@ export function readProbe({ json, times, complaints, size }: Probed) {
   if (!streams || missingIn(complaints, { picture: streams.picture?.codec_name }) !== undefined)
     throw damaged('The file is damaged or incomplete.')
   const { picture, sound, pictures, sounds } = streams
-  if (!picture && !sound) throw nothingToPlay(streams)
+  if (!picture && !sound) throw nothingToPlay(streams, times)
   if (![picture, sound].some((stream) => stream && times.has(stream.index)))
     throw damaged('The file contains no data.')
 
@@ -61,8 +61,12 @@ export function readProbe({ json, times, complaints, size }: Probed) {
 
 const damaged = (detail: string) => new ContentRejected({ code: 'damaged', detail })
 
-function nothingToPlay({ all }: Streams): ContentRejected {
-  if (all.length === 0) return damaged('The file is damaged or incomplete.')
+/** Subtitles and the like are no damage where they can be read. */
+function nothingToPlay({ all }: Streams, times: ReadonlyMap<number, StreamTimes>): ContentRejected {
+  const isRead = all.some(
+    ({ index, codec_type: type }) => type !== undefined && type !== 'unknown' && times.has(index),
+  )
+  if (!isRead) return damaged('The file is damaged or incomplete.')
   const types = [...new Set(all.map((s) => s.codec_type ?? 'unknown'))].join(', ')
   const detail = `The file contains neither picture nor sound, only streams of these types: ${types}.`
   return new ContentRejected({ code: 'no-media', detail })
