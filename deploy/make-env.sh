@@ -38,7 +38,7 @@ AUTH_JWT_SECRET=$(random 32)
 # PUBLIC_URL=https://uploads.example
 # TRUST_PROXY=1
 # CORS_ORIGINS=https://app.example
-# UPLOAD_MAX_SIZE=500MB
+# UPLOAD_MAX_SIZE=500MiB
 
 # Who is told of events: docs/api.md, Webhooks.
 # WEBHOOK_URL=https://app.example/hooks/landfall

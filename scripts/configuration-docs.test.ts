@@ -18,7 +18,7 @@ describe('docs/configuration.md', () => {
       '| `PORT` | `1080` | a whole number from 0 to 65535 | Port to listen on; 0 picks a free one. |',
     )
     expect(configurationDocs()).toContain(
-      '| `QUOTA_BYTES` |  | a size such as 500MB or 5GiB | Maximum number of bytes an owner may store. Unlimited without it. |',
+      '| `QUOTA_BYTES` |  | a size such as 500MB (decimal) or 5GiB (binary) | Maximum number of bytes an owner may store. Unlimited without it. |',
     )
   })
 })

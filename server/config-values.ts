@@ -40,7 +40,7 @@ export const integer = (min: number, max: number) =>
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
     return value >= min && value <= max ? value : undefined
   })
-export const size = () => parsed('a size such as 500MB or 5GiB', parseSize)
+export const size = () => parsed('a size such as 500MB (decimal) or 5GiB (binary)', parseSize)
 export const duration = () =>
   parsed('a duration such as 60s, 30m or 24h', (text) => {
     const ms = parseDuration(text)

@@ -16,7 +16,7 @@ const ALGORITHMS = 'HS256, HS384, HS512, RS256, RS384, RS512, PS256, ES256, ES38
 const problemsOf = (env: Environment, needs = { auth: true }) => problemsIn(env, needs)
 
 describe('a bad value', () => {
-  const size = 'a size such as 500MB or 5GiB'
+  const size = 'a size such as 500MB (decimal) or 5GiB (binary)'
   const duration = 'a duration such as 60s, 30m or 24h'
   const media = `media types, such as video/mp4,image/* (known: ${types})`
   const proxies = 'false, true, a number of hops, or addresses such as loopback,10.0.0.0/8'
@@ -159,7 +159,7 @@ describe('without anything but a key', () => {
       DISK_SYNC: 'always',
       AUTH_CLOCK_TOLERANCE: 30_000,
       AUTH_DEV_TOKENS: false,
-      UPLOAD_MAX_SIZE: 500_000_000,
+      UPLOAD_MAX_SIZE: 524_288_000,
       UPLOAD_MIN_SIZE: 1000,
       UPLOAD_EXPIRES_AFTER: 24 * 3_600_000,
       UPLOAD_IDLE_TIMEOUT: 60_000,

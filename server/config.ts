@@ -110,7 +110,7 @@ export const variables = z.object({
     .prefault('')
     .describe('Prefix of the keys. `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` are replaced.'),
   S3_MEMORY_BUDGET: size()
-    .prefault('256MB')
+    .prefault('256MiB')
     .describe('Memory in which one process buffers the parts of all its uploads; at least 128MiB.'),
   PUBLISH: oneOf('in-place', 'copy')
     .prefault('in-place')
@@ -152,7 +152,7 @@ export const variables = z.object({
   AUTH_DEV_SCOPES: scopes()
     .optional()
     .describe('Scopes that development tokens may have besides those of an owner, such as `admin,service`.'),
-  UPLOAD_MAX_SIZE: size().prefault('500MB').describe('Maximum file size.'),
+  UPLOAD_MAX_SIZE: size().prefault('500MiB').describe('Maximum file size.'),
   UPLOAD_MIN_SIZE: size().prefault('1KB').describe('Minimum file size.'),
   UPLOAD_ALLOWED_TYPES: formats()
     .prefault('video/*,image/*,audio/*')
@@ -213,7 +213,7 @@ export const variables = z.object({
   SCAN_OVERSIZE: oneOf('reject', 'accept')
     .prefault('reject')
     .describe(
-      'Whether files above the size limit of clamd (2 GB, or as configured) are rejected, or accepted without a scan.',
+      'Whether files above the size limit of clamd (2000 MiB, or as configured) are rejected, or accepted without a scan.',
     ),
   CLAMD_URL: clamd()
     .optional()

@@ -20,7 +20,10 @@ const DURATION_FACTORS: Record<string, number> = {
   y: 365 * 86400e3,
 }
 
-/** Bytes of "500MB", "1.5GiB" or "1048576"; undefined when it is no size. */
+/**
+ * Bytes of "500MB" (500,000,000), "500MiB" (524,288,000) or "1048576"; undefined when it is no size. Units are those of
+ * IEC 80000-13 everywhere: decimal, or binary with an "i".
+ */
 export function parseSize(text: string): number | undefined {
   return parseWith(SIZE_FACTORS, text)
 }

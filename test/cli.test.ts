@@ -53,7 +53,7 @@ describe('a command called or configured wrongly ends with code 2 and says why, 
       [
         'landfall: PORT: "http" is not accepted; it takes a whole number from 0 to 65535',
         'landfall: AUTH_JWT_SECRET: its value is not accepted; it takes a secret of at least 32 characters, or up to 8 of them, separated by spaces or commas',
-        'landfall: UPLOAD_MAX_SIZE: "big" is not accepted; it takes a size such as 500MB or 5GiB',
+        'landfall: UPLOAD_MAX_SIZE: "big" is not accepted; it takes a size such as 500MB (decimal) or 5GiB (binary)',
       ],
     ],
     ['no key', ['serve'], {}, [`landfall: ${none}`]],

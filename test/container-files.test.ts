@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { variables } from '../server/config.ts'
+import { parseConfig, variables } from '../server/config.ts'
 import { size } from '../server/config-values.ts'
 import { NODE_FLAGS } from '../server/process/node-flags.ts'
 
@@ -129,6 +129,14 @@ describe('docker-compose.yml', () => {
       expect(bytes, limit).toBeGreaterThan(largest)
     }
     expect(clamd?.get('CLAMD_CONF_AlertExceedsMax')).toBe('"yes"')
+  })
+
+  it('has the default of the server for every size', () => {
+    const sizes = [...compose.matchAll(/^ {2}(\w+): \$\{\w+:-(\d+[KMGT]i?B)\}$/gm)]
+    expect(sizes.map(([, name]) => name)).toContain('UPLOAD_MAX_SIZE')
+    const { auth: _, ...defaults } = parseConfig({}, { auth: false })
+    for (const [, name = '', value] of sizes)
+      expect([name, size().parse(value)]).toEqual([name, defaults[name as keyof typeof defaults]])
   })
 
   it('names the same bucket and region to both sides', () => {

@@ -32,8 +32,8 @@ describe('OPTIONS', () => {
       expect(answer.headers).toMatchObject({
         'tus-resumable': '1.0.0',
         'tus-version': '1.0.0',
-        'tus-max-size': '500000000',
-        'upload-limit': 'max-size=500000000, min-size=1000',
+        'tus-max-size': '524288000',
+        'upload-limit': 'max-size=524288000, min-size=1000',
       })
       expect(listed(answer, 'tus-checksum-algorithm')).toEqual(['sha1', 'sha256', 'md5', 'crc32'])
       expect(listed(answer, 'tus-extension').toSorted()).toEqual([

@@ -53,7 +53,7 @@ describeStorages('PATCH /files/:id', (storage) => {
     ['an offset that is not the current', { 'Upload-Offset': '5' }, 409, 'offset-conflict'],
     ['a length that is known already', { 'Upload-Length': '1999' }, 400, 'invalid-header'],
     ['a malformed length', { 'Upload-Length': '1e+21' }, 400, 'invalid-header'],
-    ['a length beyond what is allowed', { 'Upload-Length': '500000001' }, 413, 'too-large'],
+    ['a length beyond what is allowed', { 'Upload-Length': '524288001' }, 413, 'too-large'],
     ['a checksum that is none', { 'Upload-Checksum': 'sha1 YQ==' }, 400, 'invalid-header'],
   ]
 

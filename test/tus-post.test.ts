@@ -43,7 +43,7 @@ describe('POST /files', () => {
         'invalid-header',
       ],
     ),
-    ['more bytes than are allowed', { 'Upload-Length': '500000001' }, 413, 'too-large'],
+    ['more bytes than are allowed', { 'Upload-Length': '524288001' }, 413, 'too-large'],
     ['fewer bytes than are allowed', { 'Upload-Length': '999' }, 400, 'too-small'],
     ['metadata that is no base64', rawMetadata('filename a.mp4'), 400, 'invalid-metadata'],
     ['metadata with three words', rawMetadata('filename YQ== YQ=='), 400, 'invalid-metadata'],

@@ -1,5 +1,5 @@
 import type { Formats, MediaKind, Reason } from './contract.ts'
-import { formatBytes } from './format.ts'
+import { formatBeside, formatByteLimit } from './format.ts'
 
 /** Why the server would refuse this file by its name, type or size; null when it may be tried. Saves the trip. */
 export function refusalOf(
@@ -16,13 +16,13 @@ export function refusalOf(
   if (file.size > formats.maxSize) {
     return {
       code: 'too-large',
-      detail: `This file has ${formatBytes(file.size)}; the limit is ${formatBytes(formats.maxSize)}.`,
+      detail: `This file has ${formatBeside(file.size, formats.maxSize)}; the limit is ${formatByteLimit(formats.maxSize)}.`,
     }
   }
   if (file.size < formats.minSize) {
     return {
       code: 'too-small',
-      detail: `This file has only ${formatBytes(file.size)}; the least is ${formatBytes(formats.minSize)}.`,
+      detail: `This file has only ${formatBeside(file.size, formats.minSize)}; the least is ${formatByteLimit(formats.minSize)}.`,
     }
   }
   return null

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import {
+  formatBeside,
   formatBitrate,
+  formatByteLimit,
   formatBytes,
   formatDuration,
   formatEta,
@@ -23,6 +25,29 @@ describe('bytes', () => {
     [1000 ** 4 * 2500, '2500 TB'],
   ])('%i reads %s', (bytes, text) => {
     expect(formatBytes(bytes)).toBe(text)
+  })
+
+  it.each([
+    [524_288_000, '500 MiB'],
+    [500_000_000, '500 MB'],
+    [1000, '1 KB'],
+    [1024, '1 KiB'],
+    [5 * 1024 ** 3, '5 GiB'],
+    [2_500_000_000, '2.5 GB'],
+    [1_234_567, '1,234,567 bytes'],
+  ])('as a limit, %i reads %s: what the server was told', (bytes, text) => {
+    expect(formatByteLimit(bytes)).toBe(text)
+  })
+
+  it.each([
+    [600_000_000, 524_288_000, '572 MiB'],
+    [524_288_001, 524_288_000, '524,288,001 bytes'],
+    [524_400_000, 500_000_000, '524 MB'],
+    [999, 1000, '999 B'],
+    [500_000_001, 500_000_000, '500,000,001 bytes'],
+  ])('%i beside a limit of %i reads %s, which is not the limit', (bytes, limit, text) => {
+    expect(formatBeside(bytes, limit)).toBe(text)
+    expect(formatBeside(bytes, limit)).not.toBe(formatByteLimit(limit))
   })
 
   it('shows a dash for what is no size', () => {

@@ -1,22 +1,55 @@
-const units = ['B', 'KB', 'MB', 'GB', 'TB'] as const
+/** As the server reads `500MB` and `500MiB`. */
+export type Units = 'decimal' | 'binary'
 
-/** `1500` → `1.5 KB`. Powers of 1000, as the server reads `500MB`; one decimal below 100 of a unit. */
-export function formatBytes(bytes: number): string {
+const scales = {
+  decimal: { step: 1000, names: ['B', 'KB', 'MB', 'GB', 'TB'] },
+  binary: { step: 1024, names: ['B', 'KiB', 'MiB', 'GiB', 'TiB'] },
+} as const
+
+/** `1500` → `1.5 KB`, or `1536` → `1.5 KiB`; one decimal below 100 of a unit. */
+export function formatBytes(bytes: number, units: Units = 'decimal'): string {
   if (!Number.isFinite(bytes) || bytes < 0) return '–'
+  const { value, unit } = scaled(bytes, units)
+  return `${trimZero(value.toFixed(digitsOf(value, unit)))} ${scales[units].names[unit]}`
+}
+
+/** The units in which a limit is a short number: `524288000` is exactly 500 MiB, and no short number of MB. */
+export function unitsOf(limit: number): Units {
+  return !isExact(limit, 'decimal') && isExact(limit, 'binary') ? 'binary' : 'decimal'
+}
+
+/** A limit as it is, never rounded: `500 MiB`, `2.5 GB`, or `1,234,567 bytes`. */
+export function formatByteLimit(limit: number): string {
+  const units = unitsOf(limit)
+  return isExact(limit, units) ? formatBytes(limit, units) : exactBytes(limit)
+}
+
+/** A size beside a limit that it breaks, in the units of the limit: never the same text as the limit. */
+export function formatBeside(bytes: number, limit: number): string {
+  const text = formatBytes(bytes, unitsOf(limit))
+  return text === formatBytes(limit, unitsOf(limit)) ? exactBytes(bytes) : text
+}
+
+function scaled(bytes: number, units: Units): { value: number; unit: number } {
+  const { step, names } = scales[units]
   let value = bytes
   let unit = 0
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000
-    unit += 1
-  }
   // 999.96 KB would round to "1000 KB": it belongs to the next unit.
-  if (Math.round(value) >= 1000 && unit < units.length - 1) {
-    value /= 1000
+  while (Math.round(value) >= step && unit < names.length - 1) {
+    value /= step
     unit += 1
   }
-  const digits = unit === 0 || value >= 100 ? 0 : 1
-  return `${trimZero(value.toFixed(digits))} ${units[unit]}`
+  return { value, unit }
 }
+
+const digitsOf = (value: number, unit: number): number => (unit === 0 || value >= 100 ? 0 : 1)
+
+function isExact(bytes: number, units: Units): boolean {
+  const { value, unit } = scaled(bytes, units)
+  return Number(value.toFixed(digitsOf(value, unit))) === value
+}
+
+const exactBytes = (bytes: number): string => `${bytes.toLocaleString('en')} bytes`
 
 export function formatSpeed(bytesPerSecond: number): string {
   return `${formatBytes(bytesPerSecond)}/s`
