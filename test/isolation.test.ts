@@ -99,8 +99,9 @@ describeStorages('what belongs to somebody else', (storage) => {
       headers: { 'X-User': 'alice', 'X-Owner-Id': 'alice' },
     })
     expect(response.status).toBe(201)
-    expect(await idsOf('alice', '/api/v1/uploads?owner=alice')).not.toContain(idOf(response))
-    expect(await idsOf('mallory', '/api/v1/media?ownerId=alice&owner_id=alice')).toEqual([])
+    expect(await idsOf('alice', '/api/v1/uploads')).not.toContain(idOf(response))
+    for (const path of ['/api/v1/uploads?owner=alice', '/api/v1/media?ownerId=alice&owner_id=alice'])
+      expect((await landfall.as('mallory')(path)).status).toBe(400)
   })
 
   it('goes on being received while a stranger sends PATCH, HEAD and DELETE', async () => {

@@ -1,6 +1,5 @@
 import type { Config } from '../config.ts'
 import { notFound } from '../http/errors.ts'
-import { isOriginForm } from '../http/routing.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { route } from '../routes/route.ts'
 import { body } from './answers.ts'
@@ -18,9 +17,10 @@ export const metricsRoutes = [
     summary: 'Figures for Prometheus',
     isServed: ({ metrics, config }: MetricsServices) =>
       metrics !== undefined && config.METRICS_PORT === undefined,
-    async handle({ request, response }, { metrics }) {
-      // A proxy that blocks this path may not recognise it in the absolute form.
-      if (!metrics || !isOriginForm(request)) throw notFound()
+    // A proxy that blocks this path may not recognise it in the absolute form.
+    isForOriginForm: true,
+    async handle({ response }, { metrics }) {
+      if (!metrics) throw notFound()
       const text = await metrics.text()
       response.set({ 'Content-Type': metrics.register.contentType, 'Cache-Control': 'no-store' }).end(text)
     },

@@ -1,9 +1,10 @@
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
 import { notFound, Problem } from '../http/errors.ts'
 import { readInput } from '../http/read-input.ts'
-import { spellingsOf } from '../http/routing.ts'
+import { isOriginForm, spellingsOf } from '../http/routing.ts'
 import type { Admit } from './access.ts'
-import type { Body, Route } from './route.ts'
+import { queryCheck } from './query.ts'
+import type { Access, Body, Route } from './route.ts'
 
 /**
  * Registers these routes with Express. No other file registers a handler of a path. A request is authorized, its body is
@@ -13,15 +14,18 @@ export function mount<S>(app: Express, routes: readonly Route<S>[], services: S,
   for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
     const at = app.route(spellingsOf(path))
     for (const route of ofPath) at[route.method](serve(route, services, admit))
-    at.all(refuseMethod(ofPath, admit))
+    at.all(answerOthers(path, ofPath, admit))
   }
 }
 
 function serve<S>(route: Route<S>, services: S, admit: Admit): RequestHandler {
   const reader = readerOf(route.body)
+  const checkQuery = queryCheck(route)
   return async function serveRoute(request, response) {
+    checkForm([route], request)
     const who = await admit(route, request, response, () => reader(request, response))
     const params = paramsOf(route, request)
+    checkQuery(request)
     const query = route.query && readInput(route.query, request.query)
     await route.handle({ request, response, who, params, query }, services)
   }
@@ -49,22 +53,39 @@ function readerOf(body: Body | undefined): (request: Request, response: Response
     })
 }
 
-/** Refuses other methods with 405 where the path has OPTIONS, and answers OPTIONS of public paths. All else is 404. */
-function refuseMethod<S>(routes: readonly Route<S>[], admit: Admit): RequestHandler {
-  const methods = new Set(routes.map(({ method }) => method.toUpperCase()))
+/** In this order in `Allow`. */
+const METHODS = ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE', 'OPTIONS']
+
+/** Answers OPTIONS of a path with its methods, and refuses all others with 405, once access is granted. */
+function answerOthers<S>(path: string, routes: readonly Route<S>[], admit: Admit): RequestHandler {
+  const methods = new Set(routes.map(({ method }) => method.toUpperCase())).add('OPTIONS')
   if (methods.has('GET')) methods.add('HEAD')
-  const allow = [...methods].join(', ')
+  const allow = METHODS.filter((method) => methods.has(method)).join(', ')
   const headers = routes.find((route) => route.refusesOthers)?.refusesOthers
-  const isPublic = routes.every(({ access }) => access === 'public')
-  const [first] = routes
-  return async function refuseOtherMethod(request, response, next) {
-    if (isPublic && request.method === 'OPTIONS') return void response.set('Allow', allow).send(allow)
-    if (!headers || !first) return next()
-    await admit({ access: 'token', path: first.path }, request, response, async () => {})
+  const access = accessOfOthers(routes)
+  return async function answerOtherMethod(request, response) {
+    checkForm(routes, request)
+    // A preflight carries no token. What only some may know of stays unknown to all others.
+    if (request.method === 'OPTIONS' && access !== 'dev-code')
+      return void response.status(204).set('Allow', allow).end()
+    await admit({ access, path }, request, response, async () => {})
     throw new Problem(
       'method-not-allowed',
-      `The method ${request.method} is not allowed for this resource.`,
+      `The method ${request.method} is not allowed for this resource, which has ${allow}.`,
       { headers: { ...headers, Allow: allow } },
     )
   }
+}
+
+/** Who is told which methods a path has: the clients that may use one of them, also without the scope that it asks for. */
+function accessOfOthers<S>(routes: readonly Route<S>[]): Access {
+  const all = routes.map(({ access }) => access)
+  if (all.every((access) => access === 'public')) return 'public'
+  const [access = 'token'] = all.filter((one) => one !== 'public')
+  return access === 'service-or-signature' || access === 'link' ? 'token' : access
+}
+
+/** Fails with `not-found` where routes are there only for targets that are a path alone. */
+function checkForm<S>(routes: readonly Route<S>[], request: Request): void {
+  if (routes.some((route) => route.isForOriginForm) && !isOriginForm(request)) throw notFound()
 }

@@ -74,7 +74,9 @@ export type Route<S, A extends Access = Access, P extends Params = Params, Q ext
   isUnlisted?: boolean
   /** Whether this server has it; it does by default. */
   isServed?(services: S): boolean
-  /** On OPTIONS: any other method of the path is 405, with these headers. */
+  /** Only there where the target of a request is a path alone, which is how proxies compare it. */
+  isForOriginForm?: boolean
+  /** Headers of the 405 that any other method of the path is answered with. */
   refusesOthers?: Readonly<Record<string, string>>
   /** Answers the request, or throws. */
   handle(call: Call<A, P, Q>, services: S): Promise<void> | void

@@ -102,7 +102,7 @@ export function createApp(options: AppOptions): Express {
   )
   const allowOrigins = crossOrigin(config)
   app.use('/files', layer(allowOrigins, new Drain().prepare, expectUpload), overrideMethod(authenticate))
-  app.use('/api', layer(allowOrigins), answerPreflight)
+  app.use('/api', layer(allowOrigins))
 
   const admit = accessChecks({
     authenticate,
@@ -112,6 +112,7 @@ export function createApp(options: AppOptions): Express {
     devCode: options.devCode,
   })
   mount(app, served, { ...offered, description: openApiDocument(served) }, admit)
+  app.use('/api', answerPreflight)
   app.use(['/files', '/api'], async (request, response) => {
     if (request.method !== 'OPTIONS') await authenticate(request, response)
     throw notFound()
@@ -188,7 +189,7 @@ function crossOrigin({ CORS_ORIGINS }: Pick<Config, 'CORS_ORIGINS'>): Prepare {
   }
 }
 
-/** A preflight carries no token. That of `/files` is answered by its OPTIONS. */
+/** A preflight carries no token. Those of routes are answered with their methods. */
 const answerPreflight: RequestHandler = (request, response, next) => {
   if (request.method === 'OPTIONS') response.status(204).end()
   else next()
