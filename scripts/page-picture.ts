@@ -171,7 +171,7 @@ try {
   const size = { width: 1280, height: 1000 }
   const cancel = async (page: Page) => {
     await page.getByTestId('cancel-button').click()
-    await page.locator('[data-testid="upload-row"][data-state="cancelled"]').waitFor()
+    await page.locator('[data-testid="upload-row"][data-state="terminated"]').waitFor()
     await page.waitForResponse((response) => response.request().method() === 'DELETE').catch(() => undefined)
     await page.context().close()
   }

@@ -71,7 +71,7 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
   async function beginUpload({ page, proxy }: Visit): Promise<string> {
     proxy.holdAfter(HELD_AFTER_BYTES)
     await chooseFile(page, video.path)
-    await movingBar(uploadRow(page, video.name, 'uploading')).waitFor()
+    await movingBar(uploadRow(page, video.name, 'open')).waitFor()
     const row = page.locator(`[data-testid="upload-row"][data-name="${video.name}"][data-upload-id]`)
     return (await row.getAttribute('data-upload-id')) ?? ''
   }
@@ -80,12 +80,12 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
     const { page, proxy, sights } = await openPage()
     proxy.holdAfter(HELD_AFTER_BYTES)
     await dropFile(page, video.path)
-    await movingBar(uploadRow(page, video.name, 'uploading')).waitFor()
+    await movingBar(uploadRow(page, video.name, 'open')).waitFor()
     proxy.release()
     await uploadRow(page, video.name, 'ready').waitFor()
 
-    expect(inOrder(sights.map((sight) => sight.state))).toEqual(['uploading', 'processing', 'ready'])
-    const percents = sights.filter((sight) => sight.state === 'uploading').flatMap((s) => s.percent ?? [])
+    expect(inOrder(sights.map((sight) => sight.state))).toEqual(['open', 'processing', 'ready'])
+    const percents = sights.filter((sight) => sight.state === 'open').flatMap((s) => s.percent ?? [])
     expect(percents).toEqual(percents.toSorted((a, b) => a - b))
     expect(percents.some((percent) => percent > 0 && percent < 100)).toBe(true)
     const processing = sights.filter((sight) => sight.state === 'processing').map((sight) => sight.text)
@@ -144,7 +144,7 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
     expect(await quotaOf(landfall)).toMatchObject({ bytes: { reserved: video.size }, uploads: { open: 1 } })
 
     await page.getByRole('button', { name: `Cancel ${video.name}` }).click()
-    await uploadRow(page, video.name, 'cancelled').waitFor()
+    await uploadRow(page, video.name, 'terminated').waitFor()
     await expect.poll(() => stateOf(landfall, uploadId), PATIENTLY).toBe('terminated')
     expect(await quotaOf(landfall)).toMatchObject({
       bytes: { used: 0, reserved: 0 },
@@ -193,12 +193,12 @@ describe.skipIf(!chromium.met || !ffmpeg.met || !clamd.met)('the page', () => {
     const { page, proxy, landfall, sights } = visit
     const uploadId = await beginUpload(visit)
     await interrupt(visit)
-    await uploadRow(page, video.name, 'uploading').getByText('Interrupted, trying again').waitFor()
+    await uploadRow(page, video.name, 'open').getByText('Interrupted, trying again').waitFor()
     proxy.release()
     await mend(visit)
 
     await uploadRow(page, video.name, 'ready').waitFor()
-    expect(inOrder(sights.map((sight) => sight.state))).toEqual(['uploading', 'processing', 'ready'])
+    expect(inOrder(sights.map((sight) => sight.state))).toEqual(['open', 'processing', 'ready'])
     const uploads = await landfall.db.selectFrom('landfall.uploads').select(['id', 'state']).execute()
     expect(uploads).toEqual([{ id: uploadId, state: 'received' }])
   })

@@ -1,7 +1,12 @@
 /** The JSON of the server's API, as this page uses it. Times are ISO 8601, sizes bytes, durations seconds. */
 
 export type MediaKind = 'video' | 'image' | 'audio'
-export type MediaStatus = 'processing' | 'ready' | 'rejected' | 'failed' | 'deleted'
+
+/** The states of docs/states.md: the same words here, in the API and in its events. */
+export const mediaStatuses = ['processing', 'ready', 'rejected', 'failed', 'deleted'] as const
+export type MediaStatus = (typeof mediaStatuses)[number]
+export const uploadStates = ['open', 'received', 'terminated', 'expired', 'rejected'] as const
+export type ServerUploadState = (typeof uploadStates)[number]
 
 /** Why a file or a request was refused: `code` is stable, `detail` is a sentence. */
 export interface Reason {
@@ -46,7 +51,7 @@ export interface Page<T> {
 /** An upload as the server knows it (a row on the page is an `Upload` of upload-state.ts). */
 export interface ServerUpload {
   readonly id: string
-  readonly state: 'open' | 'received' | 'terminated' | 'expired' | 'rejected'
+  readonly state: ServerUploadState
   readonly filename: string
   readonly offset: number
   readonly size: number | null
@@ -72,12 +77,19 @@ export interface Formats {
 }
 
 export interface Quota {
-  readonly bytes: { readonly limit: number | null; readonly used: number; readonly reserved: number }
+  readonly bytes: {
+    readonly limit: number | null
+    readonly used: number
+    readonly reserved: number
+    /** The part of `reserved` that is of partial uploads: of files that arrive in parallel pieces. */
+    readonly reservedByPartials: number
+  }
   readonly uploads: {
     readonly limit: number | null
     readonly finished: number
     readonly open: number
     readonly maxOpen: number
+    readonly partials: number
   }
 }
 

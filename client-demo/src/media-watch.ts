@@ -7,7 +7,7 @@ import { ApiError } from './problem.ts'
 export type Outcome =
   | { readonly kind: 'media'; readonly media: Media }
   | { readonly kind: 'rejected'; readonly reason: Reason }
-  | { readonly kind: 'gone' }
+  | { readonly kind: 'gone'; readonly state: 'terminated' | 'expired' }
 
 export interface MediaWatch {
   /** Resolves when processing has ended. `onStep` is told which step runs. Rejects only when aborted. */
@@ -64,9 +64,11 @@ async function readOutcome(api: Api, uploadId: string): Promise<Outcome | null> 
     if (upload.state === 'rejected') {
       return { kind: 'rejected', reason: upload.reason ?? { code: 'upload-rejected', detail: '' } }
     }
-    return upload.state === 'terminated' || upload.state === 'expired' ? { kind: 'gone' } : null
+    const { state } = upload
+    return state === 'terminated' || state === 'expired' ? { kind: 'gone', state } : null
   } catch (error) {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 410)) return { kind: 'gone' }
+    if (error instanceof ApiError && (error.status === 404 || error.status === 410))
+      return { kind: 'gone', state: 'terminated' }
     if (error instanceof ApiError) return null
     throw error
   }

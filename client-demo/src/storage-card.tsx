@@ -1,6 +1,6 @@
 import { listTypes } from './accepted-files.ts'
 import type { Formats, Quota } from './contract.ts'
-import { formatBytes, formatLimit } from './format.ts'
+import { formatByteLimit, formatBytes, formatLimit, unitsOf } from './format.ts'
 import { ProgressBar } from './progress-bar.tsx'
 import type { Remote } from './use-remote.ts'
 
@@ -31,19 +31,22 @@ export function StorageCard({ quota, formats, onRetry }: Props) {
 
 function Usage({ quota: { bytes, uploads } }: { readonly quota: Quota }) {
   const taken = bytes.used + bytes.reserved
+  // In the units of the limit, so that the two can be compared.
+  const shown = (size: number) => formatBytes(size, bytes.limit === null ? 'decimal' : unitsOf(bytes.limit))
+  const own = bytes.reserved - bytes.reservedByPartials
   const tight = bytes.limit !== null && taken > bytes.limit * 0.9
   return (
     <div data-testid="quota">
       <p className="usage">
-        <strong>{formatBytes(taken)}</strong>
-        {bytes.limit === null ? ' used' : ` of ${formatBytes(bytes.limit)} used`}
+        <strong>{shown(taken)}</strong>
+        {bytes.limit === null ? ' used' : ` of ${formatByteLimit(bytes.limit)} used`}
       </p>
       {bytes.limit !== null && (
         <ProgressBar
           label="Storage used"
           value={Math.min(taken, bytes.limit)}
           max={bytes.limit}
-          text={`${formatBytes(taken)} of ${formatBytes(bytes.limit)}`}
+          text={`${shown(taken)} of ${formatByteLimit(bytes.limit)}`}
           tone={tight ? 'bad' : 'accent'}
         />
       )}
@@ -52,7 +55,9 @@ function Usage({ quota: { bytes, uploads } }: { readonly quota: Quota }) {
         {uploads.limit === null ? '' : `of ${uploads.limit.toLocaleString('en')} `}
         {uploads.finished === 1 && uploads.limit === null ? 'upload' : 'uploads'} finished, {uploads.open} of{' '}
         {uploads.maxOpen} open
-        {bytes.reserved > 0 && `, ${formatBytes(bytes.reserved)} set aside for them`}
+        {own > 0 && `, ${shown(own)} set aside for them`}
+        {bytes.reservedByPartials > 0 &&
+          `, ${shown(bytes.reservedByPartials)} for ${uploads.partials} pieces of files that arrive in parallel`}
       </p>
     </div>
   )
@@ -79,7 +84,7 @@ function Accepted({ formats }: { readonly formats: Formats }) {
       <div>
         <dt>Up to</dt>
         <dd>
-          {formatBytes(formats.maxSize)}, {formatLimit(formats.maxDurationSeconds)}, {formats.maxWidth} ×{' '}
+          {formatByteLimit(formats.maxSize)}, {formatLimit(formats.maxDurationSeconds)}, {formats.maxWidth} ×{' '}
           {formats.maxHeight}
         </dd>
       </div>

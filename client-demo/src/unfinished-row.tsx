@@ -17,7 +17,7 @@ export function UnfinishedRow({ upload, onCancel }: Props) {
     ? 'Unfinished: choose the same file again to continue'
     : 'Unfinished: begun in another browser or app, which can continue it'
   return (
-    <li className="row" data-testid="unfinished-row" data-name={filename} data-state="unfinished">
+    <li className="row" data-testid="unfinished-row" data-name={filename} data-state="open">
       <div className="row-icon">
         <Icon name="retry" />
       </div>

@@ -6,7 +6,7 @@ import { ApiError, isVerdict } from './problem.ts'
 import type { Session } from './session.ts'
 import { forgetStored } from './stored-uploads.ts'
 import { createTransferRate, type TransferRate } from './transfer-rate.ts'
-import { isFinished, type Upload, type UploadPhase, waiting } from './upload-state.ts'
+import { isFinished, isSending, type Upload, type UploadPhase, waiting } from './upload-state.ts'
 import { createUploader } from './uploader.ts'
 
 export interface UploadQueueOptions {
@@ -54,12 +54,12 @@ export function createUploadQueue(options: UploadQueueOptions): UploadQueue {
   const uploader = createUploader(options.session, '/files', {
     onProgress(fileId, bytes, uploadId) {
       const entry = entryOf(fileId)
-      if (entry?.upload.phase.state !== 'uploading') return
+      if (entry === undefined || !isSending(entry.upload)) return
       const bytesPerSecond = entry.rate.measure(bytes, performance.now())
       const left = entry.upload.size - bytes
       const etaSeconds = bytesPerSecond === null || bytesPerSecond === 0 ? null : left / bytesPerSecond
       const phase: UploadPhase = {
-        state: 'uploading',
+        state: 'open',
         bytes,
         bytesPerSecond,
         etaSeconds,
@@ -71,7 +71,7 @@ export function createUploadQueue(options: UploadQueueOptions): UploadQueue {
     },
     onRetry(fileId) {
       const entry = entryOf(fileId)
-      if (entry?.upload.phase.state !== 'uploading') return
+      if (entry?.upload.phase.state !== 'open' || !isSending(entry.upload)) return
       entry.rate.reset()
       const phase = {
         ...entry.upload.phase,
@@ -184,13 +184,14 @@ export function createUploadQueue(options: UploadQueueOptions): UploadQueue {
     },
     pause(id) {
       const entry = entries.get(id)
-      if (entry?.fileId == null || entry.upload.phase.state !== 'uploading') return
-      update(entry, { phase: { state: 'paused', bytes: entry.upload.phase.bytes } })
+      if (entry?.fileId == null || entry.upload.phase.state !== 'open' || !isSending(entry.upload)) return
+      update(entry, { phase: { ...waiting, bytes: entry.upload.phase.bytes, activity: 'paused' } })
       uploader.togglePause(entry.fileId)
     },
     resume(id) {
       const entry = entries.get(id)
-      if (entry?.fileId == null || entry.upload.phase.state !== 'paused') return
+      if (entry?.fileId == null || entry.upload.phase.state !== 'open') return
+      if (entry.upload.phase.activity !== 'paused') return
       entry.rate.reset()
       update(entry, { phase: { ...waiting, bytes: entry.upload.phase.bytes } })
       uploader.togglePause(entry.fileId)
@@ -201,13 +202,13 @@ export function createUploadQueue(options: UploadQueueOptions): UploadQueue {
       const { fileId } = entry
       const { uploadId } = entry.upload
       entry.fileId = null
-      update(entry, { phase: { state: 'cancelled' } })
+      update(entry, { phase: { state: 'terminated' } })
       if (fileId !== null) uploader.remove(fileId)
       if (uploadId !== null) setTimeout(() => void terminate(uploadId), 400)
     },
     retry(id) {
       const entry = entries.get(id)
-      if (entry?.upload.phase.state === 'failed') start(entry)
+      if (entry?.upload.phase.state === 'stopped') start(entry)
     },
     dismiss(id) {
       for (const [key, entry] of entries) {
@@ -224,15 +225,15 @@ export function createUploadQueue(options: UploadQueueOptions): UploadQueue {
 }
 
 function phaseOf(reason: Reason): UploadPhase {
-  return isVerdict(reason.code) ? { state: 'rejected', reason } : { state: 'failed', reason, canRetry: true }
+  return { state: isVerdict(reason.code) ? 'rejected' : 'stopped', reason }
 }
 
 function phaseAfter(outcome: Outcome): UploadPhase {
-  if (outcome.kind === 'gone') return { state: 'cancelled' }
+  if (outcome.kind === 'gone') return { state: outcome.state }
   if (outcome.kind === 'rejected') return { state: 'rejected', reason: outcome.reason }
   const { media } = outcome
   const reason = media.reason ?? { code: media.status, detail: '' }
   if (media.status === 'rejected') return { state: 'rejected', reason }
-  if (media.status === 'failed') return { state: 'failed', reason, canRetry: false }
-  return media.status === 'deleted' ? { state: 'cancelled' } : { state: 'ready', mediaId: media.id }
+  if (media.status === 'failed') return { state: 'failed', reason }
+  return media.status === 'deleted' ? { state: 'deleted' } : { state: 'ready', mediaId: media.id }
 }

@@ -2,7 +2,7 @@ import { steps } from './contract.ts'
 import { formatBytes, percentOf } from './format.ts'
 import { Icon } from './icon.tsx'
 import { ProgressBar } from './progress-bar.tsx'
-import { isFinished, isUnderWay, type Upload } from './upload-state.ts'
+import { isFinished, isSending, isUnderWay, type Upload } from './upload-state.ts'
 import { paceText, stateText, stepsDone } from './upload-text.ts'
 import type { UseUpload } from './use-upload.ts'
 
@@ -14,12 +14,13 @@ interface Props {
 
 export function UploadRow({ upload, actions, onOpen }: Props) {
   const { phase, name, size } = upload
-  const code = phase.state === 'rejected' || phase.state === 'failed' ? phase.reason.code : null
+  const code = 'reason' in phase ? phase.reason.code : null
   return (
     <li
       className="row"
       data-testid="upload-row"
       data-state={phase.state}
+      data-activity={phase.state === 'open' ? phase.activity : undefined}
       data-name={name}
       data-upload-id={upload.uploadId ?? undefined}
     >
@@ -63,7 +64,7 @@ function Bar({ upload: { phase, name, size } }: Pick<Props, 'upload'>) {
         label={`Upload of ${name}`}
         value={percent}
         max={100}
-        tone={phase.state === 'paused' || phase.activity !== 'sending' ? 'quiet' : 'accent'}
+        tone={phase.activity === 'sending' ? 'accent' : 'quiet'}
       />
     )
   }
@@ -84,7 +85,7 @@ function Buttons({ upload, actions, onOpen }: Props) {
   const { id, name, phase } = upload
   return (
     <div className="row-buttons">
-      {phase.state === 'uploading' && (
+      {isSending(upload) && (
         <IconButton
           icon="pause"
           label={`Pause ${name}`}
@@ -92,7 +93,7 @@ function Buttons({ upload, actions, onOpen }: Props) {
           onClick={() => actions.pause(id)}
         />
       )}
-      {phase.state === 'paused' && (
+      {isUnderWay(upload) && !isSending(upload) && (
         <IconButton
           icon="play"
           label={`Resume ${name}`}
@@ -100,7 +101,7 @@ function Buttons({ upload, actions, onOpen }: Props) {
           onClick={() => actions.resume(id)}
         />
       )}
-      {phase.state === 'failed' && phase.canRetry && (
+      {phase.state === 'stopped' && (
         <button type="button" className="small" data-testid="retry-button" onClick={() => actions.retry(id)}>
           Try again
         </button>
@@ -149,6 +150,6 @@ export function IconButton({ icon, label, testId, onClick }: IconButtonProps) {
 
 function markOf({ phase, kind }: Upload) {
   if (phase.state === 'ready') return 'check'
-  if (phase.state === 'rejected' || phase.state === 'failed') return 'alert'
+  if ('reason' in phase) return 'alert'
   return kind ?? 'file'
 }

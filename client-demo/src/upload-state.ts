@@ -1,24 +1,28 @@
 import type { MediaKind, Reason, Step } from './contract.ts'
 
-/** Where one chosen file stands. `state` is also what the row shows as `data-state`. */
+/**
+ * Where one chosen file stands: in the words of the server, beside `stopped`, of which only this page knows. `state` is also
+ * what the row shows as `data-state`.
+ */
 export type UploadPhase =
   | {
-      readonly state: 'uploading'
+      readonly state: 'open'
       readonly bytes: number
       /** Null until there is enough to tell. */
       readonly bytesPerSecond: number | null
       readonly etaSeconds: number | null
-      /** `waiting`: for its turn; `retrying`: the connection broke, or the server asked for patience. */
-      readonly activity: 'waiting' | 'sending' | 'retrying'
+      /** `waiting`: for its turn; `retrying`: the connection broke, or the server asked for patience; `paused`: by a person. */
+      readonly activity: 'waiting' | 'sending' | 'retrying' | 'paused'
     }
-  | { readonly state: 'paused'; readonly bytes: number }
   | { readonly state: 'processing'; readonly step: Step | null }
   | { readonly state: 'ready'; readonly mediaId: string }
   /** A verdict against the file: sending it again cannot help. */
   | { readonly state: 'rejected'; readonly reason: Reason }
-  /** Something else went wrong: it can be tried again, and goes on where it stopped. */
-  | { readonly state: 'failed'; readonly reason: Reason; readonly canRetry: boolean }
-  | { readonly state: 'cancelled' }
+  /** Processing failed, which is the fault of the server. */
+  | { readonly state: 'failed'; readonly reason: Reason }
+  /** Sending was given up: it can be tried again, and goes on where it stopped. */
+  | { readonly state: 'stopped'; readonly reason: Reason }
+  | { readonly state: 'terminated' | 'expired' | 'deleted' }
 
 export type UploadState = UploadPhase['state']
 
@@ -34,7 +38,7 @@ export interface Upload {
 }
 
 export const waiting = {
-  state: 'uploading',
+  state: 'open',
   bytes: 0,
   bytesPerSecond: null,
   etaSeconds: null,
@@ -43,7 +47,12 @@ export const waiting = {
 
 /** Bytes are still to be sent, now or after a pause. */
 export function isUnderWay(upload: Upload): boolean {
-  return upload.phase.state === 'uploading' || upload.phase.state === 'paused'
+  return upload.phase.state === 'open'
+}
+
+/** Bytes go out, or will by themselves. */
+export function isSending({ phase }: Upload): boolean {
+  return phase.state === 'open' && phase.activity !== 'paused'
 }
 
 /** Nothing more will happen to the row by itself. */

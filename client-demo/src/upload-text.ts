@@ -16,30 +16,38 @@ const stepTexts: Readonly<Record<Step, (kind: MediaKind | null) => string>> = {
   notify: () => 'Finishing',
 }
 
+const activityTexts = {
+  waiting: 'Waiting',
+  sending: 'Uploading',
+  retrying: 'Interrupted, trying again',
+  paused: 'Paused',
+} as const
+
 /** The words that are read out when they change; no numbers, which change all the time. */
 export function stateText({ phase, kind }: Upload): string {
   switch (phase.state) {
-    case 'uploading':
-      return { waiting: 'Waiting', sending: 'Uploading', retrying: 'Interrupted, trying again' }[
-        phase.activity
-      ]
-    case 'paused':
-      return 'Paused'
+    case 'open':
+      return activityTexts[phase.activity]
     case 'processing':
       return phase.step === null ? 'Received, waiting to be checked' : stepTexts[phase.step](kind)
     case 'ready':
       return 'Ready'
     case 'rejected':
     case 'failed':
+    case 'stopped':
       return inPlainWords(phase.reason)
-    case 'cancelled':
+    case 'terminated':
       return 'Cancelled'
+    case 'expired':
+      return 'Left unfinished for too long'
+    case 'deleted':
+      return 'Deleted'
   }
 }
 
 /** `4.2 MB/s · 20 s left`, or nothing to say. */
 export function paceText({ phase }: Upload): string {
-  if (phase.state !== 'uploading' || phase.activity !== 'sending' || phase.bytesPerSecond === null) return ''
+  if (phase.state !== 'open' || phase.activity !== 'sending' || phase.bytesPerSecond === null) return ''
   const eta = phase.etaSeconds === null ? '' : formatEta(phase.etaSeconds)
   return [formatSpeed(phase.bytesPerSecond), eta].filter(Boolean).join(' · ')
 }

@@ -4,7 +4,7 @@ import type { Formats, Media } from './contract.ts'
 import type { MediaWatch } from './media-watch.ts'
 import type { Session } from './session.ts'
 import { createUploadQueue, type UploadQueue } from './upload-queue.ts'
-import type { Upload } from './upload-state.ts'
+import { isSending, type Upload } from './upload-state.ts'
 
 export interface UseUploadOptions {
   readonly session: Session
@@ -54,7 +54,7 @@ export function useUpload(options: UseUploadOptions): UseUpload {
   }, [session, api, watch])
 
   const uploads = useSyncExternalStore(queue?.subscribe ?? subscribeToNothing, queue?.uploads ?? nothing)
-  useLeaveWarning(uploads.some((upload) => upload.phase.state === 'uploading'))
+  useLeaveWarning(uploads.some(isSending))
 
   return {
     uploads,
