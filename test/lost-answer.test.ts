@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { Upload } from 'tus-js-client'
+import { Upload, type UploadOptions } from 'tus-js-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { exampleWith, runExample } from './support/doc-examples.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { type Answer, OFFSET_STREAM, rawRequest, tusHeaders } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
@@ -54,16 +55,18 @@ describe('the example of the README', () => {
     const landfall = await startLandfall({ withoutWorker: true, env: { UPLOAD_MIN_SIZE: '0' } })
     const line = await losingFirstOutcome(landfall.url)
     try {
+      class UploadWithMore extends Upload {
+        constructor(source: Buffer, options: UploadOptions) {
+          super(source, { ...options, ...more, retryDelays: [0, 100, 100] })
+        }
+      }
       const printed = await new Promise((resolve, reject) => {
-        new Upload(BYTES, {
-          endpoint: `${line.url}/files`,
-          headers: { Authorization: `Bearer ${landfall.token('alice')}` },
-          metadata: { filename: 'lost.jpg', filetype: 'image/jpeg' },
-          retryDelays: [0, 100, 100],
-          onSuccess: ({ lastResponse }) => resolve(lastResponse.getHeader('Upload-Media-Id')),
-          onError: reject,
-          ...more,
-        }).start()
+        void runExample(exampleWith('README.md', 'new Upload('), line.url, {
+          'tus-js-client': { Upload: UploadWithMore },
+          file: Object.assign(Buffer.from(BYTES), { name: 'lost.jpg', type: 'image/jpeg' }),
+          getToken: () => landfall.token('alice'),
+          console: { log: resolve, error: reject },
+        })
       })
       const { items } = (await (await landfall.as('alice')('/api/v1/media')).json()) as {
         items: { id: string }[]
