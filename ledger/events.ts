@@ -144,9 +144,11 @@ async function lastBefore(db: Ledger, ownerId: OwnerId, limit: { id: number; at:
   return row?.id ?? 0
 }
 
-/** The owners of these uploads; unknown uploads are left out. */
-export async function ownersOfUploads(db: Ledger, ids: readonly string[]): Promise<Map<string, OwnerId>> {
-  const rows = await rowsOf<{ id: string; owner_id: OwnerId }>(db)`
-    select id, owner_id from landfall.uploads where id = any(${ids}::text[])`
-  return new Map(rows.map((row) => [row.id, row.owner_id]))
+/** What never changes of an upload. */
+export type UploadFacts = { id: UploadId; ownerId: OwnerId; isPartial: boolean }
+
+/** These uploads of any owner; unknown ones are left out. */
+export async function factsOfUploads(db: Ledger, ids: readonly string[]): Promise<UploadFacts[]> {
+  return await rowsOf<UploadFacts>(db)`
+    select id, owner_id as "ownerId", is_partial as "isPartial" from landfall.uploads where id = any(${ids}::text[])`
 }

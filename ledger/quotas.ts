@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import { isUnmarked } from './expiry.ts'
+import { isOpenNow, isStoredOpen, isUnmarked } from './expiry.ts'
 import type { OwnerId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
 import type { InSql } from './prepared.ts'
@@ -10,7 +10,8 @@ import { onlyRow, run } from './rows.ts'
 export type QuotaDefaults = { bytes: number | null; uploads: number | null; openUploads: number }
 
 export type Quota = {
-  bytes: { limit: number | null; used: number; reserved: number }
+  /** `reservedByPartials`: the part of `reserved` that partial uploads hold; the rest is that of open uploads. */
+  bytes: { limit: number | null; used: number; reserved: number; reservedByPartials: number }
   uploads: { limit: number | null; finished: number; open: number; maxOpen: number; partials: number }
 }
 
@@ -24,23 +25,28 @@ type Usage = Omit<Quota['bytes'], 'limit'> &
  */
 export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDefaults): Promise<Quota> {
   const own = withOwnerShare(db, ownerId)
-  const { bytesLimit, uploadsLimit, used, reserved, ...counts } = await onlyRow<Usage>(own)`
+  const { bytesLimit, uploadsLimit, used, reserved, reservedByPartials, ...counts } = await onlyRow<Usage>(
+    own,
+  )`
     select q.bytes_limit as "bytesLimit", q.uploads_limit as "uploadsLimit",
            coalesce(u.used_bytes, 0) as used,
-           greatest(coalesce(u.reserved_bytes, 0) - expired.bytes, 0) as reserved,
-           greatest(coalesce(u.open_uploads, 0) - expired.uploads, 0) as open,
+           greatest(coalesce(u.reserved_bytes, 0) - held.expired_bytes, 0) as reserved,
+           held.by_partials as "reservedByPartials",
+           greatest(coalesce(u.open_uploads, 0) - held.expired_uploads, 0) as open,
            coalesce(u.finished_uploads, 0) as finished,
-           greatest(coalesce(u.open_partials, 0) - expired.partials, 0) as partials
+           greatest(coalesce(u.open_partials, 0) - held.expired_partials, 0) as partials
       from (select ${ownerId}::text as owner_id) as owner
       left join landfall.quotas q using (owner_id)
       left join landfall.quota_usage u using (owner_id)
       cross join (
-        select coalesce(sum(reserved_bytes), 0)::bigint as bytes, count(*) filter (where not is_partial) as uploads,
-               count(*) filter (where is_partial) as partials
-          from landfall.uploads where owner_id = ${ownerId} and ${isUnmarked}
-      ) as expired`
+        select coalesce(sum(reserved_bytes) filter (where ${isUnmarked}), 0)::bigint as expired_bytes,
+               count(*) filter (where ${isUnmarked} and not is_partial) as expired_uploads,
+               count(*) filter (where ${isUnmarked} and is_partial) as expired_partials,
+               coalesce(sum(reserved_bytes) filter (where is_partial and ${isOpenNow}), 0)::bigint as by_partials
+          from landfall.uploads where owner_id = ${ownerId} and ${isStoredOpen()}
+      ) as held`
   return {
-    bytes: { limit: bytesLimit ?? defaults.bytes, used, reserved },
+    bytes: { limit: bytesLimit ?? defaults.bytes, used, reserved, reservedByPartials },
     uploads: { limit: uploadsLimit ?? defaults.uploads, maxOpen: defaults.openUploads, ...counts },
   }
 }

@@ -106,13 +106,35 @@ const readUploads = prepared<{ ids: readonly UploadId[] }, UploadRow>(
   (slot) => sql`select ${UPLOAD_COLUMNS} from landfall.uploads where id = any(${slot('ids')}::text[])`,
 )
 
-/** The owner's open, unexpired uploads, newest first. */
-export async function listOpenUploads(db: Ledger, ownerId: OwnerId, limit: number): Promise<UploadRow[]> {
-  return await rowsOf<UploadRow>(withOwnerShare(db, ownerId))`
-    select ${UPLOAD_COLUMNS} from landfall.uploads
-     where owner_id = ${ownerId} and ${isOpenNow} and not is_partial
-     order by created_at desc limit ${limit}`
+export type UploadPage = {
+  ownerId: OwnerId
+  /** Partial uploads, or all others. */
+  isPartial: boolean
+  limit: number
+  /** The last upload of the page before. */
+  after?: { createdAtMicros: string; id: string } | undefined
 }
+
+/** An upload in a list. `createdAtMicros` is exact, unlike a JS date. */
+export type ListedUpload = UploadRow & { createdAtMicros: string }
+
+/** A page of the owner's open, unexpired uploads, newest first. */
+export async function listOpenUploads(db: Ledger, page: UploadPage): Promise<ListedUpload[]> {
+  const { ownerId, isPartial, limit, after } = page
+  // The bound of the time alone is one that the index knows.
+  const rest = after
+    ? sql`and created_at <= ${microsAsTime(after.createdAtMicros)}
+          and (created_at, id) < (${microsAsTime(after.createdAtMicros)}, ${after.id})`
+    : sql``
+  return await rowsOf<ListedUpload>(withOwnerShare(db, ownerId))`
+    select ${UPLOAD_COLUMNS}, (extract(epoch from created_at) * 1000000)::bigint::text as "createdAtMicros"
+      from landfall.uploads
+     where owner_id = ${ownerId} and ${isOpenNow} and is_partial = ${isPartial} ${rest}
+     order by created_at desc, id desc limit ${limit}`
+}
+
+const microsAsTime = (micros: string) =>
+  sql`'epoch'::timestamptz + ${micros}::bigint * interval '1 microsecond'`
 
 /** Bytes `[offset, to)` of an upload, written under a lease, and the parts and tails that hold them in a bucket. */
 export type Append = {

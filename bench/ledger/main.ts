@@ -79,7 +79,9 @@ try {
     select upload_id as id, fence::text from landfall.upload_locks limit 1000`.execute(db)
   const held = rows.rows.map(({ id, fence }) => ({ uploadId: id, fence }))
   await timed('renewal of 1,000 of 20,000 leases', () => renewLeases(db, held, 60_000))
-  await timed('list of open uploads', () => listOpenUploads(db, busy, 100))
+  await timed('list of open uploads', () =>
+    listOpenUploads(db, { ownerId: busy, isPartial: false, limit: 101 }),
+  )
   await timed('quota', () => readQuota(db, busy, { bytes: null, uploads: null, openUploads: 5 }))
   await timed('list of media', () => listMedia(db, { ownerId: busy, limit: 100 }))
   await timed('list of media of a kind that there is not', () =>

@@ -7,16 +7,31 @@ const Bytes = z.number().int().nonnegative()
 
 export const Reason = z.object({ code: z.string(), detail: z.string() }).meta({ id: 'Reason' })
 
+const progress = {
+  offset: Bytes,
+  size: Bytes.nullable().describe('null while the length is deferred'),
+  percent: z.number().min(0).max(100).nullable(),
+  bytesPerSecond: z.number().nonnegative().nullable(),
+  etaSeconds: z.number().nonnegative().nullable(),
+}
+
+export const Whole = z
+  .object({
+    key: z.string().nullable().describe('`whole` in the metadata of its partial uploads'),
+    finalId: z.string().nullable().describe('the final upload, once there is one'),
+    ...progress,
+  })
+  .meta({ id: 'Whole' })
+
 export const Upload = z
   .object({
     id: z.string(),
     state: z.enum(['open', 'received', 'terminated', 'expired', 'rejected']),
     filename: z.string().nullable(),
-    offset: Bytes,
-    size: Bytes.nullable().describe('null while the length is deferred'),
-    percent: z.number().min(0).max(100).nullable(),
-    bytesPerSecond: z.number().nonnegative().nullable(),
-    etaSeconds: z.number().nonnegative().nullable(),
+    ...progress,
+    reservedBytes: Bytes.describe('of the quota; 0 when it is no longer open'),
+    isPartial: z.boolean(),
+    whole: Whole.nullable().describe('the file that a partial upload is for; null where it is not known'),
     mediaId: z.string().nullable(),
     reason: Reason.nullable(),
     createdAt: Time,
@@ -24,7 +39,9 @@ export const Upload = z
   })
   .meta({ id: 'Upload' })
 
-export const UploadList = z.object({ items: z.array(Upload) }).meta({ id: 'UploadList' })
+export const UploadList = z
+  .object({ items: z.array(Upload), nextCursor: z.string().nullable() })
+  .meta({ id: 'UploadList' })
 
 export const Analysis = z
   .object({
@@ -114,7 +131,12 @@ export const Formats = z
 
 export const Quota = z
   .object({
-    bytes: z.object({ limit: Bytes.nullable(), used: Bytes, reserved: Bytes }),
+    bytes: z.object({
+      limit: Bytes.nullable(),
+      used: Bytes,
+      reserved: Bytes,
+      reservedByPartials: Bytes.describe('the part of `reserved` that is of partial uploads'),
+    }),
     uploads: z.object({
       limit: z.number().int().nullable(),
       finished: z.number().int(),
@@ -208,6 +230,12 @@ export const StreamQuery = z.object({
 
 export const UploadListQuery = z.object({
   state: z.literal('open', { error: 'takes "open"' }).default('open'),
+  partial: z
+    .enum(['true', 'false'], { error: 'takes "true" or "false"' })
+    .default('false')
+    .describe('`true`: partial uploads alone; `false`: all others'),
+  limit: z.coerce.number().int().min(1).max(100).default(100),
+  cursor: z.string().max(200).optional(),
 })
 
 export const ThumbnailQuery = z.object({

@@ -5,16 +5,24 @@ import type { UploadRow } from '../../ledger/uploads.ts'
 import { pathBelowPrefix, type RenditionKind } from '../../storage/store/keys.ts'
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import type { Progress } from '../events/progress-board.ts'
+import type { WholeProgress } from '../events/wholes.ts'
 import type * as schemas from './schemas.ts'
 
 // Rows as the API shows them, without column names, keys and internals.
 
-export function uploadView(upload: UploadRow, progress: Progress): z.output<typeof schemas.Upload> {
+export function uploadView(
+  upload: UploadRow,
+  progress: Progress,
+  whole: WholeProgress | null,
+): z.output<typeof schemas.Upload> {
   return {
     id: upload.id,
     state: upload.state,
     filename: upload.filename,
     ...progress,
+    reservedBytes: upload.state === 'open' ? upload.reserved_bytes : 0,
+    isPartial: upload.is_partial,
+    whole,
     mediaId: upload.media_id,
     reason: upload.reject,
     createdAt: upload.created_at.toISOString(),

@@ -9,7 +9,7 @@ import type { ProgressBoard } from './progress-board.ts'
 import type { StreamEnd, StreamMessage, Transport } from './transport.ts'
 
 export type EventReaderOptions = {
-  board: ProgressBoard
+  board: Pick<ProgressBoard, 'of'>
   ownerId: OwnerId
   /** Only this upload; undefined for all of the owner's. */
   upload: UploadRow | undefined

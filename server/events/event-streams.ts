@@ -1,7 +1,13 @@
-import type { Bus, BusMessage } from '../../ledger/bus.ts'
+import type { Bus, BusMessage, ProgressTick } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import { eventsOfUpload, isUploadOver, ownersOfUploads, positionAfter } from '../../ledger/events.ts'
-import type { OwnerId } from '../../ledger/ids.ts'
+import {
+  eventsOfUpload,
+  factsOfUploads,
+  isUploadOver,
+  positionAfter,
+  type UploadFacts,
+} from '../../ledger/events.ts'
+import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { RecentMap } from '../../system/recent-map.ts'
 import { Problem } from '../http/errors.ts'
@@ -11,6 +17,7 @@ import { FeedPosition, type Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
 import { Readers } from './readers.ts'
 import type { Transport } from './transport.ts'
+import { WholeBoard } from './whole-board.ts'
 
 export type EventStreamsOptions = {
   db: Ledger
@@ -29,7 +36,7 @@ export type Connect = (isOver: boolean) => Transport | undefined
 /** More than an upload can have. */
 const MAX_EVENTS = 1000
 
-const MAX_KNOWN_OWNERS = 50_000
+const MAX_KNOWN_UPLOADS = 50_000
 
 /** The streams of one owner, and what they share. */
 type OwnerStreams = { feed: OwnerFeed; readers: Set<EventReader>; streams: number; heartbeat: NodeJS.Timeout }
@@ -40,13 +47,18 @@ export class EventStreams {
   readonly #ofUploads = new Readers()
   readonly #ofOwners = new Readers()
   readonly #streams = new Map<OwnerId, OwnerStreams>()
-  /** The owners of uploads in bus messages, which never change: each is looked up once. */
-  readonly #owners = new RecentMap<string, OwnerId>(MAX_KNOWN_OWNERS)
+  /** Of uploads in bus messages: each is looked up once. */
+  readonly #facts = new RecentMap<string, UploadFacts>(MAX_KNOWN_UPLOADS)
+  readonly #wholes: WholeBoard
+  /** Partial uploads that have moved since their wholes were looked up. */
+  readonly #movedPartials = new Map<UploadId, Moved>()
+  #isFollowing = false
   readonly #unsubscribe: (() => void)[]
   #closed = false
 
   constructor(options: EventStreamsOptions) {
     this.#options = options
+    this.#wholes = new WholeBoard(options.db, options.board)
     this.#unsubscribe = [
       options.bus.onMessage((message) => this.#deliver(message)),
       options.bus.onReconnected(() => {
@@ -64,6 +76,8 @@ export class EventStreams {
       const isOver = await isUploadOver(db, ownerId, upload.id)
       if (!(await this.#mayFollow(upload, lastEventId, isOver))) return void connect(true)
       await feed.look()
+      if (upload.is_partial) await this.#wholes.learn([upload.id])
+      else if (upload.concat !== null) await this.#wholes.learn([], [upload.id])
       const position = new FeedPosition(db, feed, { settled: lastEventId, passed: [] }, upload.id)
       return { position, connect, isOver }
     })
@@ -108,7 +122,11 @@ export class EventStreams {
       if (!prepared || !transport) return
       const { position, isOver } = prepared
       const look = () => this.#look(ownerId)
-      const reader = new EventReader({ ...this.#options, ownerId, upload, isOver, position, look, transport })
+      const board = this.#wholes
+      const reader = new EventReader({
+        ...this.#options,
+        ...{ board, ownerId, upload, isOver, position, look, transport },
+      })
       streams.readers.add(reader)
       const forget = upload ? this.#ofUploads.add(upload.id, reader) : this.#ofOwners.add(ownerId, reader)
       transport.onClosed(() => {
@@ -175,9 +193,11 @@ export class EventStreams {
   #deliver(message: BusMessage): void {
     const ids = uploadsOf(message)
     for (const id of ids) this.#pass(this.#ofUploads.of(id), message, id)
-    if (this.#ofOwners.isEmpty) return
-    const unknown = ids.filter((id) => !this.#owners.has(id))
-    if (unknown.length === 0) this.#passToOwners(message, ids)
+    // Progress of a partial upload is also that of a final one, which may have the reader.
+    const isForOthers = message.t === 'progress' && !this.#ofUploads.isEmpty
+    if (this.#ofOwners.isEmpty && !isForOthers) return
+    const unknown = ids.filter((id) => !this.#facts.has(id))
+    if (unknown.length === 0) this.#passToOthers(message, ids)
     else void this.#learnAndTell(unknown, message, ids)
   }
 
@@ -187,20 +207,51 @@ export class EventStreams {
     ids: readonly string[],
   ): Promise<void> {
     try {
-      const found = await ownersOfUploads(this.#options.db, unknown)
-      for (const [id, ownerId] of found) this.#owners.set(id, ownerId)
+      for (const facts of await factsOfUploads(this.#options.db, unknown)) this.#facts.set(facts.id, facts)
     } catch (error) {
       // Only progress is lost: heartbeats look for state changes.
       return this.#options.onError(error)
     }
-    this.#passToOwners(message, ids)
+    this.#passToOthers(message, ids)
   }
 
-  #passToOwners(message: BusMessage, ids: readonly string[]): void {
+  /** To the readers of owners, and, of a partial upload, to those of its final one. */
+  #passToOthers(message: BusMessage, ids: readonly string[]): void {
     for (const id of ids) {
-      const ownerId = this.#owners.get(id)
-      if (ownerId !== undefined) this.#pass(this.#ofOwners.of(ownerId), message, id)
+      const facts = this.#facts.get(id)
+      if (!facts) continue
+      const tick = facts.isPartial ? tickOf(message, id) : undefined
+      if (tick) this.#movedPartials.set(facts.id, { ownerId: facts.ownerId, size: tick[2] })
+      else this.#pass(this.#ofOwners.of(facts.ownerId), message, id)
     }
+    if (this.#movedPartials.size > 0 && !this.#isFollowing) void this.#followPartials()
+  }
+
+  /** Looks up the wholes of partials that have moved, by one query at a time, and tells of both. */
+  async #followPartials(): Promise<void> {
+    this.#isFollowing = true
+    try {
+      while (this.#movedPartials.size > 0 && !this.#closed) {
+        const moved = new Map(this.#movedPartials)
+        this.#movedPartials.clear()
+        const wholes = await this.#wholes.learn([...moved.keys()])
+        for (const [id, { ownerId, size }] of moved) this.#tick(id, ownerId, size)
+        for (const { finalId, size, parts } of wholes) {
+          const ownerId = parts.map(({ id }) => moved.get(id)?.ownerId).find((owner) => owner !== undefined)
+          if (finalId !== null && ownerId !== undefined) this.#tick(finalId, ownerId, size)
+        }
+      }
+    } catch (error) {
+      // Only progress is lost.
+      this.#options.onError(error)
+    } finally {
+      this.#isFollowing = false
+    }
+  }
+
+  #tick(id: UploadId, ownerId: OwnerId, size: number | null): void {
+    for (const readers of [this.#ofUploads.of(id), this.#ofOwners.of(ownerId)])
+      for (const reader of readers) reader.tick(id, size)
   }
 
   #pass(readers: Iterable<EventReader>, message: BusMessage, id: string): void {
@@ -211,7 +262,7 @@ export class EventStreams {
         return
       }
       if (message.t === 'step') reader.step(id, message.step)
-      const tick = message.t === 'progress' ? message.ticks.find(([ticked]) => ticked === id) : undefined
+      const tick = tickOf(message, id)
       if (tick) reader.tick(id, tick[2])
     }
   }
@@ -219,6 +270,12 @@ export class EventStreams {
 
 const draining = (): Problem =>
   new Problem('unavailable', 'The server is shutting down.', { headers: { 'Retry-After': '1' } })
+
+/** A partial upload to which bytes have come. */
+type Moved = { ownerId: OwnerId; size: number | null }
+
+const tickOf = (message: BusMessage, id: string): ProgressTick | undefined =>
+  message.t === 'progress' ? message.ticks.find(([ticked]) => ticked === id) : undefined
 
 function uploadsOf(message: BusMessage): string[] {
   switch (message.t) {

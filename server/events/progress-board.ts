@@ -33,7 +33,7 @@ export class ProgressBoard {
   of(upload: { id: string; offset: number; size: number | null; state: string }): Progress {
     const entry = upload.state === 'open' ? this.#entries.get(upload.id) : undefined
     const isFresh = entry !== undefined && performance.now() - entry.at < STALE_MS
-    return describe(
+    return describeProgress(
       Math.max(upload.offset, isFresh ? entry.offset : 0),
       upload.size,
       isFresh ? entry.bytesPerSecond : null,
@@ -53,7 +53,12 @@ export class ProgressBoard {
   }
 }
 
-function describe(offset: number, size: number | null, bytesPerSecond: number | null): Progress {
+/** Progress at an offset, with the time that is left at this speed. */
+export function describeProgress(
+  offset: number,
+  size: number | null,
+  bytesPerSecond: number | null,
+): Progress {
   const left = size === null ? null : size - offset
   return {
     offset,
