@@ -5,7 +5,8 @@ const server = 'http://127.0.0.1:1080'
 
 export default defineConfig({
   root: import.meta.dirname,
-  base: '/',
+  // Relative: where a proxy puts the page is known only when it is served.
+  base: './',
   plugins: [react()],
   build: {
     outDir: 'dist',

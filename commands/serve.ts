@@ -94,7 +94,7 @@ function greet(config: Config, port: number, devCode: string | undefined): void 
       'A development token, valid for one day, and an upload with it:',
       '',
       `  TOKEN=${signToken(config, { sub: 'developer' })} FILE=movie.mp4`,
-      `  URL=$(curl -si -X POST ${address}/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H "Upload-Length: $(wc -c < "$FILE" | tr -d ' ')" -H "Upload-Metadata: filename $(printf %s "$FILE" | base64 | tr -d '\\n')" | tr -d '\\r' | sed -n 's#^[Ll]ocation: /#${address}/#p;s/^[Ll]ocation: http/http/p')`,
+      `  URL=$(curl -si -X POST ${address}/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H "Upload-Length: $(wc -c < "$FILE" | tr -d ' ')" -H "Upload-Metadata: filename $(printf %s "$FILE" | base64 | tr -d '\\n')" | tr -d '\\r' | sed -n 's#^[Ll]ocation: /#${new URL(address).origin}/#p;s/^[Ll]ocation: http/http/p')`,
       `  curl -i -X PATCH "$URL" -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' --data-binary @"$FILE"`,
       '',
       'Or open the page in a browser. Ctrl-C stops everything.',

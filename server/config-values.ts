@@ -4,6 +4,7 @@ import { FORMATS } from '../content/formats.ts'
 import { HLS_NUMBERS, MAX_THUMBNAILS, unknownPlaceholders } from '../storage/store/keys.ts'
 import { MIN_RSA_BITS, publicKeysIn } from './public-keys.ts'
 import { parseDuration, parseSize } from './units.ts'
+import { prefixOf } from './url-prefix.ts'
 
 export const ALGORITHMS = [
   'HS256',
@@ -110,6 +111,16 @@ export const url = (...protocols: string[]) =>
   })
 /** A base URL, without the slash at its end. */
 export const baseUrl = () => url('http:', 'https:').transform((text) => text.replace(/\/+$/, ''))
+/** The base URL of this server, with the path below which proxies have it. */
+export const publicUrl = () =>
+  parsed('a URL that begins with http:// or https://, such as https://host.example:8443/up', (text) => {
+    const base = text.replace(/\/+$/, '')
+    const value = URL.parse(base)
+    if (!value || !/^https?:$/.test(value.protocol)) return undefined
+    const { pathname, search, hash, username, password } = value
+    const isPlain = search + hash + username + password === '' && prefixOf([pathname]) !== undefined
+    return isPlain ? base : undefined
+  })
 export const origins = () =>
   parsed('* or a comma-separated list of origins, such as https://app.example', (text) => {
     const items = text.split(',').map((item) => item.trim())

@@ -18,6 +18,7 @@ const problemsOf = (env: Environment, needs = { auth: true }) => problemsIn(env,
 describe('a bad value', () => {
   const size = 'a size such as 500MB (decimal) or 5GiB (binary)'
   const duration = 'a duration such as 60s, 30m or 24h'
+  const url = 'a URL that begins with http:// or https://, such as https://host.example:8443/up'
   const media = `media types, such as video/mp4,image/* (known: ${types})`
   const proxies = 'false, true, a number of hops, or addresses such as loopback,10.0.0.0/8'
   const heights = 'one to 6 different even heights from 144 to 2160, such as 1080,720,480'
@@ -28,8 +29,13 @@ describe('a bad value', () => {
     ['PORT', '65536', 'a whole number from 0 to 65535'],
     ['PORT', '-1', 'a whole number from 0 to 65535'],
     ['PORT', '1e3', 'a whole number from 0 to 65535'],
-    ['PUBLIC_URL', 'uploads.example', 'a URL that begins with http:// or https://'],
-    ['PUBLIC_URL', 'ftp://uploads.example', 'a URL that begins with http:// or https://'],
+    ['PUBLIC_URL', 'uploads.example', url],
+    ['PUBLIC_URL', 'ftp://uploads.example', url],
+    ['PUBLIC_URL', 'https://uploads.example/?up', url],
+    ['PUBLIC_URL', 'https://uploads.example/#up', url],
+    ['PUBLIC_URL', 'https://alice@uploads.example', url],
+    ['PUBLIC_URL', 'https://uploads.example//up', url],
+    ['CDN_URL', 'cdn.example', 'a URL that begins with http:// or https://'],
     ['TRUST_PROXY', 'yes', proxies],
     ['TRUST_PROXY', '10.0.0.0/33', proxies],
     ['TRUST_PROXY', 'loopback,everyone', proxies],
@@ -214,6 +220,7 @@ describe('a value may be written in several ways', () => {
     ['TRUST_PROXY', 'loopback, 10.0.0.0/8,fd00::/8,192.0.2.7', 'loopback, 10.0.0.0/8,fd00::/8,192.0.2.7'],
     ['CORS_ORIGINS', 'https://a.test, https://b.test', ['https://a.test', 'https://b.test']],
     ['PUBLIC_URL', 'https://uploads.test/', 'https://uploads.test'],
+    ['PUBLIC_URL', 'https://uploads.test:8443/up/', 'https://uploads.test:8443/up'],
     ['CLAMD_URL', 'unix:/run/clamd.sock', { socketPath: '/run/clamd.sock' }],
     ['CLAMD_URL', 'tcp://[::1]:3310', { host: '::1', port: 3310 }],
     ['UPLOAD_MAX_SIZE', '5GiB', 5 * 1024 ** 3],

@@ -20,6 +20,7 @@ import {
   origins,
   proxies,
   publicKeys,
+  publicUrl,
   scopes,
   seconds,
   secrets,
@@ -48,9 +49,11 @@ export const variables = z.object({
   NODE_ENV: text().optional().describe('`production` forbids development tokens.'),
   PORT: integer(0, 65535).prefault('1080').describe('Port to listen on; 0 picks a free one.'),
   HOST: text('an address or host name').prefault('127.0.0.1').describe('Address to listen on.'),
-  PUBLIC_URL: baseUrl()
+  PUBLIC_URL: publicUrl()
     .optional()
-    .describe('URL under which clients reach the server, if it differs from `HOST` and `PORT`.'),
+    .describe(
+      'URL under which clients reach the server, if it differs from `HOST` and `PORT`, with the [path](deployment.md#behind-a-proxy) below which a proxy has it.',
+    ),
   LOCATION: oneOf('auto', 'relative', 'absolute')
     .prefault('auto')
     .describe(

@@ -1,8 +1,12 @@
 import type { Formats, Media, MediaKind, Page, Quota, ServerUpload } from './contract.ts'
 import { ApiError, parseProblem } from './problem.ts'
+import { addressOf } from './server-address.ts'
 import type { Session } from './session.ts'
 
 const timeoutMs = 20_000
+
+/** As the server has it, wherever that is. */
+type Path = Parameters<typeof addressOf>[0]
 
 export interface MediaQuery {
   readonly kind?: MediaKind
@@ -26,11 +30,11 @@ export interface Api {
 }
 
 export function createApi(session: Session): Api {
-  async function once(path: string, init: RequestInit, token: string): Promise<Response> {
+  async function once(path: Path, init: RequestInit, token: string): Promise<Response> {
     const headers = new Headers(init.headers)
     headers.set('Authorization', `Bearer ${token}`)
     try {
-      return await fetch(path, { signal: AbortSignal.timeout(timeoutMs), ...init, headers })
+      return await fetch(addressOf(path), { signal: AbortSignal.timeout(timeoutMs), ...init, headers })
     } catch (cause) {
       if (init.signal?.aborted) throw cause
       throw new ApiError({ code: 'network', detail: '' }, 0, { cause })
@@ -38,7 +42,7 @@ export function createApi(session: Session): Api {
   }
 
   /** Sends a request; a refused token is replaced once. */
-  async function send(path: string, init: RequestInit = {}): Promise<Response> {
+  async function send(path: Path, init: RequestInit = {}): Promise<Response> {
     const token = await session.token()
     const response = await once(path, init, token)
     if (response.status !== 401) return response
@@ -51,7 +55,7 @@ export function createApi(session: Session): Api {
     throw new ApiError(parseProblem(await response.text(), response.status), response.status)
   }
 
-  async function get<T>(path: string): Promise<T> {
+  async function get<T>(path: Path): Promise<T> {
     const response = await expectOk(await send(path, { headers: { Accept: 'application/json' } }))
     return (await response.json()) as T
   }

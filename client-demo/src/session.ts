@@ -1,8 +1,9 @@
 import { ApiError, parseProblem } from './problem.ts'
+import { addressOf, storageKeyOf } from './server-address.ts'
 
-const storageKey = 'landfall.token'
-const pastedKey = 'landfall.token-pasted'
-const codeKey = 'landfall.dev-code'
+const storageKey = storageKeyOf('landfall.token')
+const pastedKey = storageKeyOf('landfall.token-pasted')
+const codeKey = storageKeyOf('landfall.dev-code')
 /** A token that ends within this time is renewed first: a request must not run into its expiry. */
 const expiryMarginMs = 30_000
 
@@ -122,7 +123,7 @@ async function fetchDevToken(sub: string): Promise<string | null> {
   if (code === null) return null
   let response: Response
   try {
-    response = await fetch('/dev/token', {
+    response = await fetch(addressOf('/dev/token'), {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', 'X-Dev-Code': code },
       body: JSON.stringify({ sub }),

@@ -3,6 +3,7 @@ import type { Api } from './api.ts'
 import type { Formats, Media, Reason } from './contract.ts'
 import type { MediaWatch, Outcome } from './media-watch.ts'
 import { ApiError, isVerdict } from './problem.ts'
+import { addressOf } from './server-address.ts'
 import type { Session } from './session.ts'
 import { forgetStored } from './stored-uploads.ts'
 import { createTransferRate, type TransferRate } from './transfer-rate.ts'
@@ -51,7 +52,7 @@ export function createUploadQueue(options: UploadQueueOptions): UploadQueue {
   let snapshot: readonly Upload[] = []
   let nextId = 1
 
-  const uploader = createUploader(options.session, '/files', {
+  const uploader = createUploader(options.session, addressOf('/files'), {
     onProgress(fileId, bytes, uploadId) {
       const entry = entryOf(fileId)
       if (entry === undefined || !isSending(entry.upload)) return

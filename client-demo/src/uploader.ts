@@ -30,14 +30,14 @@ export interface Uploader {
   pauseAll(): void
 }
 
+/** `endpoint`: absolute, as tus-js-client resolves `Location` against it, and `new URL(x, '/files')` throws. */
 export function createUploader(session: Session, endpoint: string, handlers: UploaderHandlers): Uploader {
   /** Files the server rejected in an answer without a body. */
   const verdicts = new Map<string, Reason>()
   const uppy = new Uppy<Record<string, unknown>, TusBody>({ id: 'landfall', autoProceed: true })
 
   uppy.use(Tus<Record<string, unknown>, TusBody>, {
-    // Absolute: tus-js-client resolves `Location` against it, and `new URL(x, '/files')` throws.
-    endpoint: new URL(endpoint, location.href).href,
+    endpoint,
     limit: parallelFiles,
     retryDelays: retryDelaysMs,
     removeFingerprintOnSuccess: true,

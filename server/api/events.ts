@@ -7,6 +7,7 @@ import type { Config } from '../config.ts'
 import type { Connect, EventStreams } from '../events/event-streams.ts'
 import { SseTransport } from '../events/sse-transport.ts'
 import { WebSocketTransport } from '../events/websocket-transport.ts'
+import type { AddressesOf } from '../http/addresses.ts'
 import { Problem } from '../http/errors.ts'
 import { acceptWebSocket } from '../http/upgrades.ts'
 import { UPLOAD_ID } from '../routes/param.ts'
@@ -18,7 +19,8 @@ import { ownUpload } from './uploads.ts'
 export type EventsServices = {
   db: Ledger
   streams: EventStreams
-  config: Pick<Config, 'CORS_ORIGINS' | 'PUBLIC_URL'>
+  addressesOf: AddressesOf
+  config: Pick<Config, 'CORS_ORIGINS'>
 }
 
 const OF_UPLOAD = { params: { id: UPLOAD_ID }, query: StreamQuery }
@@ -119,9 +121,9 @@ function serverSent(response: Response): () => Connect {
     }
 }
 
-function webSocket(request: Request, { config }: Pick<EventsServices, 'config'>): () => Connect {
+function webSocket(request: Request, services: OriginServices): () => Connect {
   return function open() {
-    checkOrigin(request, config)
+    checkOrigin(request, services)
     const accept = acceptWebSocket(request)
     return function connect(isOver) {
       const socket = accept()
@@ -134,13 +136,14 @@ function webSocket(request: Request, { config }: Pick<EventsServices, 'config'>)
   }
 }
 
+type OriginServices = Pick<EventsServices, 'addressesOf' | 'config'>
+
 /** CORS does not apply to WebSockets: the origin is checked here. */
-function checkOrigin(request: Request, { CORS_ORIGINS, PUBLIC_URL }: EventsServices['config']): void {
+function checkOrigin(request: Request, { addressesOf, config: { CORS_ORIGINS } }: OriginServices): void {
   const { origin, host } = request.headers
   if (origin === undefined || CORS_ORIGINS.includes('*') || CORS_ORIGINS.includes(origin)) return
-  // The page of this server is allowed.
-  const isOurs =
-    URL.parse(origin)?.host === host || (PUBLIC_URL !== undefined && URL.parse(PUBLIC_URL)?.origin === origin)
+  // The page of this server is allowed, also where a proxy has changed the Host.
+  const isOurs = URL.parse(origin)?.host === host || addressesOf(request).origin === origin
   if (!isOurs) throw new Problem('forbidden', 'Requests from this origin are not allowed.')
 }
 

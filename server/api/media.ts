@@ -3,6 +3,7 @@ import type { EnqueueProcessing, EnqueueRemoval } from '../../ledger/due-work.ts
 import type { EndLog } from '../../ledger/end-log.ts'
 import { deleteMedia, listMedia } from '../../ledger/media.ts'
 import { reprocessMedia } from '../../ledger/reprocessing.ts'
+import type { AddressesOf } from '../http/addresses.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { MEDIA_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
@@ -21,6 +22,7 @@ import { type MediaViewOptions, mediaView } from './views.ts'
 
 export type MediaServices = BytesServices & {
   views: MediaViewOptions
+  addressesOf: AddressesOf
   bus: Bus
   enqueueRemoval: EnqueueRemoval
   enqueueProcessing: EnqueueProcessing
@@ -36,7 +38,8 @@ export const mediaRoutes = [
     answers: { 200: json(MediaList) },
     summary: 'The media items of the owner, newest first',
     description: '`{ items: [media item…], nextCursor }`',
-    async handle({ response, who, query }, { db, views }: MediaServices) {
+    async handle({ request, response, who, query }, { db, views, addressesOf }: MediaServices) {
+      const addresses = addressesOf(request)
       const rows = await listMedia(db, {
         ownerId: who.ownerId,
         limit: query.limit + 1,
@@ -44,15 +47,15 @@ export const mediaRoutes = [
         status: query.status,
         after: query.cursor === undefined ? undefined : readCursor(query.cursor),
       })
-      response.json(pageOf(rows, query.limit, (row) => mediaView(row, views), writeCursor))
+      response.json(pageOf(rows, query.limit, (row) => mediaView(row, views, addresses), writeCursor))
     },
   }),
   route('get', '/api/v1/media/:id', 'token', {
     params: { id: MEDIA_ID },
     answers: { 200: json(Media) },
     summary: 'A media item',
-    async handle({ response, who, params }, { db, views }: MediaServices) {
-      response.json(mediaView(await ownMedia(db, who.ownerId, params.id), views))
+    async handle({ request, response, who, params }, { db, views, addressesOf }: MediaServices) {
+      response.json(mediaView(await ownMedia(db, who.ownerId, params.id), views, addressesOf(request)))
     },
   }),
   route('post', '/api/v1/media/:id/process', 'token', {
@@ -61,7 +64,8 @@ export const mediaRoutes = [
     summary: 'Processes a media item again',
     description:
       'If it `failed`, processing resumes at the failed step; if it is `ready`, facts and pictures are made again.',
-    async handle({ response, who, params }, { db, bus, views, enqueueProcessing }: MediaServices) {
+    async handle({ request, response, who, params }, services: MediaServices) {
+      const { db, bus, views, enqueueProcessing, addressesOf } = services
       const { ownerId } = who
       const result = await reprocessMedia(db, { id: params.id, ownerId }, enqueueProcessing)
       if (result.kind === 'absent') throw notFound()
@@ -71,7 +75,8 @@ export const mediaRoutes = [
         })
       }
       void bus.publish({ t: 'event', id: result.uploadId, queue: 'again' })
-      response.status(202).json(mediaView(await ownMedia(db, ownerId, params.id), views))
+      const media = await ownMedia(db, ownerId, params.id)
+      response.status(202).json(mediaView(media, views, addressesOf(request)))
     },
   }),
   route('delete', '/api/v1/media/:id', 'token', {

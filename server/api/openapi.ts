@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { AddressesOf } from '../http/addresses.ts'
 import { CATALOGUE } from '../http/errors.ts'
 import { type Access, type Answer, type Route, route } from '../routes/route.ts'
 import { body } from './answers.ts'
@@ -6,14 +7,18 @@ import { body } from './answers.ts'
 type Json = Record<string, unknown>
 type AnyRoute = Route<never>
 
-export type DescriptionServices = { description: OpenApiDocument }
+export type DescriptionServices = { description: OpenApiDocument; addressesOf: AddressesOf }
 export type OpenApiDocument = Json & { paths: Record<string, Json> }
 
 export const descriptionRoutes = [
   route('get', '/openapi.json', 'public', {
     answers: { 200: body('OpenAPI 3.1', 'application/json') },
     summary: 'The description of all routes for machines',
-    handle: ({ response }, { description }: DescriptionServices) => void response.json(description),
+    handle({ request, response }, { description, addressesOf }: DescriptionServices) {
+      // Paths are appended to it, and none means the root of the host.
+      const servers = [{ url: addressesOf(request).link('') || '/' }]
+      response.json({ ...description, servers })
+    },
   }),
 ]
 

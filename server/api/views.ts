@@ -6,6 +6,7 @@ import { pathBelowPrefix, type RenditionKind } from '../../storage/store/keys.ts
 import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
 import type { Progress } from '../events/progress-board.ts'
 import type { WholeProgress } from '../events/wholes.ts'
+import type { Addresses } from '../http/addresses.ts'
 import type * as schemas from './schemas.ts'
 
 // Rows as the API shows them, without column names, keys and internals.
@@ -32,18 +33,18 @@ export function uploadView(
 
 export type MediaViewOptions = {
   links: ContentLinks
-  publicUrl: string | undefined
   /** Where public copies are fetched: the base URL, and the template of their keys. */
   cdn: { url: string; prefix: string } | undefined
 }
 
 export function mediaView(
   media: OwnMediaRow,
-  { links, publicUrl = '', cdn }: MediaViewOptions,
+  { links, cdn }: MediaViewOptions,
+  addresses: Pick<Addresses, 'link'>,
 ): z.output<typeof schemas.Media> {
   const isReady = media.status === 'ready'
   const has = (kind: RenditionKind) => isReady && media.renditions.includes(kind)
-  const link = (target: LinkTarget) => publicUrl + links.sign(media.id, target)
+  const link = (target: LinkTarget) => addresses.link(links.sign(media.id, target))
   return {
     ...mediaFacts(media),
     thumbnailUrl: has('thumbnail') ? link('thumbnail') : null,

@@ -191,6 +191,22 @@ describe('the address of a path, behind a proxy that is trusted', () => {
       { Forwarded: 'by="a,b";proto=https;host=media.example' },
       'https://media.example',
     ],
+    [
+      'Forwarded without an address, and X-Forwarded-*',
+      { ...X, Forwarded: 'for=192.0.2.1', 'X-Forwarded-Port': '8443' },
+      'https://media.example:8443',
+    ],
+    [
+      'Forwarded with a scheme, and Host',
+      { ...HOST, Forwarded: 'proto=https' },
+      'https://media.example:1080',
+    ],
+    ['X-Forwarded-Proto of a WebSocket', { ...X, 'X-Forwarded-Proto': 'wss' }, 'https://media.example'],
+    [
+      'an X-Forwarded-Prefix that leaves in escapes',
+      { ...X, 'X-Forwarded-Prefix': '/a/%2E./b' },
+      'https://media.example',
+    ],
     ['X-Forwarded-Proto that is none', { ...X, 'X-Forwarded-Proto': 'javascript' }, ''],
     ['X-Forwarded-Host that is none', { ...X, 'X-Forwarded-Host': 'media.example/evil' }, ''],
     ['no header at all', HOST, 'http://media.example:1080'],
@@ -206,12 +222,37 @@ describe('the address of a path, behind a proxy that is trusted', () => {
   })
 })
 
-it.each([
-  ['https://public.example/up', '/up/api/v1/media/ID'],
-  ['https://public.example', '/api/v1/media/ID'],
-  ['https://public.example/a,b', '/a%2Cb/api/v1/media/ID'],
-  [undefined, '/api/v1/media/ID'],
-])('a reference below %s is a path', (PUBLIC_URL, reference) => {
-  const request = requestWith({ headers: HOST, isTrusted: false, httpVersion: '1.1', url: '/files' })
-  expect(addressesOf({ PUBLIC_URL, LOCATION: 'auto' })(request).reference('/api/v1/media/ID')).toBe(reference)
+describe('the address of a media item', () => {
+  const X = {
+    'X-Forwarded-Proto': 'https',
+    'X-Forwarded-Host': 'media.example',
+    'X-Forwarded-Prefix': '/upload',
+  }
+
+  it.each<[string | undefined, boolean, reference: string, link: string]>([
+    ['https://public.example/up', false, '/up', 'https://public.example/up'],
+    ['https://public.example/up', true, '/up', 'https://public.example/up'],
+    ['https://public.example:8443', false, '', 'https://public.example:8443'],
+    ['https://public.example/a,b', false, '/a%2Cb', 'https://public.example/a%2Cb'],
+    [undefined, true, '/upload', '/upload'],
+    [undefined, false, '', ''],
+  ])('below %s, with a trusted proxy: %s, is %s in a header and %s in a document', (...row) => {
+    const [PUBLIC_URL, isTrusted, reference, link] = row
+    const request = requestWith({ headers: { ...HOST, ...X }, isTrusted, httpVersion: '1.1', url: '/files' })
+    const addresses = addressesOf({ PUBLIC_URL, LOCATION: 'auto' })(request)
+    expect(addresses.reference('/api/v1/media/ID')).toBe(`${reference}/api/v1/media/ID`)
+    expect(addresses.link('/api/v1/media/ID')).toBe(`${link}/api/v1/media/ID`)
+  })
+
+  it('is told to pages of the origin that PUBLIC_URL or a trusted proxy names', () => {
+    const originOf = (options: Partial<AddressOptions>, isTrusted: boolean) =>
+      addressesOf({ LOCATION: 'relative', ...options })(
+        requestWith({ headers: { ...HOST, ...X }, isTrusted, httpVersion: '1.1', url: '/files' }),
+      ).origin
+    expect(originOf({ PUBLIC_URL: 'https://public.example:8443/up' }, false)).toBe(
+      'https://public.example:8443',
+    )
+    expect(originOf({}, true)).toBe('https://media.example')
+    expect(originOf({}, false)).toBeUndefined()
+  })
 })

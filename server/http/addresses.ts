@@ -1,4 +1,5 @@
 import type { Request } from 'express'
+import { prefixOf } from '../url-prefix.ts'
 import { isLoopbackHost, parseHost } from './host.ts'
 import { listElements } from './list-header.ts'
 import { showsProxy } from './proxy-headers.ts'
@@ -20,10 +21,14 @@ export type AddressOptions = {
 
 /** Addresses of this server's paths, for the client of one request. */
 export type Addresses = {
+  /** Of pages of this server, where `PUBLIC_URL` or a trusted proxy says so. */
+  origin: string | undefined
   /** For `Location`: absolute where the origin is known and wanted, for many clients cannot resolve a relative one. */
   location(path: string): string
   /** For `Link`: a path, which clients resolve against the address that they used. */
   reference(path: string): string
+  /** For documents, which are passed on: below `PUBLIC_URL`, or else as in `Link`. */
+  link(path: string): string
 }
 
 export type AddressesOf = (request: Request) => Addresses
@@ -42,8 +47,10 @@ export function addressesOf(options: AddressOptions): AddressesOf {
         ? undefined
         : (forwarded?.origin ?? directOrigin(request, options.LOCATION === 'absolute'))
     return {
+      origin: forwarded?.origin,
       location: (path) => `${origin ?? ''}${prefix}${path}`,
       reference: (path) => prefix + path,
+      link: (path) => `${configured?.origin ?? ''}${prefix}${path}`,
     }
   }
 }
@@ -58,10 +65,9 @@ function forwardedBase(request: Request): Base | undefined {
   const isTrusted: (address: string | undefined, hop: number) => boolean = request.app.get('trust proxy fn')
   if (!isTrusted(request.socket.remoteAddress, 0)) return undefined
   const first = (name: string) => listElements(request.get(name))[0]
-  const { proto, host } = standardForwarded(first('forwarded')) ?? {
-    proto: first('x-forwarded-proto'),
-    host: first('x-forwarded-host') ?? request.get('host'),
-  }
+  const standard = standardForwarded(first('forwarded'))
+  const proto = standard.proto ?? first('x-forwarded-proto')
+  const host = standard.host ?? first('x-forwarded-host') ?? request.get('host')
   return {
     origin: originOf(proto, host, first('x-forwarded-port')),
     // Each proxy adds what it has removed from the path.
@@ -69,8 +75,8 @@ function forwardedBase(request: Request): Base | undefined {
   }
 }
 
-function standardForwarded(element: string | undefined): { proto?: string; host?: string } | undefined {
-  if (element === undefined) return undefined
+/** Each part may be missing: most proxies that send it tell `for` alone. */
+function standardForwarded(element = ''): { proto?: string; host?: string } {
   const pairs = element.split(';').map((pair) => {
     const [name = '', value = ''] = pair.split('=', 2)
     return [name.trim().toLowerCase(), value.trim().replace(/^"(.*)"$/, '$1')]
@@ -84,22 +90,13 @@ function originOf(
   host: string | undefined,
   port: string | undefined,
 ): string | undefined {
-  const scheme = proto?.toLowerCase()
+  // Of a WebSocket, as Traefik has it.
+  const scheme = proto?.toLowerCase().replace(/^ws/, 'http')
   const parsed = parseHost(host)
   if ((scheme !== 'http' && scheme !== 'https') || !parsed) return undefined
   const isSaid = port !== undefined && !parsed.hasPort && port !== '80' && port !== '443'
   const full = isSaid ? parseHost(`${parsed.host}:${port}`) : parsed
   return full && `${scheme}://${full.host}`
-}
-
-const PREFIX = /^(?:\/[\w\-.~!$&'()*+;=:@%]+)*\/?$/
-const MAX_PREFIX_CHARACTERS = 256
-
-/** Undefined where a part is no path. Commas are escaped, as `Upload-Concat` reads addresses from a list. */
-function prefixOf(parts: readonly string[]): string | undefined {
-  const prefix = parts.map((part) => part.replaceAll(',', '%2C').replace(/\/$/, '')).join('')
-  const leaves = prefix.split('/').some((segment) => segment === '.' || segment === '..')
-  return PREFIX.test(prefix) && !leaves && prefix.length <= MAX_PREFIX_CHARACTERS ? prefix : undefined
 }
 
 /**

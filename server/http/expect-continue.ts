@@ -4,15 +4,15 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 const waiting = new WeakMap<ServerResponse, { shouldKeepAlive: boolean }>()
 
 /**
- * Decides about requests with `Expect: 100-continue` before their bodies are sent: for paths with `prefix` a handler
- * calls `continueNow`, for all others it is done here.
+ * Decides about requests with `Expect: 100-continue` before their bodies are sent: for those of which `isLater`
+ * says so a handler calls `continueNow`, for all others it is done here.
  */
-export function answerExpectations(server: Server, prefix: string): void {
+export function answerExpectations(server: Server, isLater: (target: string) => boolean): void {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     waiting.set(response, { shouldKeepAlive: response.shouldKeepAlive })
     // After a refusal the client may send its body or not: the start of the next request is unknown.
     response.shouldKeepAlive = false
-    if (!request.url?.startsWith(prefix)) continueNow(response)
+    if (!isLater(request.url ?? '')) continueNow(response)
     server.emit('request', request, response)
   })
 }

@@ -23,6 +23,7 @@ import { countRequests } from '../metrics/http-requests.ts'
 import type { Log } from '../process/log.ts'
 import { accessChecks } from '../routes/access.ts'
 import { mount } from '../routes/mount.ts'
+import { servePage } from './page.ts'
 import { securityHeaders } from './security-headers.ts'
 
 export type AppOptions = Omit<Services, 'description' | 'downloads' | 'openDownloads' | 'turns' | 'views'> & {
@@ -77,7 +78,6 @@ export function createApp(options: AppOptions): Express {
     openDownloads: new OpenDownloads(),
     views: {
       links,
-      publicUrl: config.PUBLIC_URL,
       cdn: config.CDN_URL === undefined ? undefined : { url: config.CDN_URL, prefix: config.PUBLIC_PREFIX },
     },
   }
@@ -118,8 +118,7 @@ export function createApp(options: AppOptions): Express {
     throw notFound()
   })
 
-  if (options.pageDirectory !== undefined)
-    app.use(express.static(options.pageDirectory, { index: 'index.html', redirect: false }))
+  if (options.pageDirectory !== undefined) app.use(servePage(options.pageDirectory, options.addressesOf))
   app.use(() => {
     throw notFound()
   })

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { RequestListener } from 'node:http'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -26,6 +27,7 @@ import { openStorage } from '../../storage/storage.ts'
 import type { Objects } from '../../storage/store/objects.ts'
 import { UploadStores } from '../../storage/upload-stores.ts'
 import { Appends, maxAppends } from '../admission/appends.ts'
+import { ROUTES } from '../api/table.ts'
 import { uploadRequests } from '../api/upload-requests.ts'
 import { principalOf } from '../auth/authenticate.ts'
 import { ContentLinks } from '../auth/content-links.ts'
@@ -41,6 +43,7 @@ import { notFound } from '../http/errors.ts'
 import { answerExpectations } from '../http/expect-continue.ts'
 import { MAX_HEADER_BYTES } from '../http/header-limit.ts'
 import { createListener, listen } from '../http/listener.ts'
+import { prefixRemover } from '../http/prefix.ts'
 import { answerUpgrades } from '../http/upgrades.ts'
 import { mediaLimitsOf } from '../media-limits.ts'
 import { watchAppends } from '../metrics/append-figures.ts'
@@ -59,6 +62,7 @@ import { Commits } from '../uploads/commits.ts'
 import { UploadEngine } from '../uploads/engine.ts'
 import { createApp } from './app.ts'
 import { startMetricsServer } from './metrics-server.ts'
+import { PAGE_PATHS } from './page.ts'
 
 export type HttpServerOptions = {
   config: Config
@@ -85,6 +89,8 @@ export type HttpServer = {
 
 /** Where uploads are sent. */
 const FILES = '/files'
+/** For those inside only. */
+const INNER_PATHS = ['/metrics']
 const LEASE_TTL_MS = 10_000
 const MAX_HEARTBEAT_MS = 15_000
 /** How long running requests may take to finish when the server stops. */
@@ -210,10 +216,11 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       notifyListeners: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
     }),
   })
+  const addresses = addressesOf(config)
   const uploads = uploadRequests({
     engine,
     path: FILES,
-    addressesOf: addressesOf(config),
+    addressesOf: addresses,
     countBytes: (bytes) => metrics?.countBytes(bytes),
     idleMs: config.UPLOAD_IDLE_TIMEOUT,
     contentPath: async (mediaId, response) => {
@@ -241,11 +248,22 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),
     uploads,
+    addressesOf: addresses,
     contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(storage.s3?.objects) : undefined,
   })
 
+  const pathOf = prefixRemover({
+    publicUrl: config.PUBLIC_URL,
+    ownPaths: [...ROUTES.map(({ path }) => path), ...PAGE_PATHS],
+    innerPaths: INNER_PATHS,
+  })
+  // Before anything reads it.
+  const handle: RequestListener = (request, response) => {
+    request.url = pathOf(request.url ?? '')
+    app(request, response)
+  }
   const connections = metrics && connectionFigures(metrics.register)
-  const server = createListener(app, {
+  const server = createListener(handle, {
     deadlines,
     maxHeaderBytes: MAX_HEADER_BYTES,
     maxConnections: config.MAX_CONNECTIONS,
@@ -254,8 +272,8 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     onRefused: () => connections?.countRefused(),
   })
   connections?.watch(promisify(server.getConnections.bind(server)))
-  answerExpectations(server, FILES)
-  answerUpgrades(server, app)
+  answerExpectations(server, (target) => pathOf(target).startsWith(FILES))
+  answerUpgrades(server, handle)
   const metricsServer =
     metrics && config.METRICS_PORT !== undefined
       ? await startMetricsServer({ metrics, host: config.HOST, port: config.METRICS_PORT, log })
