@@ -14,7 +14,7 @@ export const CONFIGURATION_DOCS = join(import.meta.dirname, '..', 'docs', 'confi
 const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   [
     'Server',
-    /^(NODE_ENV|PORT|HOST|PUBLIC_URL|LOCATION|TRUST_PROXY|DRAIN_DELAY|CORS_ORIGINS|LOG_\w+|MIGRATE|METRICS|METRICS_\w+|MAX_CONNECTIONS|RATE_\w+)$/,
+    /^(NODE_ENV|PORT|HOST|PUBLIC_URL|LOCATION|INTERIM_RESPONSES|TRUST_PROXY|DRAIN_DELAY|CORS_ORIGINS|LOG_\w+|MIGRATE|METRICS|METRICS_\w+|MAX_CONNECTIONS|RATE_\w+)$/,
   ],
   ['Authentication', /^AUTH_/],
   ['Database and storage', /^(DATA_DIR|DATABASE_\w+|STORAGE|DISK_\w+|S3_\w+|AWS_\w+)$/],

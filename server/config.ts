@@ -64,6 +64,11 @@ export const variables = z.object({
     .describe(
       'Maximum number of open connections; further ones are closed at once. Each may use 64 KiB of memory before it has presented a token.',
     ),
+  INTERIM_RESPONSES: oneOf('auto', 'on', 'off')
+    .prefault('auto')
+    .describe(
+      'Whether uploads of the IETF draft are answered with 104 while they run, which tells their clients early how to resume. `auto`: not where a request shows a proxy, because some break on it: see [deployment](deployment.md#behind-a-proxy).',
+    ),
   TRUST_PROXY: proxies()
     .prefault('false')
     .describe('Proxies whose `Forwarded` and `X-Forwarded-*` headers are trusted (as in Express).'),

@@ -60,6 +60,7 @@ import { Releasers } from '../process/releasers.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
 import { Commits } from '../uploads/commits.ts'
 import { UploadEngine } from '../uploads/engine.ts'
+import { interimRule } from '../uploads/ietf/interim.ts'
 import { createApp } from './app.ts'
 import { startMetricsServer } from './metrics-server.ts'
 import { PAGE_PATHS } from './page.ts'
@@ -221,6 +222,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     engine,
     path: FILES,
     addressesOf: addresses,
+    passesInterim: interimRule(config.INTERIM_RESPONSES),
     countBytes: (bytes) => metrics?.countBytes(bytes),
     idleMs: config.UPLOAD_IDLE_TIMEOUT,
     contentPath: async (mediaId, response) => {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { AddressesOf } from '../http/addresses.ts'
 import type { BodyOptions } from './request-body.ts'
 
@@ -7,4 +8,6 @@ export type ProtocolOptions = BodyOptions & {
   path: string
   /** The addresses that an answer to this request tells. */
   addressesOf: AddressesOf
+  /** Whether interim responses (RFC 9110 § 15.2) to a request reach its client. */
+  passesInterim: (request: IncomingMessage) => boolean
 }

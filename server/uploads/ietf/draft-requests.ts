@@ -128,7 +128,7 @@ export function draftRequests(
       body: bodyOf(request, response, protocol),
       fields,
       checks: digestsOf(request, 'Content-Digest').map(digestCheck),
-      interim: new InterimResponses(response, fields.version),
+      interim: new InterimResponses(response, protocol.passesInterim(request) ? fields.version : undefined),
       response,
     }
   }

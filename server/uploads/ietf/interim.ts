@@ -1,11 +1,22 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { showsProxy } from '../../http/proxy-headers.ts'
 import type { InteropVersion } from './fields.ts'
 
 const UPLOAD_RESUMPTION_SUPPORTED = 104
 /** Minimum interval of progress responses. */
 const PROGRESS_MS = 500
 
-/** The interim responses to one request (§ Status Code 104): none unless the client names this version of the draft. */
+/**
+ * Makes the function that says whether interim responses to a request may be sent. `auto`: not where the request shows a
+ * proxy. Every proxy has to forward them, but nginx 1.22 takes a 104 for the final response, and its client gets
+ * nothing that it could read.
+ */
+export const interimRule =
+  (setting: 'auto' | 'on' | 'off') =>
+  (request: Pick<IncomingMessage, 'headers'>): boolean =>
+    setting === 'on' || (setting === 'auto' && !showsProxy(request))
+
+/** The interim responses to one request (§ Status Code 104): none without a `version` of the draft. */
 export class InterimResponses {
   readonly #response: ServerResponse
   readonly #version: InteropVersion | undefined
