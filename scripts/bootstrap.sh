@@ -227,6 +227,8 @@ missing_network() {
   if ! find_program curl >/dev/null; then echo curl; fi
   if ! find_program nginx >/dev/null; then echo nginx-light; fi
   if ! find_program haproxy >/dev/null; then echo haproxy; fi
+  if ! find_program caddy >/dev/null; then echo caddy; fi
+  if ! find_program openssl >/dev/null; then echo openssl; fi
   if ! find_program pgbouncer >/dev/null; then echo pgbouncer; fi
   if [ "$(uname -s)" = Darwin ]; then return 0; fi
   if ! find_program nft >/dev/null; then echo nftables; fi
@@ -266,6 +268,7 @@ install_by_apt() {
     esac
     case "$1" in *nginx*) systemctl disable --now nginx.service >/dev/null 2>&1 || true ;; esac
     case "$1" in *haproxy*) systemctl disable --now haproxy.service >/dev/null 2>&1 || true ;; esac
+    case "$1" in *caddy*) systemctl disable --now caddy.service >/dev/null 2>&1 || true ;; esac
     case "$1" in *pgbouncer*) systemctl disable --now pgbouncer.service >/dev/null 2>&1 || true ;; esac
     # A unit the machine does not have must not keep the others.
     if [ -z "$had_ceph" ] && grep -q ceph <<<"$1"; then
@@ -296,7 +299,8 @@ name_by_hand() {
   case "$1" in *chromium*) lacks="$lacks; without Chromium the browser tests are skipped" ;; esac
   case "$1" in *ceph* | *radosgw*) lacks="$lacks; without Ceph's gateway the S3 tests are skipped" ;; esac
   case "$1" in *nftables* | *iproute2*) lacks="$lacks; without nft and ip the test of a network that loses packets is skipped" ;; esac
-  case "$1" in *nginx* | *haproxy*) lacks="$lacks; without nginx and HAProxy the tests of them are skipped" ;; esac
+  case "$1" in *nginx* | *haproxy* | *caddy*) lacks="$lacks; without nginx, HAProxy and Caddy the tests of them are skipped" ;; esac
+  case "$1" in *openssl*) lacks="$lacks; without openssl the tests of proxies with TLS are skipped" ;; esac
   case "$1" in *pgbouncer*) lacks="$lacks; without PgBouncer the tests of a pooler are skipped" ;; esac
   case "$1" in *curl*) lacks="$lacks; without curl the tests of it as a client are skipped" ;; esac
   say "install by hand: $(names "$1")${lacks}"

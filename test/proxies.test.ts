@@ -10,14 +10,14 @@ import { requires } from './services/requirements.ts'
 import { asOwnerId } from './support/ids.ts'
 import { freshDatabase, tokenOf } from './support/landfall.ts'
 import { outageOf } from './support/pauses.ts'
-import { type ProxyName, type ReverseProxy, startReverseProxy } from './support/proxies.ts'
+import { PROXIES, type ReverseProxy, startReverseProxy } from './support/proxies.ts'
 import { asMp4 } from './support/sample-bytes.ts'
 import { enterableDirectory, type Run, runServer, stopRun } from './support/server-process.ts'
 import { type SlowLine, startSlowLine } from './support/slow-line.ts'
 import { startTcpProxy, type TcpProxy } from './support/tcp-proxy.ts'
 import { type TusJsUpload, tusJsUpload } from './support/tus-js-client.ts'
 
-const proxies = { nginx: requires('nginx'), haproxy: requires('haproxy') }
+const proxies = { nginx: requires('nginx'), haproxy: requires('haproxy'), caddy: requires('caddy') }
 const UPLOADS = 4
 const BYTES = 64 * 1024 * 1024
 /** Slow enough that uploads are under way while servers come and go. */
@@ -25,7 +25,7 @@ const BYTES_PER_SECOND = 6 * 1024 * 1024
 const file = asMp4(randomBytes(BYTES))
 
 /** Two server processes on one database, to which a network of the test's own leads, behind a real proxy. */
-describe.each(['nginx', 'haproxy'] as const)('tus-js-client as it comes, behind %s', (name: ProxyName) => {
+describe.each(PROXIES)('tus-js-client as it comes, behind %s', (name) => {
   const log = createLog({ level: 'error', name: 'test' })
   const releasers = new Releasers()
   const runs: Run[] = []

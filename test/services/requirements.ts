@@ -12,7 +12,17 @@ declare module 'vitest' {
 }
 
 /** A system program that some tests cannot do without. `scripts/bootstrap.sh test` installs them where it can. */
-type Program = 'ffmpeg' | 'clamd' | 'chromium' | 'ceph' | 'curl' | 'nginx' | 'haproxy' | 'pgbouncer'
+type Program =
+  | 'ffmpeg'
+  | 'clamd'
+  | 'chromium'
+  | 'ceph'
+  | 'curl'
+  | 'nginx'
+  | 'haproxy'
+  | 'caddy'
+  | 'openssl'
+  | 'pgbouncer'
 
 /** A program, leave to mount a small file system in memory, or a network of one's own that loses packets. */
 export type Requirement = Program | 'tmpfs' | 'lossy-network'
@@ -52,6 +62,8 @@ export type ProgramName =
   | 'curl'
   | 'nginx'
   | 'haproxy'
+  | 'caddy'
+  | 'openssl'
   | 'pgbouncer'
   | 'ceph-mon'
   | 'ceph-osd'
@@ -66,6 +78,8 @@ const programsOf = {
   curl: ['curl'],
   nginx: ['nginx'],
   haproxy: ['haproxy'],
+  caddy: ['caddy'],
+  openssl: ['openssl'],
   pgbouncer: ['pgbouncer'],
   ceph: ['ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'radosgw-admin'],
 } satisfies Record<Program, ProgramName[]>
