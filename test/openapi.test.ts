@@ -1,3 +1,5 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Formats, Media, MediaList, Quota, Readiness, Upload, UploadList } from '../server/api/schemas.ts'
 import { CATALOGUE } from '../server/http/errors.ts'
@@ -57,10 +59,70 @@ describe.skipIf(!clamd.met)('/openapi.json', () => {
   })
 
   it('leads every reference to something', () => {
-    const names = [...JSON.stringify(document).matchAll(/"#\/components\/schemas\/(\w+)"/g)].map(
-      (m) => m[1] ?? '',
-    )
-    expect(names.length).toBeGreaterThan(5)
-    for (const name of names) expect(document.components.schemas).toHaveProperty(name)
+    const targets = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]*)"/g)].map(([, target]) => target)
+    expect(targets.length).toBeGreaterThan(5)
+    for (const target of targets) {
+      expect(target).toMatch(/^#\/components\/\w+\/\w+$/)
+      expect(document.components).toHaveProperty(String(target).split('/').slice(2))
+    }
   })
+
+  it('is valid by the schema of OpenAPI 3.1', async () => {
+    const validator = new Validator()
+    expect(await validator.validate(structuredClone(document))).toEqual({ valid: true })
+    expect(validator.version).toBe('3.1')
+    // Throws where a reference leads nowhere.
+    expect(JSON.stringify(validator.resolveRefs())).not.toContain('"$ref"')
+  })
+
+  it('allows problems what they really have', async () => {
+    const problems = await Promise.all([
+      problemFrom('POST', '/files', { 'Upload-Length': '9999999999' }),
+      problemFrom('POST', '/files', {
+        'Upload-Length': '5000',
+        'Upload-Metadata': `filename ${btoa('a.exe')}`,
+      }),
+      problemFrom('GET', '/api/v1/quota?limit=1', {}),
+      problemFrom('PUT', '/api/v1/quota', {}),
+    ])
+    expect(problems.map(({ code }) => code)).toEqual([
+      'too-large',
+      'type-not-allowed',
+      'invalid-request',
+      'method-not-allowed',
+    ])
+    const isProblem = compiled('Problem')
+    for (const problem of problems) expect([problem, isProblem(problem)]).toEqual([problem, true])
+    expect(isProblem({ ...problems[0], added: 'by a later release' })).toBe(true)
+    expect(isProblem({ ...problems[0], maxSize: 'large' })).toBe(false)
+    expect(isProblem({ ...problems[0], code: 'of-nobody' })).toBe(false)
+  })
+
+  it('allows answers and bodies what they really have, a reason and a media id included', async () => {
+    const answer = await landfall.as('alice')('/api/v1/uploads')
+    expect(compiled('UploadList')(await answer.json())).toBe(true)
+    const report = { analysisId: 'a', status: 'pending' }
+    expect(compiled('AnalysisReport')({ ...report, mediaId: 'A'.repeat(22) })).toBe(true)
+    expect(compiled('AnalysisReport')({ ...report, status: 'lost' })).toBe(false)
+    const reason = { code: 'infected', detail: 'It is infected.' }
+    const [upload] = ((await (await landfall.as('alice')('/api/v1/uploads')).json()) as { items: object[] })
+      .items
+    expect(compiled('Upload')({ ...upload, reason })).toBe(true)
+    expect(compiled('Upload')({ ...upload, reason: 'infected' })).toBe(false)
+  })
+
+  /** Validates by a schema of the document, as a client that was generated from it does. */
+  function compiled(name: string): ValidateFunction {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    return ajv.compile({ $ref: `#/components/schemas/${name}`, components: document.components })
+  }
+
+  async function problemFrom(method: string, path: string, headers: Record<string, string>) {
+    const answer = await landfall.as('alice')(path, {
+      method,
+      headers: { 'Tus-Resumable': '1.0.0', ...headers },
+    })
+    expect(answer.headers.get('Content-Type')).toBe('application/problem+json')
+    return (await answer.json()) as { code: string }
+  }
 })

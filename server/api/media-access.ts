@@ -55,7 +55,9 @@ export function requireReady(media: MediaRow): MediaRow {
       members: { reason: media.reason },
     })
   }
-  throw new Problem('not-ready', `The media item is ${media.status}.`, { members: { status: media.status } })
+  throw new Problem('not-ready', `The media item is ${media.status}.`, {
+    members: { mediaStatus: media.status },
+  })
 }
 
 /** The object of a media item, as `sendOrRedirect` takes it. `tag`: its ETag. */

@@ -71,7 +71,7 @@ export const mediaRoutes = [
       if (result.kind === 'absent') throw notFound()
       if (result.kind === 'over') {
         throw new Problem('not-ready', `The media item is ${result.status} and cannot be processed again.`, {
-          members: { status: result.status },
+          members: { mediaStatus: result.status },
         })
       }
       void bus.publish({ t: 'event', id: result.uploadId, queue: 'again' })

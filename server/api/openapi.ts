@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import type { AddressesOf } from '../http/addresses.ts'
 import { CATALOGUE } from '../http/errors.ts'
+import { ACCESS_PARAMETERS } from '../routes/query.ts'
 import { type Access, type Answer, type Route, route } from '../routes/route.ts'
 import { body } from './answers.ts'
+import * as shared from './schemas.ts'
 
 type Json = Record<string, unknown>
 type AnyRoute = Route<never>
@@ -24,14 +26,28 @@ export const descriptionRoutes = [
 
 const CODES = Object.keys(CATALOGUE) as (keyof typeof CATALOGUE)[]
 
+const Count = z.number().int().nonnegative()
+
+/** Open, as RFC 9457 § 3.2 asks: codes have members of their own, and later releases more of them. */
 const ProblemDocument = z
-  .object({
+  .looseObject({
     type: z.string(),
     title: z.string(),
     status: z.number().int(),
     detail: z.string(),
     code: z.enum(CODES),
     requestId: z.string(),
+    reason: shared.Reason.nullish().describe('why a file was rejected'),
+    mediaStatus: shared.Media.shape.status.optional().describe('with `not-ready`'),
+    allowed: z.array(z.string()).optional().describe('accepted media types, with `type-not-allowed`'),
+    maxSize: Count.optional().describe('bytes, with `too-large`'),
+    minSize: Count.optional().describe('bytes, with `too-small`'),
+    limit: Count.nullish().describe('of what is exceeded: bytes, uploads or open uploads'),
+    used: Count.optional().describe('bytes, with `quota-bytes-exceeded`'),
+    reserved: Count.optional().describe('bytes, with `quota-bytes-exceeded`'),
+    open: Count.optional().describe('with `too-many-open-uploads`'),
+    'expected-offset': Count.optional().describe('IETF draft, with `offset-conflict`'),
+    'provided-offset': Count.optional().describe('IETF draft, with `offset-conflict`'),
   })
   .meta({ id: 'Problem' })
 
@@ -77,18 +93,50 @@ export function openApiDocument(routes: readonly AnyRoute[]): OpenApiDocument {
   }
 }
 
-/** All schemas with an id. Schemas that are only part of another one are inlined. */
+/**
+ * All schemas with an id, each in one place, which `$ref` of the others lead to. Answers are described as they are sent,
+ * and bodies of requests as they are accepted: open, since what is not known is ignored.
+ */
 function schemas(routes: readonly AnyRoute[]): Json {
-  const all = z.registry<{ id: string }>()
-  all.add(ProblemDocument, { id: 'Problem' })
-  for (const { body, answers } of routes)
-    for (const schema of [body?.schema, ...Object.values(answers).map((answer) => answer.schema)]) {
-      const id = schema?.meta()?.id
-      if (schema && id !== undefined) all.add(schema, { id })
-    }
-  const { schemas } = z.toJSONSchema(all, { uri: (id) => `#/components/schemas/${id}` })
+  const answers = [ProblemDocument, ...routes.flatMap((route) => Object.values(route.answers).map(schemaOf))]
+  const bodies = routes.map(({ body }) => body?.schema)
+  return {
+    ...converted([...Object.values(shared), ...answers], 'output', answers),
+    ...converted(bodies, 'input'),
+  }
+}
+
+const schemaOf = ({ schema }: Answer) => schema
+
+/**
+ * JSON Schema of those that have an id, by their ids; of `wanted` and what they refer to alone, where it is given. Fails
+ * where one refers to a schema that is not among them.
+ */
+function converted(
+  all: readonly (z.ZodType | undefined)[],
+  io: 'input' | 'output',
+  wanted: readonly (z.ZodType | undefined)[] = all,
+): Json {
+  const registry = z.registry<{ id: string }>()
+  for (const schema of all) {
+    const id = schema?.meta()?.id
+    if (schema && id !== undefined) registry.add(schema, { id })
+  }
+  const { schemas } = z.toJSONSchema(registry, { uri: (id) => `${SCHEMAS}${id}`, io })
+  if ('__shared' in schemas) throw new Error('a schema refers to one that has an id and no place')
+  const used = new Set<string>()
+  const use = (id: string) => {
+    if (used.has(id)) return
+    used.add(id)
+    for (const [, other = ''] of JSON.stringify(schemas[id]).matchAll(REFERENCE)) use(other)
+  }
+  for (const schema of wanted) if (schema?.meta()?.id !== undefined) use(String(schema.meta()?.id))
   // Inside a document they have neither a dialect nor an id of their own.
-  return Object.fromEntries(Object.entries(schemas).map(([id, { $schema, $id, ...schema }]) => [id, schema]))
+  return Object.fromEntries(
+    Object.entries(schemas).flatMap(([id, { $schema, $id, ...schema }]) =>
+      used.has(id) ? [[id, schema]] : [],
+    ),
+  )
 }
 
 function operation({ summary, description, access, params, query, headers, body, answers }: AnyRoute): Json {
@@ -108,6 +156,10 @@ function operation({ summary, description, access, params, query, headers, body,
         const { $schema: _, ...schema } = z.toJSONSchema(member, { io: 'input' })
         return { name, in: 'query', schema }
       }),
+      // The other one is the key of a security scheme.
+      ...((ACCESS_PARAMETERS[access] ?? []).includes('expires')
+        ? [{ name: 'expires', in: 'query', description: 'Of a signed link', schema: { type: 'string' } }]
+        : []),
       ...(headers ?? []).map(({ name, description, example }) => ({
         name,
         in: 'header',
@@ -129,4 +181,7 @@ const response = ({ description, types, schema }: Answer): Json => ({
 const content = (types: readonly string[], schema: z.ZodType | undefined): Json =>
   Object.fromEntries(types.map((type) => [type, schema ? { schema: ref(schema) } : {}]))
 
-const ref = (schema: z.ZodType) => ({ $ref: `#/components/schemas/${schema.meta()?.id}` })
+const SCHEMAS = '#/components/schemas/'
+const REFERENCE = /"#\/components\/schemas\/([\w-]+)"/g
+
+const ref = (schema: z.ZodType) => ({ $ref: `${SCHEMAS}${schema.meta()?.id}` })

@@ -49,11 +49,13 @@ export const CATALOGUE = {
 
 export type ErrorCode = keyof typeof CATALOGUE
 
+type StandardMember = 'type' | 'title' | 'status' | 'detail' | 'code' | 'requestId'
+
 export type ProblemOptions = {
   /** Response headers that belong to the error. */
   headers?: Readonly<Record<string, string>>
-  /** Members added to the document. */
-  members?: Readonly<Record<string, unknown>>
+  /** Members added to the document. Those of every problem would be hidden by its own. */
+  members?: Readonly<Record<string, unknown>> & { readonly [Name in StandardMember]?: never }
   /** URI of the problem type, where a standard has one. */
   type?: string
   /** For the log only. */
@@ -65,7 +67,7 @@ export class Problem extends Error {
   readonly code: ErrorCode
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly members: Readonly<Record<string, unknown>>
+  readonly members: NonNullable<ProblemOptions['members']>
   readonly type: string
 
   constructor(code: ErrorCode, detail: string, options: ProblemOptions = {}) {
