@@ -13,8 +13,12 @@ export function linkSignature(key: Buffer, id: MediaId, target: string, expires:
   return createHmac('sha256', key).update(`${id}\n${target}\n${expires}`).digest('base64url')
 }
 
+/** The server's path of a media item, or of a target below it. It lacks the address of the server. */
+export const mediaPath = (id: MediaId, target?: string): string =>
+  target === undefined ? `/api/v1/media/${id}` : `/api/v1/media/${id}/${target}`
+
 /** Path and query of a link to a target below a media item, valid until `expires` (seconds since 1970). */
 export function signedPath(key: Buffer, id: MediaId, target: string, expires: number): string {
   const signature = linkSignature(key, id, target, String(expires))
-  return `/api/v1/media/${id}/${target}?expires=${expires}&signature=${signature}`
+  return `${mediaPath(id, target)}?expires=${expires}&signature=${signature}`
 }

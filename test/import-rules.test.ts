@@ -182,6 +182,18 @@ describe('what belongs in one place', () => {
     expect(inServer(/\buse\(\s*['"`[]/)).toEqual(['server/serving/app.ts'])
   })
 
+  it('a path that is told to clients is made in one place, and the page asks in one', () => {
+    expect(holding(/[`'][^`'\n]*\/(api\/v1|files)\/[^`'\n]*\$\{/)).toEqual([
+      'storage/signed-path.ts',
+      'client-demo/src/api.ts',
+    ])
+    expect(holding(/\.PUBLIC_URL\b/).toSorted()).toEqual([
+      'commands/serve.ts',
+      'server/http/addresses.ts',
+      'server/serving/http-server.ts',
+    ])
+  })
+
   it('only the ledger talks to the database, but for what sets it up and finds it', () => {
     expect(holding(/from 'pg'/).filter((path) => !path.startsWith('ledger/'))).toEqual([])
     expect(holding(/ledger\/connection\.ts'/)).toEqual([

@@ -3,7 +3,7 @@ import { AnalysisReport } from '../../ledger/analysis-report.ts'
 import type { MediaRow } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import type { Analysis } from '../../ledger/schema.ts'
-import { signedPath } from '../../storage/signed-path.ts'
+import { mediaPath, signedPath } from '../../storage/signed-path.ts'
 import { RetryLater } from '../failures/job-failures.ts'
 import { send } from '../outgoing/sender.ts'
 import { signedHeaders } from '../outgoing/signature.ts'
@@ -68,7 +68,7 @@ function requestOf({ publicUrl, linkKey }: AnalysisOptions, media: MediaRow, req
       media: facts,
       sourceUrl: publicUrl + signedPath(linkKey, media.id, 'source', expires),
       sourceUrlExpiresAt: new Date(expires * 1000).toISOString(),
-      callbackUrl: `${publicUrl}/api/v1/media/${media.id}/analysis?requestedAt=${requestedAt}`,
+      callbackUrl: `${publicUrl}${mediaPath(media.id, 'analysis')}?requestedAt=${requestedAt}`,
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { UploadRow } from '../../ledger/uploads.ts'
+import { mediaPath } from '../../storage/signed-path.ts'
 import type { Addresses } from '../http/addresses.ts'
 
 type Outcome = Pick<UploadRow, 'state' | 'media_id' | 'expires_at'>
@@ -12,7 +13,7 @@ export function mediaHeaders(
   { reference }: Addresses,
 ): Record<string, string> {
   if (id === null) return {}
-  return { 'Upload-Media-Id': id, Link: `<${reference(`/api/v1/media/${id}`)}>; rel="describedby"` }
+  return { 'Upload-Media-Id': id, Link: `<${reference(mediaPath(id))}>; rel="describedby"` }
 }
 
 /** What an answer of tus 1.0 tells of an upload: its media item, or when it expires (§ Upload-Expires). */
