@@ -13,8 +13,12 @@ import type { Access, Body, Route } from './route.ts'
 export function mount<S>(app: Express, routes: readonly Route<S>[], services: S, admit: Admit): void {
   for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
     const at = app.route(spellingsOf(path))
-    for (const route of ofPath) at[route.method](serve(route, services, admit))
-    at.all(answerOthers(path, ofPath, admit))
+    const allow = methodsOf(ofPath)
+    for (const route of ofPath) {
+      if (route.method === 'options') at.options(tellMethods(allow))
+      at[route.method](serve(route, services, admit))
+    }
+    at.all(answerOthers(path, ofPath, allow, admit))
   }
 }
 
@@ -56,11 +60,26 @@ function readerOf(body: Body | undefined): (request: Request, response: Response
 /** In this order in `Allow`. */
 const METHODS = ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE', 'OPTIONS']
 
-/** Answers OPTIONS of a path with its methods, and refuses all others with 405, once access is granted. */
-function answerOthers<S>(path: string, routes: readonly Route<S>[], admit: Admit): RequestHandler {
+/** What `Allow` says of these routes of one path. */
+function methodsOf<S>(routes: readonly Route<S>[]): string {
   const methods = new Set(routes.map(({ method }) => method.toUpperCase())).add('OPTIONS')
   if (methods.has('GET')) methods.add('HEAD')
-  const allow = METHODS.filter((method) => methods.has(method)).join(', ')
+  return METHODS.filter((method) => methods.has(method)).join(', ')
+}
+
+const tellMethods = (allow: string): RequestHandler =>
+  function tellMethodsOfPath(_request, response, next) {
+    response.set('Allow', allow)
+    next()
+  }
+
+/** Answers OPTIONS of a path with its methods, and refuses all others with 405, once access is granted. */
+function answerOthers<S>(
+  path: string,
+  routes: readonly Route<S>[],
+  allow: string,
+  admit: Admit,
+): RequestHandler {
   const headers = routes.find((route) => route.refusesOthers)?.refusesOthers
   const access = accessOfOthers(routes)
   return async function answerOtherMethod(request, response) {
