@@ -57,6 +57,13 @@ async function sendSlowly(exchange: Exchange): Promise<{ progress: readonly Inte
   return { progress: exchange.interim.filter(isProgress), sent }
 }
 
+/** A creation of which no byte is sent, and the 104 that announces its resource, where one comes. */
+async function openCreation(peer: Peer) {
+  const headers = creationHeaders({ isComplete: true })
+  const exchange = await open(peer, { method: 'POST', length: SIZE, headers })
+  return { exchange, told: await exchange.interimThat(isAnnouncement, INTERIM_TIMEOUT_MS) }
+}
+
 async function openLongAppend(peer: Peer): Promise<{ url: URL; exchange: Exchange }> {
   const { maxSize = Number.POSITIVE_INFINITY } = peer.capabilities
   if (maxSize < PIECE * PIECES) skip('the largest size is too small to see progress')
@@ -77,12 +84,7 @@ export const interimRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
     asks: { 6: V6.announcing, 8: V8.announcing },
     requirement: 'A creation is answered at once with a 104 that announces the upload resource.',
     async check(peer) {
-      const exchange = await open(peer, {
-        method: 'POST',
-        length: SIZE,
-        headers: creationHeaders({ isComplete: true }),
-      })
-      const told = await exchange.interimThat(isAnnouncement, INTERIM_TIMEOUT_MS)
+      const { told } = await openCreation(peer)
       expectThat(told !== undefined, `no 104 within ${INTERIM_TIMEOUT_MS / 1000} s, no byte being sent`)
       peer.locate(headerOf(told, 'Location'))
     },
@@ -215,12 +217,7 @@ export const interimRows: readonly Declared[] = rowsOf({ protocol: 'ietf' }, [
     asks: { 6: V6.announcing, 8: V8.announcing },
     requirement: 'The resource that a 104 announced is there when the creation then breaks off.',
     async check(peer) {
-      const exchange = await open(peer, {
-        method: 'POST',
-        length: SIZE,
-        headers: creationHeaders({ isComplete: true }),
-      })
-      const told = await exchange.interimThat(isAnnouncement, INTERIM_TIMEOUT_MS)
+      const { exchange, told } = await openCreation(peer)
       if (!told) skip('the server sends no 104 (Upload Resumption Supported)')
       const url = peer.locate(headerOf(told, 'Location'))
       exchange.cut()

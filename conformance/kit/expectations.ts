@@ -46,9 +46,17 @@ export function expectRefusal(answer: Answer): void {
   expectThat(isRefusal(answer), `expected a 4xx, got ${describeAnswer(answer)}`)
 }
 
-/** Nothing came of it, whoever is to blame. */
+/** Not accepted: refused, or failed by a fault of the server. */
 export function expectFailure(answer: Answer): void {
   expectThat(!isSuccess(answer), `expected a refusal, got ${describeAnswer(answer)}`)
+}
+
+/** Of the same request sent several times at once, one at most succeeds. Others may be refused, or cut off. */
+export async function expectOneAtMost(requests: readonly Promise<Answer>[]): Promise<void> {
+  const answers = await Promise.allSettled(requests)
+  const statuses = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value.status : 'cut'))
+  const accepted = statuses.filter((status) => status !== 'cut' && status < 300).length
+  expectThat(accepted <= 1, `requests at one offset at the same time were answered ${statuses.join(', ')}`)
 }
 
 export const isSuccess = ({ status }: Answer) => status >= 200 && status < 300

@@ -1,5 +1,5 @@
 import { expectContinue } from '../kit/continue.ts'
-import { expectFailure, expectSuccess, expectThat } from '../kit/expectations.ts'
+import { expectFailure, expectOneAtMost, expectSuccess, expectThat } from '../kit/expectations.ts'
 import { mediaBytes, type Peer } from '../kit/peer.ts'
 import { type Declared, rowsOf } from '../kit/row.ts'
 import { eventually, orElse, untilUnderWay } from '../kit/waits.ts'
@@ -107,14 +107,7 @@ export const interruptionRows: readonly Declared[] = rowsOf(
       requirement: 'Of PATCH requests at the same offset at the same time one at most succeeds.',
       async check(peer) {
         const upload = await create(peer)
-        const answers = await Promise.allSettled(
-          [1, 2, 3].map(() => append(peer, upload, { from: 0, to: 3000 })),
-        )
-        const statuses = answers.map((answer) =>
-          answer.status === 'fulfilled' ? answer.value.status : 'cut',
-        )
-        const accepted = statuses.filter((status) => status !== 'cut' && status < 300).length
-        expectThat(accepted <= 1, `three PATCH requests at one offset were answered ${statuses.join(', ')}`)
+        await expectOneAtMost([1, 2, 3].map(() => append(peer, upload, { from: 0, to: 3000 })))
         const offset = await offsetOf(peer, upload)
         expectThat(
           offset <= 3000,
