@@ -28,3 +28,13 @@ export function dangerousExtension(filename: string): string | undefined {
     .map((segment) => segment.trim().toLowerCase())
     .find((segment) => SERVER_SCRIPT.test(segment))
 }
+
+/** Extensions of well-known documents, archives and sources. */
+const FOREIGN = new Set(
+  'pdf ps ai psd doc docx dot dotx odt rtf pages xls xlsx ods numbers csv tsv ppt pptx odp key txt md log json yaml yml ini epub mobi zip rar 7z gz tgz bz2 xz tar iso img ics vcf eml msg srt vtt ttf otf woff woff2 c h cpp py rb go rs ts java class sql db sqlite bak'.split(
+    ' ',
+  ),
+)
+
+/** Whether an extension, in lower case, belongs to files that are no media. Unknown ones may belong to anything. */
+export const isForeignExtension = (extension: string): boolean => FOREIGN.has(extension)

@@ -7,7 +7,7 @@ import {
   isAlike,
   mayBeAccepted,
 } from '../content/formats.ts'
-import { dangerousExtension } from '../content/names.ts'
+import { dangerousExtension, isForeignExtension } from '../content/names.ts'
 import type { ExpiryPolicy } from '../ledger/expiry.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
 import { checkMetadata, type Declaration, readDeclaration } from './declaration.ts'
@@ -54,18 +54,12 @@ export function checkSize(policy: Pick<UploadPolicy, 'minSize' | 'maxSize'>, siz
   }
 }
 
-/** Extensions of well-known files that are none of ours. What is not known may be anything: the content decides. */
-const FOREIGN = new Set(
-  'pdf ps ai psd doc docx dot dotx odt rtf pages xls xlsx ods numbers csv tsv ppt pptx odp key txt md log json yaml yml ini epub mobi zip rar 7z gz tgz bz2 xz tar iso img ics vcf eml msg srt vtt ttf otf woff woff2 c h cpp py rb go rs ts java class sql db sqlite bak'.split(
-    ' ',
-  ),
-)
-/** Types that no sound, picture or video has; others that are not known may be anything. */
+/** Types that no audio, image or video file has. Unknown ones may be anything. */
 const FOREIGN_TYPE = /^(?!(?:video|audio|image)\/[^\s/+]+$)/i
 
 /**
- * Name and declared type, where given, must be of an accepted format, or not known. The bytes tell later what the file
- * is; here it is spared the way.
+ * Refuses files early that are clearly of no accepted format, by name or declared type. The content decides about all
+ * others once it arrives.
  */
 function checkType({ allowedFormats }: UploadPolicy, { filename, declaredType }: Declaration): void {
   const refuse = (what: string): never => {
@@ -85,7 +79,7 @@ function checkType({ allowedFormats }: UploadPolicy, { filename, declaredType }:
   if (named && declared && !isAlike(named, declared))
     refuse(`A file with the extension ".${extension}" and the declared type ${declared.contentType}`)
   // What is declared as an accepted type may have any other name.
-  const isForeign = named ? !mayBeAccepted(allowedFormats, named) : FOREIGN.has(extension)
+  const isForeign = named ? !mayBeAccepted(allowedFormats, named) : isForeignExtension(extension)
   if (isForeign && !declared) refuse(`A file with the extension ".${extension}"`)
 }
 

@@ -1,3 +1,4 @@
+import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MEDIA_CASES, type MediaCase } from './fixtures/media-cases.ts'
 import { requires } from './services/requirements.ts'
@@ -27,6 +28,7 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('a file as people have it', () => {
     if (status !== 'ready') return
     for (const [fact, value] of Object.entries(expected)) expectFact(media[fact], value, fact)
     await expectRenditions(media, one.renditions ?? {})
+    if (one.thumbnail) await expectThumbnail(media, one.thumbnail)
   })
 
   type Media = { status: string; reason: unknown; [fact: string]: unknown }
@@ -56,10 +58,28 @@ describe.skipIf(!ffmpeg.met || !clamd.met)('a file as people have it', () => {
     for (const kind of lacks) expect(media[`${kind}Url`], kind).toBeNull()
   }
 
+  async function expectThumbnail(
+    { thumbnailUrl }: Media,
+    { contrast = 0, colour = 0 }: NonNullable<MediaCase['thumbnail']>,
+  ) {
+    const seen = sharp(await bytesAt(String(thumbnailUrl))).removeAlpha()
+    const { channels } = await seen.clone().greyscale().stats()
+    expect(channels[0]?.stdev, 'contrast').toBeGreaterThanOrEqual(contrast)
+    const pixels = await seen.raw().toBuffer()
+    let sum = 0
+    for (let at = 0; at < pixels.length; at += 3) {
+      const rgb = pixels.subarray(at, at + 3)
+      sum += Math.max(...rgb) - Math.min(...rgb)
+    }
+    expect(sum / (pixels.length / 3), 'colour').toBeGreaterThanOrEqual(colour)
+  }
+
   async function sizeAt(url: string): Promise<string> {
-    const { default: sharp } = await import('sharp')
-    const answer = await fetch(new URL(url, landfall.url))
-    const { width, height } = await sharp(await answer.arrayBuffer()).metadata()
+    const { width, height } = await sharp(await bytesAt(url)).metadata()
     return `${width}x${height}`
+  }
+
+  async function bytesAt(url: string): Promise<ArrayBuffer> {
+    return await (await fetch(new URL(url, landfall.url))).arrayBuffer()
   }
 })

@@ -41,7 +41,7 @@ export const judgeEncryption = ({ isEncrypted }: HeaderFacts): Verdict | undefin
     ? { code: 'encrypted', detail: 'The file is encrypted, so that it cannot be played.' }
     : undefined
 
-/** Some headers say nonsense: then the packets tell how long the file lasts. */
+/** A header may be wrong. A duration that the bytes cannot fill is left to the check of the packets. */
 const isPlausible = (seconds: number | undefined, size: number | null): boolean =>
   seconds !== undefined && size !== null && (size * 8) / seconds >= LEAST_BITRATE
 

@@ -1,4 +1,4 @@
-import type { FileView } from '../file-view.ts'
+import { type FileView, StructureUnreadable } from '../file-view.ts'
 
 /** The header of a file, as far as it was read. */
 export type HeaderFacts = {
@@ -124,7 +124,7 @@ export class WalkingReader implements HeaderReader {
   }
 }
 
-/** Reads the header of a whole file, wherever it is in it; what it leads past is not read. Fails like `FileView`. */
+/** Reads the header of a whole file, wherever it is in the file. What it skips is not read. */
 export async function walkFile(walk: (feed: Feed) => Walk, file: FileView): Promise<HeaderFacts> {
   const feed = new Feed()
   const steps = walk(feed)
@@ -139,8 +139,8 @@ export async function walkFile(walk: (feed: Feed) => Walk, file: FileView): Prom
       if (at > file.size || (kept && taken.length < bytes)) return feed.facts
     }
   } catch (error) {
-    // What makes no sense is left to the decoder.
-    if (error instanceof Unreadable) return feed.facts
+    // What makes no sense, or consists of too many pieces, is left to the decoder.
+    if (error instanceof Unreadable || error instanceof StructureUnreadable) return feed.facts
     throw error
   }
 }

@@ -1,7 +1,7 @@
 import { type Feed, type Picture, Unreadable, type Walk } from './header-walk.ts'
 
 /** `end` is an offset in the file; infinite for a box that has no end. */
-type Box = { type: string; end: number }
+export type Box = { type: string; end: number }
 
 type Movie = {
   durationSeconds: number | undefined
@@ -43,15 +43,19 @@ export const walkWholeIsobmff = (feed: Feed): Walk => walkToIndex(feed, [])
 
 /** All facts become known at the end of the index: only then is it certain which tracks count. */
 function* walkToIndex(feed: Feed, stops: readonly string[]): Walk {
+  const moov = yield* walkToBox(feed, 'moov', stops)
+  if (!moov) return
+  const movie = yield* readMovie(feed, moov)
+  const isEncrypted = movie.tracks.some((track) => track.isEncrypted)
+  feed.facts = { durationSeconds: movie.durationSeconds, pictures: picturesOf(movie), isEncrypted }
+}
+
+/** The first box of this type at the top level, unless one of `stops` precedes it. */
+export function* walkToBox(feed: Feed, type: string, stops: readonly string[]): Walk<Box | undefined> {
   for (;;) {
     const box = yield* readBoxHeader(feed, Number.POSITIVE_INFINITY)
-    if (stops.includes(box.type)) return
-    if (box.type === 'moov') {
-      const movie = yield* readMovie(feed, box)
-      const isEncrypted = movie.tracks.some((track) => track.isEncrypted)
-      feed.facts = { durationSeconds: movie.durationSeconds, pictures: picturesOf(movie), isEncrypted }
-      return
-    }
+    if (stops.includes(box.type)) return undefined
+    if (box.type === type) return box
     yield* feed.skipTo(box.end)
   }
 }
@@ -160,7 +164,7 @@ function* readSampleDescription(feed: Feed, box: Box, track: Track): Walk {
   track.coded = { width: fields.readUInt16BE(24), height: fields.readUInt16BE(26) }
 }
 
-function* walkBoxes(feed: Feed, parent: Box, enter: (box: Box) => Walk): Walk {
+export function* walkBoxes(feed: Feed, parent: Box, enter: (box: Box) => Walk): Walk {
   // Fewer bytes than a header at the end are padding, which QuickTime allows.
   while (feed.offset + HEADER_BYTES <= parent.end) {
     const box = yield* readBoxHeader(feed, parent.end)
@@ -187,7 +191,7 @@ function* readVersion(feed: Feed, box: Box): Walk<number> {
   return (yield* takeWithin(feed, box, 4)).readUInt8()
 }
 
-function* takeWithin(feed: Feed, box: Box, bytes: number): Walk<Buffer> {
+export function* takeWithin(feed: Feed, box: Box, bytes: number): Walk<Buffer> {
   if (feed.offset + bytes > box.end) throw new Unreadable(`has a short ${box.type}`)
   return yield* feed.take(bytes)
 }

@@ -9,12 +9,13 @@ const END_MARKERS: Readonly<Record<string, readonly number[]>> = {
   'image/gif': [0x3b],
 }
 
-/** Warnings about pictures that every viewer shows whole. */
-const HARMLESS = [
-  /unknown Adobe|JFIF revision|unknown JFIF|inconsistent progression|iCCP|sRGB|cHRM|gAMA|tEXt|eXIf/i,
-]
+/**
+ * Warnings of the decoders that mean that a part of the picture is missing. Others change nothing that is seen: profiles,
+ * tags, odd headers.
+ */
+const DAMAGE = [/Corrupt JPEG data: (?!\d+ extraneous)/, /Invalid frame data/]
 /** Cameras leave some bytes between two scans; as many as a part of the picture are what is left of it. */
-const EXTRANEOUS = /(\d+) extraneous bytes before marker/
+const EXTRANEOUS = /Corrupt JPEG data: (\d+) extraneous bytes/
 const MOST_EXTRANEOUS = 2048
 
 /**
@@ -27,32 +28,23 @@ export async function decodeForgivingly<Found>(
   { contentType, whole }: { contentType: string | null; whole: () => Promise<Uint8Array> },
 ): Promise<Found> {
   try {
-    return await decode(input, 'warning')
+    return await decodeUndamaged(decode, input)
   } catch (error) {
     const marker = END_MARKERS[contentType ?? '']
-    if (marker && NO_END.test(messageOf(error)))
-      return await tolerating(decode, Buffer.concat([await whole(), Uint8Array.from(marker)]))
-    return await tolerated(decode, input, error)
+    if (!marker || !NO_END.test(messageOf(error))) throw error
+    return await decodeUndamaged(decode, Buffer.concat([await whole(), Uint8Array.from(marker)]))
   }
 }
 
-async function tolerating<Found>(decode: Decode<Found>, input: Uint8Array): Promise<Found> {
+async function decodeUndamaged<Found>(decode: Decode<Found>, input: string | Uint8Array): Promise<Found> {
   try {
     return await decode(input, 'warning')
   } catch (error) {
-    return await tolerated(decode, input, error)
+    const message = messageOf(error)
+    const extraneous = Number(EXTRANEOUS.exec(message)?.[1] ?? 0)
+    if (extraneous > MOST_EXTRANEOUS || DAMAGE.some((pattern) => pattern.test(message))) throw error
+    return await decode(input, 'error')
   }
-}
-
-async function tolerated<Found>(
-  decode: Decode<Found>,
-  input: string | Uint8Array,
-  error: unknown,
-): Promise<Found> {
-  const message = messageOf(error)
-  const extraneous = Number(EXTRANEOUS.exec(message)?.[1] ?? Number.POSITIVE_INFINITY)
-  if (extraneous > MOST_EXTRANEOUS && !HARMLESS.some((pattern) => pattern.test(message))) throw error
-  return await decode(input, 'error')
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -19,9 +19,9 @@ export const identify: Step = {
   async run(context) {
     const { media, objects, db, allowedFormats } = context
     const read = (start: number, end: number) => readRange(context, start, end)
-    const view = () => new FileView(media.size, read)
+    const file = new FileView(media.size, read)
     const known = await detect(await objects.read(media.storage_key, { etag: media.etag }))
-    const head = known === undefined ? await headBehindTags(view()) : Buffer.alloc(0)
+    const head = known === undefined ? await headBehindTags(file) : Buffer.alloc(0)
     const detected = known ?? (await detectType(head))
     const declaration = await declarationOf(db, media.upload_id)
     const judged = judgeType(detected, declaration, allowedFormats, head)
@@ -33,9 +33,9 @@ export const identify: Step = {
         code: 'polyglot',
         detail: `The file is ${format.contentType} and also ${other}.`,
       })
-    const verdict = judgeEncryption(await readHeader(format, view()))
+    const verdict = judgeEncryption(await readHeader(format, file))
     if (verdict) throw new ContentRejected(verdict)
-    const shortfall = await findShortfall(format, view())
+    const shortfall = await findShortfall(format, file)
     if (shortfall !== undefined)
       throw new ContentRejected({ code: 'damaged', detail: `The file is incomplete: ${shortfall}.` })
     const filename = media.filename === null ? null : correctedName(media.filename, format)

@@ -103,7 +103,9 @@ export class Ffmpeg {
       stdout: discardOutput((chunk) => output.add(chunk)),
     }
     const { complaints, delivery } = await this.#ffprobe(run, args, limits)
-    return { complaints, delivery, ...output.end() }
+    const report = output.end()
+    if (!report) throw new UnreadableInput('ffprobe reports more streams and tags than any player handles')
+    return { complaints, delivery, ...report }
   }
 
   /**

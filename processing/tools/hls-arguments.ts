@@ -59,7 +59,7 @@ function filters({ renditions, fps, picture, isHdr }: HlsEncoding, abilities: Ab
   return [`${common},${split}`, ...scales].join(';')
 }
 
-function outputOf(rendition: HlsRendition, { sound: heard, seconds, folder }: HlsEncoding): string[] {
+function outputOf(rendition: HlsRendition, { sound, seconds, folder }: HlsEncoding): string[] {
   const { number, maxBitrate, burstBits } = rendition
   const picture = ['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-crf', '23']
   const rate = ['-maxrate', String(maxBitrate), '-bufsize', String(burstBits)]
@@ -70,14 +70,21 @@ function outputOf(rendition: HlsRendition, { sound: heard, seconds, folder }: Hl
     ...['-threads', String(HLS_THREADS), '-x264-params', 'sync-lookahead=0'],
   ]
   // From the beginning to the end: a player stops where either picture or sound is missing.
-  const sound = [
-    ...['-map', heard ?? '', '-af', 'aresample=async=1:first_pts=0,apad'],
+  const soundOf = (stream: string) => [
+    ...['-map', stream, '-af', 'aresample=async=1:first_pts=0,apad'],
     ...['-c:a', 'aac', '-ac', '2', '-ar', '48000', '-b:a', '128k'],
   ]
   // Phones record their location.
   const nothingElse = ['-map_metadata', '-1', '-map_chapters', '-1']
   return [
-    ...['-map', `[v${number}]`, ...picture, ...rate, ...keyFrames, ...(heard === undefined ? [] : sound)],
+    ...[
+      '-map',
+      `[v${number}]`,
+      ...picture,
+      ...rate,
+      ...keyFrames,
+      ...(sound === undefined ? [] : soundOf(sound)),
+    ],
     ...[...nothingElse, '-t', seconds.toFixed(3)],
     ...['-f', 'hls', '-hls_playlist_type', 'vod', '-hls_time', String(SEGMENT_SECONDS)],
     ...['-hls_segment_type', 'fmp4', '-hls_flags', 'single_file'],

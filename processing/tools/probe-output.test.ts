@@ -29,7 +29,7 @@ function read(text: string, chunkBytes: number, maxCharacters = 10_000) {
 
 describe('the output of ffprobe', () => {
   it.each([1, 7, 64, 100_000])('is read in chunks of %i bytes', (chunkBytes) => {
-    const { json, times } = read(TEXT, chunkBytes)
+    const { json, times = new Map() } = read(TEXT, chunkBytes) ?? {}
     expect(json).toEqual({
       packets: [],
       programs: [],
@@ -46,7 +46,8 @@ describe('the output of ffprobe', () => {
   it('is kept without its packets, and with bounded sections', () => {
     const packet = '        { "stream_index": 0, "pts_time": "1.0", "flags": "K_" },\n'
     const many = TEXT.replace('"packets": [\n', `"packets": [\n${packet.repeat(5_000)}`)
-    expect(read(many, 1000, 2_000).times.get(0)?.packets).toBe(5_002)
-    expect(() => read(TEXT, 1000, 100)).toThrow(RangeError)
+    expect(read(many, 1000, 2_000)?.times.get(0)?.packets).toBe(5_002)
+    expect(read(TEXT, 1000, 100)).toBeUndefined()
+    expect(read('x'.repeat(5_000), 1000, 100)).toBeUndefined()
   })
 })

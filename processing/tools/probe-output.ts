@@ -9,8 +9,8 @@ const END = /^ {4}\]/
 
 /**
  * Takes ffprobe's compact JSON (`-of json=compact=1`) as it arrives, with each packet in a line of its own: keeps the
- * sections, and of the packets only their times, as there may be millions. Fails with `RangeError` when the sections
- * are longer than `maxCharacters`.
+ * sections, and of the packets only their times, as there may be millions. Of sections beyond `maxCharacters` nothing is
+ * kept.
  */
 export class ProbeOutput {
   readonly #decoder = new StringDecoder('utf8')
@@ -19,21 +19,29 @@ export class ProbeOutput {
   #kept = ''
   #rest = ''
   #isInPackets = false
+  #isTooLong = false
 
   constructor(maxCharacters: number) {
     this.#maxCharacters = maxCharacters
   }
 
   add(chunk: Uint8Array): void {
+    if (this.#isTooLong) return
     const lines = (this.#rest + this.#decoder.write(Buffer.from(chunk))).split('\n')
     this.#rest = lines.pop() ?? ''
     for (const line of lines) this.#line(line)
-    if (this.#kept.length + this.#rest.length > this.#maxCharacters)
-      throw new RangeError('the report of ffprobe is too long')
+    if (this.#kept.length + this.#rest.length <= this.#maxCharacters) return
+    this.#isTooLong = true
+    this.#kept = ''
+    this.#rest = ''
   }
 
-  /** The report without its packets, and the times of each stream that has packets, by its number. */
-  end(): { json: unknown; times: ReadonlyMap<number, StreamTimes> } {
+  /**
+   * The report without its packets, and the times of each stream that has packets, by its number. Undefined where the
+   * report was too long.
+   */
+  end(): { json: unknown; times: ReadonlyMap<number, StreamTimes> } | undefined {
+    if (this.#isTooLong) return undefined
     this.#line(this.#rest)
     const times = new Map([...this.#clocks].map(([stream, clock]) => [stream, clock.read()]))
     return { json: JSON.parse(this.#kept), times }

@@ -87,7 +87,10 @@ const isStill = ({ disposition }: ProbedStream): boolean =>
 const isKnownCodec = ({ codec_name: name }: ProbedStream): boolean =>
   name !== undefined && name !== 'unknown' && name !== 'none'
 
-/** The streams of a media item as ffmpeg's options name them. Rows of earlier releases say nothing of them. */
+/**
+ * Picture and sound of a media item, as stream specifiers of ffmpeg (`0:1`). Where the row has no numbers, as those of
+ * earlier releases, the first ones.
+ */
 export function streamsOf({
   picture_stream,
   sound_stream,

@@ -60,7 +60,7 @@ export function requireReady(media: MediaRow): MediaRow {
   })
 }
 
-/** The object of a media item, as `sendOrRedirect` takes it. `tag`: its ETag. */
+/** Describes the file of a media item for `sendOrRedirect`. `tag` becomes the ETag. */
 export function servedMedia(media: MediaRow, tag: string): ServedObject {
   const {
     storage_backend,

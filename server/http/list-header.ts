@@ -22,7 +22,7 @@ export function singleElement(
   return others.length > 0 ? 'several' : { value: first }
 }
 
-/** A media type without its parameters, in lower case (RFC 9110 § 8.3.1). */
+/** The media type in a header, in lower case and without parameters (RFC 9110 § 8.3.1). */
 export const mediaTypeOf = (header: string | undefined): string | undefined =>
   header === undefined ? undefined : trimmed(header.split(';', 1)[0] ?? '').toLowerCase()
 

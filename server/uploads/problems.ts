@@ -30,7 +30,7 @@ export function uploadProblem(error: unknown): unknown {
     return new Problem('locked', 'The request was interrupted.', { cause: error })
   }
   if (error instanceof BodyIdle) {
-    return new Problem('request-timeout', 'Nothing has arrived for too long. What arrived before is kept.', {
+    return new Problem('request-timeout', 'No bytes of the body have arrived for too long.', {
       headers: { Connection: 'close' },
       cause: error,
     })

@@ -248,7 +248,7 @@ describe('the table of clients', () => {
       ['by another method', { overridePatchMethod: true, chunkSize: 100_000 }],
       ['in parallel', { parallelUploads: 2 }],
       ['without metadata', { metadata: {} }],
-      // Version 2 does not know the end of a buffer, and asks for more of it for ever.
+      // Version 2 never notices the end of a buffer.
       ...(major === '2' ? [] : [DEFERRED]),
     ])('uploads %s', async (_what, options) => {
       const sub = `tus-js-client-${major}`
