@@ -75,11 +75,9 @@ export function uploadRequests(options: UploadRequestsOptions) {
     speakTus(request, response)
     const concat = request.get('upload-concat')
     const parsed = concat === undefined ? undefined : parseConcat(concat, protocol.path)
-    if (concat !== undefined && parsed?.kind === 'final') {
-      return await createFinalUpload(engine, protocol, request, response, {
-        concat,
-        partials: parsed.partials,
-      })
+    if (parsed?.kind === 'final') {
+      const { header: concat, partials } = parsed
+      return await createFinalUpload(engine, protocol, request, response, { concat, partials })
     }
     const declared = readCreation(request)
     checkSize(parsed ? { ...policy, minSize: 0 } : policy, declared.size)
@@ -153,7 +151,7 @@ export function uploadRequests(options: UploadRequestsOptions) {
     if (hasEnded(upload)) throw gone(upload)
     const path = upload.media_id && (await contentPath(upload.media_id, response))
     if (!path) throw new Problem('not-ready', 'The file of this upload is not ready yet.')
-    const address = protocol.addressesOf(request).location(path)
+    const address = protocol.addressesOf(request).reference(path)
     response.status(303).set({ Location: address, 'Cache-Control': 'no-store' }).end()
   }
 

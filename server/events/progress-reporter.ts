@@ -18,9 +18,12 @@ export class ProgressReporter {
   }
 
   /**
-   * Notes the bytes received of an upload, its size (null while deferred), and the offset at which its request began.
+   * Notes the bytes received of an upload, its size (null while deferred), and the offset at which its request began. A
+   * request that has lost the upload changes nothing of a later one.
    */
   tick(uploadId: string, offset: number, size: number | null, from: number): void {
+    const [, , , laterFrom = 0] = this.#latest.get(uploadId) ?? []
+    if (from < laterFrom) return
     this.#latest.set(uploadId, [uploadId, offset, size, from])
     this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS).unref()
   }

@@ -64,7 +64,8 @@ export function limitTime(deadlines: Deadlines, answerError: AnswerError): Prepa
       isOver = true
       clearTimeout(exchange.answer)
       // Node reads and discards the rest of a body, for as long as it is told to wait for it.
-      if (request.complete || socket.destroyed) clearTimeout(exchange.body)
+      // The rest of an upload has limits of its own: see `drain.ts`.
+      if (request.complete || socket.destroyed || exchange.isUpload) clearTimeout(exchange.body)
       becomesIdle(socket, connection)
     }
     response.once('finish', end).once('close', end)

@@ -50,10 +50,14 @@ export class Drain {
     return this.#patientClients
   }
 
-  /** Of every response that leaves its connection open. */
+  /** For every request: drains after a response that leaves its connection open, and offers `discardRest` for others. */
   readonly prepare: Prepare = (request, response) => {
     const rest = new Rest(request)
     response.locals.discardRest = () => this.#beforeClose(rest, response)
+    // At its end Node would discard a body that nobody has read, and show none of it.
+    response.once('prefinish', () => {
+      if (!request.complete) request.read(0)
+    })
     response.once('finish', () => {
       if (!request.complete && !request.destroyed) void this.#afterwards(rest)
     })
@@ -73,7 +77,7 @@ export class Drain {
    * time to see it. Never fails.
    */
   async #beforeClose(rest: Rest, response: Response): Promise<void> {
-    if (rest.isOver || awaitsContinue(response)) return
+    if (rest.isOver || (awaitsContinue(response) && !rest.hasBegun)) return
     const { lingerMs, arrivalMs } = this.#limits
     rest.drop()
     await rest.over(lingerMs, MAX_DROPPED_BYTES)
@@ -81,7 +85,9 @@ export class Drain {
     // A client that looks at the response sees it now, and stops.
     rest.request.pause()
     await rest.over(arrivalMs)
-    if (rest.isOver || rest.maxBytes > PATIENT_BYTES) return
+    // A client of which nothing came waits for nothing.
+    const isSending = rest.dropped >= Math.min(rest.maxBytes, MAX_DROPPED_BYTES)
+    if (rest.isOver || rest.maxBytes > PATIENT_BYTES || !isSending) return
     await this.#patiently(async () => {
       rest.request.resume()
       await rest.over(lingerMs, PATIENT_BYTES)
@@ -112,7 +118,7 @@ export class Drain {
 class Rest {
   readonly request: IncomingMessage
   readonly #before: number
-  /** So many bytes may be left. Of a chunked body nobody knows: as many as are waited for. */
+  /** The bytes that may be left. Of a chunked body that is not known: the most that is waited for. */
   maxBytes = 0
   dropped = 0
   #wakeAt = Number.POSITIVE_INFINITY
@@ -121,6 +127,11 @@ class Rest {
   constructor(request: IncomingMessage) {
     this.request = request
     this.#before = request.socket.bytesRead
+  }
+
+  /** Whether bytes have come since the headers. A client that expected 100 Continue may have given up waiting for it. */
+  get hasBegun(): boolean {
+    return this.request.socket.bytesRead > this.#before
   }
 
   get isOver(): boolean {

@@ -26,5 +26,5 @@ export function continueNow(response: ServerResponse): void {
   response.writeContinue()
 }
 
-/** Whether the client waits for 100 Continue, and has sent nothing of its body yet. */
+/** Whether the client expects 100 Continue and was not sent it. */
 export const awaitsContinue = (response: ServerResponse): boolean => waiting.has(response)

@@ -4,11 +4,18 @@
  * header has no elements. Commas in quoted strings separate nothing.
  */
 export function listElements(header: string | readonly string[] | undefined): string[] {
-  if (header === undefined) return []
-  const text = typeof header === 'string' ? header : header.join(',')
-  const parts = text.includes('"') ? outsideQuotes(text) : text.split(',')
-  return parts.map(trimmed).filter((element) => element !== '')
+  const text = joined(header)
+  return filled(text.includes('"') ? outsideQuotes(text) : text.split(','))
 }
+
+/** The same for a header whose elements hold no quoted strings: a quotation mark is a character like any other. */
+export const plainElements = (header: string | readonly string[] | undefined): string[] =>
+  filled(joined(header).split(','))
+
+const joined = (header: string | readonly string[] = ''): string =>
+  typeof header === 'string' ? header : header.join(',')
+
+const filled = (parts: readonly string[]): string[] => parts.map(trimmed).filter((element) => element !== '')
 
 /**
  * The value of a header that takes one, also where its line is repeated with the same value, as some proxies do.

@@ -5,6 +5,9 @@ import type { Deadlines } from './deadlines.ts'
 import { answerMalformed, isUnderWay, watchResponses } from './malformed.ts'
 import { isUpgrade } from './upgrades.ts'
 
+/** Times of silence in which a connection waits for an answer of the server, in all: far more than its own limits need. */
+const MAX_WAITS = 100
+
 export type ListenerOptions = {
   deadlines: Deadlines
   maxHeaderBytes: number
@@ -41,11 +44,14 @@ export function createListener(app: RequestListener, options: ListenerOptions): 
   watchResponses(server)
   server.on('clientError', answerMalformed)
   server.timeout = options.silenceMs
+  const waits = new WeakMap<Socket, number>()
   server.on('timeout', (socket: Socket) => {
     // Where nothing is to be sent, it is the server that has not answered yet: by a lease, a turn or a slow storage.
     // Its wait is no silence of the client; that of a client whose body is expected is limited by `requestBody`.
-    if (isUnderWay(socket) && socket.writableLength === 0) socket.setTimeout(options.silenceMs)
-    else socket.destroy()
+    const waited = waits.get(socket) ?? 0
+    if (!isUnderWay(socket) || socket.writableLength > 0 || waited >= MAX_WAITS) return void socket.destroy()
+    waits.set(socket, waited + 1)
+    socket.setTimeout(options.silenceMs)
   })
   server.maxConnections = options.maxConnections
   let refused = 0

@@ -1,5 +1,6 @@
 import type { Response } from 'express'
 import { CLIENT_GONE } from './client-gone.ts'
+import { endReadably } from './close-after-drain.ts'
 import { Problem } from './errors.ts'
 import { statusFor } from './head-answers.ts'
 import { unavailable } from './outages.ts'
@@ -22,15 +23,8 @@ export function renderProblem(error: unknown, requestId: string, response: Respo
     .set(headers)
     .set({ 'Cache-Control': 'no-store', 'Content-Type': 'application/problem+json' })
     .set('Content-Length', String(Buffer.byteLength(body)))
-  // Where the end of the response closes the connection, the client is still to read it while it sends.
-  const { discardRest }: { discardRest?: () => Promise<void> } = response.locals
-  if (!discardRest || response.req.complete || !closes(response)) return void response.end(body)
-  response.write(body)
-  void discardRest().then(() => response.end())
+  endReadably(response, body)
 }
-
-const closes = (response: Response): boolean =>
-  !response.shouldKeepAlive || response.getHeader('Connection') === 'close'
 
 /** The problem that a client may see for any error. */
 export function problemOf(error: unknown): Problem {

@@ -199,19 +199,25 @@ export class UploadEngine {
     const inspect = (bytes: AsyncIterable<Uint8Array>) => inspectContent(bytes, row, content)
     const isInspected = row.offset === 0 && !row.is_partial
     const source = !isInspected ? whole : options.isAtomic ? inspectAtomic(whole, inspect) : inspect(whole)
+    let reached = offset
     const append = appendOf(commits, held, {
       offset,
       bodyLength: body.length,
       isAtomic: options.isAtomic ?? false,
       completes,
       onCommitted,
-      received: (to) => progress.tick(row.id, to, row.size, offset),
+      received(to) {
+        reached = to
+        progress.tick(row.id, to, row.size, offset)
+      },
     })
     try {
       return await store.append(source, append)
     } finally {
       // Only for speed: the job and the event are in the ledger already.
       if (row.state === 'received') this.#notifyListeners(row.id, 'processing')
+      // Bytes that were refused count no more.
+      else if (reached > row.offset) progress.tick(row.id, row.offset, row.size, offset)
     }
   }
 

@@ -50,10 +50,7 @@ export function uploadProblem(error: unknown): unknown {
     })
   }
   if (error instanceof BodyTooLong) {
-    return new Problem(
-      'too-large',
-      'The body is longer than what is left of the upload. The bytes up to its length are kept, unless they have a checksum.',
-    )
+    return new Problem('too-large', 'The body is longer than what is left of the upload.')
   }
   return unavailable(error) ?? error
 }

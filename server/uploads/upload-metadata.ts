@@ -1,7 +1,7 @@
 import { Metadata } from '@tus/utils'
 import type { Request } from 'express'
 import { Problem } from '../http/errors.ts'
-import { listElements } from '../http/list-header.ts'
+import { plainElements } from '../http/list-header.ts'
 
 const MAX_METADATA_CHARACTERS = 16 * 1024
 
@@ -18,7 +18,7 @@ export function readMetadata(request: Pick<Request, 'headers'>): UploadMetadata 
     throw new Problem('metadata-too-large', `At most ${MAX_METADATA_CHARACTERS} characters are accepted.`)
   }
   // A pair that is repeated as it is says nothing new; another value for the same key contradicts.
-  const pairs = new Set(listElements(text).map((element) => element.split(/[ \t]+/).join(' ')))
+  const pairs = new Set(plainElements(text).map((element) => element.split(/[ \t]+/).join(' ')))
   const values = new Map<string, string | null>()
   for (const pair of pairs) {
     const [key = '', base64, ...more] = pair.split(' ')

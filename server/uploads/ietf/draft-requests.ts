@@ -13,7 +13,7 @@ import { refuseContentCoding } from '../content-coding.ts'
 import type { UploadEngine } from '../engine.ts'
 import { type Held, isComplete, notHeld, rowOf } from '../held.ts'
 import { mediaHeaders } from '../outcome-headers.ts'
-import { Interrupted } from '../outcomes.ts'
+import { BodyIdle, Interrupted } from '../outcomes.ts'
 import type { ProtocolOptions } from '../protocol-options.ts'
 import { bodyOf, hasBody } from '../request-body.ts'
 import { digestCheck, digestRecord, digestsOf, ReprDigest, wantedDigest } from './digest-fields.ts'
@@ -148,7 +148,9 @@ export function draftRequests(
       throw completedUpload(upload.size ?? 0, mediaHeaders(upload, addresses))
     if (offset !== held.offset) throw mismatchingOffset(held.offset, offset)
     const length = lengthOf(fields, offset, body.length)
-    if (upload.size !== null && length !== undefined && length !== upload.size) throw inconsistentLength()
+    if (upload.size === null) return
+    if (length !== undefined && length !== upload.size) throw inconsistentLength()
+    if (offset + (body.length ?? 0) > upload.size) throw inconsistentLength()
   }
 
   /** Stores the body after the offset that `look` returns under the lease. */
@@ -176,6 +178,8 @@ export function draftRequests(
         onCommitted: (to: number) => interim.progress(to),
       }
       await engine.receive(held, bounded, options).catch((error: unknown) => {
+        if (upload.state === 'open' && (error instanceof BodyIdle || error instanceof BodyTooLong))
+          response.set('Upload-Offset', String(upload.offset))
         throw upload.size !== null && error instanceof BodyTooLong ? inconsistentLength() : error
       })
       if (!body.isWhole()) throw new Interrupted()

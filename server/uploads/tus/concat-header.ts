@@ -1,11 +1,14 @@
 import { parseUploadId, type UploadId } from '../../../ledger/ids.ts'
 import { Problem } from '../../http/errors.ts'
-import { listElements } from '../../http/list-header.ts'
+import { plainElements } from '../../http/list-header.ts'
 
 const FINAL = 'final;'
 
 /** tus 1.0 § Upload-Concat. */
-export type Concat = { kind: 'partial' } | { kind: 'final'; partials: readonly UploadId[] }
+export type Concat = ({ kind: 'partial' } | { kind: 'final'; partials: readonly UploadId[] }) & {
+  /** As HEAD tells it: without empty elements and blanks. */
+  header: string
+}
 
 /** Maximum of partials of a file: far more than clients use, and few enough for one transaction. */
 const MAX_PARTIALS = 1000
@@ -15,8 +18,9 @@ const MAX_PARTIALS = 1000
  * with `invalid-concat` for too many or repeated uploads, in whichever spelling.
  */
 export function parseConcat(header: string, path: string): Concat {
-  const elements = listElements(header)
-  if (elements.length > 0 && elements.every((element) => element === 'partial')) return { kind: 'partial' }
+  const elements = plainElements(header)
+  if (elements.length > 0 && elements.every((element) => element === 'partial'))
+    return { kind: 'partial', header: 'partial' }
   if (!elements[0]?.startsWith(FINAL)) throw malformed()
   // Repeated lines, and clients that put commas between the addresses.
   const addresses = elements.flatMap((element) =>
@@ -36,7 +40,7 @@ export function parseConcat(header: string, path: string): Concat {
     if (partials.has(id)) throw new Problem('invalid-concat', 'Upload-Concat names a partial upload twice.')
     partials.add(id)
   }
-  return { kind: 'final', partials: [...partials] }
+  return { kind: 'final', partials: [...partials], header: FINAL + addresses.join(' ') }
 }
 
 const malformed = (): Problem =>

@@ -4,6 +4,7 @@ import type { UploadId } from '../../../ledger/ids.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
 import { StorageFull, StorageUnavailable } from '../../../storage/store/objects.ts'
 import { BodyTooLong } from '../../../storage/store/outcomes.ts'
+import { endReadably } from '../../http/close-after-drain.ts'
 import { Problem } from '../../http/errors.ts'
 import { noting } from '../body.ts'
 import { DigestMismatch } from '../body-digests.ts'
@@ -68,7 +69,7 @@ export function tusRequests(engine: UploadEngine, protocol: ProtocolOptions): Tu
     const call = callOf(request, response, uploadId)
     const body = noting(bodyOf(request, response, protocol))
     const checks = checksOf(request)
-    const concat = request.headers['upload-concat']
+    const isPartial = request.headers['upload-concat'] !== undefined
     const through: Running = {
       ...beginningOf(request, call),
       onlyCreates: body.length === 0,
@@ -76,8 +77,8 @@ export function tusRequests(engine: UploadEngine, protocol: ProtocolOptions): Tu
         through.held.upload = await engine.create(call, {
           protocol: 'tus-1.0',
           ...declared,
-          concat: textOf(concat),
-          isPartial: concat !== undefined,
+          concat: isPartial ? 'partial' : null,
+          isPartial,
           digests: null,
           wantedDigest: null,
         })
@@ -87,7 +88,7 @@ export function tusRequests(engine: UploadEngine, protocol: ProtocolOptions): Tu
           ...limits,
           ...checks,
           offset,
-          // It is withdrawn: its client does not learn of it.
+          // The client is told nothing of an upload whose creation is refused.
           completes: () => !body.wasTooLong,
         }),
     }
@@ -99,9 +100,11 @@ export function tusRequests(engine: UploadEngine, protocol: ProtocolOptions): Tu
     } catch (failure) {
       const { upload } = through.held
       if (!upload || !isStorageFault(failure)) {
-        if (upload && isRefusal(failure)) await engine.withdraw(call)
+        // Where it cannot be withdrawn, it expires; the refusal is what the client has to know.
+        if (upload && isRefusal(failure)) await engine.withdraw(call).catch(() => {})
         // An idle client can resume what it has created.
-        else if (upload) response.set({ Location: through.address, 'Upload-Offset': String(upload.offset) })
+        else if (upload && failure instanceof BodyIdle)
+          response.set({ Location: through.address, 'Upload-Offset': String(upload.offset) })
         throw tusProblem(failure, through.held.offset)
       }
       // § creation-with-upload: it was created, and has the bytes that could be kept. A refused client would not know
@@ -191,7 +194,7 @@ export function tusRequests(engine: UploadEngine, protocol: ProtocolOptions): Tu
     const told = upload ? outcomeHeaders(upload, addressesOf(request)) : {}
     response.statusCode = status
     for (const [name, value] of Object.entries({ ...headers, ...told })) response.setHeader(name, value)
-    response.end()
+    endReadably(response)
   }
 
   async function answerOf(request: PackageRequest, through: Running): Promise<PackageAnswer> {
@@ -245,9 +248,6 @@ function checksOf(request: Request) {
   const checksum = checksumOf(request)
   return { checks: checksum ? [checksum] : [], isAtomic: checksum !== undefined }
 }
-
-const textOf = (header: string | string[] | undefined): string | null =>
-  header === undefined ? null : String(header)
 
 /** The request itself is at fault, and not its connection. */
 const isRefusal = (failure: unknown): boolean =>
