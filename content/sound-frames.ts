@@ -7,27 +7,29 @@ const BITRATES_2 = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160
 const MPEG_1_RATES = [44_100, 48_000, 32_000]
 const LAYER_III = 1
 
-/** The media type of a WAV for more than 4 GB (EBU Tech 3306), an ADIF, or frames behind padding. */
+/** The media type of a WAV for more than 4 GB (EBU Tech 3306), or of frames behind zeros. */
 export function detectSound(head: Buffer): string | undefined {
   const start = head.toString('latin1', 0, 4)
   if ((start === 'RF64' || start === 'BW64') && head.toString('latin1', 8, 12) === 'WAVE') return 'audio/wav'
-  if (start === 'ADIF') return 'audio/aac'
-  if (hasFrames(head, mp3FrameBytes)) return 'audio/mpeg'
-  return hasFrames(head, adtsFrameBytes) ? 'audio/aac' : undefined
+  // Anything else before the first frame may be another format: only name and declared type together say what it is.
+  const first = head.findIndex((byte) => byte !== 0)
+  if (hasFrames(head, first, mp3FrameBytes)) return 'audio/mpeg'
+  return hasFrames(head, first, adtsFrameBytes) ? 'audio/aac' : undefined
 }
 
-/** Whether several frames follow each other: one alone is found in any noise. */
-function hasFrames(head: Buffer, frameBytes: (head: Buffer, at: number) => number | undefined): boolean {
-  for (let first = head.indexOf(0xff); first >= 0; first = head.indexOf(0xff, first + 1)) {
-    let at = first
-    let frames = 0
-    for (let bytes = frameBytes(head, at); bytes !== undefined; bytes = frameBytes(head, at)) {
-      frames += 1
-      at += bytes
-    }
-    if (frames >= MIN_FRAMES) return true
+/** Whether several frames follow each other from here: one alone is found in any noise. */
+function hasFrames(
+  head: Buffer,
+  first: number,
+  frameBytes: (head: Buffer, at: number) => number | undefined,
+): boolean {
+  let at = first
+  for (let frames = 0; frames < MIN_FRAMES; frames++) {
+    const bytes = at < 0 ? undefined : frameBytes(head, at)
+    if (bytes === undefined) return false
+    at += bytes
   }
-  return false
+  return true
 }
 
 /** The length of the frame of MP3 that begins here; undefined where none does. */

@@ -2,6 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { checkMetadata, readDeclaration } from './declaration.ts'
 import { Refusal } from './refusal.ts'
 
+/** Scotland's: a black flag, letters of tags, and their end. */
+const FLAG = '🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}'
+
 const nameOf = (filename: string) => readDeclaration({ filename }).filename
 
 describe('the name of a file', () => {
@@ -21,6 +24,10 @@ describe('the name of a file', () => {
     ['می\u200cخواهم.mp4', 'می\u200cخواهم.mp4', 'a joiner between letters stays'],
     ['👨\u200d👩\u200d👧.png', '👨\u200d👩\u200d👧.png', 'and within an emoji'],
     ['a\u061C\u200E\u2060\u00ADb.mp4', 'ab.mp4', 'without other characters that do not show'],
+    ['\u0600١٢٣ \u06DD.pdf', '\u0600١٢٣ \u06DD.pdf', 'with format characters that show'],
+    [`${FLAG}.png`, `${FLAG}.png`, 'a flag with the letters of its region stays'],
+    ['🏴\u202Egnp.exe', '🏴gnp.exe', 'but nothing else behind it'],
+    [`a${FLAG.slice(2)}.png`, 'a.png', 'nor such letters behind anything else'],
     ['<img src=x onerror=alert(1)>.png', '<img src=x onerror=alert(1)>.png', 'markup is text like any other'],
     ["'; drop table uploads; --.mp4", "'; drop table uploads; --.mp4", 'and so is SQL'],
     ['.', null, 'no name'],
@@ -77,6 +84,10 @@ describe('what a client declares', () => {
     ['the type null as text', { filetype: 'null' }, null, null],
     ['a type that means any', { filetype: 'application/octet-stream' }, null, null],
     ['the same with parameters', { filetype: 'Application/Octet-Stream; x=1' }, null, null],
+    ...['mp4', 'video', '.mov', 'video/', '/mp4', 'video/mp4/x', 'a video/mp4'].map(
+      (type): Declared => [`${type}, which is no type`, { filetype: type }, null, null],
+    ),
+    ['a type with codecs', { filetype: 'video/webm;codecs=vp8,opus' }, null, 'video/webm;codecs=vp8,opus'],
     ['nothing', {}, null, null],
     ['the name null, which may be a name', { filename: 'null' }, 'null', null],
   ]

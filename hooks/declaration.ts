@@ -36,9 +36,12 @@ export function readDeclaration(metadata: Record<string, string | null>): Declar
   const type = meant(filetype) ?? meant(metadata.type)
   return {
     filename: name === undefined ? null : displayName(name),
-    declaredType: type === undefined || ANY_TYPE.test(type) ? null : type,
+    declaredType: type === undefined || !TYPE.test(type) || ANY_TYPE.test(type) ? null : type,
   }
 }
+
+/** RFC 9110 § 8.3.1. Some clients send an extension, or a word such as `video`. */
+const TYPE = /^\s*[^\s/;]+\/[^\s/;]+\s*(?:;.*)?$/
 
 /** Types that only say that a file has bytes. */
 const ANY_TYPE =
@@ -62,15 +65,16 @@ const meant = (text: string | null | undefined): string | undefined =>
   text === null || text === undefined || NON_VALUES.has(text.trim()) ? undefined : text
 
 /**
- * Characters that do not show, or change the direction of what follows. Joiners stay: Persian words and many emoji are
- * written with them.
+ * Characters that do not show, or change the direction of what follows. Joiners stay, as Persian words and many emoji are
+ * written with them; so do marks that show although Unicode calls them format characters, and the letters in a flag.
  */
-const INVISIBLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+const INVISIBLE =
+  /(\u{1f3f4}[\u{e0030}-\u{e007a}]{2,7}\u{e007f})|(?!\u200c|\u200d|[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /** The last segment of a name without invisible characters, for display only. */
 function displayName(name: string): string | null {
   const segment = name.split(/[\\/]/).at(-1) ?? ''
-  const printable = segment.replace(INVISIBLE, '').trim()
+  const printable = segment.replace(INVISIBLE, '$1').trim()
   const shortened = printable.length > MAX_FILENAME_CHARACTERS ? shorten(printable) : printable
   return shortened === '' || shortened === '.' || shortened === '..' ? null : shortened
 }

@@ -17,7 +17,9 @@ beforeEach(async () => {
 afterEach(() => db.destroy())
 
 describe('appends', () => {
-  it('change no index: they are heap-only updates', async () => {
+  // An update may not find room in its page: the database's own analysis, which may run at that moment, keeps former
+  // versions there. It does not run each time.
+  it('change no index: they are heap-only updates', { retry: 2 }, async () => {
     await createUpload(db, newUpload('alice'), UNLIMITED)
     const id = created(await createUpload(db, newUpload('alice'), UNLIMITED))
     const fence = await leaseOf(db, 'alice', id)
@@ -28,9 +30,7 @@ describe('appends', () => {
     }
     const after = await updatesOf('uploads')
     expect(after.all - before.all).toBe(39)
-    // Where an index changes none of them is. One may not find room in its page: the database's own analysis, which may
-    // run at that moment, keeps former versions there.
-    expect(after.hot - before.hot).toBeGreaterThanOrEqual(37)
+    expect(after.hot - before.hot).toBe(39)
   })
 })
 

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 
-/** Which streams of a file are its picture and its sound, the size of the picture as stored, and why renditions lack. */
+/** Which streams of a file are its picture and its sound, the size of the picture as stored, and why renditions of it were not made. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
     alter table landfall.media

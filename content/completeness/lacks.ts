@@ -1,5 +1,5 @@
 /** Bytes that a header may be off by: padding and tags are counted in different ways. */
-const SPARE_BYTES = 1024
+export const SPARE_BYTES = 1024
 
 /** The words for a file of `size` bytes that says it has `promised`; undefined where it has them, or nearly so. */
 export function lacks(promised: number, size: number): string | undefined {

@@ -1,8 +1,9 @@
 import { type FileView, StructureUnreadable } from '../file-view.ts'
 import type { Format } from '../formats.ts'
+import { shortfallOfAsf } from './asf.ts'
 import { shortfallOfMp3 } from './mp3.ts'
 import { shortfallOfOgg } from './ogg.ts'
-import { shortfallOfGif, shortfallOfJpeg } from './pictures.ts'
+import { shortfallOfBmp, shortfallOfGif, shortfallOfJpeg } from './pictures.ts'
 import { shortfallOfAiff, shortfallOfRiff } from './riff.ts'
 
 /** What a file lacks by its own structure, for people: "its last page is cut off"; undefined for nothing. */
@@ -13,6 +14,8 @@ const FINDERS: Record<string, (file: FileView) => Promise<Shortfall>> = {
   'audio/wav': shortfallOfRiff,
   'image/webp': shortfallOfRiff,
   'audio/aiff': shortfallOfAiff,
+  asf: shortfallOfAsf,
+  'image/bmp': shortfallOfBmp,
   'audio/mpeg': shortfallOfMp3,
   ogg: shortfallOfOgg,
   'image/jpeg': shortfallOfJpeg,

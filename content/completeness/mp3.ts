@@ -1,6 +1,6 @@
 import type { FileView } from '../file-view.ts'
 import { endOfLeadingTags } from '../leading-tags.ts'
-import { lacks } from './lacks.ts'
+import { lacks, SPARE_BYTES } from './lacks.ts'
 
 /** The first frame is near the tags; padding may precede it. */
 const SEARCHED_BYTES = 4096
@@ -15,7 +15,9 @@ export async function shortfallOfMp3(file: FileView): Promise<string | undefined
   const frame = bytes.findIndex((byte, n) => byte === 0xff && ((bytes[n + 1] ?? 0) & 0xe0) === 0xe0)
   if (frame < 0 || frame + 64 > bytes.length) return undefined
   const promised = promisedBytes(bytes.subarray(frame))
-  return promised === undefined ? undefined : lacks(start + frame + promised, file.size)
+  // Old encoders count the whole file, with the tags before it.
+  const isOfAll = promised !== undefined && Math.abs(promised - file.size) <= SPARE_BYTES
+  return promised === undefined || isOfAll ? undefined : lacks(start + frame + promised, file.size)
 }
 
 function promisedBytes(frame: Buffer): number | undefined {

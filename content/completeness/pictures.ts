@@ -1,24 +1,35 @@
 import type { FileView } from '../file-view.ts'
 import { endOfGif, endOfJpeg } from '../polyglots/pictures.ts'
-import { zeroTail } from './zero-tail.ts'
+import { lacks } from './lacks.ts'
+import { zerosBefore } from './zero-tail.ts'
 
 /** More than coded data ends with by chance. */
 const MIN_ZERO_BYTES = 64
-const GIF_TRAILER = 0x3b
 
 /**
  * A JPEG without its end marker is complete where its data is, which the decoder tells; but not where zeros are in the
  * place of both, which decode to something.
  */
 export async function shortfallOfJpeg(file: FileView): Promise<string | undefined> {
-  const zeros = await zeroTail(file)
+  const zeros = await zerosBefore(file, file.size, MIN_ZERO_BYTES)
   if (zeros < MIN_ZERO_BYTES || (await endOfJpeg(file)).isMarked) return undefined
-  return `its last ${zeros} bytes are zeros`
+  return 'zeros are where its end should be'
+}
+
+const BMP_HEADER_BYTES = 54
+const UNCOMPRESSED = [0, 3, 6]
+
+/** The size of a BMP follows from its header, but for the rare compressed ones. */
+export async function shortfallOfBmp(file: FileView): Promise<string | undefined> {
+  const header = await file.take(0, BMP_HEADER_BYTES)
+  if (header.length < BMP_HEADER_BYTES || header.readUInt32LE(14) < 40) return undefined
+  if (!UNCOMPRESSED.includes(header.readUInt32LE(30))) return undefined
+  const rowBytes = Math.ceil((header.readInt32LE(18) * header.readUInt16LE(28)) / 32) * 4
+  return lacks(header.readUInt32LE(10) + rowBytes * Math.abs(header.readInt32LE(22)), file.size)
 }
 
 /** A GIF may lack its trailer, and nothing else: all of its frames count. */
 export async function shortfallOfGif(file: FileView): Promise<string | undefined> {
-  if ((await file.take(file.size - 1, 1))[0] === GIF_TRAILER) return undefined
   const { isMarked, at } = await endOfGif(file)
   if (isMarked || at === file.size) return undefined
   return at > file.size ? 'one of its frames is cut off' : 'what follows one of its frames is not a frame'

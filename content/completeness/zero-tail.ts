@@ -2,15 +2,18 @@ import type { FileView } from '../file-view.ts'
 
 const STEP_BYTES = 64 * 1024
 
-/** How many bytes at the end of a file are zeros, as after a download into space that was reserved for it. */
-export async function zeroTail(file: FileView): Promise<number> {
-  let end = file.size
-  while (end > 0) {
-    const start = Math.max(0, end - STEP_BYTES)
-    const bytes = (await file.take(start, end - start)).subarray(0, end - start)
+/**
+ * How many of the bytes before `end` are zeros, as after a download into space that was reserved for it. Stops at
+ * `enough`.
+ */
+export async function zerosBefore(file: FileView, end: number, enough: number): Promise<number> {
+  for (let at = end; at > 0; ) {
+    const start = Math.max(0, at - STEP_BYTES)
+    const bytes = (await file.take(start, at - start)).subarray(0, at - start)
     const last = bytes.findLastIndex((byte) => byte !== 0)
-    if (last >= 0) return file.size - start - last - 1
-    end = start
+    if (last >= 0) return end - start - last - 1
+    at = start
+    if (end - at >= enough) break
   }
-  return file.size
+  return enough
 }

@@ -32,6 +32,7 @@ describe('what a header says against a file', () => {
     ['its pixels may be wider than high', facts(1, size(31, 640))],
     ['its size is not known', facts(1, size(0, 0))],
     ['it has too few bytes for what it says', facts(143_165)],
+    ['only its first picture is too large', facts(1, size(9000, 9000), size(640, 360))],
     ['only its second picture is too large', facts(1, size(640, 360), size(9000, 9000))],
     ['the size of the first picture is not known', facts(1, size(0, 0), size(9000, 9000))],
   ])('is nothing while %s', (_case, known) => {
@@ -100,11 +101,14 @@ describe('a reader of headers', () => {
     },
   )
 
-  it.each(['image/avif', 'image/jpeg', 'image/png', 'image/gif', 'image/webp'])('is there for %s', (type) => {
-    expect(headerReaderFor(type)).toMatchObject({ isDone: false })
-  })
+  it.each(['image/avif', 'image/heic', 'image/bmp', 'image/jpeg', 'image/png', 'image/webp'])(
+    'is there for %s',
+    (type) => {
+      expect(headerReaderFor(type)).toMatchObject({ isDone: false })
+    },
+  )
 
-  it.each(['video/x-msvideo', 'audio/mpeg', 'text/plain', ''])('is not there for %j', (type) => {
+  it.each(['video/x-msvideo', 'image/gif', 'audio/mpeg', 'text/plain', ''])('is not there for %j', (type) => {
     expect(headerReaderFor(type)).toBeUndefined()
   })
 })

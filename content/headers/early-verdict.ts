@@ -14,7 +14,7 @@ const WIDEST_PIXEL = 2.5
 
 /**
  * Why a file is rejected by its header alone. Undefined where the later check of the whole file may decide differently.
- * The first video track counts, as there.
+ * That check chooses one of several pictures: all of them must be judged alike.
  */
 export function earlyVerdict(
   facts: HeaderFacts,
@@ -24,15 +24,21 @@ export function earlyVerdict(
   size: number | null,
 ): Verdict | undefined {
   if (facts.isEncrypted) return judgeEncryption(facts)
-  const [picture] = facts.pictures
-  if (kind === 'image') return picture && judgeImageSize(picture, limits)
+  const { pictures, durationSeconds } = facts
+  if (kind === 'image') return ofAll(pictures, (picture) => judgeImageSize(picture, limits))
   // Beyond the lenient limits it is beyond the real ones too, which the detail names.
-  const seconds = isPlausible(facts.durationSeconds, size) ? facts.durationSeconds : undefined
-  const isLong = judgeDuration(seconds, lenient(limits)) !== undefined
-  return (
-    (isLong ? judgeDuration(seconds, limits) : undefined) ??
-    (picture && kind === 'video' ? surelyWrongSize(picture, limits) : undefined)
-  )
+  const seconds = isPlausible(durationSeconds, size) ? durationSeconds : undefined
+  if (judgeDuration(seconds, lenient(limits))) return judgeDuration(seconds, limits)
+  return kind === 'video' ? ofAll(pictures, (picture) => surelyWrongSize(picture, limits)) : undefined
+}
+
+/** The verdict on the first picture, where all have the same. */
+function ofAll(
+  pictures: readonly Picture[],
+  judge: (picture: Picture) => Verdict | undefined,
+): Verdict | undefined {
+  const [first, ...others] = pictures.map(judge)
+  return others.every((verdict) => verdict?.code === first?.code) ? first : undefined
 }
 
 /** Why a file is rejected whose tracks are encrypted. */

@@ -11,7 +11,7 @@ import {
 } from './header-walk.ts'
 import { walkIsobmff, walkWholeIsobmff } from './isobmff.ts'
 import { walkMatroska } from './matroska.ts'
-import { walkAvif, walkGif, walkJpeg, walkPng, walkWebp } from './pictures.ts'
+import { walkBmp, walkHeif, walkJpeg, walkPng, walkWebp } from './pictures.ts'
 
 export type { HeaderFacts, HeaderReader, Picture } from './header-walk.ts'
 
@@ -23,9 +23,10 @@ const WALKS: Readonly<Record<string, { first: Walker; whole?: Walker }>> = {
   matroska: { first: walkMatroska, whole: walkMatroska },
   'image/jpeg': { first: walkJpeg },
   'image/png': { first: walkPng },
-  'image/gif': { first: walkGif },
   'image/webp': { first: walkWebp },
-  'image/avif': { first: walkAvif },
+  'image/avif': { first: walkHeif },
+  'image/heic': { first: walkHeif },
+  'image/bmp': { first: walkBmp },
 }
 
 /** Undefined where the header of this type cannot be read from the first bytes. */

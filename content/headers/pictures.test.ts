@@ -24,7 +24,6 @@ describe.each([
         .withExif({ IFD0: { Copyright: 'x'.repeat(30_000) } }),
   ],
   ['image/png', () => image().png()],
-  ['image/gif', () => image().gif()],
   ['image/webp', () => image().webp()],
   ['image/webp', () => image().webp({ lossless: true })],
   ['image/webp', () => image().ensureAlpha(0.5).webp()],

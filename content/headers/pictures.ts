@@ -6,13 +6,8 @@ import { type Box, takeWithin, walkBoxes, walkToBox } from './isobmff.ts'
 /** PNG § 11.2.2: the header is the first chunk. */
 export function* walkPng(feed: Feed): Walk {
   const header = yield* feed.take(24)
+  if (header.toString('latin1', 12, 16) !== 'IHDR') throw new Unreadable('has another first chunk')
   tell(feed, { width: header.readUInt32BE(16), height: header.readUInt32BE(20) })
-}
-
-/** GIF89a § 18. */
-export function* walkGif(feed: Feed): Walk {
-  const header = yield* feed.take(10)
-  tell(feed, { width: header.readUInt16LE(6), height: header.readUInt16LE(8) })
 }
 
 /** RFC 9649 § 2.5 to 2.7: by the kind of the first chunk. */
@@ -64,8 +59,18 @@ function* nextMarker(feed: Feed): Walk<number> {
   }
 }
 
+/** The core header has 16 bits for a side, the later ones 32, negative where the picture begins at the top. */
+export function* walkBmp(feed: Feed): Walk {
+  const header = yield* feed.take(26)
+  const isCore = header.readUInt32LE(14) === 12
+  const [width, height] = isCore
+    ? [header.readUInt16LE(18), header.readUInt16LE(20)]
+    : [header.readInt32LE(18), Math.abs(header.readInt32LE(22))]
+  tell(feed, { width, height })
+}
+
 /** ISO 23008-12 § 6.5.3: the largest of the sizes, as an image may be made of tiles. */
-export function* walkAvif(feed: Feed): Walk {
+export function* walkHeif(feed: Feed): Walk {
   const meta = yield* walkToBox(feed, 'meta', ['mdat'])
   if (!meta) return
   yield* takeWithin(feed, meta, 4)

@@ -11,7 +11,7 @@ const decode = (bytes: Buffer, contentType: string) =>
     async (input, failOn) =>
       (await sharp(input, { failOn }).raw().toBuffer({ resolveWithObject: true })).info.width,
     bytes,
-    { contentType, whole: async () => bytes },
+    { contentType, size: bytes.length, whole: async () => bytes },
   )
 
 describe.each([

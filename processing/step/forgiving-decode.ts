@@ -14,35 +14,42 @@ const END_MARKERS: Readonly<Record<string, readonly number[]>> = {
  * tags, odd headers.
  */
 const DAMAGE = [/Corrupt JPEG data: (?!\d+ extraneous)/, /Invalid frame data/]
-/** Cameras leave some bytes between two scans; as many as a part of the picture are what is left of it. */
+/** Cameras leave some bytes between two scans; as many as a part of the picture has are what is left of that part. */
 const EXTRANEOUS = /Corrupt JPEG data: (\d+) extraneous bytes/
-const MOST_EXTRANEOUS = 2048
+const MOST_EXTRANEOUS_BYTES = 2048
+const MOST_EXTRANEOUS_PART = 0.02
 
 /**
  * Decodes a picture, and fails where a part of it is missing or does not decode; but not for the lack of an end marker,
- * nor for what changes nothing in the picture. `whole` gives all bytes.
+ * nor for what changes nothing in the picture. `whole` gives all bytes, `size` of them.
  */
 export async function decodeForgivingly<Found>(
   decode: Decode<Found>,
   input: string | Uint8Array,
-  { contentType, whole }: { contentType: string | null; whole: () => Promise<Uint8Array> },
+  file: { contentType: string | null; size: number; whole: () => Promise<Uint8Array> },
 ): Promise<Found> {
   try {
-    return await decodeUndamaged(decode, input)
+    return await decodeUndamaged(decode, input, file.size)
   } catch (error) {
-    const marker = END_MARKERS[contentType ?? '']
+    const marker = END_MARKERS[file.contentType ?? '']
     if (!marker || !NO_END.test(messageOf(error))) throw error
-    return await decodeUndamaged(decode, Buffer.concat([await whole(), Uint8Array.from(marker)]))
+    const ended = Buffer.concat([await file.whole(), Uint8Array.from(marker)])
+    return await decodeUndamaged(decode, ended, file.size)
   }
 }
 
-async function decodeUndamaged<Found>(decode: Decode<Found>, input: string | Uint8Array): Promise<Found> {
+async function decodeUndamaged<Found>(
+  decode: Decode<Found>,
+  input: string | Uint8Array,
+  size: number,
+): Promise<Found> {
   try {
     return await decode(input, 'warning')
   } catch (error) {
     const message = messageOf(error)
     const extraneous = Number(EXTRANEOUS.exec(message)?.[1] ?? 0)
-    if (extraneous > MOST_EXTRANEOUS || DAMAGE.some((pattern) => pattern.test(message))) throw error
+    const most = Math.min(MOST_EXTRANEOUS_BYTES, size * MOST_EXTRANEOUS_PART)
+    if (extraneous > most || DAMAGE.some((pattern) => pattern.test(message))) throw error
     return await decode(input, 'error')
   }
 }

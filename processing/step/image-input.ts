@@ -55,15 +55,18 @@ export async function decodeWhole<Found>(
   decode: Decode<Found>,
 ): Promise<Found | undefined> {
   const { media, objects, limits } = context
-  const { content_type: contentType } = media
-  const whole = () => readRange(context, 0, media.size - 1)
+  const { content_type: contentType, size } = media
+  const whole = () => readRange(context, 0, size - 1)
   const input = await objects.toolInput(media.storage_key)
-  if (!isRemote(input))
-    return await lookAtFile(context, (file) => decodeForgivingly(decode, file, { contentType, whole }), input)
-  if (media.size > imageBound(limits)) return undefined
+  if (size > imageBound(limits)) return undefined
+  if (!isRemote(input)) {
+    const decodeFile = (path: string | Uint8Array) =>
+      decodeForgivingly(decode, path, { contentType, size, whole })
+    return await lookAtFile(context, decodeFile, input)
+  }
   const bytes = await whole()
   try {
-    return await decodeForgivingly(decode, bytes, { contentType, whole: async () => bytes })
+    return await decodeForgivingly(decode, bytes, { contentType, size, whole: async () => bytes })
   } catch (error) {
     throw await damageOfBytes(error, context, bytes)
   }
@@ -104,4 +107,5 @@ async function damageOfBytes(error: unknown, context: StepContext, bytes: Uint8A
 
 /** Whether libvips knows no such format, or not this variant of it. ffmpeg may. */
 export const isUnsupported = (error: unknown): boolean =>
-  error instanceof Error && /unsupported image format/.test(error.message)
+  error instanceof Error &&
+  /unsupported image format|compression format has not been built in/.test(error.message)

@@ -13,8 +13,9 @@ export type PacketTime = { start: number; duration: number }
 /** Packets without a jump of the clock among them. */
 type Stretch = { packets: number; start: number; latest: number; end: number }
 
-/** Back by more than this, or ahead by more than an hour, is another clock, as where recordings were joined. */
+/** Back by more than this is another clock, as where recordings were joined. */
 const REORDERED_SECONDS = 10
+/** So is one jump ahead by more than this. Several are pictures that are shown for so long. */
 const PAUSE_SECONDS = 3600
 
 /** Measures a stream by the timestamps of its packets, in the order of the file. */
@@ -23,6 +24,7 @@ export class PacketClock {
   #start: number | undefined
   /** Seconds before the last jump. */
   #before = 0
+  #hasJumpedAhead = false
   #stretch: Stretch | undefined
 
   /** Without a time, the packet is only counted: it has no timestamp, or is not played. */
@@ -31,7 +33,7 @@ export class PacketClock {
     if (!time) return
     const { start, duration } = time
     const end = start + duration
-    if (this.#stretch && isJump(this.#stretch, start)) {
+    if (this.#stretch && this.#isJump(this.#stretch, start)) {
       this.#before += lengthOf(this.#stretch)
       this.#stretch = undefined
     }
@@ -46,14 +48,18 @@ export class PacketClock {
     if (this.#before === 0) this.#start = this.#stretch.start
   }
 
+  #isJump({ latest, end }: Stretch, start: number): boolean {
+    if (start < latest - REORDERED_SECONDS) return true
+    if (start <= end + PAUSE_SECONDS || this.#hasJumpedAhead) return false
+    this.#hasJumpedAhead = true
+    return true
+  }
+
   read(): StreamTimes {
     const seconds = this.#before + (this.#stretch ? lengthOf(this.#stretch) : 0)
     return { packets: this.#packets, start: this.#start, seconds }
   }
 }
-
-const isJump = ({ latest, end }: Stretch, start: number): boolean =>
-  start < latest - REORDERED_SECONDS || start > end + PAUSE_SECONDS
 
 /** A last packet of unknown duration lasts as long as the others on average. */
 function lengthOf({ packets, start, latest, end }: Stretch): number {

@@ -3,6 +3,14 @@ import { PacketClock, type StreamTimes } from './packet-times.ts'
 
 /** What ffprobe is asked for of each packet. */
 export const PACKET_ENTRIES = 'packet=stream_index,pts_time,dts_time,duration_time,flags'
+/** Of the file and its streams; not its tags, which hold texts and pictures of any length. */
+export const STREAM_ENTRIES = [
+  'format=duration,size',
+  'stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,avg_frame_rate,r_frame_rate,duration,color_transfer,closed_captions',
+  'stream_tags=language',
+  'stream_disposition=default,attached_pic,timed_thumbnails',
+  'stream_side_data=rotation',
+]
 
 const BEGIN = /^ {4}"packets": \[/
 const END = /^ {4}\]/

@@ -20,6 +20,8 @@ export type Probed = {
   times: ReadonlyMap<number, StreamTimes>
   complaints: string
   size: number
+  /** Whether the header of such files says how much they hold, and they end where the samples do. */
+  isLengthExact?: boolean
 }
 
 /**
@@ -27,7 +29,7 @@ export type Probed = {
  * where they agree. Width and height are as shown: rotated, and stretched by the shape of the pixels. Fails with
  * `ContentRejected` when the file is damaged or has neither picture nor sound.
  */
-export function readProbe({ json, times, complaints, size }: Probed) {
+export function readProbe({ json, times, complaints, size, isLengthExact = false }: Probed) {
   const streams = readStreams(json, times)
   if (!streams || missingIn(complaints, { picture: streams.picture?.codec_name }) !== undefined)
     throw damaged('The file is damaged or incomplete.')
@@ -35,6 +37,8 @@ export function readProbe({ json, times, complaints, size }: Probed) {
   if (!picture && !sound) throw nothingToPlay(streams, times)
   if (![picture, sound].some((stream) => stream && times.has(stream.index)))
     throw damaged('The file contains no data.')
+  if (isLengthExact && isShort(streams, times))
+    throw damaged('The file is incomplete: it lasts shorter than its header says.')
 
   const duration = durationOf(streams, times)
   const rotation = picture ? rotationOf(picture) : null
@@ -70,6 +74,16 @@ function nothingToPlay({ all }: Streams, times: ReadonlyMap<number, StreamTimes>
   const types = [...new Set(all.map((s) => s.codec_type ?? 'unknown'))].join(', ')
   const detail = `The file contains neither picture nor sound, only streams of these types: ${types}.`
   return new ContentRejected({ code: 'no-media', detail })
+}
+
+/** Whether the packets end before what the header says. */
+function isShort({ sounds, declaredSeconds = 0 }: Streams, times: ReadonlyMap<number, StreamTimes>): boolean {
+  const measured = lengthOfAll(sounds.flatMap(({ index }) => times.get(index) ?? []))
+  return (
+    measured !== undefined &&
+    declaredSeconds > measured.fromFirst &&
+    !agree(declaredSeconds, measured.fromFirst)
+  )
 }
 
 /** Seconds of picture and sound. Null where neither packets nor header tell. */

@@ -11,13 +11,15 @@ export type Shown = PictureSize & { picture: string; isHdr: boolean }
  * BT.2408, and brighter parts are compressed. Unmapped it looks grey.
  */
 const TO_SDR = [
+  // Of the other formats with fewer samples of colour than pixels, zscale takes no odd sizes.
+  'format=yuv444p10le',
   'setparams=color_primaries=bt2020:colorspace=bt2020nc',
   'zscale=transfer=linear:npl=203',
   'format=gbrpf32le',
   'zscale=primaries=bt709',
   'tonemap=mobius:desat=0',
   'zscale=transfer=bt709:matrix=bt709:range=tv',
-  'format=yuv420p',
+  'format=yuv444p',
 ]
 
 /** ffmpeg's filters that turn HDR into SDR; none for SDR, or where this ffmpeg cannot do it. */

@@ -39,7 +39,7 @@ export type ProbedStream = z.output<typeof Stream>
 /** The streams of a file, by ffprobe's report: which is its picture, and which its sound. */
 export type Streams = {
   all: readonly ProbedStream[]
-  /** Without covers and the pictures of chapters. */
+  /** Without covers, the pictures of chapters, and beside a sound those of which there is nothing. */
   pictures: readonly ProbedStream[]
   sounds: readonly ProbedStream[]
   /**
@@ -53,7 +53,7 @@ export type Streams = {
   declaredSeconds: number | undefined
 }
 
-/** `times` of the packets, by the numbers of their streams. Undefined where this is no report of ffprobe. */
+/** `times` of the packets, by the numbers of their streams; empty where they were not read. Undefined where this is no report of ffprobe. */
 export function readStreams(json: unknown, times: ReadonlyMap<number, StreamTimes>): Streams | undefined {
   const report = Report.safeParse(json).data
   if (!report) return undefined
@@ -64,8 +64,11 @@ export function readStreams(json: unknown, times: ReadonlyMap<number, StreamTime
     const best = Math.max(...streams.map(rank))
     return streams.find((stream) => rank(stream) === best)
   }
-  const pictures = all.filter((s) => s.codec_type === 'video' && !isStill(s))
   const sounds = all.filter((s) => s.codec_type === 'audio')
+  const isHeard = sounds.some(({ index }) => times.has(index))
+  const pictures = all.filter(
+    (s) => s.codec_type === 'video' && !isStill(s) && (!isHeard || times.has(s.index)),
+  )
   return {
     all,
     pictures,
