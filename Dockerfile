@@ -26,7 +26,8 @@ FROM node:24-trixie-slim
 # Versions are those of the Debian release, with its security updates.
 # hadolint ignore=DL3008
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends bubblewrap ca-certificates ffmpeg tini \
+  && apt-get install -y --no-install-recommends bubblewrap ca-certificates ffmpeg \
+    libheif-examples libheif-plugin-libde265 poppler-utils tini \
   && rm -rf /var/lib/apt/lists/* /usr/lib/*/libLLVM.so.* /usr/lib/*/libgallium-*.so /usr/lib/*/libz3.so.* \
   && ffmpeg -version >/dev/null \
   && ffprobe -version >/dev/null \

@@ -96,7 +96,7 @@ export function workerOptions(
     ffprobePath: config.FFPROBE_PATH,
     toolSandbox: { wish: config.TOOL_SANDBOX, path, dataDirectory: config.DATA_DIR },
     steps: {
-      allowedFormats: config.formats,
+      accepted: config.accepted,
       limits: mediaLimitsOf(config),
       deepCheck: config.DEEP_CHECK,
       scanOversize: config.SCAN_OVERSIZE,

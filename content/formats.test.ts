@@ -1,23 +1,33 @@
 import { describe, expect, it } from 'vitest'
-import { extensionOf, FORMATS, formatOfName, formatOfType } from './formats.ts'
+import {
+  DOCUMENTS,
+  extensionOf,
+  FORMATS,
+  formatByStreams,
+  formatOfName,
+  formatOfType,
+  KNOWN,
+} from './formats.ts'
 
 describe('the table of formats', () => {
   it('gives every media type, alias and extension to one format only', () => {
-    const types = FORMATS.flatMap((format) => [format.contentType, ...format.aliases])
-    const extensions = FORMATS.flatMap((format) => format.extensions)
+    const types = KNOWN.flatMap((format) => [format.contentType, ...format.aliases])
+    const extensions = KNOWN.flatMap((format) => format.extensions)
     expect(types).toEqual([...new Set(types)])
     expect(extensions).toEqual([...new Set(extensions)])
   })
 
   it('is in lower case, as look-ups are', () => {
-    for (const { contentType, aliases, extensions } of FORMATS) {
+    for (const { contentType, aliases, extensions } of KNOWN) {
       for (const name of [contentType, ...aliases, ...extensions]) expect(name).toBe(name.toLowerCase())
     }
   })
 
-  it('names a demuxer for all that ffmpeg is to open: sounds, videos and animated AVIF', () => {
+  it('names a demuxer for all that ffmpeg is to open: sounds, videos, animated AVIF and BMP', () => {
     for (const { kind, contentType, demuxers } of FORMATS)
-      expect(demuxers.length > 0, contentType).toBe(kind !== 'image' || contentType === 'image/avif')
+      expect(demuxers.length > 0, contentType).toBe(
+        kind !== 'image' || ['image/avif', 'image/bmp'].includes(contentType),
+      )
   })
 
   it('lets no format through a demuxer that opens other files', () => {
@@ -29,7 +39,22 @@ describe('the table of formats', () => {
   it('holds nothing that a browser would run', () => {
     const types = FORMATS.map((format) => format.contentType)
     expect(types.filter((type) => !/^(video|image|audio)\//.test(type) || type.includes('svg'))).toEqual([])
+    const documents = DOCUMENTS.map((format) => format.contentType)
+    expect(documents.filter((type) => /html|xml$|script|svg|^video|^image|^audio/.test(type))).toEqual([])
   })
+})
+
+it.each<[string, boolean, string]>([
+  ['video/webm', false, 'audio/webm'],
+  ['audio/webm', true, 'video/webm'],
+  ['video/webm', true, 'video/webm'],
+  ['video/quicktime', false, 'audio/mp4'],
+  // There is but one type for these.
+  ['video/mp2t', false, 'video/mp2t'],
+  ['video/x-msvideo', false, 'video/x-msvideo'],
+])('a container of %s with a picture: %s, is %s', (contentType, hasPicture, found) => {
+  const container = formatOfType(FORMATS, contentType)
+  expect(container && formatByStreams(container, hasPicture).contentType).toBe(found)
 })
 
 describe('a media type', () => {

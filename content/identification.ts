@@ -1,6 +1,7 @@
 import { fileTypeFromBuffer } from 'file-type'
+import { type AcceptedTypes, acceptsAnything, acceptsDocuments, mayAccept } from './accepted-types.ts'
 import type { FileView } from './file-view.ts'
-import { FORMATS, type Format, formatOfName, formatOfType, isAlike, mayBeAccepted } from './formats.ts'
+import { contradicts, type Format, fileOf, formatOfName, formatOfType, KNOWN } from './formats.ts'
 import { endOfLeadingTags } from './leading-tags.ts'
 import { dangerousExtension } from './names.ts'
 import { type ServedAs, servedAs } from './served-as.ts'
@@ -12,8 +13,12 @@ export const HEAD_BYTES = 4100
 
 /** The type of a file by its first bytes; undefined when they are not known. */
 export async function detectType(head: Uint8Array): Promise<string | undefined> {
-  return (await fileTypeFromBuffer(head))?.mime ?? detectSound(Buffer.from(head))
+  const bytes = Buffer.from(head)
+  return (await fileTypeFromBuffer(head))?.mime ?? (isTiff(bytes) ? 'image/tiff' : detectSound(bytes))
 }
+
+/** TIFF 6.0 § 2. The directory, which tells raw pictures of cameras apart, may be far behind. */
+const isTiff = (head: Buffer): boolean => /^(?:II\*\0|MM\0\*)/.test(head.toString('latin1', 0, 4))
 
 /** The first bytes of a file that are not tags of ID3. */
 export async function headBehindTags(file: FileView): Promise<Buffer> {
@@ -23,8 +28,16 @@ export async function headBehindTags(file: FileView): Promise<Buffer> {
 
 const EBML = [0x1a, 0x45, 0xdf, 0xa3]
 
+/** Archives, whose content tells what kind of document it is. */
+const ARCHIVES: readonly (string | undefined)[] = ['application/zip', 'application/x-cfb']
+
 /** Whether the first bytes are conclusive: in some files the type follows a tag of any length. */
-export function isConclusive(head: Uint8Array, detected: string | undefined): boolean {
+export function isConclusive(
+  head: Uint8Array,
+  detected: string | undefined,
+  accepted: AcceptedTypes,
+): boolean {
+  if (ARCHIVES.includes(detected) && acceptsDocuments(accepted)) return false
   if (EBML.every((byte, index) => head[index] === byte)) return detected !== undefined
   if (Buffer.from(head.subarray(0, 3)).toString('latin1') !== 'ID3') return true
   const [a = 0, b = 0, c = 0, d = 0] = head.subarray(6, 10)
@@ -35,7 +48,7 @@ export function isConclusive(head: Uint8Array, detected: string | undefined): bo
 /** How an object is served, by its first bytes. */
 export async function servedAsBy(head: Uint8Array): Promise<ServedAs> {
   const detected = await detectType(head)
-  return servedAs((detected && formatOfType(FORMATS, detected)?.contentType) ?? null)
+  return servedAs((detected && formatOfType(KNOWN, detected)?.contentType) ?? null)
 }
 
 /** The verdict on content that says nothing of its type. */
@@ -53,43 +66,69 @@ export type ClaimedType = { filename: string | null; declared_type: string | nul
 export function judgeType(
   detected: string | undefined,
   claims: ClaimedType,
-  allowed: readonly Format[],
+  accepted: AcceptedTypes,
   head: Uint8Array,
 ): { format: Format; isClaimed?: boolean } | { verdict: Verdict } {
-  const claimed = detected === undefined ? claimedFrames(claims, head) : undefined
-  const format = detected === undefined ? claimed : formatOfType(FORMATS, detected)
-  if (!format && detected === undefined) return { verdict: UNRECOGNISED }
-  if (!format || !mayBeAccepted(allowed, format))
-    return against(
-      'type-not-allowed',
-      `The content is ${format?.contentType ?? detected}, which is not an accepted type.`,
-    )
   const { filename, declared_type: type } = claims
+  const named = filename === null ? undefined : formatOfName(KNOWN, filename)
+  const declared = type === null ? undefined : formatOfType(KNOWN, type)
+  const isClaimed = detected === undefined && named === declared && isFrames(named, head)
+  const format = detectedFormat(detected, named, declared) ?? (isClaimed ? named : otherFormat(claims, head))
+  if (!format || !mayAccept(accepted, format))
+    return detected === undefined && !isClaimed
+      ? { verdict: UNRECOGNISED }
+      : against(
+          'type-not-allowed',
+          `The content is ${format?.contentType ?? detected}, which is not an accepted type.`,
+        )
   const danger = filename === null ? undefined : dangerousExtension(filename)
-  if (danger !== undefined)
+  if (danger !== undefined && !acceptsAnything(accepted))
     return against('type-mismatch', `The file name has an extension of executable files (.${danger}).`)
-  const mismatch =
-    mismatchOf(format, filename === null ? undefined : formatOfName(FORMATS, filename), 'name') ??
-    mismatchOf(format, type === null ? undefined : formatOfType(FORMATS, type), 'declared type')
-  return mismatch ?? (claimed ? { format, isClaimed: true } : { format })
+  const mismatch = mismatchOf(format, named, 'name') ?? mismatchOf(format, declared, 'declared type')
+  return mismatch ?? (isClaimed ? { format, isClaimed } : { format })
+}
+
+/** By the first bytes; documents of old office programs, which begin alike, by what they are called. */
+function detectedFormat(
+  detected: string | undefined,
+  ...claimed: (Format | undefined)[]
+): Format | undefined {
+  if (detected === undefined) return undefined
+  const called = claimed.find((format) => format?.family === 'cfb')
+  return (
+    (detected === 'application/x-cfb' ? called : undefined) ??
+    formatOfType(KNOWN, detected) ??
+    fileOf(detected)
+  )
 }
 
 /** Frames of sound without a header: anything may precede the first one. */
 const FRAMES = ['audio/mpeg', 'audio/aac']
 
-/** The format of frames that name and declared type agree on, for content that is not text. */
-function claimedFrames({ filename, declared_type }: ClaimedType, head: Uint8Array): Format | undefined {
-  const named = filename === null ? undefined : formatOfName(FORMATS, filename)
-  const declared = declared_type === null ? undefined : formatOfType(FORMATS, declared_type)
-  const isText = head.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d))
-  return named === declared && named && FRAMES.includes(named.contentType) && !isText ? named : undefined
+const isFrames = (named: Format | undefined, head: Uint8Array): boolean =>
+  named !== undefined && FRAMES.includes(named.contentType) && !isText(head)
+
+const isText = (head: Uint8Array): boolean =>
+  head.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d))
+
+const OTHER_TYPE = /^(?!video\/|audio\/|image\/)[a-z0-9][\w!#$&^.+-]{0,126}\/[a-z0-9][\w!#$&^.+-]{0,126}$/
+
+/** What the first bytes do not tell: text of the kind that its client says, or anything of the type that it says. */
+function otherFormat({ filename, declared_type }: ClaimedType, head: Uint8Array): Format {
+  const bare = declared_type?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  const declared = formatOfType(KNOWN, bare)
+  const claimed = [declared, filename === null ? undefined : formatOfName(KNOWN, filename)]
+  const text = claimed.find((format) => format?.family === 'text') ?? formatOfType(KNOWN, 'text/plain')
+  const isOther = !declared && OTHER_TYPE.test(bare)
+  if (text && isText(head) && !isOther) return text
+  // A known type would have been found in the content.
+  return fileOf(isOther ? bare : 'application/octet-stream')
 }
 
 const against = (code: RejectionCode, detail: string) => ({ verdict: { code, detail } })
 
-/** Programs name sounds and videos, and pictures, by another format of their kind; not one by the other. */
 function mismatchOf(actual: Format, claimed: Format | undefined, by: string) {
-  if (!claimed || isAlike(claimed, actual)) return undefined
+  if (!claimed || !contradicts(claimed, actual)) return undefined
   return against(
     'type-mismatch',
     `The ${by} says ${claimed.contentType}, but the content is ${actual.contentType}.`,

@@ -1,4 +1,4 @@
-import { extensionOf, FORMATS, formatOfName } from './formats.ts'
+import { extensionOf, formatOfName, KNOWN } from './formats.ts'
 
 /** Files that a double click on Windows, macOS or Linux runs, or opens in a program that runs their content. */
 const RUNNABLE = new Set(
@@ -20,7 +20,7 @@ export function dangerousExtension(filename: string): string | undefined {
   if (last === undefined) return undefined
   const inner = name.slice(0, -last.length - 1)
   // Also a top-level domain, so it counts as a program only after another extension.
-  const isDisguisedCom = last === 'com' && formatOfName(FORMATS, inner) !== undefined
+  const isDisguisedCom = last === 'com' && formatOfName(KNOWN, inner) !== undefined
   if (RUNNABLE.has(last) || isDisguisedCom) return last
   // Some of them end a name at `;`.
   const segments = inner.split(/[.;]/).slice(1)

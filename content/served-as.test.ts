@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { FORMATS } from './formats.ts'
+import { DOCUMENTS, FORMATS } from './formats.ts'
 import { servedAs } from './served-as.ts'
 
 describe('how an object is served', () => {
   it.each(FORMATS.map(({ contentType }) => contentType))('%s is shown in place', (contentType) => {
     expect(servedAs(contentType)).toEqual({ contentType, disposition: 'inline' })
+  })
+
+  it.each(DOCUMENTS.map(({ contentType }) => contentType))('%s is saved', (contentType) => {
+    expect(servedAs(contentType)).toEqual({ contentType, disposition: 'attachment' })
   })
 
   it.each([
@@ -15,7 +19,6 @@ describe('how an object is served', () => {
     'IMAGE/SVG+XML',
     'text/xml',
     'application/xml',
-    'application/pdf',
     'text/javascript',
     'multipart/x-mixed-replace',
     'image/jpeg\r\nX-Injected: 1',

@@ -1,5 +1,5 @@
 import { create } from 'content-disposition'
-import { FORMATS, formatOfType } from './formats.ts'
+import { formatOfType, KNOWN } from './formats.ts'
 
 /** How a file is served: by the identified type, never by a client's. */
 export type ServedAs = {
@@ -9,13 +9,14 @@ export type ServedAs = {
 }
 
 /**
- * How a browser gets an object of this type. Only pictures, sounds and videos of our table are shown inline. Anything
- * else could be a page or a script (HTML, SVG, XML, PDF): it is an attachment of a neutral type. `filename` is the name
+ * How a browser gets an object of this type. Only pictures, sounds and videos of our table are shown inline; its
+ * documents are attachments. Anything else could be a page or a script: it is an attachment of a neutral type. `filename` is the name
  * under which it is saved (RFC 6266 § 4.3).
  */
 export function servedAs(contentType: string | null, filename: string | null = null): ServedAs {
-  const format = contentType === null ? undefined : formatOfType(FORMATS, contentType)
-  const type = format ? 'inline' : 'attachment'
+  const format = contentType === null ? undefined : formatOfType(KNOWN, contentType)
+  const isShown = format && format.kind !== 'document' && format.kind !== 'file'
+  const type = isShown ? 'inline' : 'attachment'
   return {
     contentType: format?.contentType ?? 'application/octet-stream',
     disposition: filename === null ? type : create(filename, { type }),

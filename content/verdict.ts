@@ -9,7 +9,6 @@ export type RejectionCode =
   | 'digest-mismatch'
   | 'length-exceeded'
   | 'damaged'
-  | 'no-picture'
   | 'no-media'
   | 'encrypted'
   | 'too-long'

@@ -11,7 +11,7 @@ const limits = {
   maxHeight: 4096,
   maxImagePixels: 100_000_000,
 }
-const policy = { allowedFormats: FORMATS, limits }
+const policy = { accepted: { formats: FORMATS, others: [] }, limits }
 const text = (bytes: number) => Buffer.alloc(bytes, 'no media at all ')
 
 /** What passes of a body that comes in pieces of so many bytes, and what it fails of. */

@@ -1,4 +1,4 @@
-import type { Format } from '../content/formats.ts'
+import type { AcceptedTypes } from '../content/accepted-types.ts'
 import { earlyVerdict } from '../content/headers/early-verdict.ts'
 import { headerReaderFor } from '../content/headers/header-reader.ts'
 import {
@@ -11,7 +11,7 @@ import {
 import type { MediaLimits } from '../content/media-limits.ts'
 import { ContentRejected } from '../content/verdict.ts'
 
-export type ContentPolicy = { allowedFormats: readonly Format[]; limits: MediaLimits }
+export type ContentPolicy = { accepted: AcceptedTypes; limits: MediaLimits }
 
 /**
  * Passes on the bytes of an upload from the first one. The type is determined before any byte is passed on; then the
@@ -91,11 +91,11 @@ class Head {
 async function judgeHead(
   head: Uint8Array,
   upload: ClaimedType & { size: number | null },
-  { allowedFormats, limits }: ContentPolicy,
+  { accepted, limits }: ContentPolicy,
 ): Promise<((chunk: Uint8Array) => void) | undefined> {
   const detected = await detectType(head)
-  if (!isConclusive(head, detected)) return undefined
-  const judged = judgeType(detected, upload, allowedFormats, head)
+  if (!isConclusive(head, detected, accepted)) return undefined
+  const judged = judgeType(detected, upload, accepted, head)
   if ('verdict' in judged) throw new ContentRejected(judged.verdict)
   const { contentType, kind } = judged.format
   let reader = headerReaderFor(contentType)

@@ -1,12 +1,10 @@
 import {
-  extensionOf,
-  FORMATS,
-  type Format,
-  formatOfName,
-  formatOfType,
-  isAlike,
-  mayBeAccepted,
-} from '../content/formats.ts'
+  type AcceptedTypes,
+  acceptsAnything,
+  acceptsDocuments,
+  mayAccept,
+} from '../content/accepted-types.ts'
+import { contradicts, extensionOf, fileOf, formatOfName, formatOfType, KNOWN } from '../content/formats.ts'
 import { dangerousExtension, isForeignExtension } from '../content/names.ts'
 import type { ExpiryPolicy } from '../ledger/expiry.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
@@ -16,7 +14,7 @@ import { Refusal } from './refusal.ts'
 export type UploadPolicy = {
   minSize: number
   maxSize: number
-  allowedFormats: readonly Format[]
+  accepted: AcceptedTypes
   quota: QuotaDefaults
   expiry: ExpiryPolicy
 }
@@ -61,25 +59,30 @@ const FOREIGN_TYPE = /^(?!(?:video|audio|image)\/[^\s/+]+$)/i
  * Refuses files early that are clearly of no accepted format, by name or declared type. The content decides about all
  * others once it arrives.
  */
-function checkType({ allowedFormats }: UploadPolicy, { filename, declaredType }: Declaration): void {
+function checkType({ accepted }: UploadPolicy, { filename, declaredType }: Declaration): void {
   const refuse = (what: string): never => {
     throw new Refusal('type-not-allowed', `${what} is not accepted.`, {
-      allowed: allowedFormats.map((format) => format.contentType),
+      allowed: [...accepted.formats.map(({ contentType }) => contentType), ...accepted.others],
     })
   }
-  const declared = declaredType === null ? undefined : formatOfType(FORMATS, declaredType)
-  const bareType = declaredType?.split(';', 1)[0]?.trim() ?? ''
-  const isForeignType = declared ? !mayBeAccepted(allowedFormats, declared) : FOREIGN_TYPE.test(bareType)
+  const declared = declaredType === null ? undefined : formatOfType(KNOWN, declaredType)
+  const bareType = declaredType?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  const isForeignType =
+    !mayAccept(accepted, declared ?? fileOf(bareType)) &&
+    (declared !== undefined || FOREIGN_TYPE.test(bareType))
   if (declaredType !== null && isForeignType) refuse(`A file of the declared type ${shown(bareType)}`)
 
   const extension = filename === null ? undefined : extensionOf(filename)
   if (filename === null || extension === undefined) return
+  if (acceptsAnything(accepted)) return
   if (dangerousExtension(filename) === extension) refuse(`A file with the extension ".${extension}"`)
-  const named = formatOfName(FORMATS, filename)
-  if (named && declared && !isAlike(named, declared))
+  const named = formatOfName(KNOWN, filename)
+  if (named && declared && contradicts(named, declared))
     refuse(`A file with the extension ".${extension}" and the declared type ${declared.contentType}`)
   // What is declared as an accepted type may have any other name.
-  const isForeign = named ? !mayBeAccepted(allowedFormats, named) : isForeignExtension(extension)
+  const isForeign = named
+    ? !mayAccept(accepted, named)
+    : !acceptsDocuments(accepted) && isForeignExtension(extension)
   if (isForeign && !declared) refuse(`A file with the extension ".${extension}"`)
 }
 

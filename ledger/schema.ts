@@ -4,7 +4,8 @@ import type { MediaId, OwnerId, UploadId } from './ids.ts'
 
 export type UploadState = 'open' | 'received' | 'terminated' | 'expired' | 'rejected'
 export type MediaStatus = 'processing' | 'ready' | 'rejected' | 'failed' | 'deleted'
-export type MediaKind = 'video' | 'image' | 'audio'
+/** `document` and `file` are all files that are not looked into. */
+export type MediaKind = 'video' | 'image' | 'audio' | 'document' | 'file'
 export type StepStatus = 'running' | 'done' | 'rejected' | 'failed'
 export type DeliveryStatus = 'pending' | 'delivered' | 'failed'
 
@@ -173,7 +174,7 @@ export interface MediaTable {
   /** Numbers of the streams that are shown and heard; null where there is none, or a release before this one probed. */
   picture_stream: number | null
   sound_stream: number | null
-  /** Why the file has no renditions. */
+  /** Why renditions of the picture were not made. */
   renditions_skipped: 'unsupported-codec' | null
   video_codec: string | null
   audio_codec: string | null

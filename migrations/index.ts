@@ -12,6 +12,7 @@ import * as retentionOfEnded from './0012-retention-of-ended.ts'
 import * as concatenations from './0013-concatenations.ts'
 import * as toldEvents from './0014-told-events.ts'
 import * as streams from './0015-streams.ts'
+import * as documents from './0016-documents.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -37,4 +38,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0013-concatenations': concatenations,
   '0014-told-events': toldEvents,
   '0015-streams': streams,
+  '0016-documents': documents,
 }

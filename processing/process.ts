@@ -18,6 +18,7 @@ import { watchDatabase } from './database-watch.ts'
 import { watchStarvation } from './starvation.ts'
 import { type Scratch, startScratchCleaner } from './step/scratch.ts'
 import type { Tools } from './step/step.ts'
+import { Converters } from './tools/converters.ts'
 import { Ffmpeg } from './tools/ffmpeg.ts'
 import { Scanner, type ScannerOptions } from './tools/scanner.ts'
 import { startDispatcher, type WebhookOptions } from './webhooks/dispatcher.ts'
@@ -26,7 +27,7 @@ import { startWorker, type Worker, type WorkerOptions } from './worker.ts'
 /** What the configuration says of steps. */
 type StepSettings = Pick<
   Tools,
-  'allowedFormats' | 'limits' | 'deepCheck' | 'scanOversize' | 'publicPrefix' | 'thumbnails' | 'hls'
+  'accepted' | 'limits' | 'deepCheck' | 'scanOversize' | 'publicPrefix' | 'thumbnails' | 'hls'
 >
 
 export type WorkerProcessOptions = Pick<
@@ -104,6 +105,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
         db,
         storage,
         ffmpeg,
+        converters: new Converters(sandbox),
         scanner: options.clamd === undefined ? undefined : new Scanner(options.clamd),
         ...options.steps,
         analysis: options.analysis && { ...options.analysis, linkKey: await linkKey(db) },

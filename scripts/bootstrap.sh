@@ -2,7 +2,7 @@
 # Sets up what the other scripts need. Idempotent; silent and fast when there is nothing to do.
 #
 #   bootstrap.sh command   Node and packages
-#   bootstrap.sh start     … and ffmpeg, ClamAV and its signatures
+#   bootstrap.sh start     … and ffmpeg, readers of HEIC and PDF, ClamAV and its signatures
 #   bootstrap.sh test      … and ffmpeg, ClamAV, a browser and Ceph's S3 gateway
 #
 # Only a missing Node or missing packages are fatal. Without the rest the server and the tests run and say what they lack.
@@ -200,6 +200,7 @@ EOF
 missing_programs() {
   if { ! [ -x "${FFMPEG_PATH:-}" ] && ! find_program ffmpeg >/dev/null; } ||
     { ! [ -x "${FFPROBE_PATH:-}" ] && ! find_program ffprobe >/dev/null; }; then echo ffmpeg; fi
+  missing_readers
   # What holds ffmpeg in; without it unshare does, or nothing.
   if [ "$(uname -s)" = Linux ] && ! find_program bwrap >/dev/null; then echo bubblewrap; fi
   if scans_here; then
@@ -212,6 +213,18 @@ missing_programs() {
     missing_network
   fi
 }
+
+# What makes pictures of HEIC and PDF. Debian 13 has the codecs of libheif in packages of their own.
+missing_readers() {
+  if ! find_program pdftoppm >/dev/null; then echo poppler-utils; fi
+  if ! find_program heif-dec >/dev/null && ! find_program heif-convert >/dev/null; then
+    echo libheif-examples
+    if has_package libheif-plugin-libde265; then echo libheif-plugin-libde265; fi
+    if [ "$mode" = test ] && has_package libheif-plugin-x265; then echo libheif-plugin-x265; fi
+  fi
+}
+
+has_package() { [ -n "$(apt-cache --names-only search "^$1\$" 2>/dev/null)" ]; }
 
 # The S3 gateway of the tests. Not on macOS: nobody packages it there.
 missing_ceph() {
@@ -283,7 +296,7 @@ install_by_brew() {
   local wanted
   say "installing with Homebrew: $(names "$1")"
   # Homebrew has one package for clamd and freshclam, and no Ceph.
-  wanted=$(printf '%s\n' "$1" | sed 's/^clamav-.*/clamav/; s/^nginx-light/nginx/' | grep -vxE 'ceph-.*|radosgw|nftables|iproute2' | sort -u || true)
+  wanted=$(printf '%s\n' "$1" | sed 's/^clamav-.*/clamav/; s/^nginx-light/nginx/; s/^libheif-examples/libheif/; s/^poppler-utils/poppler/' | grep -vxE 'ceph-.*|radosgw|nftables|iproute2' | sort -u || true)
   if grep -qx chromium <<<"$wanted"; then brew install --cask chromium </dev/null >&2 || true; fi
   wanted=$(grep -vx chromium <<<"$wanted" || true)
   # shellcheck disable=SC2086 # one word a package
@@ -293,6 +306,8 @@ install_by_brew() {
 name_by_hand() {
   local lacks=''
   case "$1" in *ffmpeg*) lacks="$lacks; without ffmpeg and ffprobe no video is probed, thumbnailed or published" ;; esac
+  case "$1" in *libheif*) lacks="$lacks; without heif-convert HEIC pictures get no thumbnails and no public copies" ;; esac
+  case "$1" in *poppler*) lacks="$lacks; without pdftoppm PDFs get no thumbnails" ;; esac
   case "$1" in *clamav-daemon*) lacks="$lacks; without clamd no file is scanned or published (SCAN=off turns scanning off)" ;; esac
   case "$1" in *clamav-freshclam*) lacks="$lacks; without freshclam virus signatures are not downloaded" ;; esac
   case "$1" in *bubblewrap*) lacks="$lacks; without bwrap ffmpeg is held in by unshare, or not at all" ;; esac

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { readAcceptedTypes } from '../content/accepted-types.ts'
 import { FORMATS } from '../content/formats.ts'
 import { HLS_NUMBERS, MAX_THUMBNAILS, unknownPlaceholders } from '../storage/store/keys.ts'
 import { MIN_RSA_BITS, publicKeysIn } from './public-keys.ts'
@@ -138,18 +139,10 @@ export const keyPrefix = () =>
     return value.endsWith('/') ? value : `${value}/`
   })
 
-export const formats = () =>
+export const mediaTypes = () =>
   parsed(
-    `media types, such as video/mp4,image/* (known: ${FORMATS.map((f) => f.contentType).join(', ')})`,
-    (value) => {
-      const wanted = value.split(',').map((item) => item.trim().toLowerCase())
-      const chosen = wanted.map((item) =>
-        FORMATS.filter((f) => f.contentType === item || item === `${f.kind}/*` || f.aliases.includes(item)),
-      )
-      if (chosen.some((matches) => matches.length === 0)) return undefined
-      const all = new Set(chosen.flat())
-      return FORMATS.filter((f) => all.has(f))
-    },
+    `media types, such as video/mp4,image/*,application/pdf, or */* for any file (video, image, audio: ${FORMATS.map((f) => f.contentType).join(', ')})`,
+    readAcceptedTypes,
   )
 
 export type ClamdAddress = { host: string; port: number } | { socketPath: string }

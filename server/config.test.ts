@@ -19,7 +19,7 @@ describe('a bad value', () => {
   const size = 'a size such as 500MB (decimal) or 5GiB (binary)'
   const duration = 'a duration such as 60s, 30m or 24h'
   const url = 'a URL that begins with http:// or https://, such as https://host.example:8443/up'
-  const media = `media types, such as video/mp4,image/* (known: ${types})`
+  const media = `media types, such as video/mp4,image/*,application/pdf, or */* for any file (video, image, audio: ${types})`
   const proxies = 'false, true, a number of hops, or addresses such as loopback,10.0.0.0/8'
   const heights = 'one to 6 different even heights from 144 to 2160, such as 1080,720,480'
   const list = `a comma-separated list of ${ALGORITHMS}`
@@ -53,8 +53,8 @@ describe('a bad value', () => {
     ['AUTH_DEV_TOKENS', 'TRUE', 'true or false'],
     ['UPLOAD_MAX_SIZE', 'huge', size],
     ['UPLOAD_MIN_SIZE', '-1', size],
-    ['UPLOAD_ALLOWED_TYPES', 'video/mp4,text/html', media],
-    ['UPLOAD_ALLOWED_TYPES', '*/*', media],
+    ['UPLOAD_ALLOWED_TYPES', 'video/mp4,text', media],
+    ['UPLOAD_ALLOWED_TYPES', 'video/mp5', media],
     ['UPLOAD_ALLOWED_TYPES', 'video/mp4,', media],
     ['UPLOAD_EXPIRES_AFTER', '0s', duration],
     ['UPLOAD_IDLE_TIMEOUT', 'never', duration],
@@ -182,7 +182,7 @@ describe('without anything but a key', () => {
       HLS_HEIGHTS: [1080, 720, 480, 360],
       WORKER: 'child',
       LOG_LEVEL: 'info',
-      formats: FORMATS,
+      accepted: { formats: FORMATS, others: [] },
     })
   })
 
@@ -230,7 +230,11 @@ describe('a value may be written in several ways', () => {
   })
 
   it('allowed types come in the order of the table, once each, by any of their names', () => {
-    const { formats } = parse({ ...HS, UPLOAD_ALLOWED_TYPES: 'image/png, IMAGE/JPG,video/x-m4v,image/jpeg' })
-    expect(formats.map((format) => format.contentType)).toEqual(['video/mp4', 'image/jpeg', 'image/png'])
+    const { accepted } = parse({ ...HS, UPLOAD_ALLOWED_TYPES: 'image/png, IMAGE/JPG,video/x-m4v,image/jpeg' })
+    expect(accepted.formats.map((format) => format.contentType)).toEqual([
+      'video/mp4',
+      'image/jpeg',
+      'image/png',
+    ])
   })
 })

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import type { Format } from '../content/formats.ts'
+import type { AcceptedTypes } from '../content/accepted-types.ts'
 import { maxUploadSizeFor } from '../storage/s3/part-size.ts'
 import {
   type Algorithm,
@@ -11,11 +11,11 @@ import {
   duration,
   durationFrom,
   flag,
-  formats,
   heights,
   integer,
   keyPrefix,
   limits,
+  mediaTypes,
   oneOf,
   origins,
   proxies,
@@ -162,9 +162,11 @@ export const variables = z.object({
     .describe('Scopes that development tokens may have besides those of an owner, such as `admin,service`.'),
   UPLOAD_MAX_SIZE: size().prefault('500MiB').describe('Maximum file size.'),
   UPLOAD_MIN_SIZE: size().prefault('1KB').describe('Minimum file size.'),
-  UPLOAD_ALLOWED_TYPES: formats()
+  UPLOAD_ALLOWED_TYPES: mediaTypes()
     .prefault('video/*,image/*,audio/*')
-    .describe('Accepted media types. They apply to the file name, the declared type and the content.'),
+    .describe(
+      'Accepted media types. They apply to the file name, the declared type and the content. Files other than video, image and audio are scanned, hashed and served as attachments. With `*/*` a file may also have the name of a program.',
+    ),
   UPLOAD_EXPIRES_AFTER: duration()
     .prefault('24h')
     .describe('How long an unfinished upload is kept after its last received byte.'),
@@ -353,7 +355,7 @@ export type Config = Readonly<
     /** Milliseconds. */
     DRAIN_DELAY: number
     auth: { key: AuthKey; algorithms: readonly Algorithm[] }
-    formats: readonly Format[]
+    accepted: AcceptedTypes
   }
 >
 
@@ -384,7 +386,7 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
     DATA_DIR: resolve(values.DATA_DIR),
     DRAIN_DELAY: values.DRAIN_DELAY ?? (values.NODE_ENV === 'production' ? 5_000 : 0),
     auth: readAuth(result.data, needs.auth, problems),
-    formats: values.UPLOAD_ALLOWED_TYPES,
+    accepted: values.UPLOAD_ALLOWED_TYPES,
   }
   if ((values.AWS_ACCESS_KEY_ID === undefined) !== (values.AWS_SECRET_ACCESS_KEY === undefined)) {
     problems.push('AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: one is set; both or none are needed')

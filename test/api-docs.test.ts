@@ -15,7 +15,6 @@ const rejections = {
   'digest-mismatch': true,
   'length-exceeded': true,
   damaged: true,
-  'no-picture': true,
   'no-media': true,
   encrypted: true,
   'too-long': true,

@@ -4,10 +4,13 @@ import { EndLog } from '../ledger/end-log.ts'
 import type { MediaId } from '../ledger/ids.ts'
 import { processMedia } from '../processing/pipeline.ts'
 import { ResourceLimits } from '../processing/step/resource-limits.ts'
+import { Converters } from '../processing/tools/converters.ts'
 import { Ffmpeg } from '../processing/tools/ffmpeg.ts'
 import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
 import { openStorage } from '../storage/storage.ts'
+import { SYSTEM_PATH } from '../system/system-path.ts'
+import { noSandbox } from '../system/tool-sandbox.ts'
 import { type Fixture, jpeg, shortVideo } from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
 import { asUploadId } from './support/ids.ts'
@@ -69,8 +72,9 @@ async function processTwice(
     db,
     storage,
     ffmpeg: new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }),
+    converters: new Converters(noSandbox(SYSTEM_PATH)),
     scanner: undefined,
-    allowedFormats: FORMATS,
+    accepted: { formats: FORMATS, others: [] },
     limits: {
       maxDurationSeconds: 60,
       minWidth: 1,

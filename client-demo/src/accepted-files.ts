@@ -28,9 +28,10 @@ export function refusalOf(
   return null
 }
 
-/** Either the type or the extension will do: browsers know no type for some (mkv). The server looks at the bytes. */
+/** Where other types are accepted the server decides. Either the type or the extension will do: browsers know no type for some (mkv). The server looks at the bytes. */
 function isAccepted(file: Pick<File, 'name' | 'type'>, formats: Formats): boolean {
   const extension = extensionOf(file.name)
+  if (formats.others.length > 0) return true
   return formats.types.some(
     (type) =>
       type.contentType === file.type.toLowerCase() || type.extensions.some((e) => bare(e) === extension),
@@ -45,8 +46,9 @@ export function kindOf(file: Pick<File, 'name' | 'type'>, formats: Formats | nul
   return family === 'video' || family === 'image' || family === 'audio' ? family : null
 }
 
-/** For the file input's `accept`. */
+/** For the file input's `accept`: empty for any file. */
 export function acceptOf(formats: Formats): string {
+  if (formats.others.length > 0) return ''
   return formats.types.flatMap((t) => [t.contentType, ...t.extensions.map((e) => `.${bare(e)}`)]).join(',')
 }
 

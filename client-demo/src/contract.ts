@@ -1,6 +1,7 @@
 /** The JSON of the server's API, as this page uses it. Times are ISO 8601, sizes bytes, durations seconds. */
 
-export type MediaKind = 'video' | 'image' | 'audio'
+/** `document` and `file` are downloaded, not shown. */
+export type MediaKind = 'video' | 'image' | 'audio' | 'document' | 'file'
 
 /** The states of docs/states.md: the same words here, in the API and in its events. */
 export const mediaStatuses = ['processing', 'ready', 'rejected', 'failed', 'deleted'] as const
@@ -67,6 +68,8 @@ export interface Formats {
     readonly extensions: readonly string[]
     readonly kind: MediaKind
   }[]
+  // Such as `text/csv`, `text/*`, and `*/*` for any file.
+  readonly others: readonly string[]
   readonly minSize: number
   readonly maxSize: number
   readonly maxDurationSeconds: number

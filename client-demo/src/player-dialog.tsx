@@ -82,6 +82,14 @@ function Stage({ media }: Pick<Props, 'media'>) {
       </div>
     )
   }
+  if (kind === 'document' || kind === 'file') {
+    return (
+      <div className="stage">
+        <Icon name={kind} />
+        <p>This file is not shown here. You can download it.</p>
+      </div>
+    )
+  }
   if (unplayable === contentUrl) {
     return (
       <div className="stage">

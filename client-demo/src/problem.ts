@@ -68,7 +68,6 @@ const verdicts = new Set([
   'type-not-recognised',
   'type-mismatch',
   'damaged',
-  'no-picture',
   'no-media',
   'encrypted',
   'too-long',

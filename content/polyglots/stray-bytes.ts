@@ -12,6 +12,7 @@ const TAIL_BYTES = 64 * 1024
 const FINDERS: Record<string, (file: FileView) => AsyncIterable<Stray>> = {
   isobmff: strayInIsobmff,
   'image/avif': strayInIsobmff,
+  'image/heic': strayInIsobmff,
   matroska: strayInMatroska,
   'video/x-msvideo': strayInRiff,
   'audio/wav': strayInRiff,

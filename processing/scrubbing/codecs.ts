@@ -65,9 +65,14 @@ const CONTAINERS: Readonly<Record<string, readonly string[]>> = {
   'audio/mpeg': ['mp3'],
   'audio/mp4': ['aac', 'alac'],
   'audio/wav': ['pcm'],
+  'audio/webm': ['vorbis', 'opus'],
+  'audio/x-matroska': ['aac', 'mp3', 'vorbis', 'opus', 'flac', 'alac', 'pcm'],
   'audio/ogg': ['vorbis', 'opus', 'flac'],
+  'video/ogg': ['theora', 'vorbis', 'opus', 'flac'],
   'audio/flac': ['flac'],
   'audio/aac': ['aac'],
+  'audio/aiff': ['pcm'],
+  'audio/amr': ['amr_nb', 'amr_wb'],
 }
 
 /** Bytes between the position of a packet, as ffprobe reports it, and its first byte. */
@@ -75,8 +80,13 @@ const PACKET_AT: Readonly<Record<string, number>> = {
   // Track, time and flags of a block.
   'video/webm': 4,
   'video/x-matroska': 4,
+  'audio/webm': 4,
+  'audio/x-matroska': 4,
 }
 export const packetOffset = (contentType: string): number => PACKET_AT[contentType] ?? 0
+
+const OGG = ['audio/ogg', 'video/ogg']
+const XIPH = ['vorbis', 'theora']
 
 /** Fails with `UnreadableInput` where such a stream is not written into such a file. */
 export function scrubFor(contentType: string, stream: CodedStream): CodecScrub {
@@ -85,5 +95,5 @@ export function scrubFor(contentType: string, stream: CodedStream): CodecScrub {
   if (!codec || !CONTAINERS[contentType]?.includes(isPcm ? 'pcm' : stream.codec))
     throw new UnreadableInput(`what else ${stream.codec} in ${contentType} may carry is not known`)
   // Ogg has comments in separate packets, which ffmpeg writes itself.
-  return contentType === 'audio/ogg' && stream.codec === 'vorbis' ? { config: () => {} } : codec(stream)
+  return OGG.includes(contentType) && XIPH.includes(stream.codec) ? { config: () => {} } : codec(stream)
 }

@@ -1,4 +1,4 @@
-import { FORMATS, formatOfType } from '../../content/formats.ts'
+import { formatOfType, KNOWN } from '../../content/formats.ts'
 import { servedAs } from '../../content/served-as.ts'
 import { dropRendition, findRendition, recordRendition } from '../../ledger/media.ts'
 import { publishedKey } from '../../storage/store/keys.ts'
@@ -17,13 +17,24 @@ export type PublicCopy =
   | { kind: 'ended' }
 
 /**
- * Makes the public copy of a file, which is never the original: for an image the one that another step has encoded
- * anew, for video and audio a remux, without the metadata of cameras and programs. Repeating it replaces the copy.
+ * Makes the public copy of a file, which of media is never the original: for an image the one that another step has
+ * encoded anew, for video and audio a remux, without the metadata of cameras and programs. Repeating it replaces the
+ * copy.
  */
 export async function makePublicCopy(context: StepContext, template: string): Promise<PublicCopy> {
-  const copy =
-    context.media.kind === 'image' ? await ofImage(context, template) : await ofStreams(context, template)
+  const copy = await (WAYS[context.media.kind ?? 'file'] ?? ofStreams)(context, template)
   if (copy.kind === 'none') await withdraw(context)
+  return copy
+}
+
+const WAYS: Readonly<Record<string, typeof ofFile>> = { image: ofImage, document: ofFile, file: ofFile }
+
+/** Nobody knows what to remove from other files: the copy is the file. */
+async function ofFile(context: StepContext, template: string): Promise<PublicCopy> {
+  const { media, objects } = context
+  const copy = await recordCopy(context, template, { size: media.size, contentType: media.content_type })
+  if (copy.kind === 'made')
+    await objects.copy(media.storage_key, copy.key, servedAs(media.content_type), media.etag)
   return copy
 }
 
@@ -31,9 +42,9 @@ async function ofImage(context: StepContext, template: string): Promise<PublicCo
   const { media, db, objects } = context
   const stripped = await findRendition(db, media, 'image')
   if (!stripped) return { kind: 'none', reason: 'there is no image without its metadata' }
-  const copy = await recordCopy(context, template, stripped.size)
-  if (copy.kind === 'made')
-    await objects.copy(stripped.storage_key, copy.key, servedAs(media.content_type), null)
+  const { size, content_type: contentType } = stripped
+  const copy = await recordCopy(context, template, { size, contentType })
+  if (copy.kind === 'made') await objects.copy(stripped.storage_key, copy.key, servedAs(contentType), null)
   return copy
 }
 
@@ -42,9 +53,9 @@ async function ofStreams(context: StepContext, template: string): Promise<Public
   try {
     const room = { name: `${media.id}.public`, bytes: copyScratchBytes(media) }
     return await withScratch(scratch, room, async (folder): Promise<PublicCopy> => {
-      const { path, size } = await writeStripped(context, folder)
-      const copy = await recordCopy(context, template, size)
-      if (copy.kind === 'made') await objects.putFile(copy.key, path, servedAs(media.content_type), signal)
+      const { path, size, contentType } = await writeStripped(context, folder)
+      const copy = await recordCopy(context, template, { size, contentType })
+      if (copy.kind === 'made') await objects.putFile(copy.key, path, servedAs(contentType), signal)
       return copy
     })
   } catch (error) {
@@ -78,8 +89,12 @@ async function servedCopy({ media, db, objects }: StepContext, elseReason: strin
 }
 
 /** Records the key of the copy before it is made, so that it is removed with its media item in any case. */
-async function recordCopy({ media, db }: StepContext, template: string, size: number): Promise<PublicCopy> {
-  const extension = formatOfType(FORMATS, media.content_type ?? '')?.extensions[0] ?? 'bin'
+async function recordCopy(
+  { media, db }: StepContext,
+  template: string,
+  { size, contentType }: { size: number; contentType: string | null },
+): Promise<PublicCopy> {
+  const extension = formatOfType(KNOWN, contentType ?? '')?.extensions[0] ?? 'bin'
   // An earlier attempt may have used another prefix.
   const earlier = await findRendition(db, media, 'published')
   const key = earlier?.storage_key ?? publishedKey(template, media, extension)
@@ -88,7 +103,7 @@ async function recordCopy({ media, db }: StepContext, template: string, size: nu
     media_id: media.id,
     kind: 'published',
     storage_key: key,
-    content_type: servedAs(media.content_type).contentType,
+    content_type: servedAs(contentType).contentType,
     width: media.width,
     height: media.height,
     size,

@@ -1,4 +1,4 @@
-import type { Format } from '../../content/formats.ts'
+import type { AcceptedTypes } from '../../content/accepted-types.ts'
 import type { MediaLimits } from '../../content/media-limits.ts'
 import type { JobKind, QueueKey } from '../../jobs/queues.ts'
 import type { Ledger } from '../../ledger/database.ts'
@@ -12,6 +12,7 @@ import type { RenditionKind } from '../../storage/store/keys.ts'
 import type { Objects } from '../../storage/store/objects.ts'
 import type { UploadBytes } from '../../storage/store/upload-bytes.ts'
 import type { AnalysisOptions } from '../analysis/engine.ts'
+import type { Converters } from '../tools/converters.ts'
 import type { Ffmpeg } from '../tools/ffmpeg.ts'
 import type { Scanner } from '../tools/scanner.ts'
 import type { LimitedResource } from './resource-limits.ts'
@@ -23,9 +24,10 @@ export type Tools = {
   /** Gives the backend that the row of a media item names. */
   storage: Pick<Storage, 'objectsOf' | 'bytesOf' | 'bytes'>
   ffmpeg: Ffmpeg
+  converters: Converters
   /** Undefined when scanning is switched off. */
   scanner: Scanner | undefined
-  allowedFormats: readonly Format[]
+  accepted: AcceptedTypes
   limits: MediaLimits
   /** How much of a video or audio file is decoded to see whether that works. */
   deepCheck: 'off' | 'quick' | 'full'

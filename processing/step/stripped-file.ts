@@ -1,12 +1,13 @@
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { FORMATS, formatOfType } from '../../content/formats.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
 import { scrubFile } from '../scrubbing/scrubbed-file.ts'
 import { checkPackets, decodedHashes } from '../tools/copy-check.ts'
 import type { ToolRun } from '../tools/ffmpeg.ts'
 import { readProbe } from '../tools/probe-report.ts'
-import { muxersOf, planRemux, type RemuxPlan } from '../tools/remux-arguments.ts'
+import { copyTypeOf, muxersOf, planRemux, type RemuxPlan } from '../tools/remux-arguments.ts'
 import { maxCopyBytes } from '../tools/scratch-size.ts'
 import { UnreadableInput } from '../tools/tool-errors.ts'
 import type { StepContext } from './step.ts'
@@ -24,24 +25,26 @@ const DURATION_PART = 0.02
 export async function writeStripped(
   context: StepContext,
   folder: string,
-): Promise<{ path: string; size: number }> {
+): Promise<{ path: string; size: number; contentType: string }> {
   const { media, ffmpeg } = context
   const run = await localRun(context, folder)
   const plan = planRemux((await ffmpeg.probe({ ...run, isQuick: true })).json, media.kind)
   if (!plan) throw new UnreadableInput('there is no picture or sound that can be written')
   const maxBytes = maxCopyBytes(media)
-  let failure: unknown = new UnreadableInput(`no ${media.content_type} is written`)
-  for (const [n, muxer] of muxersOf(media.content_type).entries()) {
+  const contentType = copyTypeOf(media)
+  const { demuxers = [] } = formatOfType(FORMATS, contentType) ?? {}
+  let failure: unknown = new UnreadableInput(`no ${contentType} is written`)
+  for (const [n, muxer] of muxersOf(contentType).entries()) {
     const path = join(folder, `stripped-${n}`)
     try {
       await ffmpeg.remux({ ...run, plan, muxer, folder, path, maxBytes })
-      const written = { ...run, input: path, size: (await stat(path)).size }
+      const written = { ...run, demuxers, input: path, size: (await stat(path)).size }
       // At the limit it may be only the beginning.
       if (written.size >= maxBytes) throw new UnreadableInput('it would become much larger')
       const copied = { ffmpeg, media, plan, original: run, written }
       await checkPackets(copied)
       let before: string | undefined
-      await scrubFile(ffmpeg, written, media.content_type ?? '', {
+      await scrubFile(ffmpeg, written, contentType, {
         beforeChange: async () => {
           before = await decodedHashes(copied, written)
         },
@@ -49,7 +52,7 @@ export async function writeStripped(
       if (before !== undefined && (await decodedHashes(copied, written)) !== before)
         throw new UnreadableInput('without what was overwritten it does not decode as before')
       await compare(context, written, plan)
-      return { path, size: (await stat(path)).size }
+      return { path, size: (await stat(path)).size, contentType }
     } catch (error) {
       if (!(error instanceof UnreadableInput)) throw error
       failure = error

@@ -33,7 +33,10 @@ export async function pictureRun(context: StepContext, size: PictureSize): Promi
  * A run on a local file, copied into the folder where the object is remote: an address is valid for minutes, and some
  * work takes hours.
  */
-export async function localRun(context: StepContext, folder: string): Promise<ToolRun> {
+export async function localRun(
+  context: Pick<StepContext, 'media' | 'objects' | 'signal'>,
+  folder: string,
+): Promise<ToolRun> {
   const { media, objects, signal } = context
   const run = await toolRun(context)
   if (!isRemote(run.input)) return run

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { fileTypeFromStream } from 'file-type'
+import { fileTypeFromBuffer, fileTypeFromStream } from 'file-type'
 import { findShortfall } from '../../content/completeness/missing-bytes.ts'
 import { FileView } from '../../content/file-view.ts'
 import { correctedName } from '../../content/formats.ts'
@@ -10,24 +10,26 @@ import { findPolyglot } from '../../content/polyglots/polyglots.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
 import { readRange } from '../step/read-range.ts'
-import type { Step } from '../step/step.ts'
+import type { Step, StepContext } from '../step/step.ts'
 
 /** Determines the type of the file from its bytes, and compares it with the declared type. */
 export const identify: Step = {
   name: 'identify',
   after: ['assemble'],
   async run(context) {
-    const { media, objects, db, allowedFormats } = context
+    const { media, db, accepted } = context
     const read = (start: number, end: number) => readRange(context, start, end)
     const file = new FileView(media.size, read)
-    const known = await detect(await objects.read(media.storage_key, { etag: media.etag }))
+    const known = await detect(context)
     const head = known === undefined ? await headBehindTags(file) : Buffer.alloc(0)
     const detected = known ?? (await detectType(head))
     const declaration = await declarationOf(db, media.upload_id)
-    const judged = judgeType(detected, declaration, allowedFormats, head)
+    const judged = judgeType(detected, declaration, accepted, head)
     if ('verdict' in judged) throw new ContentRejected(judged.verdict)
     const { format } = judged
-    const other = await findPolyglot(media.size, read, format)
+    const isMedia = format.kind !== 'document' && format.kind !== 'file'
+    // Anything may stand in other files; nobody shows or runs them from here.
+    const other = isMedia ? await findPolyglot(media.size, read, format) : undefined
     if (other !== undefined)
       throw new ContentRejected({
         code: 'polyglot',
@@ -38,14 +40,32 @@ export const identify: Step = {
     const shortfall = await findShortfall(format, file)
     if (shortfall !== undefined)
       throw new ContentRejected({ code: 'damaged', detail: `The file is incomplete: ${shortfall}.` })
-    const filename = media.filename === null ? null : correctedName(media.filename, format)
-    const facts = { content_type: format.contentType, kind: format.kind, filename }
+    const facts = {
+      content_type: format.contentType,
+      kind: format.kind,
+      // What a sound or video is, its streams decide.
+      ...(format.kind === 'image' ? { filename: correctedName(media.filename, format) } : {}),
+    }
     return { facts, detail: { detected, ...(judged.isClaimed ? { isClaimed: true } : {}) } }
   },
 }
 
-/** Reads no further than needed. */
-async function detect(source: Readable): Promise<string | undefined> {
+/** More than nearly every file needs. */
+const FIRST_BYTES = 64 * 1024
+/** What kind of archive it is may be far behind. */
+const ARCHIVES: readonly (string | undefined)[] = ['application/zip', 'application/x-cfb']
+
+/** By the first bytes, and by as many more as are needed. */
+async function detect(context: StepContext): Promise<string | undefined> {
+  const { media, objects } = context
+  const first = await readRange(context, 0, Math.min(FIRST_BYTES, media.size) - 1)
+  const detected = (await fileTypeFromBuffer(first))?.mime
+  const isSure = detected !== undefined && !ARCHIVES.includes(detected)
+  if (isSure || first.length === media.size) return detected
+  return await detectInStream(await objects.read(media.storage_key, { etag: media.etag }))
+}
+
+async function detectInStream(source: Readable): Promise<string | undefined> {
   let failure: Error | undefined
   source.once('error', (error) => {
     failure = error

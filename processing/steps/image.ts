@@ -1,7 +1,8 @@
 import sharp, { type Sharp } from 'sharp'
 import type { MediaRow } from '../../ledger/media.ts'
 import { ObjectMissing } from '../../storage/store/objects.ts'
-import { decodeWhole } from '../step/image-input.ts'
+import { withConverted } from '../step/converted-picture.ts'
+import { decodeWhole, isUnsupported } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
 
@@ -9,29 +10,29 @@ import type { Step, StepContext } from '../step/step.ts'
 const ENCODING_SECONDS = 60
 
 /**
- * An image without the metadata of its camera, in its own format and size, rotated as it is to be shown. Its public
- * copy is made from this, never from the original.
+ * An image without the metadata of its camera, in its own size and in its own format or, where browsers do not show that,
+ * as JPEG or WebP, rotated as it is to be shown. Its public copy is made from this, never from the original.
  */
 export const image: Step = {
   name: 'image',
   after: ['probe'],
   resource: 'decode',
   kinds: ['image'],
+  decodesPicture: true,
   skip: ({ publicPrefix }) => (publicPrefix === undefined ? 'the image stays private' : undefined),
   produces: ['image'],
   async run(context) {
-    const { media } = context
     const made = await decodeWhole(context, (input) => strip(input, context))
     if (!made) return { detail: { skipped: 'the image has too many bytes' } }
     if ('error' in made) {
       await checkThere(context, made.error)
       return { detail: { skipped: `the image cannot be encoded again: ${made.error}` } }
     }
-    const { data, info } = made
+    const { data, info, contentType } = made
     await storeRendition(context, {
       kind: 'image',
       data,
-      contentType: media.content_type ?? '',
+      contentType,
       width: info.width,
       height: info.pageHeight ?? info.height,
     })
@@ -40,39 +41,52 @@ export const image: Step = {
 }
 
 /** Returns errors, and takes what there is: only steps that just read the file decide whether it is damaged. */
-async function strip(input: string | Uint8Array, { media, limits }: StepContext) {
+async function strip(input: string | Uint8Array, context: StepContext) {
+  try {
+    return await reencode(input, context)
+  } catch (error) {
+    if (!isUnsupported(error)) return { error }
+    try {
+      return (await withConverted(context, 0, (path) => reencode(path, context))) ?? { error }
+    } catch (failure) {
+      return { error: failure }
+    }
+  }
+}
+
+async function reencode(input: string | Uint8Array, { media, limits }: StepContext) {
   const options = {
     failOn: 'none',
     limitInputPixels: limits.maxImagePixels,
     animated: isAnimatable(media),
   } as const
-  try {
-    // sharp writes none of the metadata that it is not told to keep; colours become sRGB.
-    return await encode(sharp(input, options).autoOrient(), media)
-      .timeout({ seconds: ENCODING_SECONDS })
-      .toBuffer({ resolveWithObject: true })
-  } catch (error) {
-    return { error }
-  }
+  const { hasAlpha } = await sharp(input, options).metadata()
+  // sharp writes none of the metadata that it is not told to keep; colours become sRGB.
+  const { pixels, contentType } = encode(sharp(input, options).autoOrient(), media, hasAlpha)
+  const { data, info } = await pixels
+    .timeout({ seconds: ENCODING_SECONDS })
+    .toBuffer({ resolveWithObject: true })
+  return { data, info, contentType }
 }
 
 /** Animations carry no orientation, and sharp cannot rotate them. */
 const isAnimatable = ({ content_type: type }: MediaRow) => type === 'image/gif' || type === 'image/webp'
 
-function encode(pixels: Sharp, { content_type: type }: MediaRow): Sharp {
+/** What browsers do not show becomes what they do. */
+function encode(picture: Sharp, { content_type: type }: MediaRow, hasAlpha: boolean) {
   switch (type) {
-    case 'image/jpeg':
-      return pixels.jpeg({ quality: 90 })
     case 'image/png':
-      return pixels.png()
+      return { pixels: picture.png(), contentType: type }
     case 'image/webp':
-      return pixels.webp({ quality: 90 })
+      return { pixels: picture.webp({ quality: 90 }), contentType: type }
     case 'image/gif':
-      return pixels.gif()
+      return { pixels: picture.gif(), contentType: type }
     case 'image/avif':
-      return pixels.avif({ quality: 65, effort: 2 })
+      return { pixels: picture.avif({ quality: 65, effort: 2 }), contentType: type }
     default:
-      throw new Error(`no ${type} is written`)
+      return hasAlpha && type !== 'image/jpeg'
+        ? { pixels: picture.webp({ quality: 90 }), contentType: 'image/webp' }
+        : { pixels: picture.jpeg({ quality: 90 }), contentType: 'image/jpeg' }
   }
 }
 

@@ -1,6 +1,7 @@
 import sharp from 'sharp'
+import { accepts } from '../../content/accepted-types.ts'
 import { FileView } from '../../content/file-view.ts'
-import { FORMATS, formatByStreams, formatOfType } from '../../content/formats.ts'
+import { correctedName, FORMATS, formatByStreams, formatOfType } from '../../content/formats.ts'
 import { detectType, headBehindTags, UNRECOGNISED } from '../../content/identification.ts'
 import { judgeDimensions, judgeDuration, judgeImageSize } from '../../content/media-limits.ts'
 import { ContentRejected, type Verdict } from '../../content/verdict.ts'
@@ -25,6 +26,7 @@ export const probe: Step = {
   // No decoder opens a file before the scanner has passed it.
   after: ['scan'],
   resource: 'decode',
+  kinds: ['video', 'image', 'audio'],
   async run(context) {
     if (context.media.kind === 'image') {
       const facts = await probeImage(context)
@@ -70,7 +72,8 @@ async function readFacts(context: StepContext): Promise<MediaFacts> {
     throw new Error(`ffprobe was given ${seen} bytes of ${media.size}`)
   const { decodes } = await ffmpeg.abilities()
   try {
-    const facts = readProbe({ ...probed, size: media.size })
+    const isLengthExact = media.content_type === 'audio/flac'
+    const facts = readProbe({ ...probed, size: media.size, isLengthExact })
     const isUndecodable = facts.picture_stream !== null && !decodes.has(facts.video_codec ?? '')
     return {
       ...facts,
@@ -84,18 +87,19 @@ async function readFacts(context: StepContext): Promise<MediaFacts> {
 }
 
 /** The streams decide whether it is a video or a sound: the first bytes may be those of either. */
-function kindOf({ media, allowedFormats }: StepContext, { picture_stream }: MediaFacts): MediaFacts {
+function kindOf({ media, accepted }: StepContext, { picture_stream }: MediaFacts): MediaFacts {
   const container = formatOfType(FORMATS, media.content_type ?? '')
   if (!container) throw new Error(`there is no format of the type ${media.content_type}`)
   const hasPicture = typeof picture_stream === 'number'
+  const kind = hasPicture ? 'video' : 'audio'
   const format = formatByStreams(container, hasPicture)
-  if (!format) throw new ContentRejected({ code: 'no-picture', detail: 'The file contains no video.' })
-  if (!allowedFormats.includes(format))
+  // Some containers have one type for both.
+  if (!accepts(accepted, format) || !accepted.formats.some((one) => one.kind === kind))
     throw new ContentRejected({
       code: 'type-not-allowed',
       detail: `The file has ${hasPicture ? 'a' : 'no'} picture: it is ${format.contentType}, which is not an accepted type.`,
     })
-  return { content_type: format.contentType, kind: format.kind }
+  return { content_type: format.contentType, kind, filename: correctedName(media.filename, format) }
 }
 
 async function probeImage(context: StepContext): Promise<MediaFacts> {
@@ -105,7 +109,7 @@ async function probeImage(context: StepContext): Promise<MediaFacts> {
       .metadata()
       .catch((error: unknown) => (isUnsupported(error) ? undefined : Promise.reject(error))),
   )
-  const { width, height, orientation } = header ?? { ...(await sizeOfSequence(context)), orientation: 1 }
+  const { width, height, orientation, compression } = header ?? (await sizeOfSequence(context))
   const rotation = ROTATION_OF_ORIENTATION[orientation ?? 1] ?? 0
   const isTurned = rotation === 90 || rotation === 270
   return {
@@ -113,11 +117,16 @@ async function probeImage(context: StepContext): Promise<MediaFacts> {
     coded_width: width,
     coded_height: height,
     rotation,
+    renditions_skipped: (await isUndecodable(context, compression)) ? 'unsupported-codec' : null,
   }
 }
 
-/** An animated AVIF is a video for ffmpeg, and nothing for libvips. */
-async function sizeOfSequence(context: StepContext): Promise<{ width: number; height: number }> {
+/** libvips reads the size of what it does not decode. */
+const isUndecodable = async ({ media, converters }: StepContext, compression: string | undefined) =>
+  compression === 'hevc' && !(await converters.canRead(media.content_type))
+
+/** An animated AVIF, or a BMP, is a video for ffmpeg, and nothing for libvips. */
+async function sizeOfSequence(context: StepContext) {
   const { media, ffmpeg, objects } = context
   const damage = () => asDamage(new UnreadableInput('the image cannot be read'), { media, objects })
   const run = await toolRun(context)
@@ -125,7 +134,7 @@ async function sizeOfSequence(context: StepContext): Promise<{ width: number; he
   const { json, times } = await ffmpeg.probe({ ...run, isQuick: true })
   const { width, height } = readStreams(json, times)?.picture ?? {}
   if (width === undefined || height === undefined) throw await damage()
-  return { width, height }
+  return { width, height, orientation: 1, compression: undefined }
 }
 
 function check(verdict: Verdict | undefined): void {

@@ -28,7 +28,8 @@ export const scan: Step = {
         code: 'digest-mismatch',
         detail: 'The file does not match its Repr-Digest.',
       })
-    const other = search.end()
+    const { kind } = context.media
+    const other = kind === 'document' || kind === 'file' ? undefined : search.end()
     if (other !== undefined)
       throw new ContentRejected({
         code: 'polyglot',

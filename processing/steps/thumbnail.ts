@@ -1,11 +1,15 @@
 import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
 import { RENDITIONS, type RenditionKind } from '../../storage/store/keys.ts'
+import { withConverted } from '../step/converted-picture.ts'
+import { asDamage } from '../step/damage.ts'
 import { decodeWhole, isUnsupported } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toleratedReason } from '../step/tolerated.ts'
 import { pictureRun } from '../step/tool-run.ts'
+import { isConvertible } from '../tools/converters.ts'
+import { UnreadableInput } from '../tools/tool-errors.ts'
 
 /** Used for a video that is shorter than the chosen moment. */
 const AT_FRACTION = 0.1
@@ -15,19 +19,21 @@ const MAX_HEIGHT = 16_000
 const SEEN_CONTRAST = 6
 /** ThumbHash takes no more. */
 const HASH_SIDE = 100
+/** The longer side of a page is at most so many times its width. */
+const PAGE_SCALE = 2
 const WHITE = '#ffffff'
 
-/** Pictures of a video or an image in several widths, as WebP and JPEG, and a ThumbHash. */
+/** Pictures of a video, an image or the first page of a document in several widths, as WebP and JPEG, and a ThumbHash. */
 export const thumbnail: Step = {
   name: 'thumbnail',
   after: ['probe'],
   resource: 'decode',
-  kinds: ['video', 'image'],
+  kinds: ['video', 'image', 'document'],
   decodesPicture: true,
   produces: thumbnailKinds(),
   async run(context) {
     const { media } = context
-    const picture = media.kind === 'video' ? await ofVideo(context) : await ofImage(context)
+    const picture = await (SOURCES[media.kind ?? 'file'] ?? ofDocument)(context)
     if ('skipped' in picture) return { detail: picture }
     const sizes: string[] = []
     for (const [index, width] of context.thumbnails.widths.entries()) {
@@ -44,6 +50,30 @@ export const thumbnail: Step = {
     }
     return { facts: { thumbhash: await hashOf(picture) }, detail: { sizes } }
   },
+}
+
+const SOURCES: Readonly<Record<string, (context: StepContext) => Promise<Pixels | Skipped>>> = {
+  video: ofVideo,
+  image: ofImage,
+  document: ofDocument,
+}
+
+/** What a document holds is not checked: it may have no page that can be shown. */
+async function ofDocument(context: StepContext): Promise<Pixels | Skipped> {
+  const { content_type: type } = context.media
+  if (!isConvertible(type)) return { skipped: `there is no picture of ${type}` }
+  try {
+    return (await ofConverted(context)) ?? { skipped: NO_PROGRAM }
+  } catch (error) {
+    return { skipped: toleratedReason(error, context) }
+  }
+}
+
+const NO_PROGRAM = 'this machine has no program that reads it'
+
+async function ofConverted(context: StepContext): Promise<Pixels | undefined> {
+  const width = Math.max(...context.thumbnails.widths)
+  return await withConverted(context, width * PAGE_SCALE, (path) => toPixels(sharp(path), width))
 }
 
 /** A file that is otherwise sound may have no usable frame. */
@@ -66,14 +96,21 @@ async function frameWithContent(context: StepContext): Promise<Pixels | undefine
   const scale = Math.min(1, Math.max(...thumbnails.widths) / shownWidth, MAX_HEIGHT / shownHeight)
   const size = { width: scaled(shownWidth, scale), height: scaled(shownHeight, scale) }
   let best: { picture: Pixels; contrast: number } | undefined
+  let failure: unknown
   for (const atSeconds of timesOf(media.duration_seconds ?? 0, thumbnails.atSeconds)) {
-    const frame = await ffmpeg.frame({ ...(await pictureRun(context, size)), atSeconds })
+    const frame = await ffmpeg
+      .frame({ ...(await pictureRun(context, size)), atSeconds })
+      .catch((error: unknown) => {
+        toleratedReason(error, context)
+        failure = error
+      })
     if (!frame) continue
     const picture = await toPixels(sharp(frame), size.width)
     const contrast = await contrastOf(picture)
     if (contrast >= SEEN_CONTRAST) return picture
     if (!best || contrast > best.contrast) best = { picture, contrast }
   }
+  if (!best && failure !== undefined) throw failure
   return best?.picture
 }
 
@@ -84,7 +121,7 @@ function timesOf(duration: number, configured: number): number[] {
   const first = configured < duration ? configured : duration * AT_FRACTION
   const later = [1, 3].map((after) => first + after)
   const spread = [0.1, 0.25, 0.5, 0.75].map((part) => duration * part)
-  return [first, ...[...later, ...spread].filter((at) => at > first && at < duration), 0]
+  return [...new Set([first, ...[...later, ...spread].filter((at) => at > first && at < duration), 0])]
 }
 
 /** The standard deviation of the brightness, from 0 to 255. */
@@ -104,8 +141,17 @@ async function ofImage(context: StepContext): Promise<Pixels | Skipped> {
       throw error
     }
   })
-  if (decoded === 'unsupported') return await ofVideo(context)
+  if (decoded === 'unsupported')
+    return isConvertible(context.media.content_type) ? await ofOtherImage(context) : await ofVideo(context)
   return decoded ?? { skipped: 'the image has too many bytes' }
+}
+
+async function ofOtherImage(context: StepContext): Promise<Pixels | Skipped> {
+  try {
+    return (await ofConverted(context)) ?? { skipped: NO_PROGRAM }
+  } catch (error) {
+    throw error instanceof UnreadableInput ? await asDamage(error, context) : error
+  }
 }
 
 type Skipped = { skipped: string }

@@ -4,7 +4,7 @@ import { type Abilities, readAbilities, UNKNOWN_ABILITIES } from './abilities.ts
 import { type Hashed, type HashedStreams, hashArguments } from './hash-arguments.ts'
 import { HLS_THREADS, type HlsEncoding, hlsArguments } from './hls-arguments.ts'
 import type { StreamTimes } from './packet-times.ts'
-import { PACKET_ENTRIES, ProbeOutput } from './probe-output.ts'
+import { PACKET_ENTRIES, ProbeOutput, STREAM_ENTRIES } from './probe-output.ts'
 import { type Muxer, type RemuxPlan, remuxArguments, remuxInputArguments } from './remux-arguments.ts'
 import { type Shown, shownFilters } from './shown-picture.ts'
 import { ToolFailed, UnreadableInput } from './tool-errors.ts'
@@ -34,6 +34,9 @@ export type Decoded = {
   sound: string | undefined
 }
 
+const TRIAL = { args: ['-version'], prints: /^ff(?:mpeg|probe) version / }
+/** More than any buffer of a sound file. */
+const MAX_ALLOCATION = ['-max_alloc', String(512 * 1024 * 1024)]
 const PROBE_TIMEOUT_MS = 120_000
 /** Every packet is read, over the network too; an address is valid for little longer than this. */
 const SLOWEST_BYTES_PER_MS = 4_000
@@ -59,8 +62,11 @@ const HLS_SLOWNESS = 20
 const HLS_MS = 10 * 60_000
 const MAX_HLS_MS = 6 * 3_600_000
 const MAX_REMUX_MS = 6 * 3_600_000
-/** Where the file has an index of key frames, the others are not even read. */
-const KEY_FRAMES_ONLY = ['-discard', 'nokey', '-skip_frame', 'nokey']
+/**
+ * Where the file has an index of key frames, the others are not even read. Only of pictures: a sound that is left out
+ * would be read because of it.
+ */
+const KEY_FRAMES_ONLY = ['-discard:v', 'nokey', '-skip_frame:v', 'nokey']
 /** On a machine with many cores each of dozens of threads would reserve 64 MB of address space. */
 const FEW_ARENAS = { MALLOC_ARENA_MAX: '4' }
 const RAW_PIXELS = ['-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1']
@@ -76,26 +82,22 @@ export class Ffmpeg {
 
   constructor(options: FfmpegOptions) {
     this.#options = options
-    this.#runner = new ToolRunner(options.sandbox ?? noSandbox(SYSTEM_PATH))
+    this.#runner = new ToolRunner(options.sandbox ?? noSandbox(SYSTEM_PATH), TRIAL)
   }
 
   /**
    * ffprobe's report on the input, the times of its packets, and its complaints while it read every packet. `isQuick`
-   * reads only the headers; `withConfig` adds the configurations of the streams. Fails with `UnreadableInput`, and with
+   * reads only the headers; `withConfig` gives all of the streams, with their configurations. Fails with `UnreadableInput`, and with
    * `InputNotDelivered` where it did not get all of the input.
    */
   async probe(
     run: ToolRun & { isQuick?: boolean; withConfig?: boolean },
   ): Promise<ToolReport & { json: unknown; times: ReadonlyMap<number, StreamTimes> }> {
     const packets = run.isQuick ? [] : [PACKET_ENTRIES]
+    const streams = run.withConfig ? ['stream'] : STREAM_ENTRIES
     const configs = run.withConfig ? ['-show_data'] : []
-    const args = [
-      '-show_entries',
-      ['format', 'stream', ...packets].join(':'),
-      ...configs,
-      '-of',
-      'json=compact=1',
-    ]
+    const entries = [...streams, ...packets].join(':')
+    const args = ['-show_entries', entries, ...configs, '-of', 'json=compact=1']
     const output = new ProbeOutput(MAX_JSON_BYTES)
     const limits = {
       timeout: Math.min(readingMs(run), MAX_PROBE_TIMEOUT_MS),
@@ -130,7 +132,7 @@ export class Ffmpeg {
     const { depth, picture, sound, seconds } = run
     const isQuick = depth === 'quick'
     // ffmpeg's Theora decoder reports skipped frames as errors.
-    const keyFrames = isQuick && picture && picture.codec !== 'theora' ? ['-skip_frame', 'nokey'] : []
+    const keyFrames = isQuick && picture && picture.codec !== 'theora' ? KEY_FRAMES_ONLY : []
     const streams = [picture?.stream, sound].filter((stream) => stream !== undefined)
     const all = streams.flatMap((stream) => ['-map', stream])
     const some = picture
@@ -284,12 +286,12 @@ export class Ffmpeg {
 
   /** ffmpeg with options before and after the input. */
   #ffmpeg(run: ToolRun, before: readonly string[], after: readonly string[], limits: Limits) {
-    const args = ['-nostdin', ...inputArgs(run), ...before, '-i', run.input, ...after]
+    const args = [...MAX_ALLOCATION, '-nostdin', ...inputArgs(run), ...before, '-i', run.input, ...after]
     return this.#runner.run(this.#options.ffmpegPath, args, run, limits)
   }
 
   #ffprobe(run: ToolRun, options: readonly string[], limits: Limits) {
-    const args = [...inputArgs(run), ...options, '-i', run.input]
+    const args = [...MAX_ALLOCATION, ...inputArgs(run), ...options, '-i', run.input]
     return this.#runner.run(this.#options.ffprobePath, args, run, limits)
   }
 }

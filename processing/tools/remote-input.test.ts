@@ -103,7 +103,7 @@ describe.skipIf(!ffmpeg.met)('a file at an address', () => {
       objects,
       ffmpeg: new Ffmpeg({ ffmpegPath: programPath('ffmpeg'), ffprobePath: programPath('ffprobe') }),
       limits: LIMITS,
-      allowedFormats: FORMATS,
+      accepted: { formats: FORMATS, others: [] },
       deepCheck: 'full',
       thumbnails: { atSeconds: 1, widths: [640, 320] },
       signal: AbortSignal.timeout(60_000),

@@ -1,7 +1,8 @@
 import { z } from 'zod'
+import type { MediaRow } from '../../ledger/media.ts'
 import type { MediaKind } from '../../ledger/schema.ts'
 
-// A remux writes the coded picture and sound of a file into a new container of the same kind, and nothing else: no
+// A remux writes the coded picture and sound of a file into a new container, and nothing else: no
 // place, device, date, title, comment, chapter, cover, attachment or data track, and no captions, because drones write
 // their position into those. Rotation, colours (HDR), 360° and the language of a sound are kept. What codecs themselves
 // carry is overwritten afterwards: see `scrubbing/`.
@@ -76,9 +77,18 @@ const MUXERS: Readonly<Record<string, readonly Muxer[]>> = {
   'audio/x-matroska': [['matroska']],
   'audio/flac': [['flac']],
   'audio/aac': [['adts']],
+  'audio/aiff': [['aiff']],
+  'audio/amr': [['amr']],
 }
 
-export const muxersOf = (contentType: string | null): readonly Muxer[] => MUXERS[contentType ?? ''] ?? []
+export const muxersOf = (contentType: string): readonly Muxer[] => MUXERS[contentType] ?? []
+
+/** Containers that browsers do not play, and that cannot be overwritten in place, have copies as MP4. */
+const COPIED_AS_MP4: readonly (string | null)[] = ['video/mp2t', 'video/mpeg', 'video/x-flv']
+
+/** The media type of the public copy of a video or a sound. */
+export const copyTypeOf = ({ content_type: type, kind }: Pick<MediaRow, 'content_type' | 'kind'>): string =>
+  COPIED_AS_MP4.includes(type) ? (kind === 'audio' ? 'audio/mp4' : 'video/mp4') : (type ?? '')
 
 /** Options before the input, for an old container without timestamps. */
 export const remuxInputArguments = ([format]: Muxer): string[] =>

@@ -8,17 +8,20 @@ import { isDiskFull } from './disk-full.ts'
 import { InputNotDelivered, ToolFailed, UnreadableInput } from './tool-errors.ts'
 import { readLocalReport, readRemoteReport, type ToolReport } from './tool-report.ts'
 
-/** More than any buffer of a sound file. */
-const MAX_ALLOCATION_BYTES = 512 * 1024 * 1024
 const QUESTION_TIMEOUT_MS = 10_000
 
-/** Runs ffmpeg and ffprobe: in a sandbox, with limits, and with their failures explained. */
+/** How a tool shows that it works, whatever its file is. */
+export type Trial = { args: readonly string[]; prints: RegExp }
+
+/** Runs tools such as ffmpeg: in a sandbox, with limits, and with their failures explained. */
 export class ToolRunner {
   readonly #sandbox: ToolSandbox
+  readonly #trial: Trial
   readonly #groups = new ChildGroups()
 
-  constructor(sandbox: ToolSandbox) {
+  constructor(sandbox: ToolSandbox, trial: Trial) {
     this.#sandbox = sandbox
+    this.#trial = trial
   }
 
   /**
@@ -40,7 +43,7 @@ export class ToolRunner {
     try {
       const confined = await this.#sandbox.confine({
         program,
-        args: ['-max_alloc', String(MAX_ALLOCATION_BYTES), ...args],
+        args,
         input: isRemote(input) ? undefined : input,
         folder,
         hasNetwork: isRemote(input),
@@ -106,18 +109,20 @@ export class ToolRunner {
   async #print(program: string, args: readonly string[]): Promise<string> {
     const limits = toolLimits(QUESTION_TIMEOUT_MS)
     const confined = await this.#sandbox.confine({ program, args, hasNetwork: false, limits })
-    const { stdout } = await runProgram(confined.program, confined.args, {
+    // Some tools print their version as a message.
+    const { all } = await runProgram(confined.program, confined.args, {
+      all: true,
       timeout: QUESTION_TIMEOUT_MS,
       killSignal: 'SIGKILL',
       env: this.#sandbox.environment,
     })
-    return stdout
+    return all
   }
 
   /** Whether a tool prints its version. Where not, it fails for every file: no verdict on this one. */
   async works(program: string): Promise<boolean> {
     try {
-      return /^ff(mpeg|probe) version /.test(await this.#print(program, ['-version']))
+      return this.#trial.prints.test(await this.#print(program, this.#trial.args))
     } catch {
       // The first failure is the one that matters.
       return false

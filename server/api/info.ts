@@ -17,11 +17,12 @@ export const infoRoutes = [
     summary: 'The accepted file types, sizes and durations',
     handle({ response }, { policy, config }: InfoServices) {
       response.json({
-        types: policy.allowedFormats.map(({ contentType, extensions, kind }) => ({
+        types: policy.accepted.formats.map(({ contentType, extensions, kind }) => ({
           contentType,
           extensions: [...extensions],
           kind,
         })),
+        others: [...policy.accepted.others],
         minSize: policy.minSize,
         maxSize: policy.maxSize,
         ...mediaLimitsOf(config),

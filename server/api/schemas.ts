@@ -4,6 +4,7 @@ import { z } from 'zod'
 
 const Time = z.iso.datetime()
 const Bytes = z.number().int().nonnegative()
+const Kind = z.enum(['video', 'image', 'audio', 'document', 'file'])
 
 export const Reason = z.object({ code: z.string(), detail: z.string() }).meta({ id: 'Reason' })
 
@@ -64,7 +65,7 @@ export const Media = z
     ownerId: z.string(),
     filename: z.string().nullable(),
     contentType: z.string().nullable().describe('as identified by its content'),
-    kind: z.enum(['video', 'image', 'audio']).nullable(),
+    kind: Kind.nullable(),
     size: Bytes,
     sha256: z.string().nullable(),
     status: z.enum(['processing', 'ready', 'rejected', 'failed', 'deleted']),
@@ -88,7 +89,7 @@ export const Media = z
     renditions: z
       .enum(['unsupported-codec'])
       .nullable()
-      .describe('why there is no thumbnail and no other rendition; null where there are'),
+      .describe('why renditions of the picture were not made; else null'),
     scanStatus: z.enum(['clean', 'unscanned', 'off']).nullable(),
     thumbhash: z.string().nullable().describe('base64; drawn until the thumbnail is there'),
     thumbnailUrl: z.string().nullable().describe('works without a token, for one to two hours'),
@@ -115,9 +116,12 @@ export const Formats = z
       z.object({
         contentType: z.string(),
         extensions: z.array(z.string()),
-        kind: z.enum(['video', 'image', 'audio']),
+        kind: Kind,
       }),
     ),
+    others: z
+      .array(z.string())
+      .describe('other media types that are accepted, such as `text/*`; `*/*` is any file'),
     minSize: Bytes,
     maxSize: Bytes,
     maxDurationSeconds: z.number(),
@@ -246,6 +250,6 @@ export const ThumbnailQuery = z.object({
 export const MediaListQuery = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(24),
   cursor: z.string().max(200).optional(),
-  kind: z.enum(['video', 'image', 'audio']).optional(),
+  kind: Kind.optional(),
   status: z.enum(['processing', 'ready', 'rejected', 'failed']).optional(),
 })

@@ -205,7 +205,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     bus,
     creation,
     progress,
-    content: { allowedFormats: config.formats, limits: mediaLimitsOf(config) },
+    content: { accepted: config.accepted, limits: mediaLimitsOf(config) },
     enqueueProcessing: processingEnqueuer(boss),
     commits: new Commits({
       db,
@@ -333,7 +333,7 @@ function policyOf(config: Config): UploadPolicy {
   return {
     minSize: config.UPLOAD_MIN_SIZE,
     maxSize: config.UPLOAD_MAX_SIZE,
-    allowedFormats: config.formats,
+    accepted: config.accepted,
     expiry: { afterMs: config.UPLOAD_EXPIRES_AFTER, maxAgeMs: config.UPLOAD_MAX_AGE },
     quota: {
       bytes: config.QUOTA_BYTES ?? null,

@@ -14,6 +14,8 @@ declare module 'vitest' {
 /** A system program that some tests cannot do without. `scripts/bootstrap.sh test` installs them where it can. */
 type Program =
   | 'ffmpeg'
+  | 'heif'
+  | 'pdftoppm'
   | 'clamd'
   | 'chromium'
   | 'ceph'
@@ -57,6 +59,9 @@ export function programPath(name: ProgramName): string {
 export type ProgramName =
   | 'ffmpeg'
   | 'ffprobe'
+  | 'heif-enc'
+  | 'heif-dec'
+  | 'pdftoppm'
   | 'clamd'
   | 'chromium'
   | 'curl'
@@ -73,6 +78,8 @@ export type ProgramName =
 
 const programsOf = {
   ffmpeg: ['ffmpeg', 'ffprobe'],
+  heif: ['heif-enc', 'heif-dec'],
+  pdftoppm: ['pdftoppm'],
   clamd: ['clamd'],
   chromium: ['chromium'],
   curl: ['curl'],
@@ -87,6 +94,7 @@ const programsOf = {
 /** Of the programs that are not simply called by their name. */
 const namesOf: Partial<Record<ProgramName, string[]>> = {
   chromium: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
+  'heif-dec': ['heif-dec', 'heif-convert'],
 }
 
 // Debian keeps clamd in /usr/sbin and Homebrew in its own sbin, which need not be on a user's PATH.
