@@ -21,7 +21,7 @@ describe('the length of a stream', () => {
       0.4,
     ],
     ['with packets that are not played', [undefined, ...packets(10, 0, 0.1), undefined], 1],
-    ['with a picture for hours, several times', packets(10, 0, 7200), 64_800],
+    ['with a picture for hours, several times', packets(10, 0, 7200, 0), 64_800],
     ['with a frame for minutes', packets(3, 0, 600, 0), 1800],
     ['whose clock begins again', [...packets(10, 50, 0.1), ...packets(10, 0, 0.1)], 2],
     ['whose clock jumps ahead by a day', [...packets(10, 0, 0.1), ...packets(10, 95_443, 0.1)], 2],
