@@ -87,8 +87,8 @@ export const FORMATS: readonly Format[] = [
     aliases: ['image/avif-sequence'],
     demuxers: ISOBMFF.demuxers,
   }),
-  format('image', 'image/heic', ['heic', 'heif', 'hif', 'heics', 'heifs'], {
-    aliases: ['image/heif', 'image/heic-sequence', 'image/heif-sequence', 'image/x-heic', 'image/x-heif'],
+  format('image', 'image/heic', ['heic', 'heif', 'hif'], {
+    aliases: ['image/heif', 'image/x-heic', 'image/x-heif'],
   }),
   format('image', 'image/tiff', ['tif', 'tiff'], { aliases: ['image/tif', 'image/x-tiff', 'image/x-tif'] }),
   format('image', 'image/bmp', ['bmp', 'dib'], {
@@ -220,6 +220,8 @@ export function formatOfName(formats: readonly Format[], filename: string): Form
   return extension === undefined ? undefined : formats.find((f) => f.extensions.includes(extension))
 }
 
+const AMBIGUOUS = ['video/mp2t', 'video/mpeg']
+
 /**
  * Whether a file of this format must not be called what it is called. Programs name pictures by the formats of other
  * pictures, and sounds and videos by each other's, which harms nobody; but what is called a picture has to be one. The
@@ -227,8 +229,8 @@ export function formatOfName(formats: readonly Format[], filename: string): Form
  */
 export function contradicts(claimed: Format, actual: Format): boolean {
   if (claimed.kind === 'document' || claimed.kind === 'file') return false
-  // Programs in TypeScript have names, and by some browsers types, of transport streams.
-  if (claimed.contentType === 'video/mp2t' && actual.family === 'text') return false
+  // Programs in TypeScript have names, and by some browsers types, of transport streams; modules in Go those of MPEG.
+  if (AMBIGUOUS.includes(claimed.contentType) && actual.family === 'text') return false
   return groupOf(claimed) !== groupOf(actual)
 }
 

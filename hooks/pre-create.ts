@@ -4,7 +4,15 @@ import {
   acceptsDocuments,
   mayAccept,
 } from '../content/accepted-types.ts'
-import { contradicts, extensionOf, fileOf, formatOfName, formatOfType, KNOWN } from '../content/formats.ts'
+import {
+  contradicts,
+  extensionOf,
+  type Format,
+  fileOf,
+  formatOfName,
+  formatOfType,
+  KNOWN,
+} from '../content/formats.ts'
 import { dangerousExtension, isForeignExtension } from '../content/names.ts'
 import type { ExpiryPolicy } from '../ledger/expiry.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
@@ -66,17 +74,19 @@ function checkType({ accepted }: UploadPolicy, { filename, declaredType }: Decla
     })
   }
   const declared = declaredType === null ? undefined : formatOfType(KNOWN, declaredType)
+  const named = filename === null ? undefined : formatOfName(KNOWN, filename)
   const bareType = declaredType?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
-  const isForeignType =
-    !mayAccept(accepted, declared ?? fileOf(bareType)) &&
-    (declared !== undefined || FOREIGN_TYPE.test(bareType))
-  if (declaredType !== null && isForeignType) refuse(`A file of the declared type ${shown(bareType)}`)
+  const isAccepted = declaredType !== null && mayAccept(accepted, declared ?? fileOf(bareType))
+  // Programs declare one document by the type of another, such as a table as one of Excel.
+  const isExcused = declared && named && isDocument(declared) && mayAccept(accepted, named)
+  if (declaredType !== null && !isAccepted && !isExcused && (declared || FOREIGN_TYPE.test(bareType)))
+    refuse(`A file of the declared type ${shown(bareType)}`)
 
   const extension = filename === null ? undefined : extensionOf(filename)
-  if (filename === null || extension === undefined) return
-  if (acceptsAnything(accepted)) return
+  // A type that is not in our table was accepted by its own name: the file may have any.
+  if (filename === null || extension === undefined || acceptsAnything(accepted) || (isAccepted && !declared))
+    return
   if (dangerousExtension(filename) === extension) refuse(`A file with the extension ".${extension}"`)
-  const named = formatOfName(KNOWN, filename)
   if (named && declared && contradicts(named, declared))
     refuse(`A file with the extension ".${extension}" and the declared type ${declared.contentType}`)
   // What is declared as an accepted type may have any other name.
@@ -85,6 +95,8 @@ function checkType({ accepted }: UploadPolicy, { filename, declaredType }: Decla
     : !acceptsDocuments(accepted) && isForeignExtension(extension)
   if (isForeign && !declared) refuse(`A file with the extension ".${extension}"`)
 }
+
+const isDocument = ({ kind }: Format): boolean => kind === 'document' || kind === 'file'
 
 const MAX_SHOWN = 100
 const shown = (type: string): string => (type.length > MAX_SHOWN ? `${type.slice(0, MAX_SHOWN)}…` : type)

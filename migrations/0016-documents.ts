@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 
 /** Files that are neither video, image nor sound. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  // Rows that there are met the former constraint: they need not be read again.
+  // Existing rows met the former constraint: they need not be read again.
   await sql`
     alter table landfall.media
       drop constraint if exists media_kind_check,

@@ -28,6 +28,9 @@ const text = (name: string, content: string) => ofText(name, content.repeat(Math
 const program = () => text('tool.exe', `MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff${'\0'.repeat(200)}`)
 const zip = () => text('things.zip', `PK\x03\x04\x0a\0\0\0\0\0${'\0'.repeat(16)}\x05\0\0\0a.txthello`)
 
+/** In UTF-16, with its mark repeated as a character of no width. */
+const wide = (content: string) => Buffer.from(`\ufeff${content}`, 'utf16le').toString('latin1')
+
 type Case = [what: string, make: () => Promise<Fixture>, declared: string, kind: string, contentType: string]
 const FILES: Case[] = [
   ['a table', () => text('table.csv', 'a,b\n1,2\n'), 'text/csv', 'document', 'text/csv'],
@@ -51,6 +54,13 @@ const FILES: Case[] = [
   ],
   ['a program', program, 'application/x-msdownload', 'file', 'application/x-msdownload'],
   ['an archive', zip, 'application/x-zip-compressed', 'file', 'application/zip'],
+  ['a table of cars', () => text('cars.csv', 'BMW,Audi\n1,2\n'), 'text/csv', 'document', 'text/csv'],
+  ['a letter', () => text('gifts.txt', 'GIFTS for all\n'), '', 'document', 'text/plain'],
+  ['a wide text', () => text('wide.txt', wide('a,b\n')), '', 'document', 'text/plain'],
+  ['a coloured log', () => text('x.log', '\x1b[31mred\x1b[0m\n'), '', 'document', 'text/plain'],
+  ['a module in Go', () => text('go.mod', 'module one\n'), '', 'document', 'text/plain'],
+  ['a feed', () => text('feed.xml', '<?xml version="1.0"?><a/>\n'), 'text/xml', 'document', 'text/xml'],
+  ['nothing', () => ofText('empty.txt', ''), 'text/plain', 'document', 'text/plain'],
   ['anything', () => text('x.bin', '\x01\x02\x03\xfe'), '', 'file', 'application/octet-stream'],
   [
     'a type of its own',
@@ -69,7 +79,10 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met || !pdftoppm.met)('a file that
   })
 
   async function start(allowed: string, env: Record<string, string> = {}): Promise<Landfall> {
-    const landfall = await startLandfall({ storage, env: { UPLOAD_ALLOWED_TYPES: allowed, ...env } })
+    const landfall = await startLandfall({
+      storage,
+      env: { UPLOAD_ALLOWED_TYPES: allowed, UPLOAD_MIN_SIZE: '0', ...env },
+    })
     opened.push(landfall)
     return landfall
   }
@@ -116,6 +129,10 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met || !pdftoppm.met)('a file that
     expect(width).toBe(640)
     expect(height).toBe(427)
     expect(channels[0]?.stdev).toBeGreaterThan(20)
+    const late = await ofText('late.pdf', `\n${PDF}${PADDING}`)
+    expect(await process(landfall, 'alice', { ...late, contentType: 'application/pdf' })).toMatchObject({
+      ...{ status: 'ready', kind: 'document', contentType: 'application/pdf' },
+    })
     // One that cannot be read is a document without a picture.
     const broken = await ofText('broken.pdf', `%PDF-1.4\n${'nothing '.repeat(200)}`)
     expect(await process(landfall, 'alice', { ...broken, contentType: '' })).toMatchObject({
@@ -131,6 +148,16 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met || !pdftoppm.met)('a file that
     expect(refused.status).toBe(415)
     const hidden = { ...pdf, name: 'paper.zip', contentType: 'application/zip' }
     await expect(process(landfall, 'alice', hidden)).rejects.toThrow('The content is application/pdf')
+    // By these, files of any name are accepted.
+    const pages = await start('text/html,text/csv')
+    for (const [name, type] of [
+      ['page.html', 'text/html'],
+      ['t.csv', 'application/vnd.ms-excel'],
+    ] as const) {
+      const file = await text(name, 'words,words\n')
+      const media = await process(pages, 'alice', { ...file, contentType: type })
+      expect(media).toMatchObject({ status: 'ready', kind: 'document' })
+    }
     const any = await start('*/*')
     const called = { ...(await program()), name: 'me.jpg', contentType: 'image/jpeg' }
     await expect(process(any, 'alice', called)).rejects.toThrow('The name says image/jpeg')

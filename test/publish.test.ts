@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import type { PgBoss } from 'pg-boss'
+import sharp from 'sharp'
 import { afterEach, describe, expect, it } from 'vitest'
 import { openQueues, QUEUES, removalEnqueuer } from '../jobs/queues.ts'
 import { reap } from '../jobs/upkeep/reaper.ts'
@@ -15,7 +16,15 @@ import { parseConfig } from '../server/config.ts'
 import { storageOptionsOf } from '../server/storage-options.ts'
 import { openStorage } from '../storage/storage.ts'
 import type { Objects } from '../storage/store/objects.ts'
-import { jpeg, shortVideo } from './fixtures/media.ts'
+import {
+  clearPng,
+  type Fixture,
+  jpeg,
+  madeByFfmpeg,
+  madeByHeif,
+  shortVideo,
+  turnedJpeg,
+} from './fixtures/media.ts'
 import { programPath, requires } from './services/requirements.ts'
 import { freshBucket } from './support/bucket.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
@@ -27,6 +36,8 @@ import { type MediaJson, process, sendFile } from './support/uploads.ts'
 
 const clamd = requires('clamd')
 const ffmpeg = requires('ffmpeg')
+const heif = requires('heif')
+const STILL = ['-f', 'lavfi', '-i', 'testsrc2=size=640x360', '-frames:v', '1']
 const CDN_URL = 'https://cdn.example/media'
 const ENV = { PUBLISH: 'copy', PUBLIC_PREFIX: 'public/{owner}/{yyyy}/', CDN_URL }
 /** Of the short video, as `probe` has them. */
@@ -70,6 +81,27 @@ describeStorages.skipIf(!clamd.met || !ffmpeg.met)('a public copy', (storage) =>
     expect(media.cdnUrl).toBe(`${CDN_URL}/${key.slice('public/'.length)}`)
     const { items } = (await (await landfall.as('alice')('/api/v1/media')).json()) as { items: unknown[] }
     expect(items).toMatchObject([{ cdnUrl: media.cdnUrl }])
+  })
+
+  it.skipIf(!heif.met)('is a picture that browsers show, turned as it is to be', async () => {
+    const landfall = await start()
+    const cases: [Fixture, string, string][] = [
+      // The format has a rotation of its own; where there is none, that of EXIF counts for nothing.
+      [await madeByHeif('phone.heic', await turnedJpeg()), 'jpeg', '640x480'],
+      [await madeByHeif('clear.heic', await clearPng()), 'webp', '640x480'],
+      [await madeByFfmpeg('picture.bmp', STILL), 'jpeg', '640x360'],
+      [await madeByFfmpeg('scan.tiff', [...STILL, '-pix_fmt', 'rgb24']), 'jpeg', '640x360'],
+    ]
+    for (const [file, format, size] of cases) {
+      const media = await process(landfall, 'alice', file)
+      expect(media, file.name).toMatchObject({ status: 'ready', reason: null })
+      expect(`${media.width}x${media.height}`, file.name).toBe(size)
+      const key = `${FOLDER}${media.id}.${format === 'jpeg' ? 'jpg' : format}`
+      expect(await publicKeys(landfall), file.name).toContain(key)
+      const copy = await sharp(await landfall.stored.bytes(key)).metadata()
+      expect(`${copy.format} ${copy.width}x${copy.height}`, file.name).toBe(`${format} ${size}`)
+      expect(copy.orientation, file.name).toBeUndefined()
+    }
   })
 
   it('is not made of a file that stays private, and without a CDN has no address', async () => {

@@ -1,6 +1,7 @@
 import { type FileView, StructureUnreadable } from '../file-view.ts'
 import type { Format } from '../formats.ts'
 import { shortfallOfAsf } from './asf.ts'
+import { shortfallOfCaf } from './caf.ts'
 import { shortfallOfMp3 } from './mp3.ts'
 import { shortfallOfOgg } from './ogg.ts'
 import { shortfallOfBmp, shortfallOfGif, shortfallOfJpeg } from './pictures.ts'
@@ -15,6 +16,7 @@ const FINDERS: Record<string, (file: FileView) => Promise<Shortfall>> = {
   'image/webp': shortfallOfRiff,
   'audio/aiff': shortfallOfAiff,
   asf: shortfallOfAsf,
+  'audio/x-caf': shortfallOfCaf,
   'image/bmp': shortfallOfBmp,
   'audio/mpeg': shortfallOfMp3,
   ogg: shortfallOfOgg,

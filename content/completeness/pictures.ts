@@ -17,15 +17,23 @@ export async function shortfallOfJpeg(file: FileView): Promise<string | undefine
 }
 
 const BMP_HEADER_BYTES = 54
+const CORE_HEADER_BYTES = 12
 const UNCOMPRESSED = [0, 3, 6]
 
-/** The size of a BMP follows from its header, but for the rare compressed ones. */
+/** The size of a BMP follows from its header; that of a compressed one is in it. */
 export async function shortfallOfBmp(file: FileView): Promise<string | undefined> {
   const header = await file.take(0, BMP_HEADER_BYTES)
-  if (header.length < BMP_HEADER_BYTES || header.readUInt32LE(14) < 40) return undefined
-  if (!UNCOMPRESSED.includes(header.readUInt32LE(30))) return undefined
-  const rowBytes = Math.ceil((header.readInt32LE(18) * header.readUInt16LE(28)) / 32) * 4
-  return lacks(header.readUInt32LE(10) + rowBytes * Math.abs(header.readInt32LE(22)), file.size)
+  if (header.length < BMP_HEADER_BYTES) return undefined
+  // The core header has 16 bits for a side.
+  const isCore = header.readUInt32LE(14) === CORE_HEADER_BYTES
+  // Some programs write no size of the file.
+  if (!isCore && !UNCOMPRESSED.includes(header.readUInt32LE(30)))
+    return header.readUInt32LE(2) === 0 ? undefined : lacks(header.readUInt32LE(2), file.size)
+  const [width, height, bits] = isCore
+    ? [header.readUInt16LE(18), header.readUInt16LE(20), header.readUInt16LE(24)]
+    : [header.readInt32LE(18), Math.abs(header.readInt32LE(22)), header.readUInt16LE(28)]
+  const rowBytes = Math.ceil((width * bits) / 32) * 4
+  return lacks(header.readUInt32LE(10) + rowBytes * height, file.size)
 }
 
 /** A GIF may lack its trailer, and nothing else: all of its frames count. */

@@ -14,7 +14,7 @@ const END_MARKERS: Readonly<Record<string, readonly number[]>> = {
  * tags, odd headers.
  */
 const DAMAGE = [/Corrupt JPEG data: (?!\d+ extraneous)/, /Invalid frame data/]
-/** Cameras leave some bytes between two scans; as many as a part of the picture has are what is left of that part. */
+/** Cameras leave some bytes between two scans. More of them are what is left of a part of the picture. */
 const EXTRANEOUS = /Corrupt JPEG data: (\d+) extraneous bytes/
 const MOST_EXTRANEOUS_BYTES = 2048
 const MOST_EXTRANEOUS_PART = 0.02

@@ -108,4 +108,6 @@ async function damageOfBytes(error: unknown, context: StepContext, bytes: Uint8A
 /** Whether libvips knows no such format, or not this variant of it. ffmpeg may. */
 export const isUnsupported = (error: unknown): boolean =>
   error instanceof Error &&
-  /unsupported image format|compression format has not been built in/.test(error.message)
+  /unsupported image format|compression format has not been built in|is not (?:configured|implemented|supported)/.test(
+    error.message,
+  )

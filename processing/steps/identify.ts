@@ -5,7 +5,7 @@ import { FileView } from '../../content/file-view.ts'
 import { correctedName } from '../../content/formats.ts'
 import { judgeEncryption } from '../../content/headers/early-verdict.ts'
 import { readHeader } from '../../content/headers/header-reader.ts'
-import { detectType, headBehindTags, judgeType } from '../../content/identification.ts'
+import { detectType, HEAD_BYTES, headBehindTags, judgeType } from '../../content/identification.ts'
 import { findPolyglot } from '../../content/polyglots/polyglots.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
@@ -20,8 +20,11 @@ export const identify: Step = {
     const { media, db, accepted } = context
     const read = (start: number, end: number) => readRange(context, start, end)
     const file = new FileView(media.size, read)
-    const known = await detect(context)
-    const head = known === undefined ? await headBehindTags(file) : Buffer.alloc(0)
+    const first =
+      media.size === 0 ? Buffer.alloc(0) : await readRange(context, 0, Math.min(FIRST_BYTES, media.size) - 1)
+    const known = await detect(context, first)
+    const head =
+      known === undefined && media.size > 0 ? await headBehindTags(file) : first.subarray(0, HEAD_BYTES)
     const detected = known ?? (await detectType(head))
     const declaration = await declarationOf(db, media.upload_id)
     const judged = judgeType(detected, declaration, accepted, head)
@@ -56,9 +59,7 @@ const FIRST_BYTES = 64 * 1024
 const ARCHIVES: readonly (string | undefined)[] = ['application/zip', 'application/x-cfb']
 
 /** By the first bytes, and by as many more as are needed. */
-async function detect(context: StepContext): Promise<string | undefined> {
-  const { media, objects } = context
-  const first = await readRange(context, 0, Math.min(FIRST_BYTES, media.size) - 1)
+async function detect({ media, objects }: StepContext, first: Buffer): Promise<string | undefined> {
   const detected = (await fileTypeFromBuffer(first))?.mime
   const isSure = detected !== undefined && !ARCHIVES.includes(detected)
   if (isSure || first.length === media.size) return detected

@@ -1,10 +1,12 @@
 import sharp, { type Sharp } from 'sharp'
 import type { MediaRow } from '../../ledger/media.ts'
 import { ObjectMissing } from '../../storage/store/objects.ts'
-import { withConverted } from '../step/converted-picture.ts'
-import { decodeWhole, isUnsupported } from '../step/image-input.ts'
+import { isOfFfmpeg, needsOther, withConverted } from '../step/converted-picture.ts'
+import { decodeWhole } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
+import { toleratedReason } from '../step/tolerated.ts'
+import { pictureRun } from '../step/tool-run.ts'
 
 /** AVIF takes long. */
 const ENCODING_SECONDS = 60
@@ -22,7 +24,9 @@ export const image: Step = {
   skip: ({ publicPrefix }) => (publicPrefix === undefined ? 'the image stays private' : undefined),
   produces: ['image'],
   async run(context) {
-    const made = await decodeWhole(context, (input) => strip(input, context))
+    const made = (await needsOther(context))
+      ? await stripOther(context)
+      : await decodeWhole(context, (input) => strip(input, context))
     if (!made) return { detail: { skipped: 'the image has too many bytes' } }
     if ('error' in made) {
       await checkThere(context, made.error)
@@ -45,16 +49,36 @@ async function strip(input: string | Uint8Array, context: StepContext) {
   try {
     return await reencode(input, context)
   } catch (error) {
-    if (!isUnsupported(error)) return { error }
-    try {
-      return (await withConverted(context, 0, (path) => reencode(path, context))) ?? { error }
-    } catch (failure) {
-      return { error: failure }
-    }
+    return { error }
   }
 }
 
-async function reencode(input: string | Uint8Array, { media, limits }: StepContext) {
+async function stripOther(context: StepContext) {
+  try {
+    return (await reencodeOther(context)) ?? { error: 'no program here reads it' }
+  } catch (error) {
+    return { error: toleratedReason(error, context) }
+  }
+}
+
+/** What libvips cannot open. */
+async function reencodeOther(context: StepContext) {
+  const { media, ffmpeg } = context
+  const { width, height } = media
+  if (!isOfFfmpeg(media) || !width || !height) {
+    const source = { step: image.name, maxSide: 0 }
+    return await withConverted(context, source, (path) => reencode(path, context, { isTurned: true }))
+  }
+  const frame = await ffmpeg.frame({ ...(await pictureRun(context, { width, height })), atSeconds: 0 })
+  return frame && (await reencode(frame, context, { isTurned: true }))
+}
+
+/** `isTurned`: it is as it is to be shown, whatever its metadata says. */
+async function reencode(
+  input: string | Uint8Array,
+  { media, limits }: StepContext,
+  { isTurned } = { isTurned: false },
+) {
   const options = {
     failOn: 'none',
     limitInputPixels: limits.maxImagePixels,
@@ -62,7 +86,8 @@ async function reencode(input: string | Uint8Array, { media, limits }: StepConte
   } as const
   const { hasAlpha } = await sharp(input, options).metadata()
   // sharp writes none of the metadata that it is not told to keep; colours become sRGB.
-  const { pixels, contentType } = encode(sharp(input, options).autoOrient(), media, hasAlpha)
+  const picture = sharp(input, options)
+  const { pixels, contentType } = encode(isTurned ? picture : picture.autoOrient(), media, hasAlpha)
   const { data, info } = await pixels
     .timeout({ seconds: ENCODING_SECONDS })
     .toBuffer({ resolveWithObject: true })

@@ -6,6 +6,7 @@ import { detectType, headBehindTags, UNRECOGNISED } from '../../content/identifi
 import { judgeDimensions, judgeDuration, judgeImageSize } from '../../content/media-limits.ts'
 import { ContentRejected, type Verdict } from '../../content/verdict.ts'
 import type { MediaFacts } from '../../ledger/media.ts'
+import { isOfFfmpeg } from '../step/converted-picture.ts'
 import { asDamage, withDamageConfirmed } from '../step/damage.ts'
 import { isUnsupported, lookAtHeader } from '../step/image-input.ts'
 import { readRange } from '../step/read-range.ts'
@@ -19,6 +20,9 @@ import { isRemote } from '../tools/tool-runner.ts'
 
 /** Degrees clockwise, by EXIF orientation; every other value is also mirrored. */
 const ROTATION_OF_ORIENTATION: readonly number[] = [0, 0, 0, 180, 180, 270, 90, 90, 270]
+
+/** Formats whose headers say how long their content is, as that was written last. */
+const EXACT: readonly (string | null)[] = ['audio/flac', 'video/x-flv']
 
 /** Reads the facts of the media item, and rejects what is damaged or outside the limits. */
 export const probe: Step = {
@@ -72,7 +76,7 @@ async function readFacts(context: StepContext): Promise<MediaFacts> {
     throw new Error(`ffprobe was given ${seen} bytes of ${media.size}`)
   const { decodes } = await ffmpeg.abilities()
   try {
-    const isLengthExact = media.content_type === 'audio/flac'
+    const isLengthExact = EXACT.includes(media.content_type)
     const facts = readProbe({ ...probed, size: media.size, isLengthExact })
     const isUndecodable = facts.picture_stream !== null && !decodes.has(facts.video_codec ?? '')
     return {
@@ -97,18 +101,22 @@ function kindOf({ media, accepted }: StepContext, { picture_stream }: MediaFacts
   if (!accepts(accepted, format) || !accepted.formats.some((one) => one.kind === kind))
     throw new ContentRejected({
       code: 'type-not-allowed',
-      detail: `The file has ${hasPicture ? 'a' : 'no'} picture: it is ${format.contentType}, which is not an accepted type.`,
+      detail: hasPicture
+        ? `The file has a picture: it is a video (${format.contentType}), which is not accepted.`
+        : `The file has no picture: it is a sound (${format.contentType}), which is not accepted.`,
     })
   return { content_type: format.contentType, kind, filename: correctedName(media.filename, format) }
 }
 
 async function probeImage(context: StepContext): Promise<MediaFacts> {
   // Reads the header only; the limit on pixels is ours, below.
-  const header = await lookAtHeader(context, (input) =>
-    sharp(input, { limitInputPixels: false })
-      .metadata()
-      .catch((error: unknown) => (isUnsupported(error) ? undefined : Promise.reject(error))),
-  )
+  const header = isOfFfmpeg(context.media)
+    ? undefined
+    : await lookAtHeader(context, (input) =>
+        sharp(input, { limitInputPixels: false })
+          .metadata()
+          .catch((error: unknown) => (isUnsupported(error) ? undefined : Promise.reject(error))),
+      )
   const { width, height, orientation, compression } = header ?? (await sizeOfSequence(context))
   const rotation = ROTATION_OF_ORIENTATION[orientation ?? 1] ?? 0
   const isTurned = rotation === 90 || rotation === 270

@@ -56,6 +56,8 @@ type Judged = { read?: Read } & (
 async function judge(context: StepContext, digests: Digests): Promise<Judged> {
   const { media, objects, scanner, signal } = context
   if (!scanner) return { status: 'off' }
+  // clamd would wait for bytes.
+  if (media.size === 0) return { status: 'clean' }
   if (media.size > MAX_SCANNED_BYTES) {
     return { status: 'unscanned', why: 'the file is larger than clamd can scan' }
   }

@@ -1,13 +1,13 @@
 import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
 import { RENDITIONS, type RenditionKind } from '../../storage/store/keys.ts'
-import { withConverted } from '../step/converted-picture.ts'
+import { needsOther, withConverted } from '../step/converted-picture.ts'
 import { asDamage } from '../step/damage.ts'
 import { decodeWhole, isUnsupported } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toleratedReason } from '../step/tolerated.ts'
-import { pictureRun } from '../step/tool-run.ts'
+import { pictureRun, toolRun } from '../step/tool-run.ts'
 import { isConvertible } from '../tools/converters.ts'
 import { UnreadableInput } from '../tools/tool-errors.ts'
 
@@ -34,7 +34,7 @@ export const thumbnail: Step = {
   async run(context) {
     const { media } = context
     const picture = await (SOURCES[media.kind ?? 'file'] ?? ofDocument)(context)
-    if ('skipped' in picture) return { detail: picture }
+    if ('skipped' in picture) return { detail: picture, ...(picture.isUnsupported ? UNSUPPORTED : {}) }
     const sizes: string[] = []
     for (const [index, width] of context.thumbnails.widths.entries()) {
       const scaled = await scale(picture, width)
@@ -73,7 +73,8 @@ const NO_PROGRAM = 'this machine has no program that reads it'
 
 async function ofConverted(context: StepContext): Promise<Pixels | undefined> {
   const width = Math.max(...context.thumbnails.widths)
-  return await withConverted(context, width * PAGE_SCALE, (path) => toPixels(sharp(path), width))
+  const source = { step: thumbnail.name, maxSide: width * PAGE_SCALE }
+  return await withConverted(context, source, (path) => toPixels(sharp(path), width))
 }
 
 /** A file that is otherwise sound may have no usable frame. */
@@ -131,6 +132,7 @@ async function contrastOf(picture: Pixels): Promise<number> {
 }
 
 async function ofImage(context: StepContext): Promise<Pixels | Skipped> {
+  if (await needsOther(context)) return await ofOtherImage(context)
   const { maxImagePixels } = context.limits
   const width = Math.max(...context.thumbnails.widths)
   const decoded = await decodeWhole(context, async (input, failOn) => {
@@ -141,20 +143,28 @@ async function ofImage(context: StepContext): Promise<Pixels | Skipped> {
       throw error
     }
   })
-  if (decoded === 'unsupported')
-    return isConvertible(context.media.content_type) ? await ofOtherImage(context) : await ofVideo(context)
+  if (decoded === 'unsupported') return await ofOtherImage(context)
   return decoded ?? { skipped: 'the image has too many bytes' }
 }
 
+const UNSUPPORTED = { facts: { renditions_skipped: 'unsupported-codec' } } as const
+
+/** What libvips cannot open: by another program, or as a video of one picture. */
 async function ofOtherImage(context: StepContext): Promise<Pixels | Skipped> {
+  const { content_type: type } = context.media
+  const unsupported = { skipped: `no program here reads this kind of ${type}`, isUnsupported: true } as const
+  const { demuxers } = await toolRun(context)
   try {
-    return (await ofConverted(context)) ?? { skipped: NO_PROGRAM }
+    if (isConvertible(type)) return (await ofConverted(context)) ?? unsupported
+    return demuxers.length === 0 ? unsupported : ((await frameWithContent(context)) ?? unsupported)
   } catch (error) {
-    throw error instanceof UnreadableInput ? await asDamage(error, context) : error
+    if (!(error instanceof UnreadableInput)) throw error
+    if (/unsupported|not implemented/i.test(error.message)) return unsupported
+    throw await asDamage(error, context)
   }
 }
 
-type Skipped = { skipped: string }
+type Skipped = { skipped: string; isUnsupported?: true }
 type Pixels = Awaited<ReturnType<typeof toPixels>>
 
 /** Decoded once for all widths, at the largest of them. */

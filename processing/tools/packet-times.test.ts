@@ -24,6 +24,11 @@ describe('the length of a stream', () => {
     ['with a picture for hours, several times', packets(10, 0, 7200, 0), 64_800],
     ['with a frame for minutes', packets(3, 0, 600, 0), 1800],
     ['whose clock begins again', [...packets(10, 50, 0.1), ...packets(10, 0, 0.1)], 2],
+    [
+      'of three recordings, each by another clock',
+      [0, 20_000, 90_000].flatMap((at) => packets(100, at, 0.1)),
+      30,
+    ],
     ['whose clock jumps ahead by a day', [...packets(10, 0, 0.1), ...packets(10, 95_443, 0.1)], 2],
     ['of a single packet without a duration', packets(1, 3, 0), 0],
     ['without timestamps', [undefined, undefined], 0],

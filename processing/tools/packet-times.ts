@@ -15,8 +15,12 @@ type Stretch = { packets: number; start: number; latest: number; end: number }
 
 /** Back by more than this is another clock, as where recordings were joined. */
 const REORDERED_SECONDS = 10
-/** So is one jump ahead by more than this. Several are pictures that are shown for so long. */
+/**
+ * So is a jump ahead by more than this; but not where there are hardly any other packets between such jumps, as where
+ * pictures are shown for hours.
+ */
 const PAUSE_SECONDS = 3600
+const PACKETS_BETWEEN_PAUSES = 10
 
 /** Measures a stream by the timestamps of its packets, in the order of the file. */
 export class PacketClock {
@@ -24,7 +28,7 @@ export class PacketClock {
   #start: number | undefined
   /** Seconds before the last jump. */
   #before = 0
-  #hasJumpedAhead = false
+  readonly #pauses = { count: 0, seconds: 0 }
   #stretch: Stretch | undefined
 
   /** Without a time, the packet is only counted: it has no timestamp, or is not played. */
@@ -49,14 +53,16 @@ export class PacketClock {
   }
 
   #isJump({ latest, end }: Stretch, start: number): boolean {
-    if (start < latest - REORDERED_SECONDS) return true
-    if (start <= end + PAUSE_SECONDS || this.#hasJumpedAhead) return false
-    this.#hasJumpedAhead = true
+    if (start <= end + PAUSE_SECONDS) return start < latest - REORDERED_SECONDS
+    this.#pauses.count += 1
+    this.#pauses.seconds += start - end
     return true
   }
 
   read(): StreamTimes {
-    const seconds = this.#before + (this.#stretch ? lengthOf(this.#stretch) : 0)
+    const { count, seconds: paused } = this.#pauses
+    const arePictures = count * PACKETS_BETWEEN_PAUSES > this.#packets
+    const seconds = this.#before + (this.#stretch ? lengthOf(this.#stretch) : 0) + (arePictures ? paused : 0)
     return { packets: this.#packets, start: this.#start, seconds }
   }
 }

@@ -77,8 +77,11 @@ function nothingToPlay({ all }: Streams, times: ReadonlyMap<number, StreamTimes>
 }
 
 /** Whether the packets end before what the header says. */
-function isShort({ sounds, declaredSeconds = 0 }: Streams, times: ReadonlyMap<number, StreamTimes>): boolean {
-  const measured = lengthOfAll(sounds.flatMap(({ index }) => times.get(index) ?? []))
+function isShort(
+  { pictures, sounds, declaredSeconds = 0 }: Streams,
+  times: ReadonlyMap<number, StreamTimes>,
+): boolean {
+  const measured = lengthOfAll([...pictures, ...sounds].flatMap(({ index }) => times.get(index) ?? []))
   return (
     measured !== undefined &&
     declaredSeconds > measured.fromFirst &&

@@ -5,8 +5,8 @@ const MIB = 1024 * 1024
 /** Overhead of a container per frame, and sound with its overhead. */
 const CONTAINER_BITRATE = 40_000
 const SOUND_BITRATE = 160_000
-/** A JPEG of high quality has hardly more. */
-const BYTES_PER_PIXEL = 3
+/** A PNG hardly has more, and a JPEG fewer. */
+const BYTES_PER_PIXEL = 4
 
 /** Limit in bytes of a remuxed file; a larger one is abandoned. */
 export const maxCopyBytes = ({ size }: Pick<MediaRow, 'size'>): number => size + Math.ceil(size / 4) + MIB
@@ -28,11 +28,12 @@ export function hlsScratchBytes(
   return Math.ceil(bits / 8) + renditions.length * MIB + sourceRoom(media)
 }
 
-/** The same for a picture as JPEG, of the size of the media item or, where it has none, a square of `maxSide` pixels. */
+/** The same for pictures of the size of the media item or, where it has none, of a square of `maxSide` pixels. */
 export const convertedScratchBytes = (
   media: Pick<MediaRow, 'size' | 'width' | 'height' | 'storage_backend'>,
-  maxSide: number,
-): number => (media.width ?? maxSide) * (media.height ?? maxSide) * BYTES_PER_PIXEL + MIB + sourceRoom(media)
+  { maxSide, pages }: { maxSide: number; pages: number },
+): number =>
+  (media.width ?? maxSide) * (media.height ?? maxSide) * BYTES_PER_PIXEL * pages + MIB + sourceRoom(media)
 
 const sourceRoom = ({ size, storage_backend }: Pick<MediaRow, 'size' | 'storage_backend'>): number =>
   storage_backend === 'disk' ? 0 : size

@@ -39,7 +39,7 @@ export type ProbedStream = z.output<typeof Stream>
 /** The streams of a file, by ffprobe's report: which is its picture, and which its sound. */
 export type Streams = {
   all: readonly ProbedStream[]
-  /** Without covers, the pictures of chapters, and beside a sound those of which there is nothing. */
+  /** Without covers and the pictures of chapters; and without empty tracks, where there is sound. */
   pictures: readonly ProbedStream[]
   sounds: readonly ProbedStream[]
   /**

@@ -54,7 +54,7 @@ export class Drain {
   readonly prepare: Prepare = (request, response) => {
     const rest = new Rest(request)
     response.locals.discardRest = () => this.#beforeClose(rest, response)
-    // At its end Node would discard a body that nobody has read, and show none of it.
+    // When a response ends, Node discards a body that nobody has begun to read, and does not pass it on.
     response.once('prefinish', () => {
       if (!request.complete) request.read(0)
     })

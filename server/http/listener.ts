@@ -5,7 +5,7 @@ import type { Deadlines } from './deadlines.ts'
 import { answerMalformed, isUnderWay, watchResponses } from './malformed.ts'
 import { isUpgrade } from './upgrades.ts'
 
-/** Times of silence in which a connection waits for an answer of the server, in all: far more than its own limits need. */
+/** Times of silence in which a request waits for the answer of the server: far more than its own limits need. */
 const MAX_WAITS = 100
 
 export type ListenerOptions = {
@@ -45,6 +45,7 @@ export function createListener(app: RequestListener, options: ListenerOptions): 
   server.on('clientError', answerMalformed)
   server.timeout = options.silenceMs
   const waits = new WeakMap<Socket, number>()
+  server.on('request', ({ socket }, response) => response.once('finish', () => waits.delete(socket)))
   server.on('timeout', (socket: Socket) => {
     // Where nothing is to be sent, it is the server that has not answered yet: by a lease, a turn or a slow storage.
     // Its wait is no silence of the client; that of a client whose body is expected is limited by `requestBody`.
