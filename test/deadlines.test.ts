@@ -178,7 +178,7 @@ describe('a connection that somebody keeps by a byte now and then', () => {
       const answer = await fetch(metrics.url + path)
       expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([404, 'not-found'])
     }
-    expect(await exchange(metrics, request('POST /metrics', 'Connection: close'))).toMatch(/ 404 /)
+    expect(await exchange(metrics, request('POST /metrics', 'Connection: close'))).toMatch(/ 405 /)
   })
 })
 

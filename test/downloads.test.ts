@@ -51,21 +51,27 @@ describeStorages('downloads through the server', (storage) => {
     expect([head.status, head.headers.get('Content-Length')]).toEqual([200, String(bytes.length)])
   })
 
-  it.each(['text/html', 'image/svg+xml', 'application/pdf', 'text/xml', null])(
-    'never let a browser run %s',
-    async (type) => {
-      await setType(type)
-      const answer = await get('content')
-      await answer.body?.cancel()
-      const named = ['Content-Type', 'Content-Disposition', 'X-Content-Type-Options']
-      expect(named.map((name) => answer.headers.get(name))).toEqual([
-        'application/octet-stream',
-        `attachment; filename=${media.filename}`,
-        'nosniff',
-      ])
-      await setType('image/jpeg')
-    },
-  )
+  it.each(['text/html', 'image/svg+xml', 'text/xml', null])('never let a browser run %s', async (type) => {
+    await setType(type)
+    const answer = await get('content')
+    await answer.body?.cancel()
+    const named = ['Content-Type', 'Content-Disposition', 'X-Content-Type-Options']
+    expect(named.map((name) => answer.headers.get(name))).toEqual([
+      'application/octet-stream',
+      `attachment; filename=${media.filename}`,
+      'nosniff',
+    ])
+    await setType('image/jpeg')
+  })
+
+  it('are saved under their own type where that is one of documents', async () => {
+    await setType('application/pdf')
+    const answer = await get('content')
+    await answer.body?.cancel()
+    expect(answer.headers.get('Content-Type')).toBe('application/pdf')
+    expect(answer.headers.get('Content-Disposition')).toBe(`attachment; filename=${media.filename}`)
+    await setType('image/jpeg')
+  })
 
   it('of bytes that are gone are an outage, told without a word of the content', async () => {
     const other = await process(landfall, 'alice', await jpeg({ width: 800, height: 600 }))

@@ -56,7 +56,7 @@ describeStorages('an upload that has expired', (storage) => {
     }
     expect(await statusOf(landfall, owner, id)).toMatchObject({ state: 'expired', expiresAt: null })
     const listed = await (await landfall.as(owner)('/api/v1/uploads?state=open')).json()
-    expect(listed).toEqual({ items: [] })
+    expect(listed).toEqual({ items: [], nextCursor: null })
     expect(await quotaOf(landfall, owner)).toEqual(NOTHING_USED)
   })
 

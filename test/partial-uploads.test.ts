@@ -246,12 +246,17 @@ describe('the events of an upload in parallel', () => {
         metadata: { filename: 'clip.mp4' },
         parallelUploads: 3,
         metadataForPartialUploads: { whole: 'a-clip', wholesize: String(bytes.length) },
+        // Progress is told twice a second: the partials last longer than that.
+        chunkSize: 10_000,
+        onBeforeRequest: () => slowly(100),
         onError: reject,
         onSuccess: () => resolve(started.url?.split('/').at(-1) ?? ''),
       })
       started.start()
     })
-    await expect.poll(() => progressOf(events, id).at(-1)).toMatchObject({ offset: 300_000, percent: 100 })
+    await expect
+      .poll(() => progressOf(events, id).at(-1), { timeout: 10_000 })
+      .toMatchObject({ offset: 300_000, percent: 100 })
     const ofParts = events.filter(({ event, data }) => event === 'progress' && data.isPartial)
     expect(ofParts.length).toBeGreaterThan(0)
     for (const { data } of ofParts) expect(data.whole).toMatchObject({ key: 'a-clip', size: 300_000 })
@@ -262,7 +267,7 @@ describe('the events of an upload in parallel', () => {
     const id = await partial('ivy', 1000)
     await send('ivy', id, 0, Buffer.alloc(500, 1))
     await expect
-      .poll(() => progressOf(events, id).at(-1))
+      .poll(() => progressOf(events, id).at(-1), { timeout: 10_000 })
       .toMatchObject({ offset: 500, percent: 50, isPartial: true, whole: null })
   })
 })
