@@ -18,8 +18,12 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true, force: true }))
 afterEach(() => void vi.restoreAllMocks())
 
-/** A request for a file of 64 MiB whose chunks arrive 100 ms apart, as its clock says. */
-function request(key: string, more: Partial<Append>) {
+/** A request for a file of 64 MiB whose chunks arrive 100 ms apart, as its clock says; at this byte they wait. */
+function request(
+  key: string,
+  more: Partial<Append>,
+  held: { at: number; until: Promise<unknown> } | undefined = undefined,
+) {
   const store = new DiskUploadStore({
     objects: { pathOf: (name) => join(directory, name), sizeOf: async () => undefined },
     space: { hasAny: async () => true },
@@ -52,6 +56,7 @@ function request(key: string, more: Partial<Append>) {
       arrived += MIB
       yield Buffer.alloc(MIB, 1)
       await new Promise(setImmediate)
+      if (arrived === held?.at) await held.until
     }
   }
   return { run: () => store.append(source(), append), committed, upload, arrived: () => arrived }
@@ -78,7 +83,13 @@ it('goes on receiving while the ledger is told of a checkpoint, and commits behi
 })
 
 it('ends with a checkpoint that has failed', async () => {
-  const { run, arrived } = request('lost-lease', { checkpoint: () => Promise.reject(new LeaseLost()) })
+  const called = Promise.withResolvers<void>()
+  const checkpoint = async () => {
+    called.resolve()
+    throw new LeaseLost()
+  }
+  // A disk may take longer to force the bytes to it than all of them take to arrive.
+  const { run, arrived } = request('lost-lease', { checkpoint }, { at: SIZE / 2, until: called.promise })
   await expect(run()).rejects.toThrow(LeaseLost)
   expect(arrived()).toBeLessThan(SIZE)
 })

@@ -1,7 +1,7 @@
 /** Bytes that begin like a file of some type: the first ones of an upload tell the server what it is. */
 
-/** SOI and the marker of a segment, so that what follows cannot make it a JPEG-LS. */
-const JPEG = [0xff, 0xd8, 0xff, 0xe0]
+/** SOI and SOS: what follows is data, and cannot make it a JPEG-LS or say a size. */
+const JPEG = [0xff, 0xd8, 0xff, 0xda]
 /** The signature, IHDR of a picture of 640×480, and the beginning of IDAT. */
 const PNG = [
   ...[0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a],
