@@ -45,13 +45,15 @@ const EBML = [0x1a, 0x45, 0xdf, 0xa3]
 /** Archives, whose content tells what kind of document it is. */
 const ARCHIVES: readonly (string | undefined)[] = ['application/zip', 'application/x-cfb']
 
+export const isArchive = (detected: string | undefined): boolean => ARCHIVES.includes(detected)
+
 /** Whether the first bytes are conclusive: in some files the type follows a tag of any length. */
 export function isConclusive(
   head: Uint8Array,
   detected: string | undefined,
   accepted: AcceptedTypes,
 ): boolean {
-  if (ARCHIVES.includes(detected) && acceptsDocuments(accepted)) return false
+  if (isArchive(detected) && acceptsDocuments(accepted)) return false
   if (EBML.every((byte, index) => head[index] === byte)) return detected !== undefined
   if (Buffer.from(head.subarray(0, 3)).toString('latin1') !== 'ID3') return true
   const [a = 0, b = 0, c = 0, d = 0] = head.subarray(6, 10)

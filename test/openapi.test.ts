@@ -75,7 +75,7 @@ describe.skipIf(!clamd.met)('/openapi.json', () => {
     expect(JSON.stringify(validator.resolveRefs())).not.toContain('"$ref"')
   })
 
-  it('allows problems what they really have', async () => {
+  it('allows each problem its own members', async () => {
     const problems = await Promise.all([
       problemFrom('POST', '/files', { 'Upload-Length': '9999999999' }),
       problemFrom('POST', '/files', {
@@ -98,7 +98,7 @@ describe.skipIf(!clamd.met)('/openapi.json', () => {
     expect(isProblem({ ...problems[0], code: 'of-nobody' })).toBe(false)
   })
 
-  it('allows answers and bodies what they really have, a reason and a media id included', async () => {
+  it('describes the members of answers and bodies, with a reason and a media id', async () => {
     const answer = await landfall.as('alice')('/api/v1/uploads')
     expect(compiled('UploadList')(await answer.json())).toBe(true)
     const report = { analysisId: 'a', status: 'pending' }

@@ -2,6 +2,7 @@ import { ContentRejected } from '../../content/verdict.ts'
 import { ObjectMissing, StorageFull } from '../../storage/store/objects.ts'
 import { isDiskFull } from '../tools/disk-full.ts'
 import { InputNotDelivered, UnreadableInput } from '../tools/tool-errors.ts'
+import { isRemote } from '../tools/tool-runner.ts'
 import type { StepContext } from './step.ts'
 
 const CHECK_MS = 30_000
@@ -24,9 +25,9 @@ export async function asDamage(
 }
 
 /**
- * Runs a tool that reads the object over the network. A file is reported as damaged only where the whole object is
- * stored, its last byte can be fetched by the address that the tool used, and a second run finds the same: network
- * faults can look like damage, and a rejection is final.
+ * Runs a tool that reads the file. It is reported as damaged only where all of it is stored; and where the tool reads it
+ * over the network, only where its last byte can be fetched by the address that the tool used, and a second run finds the
+ * same: network faults can look like damage, and a rejection is final.
  */
 export async function withDamageConfirmed<Found>(
   context: Pick<StepContext, 'objects' | 'media' | 'signal'>,
@@ -42,6 +43,8 @@ export async function withDamageConfirmed<Found>(
       throw verdict instanceof ContentRejected && error instanceof ContentRejected ? error : verdict
     }
   }
+  const { objects, media } = context
+  if (!isRemote(await objects.toolInput(media.storage_key))) return await judged()
   try {
     return await judged()
   } catch (error) {

@@ -1,11 +1,10 @@
 import { ContentRejected } from '../../content/verdict.ts'
-import { asDamage, withDamageConfirmed } from '../step/damage.ts'
+import { withDamageConfirmed } from '../step/damage.ts'
 import { type Step, type StepContext, SWITCHED_OFF } from '../step/step.ts'
 import { toolRun } from '../step/tool-run.ts'
 import { damageIn } from '../tools/damage-report.ts'
 import { streamsOf } from '../tools/streams.ts'
 import { InputNotDelivered, ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
-import { isRemote } from '../tools/tool-runner.ts'
 
 /**
  * Decodes a video or audio file, whole or its key frames, and rejects what cannot be decoded. A file that takes too
@@ -23,7 +22,7 @@ export const deepCheck: Step = {
     if (skipped !== null && !has_audio) return { detail: { skipped } }
     const depth = context.deepCheck === 'full' ? 'full' : 'quick'
     try {
-      await check(context, depth)
+      await withDamageConfirmed(context, () => decode(context, depth))
       return { detail: { depth } }
     } catch (error) {
       if (error instanceof ToolFailed && (error.kind === 'timed-out' || error.kind === 'bad-arguments'))
@@ -31,18 +30,6 @@ export const deepCheck: Step = {
       throw error
     }
   },
-}
-
-async function check(context: StepContext, depth: 'quick' | 'full'): Promise<void> {
-  const input = await context.objects.toolInput(context.media.storage_key)
-  const look = () => decode(context, depth)
-  if (isRemote(input)) return await withDamageConfirmed(context, look)
-  try {
-    await look()
-  } catch (error) {
-    const isDamage = error instanceof UnreadableInput || error instanceof ContentRejected
-    throw isDamage ? await asDamage(error, context) : error
-  }
 }
 
 async function decode(context: StepContext, depth: 'quick' | 'full') {

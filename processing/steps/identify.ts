@@ -5,7 +5,7 @@ import { FileView } from '../../content/file-view.ts'
 import { correctedName } from '../../content/formats.ts'
 import { judgeEncryption } from '../../content/headers/early-verdict.ts'
 import { readHeader } from '../../content/headers/header-reader.ts'
-import { detectType, HEAD_BYTES, headBehindTags, judgeType } from '../../content/identification.ts'
+import { detectType, HEAD_BYTES, headBehindTags, isArchive, judgeType } from '../../content/identification.ts'
 import { findPolyglot } from '../../content/polyglots/polyglots.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf } from '../../ledger/media.ts'
@@ -55,13 +55,12 @@ export const identify: Step = {
 
 /** More than nearly every file needs. */
 const FIRST_BYTES = 64 * 1024
-/** What kind of archive it is may be far behind. */
-const ARCHIVES: readonly (string | undefined)[] = ['application/zip', 'application/x-cfb']
 
 /** By the first bytes, and by as many more as are needed. */
 async function detect({ media, objects }: StepContext, first: Buffer): Promise<string | undefined> {
   const detected = (await fileTypeFromBuffer(first))?.mime
-  const isSure = detected !== undefined && !ARCHIVES.includes(detected)
+  // What kind of archive it is may be far behind.
+  const isSure = detected !== undefined && !isArchive(detected)
   if (isSure || first.length === media.size) return detected
   return await detectInStream(await objects.read(media.storage_key, { etag: media.etag }))
 }

@@ -16,7 +16,6 @@ import { readProbe } from '../tools/probe-report.ts'
 import { qualityOf } from '../tools/quality.ts'
 import { inputSize, readStreams } from '../tools/streams.ts'
 import { InputNotDelivered, UnreadableInput } from '../tools/tool-errors.ts'
-import { isRemote } from '../tools/tool-runner.ts'
 
 /** Degrees clockwise, by EXIF orientation; every other value is also mirrored. */
 const ROTATION_OF_ORIENTATION: readonly number[] = [0, 0, 0, 180, 180, 270, 90, 90, 270]
@@ -37,9 +36,11 @@ export const probe: Step = {
       check(judgeImageSize(facts, context.limits))
       return { facts }
     }
-    const facts = await probeStreams(context).catch(async (error: unknown) => {
-      throw isDamaged(error) && (await isUnrecognised(context)) ? new ContentRejected(UNRECOGNISED) : error
-    })
+    const facts = await withDamageConfirmed(context, () => readFacts(context)).catch(
+      async (error: unknown) => {
+        throw isDamaged(error) && (await isUnrecognised(context)) ? new ContentRejected(UNRECOGNISED) : error
+      },
+    )
     const { limits } = context
     check(judgeDuration(facts.duration_seconds, limits))
     check(judgeDimensions(facts, limits, { width: facts.coded_width, height: facts.coded_height }))
@@ -57,15 +58,6 @@ async function isUnrecognised(context: StepContext): Promise<boolean> {
   const read = (start: number, end: number) => readRange(context, start, end)
   const head = await headBehindTags(new FileView(media.size, read))
   return (await detectType(head)) === undefined
-}
-
-async function probeStreams(context: StepContext): Promise<MediaFacts> {
-  const input = await context.objects.toolInput(context.media.storage_key)
-  return isRemote(input)
-    ? await withDamageConfirmed(context, () => readFacts(context))
-    : await readFacts(context).catch(async (error: unknown) => {
-        throw error instanceof UnreadableInput ? await asDamage(error, context) : error
-      })
 }
 
 async function readFacts(context: StepContext): Promise<MediaFacts> {

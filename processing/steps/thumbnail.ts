@@ -2,14 +2,14 @@ import sharp, { type Sharp } from 'sharp'
 import { rgbaToThumbHash } from 'thumbhash'
 import { RENDITIONS, type RenditionKind } from '../../storage/store/keys.ts'
 import { needsOther, withConverted } from '../step/converted-picture.ts'
-import { asDamage } from '../step/damage.ts'
+import { withDamageConfirmed } from '../step/damage.ts'
 import { decodeWhole, isUnsupported } from '../step/image-input.ts'
 import { storeRendition } from '../step/rendition.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { toleratedReason } from '../step/tolerated.ts'
 import { pictureRun, toolRun } from '../step/tool-run.ts'
 import { isConvertible } from '../tools/converters.ts'
-import { UnreadableInput } from '../tools/tool-errors.ts'
+import { ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
 
 /** Used for a video that is shorter than the chosen moment. */
 const AT_FRACTION = 0.1
@@ -154,14 +154,23 @@ async function ofOtherImage(context: StepContext): Promise<Pixels | Skipped> {
   const { content_type: type } = context.media
   const unsupported = { skipped: `no program here reads this kind of ${type}`, isUnsupported: true } as const
   const { demuxers } = await toolRun(context)
+  if (!isConvertible(type) && demuxers.length === 0) return unsupported
+  const look = isConvertible(type) ? ofConverted : frameWithContent
   try {
-    if (isConvertible(type)) return (await ofConverted(context)) ?? unsupported
-    return demuxers.length === 0 ? unsupported : ((await frameWithContent(context)) ?? unsupported)
+    return (await withDamageConfirmed(context, async () => look(context).catch(asUnsupported))) ?? unsupported
   } catch (error) {
-    if (!(error instanceof UnreadableInput)) throw error
-    if (/unsupported|not implemented/i.test(error.message)) return unsupported
-    throw await asDamage(error, context)
+    if (error instanceof Unsupported) return unsupported
+    throw error
   }
+}
+
+class Unsupported extends Error {}
+
+/** A program may lack a codec, or know no such option: that says nothing of the file. */
+function asUnsupported(error: unknown): never {
+  const isLacking = error instanceof UnreadableInput && /unsupported|not implemented/i.test(error.message)
+  if (isLacking || (error instanceof ToolFailed && error.kind === 'bad-arguments')) throw new Unsupported()
+  throw error
 }
 
 type Skipped = { skipped: string; isUnsupported?: true }

@@ -20,13 +20,12 @@ const JPEG_QUALITY = '95'
 const suffixOf = ({ hasAlpha }: Conversion) => (hasAlpha ? '.png' : '.jpg')
 
 const CONVERTERS: Readonly<Record<string, Converter>> = {
-  // Of libheif: libvips and many builds of ffmpeg lack HEVC in HEIF. Its codecs may be packages of their own.
+  // Of libheif: libvips and many builds of ffmpeg lack HEVC in HEIF. Its codecs may be packages of their own; those of
+  // releases that list none are parts of it.
   'image/heic': {
     programs: ['heif-dec', 'heif-convert'],
-    trial: { args: ['--list-decoders'], prints: /HEIC decoders:\s*- / },
-    args: (conversion, path) => [
-      ...['--quiet', '-q', JPEG_QUALITY, conversion.input, path + suffixOf(conversion)],
-    ],
+    trial: { args: ['--list-decoders'], prints: /HEIC decoders:\s*- |unrecognized option/ },
+    args: (conversion, path) => [...['-q', JPEG_QUALITY, conversion.input, path + suffixOf(conversion)]],
     // Several pictures are numbered from one.
     written: (conversion) => ['', `-${conversion.page + 1}`].map((number) => number + suffixOf(conversion)),
   },
@@ -100,7 +99,7 @@ export class Converters {
       if (!converter || !(await this.#isThere(program))) continue
       if (this.#working.has(program)) return program
       const { args, prints } = converter.trial
-      if (!prints.test(await this.#runner(converter).ask(program, args))) continue
+      if (!prints.test(await this.#runner(converter).hear(program, args))) continue
       this.#working.add(program)
       return program
     }

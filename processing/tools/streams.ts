@@ -91,8 +91,8 @@ const isKnownCodec = ({ codec_name: name }: ProbedStream): boolean =>
   name !== undefined && name !== 'unknown' && name !== 'none'
 
 /**
- * Picture and sound of a media item, as stream specifiers of ffmpeg (`0:1`). Where the row has no numbers, as those of
- * earlier releases, the first ones.
+ * Picture and sound of a media item, as stream specifiers of ffmpeg (`0:1`). Rows of earlier releases have no
+ * numbers: the first streams count.
  */
 export function streamsOf({
   picture_stream,

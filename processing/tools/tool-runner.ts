@@ -106,6 +106,18 @@ export class ToolRunner {
     }
   }
 
+  /** The same, where it may also refuse the question. */
+  async hear(program: string, args: readonly string[]): Promise<string> {
+    try {
+      return await this.#print(program, args)
+    } catch (error) {
+      const isAnswer = error instanceof ExecaError && error.exitCode !== undefined && !error.timedOut
+      const said = isAnswer ? String(error.all) : ''
+      if (isAnswer && !CRASHES.has(error.exitCode ?? 0) && !HOLDER_FAILED.test(said)) return said
+      throw new RetryLater(`${program} does not work`, { cause: error })
+    }
+  }
+
   async #print(program: string, args: readonly string[]): Promise<string> {
     const limits = toolLimits(QUESTION_TIMEOUT_MS)
     const confined = await this.#sandbox.confine({ program, args, hasNetwork: false, limits })

@@ -17,7 +17,7 @@ export function servePage(directory: string, addressesOf: AddressesOf): RequestH
   const serveFile = express.static(directory, { index: false, redirect: false })
   return async function serveOfPage(request, response, next) {
     if (!isDocument(request)) return serveFile(request, response, next)
-    // Each time, as the page may be built anew meanwhile.
+    // Read for each request: the page may be rebuilt while the server runs.
     const built = await readFile(join(directory, 'index.html'), 'utf8').catch(onCode(['ENOENT'], undefined))
     if (built === undefined) return next()
     const text = placedBelow(addressesOf(request).reference(''), built)
