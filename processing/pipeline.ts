@@ -12,6 +12,7 @@ import { endCopying } from '../ledger/stray-copies.ts'
 import { StorageFull, StorageUnavailable } from '../storage/store/objects.ts'
 import { isCode } from '../system/error-code.ts'
 import { PermanentFailure, RetryLater } from './failures/job-failures.ts'
+import { type LocalCopy, withLocalCopy } from './step/local-copy.ts'
 import type { ResourceLimits } from './step/resource-limits.ts'
 import { type Step, type StepResult, SWITCHED_OFF, skipReason, type Tools } from './step/step.ts'
 import { analysis } from './steps/analysis.ts'
@@ -82,13 +83,18 @@ export async function processMedia(options: PipelineOptions, task: ProcessingTas
     const isWantedByNow = detail?.skipped === SWITCHED_OFF && skip?.(tools) === undefined
     return detail !== undefined && !isWantedByNow
   })
-  await new Run(options, task, new Set(done.map(({ name }) => name))).finish()
+  const isToBeScanned = task.kind === 'processing' && !behind.has('scan')
+  const media = isToBeScanned ? await mediaForJob(tools.db, task.id) : undefined
+  await withLocalCopy(tools.scratch, media, async (copy) => {
+    await new Run(options, task, { done: new Set(done.map(({ name }) => name)), copy }).finish()
+  })
 }
 
 /** One job for one media item. */
 class Run {
   readonly #options: PipelineOptions
   readonly #task: ProcessingTask
+  readonly #copy: LocalCopy | undefined
   readonly #done: Set<string>
   readonly #begun: Set<string>
   readonly #running = new Set<Promise<void>>()
@@ -98,9 +104,14 @@ class Run {
   readonly #signal: AbortSignal
   #isOver = false
 
-  constructor(options: PipelineOptions, task: ProcessingTask, done: Set<string>) {
+  constructor(
+    options: PipelineOptions,
+    task: ProcessingTask,
+    { done, copy }: { done: Set<string>; copy: LocalCopy | undefined },
+  ) {
     this.#options = options
     this.#task = task
+    this.#copy = copy
     this.#done = done
     this.#begun = new Set(done)
     this.#signal = AbortSignal.any([task.signal, this.#verdict.signal])
@@ -156,7 +167,15 @@ class Run {
       const { storage } = tools
       const stored = { objects: await storage.objectsOf(media), bytes: await storage.bytesOf(media) }
       const scratch = { ...tools.scratch, waitsSince: this.#task.roomSince }
-      return await step.run({ ...tools, ...stored, scratch, media, signal: this.#signal, isLastAttempt })
+      return await step.run({
+        ...tools,
+        ...stored,
+        scratch,
+        copy: this.#copy,
+        media,
+        signal: this.#signal,
+        isLastAttempt,
+      })
     })
   }
 

@@ -25,12 +25,12 @@ export async function asDamage(
 }
 
 /**
- * Runs a tool that reads the file. It is reported as damaged only where all of it is stored; and where the tool reads it
- * over the network, only where its last byte can be fetched by the address that the tool used, and a second run finds the
- * same: network faults can look like damage, and a rejection is final.
+ * Runs a tool that reads the file. It is reported as damaged only where all of it is stored; and where the file is in a
+ * bucket, only where its last byte can be fetched by the address that tools use, and a second run, without the local
+ * copy, finds the same: network faults can look like damage, and a rejection is final.
  */
 export async function withDamageConfirmed<Found>(
-  context: Pick<StepContext, 'objects' | 'media' | 'signal'>,
+  context: Pick<StepContext, 'objects' | 'media' | 'copy' | 'signal'>,
   look: () => Promise<Found>,
 ): Promise<Found> {
   const judged = async (): Promise<Found> => {
@@ -50,6 +50,7 @@ export async function withDamageConfirmed<Found>(
   } catch (error) {
     if (!isDamage(error)) throw error
   }
+  context.copy?.drop()
   await checkWay(context)
   return await judged()
 }

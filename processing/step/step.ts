@@ -15,6 +15,7 @@ import type { AnalysisOptions } from '../analysis/engine.ts'
 import type { Converters } from '../tools/converters.ts'
 import type { Ffmpeg } from '../tools/ffmpeg.ts'
 import type { Scanner } from '../tools/scanner.ts'
+import type { LocalCopy } from './local-copy.ts'
 import type { LimitedResource } from './resource-limits.ts'
 import type { Scratch } from './scratch.ts'
 
@@ -56,6 +57,8 @@ export type StepContext = Omit<Tools, 'storage'> & {
   /** The backend of the media item. */
   objects: Objects
   bytes: UploadBytes
+  /** The file on this machine, where the bucket is far; undefined where there is none. */
+  copy?: LocalCopy | undefined
   /** With the facts that earlier steps found. */
   media: MediaRow
   /** Aborted when the job is taken away or the worker stops. */

@@ -17,10 +17,16 @@ import type { StepContext } from './step.ts'
 export async function toolRun({
   media,
   objects,
+  copy,
   signal,
-}: Pick<StepContext, 'media' | 'objects' | 'signal'>): Promise<ToolRun> {
+}: Pick<StepContext, 'media' | 'objects' | 'copy' | 'signal'>): Promise<ToolRun> {
   const demuxers = FORMATS.find((f) => f.contentType === media.content_type)?.demuxers ?? []
-  return { input: await objects.toolInput(media.storage_key), size: media.size, demuxers, signal }
+  return {
+    input: copy?.path ?? (await objects.toolInput(media.storage_key)),
+    size: media.size,
+    demuxers,
+    signal,
+  }
 }
 
 /** The same for the picture of a video, as it is to be shown in this size. */
@@ -34,7 +40,7 @@ export async function pictureRun(context: StepContext, size: PictureSize): Promi
  * work takes hours.
  */
 export async function localRun(
-  context: Pick<StepContext, 'media' | 'objects' | 'signal'>,
+  context: Pick<StepContext, 'media' | 'objects' | 'copy' | 'signal'>,
   folder: string,
 ): Promise<ToolRun> {
   const { media, objects, signal } = context

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import { ContentSearch } from '../../content/polyglots/content-search.ts'
 import { ContentRejected } from '../../content/verdict.ts'
 import { declarationOf, type MediaFacts } from '../../ledger/media.ts'
@@ -54,7 +55,7 @@ type Judged = { read?: Read } & (
 )
 
 async function judge(context: StepContext, digests: Digests): Promise<Judged> {
-  const { media, objects, scanner, signal } = context
+  const { media, scanner, signal } = context
   if (!scanner) return { status: 'off' }
   // clamd would wait for bytes.
   if (media.size === 0) return { status: 'clean' }
@@ -62,7 +63,7 @@ async function judge(context: StepContext, digests: Digests): Promise<Judged> {
     return { status: 'unscanned', why: 'the file is larger than clamd can scan' }
   }
   const read = new Reading(digests, signal)
-  const source = await objects.read(media.storage_key, { etag: media.etag })
+  const source = await sourceOf(context)
   const verdict: ScanVerdict = await scanner.scan(source, read.add, signal)
   if (verdict.kind === 'infected')
     throw new ContentRejected({ code: 'infected', detail: `The file contains ${verdict.signature}.` })
@@ -71,9 +72,14 @@ async function judge(context: StepContext, digests: Digests): Promise<Judged> {
   return { status: 'unscanned', why: verdict.why, ...(read.bytes === media.size ? { read } : {}) }
 }
 
-async function readAll({ media, objects, signal }: StepContext, digests: Digests): Promise<Read> {
-  const read = new Reading(digests, signal)
+async function sourceOf({ media, objects, copy }: StepContext): Promise<Readable> {
   const source = await objects.read(media.storage_key, { etag: media.etag })
+  return copy?.keep(source) ?? source
+}
+
+async function readAll(context: StepContext, digests: Digests): Promise<Read> {
+  const read = new Reading(digests, context.signal)
+  const source = await sourceOf(context)
   for await (const chunk of source as AsyncIterable<Uint8Array>) read.add(chunk)
   return read
 }

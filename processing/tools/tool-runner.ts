@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { ExecaError } from 'execa'
 import { StorageFull } from '../../storage/store/objects.ts'
 import { runProgram } from '../../system/programs.ts'
@@ -32,7 +33,7 @@ export class ToolRunner {
   async run(
     program: string,
     args: readonly string[],
-    { input, signal }: { input: string; signal: AbortSignal },
+    { input, size, signal }: { input: string; size?: number; signal: AbortSignal },
     { folder, ...limits }: Limits,
   ): Promise<ToolReport & { stdout: Uint8Array }> {
     const read = (stderr: unknown): ToolReport => {
@@ -64,6 +65,8 @@ export class ToolRunner {
     } catch (error) {
       if (!(error instanceof ExecaError)) throw error
       const report = read(error.stderr)
+      if (!isRemote(input) && !(await isWhole(input, size)))
+        throw new InputNotDelivered(program, { cause: error })
       throw noRoomIn(folder, report, error) ?? (await this.#explain(program, error, report))
     }
     const report = read(result.stderr)
@@ -141,6 +144,13 @@ export class ToolRunner {
     }
   }
 }
+
+/** Whether a local file is there, with all of its bytes: a tool may have met it while it was removed. */
+const isWhole = (path: string, size: number | undefined): Promise<boolean> =>
+  stat(path).then(
+    (found) => size === undefined || found.size === size,
+    () => false,
+  )
 
 /** A full disk while writing, whether or not the tool reports it as an error. */
 function noRoomIn(folder: string | undefined, { complaints }: ToolReport, cause?: Error): Error | undefined {
