@@ -12,7 +12,7 @@ import { endCopying } from '../ledger/stray-copies.ts'
 import { StorageFull, StorageUnavailable } from '../storage/store/objects.ts'
 import { isCode } from '../system/error-code.ts'
 import { PermanentFailure, RetryLater } from './failures/job-failures.ts'
-import { type LocalCopy, withLocalCopy } from './step/local-copy.ts'
+import { LocalCopy } from './step/local-copy.ts'
 import type { ResourceLimits } from './step/resource-limits.ts'
 import { type Step, type StepResult, SWITCHED_OFF, skipReason, type Tools } from './step/step.ts'
 import { analysis } from './steps/analysis.ts'
@@ -83,18 +83,19 @@ export async function processMedia(options: PipelineOptions, task: ProcessingTas
     const isWantedByNow = detail?.skipped === SWITCHED_OFF && skip?.(tools) === undefined
     return detail !== undefined && !isWantedByNow
   })
-  const isToBeScanned = task.kind === 'processing' && !behind.has('scan')
-  const media = isToBeScanned ? await mediaForJob(tools.db, task.id) : undefined
-  await withLocalCopy(tools.scratch, media, async (copy) => {
+  const copy = new LocalCopy(tools.scratch)
+  try {
     await new Run(options, task, { done: new Set(done.map(({ name }) => name)), copy }).finish()
-  })
+  } finally {
+    await copy.close()
+  }
 }
 
 /** One job for one media item. */
 class Run {
   readonly #options: PipelineOptions
   readonly #task: ProcessingTask
-  readonly #copy: LocalCopy | undefined
+  readonly #copy: LocalCopy
   readonly #done: Set<string>
   readonly #begun: Set<string>
   readonly #running = new Set<Promise<void>>()
@@ -107,7 +108,7 @@ class Run {
   constructor(
     options: PipelineOptions,
     task: ProcessingTask,
-    { done, copy }: { done: Set<string>; copy: LocalCopy | undefined },
+    { done, copy }: { done: Set<string>; copy: LocalCopy },
   ) {
     this.#options = options
     this.#task = task

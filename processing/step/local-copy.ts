@@ -10,31 +10,72 @@ import { NoScratchSpace, type Scratch, withScratch } from './scratch.ts'
 const MIN_BYTES = 1024 ** 2
 const MAX_BYTES = 2 * 1024 ** 3
 
+type Kept = Pick<MediaRow, 'id' | 'kind' | 'size' | 'storage_backend'>
+
 /**
  * The file of a job, kept on this machine while the scanner reads it from the bucket. Tools read it here afterwards, so
  * that the bucket delivers it once.
  */
 export class LocalCopy {
-  readonly #path: string
-  readonly #bytes: number
-  #isWhole = false
+  readonly #scratch: Scratch
+  #path: string | undefined
+  #release = () => {}
+  #holding: Promise<void> | undefined
 
-  /** `bytes`: the size of the file. */
-  constructor(folder: string, bytes: number) {
-    this.#path = join(folder, 'file')
-    this.#bytes = bytes
+  /** To be closed by its maker. */
+  constructor(scratch: Scratch) {
+    this.#scratch = scratch
   }
 
   /** Undefined until all bytes have been kept, and after `drop`. */
   get path(): string | undefined {
-    return this.#isWhole ? this.#path : undefined
+    return this.#path
   }
 
-  /** Passes on what it reads, and keeps it. Where it cannot be written, it is only passed on. */
-  keep(source: Readable): Readable {
-    const file = createWriteStream(this.#path)
+  /**
+   * Returns what reads the same bytes, and keeps a video or sound of a bucket meanwhile, where the disk has room for it.
+   * Programs that cannot read a bucket themselves fetch images and documents. At most once.
+   */
+  async keep(media: Kept, source: Readable): Promise<Readable> {
+    const folder = isWorthIt(media) ? await this.#claim(media) : undefined
+    return folder === undefined ? source : this.#keepIn(join(folder, 'file'), media.size, source)
+  }
+
+  /** Tools read the bucket from now on. */
+  drop(): void {
+    this.#path = undefined
+  }
+
+  /** Removes it. */
+  async close(): Promise<void> {
+    this.drop()
+    this.#release()
+    await this.#holding
+  }
+
+  /** Returns its scratch folder; undefined where there is no room. Another worker may have the file, too. */
+  #claim({ id, size }: Kept): Promise<string | undefined> {
+    return new Promise((resolve, reject) => {
+      // Nothing waits for room.
+      const scratch = { ...this.#scratch, waitsSince: undefined }
+      const room = { name: `${id}.copy-${randomUUID()}`, bytes: size }
+      this.#holding = withScratch(scratch, room, (folder) => {
+        resolve(folder)
+        return new Promise<void>((end) => {
+          this.#release = end
+        })
+      }).catch((error: unknown) => {
+        const isFull = error instanceof StorageFull || error instanceof NoScratchSpace
+        return isFull ? resolve(undefined) : reject(error)
+      })
+    })
+  }
+
+  #keepIn(path: string, bytes: number, source: Readable): Readable {
+    const file = createWriteStream(path)
     let isWritable = true
     let written = 0
+    // Where it cannot be written, the bytes are only passed on.
     file.on('error', () => {
       isWritable = false
     })
@@ -48,7 +89,7 @@ export class LocalCopy {
       flush: (done) => {
         if (!isWritable) return done()
         file.end(() => {
-          this.#isWhole = isWritable && written === this.#bytes
+          if (isWritable && written === bytes) this.#path = path
           done()
         })
       },
@@ -58,37 +99,6 @@ export class LocalCopy {
       // Its reader has the error.
     })
     return passing
-  }
-
-  /** Tools read the bucket from now on. */
-  drop(): void {
-    this.#isWhole = false
-  }
-}
-
-type Kept = Pick<MediaRow, 'id' | 'kind' | 'size' | 'storage_backend'>
-
-/**
- * Runs `work`, with a copy where a video or sound is in a bucket and the disk has room for it. Images and documents are
- * read once by programs that cannot read a bucket themselves.
- */
-export async function withLocalCopy(
-  scratch: Scratch,
-  media: Kept | undefined,
-  work: (copy: LocalCopy | undefined) => Promise<void>,
-): Promise<void> {
-  if (!media || !isWorthIt(media)) return await work(undefined)
-  let hasBegun = false
-  // Another worker may have the media item, too: each has a copy of its own. Nothing waits for room.
-  const room = { name: `${media.id}.copy-${randomUUID()}`, bytes: media.size }
-  try {
-    await withScratch({ ...scratch, waitsSince: undefined }, room, async (folder) => {
-      hasBegun = true
-      await work(new LocalCopy(folder, media.size))
-    })
-  } catch (error) {
-    if (hasBegun || !(error instanceof StorageFull || error instanceof NoScratchSpace)) throw error
-    await work(undefined)
   }
 }
 

@@ -74,7 +74,7 @@ async function judge(context: StepContext, digests: Digests): Promise<Judged> {
 
 async function sourceOf({ media, objects, copy }: StepContext): Promise<Readable> {
   const source = await objects.read(media.storage_key, { etag: media.etag })
-  return copy?.keep(source) ?? source
+  return (await copy?.keep(media, source)) ?? source
 }
 
 async function readAll(context: StepContext, digests: Digests): Promise<Read> {
