@@ -69,10 +69,8 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
       connectionString: url(port, DATABASE),
       lost: lock.lost,
       async stop() {
-        // Without the lock it may belong to another server.
-        const isOurs = lock.isHeld
-        await lock.release()
-        if (isOurs) await stopCluster()
+        // Without the lock it may belong to another server; and one that waits for the lock must not get it meanwhile.
+        await lock.release(async () => void (await stopCluster()))
       },
     }
   } catch (error) {

@@ -51,6 +51,20 @@ describe('the lock of a server on its database', () => {
     expect(await lockersOf(administrator)).toEqual([await backendOf(lock.session)])
   })
 
+  it('is not given to one that waits before the last work of its holder is done', async () => {
+    const lock = await take()
+    const order: string[] = []
+    const next = take().then(() => order.push('taken'))
+    await lock.release(async () => {
+      // Longer than the one that waits lets pass between two attempts.
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      order.push('done')
+    })
+    await next
+    expect(order).toEqual(['done', 'taken'])
+    expect(lock.isHeld).toBe(false)
+  })
+
   it('is still nobody else’s after it was taken again', async () => {
     const lock = await take()
     const former = lock.session

@@ -60,12 +60,19 @@ export class ServerLock {
     return this.#client
   }
 
-  async release(): Promise<void> {
+  /** `last`: done before, while no other process has the lock; not at all where this one does not have it. */
+  async release(last: () => Promise<void> = async () => {}): Promise<void> {
     this.#isReleased = true
-    await this.#client
-      ?.end()
-      .catch((error: unknown) => this.#log.debug({ err: error }, 'the lock was already released'))
+    const client = this.#client
     this.#client = undefined
+    if (!client) return
+    try {
+      await last()
+    } finally {
+      await client
+        .end()
+        .catch((error: unknown) => this.#log.debug({ err: error }, 'the lock was already released'))
+    }
   }
 
   async #take(withinMs: number): Promise<void> {
