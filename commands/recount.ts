@@ -25,9 +25,10 @@ export const command: Command = {
     }),
 }
 
-function sentence({ ownerId, before, after }: Recount): string {
+function sentence({ ownerId, tenantId, before, after }: Recount): string {
   const changes = (Object.keys(after) as (keyof typeof after)[])
     .filter((name) => before[name] !== after[name])
     .map((name) => `${name} ${before[name]} -> ${after[name]}`)
-  return `${ownerId}: ${changes.join(', ') || 'already correct'}`
+  const owner = tenantId === null ? ownerId : `${ownerId} of ${tenantId}`
+  return `${owner}: ${changes.join(', ') || 'already correct'}`
 }

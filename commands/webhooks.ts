@@ -1,7 +1,7 @@
 import { Bus } from '../ledger/bus.ts'
 import type { Ledger } from '../ledger/database.ts'
 import { enableEndpoint } from '../ledger/webhook-endpoints.ts'
-import { ALL_OWNERS, listDeliveries, replayDelivery } from '../ledger/webhook-history.ts'
+import { listDeliveries, replayDelivery } from '../ledger/webhook-history.ts'
 import { type Config, ConfigError } from '../server/config.ts'
 import { CommandFailure } from '../server/process/command-failure.ts'
 import { type Command, done, type Outcome, UsageError } from './command.ts'
@@ -34,7 +34,7 @@ export const command: Command = {
 }
 
 async function list(db: Ledger): Promise<Outcome> {
-  const deliveries = await listDeliveries(db, { owner: ALL_OWNERS, limit: LISTED })
+  const deliveries = await listDeliveries(db, { of: 'everybody', limit: LISTED })
   const json = deliveries.map(({ id, status, attempts, type, ...row }) => ({
     ...{ id, status, attempts, type, uploadId: row.upload_id, lastError: row.last_error },
     createdAt: row.created_at.toISOString(),
@@ -46,7 +46,7 @@ async function list(db: Ledger): Promise<Outcome> {
 }
 
 async function replay(db: Ledger, bus: Bus, id: string): Promise<Outcome> {
-  const result = await replayDelivery(db, ALL_OWNERS, id)
+  const result = await replayDelivery(db, undefined, id)
   switch (result.kind) {
     case 'unknown':
       throw new CommandFailure(`no delivery "${id}" exists; see landfall webhooks list`)

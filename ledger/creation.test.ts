@@ -6,6 +6,7 @@ import { createFirst, lockUsage, newUpload, openLedger, SIZE, UNLIMITED } from '
 import { countedUsage, impliedUsage } from '../test/support/quota.ts'
 import { createUpload } from './creation.ts'
 import type { Ledger } from './database.ts'
+import { ownerIn, ownerOf } from './ids.ts'
 
 describe('creations that arrive at the same time', () => {
   let db: Ledger
@@ -42,7 +43,7 @@ describe('creations that arrive at the same time', () => {
   it('are what each would be by itself', async () => {
     await createFirst(db, 'alice')
     const wanted = [
-      newUpload('alice', { tenantId: 'a tenant', metadata: { filename: '"\\ 😀', note: null } }),
+      newUpload(ownerIn('a tenant', 'alice'), { metadata: { filename: '"\\ 😀', note: null } }),
       newUpload('alice', { size: null, filename: null, declaredType: null, reservedBytes: 2 ** 50 }),
       newUpload('bob'),
     ]
@@ -55,7 +56,7 @@ describe('creations that arrive at the same time', () => {
       expect(upload).toMatchObject({
         id: asked.id,
         owner_id: ownerId,
-        tenant_id: asked.tenantId,
+        tenant_id: ownerOf(ownerId).tenantId,
         state: 'open',
         size: asked.size,
         offset: 0,

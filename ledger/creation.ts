@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import { Batches, perLedger, usageExecutor } from './batches.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
-import type { OwnerId, UploadId } from './ids.ts'
+import { type OwnerId, ownerOf, type UploadId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { prepared, type Slots } from './prepared.ts'
 import { PARTIALS_PER_UPLOAD, type Quota, type QuotaDefaults, readQuota, reserve } from './quotas.ts'
@@ -11,7 +11,6 @@ import { UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 export type NewUpload = {
   id: UploadId
   ownerId: OwnerId
-  tenantId: string | null
   protocol: string
   /** Bytes; null when the client declares it later. */
   size: number | null
@@ -91,7 +90,7 @@ function inJson(uploads: readonly NewUpload[]): string {
   const rows = uploads.map((upload) => ({
     id: upload.id,
     owner_id: upload.ownerId,
-    tenant_id: upload.tenantId,
+    tenant_id: ownerOf(upload.ownerId).tenantId,
     protocol: upload.protocol,
     size: upload.size,
     metadata: upload.metadata,

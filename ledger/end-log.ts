@@ -1,5 +1,6 @@
 import type { Ledger } from './database.ts'
 import { describeEnds, type End } from './ends.ts'
+import { ownerOf } from './ids.ts'
 import type { MediaRow } from './media.ts'
 import type { Reason } from './schema.ts'
 import type { UploadRow } from './uploads.ts'
@@ -45,7 +46,7 @@ export class EndLog {
     more: object,
   ): void {
     const durationMs = Math.max(0, Date.now() - created_at.getTime())
-    this.log({ ...end, ownerId: owner_id, reason: reason?.code ?? null, durationMs }, more)
+    this.log({ ...end, ...ownerOf(owner_id), reason: reason?.code ?? null, durationMs }, more)
   }
 
   /** Reads the ends of these uploads from the ledger. A failure is only logged: the uploads have ended. */

@@ -1,10 +1,11 @@
+import { ownerOf } from './ids.ts'
 import type { MediaRow } from './media.ts'
 
 /** The facts of a media item as API and webhooks report them, without links. */
 export const mediaFacts = (media: MediaRow) => ({
   id: media.id,
   uploadId: media.upload_id,
-  ownerId: media.owner_id,
+  ...ownerOf(media.owner_id),
   filename: media.filename,
   contentType: media.content_type,
   kind: media.kind,

@@ -19,7 +19,6 @@ export type MovableRendition = {
 export type Movable = {
   uploadId: UploadId
   ownerId: OwnerId
-  tenantId: string | null
   createdAt: Date
   backend: Backend
   storageKey: string
@@ -93,7 +92,7 @@ export async function findMovable(
   // The media item first: everything that ends both locks in this order.
   if (isLocking) await run(db)`select 1 from landfall.media where upload_id = ${uploadId} for update`
   const row = await firstRow<Row>(db)`
-    select u.id as "uploadId", u.owner_id as "ownerId", u.tenant_id as "tenantId", u.created_at as "createdAt",
+    select u.id as "uploadId", u.owner_id as "ownerId", u.created_at as "createdAt",
            ${isWhole} as "isWhole", u.storage_backend as backend, u.storage_key as "storageKey", u.size, m.sha256,
            m.id as "mediaId", m.etag, m.content_type as "contentType"
       from landfall.uploads u left join landfall.media m on m.upload_id = u.id

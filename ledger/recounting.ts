@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { isStoredOpen } from './expiry.ts'
-import type { OwnerId } from './ids.ts'
+import { type Owner, type OwnerId, ownerOf } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { lockUsage } from './quotas.ts'
 import { type DuePage, pageOf } from './reaping.ts'
@@ -19,7 +19,7 @@ export type Counters = {
 }
 
 /** The counters of an owner before and after a recount. */
-export type Recount = { ownerId: OwnerId; before: Counters; after: Counters }
+export type Recount = Owner & { before: Counters; after: Counters }
 
 /** Owners whose counters would have become negative, the first noticed first: a page of `limit`. */
 export async function inconsistentOwners(
@@ -66,7 +66,7 @@ export async function recountOwner(db: Ledger, ownerId: OwnerId): Promise<Recoun
              open_partials = coalesce(c.open_partials, 0), inconsistent_since = null
         from (select 1) as one left join counted c on true
        where u.owner_id = ${ownerId}`
-    return { ownerId, before, after: await readCounters(trx, ownerId) }
+    return { ...ownerOf(ownerId), before, after: await readCounters(trx, ownerId) }
   })
 }
 

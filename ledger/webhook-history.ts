@@ -6,23 +6,19 @@ import type { DeliveryStatus, WebhookAttemptsTable, WebhookDeliveriesTable } fro
 
 // Deliveries as users and operators see them.
 
-/** For callers that may see the deliveries of every owner. */
-export const ALL_OWNERS = Symbol('all owners')
-export type OwnerScope = OwnerId | typeof ALL_OWNERS
+/** Whose deliveries are listed: an owner's, those of all owners of a tenant, or everybody's. */
+export type DeliveriesOf = { ownerId: OwnerId } | { tenantId: string } | 'everybody'
 
 export type DeliveryRow = Omit<Selectable<WebhookDeliveriesTable>, 'payload' | 'lease'>
 export type DeliveryAttemptRow = Omit<Selectable<WebhookAttemptsTable>, 'delivery_id'>
 
 export type DeliveryPage = {
-  owner: OwnerScope
+  of: DeliveriesOf
   limit: number
   status?: DeliveryStatus | undefined
   /** Continue after the delivery at this position. */
   before?: number | undefined
 }
-
-/** Callers that see all owners' deliveries use one common share. */
-const keyOf = (owner: OwnerScope): string => (owner === ALL_OWNERS ? '' : owner)
 
 const COLUMNS = [
   'id',
@@ -43,10 +39,20 @@ const COLUMNS = [
   'delivered_at',
 ] as const
 
+const isOfOwner = (ownerId: OwnerId) => sql<boolean>`owner_id = ${ownerId}`
+
+/** As the index of deliveries by tenant has it. */
+const isOfTenant = (tenantId: string) =>
+  sql<boolean>`(strpos(owner_id, E'\\x1f') > 0 and split_part(owner_id, E'\\x1f', 1) = ${tenantId})`
+
 /** A page of deliveries, the newest or last replayed first. */
 export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<DeliveryRow[]> {
-  let query = withOwnerShare(db, keyOf(page.owner)).selectFrom('landfall.webhook_deliveries').select(COLUMNS)
-  if (page.owner !== ALL_OWNERS) query = query.where('owner_id', '=', page.owner)
+  const { of } = page
+  // Callers that see the deliveries of several owners use one common share.
+  const share = of !== 'everybody' && 'ownerId' in of ? of.ownerId : ''
+  let query = withOwnerShare(db, share).selectFrom('landfall.webhook_deliveries').select(COLUMNS)
+  if (of !== 'everybody')
+    query = query.where('ownerId' in of ? isOfOwner(of.ownerId) : isOfTenant(of.tenantId))
   if (page.status) query = query.where('status', '=', page.status)
   if (page.before !== undefined) query = query.where('position', '<', page.before)
   return await query.orderBy('position', 'desc').limit(page.limit).execute()
@@ -55,13 +61,16 @@ export async function listDeliveries(db: Ledger, page: DeliveryPage): Promise<De
 /** A delivery with its attempts, oldest first; undefined when unknown or another owner's. */
 export async function findDelivery(
   db: Ledger,
-  owner: OwnerScope,
+  ownerId: OwnerId,
   id: string,
 ): Promise<{ delivery: DeliveryRow; attempts: DeliveryAttemptRow[] } | undefined> {
-  const own = withOwnerShare(db, keyOf(owner))
-  let query = own.selectFrom('landfall.webhook_deliveries').select(COLUMNS).where('id', '=', id)
-  if (owner !== ALL_OWNERS) query = query.where('owner_id', '=', owner)
-  const delivery = await query.executeTakeFirst()
+  const own = withOwnerShare(db, ownerId)
+  const delivery = await own
+    .selectFrom('landfall.webhook_deliveries')
+    .select(COLUMNS)
+    .where('id', '=', id)
+    .where('owner_id', '=', ownerId)
+    .executeTakeFirst()
   if (!delivery) return undefined
   const attempts = await own
     .selectFrom('landfall.webhook_attempts')
@@ -80,14 +89,19 @@ export type ReplayResult =
   | { kind: 'no-endpoint' }
 
 /**
- * Makes a delivery due now, with all of its retries, at the current endpoint. An ended one is queued after what waits
+ * Makes a delivery of this owner, or for operators (`undefined`) of anybody, due now, with all of its retries, at the current endpoint. An ended one is queued after what waits
  * for its upload; one that is being sent is left as it is.
  */
-export async function replayDelivery(db: Ledger, owner: OwnerScope, id: string): Promise<ReplayResult> {
-  return await withOwnerLock(db, keyOf(owner), async (trx): Promise<ReplayResult> => {
-    let query = trx.selectFrom('landfall.webhook_deliveries').where('id', '=', id)
-    if (owner !== ALL_OWNERS) query = query.where('owner_id', '=', owner)
-    const delivery = await query
+export async function replayDelivery(
+  db: Ledger,
+  ownerId: OwnerId | undefined,
+  id: string,
+): Promise<ReplayResult> {
+  return await withOwnerLock(db, ownerId ?? '', async (trx): Promise<ReplayResult> => {
+    const delivery = await trx
+      .selectFrom('landfall.webhook_deliveries')
+      .where('id', '=', id)
+      .where((is) => (ownerId === undefined ? is.lit(true) : is('owner_id', '=', ownerId)))
       .select([
         'upload_id',
         'status',

@@ -13,6 +13,7 @@ import * as concatenations from './0013-concatenations.ts'
 import * as toldEvents from './0014-told-events.ts'
 import * as streams from './0015-streams.ts'
 import * as documents from './0016-documents.ts'
+import * as tenants from './0017-tenants.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -39,4 +40,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0014-told-events': toldEvents,
   '0015-streams': streams,
   '0016-documents': documents,
+  '0017-tenants': tenants,
 }

@@ -129,6 +129,12 @@ export const origins = () =>
   })
 export const text = (accepts = 'any text') => parsed(accepts, (value) => (value === '' ? undefined : value))
 
+/** The name of a claim of a token, or the way to one. */
+export const claim = () =>
+  parsed('the name of a claim, such as sub or realm_access.roles', (value) =>
+    /^[!-~]{1,255}$/.test(value) ? value : undefined,
+  )
+
 /** A prefix of keys: path segments, each followed by a slash. */
 export const keyPrefix = () =>
   parsed('a prefix such as media/{owner}/{yyyy}/ (known: {owner}, {tenant}, {yyyy}, {mm})', (value) => {

@@ -6,6 +6,7 @@ import {
   type Algorithm,
   algorithms,
   baseUrl,
+  claim,
   clamd,
   delay,
   duration,
@@ -150,7 +151,23 @@ export const variables = z.object({
   AUTH_TENANT: oneOf('off', 'optional', 'required')
     .prefault('off')
     .describe(
-      'Whether a `tenant` claim in tokens is refused, accepted or required. Tenants are not isolated yet; only prefixes of storage keys use them: see [operations](operations.md#tenants).',
+      'Whether a tenant in tokens is refused, accepted or required. Owners of different tenants are different owners, whatever their names: see [operations](operations.md#tenants).',
+    ),
+  AUTH_OWNER_CLAIM: claim()
+    .prefault('sub')
+    .describe(
+      'The claim of tokens that names the owner. In another claim than `sub`, the name may also be a whole number.',
+    ),
+  AUTH_TENANT_CLAIM: claim().prefault('tenant').describe('The claim that names the tenant.'),
+  AUTH_SCOPE_CLAIM: claim()
+    .prefault('scope')
+    .describe(
+      'The claim with the scopes: a text in which spaces separate them, or an array. Dots lead into objects, as in `realm_access.roles`.',
+    ),
+  AUTH_ATTACH_CLAIM: claim()
+    .optional()
+    .describe(
+      'The claim that lists what files may be attached to, such as `course:7 post:*`. Without it a token may attach files to nothing; without this variable, to anything.',
     ),
   AUTH_DEV_TOKENS: flag()
     .prefault('false')

@@ -5,7 +5,6 @@ import { pathBelowPrefix, publishedKey } from './store/keys.ts'
 const media = {
   id: 'BBBBBBBBBBBBBBBBBBBBBB' as MediaId,
   owner_id: '../alice' as OwnerId,
-  tenant_id: null,
   created_at: new Date('2026-12-31T23:59:59Z'),
 }
 

@@ -216,7 +216,7 @@ describe('a token signed with a shared secret', () => {
     ['valid from a moment within the clock tolerance on', () => ({ nbf: now() + TOLERANCE_SECONDS - 5 })],
     ['for several audiences, ours among them', () => ({ aud: ['elsewhere', AUDIENCE] })],
     ['with a subject of 255 characters', () => ({ sub: 'a'.repeat(255) })],
-    ['with a scope that is no text, which gives none', () => ({ scope: ['admin'] })],
+    ['with a list of scopes', () => ({ scope: ['admin'] })],
   ])('%s is accepted', async (_what, claims) => {
     expect(await statusWith(sign({ claims: claims() }))).toBe(200)
   })

@@ -100,8 +100,9 @@ describeStorages('what belongs to somebody else', (storage) => {
     })
     expect(response.status).toBe(201)
     expect(await idsOf('alice', '/api/v1/uploads')).not.toContain(idOf(response))
-    for (const path of ['/api/v1/uploads?owner=alice', '/api/v1/media?ownerId=alice&owner_id=alice'])
-      expect((await landfall.as('mallory')(path)).status).toBe(400)
+    const statusOf = async (path: string) => (await landfall.as('mallory')(path)).status
+    expect(await statusOf('/api/v1/uploads?owner=alice')).toBe(403)
+    expect(await statusOf('/api/v1/media?ownerId=alice&owner_id=alice')).toBe(400)
   })
 
   it('goes on being received while a stranger sends PATCH, HEAD and DELETE', async () => {

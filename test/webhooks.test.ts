@@ -97,6 +97,7 @@ describe('a message', () => {
     expect(message?.data).toEqual({
       id,
       ownerId: 'alice',
+      tenantId: null,
       state: 'received',
       filename: 'ä.png',
       offset: SIZE,

@@ -26,7 +26,7 @@ import { readQuota } from '../../ledger/quotas.ts'
 import { expiredUploads, expireEmptyUploads, expireUploads } from '../../ledger/reaping.ts'
 import { miscountedOwners, recountOwner } from '../../ledger/recounting.ts'
 import { listOpenUploads } from '../../ledger/uploads.ts'
-import { ALL_OWNERS, listDeliveries } from '../../ledger/webhook-history.ts'
+import { listDeliveries } from '../../ledger/webhook-history.ts'
 import { startDatabase } from '../services/database.ts'
 import { openExplained, type Statement, waysOf } from './explained.ts'
 import { seed, UPLOADS, WAITING } from './seed.ts'
@@ -94,7 +94,7 @@ try {
     listMedia(db, { ownerId: busy, limit: 100, kind: 'image', status: 'rejected' }),
   )
   await timed('list of failed deliveries of everybody', () =>
-    listDeliveries(db, { owner: ALL_OWNERS, limit: 100, status: 'failed' }),
+    listDeliveries(db, { of: 'everybody', limit: 100, status: 'failed' }),
   )
   await timed('metrics', async () => {
     await countOpenUploads(db)

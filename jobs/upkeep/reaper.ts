@@ -3,7 +3,7 @@ import { endOverdueAnalyses } from '../../ledger/analyses.ts'
 import { isWorthDoingAlone } from '../../ledger/batches.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
-import type { OwnerId, UploadId } from '../../ledger/ids.ts'
+import { type OwnerId, ownerOf, type UploadId } from '../../ledger/ids.ts'
 import { databaseOutage } from '../../ledger/outages.ts'
 import { clearPastTurns } from '../../ledger/processing-turns.ts'
 import {
@@ -172,7 +172,12 @@ async function recountInconsistent({ db, log }: ReaperOptions): Promise<number> 
         outages = 0
       } catch (error) {
         failures.add(
-          new Error(`the counters of the owner ${ownerId} could not be recalculated`, { cause: error }),
+          new Error(
+            `the counters of the owner ${JSON.stringify(ownerOf(ownerId))} could not be recalculated`,
+            {
+              cause: error,
+            },
+          ),
         )
         outages = databaseOutage(error) ? outages + 1 : 0
         if (outages === MAX_OUTAGES) failures.throwAny('counters could not be recalculated')

@@ -1,4 +1,5 @@
 import type { Ledger } from '../../ledger/database.ts'
+import { ownerOf } from '../../ledger/ids.ts'
 import { type MediaRow, mediaForJob } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import { type TakenDelivery, uploadForDelivery } from '../../ledger/webhooks.ts'
@@ -27,7 +28,7 @@ async function uploadData(db: Ledger, { type, upload_id, media_id, reason }: Tak
   const upload = await uploadForDelivery(db, upload_id)
   return {
     id: upload.id,
-    ownerId: upload.owner_id,
+    ...ownerOf(upload.owner_id),
     state: type.slice('upload.'.length),
     filename: upload.filename,
     offset: upload.offset,

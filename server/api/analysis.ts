@@ -9,6 +9,7 @@ import { readInput } from '../http/read-input.ts'
 import { MEDIA_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
 import { json } from './answers.ts'
+import { ownMedia } from './media-access.ts'
 import { Analysis } from './schemas.ts'
 
 export type AnalysisServices = { db: Ledger; bus: Bus; enqueueProcessing: EnqueueProcessing }
@@ -39,6 +40,8 @@ export const analysisRoutes = [
       { db, bus, enqueueProcessing }: AnalysisServices,
     ) {
       const body = parseJson(request.body)
+      // A token acts within its tenant, while the engine's signature is for all.
+      if (who) await ownMedia(db, who.ownerId, params.id)
       const report = who ? readInput(AnalysisReport, body) : signedReport(body, params.id)
       const result = await recordAnalysis(db, params.id, report, {
         resume: enqueueProcessing,

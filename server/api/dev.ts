@@ -1,5 +1,5 @@
+import { wordsIn } from '../auth/claims.ts'
 import { signToken } from '../auth/dev-token.ts'
-import { scopesIn } from '../auth/verifier.ts'
 import type { Config } from '../config.ts'
 import { Problem } from '../http/errors.ts'
 import { readInput } from '../http/read-input.ts'
@@ -19,7 +19,7 @@ export const devRoutes = [
     isServed: ({ devCode }: DevServices) => devCode !== undefined,
     handle({ request, response }, { config }) {
       const wanted = readInput(TokenRequest, request.body ?? {})
-      for (const scope of scopesIn(wanted.scope)) {
+      for (const scope of wordsIn(wanted.scope)) {
         if (config.AUTH_DEV_SCOPES?.includes(scope)) continue
         throw new Problem(
           'forbidden',

@@ -62,6 +62,13 @@ const SECURITY: Record<Access, Json[] | undefined> = {
   'service-or-signature': [{ bearer: [] }, { signature: [] }],
 }
 
+/** Parameters by which access is decided. */
+const SHOWN_IN_QUERY: Readonly<Record<string, string>> = {
+  expires: 'Of a signed link',
+  owner: 'The owner for whom the request is; for tokens with the scope `service` or `admin`',
+  tenant: 'The tenant of that owner; for tokens with the scope `admin` and without a tenant',
+}
+
 /** The OpenAPI 3.1 document of these routes, except for unlisted ones. */
 export function openApiDocument(routes: readonly AnyRoute[]): OpenApiDocument {
   const listed = routes.filter(({ isUnlisted }) => !isUnlisted)
@@ -156,10 +163,13 @@ function operation({ summary, description, access, params, query, headers, body,
         const { $schema: _, ...schema } = z.toJSONSchema(member, { io: 'input' })
         return { name, in: 'query', schema }
       }),
-      // The other one is the key of a security scheme.
-      ...((ACCESS_PARAMETERS[access] ?? []).includes('expires')
-        ? [{ name: 'expires', in: 'query', description: 'Of a signed link', schema: { type: 'string' } }]
-        : []),
+      // Those that are keys of security schemes are described there.
+      ...(ACCESS_PARAMETERS[access] ?? []).flatMap((name) => {
+        const description = SHOWN_IN_QUERY[name]
+        return description === undefined
+          ? []
+          : [{ name, in: 'query', description, schema: { type: 'string' } }]
+      }),
       ...(headers ?? []).map(({ name, description, example }) => ({
         name,
         in: 'header',

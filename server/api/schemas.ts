@@ -63,6 +63,7 @@ export const Media = z
     id: z.string(),
     uploadId: z.string(),
     ownerId: z.string(),
+    tenantId: z.string().nullable().describe('of the owner; null without one'),
     filename: z.string().nullable(),
     contentType: z.string().nullable().describe('as identified by its content'),
     kind: Kind.nullable(),
@@ -183,6 +184,7 @@ export const StreamTicket = z
 
 export const TokenRequest = z.object({
   sub: z.string().min(1).max(255),
+  tenant: z.string().min(1).max(255).optional(),
   scope: z.string().max(1000).optional(),
 })
 
@@ -195,6 +197,7 @@ export const WebhookDelivery = z
     uploadId: z.string(),
     mediaId: z.string().nullable(),
     ownerId: z.string(),
+    tenantId: z.string().nullable().describe('of the owner; null without one'),
     status: Delivered,
     attemptCount: z.number().int().nonnegative(),
     nextAttemptAt: Time.nullable().describe('null when it has ended'),

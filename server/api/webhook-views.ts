@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { ownerOf } from '../../ledger/ids.ts'
 import type { DeliveryAttemptRow, DeliveryRow } from '../../ledger/webhook-history.ts'
 import type * as schemas from './schemas.ts'
 
@@ -10,7 +11,7 @@ export function deliveryView(delivery: DeliveryRow): z.output<typeof schemas.Web
     type: delivery.type,
     uploadId: delivery.upload_id,
     mediaId: delivery.media_id,
-    ownerId: delivery.owner_id,
+    ...ownerOf(delivery.owner_id),
     status: delivery.status,
     attemptCount: delivery.attempts,
     nextAttemptAt: delivery.status === 'pending' ? delivery.next_attempt_at.toISOString() : null,

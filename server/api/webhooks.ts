@@ -1,13 +1,12 @@
 import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import {
-  ALL_OWNERS,
+  type DeliveriesOf,
   findDelivery,
   listDeliveries,
-  type OwnerScope,
   replayDelivery,
 } from '../../ledger/webhook-history.ts'
-import type { Principal } from '../auth/principal.ts'
+import { isAdmin, type Principal } from '../auth/principal.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { WEBHOOK_DELIVERY_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
@@ -23,7 +22,7 @@ import { deliveryView, deliveryWithAttemptsView } from './webhook-views.ts'
 
 export type WebhooksServices = { db: Ledger; bus: Bus }
 
-/** `/api/v1/webhooks`: deliveries for the caller's uploads, or everybody's with the scope `admin`. */
+/** `/api/v1/webhooks`: deliveries for the owner's uploads, or those of everybody in the tenant of an admin. */
 export const webhooksRoutes = [
   route('get', '/api/v1/webhooks/deliveries', 'token', {
     query: WebhookDeliveryListQuery,
@@ -32,7 +31,7 @@ export const webhooksRoutes = [
     description: '`{ items: [delivery…], nextCursor }`',
     async handle({ response, who, query }, { db }: WebhooksServices) {
       const rows = await listDeliveries(db, {
-        owner: visibleTo(who),
+        of: listedFor(who),
         limit: query.limit + 1,
         status: query.status,
         before: query.cursor === undefined ? undefined : readPosition(query.cursor),
@@ -46,7 +45,7 @@ export const webhooksRoutes = [
     summary: 'A delivery with its `attempts`',
     description: '`[{ attempt, at, status, error, durationMs }]`',
     async handle({ response, who, params }, { db }: WebhooksServices) {
-      const found = await findDelivery(db, visibleTo(who), params.id)
+      const found = await findDelivery(db, who.ownerId, params.id)
       if (!found) throw notFound()
       response.json(deliveryWithAttemptsView(found.delivery, found.attempts))
     },
@@ -57,10 +56,10 @@ export const webhooksRoutes = [
     summary: 'Sends a delivery again',
     description: 'It is due now, with all of its retries.',
     async handle({ response, who, params }, { db, bus }: WebhooksServices) {
-      const owner = visibleTo(who)
-      const result = await replayDelivery(db, owner, params.id)
+      const { ownerId } = who
+      const result = await replayDelivery(db, ownerId, params.id)
       if (result.kind === 'no-endpoint') throw new Problem('webhooks-off', 'No webhook endpoint is active.')
-      const found = result.kind === 'replayed' ? await findDelivery(db, owner, params.id) : undefined
+      const found = result.kind === 'replayed' ? await findDelivery(db, ownerId, params.id) : undefined
       if (result.kind === 'unknown' || !found) throw notFound()
       void bus.publish({ t: 'event', id: result.uploadId, queue: null })
       response.status(202).json(deliveryView(found.delivery))
@@ -68,6 +67,8 @@ export const webhooksRoutes = [
   }),
 ]
 
-function visibleTo({ ownerId, scopes }: Principal): OwnerScope {
-  return scopes.has('admin') ? ALL_OWNERS : ownerId
+function listedFor(who: Principal): DeliveriesOf {
+  const { ownerId, tenantId, isNamed = false } = who
+  if (isNamed || !isAdmin(who)) return { ownerId }
+  return tenantId === null ? 'everybody' : { tenantId }
 }

@@ -1,11 +1,20 @@
 import type { OwnerId } from '../../ledger/ids.ts'
 
-/** The authenticated caller. */
+/** The authenticated caller, and the owner for whom the request is. */
 export type Principal = {
-  /** `sub` */
+  /** That of the token, or the one that a backend acts for: `acting.ts`. */
   ownerId: OwnerId
-  /** `tenant`, where the issuer sets it and `AUTH_TENANT` accepts it. Used only in prefixes of storage keys. */
+  /** Of the token; null where it has none. */
   tenantId: string | null
-  /** `scope`, split at spaces. */
   scopes: ReadonlySet<string>
+  /** What files may be attached to, such as `course:7` or `course:*`; undefined for anything. */
+  attachable?: readonly string[] | undefined
+  /** Whether the request names the owner. */
+  isNamed?: boolean
 }
+
+/** May act for any owner of its tenant. */
+export const isService = ({ scopes }: Principal): boolean => scopes.has('service') || scopes.has('admin')
+
+/** May see and do everything of its tenant; without a tenant, of all. */
+export const isAdmin = ({ scopes }: Principal): boolean => scopes.has('admin')

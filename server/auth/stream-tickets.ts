@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Request, Response } from 'express'
 import type { Ledger } from '../../ledger/database.ts'
+import { ownerOf } from '../../ledger/ids.ts'
 import { findTicket, storeTicket } from '../../ledger/stream-tickets.ts'
 import { authenticated } from '../http/deadlines.ts'
 import { Problem } from '../http/errors.ts'
@@ -11,14 +12,14 @@ const TICKET = /^[A-Za-z0-9_-]{43}$/
 
 /**
  * A ticket for clients that cannot send headers, such as EventSource: it starts streams for a minute with the rights of
- * its token. It may be used several times, as EventSource reconnects.
+ * its token, or with those of the owner for whom a backend asks. It may be used several times, as EventSource reconnects.
  */
 export async function giveTicket(
   db: Ledger,
-  { ownerId, scopes }: Principal,
+  { ownerId, scopes, isNamed }: Principal,
 ): Promise<{ ticket: string; expiresAt: Date }> {
   const ticket = randomBytes(32).toString('base64url')
-  const stored = { hash: hashOf(ticket), ownerId, scopes: [...scopes], ttlMs: TTL_MS }
+  const stored = { hash: hashOf(ticket), ownerId, scopes: isNamed ? [] : [...scopes], ttlMs: TTL_MS }
   return { ticket, expiresAt: await storeTicket(db, stored) }
 }
 
@@ -34,7 +35,8 @@ export async function authenticateByTicket(
   const found = await findTicket(db, hashOf(ticket))
   // Expired tickets are removed, so they cannot be told from unknown ones.
   if (!found) throw new Problem('token-expired', 'The ticket has expired. Request a new one.')
-  const principal = { ownerId: found.ownerId, tenantId: null, scopes: new Set(found.scopes) }
+  const { ownerId, scopes } = found
+  const principal = { ownerId, tenantId: ownerOf(ownerId).tenantId, scopes: new Set(scopes) }
   response.locals.principal = principal
   authenticated(request)
   return principal

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import { describe, expect, it } from 'vitest'
+import { ownerIn } from '../../ledger/ids.ts'
 import { type Environment, parseConfig } from '../config.ts'
 import { Problem } from '../http/errors.ts'
 import { createVerifier } from './verifier.ts'
@@ -198,8 +199,8 @@ describe('a token that names a tenant', () => {
   it.each<[string, Environment, string]>([
     ['nothing', {}, INVALID],
     ['off', { AUTH_TENANT: 'off' }, INVALID],
-    ['optional', { AUTH_TENANT: 'optional' }, 'alice'],
-    ['required', { AUTH_TENANT: 'required' }, 'alice'],
+    ['optional', { AUTH_TENANT: 'optional' }, 'acme\u001falice'],
+    ['required', { AUTH_TENANT: 'required' }, 'acme\u001falice'],
   ])('is taken or not, with AUTH_TENANT set to %s', async (_what, env, outcome) => {
     expect(await outcomeOf(named('acme'), env)).toBe(outcome)
   })
@@ -209,7 +210,7 @@ describe('a token that names a tenant', () => {
     await expect(verify(named('acme'))).rejects.toThrow(/"tenant" claim.*AUTH_TENANT=optional/)
   })
 
-  it.each([null, '', 7, ['acme'], {}, 'a\nb', 'a'.repeat(256)])(
+  it.each([null, '', 7, true, ['acme'], {}, 'a\nb', 'a\u001fb', 'a'.repeat(256)])(
     'is refused when the tenant is %j',
     async (tenant) => {
       for (const mode of ['off', 'optional', 'required']) {
@@ -228,8 +229,98 @@ describe('a token that names a tenant', () => {
     expect(
       await createVerifier(config)(jwt.sign({ tenant: 'acme' }, SECRET, { subject: 'a', expiresIn: 60 })),
     ).toMatchObject({
-      ownerId: 'a',
+      ownerId: ownerIn('acme', 'a'),
       tenantId: 'acme',
     })
+  })
+})
+
+describe('the claims of a token', () => {
+  const principal = async (payload: object, env: Environment = {}) => {
+    const verify = createVerifier(parseConfig({ AUTH_JWT_SECRET: SECRET, ...env }, { auth: true }))
+    const { ownerId, scopes, attachable } = await verify(signed(HEADER, claims(payload)))
+    return { ownerId, scopes: [...scopes], attachable }
+  }
+
+  it.each<[string, Environment, object, string]>([
+    ['a subject', {}, {}, 'alice'],
+    ['another claim', { AUTH_OWNER_CLAIM: 'user_id' }, { user_id: 7 }, '7'],
+    ['a claim with an address', { AUTH_OWNER_CLAIM: 'https://x.test/id' }, { 'https://x.test/id': 'b' }, 'b'],
+    ['a claim in another', { AUTH_OWNER_CLAIM: 'user.name' }, { user: { name: 'c' } }, 'c'],
+    [
+      'a claim with a dot before one in another',
+      { AUTH_OWNER_CLAIM: 'user.name' },
+      { 'user.name': 'd', user: { name: 'c' } },
+      'd',
+    ],
+    [
+      'a tenant in another claim',
+      { AUTH_TENANT: 'required', AUTH_TENANT_CLAIM: 'org.id' },
+      { org: { id: 3 } },
+      '3\u001falice',
+    ],
+  ])('name the owner by %s', async (_what, env, payload, ownerId) => {
+    expect((await principal(payload, env)).ownerId).toBe(ownerId)
+  })
+
+  it.each<[string, Environment, object]>([
+    ['missing', { AUTH_OWNER_CLAIM: 'user_id' }, {}],
+    ['null', {}, { sub: null }],
+    ['true', {}, { sub: true }],
+    ['a number that is to be a text', {}, { sub: 42 }],
+    ['a fraction', { AUTH_OWNER_CLAIM: 'id' }, { id: 1.5 }],
+    ['a number that is not exact', { AUTH_OWNER_CLAIM: 'id' }, { id: 2 ** 53 }],
+    ['a list', {}, { sub: ['alice'] }],
+    ['text with a control character', {}, { sub: 'acme\u001falice' }],
+    ['inherited', { AUTH_OWNER_CLAIM: 'constructor.name' }, {}],
+    ['inherited in another', { AUTH_OWNER_CLAIM: 'user.constructor.name' }, { user: {} }],
+    ['a character of a text', { AUTH_OWNER_CLAIM: 'sub.0' }, {}],
+  ])('are refused where that of the owner is %s', async (_what, env, payload) => {
+    expect(await outcomeOf(signed(HEADER, claims(payload)), env)).toBe(INVALID)
+  })
+
+  it.each<[string, Environment, object, string[]]>([
+    ['nothing', {}, {}, []],
+    ['an empty text', {}, { scope: '' }, []],
+    ['words', {}, { scope: ' admin  service ' }, ['admin', 'service']],
+    ['a list', {}, { scope: ['admin', 'service'] }, ['admin', 'service']],
+    ['an empty list', {}, { scope: [] }, []],
+    ['scp', { AUTH_SCOPE_CLAIM: 'scp' }, { scp: ['admin'], scope: 'service' }, ['admin']],
+    [
+      'roles of a realm',
+      { AUTH_SCOPE_CLAIM: 'realm_access.roles' },
+      { realm_access: { roles: ['service'] } },
+      ['service'],
+    ],
+  ])('have the scopes of %s', async (_what, env, payload, scopes) => {
+    expect((await principal(payload, env)).scopes).toEqual(scopes)
+  })
+
+  it.each([
+    null,
+    7,
+    true,
+    {},
+    { admin: true },
+    ['admin', 7],
+    ['admin service'],
+    [''],
+    [null],
+    [['admin']],
+    'admin\tservice\n',
+  ])('are refused where the scope is %j', async (scope) => {
+    expect(await outcomeOf(signed(HEADER, claims({ scope })))).toBe(INVALID)
+    const env = { AUTH_ATTACH_CLAIM: 'attach' }
+    expect(await outcomeOf(signed(HEADER, claims({ attach: scope })), env)).toBe(INVALID)
+  })
+
+  it('list what files may be attached to, where the server asks for that', async () => {
+    const env = { AUTH_ATTACH_CLAIM: 'attach' }
+    expect((await principal({ attach: ['course:7', 'post:*'] }, env)).attachable).toEqual([
+      'course:7',
+      'post:*',
+    ])
+    expect((await principal({}, env)).attachable).toEqual([])
+    expect((await principal({ attach: ['course:7'] })).attachable).toBeUndefined()
   })
 })

@@ -1,8 +1,9 @@
 import { createPublicKey, createSecretKey } from 'node:crypto'
 import jwt from 'jsonwebtoken'
-import type { OwnerId } from '../../ledger/ids.ts'
+import { ownerIn } from '../../ledger/ids.ts'
 import type { AuthKey, Config } from '../config.ts'
 import { Problem } from '../http/errors.ts'
+import { type ClaimNames, ClaimRefused, readClaims } from './claims.ts'
 import { JwksKeys, type KeyWarning } from './jwks-keys.ts'
 import type { Principal } from './principal.ts'
 import { readTokenHeader } from './token-header.ts'
@@ -10,12 +11,8 @@ import { type VerificationKey, VerifiedTokens } from './verified-tokens.ts'
 
 export type Verify = (token: string) => Promise<Principal>
 
-type VerifierOptions = Pick<
-  Config,
-  'auth' | 'AUTH_ISSUER' | 'AUTH_AUDIENCE' | 'AUTH_CLOCK_TOLERANCE' | 'AUTH_TENANT'
->
-
-const MAX_ID_CHARACTERS = 255
+type VerifierOptions = ClaimNames &
+  Pick<Config, 'auth' | 'AUTH_ISSUER' | 'AUTH_AUDIENCE' | 'AUTH_CLOCK_TOLERANCE'>
 
 /**
  * Makes the function that turns a bearer token into a principal. It fails with `token-expired` or `token-invalid`, and
@@ -40,7 +37,7 @@ export function createVerifier(options: VerifierOptions, warn?: KeyWarning): Ver
       throw invalid('The token is not signed with an accepted algorithm.')
     }
     const { claims, key } = claimsOf(token, await keysFor(header.kid), verification)
-    const { exp, ...principal } = principalOf(claims, options.AUTH_TENANT)
+    const { exp, ...principal } = principalOf(claims, options)
     const endsAt = exp + options.AUTH_CLOCK_TOLERANCE / 1000
     verified.add(token, { principal, endsAt, kid: header.kid, key })
     return principal
@@ -97,50 +94,13 @@ function timeOf(date: Date): string {
   return Number.isNaN(date.getTime()) ? 'no time' : date.toISOString()
 }
 
-function principalOf(claims: unknown, tenants: Config['AUTH_TENANT']): Principal & { exp: number } {
-  if (typeof claims !== 'object' || claims === null) throw invalid('The token has no claims.')
-  const { sub, tenant, scope, exp }: jwt.JwtPayload = claims
-  // The library checks `exp` only where it is present.
-  if (typeof exp !== 'number') throw invalid('The token has no "exp" claim.')
-  if (!isId(sub)) throw invalid('The token has no valid "sub" claim.')
-  checkTenant(tenant, tenants)
-  return {
-    ownerId: sub as OwnerId,
-    tenantId: tenant ?? null,
-    scopes: new Set(typeof scope === 'string' ? scopesIn(scope) : []),
-    exp,
+function principalOf(claims: unknown, names: ClaimNames): Principal & { exp: number } {
+  try {
+    const { ownerId, tenantId, scopes, attachable, exp } = readClaims(claims, names)
+    return { ownerId: ownerIn(tenantId, ownerId), tenantId, scopes: new Set(scopes), attachable, exp }
+  } catch (error) {
+    throw error instanceof ClaimRefused ? invalid(error.message) : error
   }
-}
-
-/** Tenants are not isolated yet: an issuer must not rely on the claim without having configured it. */
-function checkTenant(tenant: unknown, tenants: Config['AUTH_TENANT']): asserts tenant is string | undefined {
-  if (tenant === undefined) {
-    if (tenants === 'required')
-      throw invalid('The token has no "tenant" claim, which AUTH_TENANT=required requires.')
-    return
-  }
-  if (tenants === 'off') {
-    throw invalid(
-      'The token has a "tenant" claim, which this server does not accept. AUTH_TENANT=optional accepts it without isolating tenants.',
-    )
-  }
-  if (!isId(tenant)) throw invalid('The "tenant" claim of the token is malformed.')
-}
-
-/** The scopes of a `scope` claim, separated by spaces (RFC 8693 § 4.2). */
-export function scopesIn(claim: string | undefined): string[] {
-  return (claim ?? '').split(' ').filter((scope) => scope !== '')
-}
-
-/** Printable text that Postgres stores unchanged: lone surrogates would all become the same. */
-function isId(value: unknown): value is string {
-  return (
-    typeof value === 'string' &&
-    value.length > 0 &&
-    value.length <= MAX_ID_CHARACTERS &&
-    value.isWellFormed() &&
-    !/\p{Cc}/u.test(value)
-  )
 }
 
 type KeySource = (kid: string | undefined) => Promise<readonly VerificationKey[]>

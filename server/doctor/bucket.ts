@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { servedAs } from '../../content/served-as.ts'
-import type { OwnerId } from '../../ledger/ids.ts'
+import { ownerIn } from '../../ledger/ids.ts'
 import { S3 } from '../../storage/s3/s3.ts'
 import { bodyOf } from '../../storage/s3/s3-body.ts'
 import { copyInBucket } from '../../storage/s3/s3-copy.ts'
@@ -53,7 +53,7 @@ type Keys = { original: string; copy: string }
 /** Keys as Landfall uses them: a policy may allow nothing else. */
 function keysOf(config: Config): Keys {
   const name = `landfall-doctor-${randomUUID()}`
-  const owner = { owner: 'landfall-doctor' as OwnerId, tenant: null, at: new Date() }
+  const owner = { owner: ownerIn(null, 'landfall-doctor'), at: new Date() }
   const original = `${fillPrefix(config.S3_PREFIX, owner)}uploads/${name}`
   const copy =
     config.PUBLISH === 'copy' ? `${fillPrefix(config.PUBLIC_PREFIX, owner)}${name}` : `${original}-copy`

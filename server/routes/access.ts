@@ -2,15 +2,16 @@ import type { Request, Response } from 'express'
 import { Webhook } from 'standardwebhooks'
 import type { Ledger } from '../../ledger/database.ts'
 import { parseMediaId } from '../../ledger/ids.ts'
+import { actingFor } from '../auth/acting.ts'
 import type { Authenticate } from '../auth/authenticate.ts'
 import type { ContentLinks } from '../auth/content-links.ts'
 import { isDevCode } from '../auth/dev-code.ts'
 import { isDirectRequest } from '../auth/direct-request.ts'
-import type { Principal } from '../auth/principal.ts'
+import { isService, type Principal } from '../auth/principal.ts'
 import { authenticateByTicket } from '../auth/stream-tickets.ts'
 import { authenticated } from '../http/deadlines.ts'
 import { notFound, Problem } from '../http/errors.ts'
-import type { Access } from './route.ts'
+import type { Access, Params } from './route.ts'
 
 export type AccessOptions = {
   /** Requires a bearer token, and waits for the turn of its owner. */
@@ -24,7 +25,7 @@ export type AccessOptions = {
 }
 
 /** The part of a route that decides access. */
-export type Guarded = { access: Access; path: string }
+export type Guarded = { access: Access; path: string; params?: Params }
 
 /** Authorizes a request, or fails. Resolves to the principal, if there is one. Calls `readBody` once. */
 export type Admit = (
@@ -69,7 +70,7 @@ export function accessChecks(options: AccessOptions): Admit {
       }
       case 'service-or-signature': {
         const who = await authenticate(request, response)
-        if (who.scopes.has('service')) return who
+        if (isService(who)) return who
         throw new Problem('forbidden', 'The request requires a token with the scope "service".')
       }
     }
@@ -77,12 +78,23 @@ export function accessChecks(options: AccessOptions): Admit {
 
   return async function admit(route, request, response, readBody) {
     const isSigned = route.access === 'service-or-signature' && hasSignatureAlone(request)
-    const who = isSigned ? undefined : await whoAsks(route, request, response)
+    const caller = isSigned ? undefined : await whoAsks(route, request, response)
+    const who = caller && (await actingFor(db, caller, request, subjectOf(route, request)))
+    if (who) response.locals.principal = who
     await readBody()
     // A signature covers the body, so this body is read before the sender is known.
     if (isSigned) checkSignature(request, signers)
     return who
   }
+}
+
+/** What a request is for by its path, where that belongs to an owner. */
+function subjectOf({ params = {} }: Guarded, request: Request) {
+  for (const [name, { subject, parse }] of Object.entries(params)) {
+    const id = String(request.params[name])
+    if (subject && parse(id) !== undefined) return { subject, id }
+  }
+  return undefined
 }
 
 /** The target of a link to this path: the part below the media item. */

@@ -6,6 +6,7 @@ import {
   parseUploadId,
   type UploadId,
 } from '../../ledger/ids.ts'
+import type { Subject } from '../../ledger/owner-of.ts'
 import { HLS_NUMBERS, type HlsNumber } from '../../storage/store/keys.ts'
 
 /** A variable part of a path. */
@@ -16,18 +17,31 @@ export type Param<T = unknown> = {
   pattern: string
   /** A text that `parse` accepts, of nothing that exists. */
   sample(): string
+  /** What it is the id of, where that belongs to an owner. */
+  subject?: Subject
 }
 
 const ID = '^[A-Za-z0-9_-]{22}$'
 const DELIVERY_ID = '^msg_[0-9a-f]{32}$'
 
-export const UPLOAD_ID: Param<UploadId> = { parse: parseUploadId, pattern: ID, sample: newUploadId }
-export const MEDIA_ID: Param<MediaId> = { parse: parseMediaId, pattern: ID, sample: newMediaId }
+export const UPLOAD_ID: Param<UploadId> = {
+  parse: parseUploadId,
+  pattern: ID,
+  sample: newUploadId,
+  subject: 'upload',
+}
+export const MEDIA_ID: Param<MediaId> = {
+  parse: parseMediaId,
+  pattern: ID,
+  sample: newMediaId,
+  subject: 'media',
+}
 
 export const WEBHOOK_DELIVERY_ID: Param<string> = {
   parse: (text) => (new RegExp(DELIVERY_ID).test(text) ? text : undefined),
   pattern: DELIVERY_ID,
   sample: () => `msg_${'0'.repeat(32)}`,
+  subject: 'delivery',
 }
 
 /** A file of an HLS rendition. */

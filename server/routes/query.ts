@@ -1,12 +1,15 @@
 import type { Request } from 'express'
+import { OWNER_PARAMETERS } from '../auth/acting.ts'
 import { Problem } from '../http/errors.ts'
 import type { Access, Route } from './route.ts'
 
-/** Parameters in which each kind of access is shown; the checks of `access.ts` read them. */
+/** Parameters in which each kind of access is shown, and the owner of whom is asked; the checks of `access.ts` read them. */
 export const ACCESS_PARAMETERS: Readonly<Partial<Record<Access, readonly string[]>>> = {
-  'token-or-ticket': ['ticket'],
-  'token-or-link': ['expires', 'signature'],
+  token: OWNER_PARAMETERS,
+  'token-or-ticket': ['ticket', ...OWNER_PARAMETERS],
+  'token-or-link': ['expires', 'signature', ...OWNER_PARAMETERS],
   link: ['expires', 'signature'],
+  'service-or-signature': OWNER_PARAMETERS,
 }
 
 /** Names that are longer are cut in messages. */

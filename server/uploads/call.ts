@@ -7,10 +7,9 @@ import type { UploadCall } from './held.ts'
 
 /** The context of a request for the engine: behind `authenticate`. */
 export function callOf(request: Request, response: Response, uploadId: UploadId): UploadCall {
-  const { ownerId, tenantId } = principalOf(response)
+  const { ownerId } = principalOf(response)
   return {
     ownerId,
-    tenantId,
     uploadId,
     requestId: String(request.id),
     over: overWith(response),

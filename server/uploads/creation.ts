@@ -41,7 +41,7 @@ export type CreationOptions = {
   ends: EndLog
 }
 
-/** A new upload as its request describes it. The owner and the tenant are from the token, never from the request. */
+/** A new upload as its request describes it, and its owner, whom access has decided. */
 export type CreateRequest = Omit<
   NewUpload,
   'reservedBytes' | 'filename' | 'declaredType' | 'storageBackend' | 'storageKey' | 'expiresAfterMs'
@@ -108,9 +108,9 @@ export async function createFinalUpload(
 /** Storage key, backend and expiry of a new upload. */
 function placeOf(
   { keyPrefixes, policy, storageBackend }: CreationOptions,
-  { id, ownerId: owner, tenantId: tenant }: Pick<CreateRequest, 'id' | 'ownerId' | 'tenantId'>,
+  { id, ownerId: owner }: Pick<CreateRequest, 'id' | 'ownerId'>,
 ) {
-  const names = { owner, tenant, at: new Date() }
+  const names = { owner, at: new Date() }
   const storageKeyIn = (backend: Backend) => uploadKey(id, fillPrefix(keyPrefixes[backend], names))
   return {
     storageBackend,

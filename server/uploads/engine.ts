@@ -41,8 +41,8 @@ export type EngineOptions = {
 }
 
 /** A new upload as a protocol declares it; the caller is in the context. */
-export type NewUpload = Omit<CreateRequest, 'id' | 'ownerId' | 'tenantId'>
-export type NewFinalUpload = Omit<CreateFinalRequest, 'id' | 'ownerId' | 'tenantId'>
+export type NewUpload = Omit<CreateRequest, 'id' | 'ownerId'>
+export type NewFinalUpload = Omit<CreateFinalRequest, 'id' | 'ownerId'>
 
 /** `offset`: of the first byte, as returned by `look`; `onWhole` is called when the checks have passed. */
 export type ReceiveOptions = Checks & {
@@ -75,8 +75,8 @@ export class UploadEngine {
   }
 
   /** Creates an upload and reserves its quota. Fails with a `Refusal`. */
-  async create({ uploadId: id, ownerId, tenantId }: UploadCall, upload: NewUpload): Promise<UploadRow> {
-    const row = await createUpload(this.#options.creation, { ...upload, id, ownerId, tenantId })
+  async create({ uploadId: id, ownerId }: UploadCall, upload: NewUpload): Promise<UploadRow> {
+    const row = await createUpload(this.#options.creation, { ...upload, id, ownerId })
     this.#options.progress.tick(id, 0, upload.size, 0)
     return row
   }
@@ -85,12 +85,9 @@ export class UploadEngine {
    * Creates a final upload (tus 1.0 § concatenation), whose partials may be unfinished. It may be complete at once.
    * Fails with a `Refusal`.
    */
-  async createFinal(
-    { uploadId: id, ownerId, tenantId }: UploadCall,
-    upload: NewFinalUpload,
-  ): Promise<UploadRow> {
+  async createFinal({ uploadId: id, ownerId }: UploadCall, upload: NewFinalUpload): Promise<UploadRow> {
     const { creation, enqueueProcessing } = this.#options
-    const row = await createFinalUpload(creation, { ...upload, id, ownerId, tenantId }, enqueueProcessing)
+    const row = await createFinalUpload(creation, { ...upload, id, ownerId }, enqueueProcessing)
     // No bytes will announce it.
     this.#notifyListeners(id, row.state === 'received' ? 'processing' : null)
     return row

@@ -6,7 +6,6 @@ import { UploadNotFound } from './outcomes.ts'
 /** The caller and the upload of an operation, with its callbacks. */
 export type UploadCall = {
   readonly ownerId: OwnerId
-  readonly tenantId: string | null
   /** From the address, or as chosen for a creation. */
   readonly uploadId: UploadId
   /** For the log. */

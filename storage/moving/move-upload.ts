@@ -185,7 +185,7 @@ type Keys = { storageKey: string; renditions: { kind: string; storageKey: string
 
 /** The original keys of the file and its renditions in that backend. A public copy has its own key everywhere. */
 function keysIn({ keyPrefixes }: MoveOptions, found: Movable, to: Backend): Keys {
-  const names = { owner: found.ownerId, tenant: found.tenantId, at: found.createdAt }
+  const names = { owner: found.ownerId, at: found.createdAt }
   const storageKey = uploadKey(found.uploadId, fillPrefix(keyPrefixes[to], names))
   return {
     storageKey,

@@ -1,10 +1,10 @@
-import type { MediaId, OwnerId, UploadId } from '../../ledger/ids.ts'
+import { type MediaId, type OwnerId, ownerOf, type UploadId } from '../../ledger/ids.ts'
 
 // The last segments of a key are made of our own ids only. Values from a token are reduced to letters, digits, `-` and
 // `_`, so that none leaves its place in the key.
 
 /** Values for the placeholders of a prefix. */
-export type KeyNames = { owner: OwnerId; tenant: string | null; at: Date }
+export type KeyNames = { owner: OwnerId; at: Date }
 
 const PLACEHOLDERS = ['owner', 'tenant', 'yyyy', 'mm'] as const
 const SEGMENT_CHARACTERS = 64
@@ -16,11 +16,16 @@ export function unknownPlaceholders(template: string): string[] {
     .filter((name) => !PLACEHOLDERS.some((known) => known === name))
 }
 
-/** Fills in `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` (UTC). A missing tenant is `none`. */
-export function fillPrefix(template: string, { owner, tenant, at }: KeyNames): string {
+/**
+ * Fills in `{owner}`, `{tenant}`, `{yyyy}` and `{mm}` (UTC). A missing tenant is `none`. Where the template has no
+ * `{tenant}`, that of the owner comes before its name: what is granted by prefix stays within a tenant.
+ */
+export function fillPrefix(template: string, { owner, at }: KeyNames): string {
+  const { ownerId, tenantId } = ownerOf(owner)
+  const hasTenant = tenantId === null || template.includes('{tenant}')
   const values: Record<(typeof PLACEHOLDERS)[number], string> = {
-    owner: asSegment(owner),
-    tenant: asSegment(tenant ?? 'none'),
+    owner: hasTenant ? asSegment(ownerId) : `${asSegment(tenantId)}/${asSegment(ownerId)}`,
+    tenant: asSegment(tenantId ?? 'none'),
     yyyy: String(at.getUTCFullYear()).padStart(4, '0'),
     mm: String(at.getUTCMonth() + 1).padStart(2, '0'),
   }
@@ -97,11 +102,11 @@ export function renditionKey(
 /** The key of a public copy. Year and month are those in which its upload was received. */
 export function publishedKey(
   template: string,
-  media: { id: MediaId; owner_id: OwnerId; tenant_id: string | null; created_at: Date },
+  media: { id: MediaId; owner_id: OwnerId; created_at: Date },
   extension: string,
 ): string {
-  const { owner_id: owner, tenant_id: tenant, created_at: at } = media
-  return `${fillPrefix(template, { owner, tenant, at })}${media.id}.${extension}`
+  const { owner_id: owner, created_at: at } = media
+  return `${fillPrefix(template, { owner, at })}${media.id}.${extension}`
 }
 
 /** The part of a prefix template before its first placeholder. */

@@ -18,7 +18,6 @@ export function newUpload(owner: string, changes: Partial<NewUpload> = {}): NewU
   return {
     id,
     ownerId: owner as OwnerId,
-    tenantId: null,
     protocol: 'tus-1.0',
     size: SIZE,
     reservedBytes: SIZE,

@@ -1,0 +1,54 @@
+import type { Request } from 'express'
+import type { Ledger } from '../../ledger/database.ts'
+import { isName, type OwnerId, ownerIn, ownerOf } from '../../ledger/ids.ts'
+import { ownerOfSubject, type Subject } from '../../ledger/owner-of.ts'
+import { Problem } from '../http/errors.ts'
+import { isAdmin, isService, type Principal } from './principal.ts'
+
+/** The parameters of a query that name the owner for whom a request is. */
+export const OWNER_PARAMETERS = ['owner', 'tenant'] as const
+
+/**
+ * The caller, for the owner whom the request names in its query. An owner may name nobody else. A backend, whose token
+ * has the scope `service` or `admin`, acts for any owner of its tenant; one without a tenant for owners without one, and
+ * with the scope `admin` for those of every tenant. Where a backend names nobody and asks for something by its id, it
+ * acts for the owner of that. Fails with `forbidden` and `invalid-request`.
+ */
+export async function actingFor(
+  db: Ledger,
+  who: Principal,
+  request: Pick<Request, 'query'>,
+  of: { subject: Subject; id: string } | undefined,
+): Promise<Principal> {
+  const named = namedIn(request, who)
+  if (named !== undefined) {
+    if (named !== who.ownerId && !reaches(who, named))
+      throw new Problem(
+        'forbidden',
+        isService(who)
+          ? 'The token does not act for owners of this tenant.'
+          : 'Only a token with the scope "service" or "admin" acts for other owners.',
+      )
+    return { ...who, ownerId: named, isNamed: true }
+  }
+  if (!of || !isService(who)) return who
+  const owner = await ownerOfSubject(db, who.ownerId, of)
+  // Of others it is told what is told of things that do not exist.
+  return owner !== undefined && reaches(who, owner) ? { ...who, ownerId: owner } : who
+}
+
+/** Whether a caller acts for this owner. */
+function reaches(who: Principal, owner: OwnerId): boolean {
+  if (isAdmin(who) && who.tenantId === null) return true
+  return isService(who) && ownerOf(owner).tenantId === who.tenantId
+}
+
+/** The owner whom a query names; undefined where it names none. */
+function namedIn({ query }: Pick<Request, 'query'>, who: Principal): OwnerId | undefined {
+  const { owner, tenant } = query
+  if (owner === undefined && tenant === undefined) return undefined
+  if (!isName(owner)) throw new Problem('invalid-request', 'owner: takes the name of one owner')
+  if (tenant !== undefined && !isName(tenant))
+    throw new Problem('invalid-request', 'tenant: takes the name of one tenant')
+  return ownerIn(tenant ?? who.tenantId, owner)
+}
