@@ -1,14 +1,18 @@
 import { type Selectable, sql } from 'kysely'
 import type { Ledger } from './database.ts'
+import { type Description, describeMedia, describeUpload, type Metadata } from './description.ts'
+import type { EventType } from './event-types.ts'
 import { isStoredOpen } from './expiry.ts'
 import type { OwnerId, UploadId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
-import { firstValue, onlyValue, rowsOf } from './rows.ts'
+import { firstValue, onlyRow, onlyValue, rowsOf } from './rows.ts'
 import type { EventsTable } from './schema.ts'
 
 export type EventRow = Selectable<EventsTable> & {
   /** Size of a received upload, in its event `upload.received`. */
   received_size: number | null
+  /** What is said of its upload, or of its media item, when it is read. */
+  described: Pick<Description, 'attachedTo' | 'metadata'>
 }
 
 /**
@@ -26,27 +30,52 @@ export const SETTLED_AFTER_MS = 60_000
 const eventsOf = (db: Ledger, ownerId: OwnerId, limit: number) =>
   withOwnerShare(db, ownerId)
     .selectFrom('landfall.events as events')
-    .leftJoin('landfall.uploads as uploads', (join) =>
-      join.onRef('uploads.id', '=', 'events.upload_id').on('events.type', '=', 'upload.received'),
+    .leftJoin('landfall.uploads as uploads', 'uploads.id', 'events.upload_id')
+    .leftJoin('landfall.media as media', (join) =>
+      join.onRef('media.id', '=', 'events.media_id').on(sql<boolean>`events.type not like 'upload.%'`),
     )
     .selectAll('events')
-    .select('uploads.size as received_size')
+    .select([
+      sql<number | null>`case when events.type = 'upload.received' then uploads.size end`.as('received_size'),
+      sql<Metadata | null>`case when media.id is null then uploads.metadata end`.as('upload_metadata'),
+      'media.metadata',
+      'media.attached_type',
+      'media.attached_id',
+    ])
     .where('events.owner_id', '=', ownerId)
     .orderBy('events.id')
     .limit(limit)
 
-/**
- * The first `limit` events of an owner's upload after `afterId`, oldest first. Changes of one upload are serial, so
- * their ids rise in the order in which they became visible.
- */
-export async function eventsOfUpload(
+type ReadEvent = Awaited<ReturnType<ReturnType<typeof eventsOf>['execute']>>[number]
+
+const eventRow = ({
+  upload_metadata,
+  metadata,
+  attached_type,
+  attached_id,
+  ...event
+}: ReadEvent): EventRow => {
+  const { attachedTo, ...described } = upload_metadata
+    ? describeUpload(upload_metadata)
+    : describeMedia({ ...NOTHING_SAID, metadata, attached_type, attached_id })
+  return { ...event, described: { attachedTo, metadata: described.metadata } }
+}
+
+const NOTHING_SAID = { title: null, description: null, told_captions: null }
+
+const eventRows = async (query: ReturnType<typeof eventsOf>): Promise<EventRow[]> =>
+  (await query.execute()).map(eventRow)
+
+/** Whether there are events of an owner's upload after `afterId`, and any of these types. */
+export async function outlookOfUpload(
   db: Ledger,
-  query: { ownerId: OwnerId; uploadId: UploadId; afterId: number; limit: number },
-): Promise<EventRow[]> {
-  return await eventsOf(db, query.ownerId, query.limit)
-    .where('events.upload_id', '=', query.uploadId)
-    .where('events.id', '>', query.afterId)
-    .execute()
+  query: { ownerId: OwnerId; uploadId: UploadId; afterId: number; types: readonly EventType[] },
+): Promise<{ hasLater: boolean; hasTypes: boolean }> {
+  const { ownerId, uploadId, afterId, types } = query
+  const ofUpload = sql`select from landfall.events where upload_id = ${uploadId} and owner_id = ${ownerId}`
+  return await onlyRow<{ hasLater: boolean; hasTypes: boolean }>(withOwnerShare(db, ownerId))`
+    select exists (${ofUpload} and id > ${afterId}::bigint) as "hasLater",
+           exists (${ofUpload} and type = any(${types}::text[])) as "hasTypes"`
 }
 
 /**
@@ -78,7 +107,7 @@ export async function eventsBetween(db: Ledger, range: EventRange): Promise<Even
     .where('events.id', '>', range.after)
     .where('events.id', '<=', range.upTo)
   if (range.uploadId !== undefined) query = query.where('events.upload_id', '=', range.uploadId)
-  return await query.execute()
+  return await eventRows(query)
 }
 
 /** The first `limit` events of an owner after `after` that are not among `known`. */
@@ -86,17 +115,18 @@ export async function newEvents(
   db: Ledger,
   query: { ownerId: OwnerId; after: number; known: readonly number[]; limit: number },
 ): Promise<EventRow[]> {
-  return await eventsOf(db, query.ownerId, query.limit)
-    .where('events.id', '>', query.after)
-    .where(sql<boolean>`events.id <> all(${query.known}::bigint[])`)
-    .execute()
+  return await eventRows(
+    eventsOf(db, query.ownerId, query.limit)
+      .where('events.id', '>', query.after)
+      .where(sql<boolean>`events.id <> all(${query.known}::bigint[])`),
+  )
 }
 
 /** Those of these events of an owner that exist. */
 export async function eventsById(db: Ledger, ownerId: OwnerId, ids: readonly number[]): Promise<EventRow[]> {
-  return await eventsOf(db, ownerId, ids.length)
-    .where(sql<boolean>`events.id = any(${ids}::bigint[])`)
-    .execute()
+  return await eventRows(
+    eventsOf(db, ownerId, ids.length).where(sql<boolean>`events.id = any(${ids}::bigint[])`),
+  )
 }
 
 /** What a reader of an owner's events has received: all up to `settled`, and those in `passed`. */

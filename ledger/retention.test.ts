@@ -153,10 +153,16 @@ it('forgets records of steps batch by batch until none is left that is old enoug
 it('keeps next to nothing of an upload that ended, outside of any quota', async () => {
   const nothingLeft = { metadata: {}, metadata_header: null, state: 'terminated' }
   const empty = await terminated(0, { filename: 'ä.png' })
-  expect(await metadataOf(empty)).toMatchObject(nothingLeft)
   const large = await terminated(1, LARGE)
-  expect(await metadataOf(large)).toMatchObject(nothingLeft)
   const small = await terminated(1, { filename: 'ä.png' })
+  // Those that are told of an end are told what the upload was for.
+  expect(await metadataOf(large)).toMatchObject({ metadata: LARGE, metadata_header: null })
+  expect(await prune(db, RETENTION)).toMatchObject(NOTHING)
+  expect(await metadataOf(empty)).toMatchObject({ metadata: { filename: 'ä.png' }, metadata_header: null })
+  await letPass(1)
+  expect(await prune(db, RETENTION)).toMatchObject(NOTHING)
+  expect(await metadataOf(empty)).toMatchObject(nothingLeft)
+  expect(await metadataOf(large)).toMatchObject(nothingLeft)
   expect(await metadataOf(small)).toMatchObject({ metadata: { filename: 'ä.png' } })
   await letPass(31)
   // A client that creates and deletes without end would fill the ledger for two years.
@@ -168,6 +174,17 @@ it('keeps next to nothing of an upload that ended, outside of any quota', async 
   await letPass(365)
   expect(await prune(db, RETENTION)).toMatchObject({ uploads: 2 })
   expect(await countOf('uploads')).toBe(0)
+})
+
+it('keeps what was said of an upload that ended until each webhook has it in its message', async () => {
+  await sql`insert into landfall.webhook_endpoints (id, url) values ('e', 'https://example.org')`.execute(db)
+  const id = await terminated(0, LARGE)
+  await letPass(1)
+  await prune(db, RETENTION)
+  expect(await metadataOf(id)).toMatchObject({ metadata: LARGE })
+  await sql`update landfall.webhook_deliveries set payload = '{}'`.execute(db)
+  await prune(db, RETENTION)
+  expect(await metadataOf(id)).toMatchObject({ metadata: {} })
 })
 
 it('forgets empty uploads that expired as well, and keeps what a delivery waits to tell of', async () => {

@@ -102,6 +102,23 @@ export async function recordMissingEnds(db: Ledger, limit: number): Promise<numb
     update landfall.uploads u set ended_at = u.updated_at from due where u.id = due.id`
 }
 
+/**
+ * Removes the metadata of uploads that ended without a byte, or with much of it, once their end was told: readers of
+ * events can have seen it, and each webhook has it in its payload. Returns how many.
+ */
+export async function shedMetadata(db: Ledger, limit: number): Promise<number> {
+  return await changedRows(db)`
+    with due as (
+      select u.id from landfall.uploads u
+       where u.sheds and u.ended_at < ${before(SETTLED_AFTER_MS)}
+         and u.id not in (
+           select upload_id from landfall.webhook_deliveries where status = 'pending' and payload is null
+         )
+       order by u.ended_at limit ${limit} for update skip locked
+    )
+    update landfall.uploads u set metadata = '{}', sheds = false from due where u.id = due.id`
+}
+
 /** Removes what clients declared of ended uploads. State, sizes and times stay, for the 410. */
 export async function stripUploads(db: Ledger, ageMs: number, limit: number): Promise<number> {
   return await changedRows(db)`
@@ -111,7 +128,7 @@ export async function stripUploads(db: Ledger, ageMs: number, limit: number): Pr
     )
     update landfall.uploads u
        set metadata = '{}', metadata_header = null, filename = null, declared_type = null, digests = null,
-           wanted_digest = null, concat = null, is_bare = true
+           wanted_digest = null, concat = null, sheds = false, is_bare = true
       from due where u.id = due.id`
 }
 

@@ -81,6 +81,8 @@ export interface UploadsTable {
   /** It was terminated or expired before it received a byte. */
   ended_empty: Generated<boolean>
   received_at: ColumnType<Date | null, never, Date>
+  /** It has ended, and its metadata is removed as soon as that was told. */
+  sheds: Generated<boolean>
 }
 
 export interface UploadPartsTable {
@@ -181,8 +183,13 @@ export interface MediaTable {
   has_audio: boolean | null
   bitrate: number | null
   quality: string | null
+  /** What the application says of it: `description.ts`. */
   attached_type: string | null
   attached_id: string | null
+  metadata: JSONColumnType<Record<string, string | null>> | null
+  title: string | null
+  description: string | null
+  told_captions: string[] | null
   /** Of its upload and of all renditions. */
   storage_backend: Generated<string>
   storage_key: string

@@ -153,10 +153,12 @@ export async function returnDelivery(
 export async function uploadForDelivery(
   db: Ledger,
   id: UploadId,
-): Promise<Pick<Selectable<UploadsTable>, 'id' | 'owner_id' | 'filename' | 'offset' | 'size' | 'media_id'>> {
+): Promise<
+  Pick<Selectable<UploadsTable>, 'id' | 'owner_id' | 'filename' | 'offset' | 'size' | 'media_id' | 'metadata'>
+> {
   return await db
     .selectFrom('landfall.uploads')
-    .select(['id', 'owner_id', 'filename', 'offset', 'size', 'media_id'])
+    .select(['id', 'owner_id', 'filename', 'offset', 'size', 'media_id', 'metadata'])
     .where('id', '=', id)
     .executeTakeFirstOrThrow()
 }

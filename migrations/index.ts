@@ -14,6 +14,7 @@ import * as toldEvents from './0014-told-events.ts'
 import * as streams from './0015-streams.ts'
 import * as documents from './0016-documents.ts'
 import * as tenants from './0017-tenants.ts'
+import * as descriptions from './0018-descriptions.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -41,4 +42,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0015-streams': streams,
   '0016-documents': documents,
   '0017-tenants': tenants,
+  '0018-descriptions': descriptions,
 }

@@ -104,6 +104,11 @@ describe('a message', () => {
       size: SIZE,
       mediaId,
       reason: null,
+      attachedTo: null,
+      title: null,
+      description: null,
+      captions: null,
+      metadata: {},
     })
     const { 'webhook-id': webhookId, 'webhook-signature': signature, ...headers } = message?.headers ?? {}
     expect(webhookId).toMatch(/^msg_[0-9a-f]{32}$/)

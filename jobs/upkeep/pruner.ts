@@ -8,6 +8,7 @@ import {
   pruneUploads,
   type Retention,
   recordMissingEnds,
+  shedMetadata,
   stripUploads,
 } from '../../ledger/retention.ts'
 import { QUEUES } from '../queues.ts'
@@ -33,6 +34,7 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   const events = await failures.attempt(() => pruneAllEvents(db, historyMs), 0)
   const steps = await failures.attempt(() => pruneAllSteps(db, historyMs), 0)
   await turn(() => recordMissingEnds(db, BATCH))
+  await turn(() => shedMetadata(db, BATCH))
   const stripped = await turn(() => stripUploads(db, recordMs, BATCH))
   const media = await turn(() => pruneMedia(db, recordMs, BATCH, QUEUES.removal))
   // For as long again, the address of an upload answers 410.

@@ -1,5 +1,6 @@
 import type { Ledger } from '../../ledger/database.ts'
 import { ownerOf } from '../../ledger/ids.ts'
+import { describeUpload } from '../../ledger/description.ts'
 import { type MediaRow, mediaForJob } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import { type TakenDelivery, uploadForDelivery } from '../../ledger/webhooks.ts'
@@ -35,6 +36,7 @@ async function uploadData(db: Ledger, { type, upload_id, media_id, reason }: Tak
     size: upload.size,
     mediaId: media_id,
     reason,
+    ...describeUpload(upload.metadata),
   }
 }
 

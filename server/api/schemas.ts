@@ -8,6 +8,17 @@ const Kind = z.enum(['video', 'image', 'audio', 'document', 'file'])
 
 export const Reason = z.object({ code: z.string(), detail: z.string() }).meta({ id: 'Reason' })
 
+export const AttachedTo = z.object({ type: z.string(), id: z.string() }).meta({ id: 'AttachedTo' })
+
+const described = {
+  attachedTo: AttachedTo.nullable().describe('what it belongs to, as the application says'),
+  title: z.string().nullable(),
+  description: z.string().nullable(),
+  metadata: z
+    .record(z.string(), z.string().nullable())
+    .describe("the application's own; null for a key without a value"),
+}
+
 const progress = {
   offset: Bytes,
   size: Bytes.nullable().describe('null while the length is deferred'),
@@ -35,6 +46,8 @@ export const Upload = z
     whole: Whole.nullable().describe('the file that a partial upload is for; null where it is not known'),
     mediaId: z.string().nullable(),
     reason: Reason.nullable(),
+    ...described,
+    captions: z.array(z.string()).nullable().describe('languages, as the application says'),
     createdAt: Time,
     expiresAt: Time.nullable().describe('null when it has ended'),
   })
@@ -86,7 +99,10 @@ export const Media = z
     isHdr: z.boolean().nullable(),
     videoStreams: z.number().int().nonnegative().nullable(),
     audioStreams: z.number().int().nonnegative().nullable(),
-    captions: z.array(z.string()).nullable().describe('languages of the subtitles in the file'),
+    captions: z
+      .array(z.string())
+      .nullable()
+      .describe('languages as the application says, else those of the subtitles in the file'),
     renditions: z
       .enum(['unsupported-codec'])
       .nullable()
@@ -99,7 +115,7 @@ export const Media = z
     hlsUrl: z.string().nullable().describe('HLS playlist; works without a token, for one to two hours'),
     contentUrl: z.string().nullable().describe('works without a token, for one to two hours'),
     cdnUrl: z.string().nullable().describe('of the public copy; null without a CDN or a copy'),
-    attachedTo: z.object({ type: z.string(), id: z.string().nullable() }).nullable(),
+    ...described,
     analysis: Analysis.nullable(),
     createdAt: Time,
     readyAt: Time.nullable(),

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { describeUpload } from '../../ledger/description.ts'
 import type { OwnMediaRow } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
@@ -26,6 +27,7 @@ export function uploadView(
     whole,
     mediaId: upload.media_id,
     reason: upload.reject,
+    ...describeUpload(upload.metadata),
     createdAt: upload.created_at.toISOString(),
     expiresAt: upload.state === 'open' ? upload.expires_at.toISOString() : null,
   }

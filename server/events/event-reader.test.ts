@@ -71,6 +71,7 @@ const event = (id: number): EventRow => ({
   data: { padding: 'x'.repeat(300) },
   created_at: new Date(0),
   received_size: null,
+  described: { attachedTo: null, metadata: {} },
 })
 
 describe('a reader that is slow', () => {

@@ -4,6 +4,7 @@ import type { EventRow } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { RecentMap } from '../../system/recent-map.ts'
+import { metadataCharacters } from './metadata-characters.ts'
 import type { Position } from './positions.ts'
 import type { ProgressBoard } from './progress-board.ts'
 import type { StreamEnd, StreamMessage, Transport } from './transport.ts'
@@ -119,9 +120,9 @@ export class EventReader {
       while (this.#hasNews && this.#hasRoom()) {
         this.#hasNews = false
         const events = await this.#options.position.next(PAGE)
-        this.#sendAll(events)
+        const sent = this.#sendAll(events)
         if (isOver && events.length === 0) this.end('over')
-        if (isOver || events.length === PAGE) this.#hasNews = true
+        if (isOver || events.length === PAGE || sent < events.length) this.#hasNews = true
         // Let other readers go first: a long backlog must not delay short ones.
         if (this.#hasNews) await othersFirst()
       }
@@ -133,11 +134,17 @@ export class EventReader {
     }
   }
 
-  #sendAll(events: readonly EventRow[]): void {
-    if (this.#ended) return
+  /** Sends as many of them as a reader may cost, and returns how many. */
+  #sendAll(events: readonly EventRow[]): number {
+    if (this.#ended) return 0
     const { position, transport, upload } = this.#options
     const messages: StreamMessage[] = []
+    let [sent, characters, isLast] = [0, 0, false]
     for (const event of events) {
+      if (characters >= MAX_BUFFERED_BYTES) break
+      characters += metadataCharacters(event)
+      sent += 1
+      isLast ||= FINAL_EVENTS.has(event.type)
       const { received_size: size } = event
       // The final progress, before the last state change.
       if (size !== null)
@@ -148,7 +155,8 @@ export class EventReader {
       messages.push({ event: 'state', id: event.id, data: stateView(event) })
     }
     transport.send(messages)
-    if (upload && events.some((event) => FINAL_EVENTS.has(event.type))) this.end('over')
+    if (upload && isLast) this.end('over')
+    return sent
   }
 
   /** Sends progress now, or half a second after the last time. */
@@ -181,6 +189,7 @@ function stateView(event: EventRow) {
     uploadId: event.upload_id,
     mediaId: event.media_id,
     at: event.created_at.toISOString(),
+    ...event.described,
     ...event.data,
   }
 }

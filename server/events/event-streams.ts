@@ -1,9 +1,9 @@
 import type { Bus, BusMessage, ProgressTick } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import {
-  eventsOfUpload,
   factsOfUploads,
   isUploadOver,
+  outlookOfUpload,
   positionAfter,
   type UploadFacts,
 } from '../../ledger/events.ts'
@@ -32,9 +32,6 @@ export type EventStreamsOptions = {
 
 /** Begins the stream and returns its transport; undefined where the reader has left or nothing can follow. */
 export type Connect = (isOver: boolean) => Transport | undefined
-
-/** More than an upload can have. */
-const MAX_EVENTS = 1000
 
 const MAX_KNOWN_UPLOADS = 50_000
 
@@ -184,10 +181,10 @@ export class EventStreams {
    */
   async #mayFollow(upload: UploadRow, lastEventId: number, isOver: boolean): Promise<boolean> {
     const { id: uploadId, owner_id: ownerId } = upload
-    const query = { ownerId, uploadId, afterId: 0, limit: MAX_EVENTS }
-    const events = await eventsOfUpload(this.#options.db, query)
-    const hasEnded = isOver || (lastEventId > 0 && events.some((event) => FINAL_EVENTS.has(event.type)))
-    return !hasEnded || events.some((event) => event.id > lastEventId)
+    const query = { ownerId, uploadId, afterId: lastEventId, types: [...FINAL_EVENTS] }
+    const { hasLater, hasTypes } = await outlookOfUpload(this.#options.db, query)
+    const hasEnded = isOver || (lastEventId > 0 && hasTypes)
+    return !hasEnded || hasLater
   }
 
   #deliver(message: BusMessage): void {

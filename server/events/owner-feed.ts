@@ -1,6 +1,7 @@
 import type { Ledger } from '../../ledger/database.ts'
 import { type EventRow, eventsById, lastSettled, newEvents, SETTLED_AFTER_MS } from '../../ledger/events.ts'
 import type { OwnerId } from '../../ledger/ids.ts'
+import { metadataCharacters } from './metadata-characters.ts'
 
 /** One event that is not settled, in the order in which this node found it. */
 export type FeedEntry = { seq: number; id: number; uploadId: string; event: EventRow | undefined }
@@ -8,6 +9,8 @@ export type FeedEntry = { seq: number; id: number; uploadId: string; event: Even
 const PAGE = 500
 /** Events kept in full; older ones only as ids, which streams read again. */
 const MAX_KEPT = 1000
+/** Events that tell more metadata are read again by each stream. */
+const MAX_KEPT_CHARACTERS = 1024
 
 /**
  * New events of one owner, read once for all of the owner's streams on this node.
@@ -97,7 +100,9 @@ export class OwnerFeed {
       const events = await newEvents(this.#db, { ownerId: this.ownerId, after, known, limit: PAGE })
       for (const event of events) {
         this.#seq += 1
-        this.#entries.push({ seq: this.#seq, id: event.id, uploadId: event.upload_id, event })
+        const isKept = metadataCharacters(event) <= MAX_KEPT_CHARACTERS
+        const entry = { id: event.id, uploadId: event.upload_id, event: isKept ? event : undefined }
+        this.#entries.push({ seq: this.#seq, ...entry })
       }
       const last = events.at(-1)
       if (last && last.id > (this.#marks.at(-1)?.id ?? this.#base))
