@@ -1,31 +1,69 @@
+import { customMetadata, type Metadata, NON_VALUES } from '../ledger/description.ts'
+import { DESCRIPTION_KEYS, isFileKey } from '../ledger/metadata-keys.ts'
+import {
+  attachedIdFault,
+  attachedTypeFault,
+  captionsTextFault,
+  descriptionFault,
+  metadataFault,
+  shownName,
+  titleFault,
+} from './description-limits.ts'
 import { Refusal } from './refusal.ts'
 
 /** What a client declares about its file. Data, never a path, a header or a key. */
 export type Declaration = { filename: string | null; declaredType: string | null }
 
 const MAX_ENTRIES = 64
+/** Of values that say what the file is. */
 const MAX_VALUE_CHARACTERS = 4096
 const MAX_FILENAME_CHARACTERS = 255
 
-/** Checks the metadata of an upload against what the ledger can hold. Fails with `invalid-metadata`. */
-export function checkMetadata(metadata: Record<string, string | null>): void {
+/**
+ * Checks the metadata of an upload against what the ledger can hold, and what it says of the file against its limits.
+ * Fails with `invalid-metadata`, naming the key and the limit.
+ */
+export function checkMetadata(metadata: Metadata): void {
+  const fault =
+    entriesFault(metadata) ?? metadataFault(customMetadata(metadata)) ?? descriptionKeyFault(metadata)
+  if (fault !== undefined) throw new Refusal('invalid-metadata', fault)
+}
+
+function entriesFault(metadata: Metadata): string | undefined {
   const entries = Object.entries(metadata)
-  if (entries.length > MAX_ENTRIES) {
-    throw new Refusal('invalid-metadata', `At most ${MAX_ENTRIES} metadata entries are accepted.`)
-  }
+  const [surplus] = entries[MAX_ENTRIES] ?? []
+  if (surplus !== undefined)
+    return `At most ${MAX_ENTRIES} metadata entries are accepted, and ${shownName(surplus)} is one too many.`
   for (const [key, value] of entries) {
-    if (value === null) continue
-    if (value.length > MAX_VALUE_CHARACTERS) {
-      throw new Refusal(
-        'invalid-metadata',
-        `The value of "${key}" is longer than ${MAX_VALUE_CHARACTERS} characters.`,
-      )
-    }
+    if (value === null || !isFileKey(key)) continue
+    if (value.length > MAX_VALUE_CHARACTERS)
+      return `The value of "${key}" is longer than ${MAX_VALUE_CHARACTERS} characters.`
     // Postgres text cannot contain NUL.
-    if (value.includes('\0')) {
-      throw new Refusal('invalid-metadata', `The value of "${key}" contains a NUL character.`)
-    }
+    if (value.includes('\0')) return `The value of "${key}" contains a NUL character.`
   }
+  return undefined
+}
+
+const CHECKS = {
+  attachedToType: attachedTypeFault,
+  attachedToId: attachedIdFault,
+  title: titleFault,
+  description: descriptionFault,
+  captions: captionsTextFault,
+} satisfies Record<(typeof DESCRIPTION_KEYS)[number], (value: string) => string | undefined>
+
+/** What is wrong with the values that describe the file. */
+function descriptionKeyFault(metadata: Metadata): string | undefined {
+  const has = (key: keyof typeof CHECKS) => !NON_VALUES.has(metadata[key] ?? '')
+  for (const key of DESCRIPTION_KEYS) {
+    const fault = has(key) ? CHECKS[key](metadata[key] ?? '') : undefined
+    if (fault !== undefined) return `The value of "${key}" ${fault}.`
+  }
+  if (has('attachedToType') && !has('attachedToId'))
+    return 'The key "attachedToId" is missing, without which "attachedToType" says nothing.'
+  if (has('attachedToId') && !has('attachedToType'))
+    return 'The key "attachedToType" is missing, without which "attachedToId" says nothing.'
+  return undefined
 }
 
 /** Name and type as known clients send them: `filename`/`name`, `filetype`/`type` (Uppy sends both). */
@@ -46,19 +84,6 @@ const TYPE = /^\s*[^\s/;]+\/[^\s/;]+\s*(?:;.*)?$/
 /** Types that only say that a file has bytes. */
 const ANY_TYPE =
   /^\s*(?:(?:application|binary|unknown|content|\*)\/(?:octet-stream|octetstream|binary|x-binary|unknown|x-unknown|x-download|force-download|\*))\s*(?:;.*)?$/i
-
-/** What programs make of a value that they do not have, when it becomes text: JavaScript, Python, Go, Objective-C. */
-const NON_VALUES: ReadonlySet<string> = new Set([
-  '',
-  'null',
-  'undefined',
-  'NaN',
-  '[object Object]',
-  'None',
-  'nil',
-  '<nil>',
-  '(null)',
-])
 
 /** A value that its client has; undefined for what only stands for none. */
 const meant = (text: string | null | undefined): string | undefined =>

@@ -14,8 +14,10 @@ import {
   KNOWN,
 } from '../content/formats.ts'
 import { dangerousExtension, isForeignExtension } from '../content/names.ts'
+import { describeUpload } from '../ledger/description.ts'
 import type { ExpiryPolicy } from '../ledger/expiry.ts'
 import type { QuotaDefaults } from '../ledger/quotas.ts'
+import { type Attachable, checkAttachment } from './attachment.ts'
 import { checkMetadata, type Declaration, readDeclaration } from './declaration.ts'
 import { Refusal } from './refusal.ts'
 
@@ -33,13 +35,17 @@ export type WantedUpload = {
   size: number | null
   isPartial: boolean
   metadata: Record<string, string | null>
+  /** What its caller may attach files to. */
+  attachable: Attachable
 }
 
 /** Decides whether an upload may begin, and reads its declaration. Fails with a `Refusal`. */
-export function preCreate(policy: UploadPolicy, { size, isPartial, metadata }: WantedUpload): Declaration {
+export function preCreate(policy: UploadPolicy, wanted: WantedUpload): Declaration {
+  const { size, isPartial, metadata, attachable } = wanted
   // A partial may be smaller than the smallest file.
   checkSize(isPartial ? { ...policy, minSize: 0 } : policy, size)
   checkMetadata(metadata)
+  checkAttachment(attachable, describeUpload(metadata).attachedTo)
   const declaration = readDeclaration(metadata)
   checkType(policy, declaration)
   return declaration

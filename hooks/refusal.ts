@@ -2,6 +2,7 @@
 export type RefusalCode =
   | 'invalid-metadata'
   | 'invalid-concat'
+  | 'forbidden'
   | 'too-large'
   | 'too-small'
   | 'type-not-allowed'

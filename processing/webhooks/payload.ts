@@ -1,6 +1,6 @@
 import type { Ledger } from '../../ledger/database.ts'
-import { ownerOf } from '../../ledger/ids.ts'
 import { describeUpload } from '../../ledger/description.ts'
+import { ownerOf } from '../../ledger/ids.ts'
 import { type MediaRow, mediaForJob } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import { type TakenDelivery, uploadForDelivery } from '../../ledger/webhooks.ts'

@@ -7,9 +7,10 @@ import type { UploadCall } from './held.ts'
 
 /** The context of a request for the engine: behind `authenticate`. */
 export function callOf(request: Request, response: Response, uploadId: UploadId): UploadCall {
-  const { ownerId } = principalOf(response)
+  const { ownerId, attachable } = principalOf(response)
   return {
     ownerId,
+    attachable,
     uploadId,
     requestId: String(request.id),
     over: overWith(response),

@@ -1,3 +1,4 @@
+import type { Attachable } from '../../hooks/attachment.ts'
 import { checkSize, preCreate, type UploadPolicy } from '../../hooks/pre-create.ts'
 import { quotaRefusalOf, storageFull } from '../../hooks/quota-refusals.ts'
 import { Refusal } from '../../hooks/refusal.ts'
@@ -45,7 +46,7 @@ export type CreationOptions = {
 export type CreateRequest = Omit<
   NewUpload,
   'reservedBytes' | 'filename' | 'declaredType' | 'storageBackend' | 'storageKey' | 'expiresAfterMs'
->
+> & { attachable: Attachable }
 
 /** A final upload, whose size is that of its partials. */
 export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'digests' | 'wantedDigest'> & {

@@ -40,9 +40,14 @@ export type EngineOptions = {
   progress: ProgressReporter
 }
 
+/** What a request knows of an upload's creator. */
+type Caller = Pick<CreateRequest, 'id' | 'ownerId' | 'attachable'>
+
+const callerOf = ({ uploadId: id, ownerId, attachable }: UploadCall): Caller => ({ id, ownerId, attachable })
+
 /** A new upload as a protocol declares it; the caller is in the context. */
-export type NewUpload = Omit<CreateRequest, 'id' | 'ownerId'>
-export type NewFinalUpload = Omit<CreateFinalRequest, 'id' | 'ownerId'>
+export type NewUpload = Omit<CreateRequest, keyof Caller>
+export type NewFinalUpload = Omit<CreateFinalRequest, keyof Caller>
 
 /** `offset`: of the first byte, as returned by `look`; `onWhole` is called when the checks have passed. */
 export type ReceiveOptions = Checks & {
@@ -75,9 +80,9 @@ export class UploadEngine {
   }
 
   /** Creates an upload and reserves its quota. Fails with a `Refusal`. */
-  async create({ uploadId: id, ownerId }: UploadCall, upload: NewUpload): Promise<UploadRow> {
-    const row = await createUpload(this.#options.creation, { ...upload, id, ownerId })
-    this.#options.progress.tick(id, 0, upload.size, 0)
+  async create(call: UploadCall, upload: NewUpload): Promise<UploadRow> {
+    const row = await createUpload(this.#options.creation, { ...upload, ...callerOf(call) })
+    this.#options.progress.tick(call.uploadId, 0, upload.size, 0)
     return row
   }
 
@@ -85,11 +90,11 @@ export class UploadEngine {
    * Creates a final upload (tus 1.0 § concatenation), whose partials may be unfinished. It may be complete at once.
    * Fails with a `Refusal`.
    */
-  async createFinal({ uploadId: id, ownerId }: UploadCall, upload: NewFinalUpload): Promise<UploadRow> {
+  async createFinal(call: UploadCall, upload: NewFinalUpload): Promise<UploadRow> {
     const { creation, enqueueProcessing } = this.#options
-    const row = await createFinalUpload(creation, { ...upload, id, ownerId }, enqueueProcessing)
+    const row = await createFinalUpload(creation, { ...upload, ...callerOf(call) }, enqueueProcessing)
     // No bytes will announce it.
-    this.#notifyListeners(id, row.state === 'received' ? 'processing' : null)
+    this.#notifyListeners(call.uploadId, row.state === 'received' ? 'processing' : null)
     return row
   }
 

@@ -1,3 +1,4 @@
+import type { Attachable } from '../../hooks/attachment.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
@@ -6,6 +7,8 @@ import { UploadNotFound } from './outcomes.ts'
 /** The caller and the upload of an operation, with its callbacks. */
 export type UploadCall = {
   readonly ownerId: OwnerId
+  /** What the caller may attach files to. */
+  readonly attachable: Attachable
   /** From the address, or as chosen for a creation. */
   readonly uploadId: UploadId
   /** For the log. */

@@ -1,5 +1,8 @@
+import { isUtf8 } from 'node:buffer'
 import { Metadata } from '@tus/utils'
 import type { Request } from 'express'
+import { shownName } from '../../hooks/description-limits.ts'
+import { isFileKey } from '../../ledger/metadata-keys.ts'
 import { Problem } from '../http/errors.ts'
 import { plainElements } from '../http/list-header.ts'
 
@@ -22,10 +25,16 @@ export function readMetadata(request: Pick<Request, 'headers'>): UploadMetadata 
   const values = new Map<string, string | null>()
   for (const pair of pairs) {
     const [key = '', base64, ...more] = pair.split(' ')
-    if (more.length > 0 || !isKey(key) || (base64 !== undefined && !Metadata.validateValue(base64)))
+    if (
+      more.length > 0 ||
+      !Metadata.validateKey(key) ||
+      (base64 !== undefined && !Metadata.validateValue(base64))
+    )
       throw malformed()
     if (values.has(key)) throw malformed()
-    values.set(key, base64 === undefined ? null : Buffer.from(base64, 'base64').toString('utf8'))
+    // Other programs put metadata into objects, where this key would be their prototype.
+    if (key === '__proto__') throw new Problem('invalid-metadata', 'The key "__proto__" is not accepted.')
+    values.set(key, base64 === undefined ? null : textOf(key, Buffer.from(base64, 'base64')))
   }
   return {
     metadata: Object.fromEntries(values),
@@ -33,8 +42,15 @@ export function readMetadata(request: Pick<Request, 'headers'>): UploadMetadata 
   }
 }
 
-/** Other programs put metadata into objects, where this key would be their prototype. */
-const isKey = (key: string): boolean => Metadata.validateKey(key) && key !== '__proto__'
+/**
+ * A value is told as text. What says which file it is may be in any encoding, as clients send names as their system has
+ * them; what an application says is not changed on its way.
+ */
+function textOf(key: string, value: Buffer): string {
+  if (!isFileKey(key) && !isUtf8(value))
+    throw new Problem('invalid-metadata', `The value of ${shownName(key)} is not UTF-8.`)
+  return value.toString('utf8')
+}
 
 const malformed = (): Problem =>
   new Problem('invalid-metadata', 'Upload-Metadata takes "key base64value" pairs separated by commas.')
