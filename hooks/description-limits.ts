@@ -1,4 +1,5 @@
 import { captionsIn, MAX_CAPTIONS, MAX_ID_CHARACTERS, type Metadata } from '../ledger/description.ts'
+import { isReadKey } from '../ledger/metadata-keys.ts'
 
 // Limits of what an application says of a file, at creation and later. Each check returns what is wrong, as the end of a
 // sentence that begins with the name of the value; undefined where nothing is.
@@ -69,14 +70,23 @@ function isLanguage(tag: string): boolean {
   }
 }
 
+/** What is wrong with a key that a patch sets or removes, as a whole sentence. An earlier release may have taken a long one. */
+export function patchedKeyFault(key: string): string | undefined {
+  if (!KEY.test(key)) return keyShapeFault(key)
+  if (!isReadKey(key)) return undefined
+  return `The key ${shownName(key)} is read by Landfall and is not part of the metadata.`
+}
+
+const keyShapeFault = (key: string): string =>
+  `The metadata key ${shownName(key)} is not allowed: a key takes visible ASCII characters without a comma.`
+
 /** What is wrong with metadata, as a whole sentence that names the key and the limit. */
 export function metadataFault(metadata: Metadata): string | undefined {
   let bytes = 0
   for (const [index, [key, value]] of Object.entries(metadata).entries()) {
     if (index >= METADATA_LIMITS.keys)
       return `The metadata has more than ${METADATA_LIMITS.keys} keys, of which ${shownName(key)} is one too many.`
-    if (!KEY.test(key))
-      return `The metadata key ${shownName(key)} is not allowed: a key takes visible ASCII characters without a comma.`
+    if (!KEY.test(key)) return keyShapeFault(key)
     const keyBytes = Buffer.byteLength(key)
     if (keyBytes > METADATA_LIMITS.keyBytes)
       return `The metadata key ${shownName(key)} is longer than ${METADATA_LIMITS.keyBytes} bytes.`

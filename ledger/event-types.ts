@@ -14,6 +14,8 @@ export const EVENTS = {
   'media.rejected': { isTold: true, isEnd: true, isOutcome: true, isFinal: false },
   'media.failed': { isTold: true, isEnd: true, isOutcome: true, isFinal: true },
   'media.deleted': { isTold: true, isEnd: true, isOutcome: false, isFinal: true },
+  // What is said of it, by its owner.
+  'media.updated': { isTold: true, isEnd: false, isOutcome: false, isFinal: false },
   'analysis.finished': { isTold: true, isEnd: false, isOutcome: false, isFinal: false },
   // A client that comes back after it was ready is told so, and its stream ends.
   'hls.finished': { isTold: true, isEnd: false, isOutcome: false, isFinal: true },

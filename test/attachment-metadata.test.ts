@@ -182,6 +182,36 @@ describe('what an application says at the creation of an upload', () => {
     await expectTold(id)
   })
 
+  it('is told by webhooks as it was changed, with the state that the media item has', async () => {
+    const id = idOf(await tus({}, BYTES.length, BYTES))
+    const { mediaId } = await uploadOf(id)
+    // It is no video.
+    await eventsOf(id)
+    const metadata = { flag: 'on', json: null, 'user-name': '🎬' }
+    const changed = await landfall.as('alice')(`/api/v1/media/${mediaId}`, {
+      method: 'PATCH',
+      headers: { 'Content-Type': 'application/merge-patch+json' },
+      body: JSON.stringify({ attachedTo: { type: 'post', id: '8' }, metadata }),
+    })
+    expect(changed.status).toBe(200)
+    const { json: _, ...kept } = OWN
+    const expected = { ...kept, flag: 'on', 'user-name': '🎬' }
+    const update = () =>
+      receiver.distinct().find((one) => one.uploadId === id && one.type === 'media.updated')
+    await receiver.until(() => update() !== undefined)
+    expect(describedOf(update()?.data ?? {})).toEqual({
+      ...DESCRIBED,
+      attachedTo: { type: 'post', id: '8' },
+      metadata: expected,
+    })
+    expect(update()?.data).toMatchObject({
+      id: mediaId,
+      status: 'rejected',
+      reason: { code: expect.any(String) },
+    })
+    expect(describedOf(await uploadOf(id))).toEqual(DESCRIBED)
+  })
+
   it('is nothing where it says nothing', async () => {
     const nothing = { attachedTo: null, title: null, description: null, captions: null, metadata: {} }
     const id = idOf(

@@ -3,6 +3,7 @@ import { describeUpload } from '../../ledger/description.ts'
 import { ownerOf } from '../../ledger/ids.ts'
 import { type MediaRow, mediaForJob } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
+import type { MediaStatus } from '../../ledger/schema.ts'
 import { type TakenDelivery, uploadForDelivery } from '../../ledger/webhooks.ts'
 
 /** The body of Standard Webhooks. */
@@ -40,13 +41,22 @@ async function uploadData(db: Ledger, { type, upload_id, media_id, reason }: Tak
   }
 }
 
+/** Of events that say what a media item is from then on. */
+const STATUS_OF: Partial<Record<TakenDelivery['type'], MediaStatus>> = {
+  'media.ready': 'ready',
+  'media.rejected': 'rejected',
+  'media.failed': 'failed',
+  'media.deleted': 'deleted',
+}
+
 /** Later changes of the media item have events of their own. */
 function mediaData({ type, reason }: TakenDelivery, media: MediaRow) {
   const facts = mediaFacts(media)
+  const isAsItIs = type === 'media.deleted' || type === 'media.updated'
   return {
     ...facts,
-    status: type.startsWith('media.') ? type.slice('media.'.length) : facts.status,
-    reason: reason ?? (type === 'media.deleted' ? facts.reason : null),
-    deletedAt: type === 'media.deleted' ? facts.deletedAt : null,
+    status: STATUS_OF[type] ?? facts.status,
+    reason: reason ?? (isAsItIs ? facts.reason : null),
+    deletedAt: isAsItIs ? facts.deletedAt : null,
   }
 }

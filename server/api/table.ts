@@ -7,6 +7,7 @@ import { type HealthServices, healthRoutes } from './health.ts'
 import { hlsRoutes } from './hls.ts'
 import { type InfoServices, infoRoutes } from './info.ts'
 import { type MediaServices, mediaRoutes } from './media.ts'
+import { mediaPatchRoutes } from './media-patch.ts'
 import { type MetricsServices, metricsRoutes } from './metrics.ts'
 import { type DescriptionServices, descriptionRoutes } from './openapi.ts'
 import { renditionRoutes } from './renditions.ts'
@@ -30,7 +31,7 @@ export type Services = FilesServices &
 export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
   files: filesRoutes,
   status: [...uploadsRoutes, ...eventsRoutes],
-  media: [...mediaRoutes, ...renditionRoutes, ...hlsRoutes, ...analysisRoutes],
+  media: [...mediaRoutes, ...mediaPatchRoutes, ...renditionRoutes, ...hlsRoutes, ...analysisRoutes],
   webhooks: webhooksRoutes,
   information: infoRoutes,
   operation: [...healthRoutes, ...metricsRoutes, ...descriptionRoutes, ...devRoutes],
