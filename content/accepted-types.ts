@@ -47,6 +47,24 @@ function isWithin({ kind, contentType }: Format, item: string, range: string | u
   )
 }
 
+/** What both lists accept. */
+export function acceptedByBoth(one: AcceptedTypes, other: AcceptedTypes): AcceptedTypes {
+  const others = one.others.flatMap((item) => other.others.map((more) => narrower(item, more)))
+  return {
+    formats: KNOWN.filter((format) => accepts(one, format) && accepts(other, format)),
+    others: [...new Set(others)].filter((item) => item !== undefined),
+  }
+}
+
+/** The narrower of two types or ranges; undefined where they have nothing in common. */
+function narrower(one: string, other: string): string | undefined {
+  if (one === other || covers(other, one)) return one
+  return covers(one, other) ? other : undefined
+}
+
+const covers = (range: string, item: string): boolean =>
+  range === ANYTHING || (range.endsWith('/*') && item.startsWith(range.slice(0, -1)))
+
 /** Whether files of this format are accepted. */
 export const accepts = ({ formats, others }: AcceptedTypes, { contentType }: Format): boolean =>
   formats.some((one) => one.contentType === contentType) || isOther(others, contentType)

@@ -3,6 +3,7 @@ export type RefusalCode =
   | 'invalid-metadata'
   | 'invalid-concat'
   | 'forbidden'
+  | 'ticket-used'
   | 'too-large'
   | 'too-small'
   | 'type-not-allowed'

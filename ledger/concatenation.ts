@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { type CreateResult, insertUpload, type NewUpload, type QuotaRefusal } from './creation.ts'
+import { type CreateResult, hasPlace, insertUpload, type NewUpload, type QuotaRefusal } from './creation.ts'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, EnqueueProcessing } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
@@ -68,6 +68,7 @@ export async function createFinal(
 ): Promise<CreateFinalResult> {
   return await withOwnerLock(db, final.ownerId, async (trx): Promise<CreateFinalResult> => {
     await takeTurns(trx, final.ownerId)
+    if (!(await hasPlace(trx, final))) return { kind: 'ticket-spent' }
     const partials = await lockPartials(trx, final)
     if (partials.size < final.partials.length) return { kind: 'no-such-partial' }
     let size = 0
@@ -131,6 +132,7 @@ async function lockPartials(trx: LedgerTransaction, final: NewFinal): Promise<Ma
       select id, size, reserved_bytes, is_finished, state, storage_backend
         from landfall.uploads
        where id = any(${[...final.partials]}::text[]) and owner_id = ${final.ownerId} and is_partial
+         and (${final.ticketId}::text is null or ticket_id = ${final.ticketId})
          and ${stateNow} in ('open', 'received')
        order by id for update
     )

@@ -6,6 +6,8 @@ import { type OwnerId, ownerOf, type UploadId } from './ids.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { prepared, type Slots } from './prepared.ts'
 import { PARTIALS_PER_UPLOAD, type Quota, type QuotaDefaults, readQuota, reserve } from './quotas.ts'
+import type { UploadTerms } from './schema.ts'
+import { lockPlace } from './upload-tickets.ts'
 import { UPLOAD_COLUMNS, type UploadRow } from './uploads.ts'
 
 export type NewUpload = {
@@ -31,9 +33,16 @@ export type NewUpload = {
   storageBackend: string
   storageKey: string
   expiresAfterMs: number
+  /** The ticket that it takes a place of, and its own limits; null without. */
+  ticketId: string | null
+  terms: UploadTerms | null
 }
 
-export type CreateResult = { kind: 'created'; upload: UploadRow } | QuotaRefusal
+export type CreateResult =
+  | { kind: 'created'; upload: UploadRow }
+  /** No upload can be begun with its ticket any more. */
+  | { kind: 'ticket-spent' }
+  | QuotaRefusal
 
 export type QuotaRefusal =
   | { kind: 'too-many-open' | 'too-many-partials' | 'quota-uploads'; quota: Quota }
@@ -49,6 +58,8 @@ export async function createUpload(
   upload: NewUpload,
   defaults: QuotaDefaults,
 ): Promise<CreateResult> {
+  // A ticket is locked beside the owner's usage.
+  if (upload.ticketId !== null) return await createAlone(db, upload, defaults)
   return await creations(db).add({ upload, defaults })
 }
 
@@ -105,6 +116,8 @@ function inJson(uploads: readonly NewUpload[]): string {
     storage_key: upload.storageKey,
     reserved_bytes: upload.reservedBytes,
     lives_for: upload.expiresAfterMs / 1000,
+    ticket_id: upload.ticketId,
+    terms: upload.terms,
   }))
   return JSON.stringify(rows)
 }
@@ -113,20 +126,22 @@ type Given = { given: string }
 
 /** New uploads as an expression named `given`. */
 const givenAs = (json: RawBuilder<string>) => sql`given as materialized (
-    select g.*, now() + make_interval(secs => lives_for) as expires_at
+    select g.*, least(now() + make_interval(secs => lives_for), (terms ->> 'until')::timestamptz) as expires_at
       from jsonb_to_recordset(${json}::jsonb) as g (
         id text, owner_id text, tenant_id text, protocol text, size bigint, metadata jsonb, metadata_header text,
         digests jsonb, wanted_digest text, filename text, declared_type text, concat text, is_partial boolean,
-        storage_backend text, storage_key text, reserved_bytes bigint, lives_for float8)
+        storage_backend text, storage_key text, reserved_bytes bigint, lives_for float8, ticket_id text, terms jsonb)
   )`
 
 /** The rows of those uploads of `given` whose owners are in `reserved`, as `created`, and their events. */
 const CREATED = sql`created as (
     insert into landfall.uploads
       (id, owner_id, tenant_id, protocol, state, size, metadata, metadata_header, digests, wanted_digest, filename,
-       declared_type, concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at, reap_after)
+       declared_type, concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at, reap_after,
+       ticket_id, terms)
     select id, owner_id, tenant_id, protocol, 'open', size, metadata, metadata_header, digests, wanted_digest, filename,
-           declared_type, concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at, expires_at
+           declared_type, concat, is_partial, storage_backend, storage_key, reserved_bytes, expires_at, expires_at,
+           ticket_id, terms
       from given join reserved using (owner_id)
     returning ${UPLOAD_COLUMNS}
   ), ${logEvents(uploadEvent('created', 'upload.created'))}`
@@ -161,7 +176,8 @@ const insertAnyway = prepared<Given, UploadRow>(
 )
 
 async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefaults): Promise<CreateResult> {
-  return await withOwnerLock(db, upload.ownerId, async (trx) => {
+  return await withOwnerLock(db, upload.ownerId, async (trx): Promise<CreateResult> => {
+    if (!(await hasPlace(trx, upload))) return { kind: 'ticket-spent' }
     const [row] = await insertWithin(trx, { given: inJson([upload]), ...defaults })
     if (row) return { kind: 'created', upload: row }
 
@@ -170,6 +186,12 @@ async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefault
     return refusedBy(quota, upload) ?? { kind: 'too-many-open', quota }
   })
 }
+
+/** Whether its ticket has a place for it, which nobody else takes before the transaction is over. */
+export const hasPlace = async (
+  trx: LedgerTransaction,
+  { ticketId }: Pick<NewUpload, 'ticketId'>,
+): Promise<boolean> => ticketId === null || (await lockPlace(trx, ticketId))
 
 /** Inserts an upload, and reserves its quota, of which was found before that there is room for it. */
 export async function insertUpload(trx: LedgerTransaction, upload: NewUpload): Promise<void> {

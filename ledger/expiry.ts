@@ -54,4 +54,5 @@ export const firstExpiry = (policy: ExpiryPolicy): number => Math.min(policy.aft
  */
 export const extendedExpiry = ({ afterMs, maxAgeMs }: InSql<ExpiryPolicy>): RawBuilder<Date> => sql<Date>`
   case when expires_at <= now() then expires_at
-       else greatest(expires_at, least(now() + ${interval(afterMs)}, created_at + ${interval(maxAgeMs)})) end`
+       else greatest(expires_at, least(now() + ${interval(afterMs)}, created_at + ${interval(maxAgeMs)},
+                                       (terms ->> 'until')::timestamptz)) end`

@@ -153,10 +153,10 @@ export async function mediaForJob(db: Ledger, id: MediaId): Promise<MediaRow | u
 export async function declarationOf(
   db: Ledger,
   uploadId: UploadId,
-): Promise<Pick<UploadRow, 'filename' | 'declared_type' | 'digests'>> {
+): Promise<Pick<UploadRow, 'filename' | 'declared_type' | 'digests' | 'terms'>> {
   return await db
     .selectFrom('landfall.uploads')
-    .select(['filename', 'declared_type', 'digests'])
+    .select(['filename', 'declared_type', 'digests', 'terms'])
     .where('id', '=', uploadId)
     .executeTakeFirstOrThrow()
 }

@@ -83,6 +83,34 @@ export interface UploadsTable {
   received_at: ColumnType<Date | null, never, Date>
   /** It has ended, and its metadata is removed as soon as that was told. */
   sheds: Generated<boolean>
+  /** The ticket that it was begun with. */
+  ticket_id: string | null
+  terms: JSONColumnType<UploadTerms> | null
+}
+
+/** Limits of one upload beside those of the server. */
+export type UploadTerms = {
+  /** Bytes. */
+  maxSize?: number
+  /** Media types and ranges, separated by commas. */
+  types?: string
+  /** When it expires at the latest, ISO 8601. */
+  until?: string
+}
+
+export interface UploadTicketsTable {
+  id: string
+  token_hash: Buffer
+  owner_id: OwnerId
+  tenant_id: string | null
+  max_size: number | null
+  allowed_types: string | null
+  metadata: JSONColumnType<Record<string, string | null>>
+  uploads_allowed: number
+  begin_before: ColumnType<Date, Date, never>
+  upload_within_seconds: number | null
+  revoked_at: ColumnType<Date | null, never, Date>
+  created_at: Timestamp
 }
 
 export interface UploadPartsTable {
@@ -326,6 +354,7 @@ export interface SecretsTable {
 /** The schema `landfall`, as Kysely sees it. */
 export interface LedgerSchema {
   'landfall.uploads': UploadsTable
+  'landfall.upload_tickets': UploadTicketsTable
   'landfall.upload_parts': UploadPartsTable
   'landfall.upload_tails': UploadTailsTable
   'landfall.upload_locks': UploadLocksTable

@@ -65,6 +65,8 @@ export const UPLOAD_COLUMNS = columns<keyof UploadRow>({
   expires_at: true,
   read_at: true,
   received_at: true,
+  ticket_id: true,
+  terms: true,
 })
 
 /** A list of columns that the compiler knows to be complete. */

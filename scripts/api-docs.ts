@@ -14,6 +14,8 @@ const ACCESS: Record<Access, string> = {
   public: 'public',
   'dev-code': 'development code',
   token: 'token',
+  'token-or-upload-ticket': 'token or upload ticket',
+  service: 'token with the scope `service`',
   'token-or-ticket': 'token or ticket',
   'token-or-link': 'token or link',
   link: 'link',

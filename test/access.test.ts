@@ -7,6 +7,7 @@ import type { Access } from '../server/routes/route.ts'
 import { linkKey } from '../storage/signed-path.ts'
 import { type Landfall, SECRET, startLandfall } from './support/landfall.ts'
 import { requestOf } from './support/routes.ts'
+import { inTenant } from './support/tenant.ts'
 
 const CREDENTIALS = [
   'nothing',
@@ -14,6 +15,7 @@ const CREDENTIALS = [
   'a token',
   'a service token',
   'a ticket',
+  'an upload ticket',
   'a link',
 ] as const
 const MORE = ['a link to something else', 'a signature of somebody else'] as const
@@ -24,10 +26,12 @@ const LET_IN: Record<Access, readonly Credential[]> = {
   // Not even told that it is there.
   'dev-code': [],
   token: ['a token', 'a service token'],
+  'token-or-upload-ticket': ['a token', 'a service token', 'an upload ticket'],
+  service: ['a service token'],
   'token-or-ticket': ['a token', 'a service token', 'a ticket'],
   'token-or-link': ['a token', 'a service token', 'a link'],
   // A token gets as far as a 404, that of the owner as well.
-  link: ['a token', 'a service token', 'a link'],
+  link: ['a token', 'a service token', 'an upload ticket', 'a link'],
   'service-or-signature': ['a service token'],
 }
 
@@ -35,12 +39,16 @@ describe('every route of the table', () => {
   let landfall: Landfall
   let links: ContentLinks
   let ticket: string
+  let uploadTicket: string
 
   beforeAll(async () => {
     landfall = await startLandfall({ withoutWorker: true, page: true })
     links = new ContentLinks(await linkKey(landfall.db))
     const given = await landfall.as('alice')('/api/v1/events/tickets', { method: 'POST' })
     ticket = ((await given.json()) as { ticket: string }).ticket
+    const service = inTenant(landfall, null, 'service').as('backend')
+    const issued = await service('/api/v1/tickets?owner=alice', { method: 'POST' })
+    uploadTicket = ((await issued.json()) as { token: string }).token
   })
   afterAll(() => landfall?.close())
 
@@ -67,6 +75,8 @@ describe('every route of the table', () => {
         return bearer({ scope: 'service' })
       case 'a ticket':
         return { query: `?ticket=${ticket}` }
+      case 'an upload ticket':
+        return { headers: { Authorization: `Bearer ${uploadTicket}` } }
       case 'a link':
         return { query: linkTo(path) }
       case 'a link to something else':

@@ -11,6 +11,7 @@ import {
   shedMetadata,
   stripUploads,
 } from '../../ledger/retention.ts'
+import { pruneTickets } from '../../ledger/upload-tickets.ts'
 import { QUEUES } from '../queues.ts'
 import { CollectedFailures } from './collected-failures.ts'
 
@@ -41,6 +42,7 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   const longGone = await turn(() => pruneUploads(db, 2 * recordMs, BATCH, QUEUES.removal))
   // After their events, which are as old as their end.
   const empty = await turn(() => pruneEmptyUploads(db, historyMs, BATCH, QUEUES.removal))
+  await turn(() => pruneTickets(db, historyMs, BATCH))
   failures.throwAny('some history could not be removed')
   return { deliveries, events, steps, stripped, media, uploads: longGone + empty }
 }

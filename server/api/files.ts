@@ -42,7 +42,7 @@ const OF_UPLOAD = { params: { id: UPLOAD_ID }, headers: PROTOCOL } as const
 
 /** Uploads, by two protocols at the same paths. */
 export const filesRoutes = [
-  route('post', '/files', 'token', {
+  route('post', '/files', 'token-or-upload-ticket', {
     headers: [...PROTOCOL, ...LENGTH, DEFER, METADATA, CONCAT, CHECKSUM, ...DIGESTS],
     body: BYTES,
     answers: { 201: empty('Created; its address is in `Location`') },
@@ -51,7 +51,7 @@ export const filesRoutes = [
     handle: (call, { uploads }: FilesServices) => uploads.create(call),
   }),
   route('options', '/files', 'public', CAPABILITIES),
-  route('get', '/files/:id', 'token', {
+  route('get', '/files/:id', 'token-or-upload-ticket', {
     ...OF_UPLOAD,
     answers: {
       303: empty('To the content of a ready file'),
@@ -60,7 +60,7 @@ export const filesRoutes = [
     summary: 'The file, once it is ready',
     handle: (call, { uploads }: FilesServices) => uploads.read(call),
   }),
-  route('head', '/files/:id', 'token', {
+  route('head', '/files/:id', 'token-or-upload-ticket', {
     ...OF_UPLOAD,
     answers: {
       200: empty('`Upload-Offset` and `Upload-Length`'),
@@ -69,7 +69,7 @@ export const filesRoutes = [
     summary: 'The offset of an upload',
     handle: (call, { uploads }: FilesServices) => uploads.offset(call),
   }),
-  route('patch', '/files/:id', 'token', {
+  route('patch', '/files/:id', 'token-or-upload-ticket', {
     ...OF_UPLOAD,
     headers: [
       ...PROTOCOL,
@@ -86,7 +86,7 @@ export const filesRoutes = [
     summary: 'Appends bytes',
     handle: (call, { uploads }: FilesServices) => uploads.append(call),
   }),
-  route('delete', '/files/:id', 'token', {
+  route('delete', '/files/:id', 'token-or-upload-ticket', {
     ...OF_UPLOAD,
     answers: { 204: empty('Ended') },
     summary: 'Ends an upload, or deletes the media item of a finished one',

@@ -56,6 +56,8 @@ const SECURITY: Record<Access, Json[] | undefined> = {
   public: [],
   'dev-code': [],
   token: undefined,
+  'token-or-upload-ticket': undefined,
+  service: undefined,
   'token-or-ticket': [{ bearer: [] }, { ticket: [] }],
   'token-or-link': [{ bearer: [] }, { link: [] }],
   link: [{ link: [] }],

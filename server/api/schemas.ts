@@ -198,6 +198,80 @@ export const StreamTicket = z
   .object({ ticket: z.string().describe('for `?ticket=` on streams'), expiresAt: Time })
   .meta({ id: 'StreamTicket' })
 
+const Attachment = z.object({ type: z.string(), id: z.string() })
+const CustomMetadata = z.record(z.string(), z.string().nullable())
+const DAY_SECONDS = 86_400
+
+export const Ticket = z
+  .object({
+    id: z.string(),
+    ownerId: z.string(),
+    tenantId: z.string().nullable(),
+    state: z.enum(['open', 'used', 'expired', 'revoked']).describe('`open`: an upload can be begun with it'),
+    maxSize: Bytes.nullable(),
+    allowedTypes: z.array(z.string()).nullable(),
+    attachedTo: Attachment.nullable(),
+    title: z.string().nullable(),
+    description: z.string().nullable(),
+    captions: z.array(z.string()).nullable(),
+    metadata: CustomMetadata,
+    count: z.number().int().positive().describe('uploads that it permits'),
+    used: z.number().int().nonnegative().describe('uploads that were begun with it'),
+    beginBefore: Time,
+    uploadWithinSeconds: z.number().int().positive().nullable(),
+    createdAt: Time,
+    revokedAt: Time.nullable(),
+  })
+  .meta({ id: 'Ticket' })
+
+export const IssuedTicket = Ticket.extend({
+  token: z.string().describe('the bearer token of its client; told only once'),
+}).meta({ id: 'IssuedTicket' })
+
+export const TicketList = z
+  .object({ items: z.array(Ticket), nextCursor: z.string().nullable() })
+  .meta({ id: 'TicketList' })
+
+export const TicketListQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(24),
+  cursor: z.string().max(200).optional(),
+})
+
+export const NewTicket = z
+  .strictObject({
+    owner: z.string().optional().describe('for whom; the owner of the token by default'),
+    tenant: z.string().optional().describe('of that owner; for an admin without a tenant'),
+    maxSize: Bytes.nullable().default(null).describe('bytes'),
+    allowedTypes: z
+      .array(z.string().min(1).max(127))
+      .min(1)
+      .max(100)
+      .nullable()
+      .default(null)
+      .describe('such as `video/*`'),
+    attachedTo: Attachment.nullable().optional(),
+    title: z.string().optional(),
+    description: z.string().optional(),
+    captions: z.array(z.string()).optional(),
+    metadata: CustomMetadata.default({}),
+    count: z.number().int().min(1).max(1000).default(1),
+    beginWithinSeconds: z
+      .number()
+      .int()
+      .min(1)
+      .max(30 * DAY_SECONDS)
+      .default(3600),
+    uploadWithinSeconds: z
+      .number()
+      .int()
+      .min(1)
+      .max(30 * DAY_SECONDS)
+      .nullable()
+      .default(null)
+      .describe('since its creation; the limit of the server by default'),
+  })
+  .meta({ id: 'NewTicket' })
+
 export const TokenRequest = z.object({
   sub: z.string().min(1).max(255),
   tenant: z.string().min(1).max(255).optional(),

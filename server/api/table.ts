@@ -11,6 +11,7 @@ import { mediaPatchRoutes } from './media-patch.ts'
 import { type MetricsServices, metricsRoutes } from './metrics.ts'
 import { type DescriptionServices, descriptionRoutes } from './openapi.ts'
 import { renditionRoutes } from './renditions.ts'
+import { type TicketsServices, ticketsRoutes } from './tickets.ts'
 import { type UploadsServices, uploadsRoutes } from './uploads.ts'
 import { type WebhooksServices, webhooksRoutes } from './webhooks.ts'
 
@@ -20,6 +21,7 @@ export type Services = FilesServices &
   EventsServices &
   MediaServices &
   AnalysisServices &
+  TicketsServices &
   WebhooksServices &
   InfoServices &
   HealthServices &
@@ -32,6 +34,7 @@ export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
   files: filesRoutes,
   status: [...uploadsRoutes, ...eventsRoutes],
   media: [...mediaRoutes, ...mediaPatchRoutes, ...renditionRoutes, ...hlsRoutes, ...analysisRoutes],
+  tickets: ticketsRoutes,
   webhooks: webhooksRoutes,
   information: infoRoutes,
   operation: [...healthRoutes, ...metricsRoutes, ...descriptionRoutes, ...devRoutes],

@@ -110,9 +110,19 @@ export function uploadRequests(options: UploadRequestsOptions) {
   }
 
   const cancel: HandleUpload = async ({ request, response, params: { id } }) => {
+    await keepFromTickets(response, id)
     if (await isOfDraft(request, response, id)) return await draft.cancel(request, response, id)
     speakTus(request, response)
     await tus.cancel(request, response, id)
+  }
+
+  /** An upload ticket ends what it has begun, and deletes no file. */
+  async function keepFromTickets(response: Response, uploadId: UploadId): Promise<void> {
+    const { ownerId, ticket } = principalOf(response)
+    if (!ticket) return
+    const upload = await engine.find({ ownerId, uploadId })
+    if (upload?.state === 'received')
+      throw new Problem('forbidden', 'An upload ticket does not delete a file that is complete.')
   }
 
   /** Admits requests with bytes up to the limit of the node, before they do anything. */
@@ -146,7 +156,9 @@ export function uploadRequests(options: UploadRequestsOptions) {
 
   /** GET as in tusd: the file, once it is ready. */
   async function redirectToContent(request: Request, response: Response, uploadId: UploadId): Promise<void> {
-    const upload = await engine.find({ ownerId: principalOf(response).ownerId, uploadId })
+    const { ownerId, ticket } = principalOf(response)
+    if (ticket) throw new Problem('forbidden', 'An upload ticket does not read files.')
+    const upload = await engine.find({ ownerId, uploadId })
     if (!upload) throw notFound()
     if (hasEnded(upload)) throw gone(upload)
     const path = upload.media_id && (await contentPath(upload.media_id, response))

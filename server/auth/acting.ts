@@ -20,21 +20,12 @@ export async function actingFor(
   request: Pick<Request, 'query'>,
   of: { subject: Subject; id: string } | undefined,
 ): Promise<Principal> {
-  const named = namedIn(request, who)
-  if (named !== undefined) {
-    if (named !== who.ownerId && !reaches(who, named))
-      throw new Problem(
-        'forbidden',
-        isService(who)
-          ? 'The token does not act for owners of this tenant.'
-          : 'Only a token with the scope "service" or "admin" acts for other owners.',
-      )
-    return { ...who, ownerId: named, isNamed: true }
-  }
+  const { owner, tenant } = request.query
+  if (owner !== undefined || tenant !== undefined) return actAs(who, owner, tenant)
   if (!of || !isService(who)) return who
-  const owner = await ownerOfSubject(db, who.ownerId, of)
+  const found = await ownerOfSubject(db, who.ownerId, of)
   // Of others it is told what is told of things that do not exist.
-  return owner !== undefined && reaches(who, owner) ? { ...who, ownerId: owner } : who
+  return found !== undefined && reaches(who, found) ? { ...who, ownerId: found } : who
 }
 
 /** Whether a caller acts for this owner. */
@@ -43,12 +34,17 @@ function reaches(who: Principal, owner: OwnerId): boolean {
   return isService(who) && ownerOf(owner).tenantId === who.tenantId
 }
 
-/** The owner whom a query names; undefined where it names none. */
-function namedIn({ query }: Pick<Request, 'query'>, who: Principal): OwnerId | undefined {
-  const { owner, tenant } = query
-  if (owner === undefined && tenant === undefined) return undefined
+/** The caller, for the owner of these names. Without a tenant, that of the caller is meant. Fails like `actingFor`. */
+export function actAs(who: Principal, owner: unknown, tenant: unknown): Principal {
   if (!isName(owner)) throw new Problem('invalid-request', 'owner: takes the name of one owner')
   if (tenant !== undefined && !isName(tenant))
     throw new Problem('invalid-request', 'tenant: takes the name of one tenant')
-  return ownerIn(tenant ?? who.tenantId, owner)
+  const ownerId = ownerIn(tenant ?? who.tenantId, owner)
+  if (ownerId === who.ownerId || reaches(who, ownerId)) return { ...who, ownerId, isNamed: true }
+  throw new Problem(
+    'forbidden',
+    isService(who)
+      ? 'The token does not act for owners of this tenant.'
+      : 'Only a token with the scope "service" or "admin" acts for other owners.',
+  )
 }

@@ -1,4 +1,5 @@
 import type { OwnerId } from '../../ledger/ids.ts'
+import type { BearerTicket } from '../../ledger/upload-tickets.ts'
 
 /** The authenticated caller, and the owner for whom the request is. */
 export type Principal = {
@@ -9,6 +10,8 @@ export type Principal = {
   scopes: ReadonlySet<string>
   /** What files may be attached to, such as `course:7` or `course:*`; undefined for anything. */
   attachable?: readonly string[] | undefined
+  /** The upload ticket that takes the place of a token: only for uploads. */
+  ticket?: BearerTicket
   /** Whether the request names the owner. */
   isNamed?: boolean
 }

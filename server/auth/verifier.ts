@@ -127,7 +127,12 @@ function createKeySource(key: AuthKey, warn: KeyWarning | undefined): KeySource 
   }
 }
 
-function tokenProblem(code: 'token-expired' | 'token-invalid', detail: string, cause?: unknown): Problem {
+/** 401 for a token. `detail` is for its sender. */
+export function tokenProblem(
+  code: 'token-expired' | 'token-invalid',
+  detail: string,
+  cause?: unknown,
+): Problem {
   return new Problem(code, detail, { headers: { 'WWW-Authenticate': 'Bearer error="invalid_token"' }, cause })
 }
 

@@ -16,6 +16,7 @@ export const CATALOGUE = {
   'token-invalid': { status: 401, title: 'The token is not valid' },
   'token-expired': { status: 401, title: 'The token has expired' },
   forbidden: { status: 403, title: 'The request is not allowed' },
+  'ticket-used': { status: 403, title: 'The upload ticket has been used' },
   'not-found': { status: 404, title: 'Not found' },
   'method-not-allowed': { status: 405, title: 'Method not allowed' },
   'request-timeout': { status: 408, title: 'The request timed out' },

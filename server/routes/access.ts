@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express'
 import { Webhook } from 'standardwebhooks'
 import type { Ledger } from '../../ledger/database.ts'
-import { parseMediaId } from '../../ledger/ids.ts'
+import { parseMediaId, parseUploadId } from '../../ledger/ids.ts'
 import { actingFor } from '../auth/acting.ts'
 import type { Authenticate } from '../auth/authenticate.ts'
 import type { ContentLinks } from '../auth/content-links.ts'
@@ -9,6 +9,7 @@ import { isDevCode } from '../auth/dev-code.ts'
 import { isDirectRequest } from '../auth/direct-request.ts'
 import { isService, type Principal } from '../auth/principal.ts'
 import { authenticateByTicket } from '../auth/stream-tickets.ts'
+import { checkTicket } from '../auth/upload-tickets.ts'
 import { authenticated } from '../http/deadlines.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import type { Access, Params } from './route.ts'
@@ -49,6 +50,7 @@ export function accessChecks(options: AccessOptions): Admit {
         if (!isDevCode(request.get('X-Dev-Code'), devCode)) throw notFound()
         return undefined
       case 'token':
+      case 'token-or-upload-ticket':
         return await authenticate(request, response)
       case 'token-or-ticket': {
         const { ticket } = request.query
@@ -68,6 +70,7 @@ export function accessChecks(options: AccessOptions): Admit {
         if (access === 'link') throw notFound()
         return who
       }
+      case 'service':
       case 'service-or-signature': {
         const who = await authenticate(request, response)
         if (isService(who)) return who
@@ -79,7 +82,13 @@ export function accessChecks(options: AccessOptions): Admit {
   return async function admit(route, request, response, readBody) {
     const isSigned = route.access === 'service-or-signature' && hasSignatureAlone(request)
     const caller = isSigned ? undefined : await whoAsks(route, request, response)
-    const who = caller && (await actingFor(db, caller, request, subjectOf(route, request)))
+    const subject = subjectOf(route, request)
+    const who = caller && (await actingFor(db, caller, request, subject))
+    if (who)
+      await checkTicket(db, who, {
+        isUploading: route.access === 'token-or-upload-ticket',
+        uploadId: subject && parseUploadId(subject.id),
+      })
     if (who) response.locals.principal = who
     await readBody()
     // A signature covers the body, so this body is read before the sender is known.

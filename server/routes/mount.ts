@@ -101,7 +101,7 @@ function accessOfOthers<S>(routes: readonly Route<S>[]): Access {
   const all = routes.map(({ access }) => access)
   if (all.every((access) => access === 'public')) return 'public'
   const [access = 'token'] = all.filter((one) => one !== 'public')
-  return access === 'service-or-signature' || access === 'link' ? 'token' : access
+  return access === 'service' || access === 'service-or-signature' || access === 'link' ? 'token' : access
 }
 
 /** Fails with `not-found` where routes are there only for targets that are a path alone. */

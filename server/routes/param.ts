@@ -1,6 +1,7 @@
 import {
   type MediaId,
   newMediaId,
+  newTicketId,
   newUploadId,
   parseMediaId,
   parseUploadId,
@@ -22,6 +23,7 @@ export type Param<T = unknown> = {
 }
 
 const ID = '^[A-Za-z0-9_-]{22}$'
+const TICKET_ID = '^tkt_[A-Za-z0-9_-]{22}$'
 const DELIVERY_ID = '^msg_[0-9a-f]{32}$'
 
 export const UPLOAD_ID: Param<UploadId> = {
@@ -42,6 +44,13 @@ export const WEBHOOK_DELIVERY_ID: Param<string> = {
   pattern: DELIVERY_ID,
   sample: () => `msg_${'0'.repeat(32)}`,
   subject: 'delivery',
+}
+
+export const TICKET: Param<string> = {
+  parse: (text) => (new RegExp(TICKET_ID).test(text) ? text : undefined),
+  pattern: TICKET_ID,
+  sample: newTicketId,
+  subject: 'ticket',
 }
 
 /** A file of an HLS rendition. */

@@ -9,6 +9,10 @@ export type Access =
   /** A development client with the code of this start; for others the route does not exist. */
   | 'dev-code'
   | 'token'
+  /** A token, or an upload ticket as the bearer. */
+  | 'token-or-upload-ticket'
+  /** A token with the scope `service` or `admin`. */
+  | 'service'
   /** A stream ticket in the query takes the place of a token. */
   | 'token-or-ticket'
   /** A signed link to the last part of the path takes the place of a token. */
@@ -18,7 +22,11 @@ export type Access =
   | 'service-or-signature'
 
 /** The principal of a request; undefined for the public, a link or a signature. */
-export type Who<A extends Access> = A extends 'token' | 'token-or-ticket'
+export type Who<A extends Access> = A extends
+  | 'token'
+  | 'token-or-upload-ticket'
+  | 'service'
+  | 'token-or-ticket'
   ? Principal
   : A extends 'token-or-link' | 'service-or-signature'
     ? Principal | undefined

@@ -7,6 +7,7 @@ import { OwnerTurns, recordArrival } from '../admission/owner-turns.ts'
 import { openApiDocument } from '../api/openapi.ts'
 import { ROUTES, type Services } from '../api/table.ts'
 import { type Authenticate, authenticate } from '../auth/authenticate.ts'
+import { withTickets } from '../auth/upload-tickets.ts'
 import type { Verify } from '../auth/verifier.ts'
 import type { Config } from '../config.ts'
 import type { Readiness } from '../health/readiness.ts'
@@ -68,7 +69,7 @@ const EXPOSED_HEADERS = [
 export function createApp(options: AppOptions): Express {
   const { config, log, links, metrics } = options
   const turns = new OwnerTurns()
-  const authenticate = inTurn(turns, options.verify)
+  const authenticate = inTurn(turns, withTickets(options.verify, options.db))
   const answerError = problemAnswer(options.readiness)
   const offered: Services = {
     description: { paths: {} },

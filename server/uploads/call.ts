@@ -7,10 +7,11 @@ import type { UploadCall } from './held.ts'
 
 /** The context of a request for the engine: behind `authenticate`. */
 export function callOf(request: Request, response: Response, uploadId: UploadId): UploadCall {
-  const { ownerId, attachable } = principalOf(response)
+  const { ownerId, attachable, ticket } = principalOf(response)
   return {
     ownerId,
     attachable,
+    ticket,
     uploadId,
     requestId: String(request.id),
     over: overWith(response),

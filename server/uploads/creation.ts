@@ -2,6 +2,7 @@ import type { Attachable } from '../../hooks/attachment.ts'
 import { checkSize, preCreate, type UploadPolicy } from '../../hooks/pre-create.ts'
 import { quotaRefusalOf, storageFull } from '../../hooks/quota-refusals.ts'
 import { Refusal } from '../../hooks/refusal.ts'
+import { limitsUnder } from '../../hooks/terms.ts'
 import { createFinal } from '../../ledger/concatenation.ts'
 import {
   type CreateResult,
@@ -23,6 +24,7 @@ import {
   secondsUntilQuota,
 } from '../../ledger/reaping.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
+import type { BearerTicket } from '../../ledger/upload-tickets.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { type Claim, type DiskSpace, NO_ROOM, type NoRoom } from '../../storage/disk/disk-space.ts'
 import { fillPrefix, uploadKey } from '../../storage/store/keys.ts'
@@ -45,8 +47,15 @@ export type CreationOptions = {
 /** A new upload as its request describes it, and its owner, whom access has decided. */
 export type CreateRequest = Omit<
   NewUpload,
-  'reservedBytes' | 'filename' | 'declaredType' | 'storageBackend' | 'storageKey' | 'expiresAfterMs'
-> & { attachable: Attachable }
+  | 'reservedBytes'
+  | 'filename'
+  | 'declaredType'
+  | 'storageBackend'
+  | 'storageKey'
+  | 'expiresAfterMs'
+  | 'ticketId'
+  | 'terms'
+> & { attachable: Attachable; ticket: BearerTicket | undefined }
 
 /** A final upload, whose size is that of its partials. */
 export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'digests' | 'wantedDigest'> & {
@@ -55,10 +64,12 @@ export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'dig
 
 /** Creates an upload and reserves its quota. Fails with a `Refusal`. */
 export async function createUpload(options: CreationOptions, request: CreateRequest): Promise<UploadRow> {
-  const { db, policy } = options
-  const declaration = preCreate(policy, request)
-  const reservedBytes = request.size ?? policy.maxSize
-  const upload = { ...request, ...declaration, ...placeOf(options, request), reservedBytes }
+  const { db } = options
+  const { ticket, ...wanted } = withTicket(request)
+  const policy = limitsUnder(options.policy, ticket.terms)
+  const declaration = preCreate(policy, wanted)
+  const reservedBytes = wanted.size ?? policy.maxSize
+  const upload = { ...wanted, ...ticket, ...declaration, ...placeOf(options, wanted), reservedBytes }
   const needsDisk = options.storageBackend === 'disk'
   return await createWithRoom(options, request.ownerId, {
     refusal: () => quotaRefusal(db, upload, policy.quota),
@@ -73,10 +84,13 @@ export async function createFinalUpload(
   request: CreateFinalRequest,
   enqueueProcessing: EnqueueProcessing,
 ): Promise<UploadRow> {
-  const { db, policy } = options
-  const declaration = preCreate(policy, { ...request, size: null, isPartial: false })
+  const { db } = options
+  const { ticket, ...wanted } = withTicket({ ...request, isPartial: false })
+  const policy = limitsUnder(options.policy, ticket.terms)
+  const declaration = preCreate(policy, { ...wanted, size: null })
   const final = {
-    ...request,
+    ...wanted,
+    ...ticket,
     ...declaration,
     ...placeOf(options, request),
     digests: null,
@@ -96,6 +110,8 @@ export async function createFinalUpload(
         )
       case 'unknown-length':
         throw new Refusal('invalid-concat', 'Upload-Concat names an upload whose length is not declared yet.')
+      case 'ticket-spent':
+        throw spentTicket()
       case 'wrong-size':
         checkSize(policy, result.size)
         throw new Error('the size is neither right nor wrong')
@@ -104,6 +120,21 @@ export async function createFinalUpload(
     }
   }
   return await createWithRoom(options, request.ownerId, { create })
+}
+
+/** A request with what its ticket says: the metadata goes before that of the client, and the file of partials gets it. */
+function withTicket<R extends Pick<CreateRequest, 'ticket' | 'metadata' | 'isPartial'>>({
+  ticket,
+  ...request
+}: R) {
+  if (!ticket) return { ...request, ticket: { ticketId: null, terms: null } }
+  const { id: ticketId, uploadWithinSeconds: within } = ticket
+  const until = within === null ? {} : { until: new Date(Date.now() + within * 1000).toISOString() }
+  return {
+    ...request,
+    metadata: request.isPartial ? request.metadata : { ...request.metadata, ...ticket.metadata },
+    ticket: { ticketId, terms: { ...ticket.terms, ...until } },
+  }
 }
 
 /** Storage key, backend and expiry of a new upload. */
@@ -142,7 +173,9 @@ async function createWithRoom(
   const create = async () => {
     // The disk is checked before space is claimed, which nearly always suffices.
     if (storageBackend === 'disk') await space.room()
-    return await space.enter<CreateResult>(attempt.create, { ...attempt, isRefused })
+    const result = await space.enter<CreateResult>(attempt.create, { ...attempt, isRefused })
+    if (result.kind === 'ticket-spent') throw spentTicket()
+    return result
   }
   let result = await create()
   // Where the number of uploads allows it, the bytes may not.
@@ -163,6 +196,9 @@ async function createWithRoom(
   const isPartial = result.kind === 'too-many-partials'
   throw quotaRefusalOf(result, await secondsUntilQuota(db, ownerId, isPartial))
 }
+
+const spentTicket = () =>
+  new Refusal('ticket-used', 'The ticket has been used: no other upload can be begun with it.')
 
 function shortageOf(refused: QuotaRefusal): QuotaShortage {
   const { bytes, uploads } = refused.quota

@@ -1,6 +1,7 @@
 import { ContentRejected } from '../../content/verdict.ts'
 import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
 import { checkSize, type UploadPolicy } from '../../hooks/pre-create.ts'
+import { limitsUnder } from '../../hooks/terms.ts'
 import type { Bus } from '../../ledger/bus.ts'
 import type { EnqueueProcessing } from '../../ledger/due-work.ts'
 import { hasEnded } from '../../ledger/expiry.ts'
@@ -41,9 +42,14 @@ export type EngineOptions = {
 }
 
 /** What a request knows of an upload's creator. */
-type Caller = Pick<CreateRequest, 'id' | 'ownerId' | 'attachable'>
+type Caller = Pick<CreateRequest, 'id' | 'ownerId' | 'attachable' | 'ticket'>
 
-const callerOf = ({ uploadId: id, ownerId, attachable }: UploadCall): Caller => ({ id, ownerId, attachable })
+const callerOf = ({ uploadId: id, ownerId, attachable, ticket }: UploadCall): Caller => ({
+  id,
+  ownerId,
+  attachable,
+  ticket,
+})
 
 /** A new upload as a protocol declares it; the caller is in the context. */
 export type NewUpload = Omit<CreateRequest, keyof Caller>
@@ -77,6 +83,11 @@ export class UploadEngine {
 
   get policy(): UploadPolicy {
     return this.#options.creation.policy
+  }
+
+  /** The policy for an upload, which may have limits of its own. */
+  policyFor(upload: Pick<UploadRow, 'terms'> | undefined): UploadPolicy {
+    return limitsUnder(this.policy, upload?.terms ?? null)
   }
 
   /** Creates an upload and reserves its quota. Fails with a `Refusal`. */
@@ -171,7 +182,8 @@ export class UploadEngine {
   async declareLength(held: Held, size: number, offset: number): Promise<void> {
     const { creation, storage } = this.#options
     const row = rowOf(held)
-    checkSize(row.is_partial ? { ...creation.policy, minSize: 0 } : creation.policy, size)
+    const policy = this.policyFor(row)
+    checkSize(row.is_partial ? { ...policy, minSize: 0 } : policy, size)
     const declared = { id: row.id, ownerId: row.owner_id, fence: leaseOf(held).fence, size }
     const isDeclared = await storage.enter(
       row.storage_backend === 's3' ? 's3' : 'disk',
@@ -189,16 +201,19 @@ export class UploadEngine {
    */
   async receive(held: Held, body: Body, options: ReceiveOptions): Promise<number> {
     const { commits, content, progress, stores } = this.#options
-    const { completes = () => true, maxBytes, offset, onCommitted, signal } = options
+    const { completes = () => true, offset, onCommitted, signal } = options
     const row = rowOf(held)
+    const policy = limitsUnder({ ...content, maxSize: this.policy.maxSize }, row.terms)
+    // The protocol knows the server's limit, and not that of this upload.
+    const maxBytes = Math.min(options.maxBytes, (row.size ?? policy.maxSize) - offset)
     // A repeated last request: nothing is added or finished twice.
     if (isComplete(row)) {
       for await (const _ of body.read({ maxBytes, signal })) throw new BodyTooLong()
       return offset
     }
     const store = await stores.usableStoreOf(row)
-    const whole = checked(body, options)
-    const inspect = (bytes: AsyncIterable<Uint8Array>) => inspectContent(bytes, row, content)
+    const whole = checked(body, { ...options, maxBytes })
+    const inspect = (bytes: AsyncIterable<Uint8Array>) => inspectContent(bytes, row, policy)
     const isInspected = row.offset === 0 && !row.is_partial
     const source = !isInspected ? whole : options.isAtomic ? inspectAtomic(whole, inspect) : inspect(whole)
     let reached = offset

@@ -1,6 +1,7 @@
 import type { Attachable } from '../../hooks/attachment.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
+import type { BearerTicket } from '../../ledger/upload-tickets.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
 import { UploadNotFound } from './outcomes.ts'
 
@@ -9,6 +10,8 @@ export type UploadCall = {
   readonly ownerId: OwnerId
   /** What the caller may attach files to. */
   readonly attachable: Attachable
+  /** The ticket that the caller has in place of a token. */
+  readonly ticket: BearerTicket | undefined
   /** From the address, or as chosen for a creation. */
   readonly uploadId: UploadId
   /** For the log. */

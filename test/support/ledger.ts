@@ -23,6 +23,8 @@ export function newUpload(owner: string, changes: Partial<NewUpload> = {}): NewU
     reservedBytes: SIZE,
     metadata: { filename: 'ä.png' },
     metadataHeader: null,
+    ticketId: null,
+    terms: null,
     concat: null,
     isPartial: false,
     digests: null,

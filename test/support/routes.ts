@@ -10,7 +10,13 @@ export type Route = { method: string; path: string; headers?: Record<string, str
 type Declared = (typeof ROUTES)[number]
 
 /** By these kinds of access, the token of a stranger finds nothing. */
-const OWNED: readonly Access[] = ['token', 'token-or-ticket', 'token-or-link', 'link']
+const OWNED: readonly Access[] = [
+  'token',
+  'token-or-upload-ticket',
+  'token-or-ticket',
+  'token-or-link',
+  'link',
+]
 
 /** A good request of a route, as far as it can be without a token. `id`: in place of one that does not exist. */
 export function requestOf({ method, path, params = {}, headers = [], body }: Declared, id?: string): Route {

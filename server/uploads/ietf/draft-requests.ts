@@ -169,7 +169,7 @@ export function draftRequests(
       const bounded = upload.size === null ? noted : ended(noted, fields.version)
       const options = {
         offset,
-        maxBytes: (upload.size ?? policy.maxSize) - offset,
+        maxBytes: (upload.size ?? engine.policyFor(upload).maxSize) - offset,
         signal,
         checks: reprDigest ? [...checks, reprDigest] : checks,
         isAtomic: checks.length > 0,

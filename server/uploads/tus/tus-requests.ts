@@ -212,7 +212,8 @@ export function tusRequests(engine: UploadEngine, protocol: ProtocolOptions): Tu
   async function newLength(call: UploadCall, length: number): Promise<number | undefined> {
     const upload = await engine.find(call)
     if (upload?.size === length) return undefined
-    checkSize(upload?.is_partial ? { ...engine.policy, minSize: 0 } : engine.policy, length)
+    const policy = engine.policyFor(upload)
+    checkSize(upload?.is_partial ? { ...policy, minSize: 0 } : policy, length)
     if (upload && upload.size !== null)
       throw new Problem(
         'invalid-header',
