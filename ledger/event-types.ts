@@ -16,6 +16,9 @@ export const EVENTS = {
   'media.deleted': { isTold: true, isEnd: true, isOutcome: false, isFinal: true },
   // What is said of it, by its owner.
   'media.updated': { isTold: true, isEnd: false, isOutcome: false, isFinal: false },
+  // What it is now is told with it.
+  'media.restored': { isTold: true, isEnd: false, isOutcome: false, isFinal: false },
+  'media.purged': { isTold: true, isEnd: true, isOutcome: false, isFinal: true },
   'analysis.finished': { isTold: true, isEnd: false, isOutcome: false, isFinal: false },
   // A client that comes back after it was ready is told so, and its stream ends.
   'hls.finished': { isTold: true, isEnd: false, isOutcome: false, isFinal: true },

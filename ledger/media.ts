@@ -223,7 +223,14 @@ export async function recordRendition(
              ${rendition.width}::integer, ${rendition.height}::integer, ${rendition.size}::bigint
         from landfall.media cross join (select ${isPublic ? sql`null` : ASYNC_COMMIT}) lazily
        where id = ${rendition.media_id} and status in ('processing', 'ready')
-         and storage_backend = ${rendition.storage_backend} for update of media
+         and storage_backend = ${rendition.storage_backend}
+         ${
+           isPublic
+             ? sql`and not exists (
+           select 1 from landfall.renditions u where u.media_id = media.id and u.kind = 'unpublished'
+         )`
+             : sql``
+         } for update of media
       on conflict (media_id, kind) do update set
         storage_key = excluded.storage_key, content_type = excluded.content_type,
         width = excluded.width, height = excluded.height, size = excluded.size

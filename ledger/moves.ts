@@ -34,9 +34,10 @@ export type Movable = {
 /** Media items that are not being processed. A deleted one keeps its bytes until it is purged. */
 const isAtRest = sql<boolean>`m.purged_at is null and m.status in ('ready', 'failed', 'deleted')`
 
-/** A public copy that is about to be removed. */
-const isUnpublished = sql<boolean>`(m.status = 'ready' or not exists (
-  select 1 from landfall.renditions r where r.media_id = m.id and r.kind = 'published'
+/** It has no public copy that is about to be removed. */
+const isUnpublished = sql<boolean>`(not exists (
+  select 1 from landfall.renditions r
+   where r.media_id = m.id and (r.kind = 'unpublished' or (r.kind = 'published' and m.status <> 'ready'))
 ))`
 
 /** No parts are left, and no pending call can create any. */

@@ -3,10 +3,10 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import type { DueMedia, EnqueueProcessing, EnqueueRemoval } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
 import { isExpired, isStoredOpen, isStoredUnended, isUnmarked } from './expiry.ts'
-import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import type { OwnerId, UploadId } from './ids.ts'
 import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { turnClock } from './processing-turns.ts'
-import { giveBackUsed, release } from './quotas.ts'
+import { release } from './quotas.ts'
 import { changedRows, onlyValue, rowsOf, valuesOf } from './rows.ts'
 
 // Expiry and clean-up, from rows of the ledger in batches, so that no transaction grows with the backlog; several
@@ -172,52 +172,6 @@ async function expireThose(
     select id from ended`
   for (const id of ended) await enqueueRemoval(trx, id)
   return ended
-}
-
-/** Media items that were deleted longer than `retentionMs` ago and still have their bytes: a page of `limit`. */
-export async function mediaToPurge(
-  db: Ledger,
-  retentionMs: number,
-  limit: number,
-  after: DuePage<MediaId>['next'],
-): Promise<DuePage<MediaId>> {
-  const rows = await rowsOf<DueRow<MediaId>>(db)`
-    select id, deleted_at::text as at from landfall.media
-     where status = 'deleted' and purged_at is null
-       and deleted_at <= now() - make_interval(secs => ${retentionMs / 1000})
-       and (deleted_at, id) > (${after?.at ?? '-infinity'}::timestamptz, ${after?.id ?? ''})
-     order by deleted_at, id limit ${limit}`
-  return pageOf(rows, limit)
-}
-
-/**
- * Purges those of these media items that are deleted: quota released, unless a rejection did so, and removal of bytes
- * and renditions enqueued. Returns those it purged.
- */
-export async function purgeMedia(
-  db: Ledger,
-  ids: readonly MediaId[],
-  enqueueRemoval: EnqueueRemoval,
-): Promise<MediaId[]> {
-  return await db.transaction().execute(async (trx) => {
-    const rows = await rowsOf<{ id: MediaId; upload_id: UploadId }>(trx)`
-      with due as (
-        select id from landfall.media
-         where id = any(${ids}::text[]) and status = 'deleted' and purged_at is null
-         order by id for update skip locked
-      ), purged as (
-        update landfall.media set purged_at = now() from due where media.id = due.id
-        returning media.id, media.upload_id, media.owner_id, media.size
-      ), charged as (
-        select p.owner_id, p.size
-          from purged p join landfall.uploads u on u.id = p.upload_id where u.state <> 'rejected'
-      ), freed as (
-        ${giveBackUsed('charged')}
-      )
-      select id, upload_id from purged`
-    for (const row of rows) await enqueueRemoval(trx, row.upload_id)
-    return rows.map(({ id }) => id)
-  })
 }
 
 /**

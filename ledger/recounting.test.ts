@@ -7,7 +7,7 @@ import type { Ledger } from './database.ts'
 import { finishUpload } from './finishing.ts'
 import { newMediaId, type OwnerId } from './ids.ts'
 import { deleteMedia, rejectMedia } from './media.ts'
-import { mediaToPurge, purgeMedia } from './reaping.ts'
+import { mediaToPurge, purgeMedia } from './purging.ts'
 import { inconsistentOwners, miscountedOwners, recountOwner } from './recounting.ts'
 import { terminateUpload } from './uploads.ts'
 

@@ -3,6 +3,7 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import type { EnqueueRemoval } from './due-work.ts'
 import { isStoredEnded } from './expiry.ts'
 import type { MediaId, UploadId } from './ids.ts'
+import { hasRow, run } from './rows.ts'
 
 /**
  * Whether the bytes of an upload have to be removed: it expired, was rejected, was terminated before it became a media
@@ -13,10 +14,35 @@ const isToBeRemoved = sql<boolean>`(
   or exists (select 1 from landfall.media m where m.upload_id = uploads.id and m.purged_at is not null)
 )`
 
-/** Whether a public copy has to be removed: its media item is not available any more. */
-const isToBeUnpublished = sql<boolean>`(
-  renditions.kind = 'published' and media.status in ('deleted', 'rejected', 'failed')
-)`
+/** Whether a public copy is to be removed: `withdrawPublicCopy` has decided so. */
+const isToBeUnpublished = sql<boolean>`(renditions.kind = 'unpublished')`
+
+/**
+ * Decides that the public copy of an upload is removed, where its media item is not available any more. From then on until
+ * its record is gone no other is made, as both have the same key: one who restores the media item meanwhile gets a new one
+ * afterwards.
+ */
+export async function withdrawPublicCopy(db: Ledger, uploadId: UploadId): Promise<void> {
+  await run(db)`
+    with ended as (
+      select id from landfall.media
+       where upload_id = ${uploadId} and status in ('deleted', 'rejected', 'failed') for update
+    )
+    update landfall.renditions r set kind = 'unpublished'
+      from ended where r.media_id = ended.id and r.kind = 'published'`
+}
+
+/** Whether the former public copy of a media item may still be being removed. */
+export async function isCopyLeaving(db: Ledger, id: MediaId): Promise<boolean> {
+  return await hasRow(db)`
+    select 1 from landfall.renditions where media_id = ${id} and kind = 'unpublished'`
+}
+
+/** Whether the media item of an upload is available: nobody ended it, or it was restored. */
+export async function isMediaAvailable(db: Ledger, uploadId: UploadId): Promise<boolean> {
+  return await hasRow(db)`
+    select 1 from landfall.media where upload_id = ${uploadId} and status in ('processing', 'ready')`
+}
 
 export type Removal = {
   storage_backend: string
@@ -53,7 +79,7 @@ export async function findRemoval(db: Ledger, uploadId: UploadId): Promise<Remov
     isWhole,
     media: id === null || storage_key === null ? undefined : { id, storage_key },
     renditionKeys: renditions.map((rendition) => rendition.storage_key),
-    publishedKey: renditions.find(({ kind }) => kind === 'published')?.storage_key,
+    publishedKey: renditions.find(({ kind }) => kind === 'unpublished' || kind === 'published')?.storage_key,
   }
 }
 

@@ -43,14 +43,14 @@ export async function reprocessMedia(
         await markForReprocessing(trx, media.id)
         break
       case 'ready':
-        // It already waits for a worker, which will find no step done.
-        if (row.is_asked_again) return queued
         await trx
           .deleteFrom('landfall.processing_steps')
           .where('media_id', '=', media.id)
           .where('step', 'not in', LASTING_STEPS)
           .execute()
         await markForReprocessing(trx, media.id)
+        // It already waits for a worker, which will find no step done.
+        if (row.is_asked_again) return queued
         break
       default:
         return { kind: 'over', status: row.status }
@@ -73,6 +73,19 @@ async function markForReprocessing(trx: LedgerTransaction, id: MediaId): Promise
     .where('media_id', '=', id)
     .where('step', '=', 'analysis')
     .execute()
+}
+
+/**
+ * Has the steps of a restored media item continued that its deletion has kept from being done. Those that are done are not
+ * repeated.
+ */
+export async function askAgain(
+  trx: LedgerTransaction,
+  media: Omit<DueMedia, 'turn' | 'again'>,
+  enqueue: EnqueueProcessing,
+): Promise<void> {
+  await markForReprocessing(trx, media.id)
+  await enqueueAgain(trx, media, enqueue)
 }
 
 /** Failed media items, oldest first. */

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { ASYNC_COMMIT, type Ledger, type LedgerTransaction } from './database.ts'
 import type { MediaId } from './ids.ts'
 import { type MediaFacts, recordFacts } from './media.ts'
-import { firstValue, rowsOf, run } from './rows.ts'
+import { firstValue, hasRow, rowsOf, run } from './rows.ts'
 import type { StepStatus } from './schema.ts'
 
 export type StepDetail = Record<string, unknown>
@@ -51,30 +51,33 @@ export async function beginStep(db: Ledger, mediaId: MediaId, step: string): Pro
 
 /**
  * Records the result of an attempt, and its facts. A step is done once: where another worker has done it, this attempt
- * changes nothing and leaves no record.
+ * changes nothing and leaves no record. Returns false, and records nothing, for a step that is done of a media item that
+ * was deleted since it began, restored or not: what it stored was refused.
  */
 export async function endStep(
   db: Ledger,
   attempt: { mediaId: MediaId; step: string; attempt: number },
   outcome: { status: Exclude<StepStatus, 'running'>; detail: StepDetail; facts?: MediaFacts | undefined },
-): Promise<void> {
+): Promise<boolean> {
   const { mediaId, step } = attempt
   const row = { media_id: mediaId, step, attempt: attempt.attempt }
-  await db.transaction().execute(async (trx) => {
+  return await db.transaction().execute(async (trx) => {
     // One at a time for a media item, or neither of two workers would see the other's result.
-    await trx
+    const media = await trx
       .selectFrom('landfall.media')
-      .select(ASYNC_COMMIT.as('lazily'))
+      .select(['status', ASYNC_COMMIT.as('lazily')])
       .where('id', '=', mediaId)
       .forUpdate()
-      .execute()
+      .executeTakeFirst()
+    if (outcome.status === 'done' && (media?.status === 'deleted' || !(await isRunning(trx, row))))
+      return false
     if (outcome.facts) await recordFacts(trx, mediaId, outcome.facts)
     if (outcome.status === 'done' && (await stepsDone(trx, mediaId)).has(step)) {
       await trx
         .deleteFrom('landfall.processing_steps')
         .where((is) => is.and(row))
         .execute()
-      return
+      return true
     }
     await trx
       .updateTable('landfall.processing_steps')
@@ -87,7 +90,26 @@ export async function endStep(
       .where((is) => is.and(row))
       .execute()
     if (step === 'assemble' && outcome.status === 'done') await forgetParts(trx, mediaId)
+    return true
   })
+}
+
+async function isRunning(
+  trx: LedgerTransaction,
+  { media_id, step, attempt }: { media_id: MediaId; step: string; attempt: number },
+): Promise<boolean> {
+  return await hasRow(trx)`
+    select 1 from landfall.processing_steps
+     where media_id = ${media_id} and step = ${step} and attempt = ${attempt} and status = 'running'`
+}
+
+/** The steps of a media item that are under way count for nothing: it was deleted while they were. */
+export async function discardRunningSteps(trx: LedgerTransaction, mediaId: MediaId): Promise<void> {
+  await run(trx)`
+    update landfall.processing_steps
+       set status = 'failed', finished_at = clock_timestamp(),
+           detail = jsonb_build_object('error', 'the media item was deleted meanwhile')
+     where media_id = ${mediaId} and status = 'running'`
 }
 
 /**

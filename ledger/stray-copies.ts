@@ -74,8 +74,9 @@ export async function renewHold(db: Ledger, copy: HeldCopy, bytesToCome: number)
        set fenced_until = greatest(s.fenced_until, ${after(COPY_TTL_MS)}), due_at = ${after(BEGUN_KEPT_MS)},
            bytes_to_come = ${bytesToCome}
      where ${isHeldAs(copy)} and not exists (
-       select 1 from landfall.media m join landfall.renditions r on r.media_id = m.id and r.kind = 'published'
-        where m.upload_id = s.upload_id and m.status <> 'ready'
+       select 1 from landfall.media m join landfall.renditions r on r.media_id = m.id
+        where m.upload_id = s.upload_id
+          and (r.kind = 'unpublished' or (r.kind = 'published' and m.status <> 'ready'))
      ) returning 1`
 }
 

@@ -3,7 +3,7 @@ import type { Ledger } from './database.ts'
 import type { EventType } from './event-types.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
 import { firstValue, hasRow, rowsOf } from './rows.ts'
-import type { Reason, UploadsTable } from './schema.ts'
+import type { MediaStatus, Reason, UploadsTable } from './schema.ts'
 
 /** A delivery that nobody else sends until its lease is over. */
 export type TakenDelivery = {
@@ -20,6 +20,8 @@ export type TakenDelivery = {
   payload: string | null
   happened_at: Date
   reason: Reason | null
+  /** What a restored media item is again. */
+  status: MediaStatus | null
 }
 
 /**
@@ -62,7 +64,7 @@ export async function takeDueDeliveries(
         returning d.*
       )
       select t.id, t.lease, t.type, t.upload_id, t.media_id, t.owner_id, t.failures, t.payload,
-             e.created_at as happened_at, e.data -> 'reason' as reason
+             e.created_at as happened_at, e.data -> 'reason' as reason, e.data ->> 'status' as status
         from taken t join landfall.events e on e.id = t.event_id order by t.position`
   })
 }

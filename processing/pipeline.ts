@@ -196,8 +196,9 @@ class Run {
     const attempt = { mediaId: media.id, step: step.name, attempt: await beginStep(db, media.id, step.name) }
     try {
       const { facts, detail = {} } = await run()
-      await endStep(db, attempt, { status: 'done', detail, facts })
-      this.#done.add(step.name)
+      if (await endStep(db, attempt, { status: 'done', detail, facts })) this.#done.add(step.name)
+      // It was deleted meanwhile. Where it is restored, another job goes on.
+      else this.#isOver = true
     } catch (error) {
       if (error instanceof ContentRejected) {
         await this.#end('rejected', media, error.verdict)

@@ -2,7 +2,7 @@ import type { PgBoss } from 'pg-boss'
 import { isBeingProcessed, type RemovalJob } from '../jobs/queues.ts'
 import { isAnyBackupRunning } from '../ledger/backup-lock.ts'
 import { isNeededByFinal } from '../ledger/concatenation.ts'
-import { findRemoval, forgetRenditions } from '../ledger/removal.ts'
+import { findRemoval, forgetRenditions, isMediaAvailable, withdrawPublicCopy } from '../ledger/removal.ts'
 import { expediteStrays } from '../ledger/stray-copies.ts'
 import type { StrayRemover } from '../storage/moving/remove-strays.ts'
 import { RENDITION_NAMES, renditionKey } from '../storage/store/keys.ts'
@@ -27,6 +27,7 @@ export function remover(
     data,
     signal,
   }: TakenJob<RemovalJob>): Promise<PutBackJob<RemovalJob> | undefined> {
+    await withdrawPublicCopy(db, data.uploadId)
     const removal = await findRemoval(db, data.uploadId)
     if (!removal) return undefined
     const { isWhole, media, publishedKey } = removal
@@ -47,7 +48,9 @@ export function remover(
       left = await expediteStrays(db, data.uploadId)
     }
     if (isWhole) await (await storage.bytesOf(removal)).discard(data.uploadId)
-    if (media && isEnded && (await isBeingProcessed(boss, media.id))) {
+    const isRestored = !isWhole && (await isMediaAvailable(db, data.uploadId))
+    // The worker of a restored one waits for this removal, and then makes its copy again.
+    if (media && isEnded && !isRestored && (await isBeingProcessed(boss, media.id))) {
       // A worker may be storing a rendition or the public copy now, and crash before it can remove it.
       return { data, afterMs: AGAIN_MS }
     }

@@ -6,7 +6,7 @@ import { Bus } from '../ledger/bus.ts'
 import { readDiskClaims } from '../ledger/disk-claims.ts'
 import { parseMediaId, parseUploadId } from '../ledger/ids.ts'
 import { recordRendition, StorageBackendChanged } from '../ledger/media.ts'
-import { purgeMedia } from '../ledger/reaping.ts'
+import { purgeMedia } from '../ledger/purging.ts'
 import type { Backend } from '../ledger/storage-places.ts'
 import { endCopying } from '../ledger/stray-copies.ts'
 import { FileSystem } from '../storage/disk/file-system.ts'
@@ -116,7 +116,9 @@ describe.skipIf(!ceph.met || !ffmpeg.met).each<Backend>(['s3', 'disk'])('a move 
     const remove = (id: string) => landfall.as('alice')(`/api/v1/media/${id}`, { method: 'DELETE' })
     const result = await purged.move(async () => {
       expect((await remove(purged.id)).status).toBe(204)
-      expect(await purgeMedia(landfall.db, [purged.id], removalEnqueuer(boss))).toEqual([purged.id])
+      expect(await purgeMedia(landfall.db, [purged.id], removalEnqueuer(boss))).toMatchObject([
+        { id: purged.id },
+      ])
     })
     expect(result).toEqual({ kind: 'busy' })
     expect(await purged.move()).toEqual({ kind: 'gone' })

@@ -54,6 +54,7 @@ describe.each([
     begins: 'open',
     // The first state has another event, as nothing has changed.
     events: [['open', 'created']] as [string, string | undefined][],
+    others: [],
   },
   {
     name: 'media',
@@ -64,8 +65,10 @@ describe.each([
     begins: 'processing',
     // Told by `upload.received`.
     events: [['processing', undefined]] as [string, string | undefined][],
+    // A restored one has the state that it had; a purged one stays deleted, and an updated one what it is.
+    others: ['restored', 'purged', 'updated'],
   },
-])('the states of $name', ({ name, heading, words, described, ofPage, begins, events }) => {
+])('the states of $name', ({ name, heading, words, described, ofPage, begins, events, others }) => {
   const diagram = drawn(name)
 
   it('are the same words in the diagram, the table, the API, its description and the page', () => {
@@ -78,7 +81,10 @@ describe.each([
 
   it('are the last word of their events', () => {
     const told = words.map((state) => (new Map(events).has(state) ? new Map(events).get(state) : state))
-    expect(new Set(eventsOf(name))).toEqual(new Set(told.filter((word) => word !== undefined)))
+    expect(new Set(eventsOf(name))).toEqual(
+      new Set([...told.filter((word) => word !== undefined), ...others]),
+    )
+    for (const other of others) expect(text).toContain(`\`${name}.${other}\``)
   })
 
   it('follow each other in the table as in the diagram', () => {

@@ -6,14 +6,13 @@ import type { EndLog } from '../../ledger/end-log.ts'
 import { type OwnerId, ownerOf, type UploadId } from '../../ledger/ids.ts'
 import { databaseOutage } from '../../ledger/outages.ts'
 import { clearPastTurns } from '../../ledger/processing-turns.ts'
+import { mediaToPurge, purgeMedia } from '../../ledger/purging.ts'
 import {
   clearExpiredLeases,
   type DuePage,
   expiredUploads,
   expireUploads,
-  mediaToPurge,
   postponeReaping,
-  purgeMedia,
   requeueLostMedia,
 } from '../../ledger/reaping.ts'
 import { inconsistentOwners, type Recount, recountOwner } from '../../ledger/recounting.ts'
@@ -82,11 +81,16 @@ async function expire(options: ReaperOptions): Promise<number> {
   )
 }
 
-async function purge({ db, boss, log, retentionMs }: ReaperOptions): Promise<number> {
+async function purge({ db, boss, log, retentionMs, ends }: ReaperOptions): Promise<number> {
   const enqueueRemoval = removalEnqueuer(boss)
   return await throughout(
     (after) => mediaToPurge(db, retentionMs, BATCH, after),
-    async (ids) => (await purgeMedia(db, ids, enqueueRemoval)).length,
+    async (ids) => {
+      const purged = await purgeMedia(db, ids, enqueueRemoval, retentionMs)
+      const uploadIds = purged.map(({ uploadId }) => uploadId)
+      await ends?.byId(db, 'media.purged', uploadIds)
+      return purged.length
+    },
     (id, error) => log.error({ err: error, mediaId: id }, 'a deleted media item could not be purged'),
   )
 }

@@ -1,8 +1,10 @@
 import { formatOfType, KNOWN } from '../../content/formats.ts'
 import { servedAs } from '../../content/served-as.ts'
 import { dropRendition, findRendition, recordRendition } from '../../ledger/media.ts'
+import { isCopyLeaving, isMediaAvailable } from '../../ledger/removal.ts'
 import { publishedKey } from '../../storage/store/keys.ts'
 import { ObjectTooLarge } from '../../storage/store/objects.ts'
+import { RetryLater } from '../failures/job-failures.ts'
 import { copyScratchBytes } from '../tools/scratch-size.ts'
 import { ToolFailed, UnreadableInput } from '../tools/tool-errors.ts'
 import { NoScratchSpace, withScratch } from './scratch.ts'
@@ -22,6 +24,7 @@ export type PublicCopy =
  * copy.
  */
 export async function makePublicCopy(context: StepContext, template: string): Promise<PublicCopy> {
+  await requireNoneLeaving(context)
   const copy = await (WAYS[context.media.kind ?? 'file'] ?? ofStreams)(context, template)
   if (copy.kind === 'none') await withdraw(context)
   return copy
@@ -108,7 +111,15 @@ async function recordCopy(
     height: media.height,
     size,
   })
-  return isRecorded ? { kind: 'made', key } : { kind: 'ended' }
+  if (isRecorded) return { kind: 'made', key }
+  await requireNoneLeaving({ media, db })
+  return { kind: 'ended' }
+}
+
+/** Fails with `RetryLater` while a former copy is being removed, which would remove the new one. */
+async function requireNoneLeaving({ media, db }: Pick<StepContext, 'media' | 'db'>): Promise<void> {
+  if ((await isCopyLeaving(db, media.id)) && (await isMediaAvailable(db, media.upload_id)))
+    throw new RetryLater('the former public copy is still being removed')
 }
 
 /** An earlier attempt may have recorded a copy, and even made it. */

@@ -47,16 +47,24 @@ const STATUS_OF: Partial<Record<TakenDelivery['type'], MediaStatus>> = {
   'media.rejected': 'rejected',
   'media.failed': 'failed',
   'media.deleted': 'deleted',
+  'media.purged': 'deleted',
 }
 
+const AS_IT_IS: ReadonlySet<string> = new Set([
+  'media.deleted',
+  'media.restored',
+  'media.purged',
+  'media.updated',
+])
+
 /** Later changes of the media item have events of their own. */
-function mediaData({ type, reason }: TakenDelivery, media: MediaRow) {
+function mediaData({ type, reason, status }: TakenDelivery, media: MediaRow) {
   const facts = mediaFacts(media)
-  const isAsItIs = type === 'media.deleted' || type === 'media.updated'
+  const isAsItIs = AS_IT_IS.has(type)
   return {
     ...facts,
-    status: STATUS_OF[type] ?? facts.status,
+    status: status ?? STATUS_OF[type] ?? facts.status,
     reason: reason ?? (isAsItIs ? facts.reason : null),
-    deletedAt: isAsItIs ? facts.deletedAt : null,
+    deletedAt: isAsItIs && type !== 'media.restored' ? facts.deletedAt : null,
   }
 }

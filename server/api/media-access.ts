@@ -1,13 +1,18 @@
+import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
+import type { EnqueueProcessing, EnqueueRemoval } from '../../ledger/due-work.ts'
+import type { EndLog } from '../../ledger/end-log.ts'
 import type { MediaId, OwnerId } from '../../ledger/ids.ts'
 import { findLinkedMedia, findMedia, type MediaRow, type OwnMediaRow } from '../../ledger/media.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import type { OwnerTurns } from '../admission/owner-turns.ts'
 import type { ContentLinks } from '../auth/content-links.ts'
+import type { AddressesOf } from '../http/addresses.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import type { Call } from '../routes/route.ts'
 import { redirectToObject, type ServedObject, sendObject } from './content.ts'
+import type { MediaViewOptions } from './views.ts'
 
 /** What the routes of a media item's bytes need. */
 export type BytesServices = {
@@ -19,6 +24,16 @@ export type BytesServices = {
   /** Whether content is sent from here or by a redirect to the storage, where that has links. */
   downloads: 'stream' | 'redirect'
   links: ContentLinks
+}
+
+/** What the routes of media items need. */
+export type MediaServices = BytesServices & {
+  views: MediaViewOptions
+  addressesOf: AddressesOf
+  bus: Bus
+  enqueueRemoval: EnqueueRemoval
+  enqueueProcessing: EnqueueProcessing
+  ends: EndLog
 }
 
 /** A request by a link, or with a token. */

@@ -1,33 +1,22 @@
-import type { Bus } from '../../ledger/bus.ts'
-import type { EnqueueProcessing, EnqueueRemoval } from '../../ledger/due-work.ts'
-import type { EndLog } from '../../ledger/end-log.ts'
 import { deleteMedia, listMedia } from '../../ledger/media.ts'
+import { purgeNow } from '../../ledger/purging.ts'
 import { reprocessMedia } from '../../ledger/reprocessing.ts'
-import type { AddressesOf } from '../http/addresses.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { MEDIA_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
 import { body, empty, json, REDIRECT } from './answers.ts'
 import {
-  type BytesServices,
   linkedOrOwnMedia,
+  type MediaServices,
   ownMedia,
   requireReady,
   sendOrRedirect,
   servedMedia,
 } from './media-access.ts'
+import { tellPurged } from './media-restore.ts'
 import { pageOf, readCursor, writeCursor } from './query.ts'
-import { Media, MediaList, MediaListQuery } from './schemas.ts'
-import { type MediaViewOptions, mediaView } from './views.ts'
-
-export type MediaServices = BytesServices & {
-  views: MediaViewOptions
-  addressesOf: AddressesOf
-  bus: Bus
-  enqueueRemoval: EnqueueRemoval
-  enqueueProcessing: EnqueueProcessing
-  ends: EndLog
-}
+import { Media, MediaDeleteQuery, MediaList, MediaListQuery } from './schemas.ts'
+import { mediaView } from './views.ts'
 
 const BYTES = { 200: body('The bytes', '*/*'), 206: body('A range of the bytes', '*/*'), ...REDIRECT }
 
@@ -81,11 +70,19 @@ export const mediaRoutes = [
   }),
   route('delete', '/api/v1/media/:id', 'token', {
     params: { id: MEDIA_ID },
+    query: MediaDeleteQuery,
     answers: { 204: empty('Deleted') },
     summary: 'Deletes a media item',
     description:
-      'The bytes count against the quota until they are purged (`MEDIA_RETENTION`); a public copy is removed at once.',
-    async handle({ request, response, who, params }, { db, bus, ends, enqueueRemoval }: MediaServices) {
+      'The bytes count against the quota until they are purged (`MEDIA_RETENTION`); a public copy is removed at once. With `purge=true` everything is removed now and permanently, also of a media item that is deleted already.',
+    async handle({ request, response, who, params, query }, services: MediaServices) {
+      const { db, bus, ends, enqueueRemoval } = services
+      if (query.purge === 'true') {
+        const [purged] = await purgeNow(db, who.ownerId, [params.id], enqueueRemoval)
+        if (!purged) throw notFound()
+        await tellPurged(services, [purged], request.id)
+        return void response.status(204).end()
+      }
       const uploadId = await deleteMedia(db, who.ownerId, params.id, enqueueRemoval)
       if (!uploadId) throw notFound()
       void bus.publish({ t: 'event', id: uploadId, queue: 'removal' })

@@ -340,6 +340,13 @@ export const ThumbnailQuery = z.object({
   format: z.enum(['webp', 'jpeg']).optional(),
 })
 
+export const MediaDeleteQuery = z.object({
+  purge: z
+    .enum(['true', 'false'], { error: 'takes "true" or "false"' })
+    .default('false')
+    .describe('`true`: everything of it is removed now, and it cannot be restored'),
+})
+
 export const MediaListQuery = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(24),
   cursor: z.string().max(200).optional(),

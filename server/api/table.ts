@@ -6,8 +6,10 @@ import { type FilesServices, filesRoutes } from './files.ts'
 import { type HealthServices, healthRoutes } from './health.ts'
 import { hlsRoutes } from './hls.ts'
 import { type InfoServices, infoRoutes } from './info.ts'
-import { type MediaServices, mediaRoutes } from './media.ts'
+import { mediaRoutes } from './media.ts'
+import type { MediaServices } from './media-access.ts'
 import { mediaPatchRoutes } from './media-patch.ts'
+import { restoreRoutes } from './media-restore.ts'
 import { type MetricsServices, metricsRoutes } from './metrics.ts'
 import { type DescriptionServices, descriptionRoutes } from './openapi.ts'
 import { renditionRoutes } from './renditions.ts'
@@ -33,7 +35,14 @@ export type Services = FilesServices &
 export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
   files: filesRoutes,
   status: [...uploadsRoutes, ...eventsRoutes],
-  media: [...mediaRoutes, ...mediaPatchRoutes, ...renditionRoutes, ...hlsRoutes, ...analysisRoutes],
+  media: [
+    ...mediaRoutes,
+    ...mediaPatchRoutes,
+    ...restoreRoutes,
+    ...renditionRoutes,
+    ...hlsRoutes,
+    ...analysisRoutes,
+  ],
   tickets: ticketsRoutes,
   webhooks: webhooksRoutes,
   information: infoRoutes,

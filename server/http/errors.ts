@@ -27,6 +27,7 @@ export const CATALOGUE = {
   'upload-terminated': { status: 410, title: 'The upload was terminated' },
   'upload-expired': { status: 410, title: 'The upload has expired' },
   'upload-rejected': { status: 410, title: 'The file was rejected' },
+  'media-purged': { status: 410, title: 'The media item was purged' },
   'unsupported-version': { status: 412, title: 'Tus-Resumable is missing or not supported' },
   'too-large': { status: 413, title: 'The file is too large' },
   'quota-bytes-exceeded': { status: 413, title: 'The storage quota is exceeded' },

@@ -23,7 +23,7 @@ export async function countedUsage(db: Ledger, owners: readonly string[]): Promi
 
 /**
  * What it ought to count, from the uploads and media themselves: an open upload holds what it reserved, a
- * media that was not rejected what it has.
+ * media item that was neither rejected nor purged what it has.
  */
 export async function impliedUsage(db: Ledger, owners: readonly string[]): Promise<Usage[]> {
   const { rows } = await sql<Usage>`
@@ -31,13 +31,13 @@ export async function impliedUsage(db: Ledger, owners: readonly string[]): Promi
            coalesce((select sum(reserved_bytes) from landfall.uploads u
                       where u.owner_id = o.owner_id and state = 'open'), 0)::bigint as reserved_bytes,
            coalesce((select sum(size) from landfall.media m
-                      where m.owner_id = o.owner_id and status <> 'rejected'), 0)::bigint as used_bytes,
+                      where m.owner_id = o.owner_id and status <> 'rejected' and purged_at is null), 0)::bigint as used_bytes,
            (select count(*) from landfall.uploads u
              where u.owner_id = o.owner_id and state = 'open' and not is_partial) as open_uploads,
            (select count(*) from landfall.uploads u
              where u.owner_id = o.owner_id and state = 'open' and is_partial) as open_partials,
            (select count(*) from landfall.media m
-             where m.owner_id = o.owner_id and status <> 'rejected') as finished_uploads
+             where m.owner_id = o.owner_id and status <> 'rejected' and purged_at is null) as finished_uploads
       from unnest(${owners}::text[]) with ordinality as o (owner_id, position) order by position`.execute(db)
   return rows
 }
