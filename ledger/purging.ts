@@ -78,7 +78,8 @@ export async function purgeNow(
 
 /**
  * Purges the locked rows that `due` selects, `id` and `was_live`: quota released, unless a rejection did so, events
- * written, and removal of bytes and renditions enqueued.
+ * written, and removal of bytes and renditions enqueued. What was said of them is removed when that is told:
+ * `shedMetadata`.
  */
 async function purge(
   trx: LedgerTransaction,
@@ -98,6 +99,8 @@ async function purge(
         from purged p join landfall.uploads u on u.id = p.upload_id where u.state <> 'rejected'
     ), freed as (
       ${giveBackUsed('charged')}
+    ), shedding as (
+      update landfall.uploads u set sheds = true from purged p where u.id = p.upload_id
     ), ${logEvents(mediaEvent('purged', 'media.deleted', { where: sql`was_live` }), mediaEvent('purged', 'media.purged'))}
     select id, upload_id as "uploadId", was_live as "wasLive" from purged`
   for (const { uploadId } of purged) await enqueueRemoval(trx, uploadId)

@@ -7,9 +7,11 @@ import { freshDatabase } from '../test/support/landfall.ts'
 import { created, leaseOf, newUpload, openLedger, SIZE, UNLIMITED } from '../test/support/ledger.ts'
 import { createUpload } from './creation.ts'
 import type { Ledger } from './database.ts'
+import { describeMedia } from './description.ts'
 import { finishUpload } from './finishing.ts'
 import { newMediaId, type OwnerId, type UploadId } from './ids.ts'
 import { deleteMedia, publishMedia, rejectMedia } from './media.ts'
+import { patchMedia } from './media-patch.ts'
 import { purgeMedia } from './purging.ts'
 import { expireUploads } from './reaping.ts'
 import { reprocessMedia } from './reprocessing.ts'
@@ -34,8 +36,8 @@ beforeEach(async () => {
 })
 afterEach(() => db.destroy())
 
-async function receive() {
-  const id = created(await createUpload(db, newUpload('alice'), UNLIMITED))
+async function receive(changes: Parameters<typeof newUpload>[1] = {}) {
+  const id = created(await createUpload(db, newUpload('alice', changes), UNLIMITED))
   const mediaId = newMediaId()
   await finishUpload(
     db,
@@ -186,6 +188,34 @@ it('keeps what was said of an upload that ended until each webhook has it in its
   await sql`update landfall.webhook_deliveries set payload = '{}'`.execute(db)
   await prune(db, RETENTION)
   expect(await metadataOf(id)).toMatchObject({ metadata: {} })
+})
+
+it('keeps nothing of what was said of a media item that is purged, once that was told', async () => {
+  await sql`insert into landfall.webhook_endpoints (id, url) values ('e', 'https://example.org')`.execute(db)
+  const said = {
+    attachedToType: 'post',
+    attachedToId: '7',
+    title: 'ä',
+    description: 'ö',
+    captions: 'de',
+    own: 'ü',
+  }
+  const { id, mediaId } = await receive({ metadata: said, metadataHeader: 'as it was' })
+  const mediaRow = () =>
+    db.selectFrom('landfall.media').selectAll().where('id', '=', mediaId).executeTakeFirstOrThrow()
+  const patch = { metadata: { more: 'x' } }
+  await patchMedia(db, { ownerId: alice, id: mediaId }, patch, { keys: 10, bytes: 100 })
+  await deleteMedia(db, alice, mediaId, nothing)
+  await purgeMedia(db, [mediaId], nothing)
+  await letPass(1)
+  await prune(db, RETENTION)
+  const described = { attachedTo: { type: 'post', id: '7' }, title: 'ä', description: 'ö', captions: ['de'] }
+  expect(describeMedia(await mediaRow())).toEqual({ ...described, metadata: { own: 'ü', more: 'x' } })
+  await sql`update landfall.webhook_deliveries set payload = '{}'`.execute(db)
+  await prune(db, RETENTION)
+  const nothingSaid = { attachedTo: null, title: null, description: null, captions: null, metadata: {} }
+  expect(describeMedia(await mediaRow())).toEqual(nothingSaid)
+  expect(await metadataOf(id)).toMatchObject({ metadata: {}, metadata_header: null })
 })
 
 it('forgets empty uploads that expired as well, and keeps what a delivery waits to tell of', async () => {

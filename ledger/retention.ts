@@ -102,21 +102,37 @@ export async function recordMissingEnds(db: Ledger, limit: number): Promise<numb
     update landfall.uploads u set ended_at = u.updated_at from due where u.id = due.id`
 }
 
+/** Readers of events can have seen it, and each webhook has it in its payload. */
+const isTold = sql<boolean>`u.id not in (
+  select upload_id from landfall.webhook_deliveries where status = 'pending' and payload is null
+)`
+
 /**
- * Removes the metadata of uploads that ended without a byte, or with much of it, once their end was told: readers of
- * events can have seen it, and each webhook has it in its payload. Returns how many.
+ * Removes the metadata of uploads that ended without a byte, or with much of it, and what was said of purged media items,
+ * once the end was told. Returns how many.
  */
 export async function shedMetadata(db: Ledger, limit: number): Promise<number> {
-  return await changedRows(db)`
+  const ended = await changedRows(db)`
     with due as (
       select u.id from landfall.uploads u
-       where u.sheds and u.ended_at < ${before(SETTLED_AFTER_MS)}
-         and u.id not in (
-           select upload_id from landfall.webhook_deliveries where status = 'pending' and payload is null
-         )
+       where u.sheds and u.ended_at < ${before(SETTLED_AFTER_MS)} and ${isTold}
+         and not exists (select 1 from landfall.media m where m.upload_id = u.id and m.purged_at is not null)
        order by u.ended_at limit ${limit} for update skip locked
     )
     update landfall.uploads u set metadata = '{}', sheds = false from due where u.id = due.id`
+  const purged = await changedRows(db)`
+    with due as materialized (
+      select u.id from landfall.uploads u join landfall.media m on m.upload_id = u.id
+       where u.sheds and m.purged_at < ${before(SETTLED_AFTER_MS)} and ${isTold}
+       limit ${limit} for update of m, u skip locked
+    ), media as (
+      update landfall.media m
+         set attached_type = null, attached_id = null, title = null, description = null, told_captions = null,
+             metadata = '{}'
+        from due where m.upload_id = due.id
+    )
+    update landfall.uploads u set metadata = '{}', metadata_header = null, sheds = false from due where u.id = due.id`
+  return Math.max(ended, purged)
 }
 
 /** Removes what clients declared of ended uploads. State, sizes and times stay, for the 410. */
