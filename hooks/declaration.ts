@@ -1,5 +1,5 @@
 import { customMetadata, type Metadata, NON_VALUES } from '../ledger/description.ts'
-import { DESCRIPTION_KEYS, isFileKey } from '../ledger/metadata-keys.ts'
+import { DESCRIPTION_KEYS, isFileKey, type ReadKey } from '../ledger/metadata-keys.ts'
 import {
   attachedIdFault,
   attachedTypeFault,
@@ -68,10 +68,15 @@ function descriptionKeyFault(metadata: Metadata): string | undefined {
 
 /** Name and type as known clients send them: `filename`/`name`, `filetype`/`type` (Uppy sends both). */
 export function readDeclaration(metadata: Record<string, string | null>): Declaration {
-  const { filename, filetype } = metadata
+  const {
+    filename,
+    name: otherName,
+    filetype,
+    type: otherType,
+  }: Partial<Record<ReadKey, string | null>> = metadata
   // A file may be called "null": such a name counts where there is no other.
-  const name = meant(filename) ?? meant(metadata.name) ?? (filename || metadata.name || undefined)
-  const type = meant(filetype) ?? meant(metadata.type)
+  const name = meant(filename) ?? meant(otherName) ?? (filename || otherName || undefined)
+  const type = meant(filetype) ?? meant(otherType)
   return {
     filename: name === undefined ? null : displayName(name),
     declaredType: type === undefined || !TYPE.test(type) || ANY_TYPE.test(type) ? null : type,

@@ -2,12 +2,17 @@ import { sql } from 'kysely'
 import type { Ledger } from './database.ts'
 import { isOpenNow, isStoredOpen } from './expiry.ts'
 import type { OwnerId, UploadId } from './ids.ts'
+import type { ReadKey } from './metadata-keys.ts'
 import { withOwnerShare } from './owner-share.ts'
 import { rowsOf } from './rows.ts'
 
 // The file that partial uploads are for. tus 1.0 tells it only when a final upload names them, which clients create when
 // all of them are complete. Before that, only what a client says in their metadata tells that they belong together:
 // `whole`, a text of its choice that is the same for all partials of a file, and `wholesize`, the bytes of that file.
+
+const keyOf = (key: ReadKey) => sql.lit(key)
+const WHOLE = keyOf('whole')
+const WHOLE_SIZE = keyOf('wholesize')
 
 /** A partial upload of a whole. */
 export type WholePart = { id: UploadId; key: string | null; offset: number; size: number | null }
@@ -33,10 +38,10 @@ export async function wholesOf(
   ownerId: OwnerId | undefined,
   ids: readonly UploadId[],
 ): Promise<Whole[]> {
-  const part = sql`jsonb_build_object('id', p.id, 'key', p.metadata ->> 'whole', 'offset', p."offset", 'size', p.size)`
+  const part = sql`jsonb_build_object('id', p.id, 'key', p.metadata ->> ${WHOLE}, 'offset', p."offset", 'size', p.size)`
   return await rowsOf<Whole>(ownerId === undefined ? db : withOwnerShare(db, ownerId))`
     with asked as materialized (
-      select id, owner_id, is_partial, metadata ->> 'whole' as key from landfall.uploads where id = any(${ids}::text[])
+      select id, owner_id, is_partial, metadata ->> ${WHOLE} as key from landfall.uploads where id = any(${ids}::text[])
     ), open_finals as materialized (
       select f.id from (select distinct owner_id from asked where is_partial) o
         join landfall.uploads f using (owner_id)
@@ -62,10 +67,10 @@ export async function wholesOf(
      ) c
      where f.state in ('open', 'received') and c.parts is not null
     union all
-    select null, false, max(case when p.metadata ->> 'wholesize' ~ '^\\d{1,15}$' then (p.metadata ->> 'wholesize')::bigint end),
+    select null, false, max(case when p.metadata ->> ${WHOLE_SIZE} ~ '^\\d{1,15}$' then (p.metadata ->> ${WHOLE_SIZE})::bigint end),
            jsonb_agg(${part})
       from said join (
         select * from landfall.uploads where ${isOpenNow} and is_partial
-      ) p on p.owner_id = said.owner_id and p.metadata ->> 'whole' = said.key
+      ) p on p.owner_id = said.owner_id and p.metadata ->> ${WHOLE} = said.key
      group by said.owner_id, said.key`
 }

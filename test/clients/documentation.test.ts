@@ -56,6 +56,7 @@ it('are all of the examples that the documents have', () => {
     'function lastEventOf',
     'function problemOf',
     'function startParallelUpload',
+    'function startPostUpload',
   ])
 })
 
@@ -402,3 +403,43 @@ function exampleTable(): Record<string, string>[] {
     )
   return rows.map((cells) => Object.fromEntries(cells.map((cell, index) => [head[index] ?? '', cell])))
 }
+
+describe('what a file belongs to', () => {
+  const example = () => runExample(exampleWith(DOCS, 'function startPostUpload'), landfall.url)
+
+  it('is said and changed as the document shows it', async () => {
+    const { startPostUpload, patchMedia } = await example()
+    const getToken = () => landfall.token('poster')
+    const post = { id: '42', title: 'Über den Wolken', campaign: 'spring' }
+    const id = await ended((callbacks) => startPostUpload?.(FILE, post, getToken, callbacks))
+    const { mediaId } = await statusOf(landfall, 'poster', id)
+    const said = {
+      attachedTo: { type: 'post', id: '42' },
+      title: post.title,
+      metadata: { campaign: 'spring' },
+    }
+    const media = await landfall.as('poster')(`/api/v1/media/${mediaId}`)
+    expect(await media.json()).toMatchObject(said)
+    const changes = { metadata: { approved: 'yes', campaign: null } }
+    const patched = await patchMedia?.(mediaId, changes, getToken)
+    expect(patched).toMatchObject({ ...said, metadata: { approved: 'yes' } })
+    expect((patched as { metadata: object }).metadata).toEqual({ approved: 'yes' })
+    await expect(patchMedia?.(mediaId, { titel: 'x' }, getToken)).rejects.toThrow('titel: is not known here')
+  })
+
+  it('is told of a file that Uppy sends', async () => {
+    const uppy = new Uppy()
+    uppy.use(Tus, {
+      endpoint: `${landfall.url}/files`,
+      headers: { Authorization: `Bearer ${landfall.token('uppy')}` },
+    })
+    const fileId = uppy.addFile({ name: 'clip.mp4', type: 'video/mp4', data: FILE as unknown as Blob })
+    uppy.setFileMeta(fileId, { attachedToType: 'post', attachedToId: '42', own: 'Ü' })
+    const result = await uppy.upload()
+    const url = result?.successful?.[0]?.uploadURL
+    const upload = await landfall.as('uppy')(`/api/v1/uploads/${idIn(url)}`)
+    const { attachedTo, metadata } = (await upload.json()) as { attachedTo: unknown; metadata: object }
+    expect(attachedTo).toEqual({ type: 'post', id: '42' })
+    expect(metadata).toEqual({ own: 'Ü' })
+  })
+})

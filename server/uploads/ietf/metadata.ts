@@ -1,5 +1,6 @@
 import { parse } from 'content-disposition'
 import type { Request } from 'express'
+import type { ReadKey } from '../../../ledger/metadata-keys.ts'
 import { Problem } from '../../http/errors.ts'
 import { mediaTypeOf } from '../../http/list-header.ts'
 import { refuseContentCoding } from '../content-coding.ts'
@@ -16,14 +17,11 @@ export function metadataOf(request: Request): UploadMetadata {
   const filename = filenameOf(request.get('content-disposition'))
   const type = request.get('content-type')
   const { metadata, metadataHeader } = readMetadata(request)
-  return {
-    metadata: {
-      ...(filename !== undefined && { filename }),
-      ...(type !== undefined && mediaTypeOf(type) !== PARTIAL_UPLOAD && { filetype: type }),
-      ...metadata,
-    },
-    metadataHeader,
+  const named: Partial<Record<ReadKey, string>> = {
+    ...(filename !== undefined && { filename }),
+    ...(type !== undefined && mediaTypeOf(type) !== PARTIAL_UPLOAD && { filetype: type }),
   }
+  return { metadata: { ...named, ...metadata }, metadataHeader }
 }
 
 function filenameOf(header: string | undefined): string | undefined {
