@@ -14,9 +14,8 @@ export const EVENTS = {
   'media.rejected': { isTold: true, isEnd: true, isOutcome: true, isFinal: false },
   'media.failed': { isTold: true, isEnd: true, isOutcome: true, isFinal: true },
   'media.deleted': { isTold: true, isEnd: true, isOutcome: false, isFinal: true },
-  // What is said of it, by its owner.
+  // Of what is said of it. Its status at that time is told with both.
   'media.updated': { isTold: true, isEnd: false, isOutcome: false, isFinal: false },
-  // What it is now is told with it.
   'media.restored': { isTold: true, isEnd: false, isOutcome: false, isFinal: false },
   'media.purged': { isTold: true, isEnd: true, isOutcome: false, isFinal: true },
   'analysis.finished': { isTold: true, isEnd: false, isOutcome: false, isFinal: false },

@@ -82,8 +82,8 @@ export async function patchMedia(
            and (w.attached_type, w.attached_id, w.title, w.description, w.told_captions, w.metadata)
                is distinct from
                (was.attached_type, was.attached_id, was.title, was.description, was.told_captions, was.metadata)
-        returning m.id, m.upload_id, m.owner_id
-      ), ${logEvents(mediaEvent('changed', 'media.updated'))}
+        returning m.id, m.upload_id, m.owner_id, m.status
+      ), ${logEvents(mediaEvent('changed', 'media.updated', { data: sql`jsonb_build_object('status', status)` }))}
       select (select upload_id from was) as "uploadId", keys, bytes, fits, exists (select from changed) as "isChanged"
         from judged`,
   )

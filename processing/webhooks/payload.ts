@@ -60,11 +60,10 @@ const AS_IT_IS: ReadonlySet<string> = new Set([
 /** Later changes of the media item have events of their own. */
 function mediaData({ type, reason, status }: TakenDelivery, media: MediaRow) {
   const facts = mediaFacts(media)
-  const isAsItIs = AS_IT_IS.has(type)
   return {
     ...facts,
     status: status ?? STATUS_OF[type] ?? facts.status,
-    reason: reason ?? (isAsItIs ? facts.reason : null),
-    deletedAt: isAsItIs && type !== 'media.restored' ? facts.deletedAt : null,
+    reason: reason ?? (AS_IT_IS.has(type) ? facts.reason : null),
+    deletedAt: STATUS_OF[type] === 'deleted' ? facts.deletedAt : null,
   }
 }
