@@ -7,6 +7,7 @@ import { type Landfall, startLandfall } from './support/landfall.ts'
 import { asMp4 } from './support/sample-bytes.ts'
 import { create, head, idOf, metadataHeader, patch } from './support/tus.ts'
 import { type Receiver, SECRETS, startReceiver } from './support/webhook-receiver.ts'
+import { openSocket } from './support/websocket.ts'
 
 const BYTES = asMp4(Buffer.alloc(2000, 'a frame'))
 
@@ -96,6 +97,11 @@ async function expectTold(id: string): Promise<void> {
   for (const { data } of events) {
     expect([data.type, data.attachedTo, data.metadata]).toEqual([data.type, DESCRIBED.attachedTo, OWN])
   }
+  const { events: messages, closed } = await openSocket(landfall, 'alice', `/api/v1/uploads/${id}/ws`)
+  expect(await closed).toBe(1000)
+  expect(messages.filter(({ event }) => event === 'state').map(({ data }) => data)).toEqual(
+    events.map(({ data }) => data),
+  )
   const told = () => receiver.distinct().filter(({ uploadId }) => uploadId === id)
   await receiver.until(() => told().length >= 2)
   for (const { data } of told()) expect(describedOf(data)).toEqual(DESCRIBED)

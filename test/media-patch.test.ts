@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { METADATA_LIMITS } from '../hooks/description-limits.ts'
 import type { MediaId } from '../ledger/ids.ts'
@@ -321,28 +321,42 @@ describe('a patch of a media item', () => {
     }
   })
 
-  it('waits for a transaction that deletes it, and finds nothing then', async () => {
-    const id = await newMedia()
+  /** A patch that begins while a transaction of another server has changed the media item. */
+  async function patchBehind(id: MediaId, change: RawBuilder<unknown>, changes: unknown): Promise<Response> {
+    const waiting = async () => {
+      const { rows } = await sql`
+        select 1 from pg_stat_activity
+         where datname = current_database() and query like '%was as materialized%' and wait_event_type = 'Lock'`.execute(
+        landfall.db,
+      )
+      return rows.length
+    }
     let answer: Promise<Response> | undefined
     await landfall.db.transaction().execute(async (trx) => {
-      await sql`update landfall.media set status = 'deleted', deleted_at = now() where id = ${id}`.execute(
-        trx,
-      )
-      answer = patch(id, { title: 'late' })
-      await expect
-        .poll(
-          async () =>
-            (
-              await sql`select 1 from pg_stat_activity where datname = current_database() and query like '%was as materialized%' and wait_event_type = 'Lock'`.execute(
-                landfall.db,
-              )
-            ).rows.length,
-          { timeout: 10_000 },
-        )
-        .toBeGreaterThan(0)
+      await sql`update landfall.media set ${change} where id = ${id}`.execute(trx)
+      answer = patch(id, changes)
+      await expect.poll(waiting, { timeout: 10_000 }).toBeGreaterThan(0)
     })
-    expect((await answer)?.status).toBe(404)
+    if (!answer) throw new Error('nothing was sent')
+    return await answer
+  }
+
+  it('finds nothing where another server deletes it at that moment', async () => {
+    const id = await newMedia()
+    const answer = await patchBehind(id, sql`status = 'deleted', deleted_at = now()`, { title: 'late' })
+    expect(answer.status).toBe(404)
     expect(await eventsOf(id)).toBe(0)
+  })
+
+  it('is merged with a patch of another server at that moment', async () => {
+    const id = await newMedia()
+    const change = sql`metadata = metadata || '{"c": "3", "a": "9"}', title = 'theirs'`
+    expect((await patchBehind(id, change, { metadata: { b: null, d: '4' } })).status).toBe(200)
+    expect(await mediaOf(id)).toMatchObject({ title: 'theirs', metadata: { a: '9', c: '3', d: '4' } })
+    expect(await eventsOf(id)).toBe(1)
+    // What is the same by then changes nothing.
+    expect((await patchBehind(id, sql`title = 'same'`, { title: 'same' })).status).toBe(200)
+    expect(await eventsOf(id)).toBe(1)
   })
 
   it('is for its owner alone', async () => {
