@@ -381,6 +381,45 @@ describe('a patch of a media item', () => {
     expect([created.status, ((await created.json()) as Json).code]).toEqual([403, 'forbidden'])
   })
 
+  it('is taken or refused, whatever JSON it is', async () => {
+    const id = await newMedia()
+    // Also halves of characters, NUL, and names of other programs.
+    const text = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('\0', '\ud83c', '__proto__', 'de', 'post'),
+    )
+    const anything = fc.oneof(
+      text,
+      fc.constant(null),
+      fc.double(),
+      fc.boolean(),
+      fc.array(text, { maxLength: 3 }),
+    )
+    const changes = fc.record(
+      {
+        attachedTo: fc.oneof(anything, fc.record({ type: anything, id: anything })),
+        metadata: fc.oneof(
+          anything,
+          fc.dictionary(text, fc.oneof(text, fc.constant(null), fc.double()), { maxKeys: 5 }),
+        ),
+        title: anything,
+        description: anything,
+        captions: anything,
+      },
+      { requiredKeys: [] },
+    )
+    const seen = new Set<number>()
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(changes, changes, fc.jsonValue()), async (given) => {
+        const { status } = await patch(id, given)
+        seen.add(status)
+        expect([200, 400]).toContain(status)
+      }),
+      { numRuns: 300 },
+    )
+    expect(seen).toEqual(new Set([200, 400]))
+  })
+
   it('says byte for byte what it was told', async () => {
     const id = await newMedia({})
     const text = fc

@@ -22,11 +22,11 @@ export async function seed(db: Ledger): Promise<void> {
             now() + interval '1 day', now() + interval '1 day', now(),
             case when i % 10 = 1 and i <= ${UPLOADS - 20_000} then now() - interval '60 days' * (1 - i / ${UPLOADS}.0) end, false
        from generate_series(1, ${UPLOADS}) i`,
-    `insert into landfall.media (id, upload_id, owner_id, size, status, kind, storage_key, storage_backend, created_at)
+    `insert into landfall.media (id, upload_id, owner_id, size, status, kind, storage_key, storage_backend, metadata, created_at)
      select media_id, id, owner_id, size,
             case when id::bigint > ${UPLOADS - 20_000 - 56_000} then 'processing' else 'ready' end,
             case when id::bigint > ${UPLOADS - 20_000 - 56_000} then null else 'image' end, storage_key,
-            storage_backend, created_at
+            storage_backend, '{}', created_at
        from landfall.uploads where media_id is not null`,
     `insert into landfall.events (type, upload_id, media_id, owner_id, created_at)
      select 'upload.received', id, media_id, owner_id, created_at

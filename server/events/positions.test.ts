@@ -40,6 +40,23 @@ describe('a position among the events of an owner', () => {
     return id
   }
 
+  /** The creation of an upload with this metadata. */
+  async function addWith(ownerId: OwnerId, metadata: Record<string, string>): Promise<number> {
+    const id = newUploadId()
+    await sql`
+      insert into landfall.uploads (id, owner_id, protocol, state, metadata, storage_backend, storage_key, reserved_bytes, expires_at)
+      values (${id}, ${ownerId}, 'tus-1.0', 'open', ${JSON.stringify(metadata)}::jsonb, 'disk', ${id}, 0, now())`.execute(
+      db,
+    )
+    const values = { type: 'upload.created', upload_id: id, owner_id: ownerId } as const
+    const event = await db
+      .insertInto('landfall.events')
+      .values(values)
+      .returning('id')
+      .executeTakeFirstOrThrow()
+    return event.id
+  }
+
   const openFeed = async (ownerId: OwnerId): Promise<OwnerFeed> => {
     const feed = new OwnerFeed(db, ownerId, () => {})
     await feed.look()
@@ -79,6 +96,25 @@ describe('a position among the events of an owner', () => {
       returning id`.execute(db)
     return rows.map(({ id }) => id)
   }
+
+  it('has much metadata from the ledger, which is kept for no reader', async () => {
+    const ownerId = freshOwner()
+    const [little, much] = [{ own: 'x' }, { own: 'x'.repeat(4000) }]
+    const ids = [await addWith(ownerId, little), await addWith(ownerId, much), await addWith(ownerId, little)]
+    const feed = await openFeed(ownerId)
+    expect(feed.after(0).map(({ id, event }) => [id, event?.described.metadata])).toEqual([
+      [ids[0], little],
+      [ids[1], undefined],
+      [ids[2], little],
+    ])
+    const position = new FeedPosition(db, feed, { settled: feed.base, passed: [] }, undefined)
+    const events = await position.next(LIMIT)
+    expect(events.map(({ id, described }) => [id, described.metadata])).toEqual([
+      [ids[0], little],
+      [ids[1], much],
+      [ids[2], little],
+    ])
+  })
 
   it('gives each event once, from now on', async () => {
     const ownerId = freshOwner()
