@@ -9,7 +9,7 @@ import { prepared } from './prepared.ts'
 import { giveBackUsed } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
 import { firstValue, hasRow } from './rows.ts'
-import type { MediaKind, MediaStatus, MediaTable, Reason, RenditionsTable } from './schema.ts'
+import type { MediaTable, Reason, RenditionsTable } from './schema.ts'
 import type { UploadRow } from './uploads.ts'
 
 export type MediaRow = Selectable<MediaTable> & { id: MediaId; owner_id: OwnerId; upload_id: UploadId }
@@ -21,11 +21,11 @@ export type OwnMediaRow = MediaRow & {
 }
 export type RenditionRow = Selectable<RenditionsTable>
 
-const renditionKinds = sql<string[]>`array(
+export const renditionKinds = sql<string[]>`array(
   select r.kind from landfall.renditions r where r.media_id = media.id
 )`.as('renditions')
 
-const publishedKey = sql<string | null>`(
+export const publishedKey = sql<string | null>`(
   select storage_key from landfall.renditions r where r.media_id = media.id and r.kind = 'published'
 )`.as('published_key')
 
@@ -52,39 +52,6 @@ export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow
     .where('status', '<>', 'deleted')
     .executeTakeFirst()
   return row as MediaRow | undefined
-}
-
-export type MediaPage = {
-  ownerId: OwnerId
-  limit: number
-  /** Continue after this row. */
-  after?: { createdAtMicros: string; id: string }
-  kind?: MediaKind
-  status?: MediaStatus
-}
-
-/** A page of the owner's media items, newest first. `createdAtMicros` is exact, unlike a JS date. */
-export async function listMedia(
-  db: Ledger,
-  page: MediaPage,
-): Promise<(OwnMediaRow & { createdAtMicros: string })[]> {
-  let query = withOwnerShare(db, page.ownerId)
-    .selectFrom('landfall.media')
-    .selectAll()
-    .select([renditionKinds, publishedKey])
-    .select(sql<string>`(extract(epoch from created_at) * 1000000)::bigint::text`.as('createdAtMicros'))
-    .where('owner_id', '=', page.ownerId)
-    .where('status', '<>', 'deleted')
-  if (page.kind) query = query.where('kind', '=', page.kind)
-  if (page.status) query = query.where('status', '=', page.status)
-  if (page.after) {
-    const { createdAtMicros, id } = page.after
-    query = query.where(
-      sql<boolean>`(created_at, id) < ('epoch'::timestamptz + ${createdAtMicros}::bigint * interval '1 microsecond', ${id})`,
-    )
-  }
-  const rows = await query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(page.limit).execute()
-  return rows as (OwnMediaRow & { createdAtMicros: string })[]
 }
 
 const WITH_REASON = { data: sql`jsonb_build_object('reason', reason)` }

@@ -15,6 +15,7 @@ import * as streams from './0015-streams.ts'
 import * as documents from './0016-documents.ts'
 import * as tenants from './0017-tenants.ts'
 import * as descriptions from './0018-descriptions.ts'
+import * as mediaLists from './0019-media-lists.ts'
 import * as tickets from './0020-tickets.ts'
 import type { Migration } from './migration.ts'
 
@@ -44,5 +45,6 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0016-documents': documents,
   '0017-tenants': tenants,
   '0018-descriptions': descriptions,
+  '0019-media-lists': mediaLists,
   '0020-tickets': tickets,
 }

@@ -7,4 +7,4 @@ set -euo pipefail
 bash "$LANDFALL_ROOT/scripts/bootstrap.sh" test
 use_landfall_node
 cd -- "$LANDFALL_ROOT"
-exec node bench/ledger/main.ts
+exec node bench/ledger/main.ts "$@"

@@ -1,4 +1,4 @@
-import { deleteMedia, listMedia } from '../../ledger/media.ts'
+import { deleteMedia } from '../../ledger/media.ts'
 import { purgeNow } from '../../ledger/purging.ts'
 import { reprocessMedia } from '../../ledger/reprocessing.ts'
 import { notFound, Problem } from '../http/errors.ts'
@@ -14,31 +14,13 @@ import {
   servedMedia,
 } from './media-access.ts'
 import { tellPurged } from './media-restore.ts'
-import { pageOf, readCursor, writeCursor } from './query.ts'
-import { Media, MediaDeleteQuery, MediaList, MediaListQuery } from './schemas.ts'
+import { Media, MediaDeleteQuery } from './schemas.ts'
 import { mediaView } from './views.ts'
 
 const BYTES = { 200: body('The bytes', '*/*'), 206: body('A range of the bytes', '*/*'), ...REDIRECT }
 
 /** `/api/v1/media`: the caller's media items. */
 export const mediaRoutes = [
-  route('get', '/api/v1/media', 'token', {
-    query: MediaListQuery,
-    answers: { 200: json(MediaList) },
-    summary: 'The media items of the owner, newest first',
-    description: '`{ items: [media item…], nextCursor }`',
-    async handle({ request, response, who, query }, { db, views, addressesOf }: MediaServices) {
-      const addresses = addressesOf(request)
-      const rows = await listMedia(db, {
-        ownerId: who.ownerId,
-        limit: query.limit + 1,
-        kind: query.kind,
-        status: query.status,
-        after: query.cursor === undefined ? undefined : readCursor(query.cursor),
-      })
-      response.json(pageOf(rows, query.limit, (row) => mediaView(row, views, addresses), writeCursor))
-    },
-  }),
   route('get', '/api/v1/media/:id', 'token', {
     params: { id: MEDIA_ID },
     answers: { 200: json(Media) },

@@ -347,9 +347,38 @@ export const MediaDeleteQuery = z.object({
     .describe('`true`: everything of it is removed now, and it cannot be restored'),
 })
 
+const SORTS = ['createdAt', 'name', 'size', 'duration'] as const
+
+/** Text that Postgres can compare. */
+const FilterText = z
+  .string()
+  .min(1)
+  .max(255)
+  .refine((text) => text.isWellFormed() && !text.includes('\0'), { error: 'has characters that no text has' })
+
 export const MediaListQuery = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(24),
-  cursor: z.string().max(200).optional(),
+  cursor: z
+    .string()
+    .max(2000)
+    .optional()
+    .describe('`nextCursor` of the page before, with the same sort and filters'),
+  page: z.coerce.number().int().min(1).max(10_000).optional().describe('from 1, instead of a cursor'),
+  sort: z
+    .enum(
+      SORTS.flatMap((key) => [key, `-${key}`] as const),
+      { error: `takes one of ${SORTS.join(', ')}, with - in front for descending` },
+    )
+    .default('-createdAt'),
   kind: Kind.optional(),
-  status: z.enum(['processing', 'ready', 'rejected', 'failed']).optional(),
+  status: z.enum(['processing', 'ready', 'rejected', 'failed', 'deleted']).optional(),
+  attachedType: FilterText.optional(),
+  attachedId: FilterText.optional(),
+  name: FilterText.max(100).optional().describe('text anywhere in the file name, upper or lower case'),
+  createdAfter: z.iso.datetime({ offset: true }).optional().describe('at this time, or later'),
+  createdBefore: z.iso.datetime({ offset: true }).optional(),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-fA-F]{64}$/, { error: 'takes 64 hexadecimal digits' })
+    .optional(),
 })

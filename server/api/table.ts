@@ -8,6 +8,7 @@ import { hlsRoutes } from './hls.ts'
 import { type InfoServices, infoRoutes } from './info.ts'
 import { mediaRoutes } from './media.ts'
 import type { MediaServices } from './media-access.ts'
+import { mediaListRoutes } from './media-list.ts'
 import { mediaPatchRoutes } from './media-patch.ts'
 import { restoreRoutes } from './media-restore.ts'
 import { type MetricsServices, metricsRoutes } from './metrics.ts'
@@ -36,6 +37,7 @@ export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
   files: filesRoutes,
   status: [...uploadsRoutes, ...eventsRoutes],
   media: [
+    ...mediaListRoutes,
     ...mediaRoutes,
     ...mediaPatchRoutes,
     ...restoreRoutes,
