@@ -14,3 +14,15 @@ export function limitsUnder<L extends Partial<Limits>>(limits: L, terms: UploadT
     ...(accepted && types ? { accepted: acceptedByBoth(accepted, types) } : {}),
   }
 }
+
+/** The narrower of each limit. Only one of them has types. */
+export function bothTerms(one: UploadTerms, other: UploadTerms): UploadTerms {
+  const sizes = [one.maxSize, other.maxSize].filter((size) => size !== undefined)
+  const [until] = [one.until, other.until].filter((time) => time !== undefined).sort()
+  return {
+    ...other,
+    ...one,
+    ...(sizes.length === 0 ? {} : { maxSize: Math.min(...sizes) }),
+    ...(until === undefined ? {} : { until }),
+  }
+}

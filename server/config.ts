@@ -178,6 +178,9 @@ export const variables = z.object({
     .optional()
     .describe('Scopes that development tokens may have besides those of an owner, such as `admin,service`.'),
   UPLOAD_MAX_SIZE: size().prefault('500MiB').describe('Maximum file size.'),
+  SIMPLE_MAX_SIZE: size()
+    .prefault('50MB')
+    .describe('Maximum size of a file that is sent in one request, to `POST /api/v1/media`.'),
   UPLOAD_MIN_SIZE: size().prefault('1KB').describe('Minimum file size.'),
   UPLOAD_ALLOWED_TYPES: mediaTypes()
     .prefault('video/*,image/*,audio/*')

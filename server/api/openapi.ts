@@ -56,7 +56,7 @@ const SECURITY: Record<Access, Json[] | undefined> = {
   public: [],
   'dev-code': [],
   token: undefined,
-  'token-or-upload-ticket': undefined,
+  'token-or-upload-ticket': [{ bearer: [] }, { uploadTicket: [] }],
   service: undefined,
   'token-or-ticket': [{ bearer: [] }, { ticket: [] }],
   'token-or-link': [{ bearer: [] }, { link: [] }],
@@ -88,6 +88,7 @@ export function openApiDocument(routes: readonly AnyRoute[]): OpenApiDocument {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
         ticket: { type: 'apiKey', in: 'query', name: 'ticket' },
+        uploadTicket: { type: 'apiKey', in: 'query', name: 'ticket' },
         link: { type: 'apiKey', in: 'query', name: 'signature' },
         signature: { type: 'apiKey', in: 'header', name: 'webhook-signature' },
       },

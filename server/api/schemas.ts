@@ -123,6 +123,19 @@ export const Media = z
   })
   .meta({ id: 'Media' })
 
+export const UploadedMedia = Media.extend({
+  estimatedSeconds: z
+    .number()
+    .nonnegative()
+    .nullable()
+    .describe("until it is ready, by the owner's last files; null where there are none"),
+  storageKey: z.string().optional().describe('for tokens with the scope `service`'),
+}).meta({ id: 'UploadedMedia' })
+
+export const SimpleUploadQuery = z.object({
+  filename: z.string().max(4096).optional().describe('of a body that is no form'),
+})
+
 export const MediaList = z
   .object({ items: z.array(Media), nextCursor: z.string().nullable() })
   .meta({ id: 'MediaList' })

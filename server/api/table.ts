@@ -14,6 +14,7 @@ import { restoreRoutes } from './media-restore.ts'
 import { type MetricsServices, metricsRoutes } from './metrics.ts'
 import { type DescriptionServices, descriptionRoutes } from './openapi.ts'
 import { renditionRoutes } from './renditions.ts'
+import { type SimpleUploadServices, simpleUploadRoutes } from './simple-upload.ts'
 import { type TicketsServices, ticketsRoutes } from './tickets.ts'
 import { type UploadsServices, uploadsRoutes } from './uploads.ts'
 import { type WebhooksServices, webhooksRoutes } from './webhooks.ts'
@@ -23,6 +24,7 @@ export type Services = FilesServices &
   UploadsServices &
   EventsServices &
   MediaServices &
+  SimpleUploadServices &
   AnalysisServices &
   TicketsServices &
   WebhooksServices &
@@ -39,6 +41,7 @@ export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
   media: [
     ...mediaListRoutes,
     ...mediaRoutes,
+    ...simpleUploadRoutes,
     ...mediaPatchRoutes,
     ...restoreRoutes,
     ...renditionRoutes,

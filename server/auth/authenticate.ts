@@ -4,13 +4,13 @@ import { Problem } from '../http/errors.ts'
 import type { Principal } from './principal.ts'
 import type { Verify } from './verifier.ts'
 
-/** Returns the principal of a request, or fails with the problem of its token. */
-export type Authenticate = (request: Request, response: Response) => Promise<Principal>
+/** Returns the principal of a request, or fails with the problem of its token: `token`, or that of its header. */
+export type Authenticate = (request: Request, response: Response, token?: string) => Promise<Principal>
 
 /** Requires a bearer token and stores its principal for `principalOf`. */
 export function authenticate(verify: Verify): Authenticate {
-  return async function authenticateRequest(request, response) {
-    const principal = await verify(bearerToken(request))
+  return async function authenticateRequest(request, response, token) {
+    const principal = await verify(token ?? bearerToken(request))
     response.locals.principal = principal
     authenticated(request)
     return principal

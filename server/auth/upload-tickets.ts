@@ -14,6 +14,9 @@ import { tokenProblem, type Verify } from './verifier.ts'
 const PREFIX = 'lfu_'
 const TICKET = /^lfu_[A-Za-z0-9_-]{43}$/
 
+export const isTicketToken = (token: unknown): token is string =>
+  typeof token === 'string' && TICKET.test(token)
+
 export const newTicketToken = (): string => PREFIX + randomBytes(32).toString('base64url')
 
 /** Random enough for a plain hash. */

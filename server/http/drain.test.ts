@@ -92,3 +92,29 @@ it('waits long for so many clients at a time, and for others as it did', async (
   expect(most).toBe(LIMITS.patientClients)
   expect(drain.patientClients).toBe(0)
 })
+
+it('leaves nothing on a connection that serves more requests', async () => {
+  const listeners: number[] = []
+  const drain = new Drain(LIMITS)
+  const server = createServer((request, response) => {
+    listeners.push(request.socket.listenerCount('close'))
+    drain.prepare(request as Request, Object.assign(response, { locals: {} }) as unknown as Response)
+    response.writeHead(409).end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  onTestFinished(() => {
+    socket.destroy()
+    server.closeAllConnections()
+    server.close()
+  })
+  for (let sent = 0; sent < 20; sent++) {
+    // The answer comes before the rest of the body.
+    socket.write('PATCH / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab')
+    await once(socket, 'data')
+    socket.write('cd')
+  }
+  expect(listeners).toHaveLength(20)
+  expect(Math.max(...listeners)).toBe(listeners[0])
+})

@@ -152,8 +152,14 @@ class Rest {
       this.dropped += chunk.byteLength
       if (this.dropped >= this.#wakeAt) this.#wake()
     })
-    request.once('end', () => this.#wake())
-    request.socket.once('close', () => this.#wake())
+    const { socket } = request
+    const onClose = () => this.#wake()
+    socket.once('close', onClose)
+    request.once('end', () => {
+      // The connection may serve thousands of others.
+      socket.off('close', onClose)
+      this.#wake()
+    })
   }
 
   /** Resolves at the end of the body or its connection, after this time, or when so many bytes were dropped in all. */

@@ -9,7 +9,7 @@ import { isDevCode } from '../auth/dev-code.ts'
 import { isDirectRequest } from '../auth/direct-request.ts'
 import { isService, type Principal } from '../auth/principal.ts'
 import { authenticateByTicket } from '../auth/stream-tickets.ts'
-import { checkTicket } from '../auth/upload-tickets.ts'
+import { checkTicket, isTicketToken } from '../auth/upload-tickets.ts'
 import { authenticated } from '../http/deadlines.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import type { Access, Params } from './route.ts'
@@ -50,8 +50,13 @@ export function accessChecks(options: AccessOptions): Admit {
         if (!isDevCode(request.get('X-Dev-Code'), devCode)) throw notFound()
         return undefined
       case 'token':
-      case 'token-or-upload-ticket':
         return await authenticate(request, response)
+      case 'token-or-upload-ticket': {
+        const { ticket } = request.query
+        // A form of HTML sends no header. A token would stay in logs for longer than it is of use.
+        const isShown = request.headers.authorization === undefined && isTicketToken(ticket)
+        return await authenticate(request, response, isShown ? ticket : undefined)
+      }
       case 'token-or-ticket': {
         const { ticket } = request.query
         if (request.headers.authorization !== undefined || ticket === undefined)

@@ -27,9 +27,11 @@ function serve<S>(route: Route<S>, services: S, admit: Admit): RequestHandler {
   const checkQuery = queryCheck(route)
   return async function serveRoute(request, response) {
     checkForm([route], request)
-    const who = await admit(route, request, response, () => reader(request, response))
+    const who = await admit(route, request, response, async () => {
+      checkQuery(request)
+      await reader(request, response)
+    })
     const params = paramsOf(route, request)
-    checkQuery(request)
     const query = route.query && readInput(route.query, request.query)
     await route.handle({ request, response, who, params, query }, services)
   }

@@ -6,7 +6,7 @@ import type { Access, Route } from './route.ts'
 /** Parameters in which each kind of access is shown, and the owner of whom is asked; the checks of `access.ts` read them. */
 export const ACCESS_PARAMETERS: Readonly<Partial<Record<Access, readonly string[]>>> = {
   token: OWNER_PARAMETERS,
-  'token-or-upload-ticket': OWNER_PARAMETERS,
+  'token-or-upload-ticket': ['ticket', ...OWNER_PARAMETERS],
   service: OWNER_PARAMETERS,
   'token-or-ticket': ['ticket', ...OWNER_PARAMETERS],
   'token-or-link': ['expires', 'signature', ...OWNER_PARAMETERS],

@@ -104,6 +104,7 @@ export function createApp(options: AppOptions): Express {
   const allowOrigins = crossOrigin(config)
   app.use('/files', layer(allowOrigins, new Drain().prepare, expectUpload), overrideMethod(authenticate))
   app.use('/api', layer(allowOrigins))
+  app.use('/api/v1/media', layer(atItsOwnPath(new Drain().prepare), atItsOwnPath(expectUpload)))
 
   const admit = accessChecks({
     authenticate,
@@ -195,11 +196,18 @@ const answerPreflight: RequestHandler = (request, response, next) => {
   else next()
 }
 
+/** For the path of a layer, and not below it. */
+const atItsOwnPath =
+  (prepare: Prepare): Prepare =>
+  (request, response) => {
+    if (request.path === '/') prepare(request, response)
+  }
+
 /** Requires a token, then waits for the turn of its owner. */
 function inTurn(turns: OwnerTurns, verify: Verify): Authenticate {
   const readToken = authenticate(verify)
-  return async function authenticateInTurn(request, response) {
-    const principal = await readToken(request, response)
+  return async function authenticateInTurn(request, response, token) {
+    const principal = await readToken(request, response, token)
     await turns.enter(request, response, principal.ownerId)
     return principal
   }

@@ -61,6 +61,7 @@ import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
 import { Commits } from '../uploads/commits.ts'
 import { UploadEngine } from '../uploads/engine.ts'
 import { interimRule } from '../uploads/ietf/interim.ts'
+import { receiveSimply } from '../uploads/simple/simple-upload.ts'
 import { createApp } from './app.ts'
 import { startMetricsServer } from './metrics-server.ts'
 import { PAGE_PATHS } from './page.ts'
@@ -218,13 +219,16 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     }),
   })
   const addresses = addressesOf(config)
+  const bodyOptions = {
+    countBytes: (bytes: number) => metrics?.countBytes(bytes),
+    idleMs: config.UPLOAD_IDLE_TIMEOUT,
+  }
   const uploads = uploadRequests({
     engine,
     path: FILES,
     addressesOf: addresses,
     passesInterim: interimRule(config.INTERIM_RESPONSES),
-    countBytes: (bytes) => metrics?.countBytes(bytes),
-    idleMs: config.UPLOAD_IDLE_TIMEOUT,
+    ...bodyOptions,
     contentPath: async (mediaId, response) => {
       const media = await findMedia(db, principalOf(response).ownerId, mediaId)
       if (!media) throw notFound()
@@ -250,6 +254,8 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),
     uploads,
+    receiveSimply: (request, response) =>
+      receiveSimply(engine, { ...bodyOptions, maxSize: config.SIMPLE_MAX_SIZE }, request, response),
     addressesOf: addresses,
     contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(storage.s3?.objects) : undefined,
   })

@@ -2,7 +2,7 @@ import type { Attachable } from '../../hooks/attachment.ts'
 import { checkSize, preCreate, type UploadPolicy } from '../../hooks/pre-create.ts'
 import { quotaRefusalOf, storageFull } from '../../hooks/quota-refusals.ts'
 import { Refusal } from '../../hooks/refusal.ts'
-import { limitsUnder } from '../../hooks/terms.ts'
+import { bothTerms, limitsUnder } from '../../hooks/terms.ts'
 import { createFinal } from '../../ledger/concatenation.ts'
 import {
   type CreateResult,
@@ -23,6 +23,7 @@ import {
   type QuotaShortage,
   secondsUntilQuota,
 } from '../../ledger/reaping.ts'
+import type { UploadTerms } from '../../ledger/schema.ts'
 import type { Backend } from '../../ledger/storage-places.ts'
 import type { BearerTicket } from '../../ledger/upload-tickets.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
@@ -55,7 +56,7 @@ export type CreateRequest = Omit<
   | 'expiresAfterMs'
   | 'ticketId'
   | 'terms'
-> & { attachable: Attachable; ticket: BearerTicket | undefined }
+> & { attachable: Attachable; ticket: BearerTicket | undefined; terms?: UploadTerms }
 
 /** A final upload, whose size is that of its partials. */
 export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'digests' | 'wantedDigest'> & {
@@ -123,17 +124,18 @@ export async function createFinalUpload(
 }
 
 /** A request with what its ticket says: the metadata goes before that of the client, and the file of partials gets it. */
-function withTicket<R extends Pick<CreateRequest, 'ticket' | 'metadata' | 'isPartial'>>({
+function withTicket<R extends Pick<CreateRequest, 'ticket' | 'metadata' | 'isPartial' | 'terms'>>({
   ticket,
+  terms,
   ...request
 }: R) {
-  if (!ticket) return { ...request, ticket: { ticketId: null, terms: null } }
+  if (!ticket) return { ...request, ticket: { ticketId: null, terms: terms ?? null } }
   const { id: ticketId, uploadWithinSeconds: within } = ticket
   const until = within === null ? {} : { until: new Date(Date.now() + within * 1000).toISOString() }
   return {
     ...request,
     metadata: request.isPartial ? request.metadata : { ...request.metadata, ...ticket.metadata },
-    ticket: { ticketId, terms: { ...ticket.terms, ...until } },
+    ticket: { ticketId, terms: bothTerms({ ...ticket.terms, ...until }, terms ?? {}) },
   }
 }
 
