@@ -8,7 +8,7 @@ import { withOwnerLock, withOwnerShare } from './owner-share.ts'
 import { prepared } from './prepared.ts'
 import { giveBackUsed } from './quotas.ts'
 import { enqueueUnpublishing } from './removal.ts'
-import { firstValue, hasRow } from './rows.ts'
+import { firstValue, hasRow, rowsOf } from './rows.ts'
 import type { MediaTable, Reason, RenditionsTable } from './schema.ts'
 import type { UploadRow } from './uploads.ts'
 
@@ -85,6 +85,29 @@ export async function findRenditions(
     .execute()
 }
 
+/** Marks media items of an owner deleted, as `deleteMedia` does with one. Returns those that it deleted. */
+export async function deleteMediaItems(
+  db: Ledger,
+  ownerId: OwnerId,
+  ids: readonly MediaId[],
+  enqueueRemoval: EnqueueRemoval,
+): Promise<{ id: MediaId; uploadId: UploadId }[]> {
+  return await withOwnerLock(db, ownerId, async (trx) => {
+    const deleted = await rowsOf<{ id: MediaId; uploadId: UploadId }>(trx)`
+      with live as (
+        select id from landfall.media
+         where id = any(${ids}::text[]) and owner_id = ${ownerId} and status <> 'deleted' order by id for update
+      ), gone as (
+        update landfall.media m set status = 'deleted', deleted_at = now()
+          from live where m.id = live.id
+        returning m.id, m.upload_id, m.owner_id
+      ), ${logEvents(mediaEvent('gone', 'media.deleted'))}
+      select id, upload_id as "uploadId" from gone`
+    for (const { uploadId } of deleted) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)
+    return deleted
+  })
+}
+
 /**
  * Marks the owner's media item deleted. Its bytes stay, and count, until it is purged; the removal of a public copy is
  * enqueued. Returns its upload, or undefined when there was nothing to delete.
@@ -95,17 +118,8 @@ export async function deleteMedia(
   id: MediaId,
   enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId | undefined> {
-  return await withOwnerLock(db, ownerId, async (trx) => {
-    const uploadId = await firstValue<UploadId>(trx)`
-      with gone as (
-        update landfall.media set status = 'deleted', deleted_at = now()
-         where id = ${id} and owner_id = ${ownerId} and status <> 'deleted'
-        returning id, upload_id, owner_id
-      ), ${logEvents(mediaEvent('gone', 'media.deleted'))}
-      select upload_id from gone`
-    if (uploadId) await enqueueUnpublishing(trx, uploadId, enqueueRemoval)
-    return uploadId
-  })
+  const [deleted] = await deleteMediaItems(db, ownerId, [id], enqueueRemoval)
+  return deleted?.uploadId
 }
 
 // The rest is for the worker, which acts on the media item of its job, for no owner.

@@ -18,16 +18,16 @@ const checked = <T extends z.ZodType>(schema: T, faultOf: (value: z.output<T>) =
     if (fault !== undefined) context.addIssue({ code: 'custom', message: fault })
   })
 
+/** What a media item is attached to. */
+export const AttachedTo = z.strictObject({
+  type: checked(z.string(), attachedTypeFault),
+  id: checked(z.string(), attachedIdFault),
+})
+
 /** What is said of a media item, as a JSON merge patch (RFC 7396). */
 export const MediaPatch = z
   .strictObject({
-    attachedTo: z
-      .strictObject({
-        type: checked(z.string(), attachedTypeFault),
-        id: checked(z.string(), attachedIdFault),
-      })
-      .nullish()
-      .describe('as a whole; null: to nothing'),
+    attachedTo: AttachedTo.nullish().describe('as a whole; null: to nothing'),
     metadata: z
       .record(z.string(), z.string().nullable())
       .nullish()

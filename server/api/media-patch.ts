@@ -43,7 +43,8 @@ export const mediaPatchRoutes = [
   }),
 ]
 
-function requireAttachable(
+/** Fails with `forbidden` where the caller may not attach anything to this. */
+export function requireAttachable(
   { attachable }: Principal,
   attachedTo: Parameters<typeof checkAttachment>[1],
 ): void {

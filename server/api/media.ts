@@ -40,11 +40,7 @@ export const mediaRoutes = [
       const { ownerId } = who
       const result = await reprocessMedia(db, { id: params.id, ownerId }, enqueueProcessing)
       if (result.kind === 'absent') throw notFound()
-      if (result.kind === 'over') {
-        throw new Problem('not-ready', `The media item is ${result.status} and cannot be processed again.`, {
-          members: { mediaStatus: result.status },
-        })
-      }
+      if (result.kind === 'over') throw notReprocessable(result.status)
       void bus.publish({ t: 'event', id: result.uploadId, queue: 'again' })
       const media = await ownMedia(db, ownerId, params.id)
       response.status(202).json(mediaView(media, views, addressesOf(request)))
@@ -93,3 +89,9 @@ export const mediaRoutes = [
     },
   }),
 ]
+
+/** A media item that has ended by a verdict stays as it is. */
+export const notReprocessable = (status: string): Problem =>
+  new Problem('not-ready', `The media item is ${status} and cannot be processed again.`, {
+    members: { mediaStatus: status },
+  })

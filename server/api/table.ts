@@ -8,6 +8,7 @@ import { hlsRoutes } from './hls.ts'
 import { type InfoServices, infoRoutes } from './info.ts'
 import { mediaRoutes } from './media.ts'
 import type { MediaServices } from './media-access.ts'
+import { mediaBatchRoutes } from './media-batch.ts'
 import { mediaListRoutes } from './media-list.ts'
 import { mediaPatchRoutes } from './media-patch.ts'
 import { restoreRoutes } from './media-restore.ts'
@@ -40,6 +41,7 @@ export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
   status: [...uploadsRoutes, ...eventsRoutes],
   media: [
     ...mediaListRoutes,
+    ...mediaBatchRoutes,
     ...mediaRoutes,
     ...simpleUploadRoutes,
     ...mediaPatchRoutes,
