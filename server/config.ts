@@ -167,7 +167,7 @@ export const variables = z.object({
   AUTH_ATTACH_CLAIM: claim()
     .optional()
     .describe(
-      'The claim that lists what files may be attached to, such as `course:7 post:*`. Without it a token may attach files to nothing; without this variable, to anything.',
+      'The claim that lists what files may be attached to, such as `course:7 post:*`. Without it a token may attach files to nothing, except one with the scope `service` or `admin`; without this variable, to anything.',
     ),
   AUTH_DEV_TOKENS: flag()
     .prefault('false')

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { jpeg, shortVideo, truncatedVideo } from './fixtures/media.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { slowly } from './support/pauses.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { describeStorages } from './support/storages.ts'
 import { inTenant } from './support/tenant.ts'
@@ -349,7 +350,7 @@ describeStorages('a file in one request', (storage) => {
         socket.write(
           Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n${part}`), BYTES.subarray(0, at)]),
         )
-        await new Promise((resolve) => setTimeout(resolve, 300))
+        await slowly(300)
         socket.destroy()
         await expect
           .poll(

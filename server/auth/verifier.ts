@@ -5,7 +5,7 @@ import type { AuthKey, Config } from '../config.ts'
 import { Problem } from '../http/errors.ts'
 import { type ClaimNames, ClaimRefused, readClaims } from './claims.ts'
 import { JwksKeys, type KeyWarning } from './jwks-keys.ts'
-import type { Principal } from './principal.ts'
+import { isService, type Principal } from './principal.ts'
 import { readTokenHeader } from './token-header.ts'
 import { type VerificationKey, VerifiedTokens } from './verified-tokens.ts'
 
@@ -97,7 +97,9 @@ function timeOf(date: Date): string {
 function principalOf(claims: unknown, names: ClaimNames): Principal & { exp: number } {
   try {
     const { ownerId, tenantId, scopes, attachable, exp } = readClaims(claims, names)
-    return { ownerId: ownerIn(tenantId, ownerId), tenantId, scopes: new Set(scopes), attachable, exp }
+    const principal = { ownerId: ownerIn(tenantId, ownerId), tenantId, scopes: new Set(scopes) }
+    // An application's backend knows what there is to attach files to.
+    return { ...principal, attachable: isService(principal) ? undefined : attachable, exp }
   } catch (error) {
     throw error instanceof ClaimRefused ? invalid(error.message) : error
   }

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { freshDatabase } from '../../test/support/landfall.ts'
+import { nothingFor } from '../../test/support/pauses.ts'
 import { createLog } from '../process/log.ts'
 import { DataDirectoryInUse, ServerLock } from './server-lock.ts'
 
@@ -57,7 +58,7 @@ describe('the lock of a server on its database', () => {
     const next = take().then(() => order.push('taken'))
     await lock.release(async () => {
       // Longer than the one that waits lets pass between two attempts.
-      await new Promise((resolve) => setTimeout(resolve, 500))
+      await nothingFor(500)
       order.push('done')
     })
     await next
