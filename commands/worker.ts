@@ -100,6 +100,7 @@ export function workerOptions(
       limits: mediaLimitsOf(config),
       deepCheck: config.DEEP_CHECK,
       scanOversize: config.SCAN_OVERSIZE,
+      dedup: config.DEDUP,
       publicPrefix: config.PUBLISH === 'copy' ? config.PUBLIC_PREFIX : undefined,
       thumbnails: { atSeconds: config.THUMBNAIL_AT, widths: config.THUMBNAIL_WIDTHS },
       hls: config.HLS === 'on' ? { heights: config.HLS_HEIGHTS } : undefined,

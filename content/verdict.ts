@@ -15,6 +15,7 @@ export type RejectionCode =
   | 'dimensions-too-small'
   | 'dimensions-too-large'
   | 'analysis-rejected'
+  | 'duplicate'
 
 /** Why a file is rejected: a stable code, and a sentence for people. */
 export type Verdict = { code: RejectionCode; detail: string }

@@ -34,6 +34,7 @@ export function mediaFacts(media: MediaRow) {
     captions: captions ?? media.captions,
     renditions: media.renditions_skipped,
     scanStatus: media.scan_status,
+    duplicateOf: media.duplicate_of,
     thumbhash: media.thumbhash,
     attachedTo,
     title,

@@ -191,6 +191,10 @@ export interface MediaTable {
   kind: MediaKind | null
   size: number
   sha256: string | null
+  /** The media item of the same owner with the same bytes that was there before, where that was looked for. */
+  duplicate_of: MediaId | null
+  /** None was: later ones are compared with it. */
+  is_original: Generated<boolean>
   status: MediaStatus
   reason: JSONColumnType<Reason> | null
   duration_seconds: number | null

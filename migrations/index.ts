@@ -17,6 +17,7 @@ import * as tenants from './0017-tenants.ts'
 import * as descriptions from './0018-descriptions.ts'
 import * as mediaLists from './0019-media-lists.ts'
 import * as tickets from './0020-tickets.ts'
+import * as duplicates from './0021-duplicates.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -47,4 +48,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0018-descriptions': descriptions,
   '0019-media-lists': mediaLists,
   '0020-tickets': tickets,
+  '0021-duplicates': duplicates,
 }

@@ -27,7 +27,7 @@ import { startWorker, type Worker, type WorkerOptions } from './worker.ts'
 /** What the configuration says of steps. */
 type StepSettings = Pick<
   Tools,
-  'accepted' | 'limits' | 'deepCheck' | 'scanOversize' | 'publicPrefix' | 'thumbnails' | 'hls'
+  'accepted' | 'limits' | 'deepCheck' | 'scanOversize' | 'dedup' | 'publicPrefix' | 'thumbnails' | 'hls'
 >
 
 export type WorkerProcessOptions = Pick<

@@ -25,7 +25,7 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   ['Retention', /_RETENTION$/],
   [
     'Processing',
-    /^(SCAN|SCAN_\w+|DEEP_\w+|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|TOOL_\w+|THUMBNAIL_\w+|HLS|HLS_\w+|WORKER|WORKER_\w+)$/,
+    /^(SCAN|DEDUP|SCAN_\w+|DEEP_\w+|CLAMD_\w+|FFMPEG_\w+|FFPROBE_\w+|TOOL_\w+|THUMBNAIL_\w+|HLS|HLS_\w+|WORKER|WORKER_\w+)$/,
   ],
   ['Analysis by an external engine', /^ANALYSIS/],
   ['Webhooks', /^WEBHOOK_/],

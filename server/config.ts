@@ -228,6 +228,11 @@ export const variables = z.object({
   IMAGE_MAX_MEGAPIXELS: integer(1, 1000)
     .prefault('100')
     .describe('Maximum of an image: width times height, in millions of pixels. Images have no minimum.'),
+  DEDUP: oneOf('off', 'report', 'reject')
+    .prefault('off')
+    .describe(
+      'What becomes of a file that its owner has already: `report` tells the other media item as `duplicateOf`, `reject` rejects the later one as `duplicate`.',
+    ),
   MEDIA_RETENTION: duration()
     .prefault('7d')
     .describe('How long a deleted media item keeps its bytes and counts against the quota.'),

@@ -21,6 +21,7 @@ const rejections = {
   'dimensions-too-small': true,
   'dimensions-too-large': true,
   'analysis-rejected': true,
+  duplicate: true,
 } satisfies Record<RejectionCode, true>
 
 const text = await readFile(join(import.meta.dirname, '..', 'docs', 'api.md'), 'utf8')

@@ -85,6 +85,7 @@ async function processTwice(
     },
     deepCheck: 'quick' as const,
     scanOversize: 'reject' as const,
+    dedup: 'off' as const,
     publicPrefix: undefined,
     thumbnails: { atSeconds: 1, widths: [640, 320] },
     hls: undefined,

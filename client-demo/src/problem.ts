@@ -32,6 +32,7 @@ const plainWords: Readonly<Record<string, string>> = {
   'storage-full': 'The server’s disk is full.',
   infected: 'The virus scanner found something harmful in this file, so it was not kept.',
   'scan-limit-exceeded': 'The virus scanner could not check this file, so it was not kept.',
+  duplicate: 'You have this file already.',
   'type-not-recognised': 'The content of this file is of no type the server knows.',
   'processing-failed': 'The server could not process this file. That is not the file’s fault.',
 }
@@ -67,6 +68,7 @@ const verdicts = new Set([
   'scan-limit-exceeded',
   'type-not-recognised',
   'type-mismatch',
+  'duplicate',
   'damaged',
   'no-media',
   'encrypted',

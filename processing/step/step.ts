@@ -34,6 +34,8 @@ export type Tools = {
   deepCheck: 'off' | 'quick' | 'full'
   /** Whether a file that is too large for the scanner is rejected. */
   scanOversize: 'reject' | 'accept'
+  /** Whether files that their owner has already are noted, or rejected. */
+  dedup: 'off' | 'report' | 'reject'
   /** Prefix of the keys of public copies; undefined where ready files stay private. */
   publicPrefix: string | undefined
   /** Where in a video the picture is taken, and its widths in pixels; the first is that of the main picture. */

@@ -42,6 +42,7 @@ function contextOf(options: {
       },
     },
     scanOversize: oversize,
+    dedup: 'off',
     signal: new AbortController().signal,
   } as unknown as StepContext
   return { context, timesRead: () => timesRead, timesScanned: () => timesScanned }

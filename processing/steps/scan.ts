@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { ContentSearch } from '../../content/polyglots/content-search.ts'
 import { ContentRejected } from '../../content/verdict.ts'
+import { settleDuplicate } from '../../ledger/duplicates.ts'
 import { declarationOf, type MediaFacts } from '../../ledger/media.ts'
 import type { Step, StepContext } from '../step/step.ts'
 import { MAX_SCANNED_BYTES, type ScanVerdict } from '../tools/scanner.ts'
@@ -36,14 +37,26 @@ export const scan: Step = {
         code: 'polyglot',
         detail: `The file is ${context.media.content_type ?? 'a media file'} and also ${other}.`,
       })
+    const hash = sha256()
+    if (context.dedup !== 'off') await compare(context, hash)
     return {
-      facts: { sha256: sha256(), scan_status: verdict.status },
+      facts: { sha256: hash, scan_status: verdict.status },
       detail: {
         scanned: verdict.status === 'clean',
         ...('why' in verdict ? { unscanned: verdict.why } : {}),
       },
     }
   },
+}
+
+/** Notes the equal file that the owner has already. A file that is ready, and only processed again, stays. */
+async function compare({ db, dedup, media }: StepContext, sha256: string): Promise<void> {
+  const original = await settleDuplicate(db, media.id, sha256)
+  if (original === undefined || dedup !== 'reject' || media.status === 'ready') return
+  throw new ContentRejected({
+    code: 'duplicate',
+    detail: `The owner has this file already: it is the media item ${original}.`,
+  })
 }
 
 type Digests = Record<string, string>

@@ -108,6 +108,12 @@ export const Media = z
       .nullable()
       .describe('why renditions of the picture were not made; else null'),
     scanStatus: z.enum(['clean', 'unscanned', 'off']).nullable(),
+    duplicateOf: z
+      .string()
+      .nullable()
+      .describe(
+        'the media item of the same owner with the same bytes, by `DEDUP`; null: none, or nobody looked',
+      ),
     thumbhash: z.string().nullable().describe('base64; drawn until the thumbnail is there'),
     thumbnailUrl: z.string().nullable().describe('works without a token, for one to two hours'),
     storyboardUrl: z.string().nullable().describe('WebVTT; works without a token, for one to two hours'),
