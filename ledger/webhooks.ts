@@ -64,7 +64,8 @@ export async function takeDueDeliveries(
         returning d.*
       )
       select t.id, t.lease, t.type, t.upload_id, t.media_id, t.owner_id, t.failures, t.payload,
-             e.created_at as happened_at, e.data -> 'reason' as reason, e.data ->> 'status' as status
+             e.created_at as happened_at, e.data -> 'reason' as reason, -- That of an analysis is its own.
+             case when e.type like 'media.%' then e.data ->> 'status' end as status
         from taken t join landfall.events e on e.id = t.event_id order by t.position`
   })
 }

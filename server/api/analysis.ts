@@ -39,9 +39,9 @@ export const analysisRoutes = [
       { request, response, who, params, query },
       { db, bus, enqueueProcessing }: AnalysisServices,
     ) {
-      const body = parseJson(request.body)
       // A token acts within its tenant, while the engine's signature is for all.
       if (who) await ownMedia(db, who.ownerId, params.id)
+      const body = parseJson(request.body)
       const report = who ? readInput(AnalysisReport, body) : signedReport(body, params.id)
       const result = await recordAnalysis(db, params.id, report, {
         resume: enqueueProcessing,
