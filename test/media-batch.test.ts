@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { newMediaId } from '../ledger/ids.ts'
 import { publishMedia, rejectMedia } from '../ledger/media.ts'
@@ -103,6 +105,14 @@ describe('POST /api/v1/media/batch', () => {
       `${ready} ok`,
       `${purged} media-purged`,
     ])
+  })
+
+  it('is asked for as docs/api.md shows it', async () => {
+    const docs = await readFile(join(import.meta.dirname, '..', 'docs', 'api.md'), 'utf8')
+    const [, example = ''] = /### Batches\n[\s\S]*?```json\n([\s\S]*?)```/.exec(docs) ?? []
+    const [one, two] = [await received(), await received()]
+    const ids = [one, two]
+    expect(await results({ ...JSON.parse(example), ids })).toEqual([`${one} ok`, `${two} ok`])
   })
 
   it('takes a thousand at once, and no more', async () => {

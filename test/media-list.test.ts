@@ -1,4 +1,8 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MAX_READ } from '../ledger/media-list.ts'
+import { MediaListQuery } from '../server/api/schemas.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { create } from './support/tus.ts'
@@ -110,6 +114,15 @@ describe('GET /api/v1/media', () => {
     expect((await landfall.as('alice')(`${path}/restore`, { method: 'POST' })).status).toBe(200)
     expect((await list({ status: 'deleted' })).items).toEqual([])
     expect(await names({ sort: 'name' })).toContain(item?.filename)
+  })
+
+  it('is asked for as docs/api.md shows it, by parameters that are all described', async () => {
+    const docs = await readFile(join(import.meta.dirname, '..', 'docs', 'api.md'), 'utf8')
+    const section = docs.split('### Lists of media items')[1]?.split('\n### ')[0] ?? ''
+    const [path] = /\/api\/v1\/media\?[^']+/.exec(section) ?? ['']
+    expect((await landfall.as('alice')(path)).status).toBe(200)
+    for (const name of Object.keys(MediaListQuery.shape)) expect(section).toContain(`\`${name}\``)
+    expect(section).toContain(MAX_READ.toLocaleString('en'))
   })
 
   it('is bounded in time as well', async () => {
