@@ -59,6 +59,7 @@ const EXPOSED_HEADERS = [
   'Tus-Max-Size',
   'Tus-Checksum-Algorithm',
   'Repr-Digest',
+  'Preference-Applied',
   'Retry-After',
   'ETag',
   'Content-Range',
