@@ -38,6 +38,7 @@ function entriesFault(metadata: Metadata): string | undefined {
     if (value === null || !isFileKey(key)) continue
     if (value.length > MAX_VALUE_CHARACTERS)
       return `The value of "${key}" is longer than ${MAX_VALUE_CHARACTERS} characters.`
+    if (!value.isWellFormed()) return `The value of "${key}" contains half of a surrogate pair.`
     // Postgres text cannot contain NUL.
     if (value.includes('\0')) return `The value of "${key}" contains a NUL character.`
   }

@@ -68,7 +68,8 @@ export async function createFinal(
 ): Promise<CreateFinalResult> {
   return await withOwnerLock(db, final.ownerId, async (trx): Promise<CreateFinalResult> => {
     await takeTurns(trx, final.ownerId)
-    if (!(await hasPlace(trx, final))) return { kind: 'ticket-spent' }
+    if (!(await hasPlace(trx, { ...final, isPartial: false, reservedBytes: 0 })))
+      return { kind: 'ticket-spent' }
     const partials = await lockPartials(trx, final)
     if (partials.size < final.partials.length) return { kind: 'no-such-partial' }
     let size = 0

@@ -190,8 +190,8 @@ async function createAlone(db: Ledger, upload: NewUpload, defaults: QuotaDefault
 /** Whether its ticket has a place for it, which nobody else takes before the transaction is over. */
 export const hasPlace = async (
   trx: LedgerTransaction,
-  { ticketId }: Pick<NewUpload, 'ticketId'>,
-): Promise<boolean> => ticketId === null || (await lockPlace(trx, ticketId))
+  upload: Pick<NewUpload, 'ticketId' | 'isPartial' | 'reservedBytes'>,
+): Promise<boolean> => upload.ticketId === null || (await lockPlace(trx, upload.ticketId, upload))
 
 /** Inserts an upload, and reserves its quota, of which was found before that there is room for it. */
 export async function insertUpload(trx: LedgerTransaction, upload: NewUpload): Promise<void> {

@@ -103,8 +103,11 @@ export async function recordMissingEnds(db: Ledger, limit: number): Promise<numb
 }
 
 /** Readers of events can have seen it, and each webhook has it in its payload. */
-const isTold = sql<boolean>`u.id not in (
-  select upload_id from landfall.webhook_deliveries where status = 'pending' and payload is null
+const isTold = sql<boolean>`not exists (
+  -- By the few endpoints, as the index of waiting deliveries begins with them: there may be hundreds of thousands.
+  select 1 from landfall.webhook_endpoints e
+    join landfall.webhook_deliveries d on d.endpoint_id = e.id
+   where d.upload_id = u.id and d.status = 'pending' and d.payload is null
 )`
 
 /**
@@ -156,6 +159,8 @@ const isNeeded = (removalQueue: string) => sql<boolean>`(
   or exists (select 1 from landfall.media n join landfall.renditions r on r.media_id = n.id where n.upload_id = u.id)
   or u.id in (select data ->> 'uploadId' from pgboss.job where name = ${removalQueue} and state < 'completed')
   or u.id in (select upload_id from landfall.webhook_deliveries where status = 'pending')
+  -- It holds a place of a ticket with which others can still be begun.
+  or exists (select 1 from landfall.upload_tickets t where t.id = u.ticket_id and t.begin_before > now())
 )`
 
 /**

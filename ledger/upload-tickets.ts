@@ -2,11 +2,16 @@ import { type Selectable, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
 import { type OwnerId, ownerOf, type UploadId } from './ids.ts'
 import { withOwnerShare } from './owner-share.ts'
-import { changedRows, firstRow, hasRow, onlyValue } from './rows.ts'
+import { PARTIALS_PER_UPLOAD } from './quotas.ts'
+import { changedRows, firstRow, hasRow, onlyRow } from './rows.ts'
 import type { UploadTerms, UploadTicketsTable } from './schema.ts'
 
-// A ticket lets its bearer begin a number of uploads for its owner. An upload that ended without a byte gives its place
-// back, so places are counted by the uploads, under a lock of the ticket.
+// A ticket lets its bearer begin a number of uploads for its owner. An upload that ended without a byte, or with the
+// request that began it, gives its place back: so places are counted by the uploads, under a lock of the ticket. The rows
+// are kept for as long as that matters: see `retention.ts`.
+
+/** Uploads that may be begun for each place, whatever becomes of them: they are counted with each. */
+const ATTEMPTS = 100
 
 export type NewTicket = {
   id: string
@@ -39,9 +44,15 @@ export type BearerTicket = {
   isRevoked: boolean
 }
 
+/** For a row `u` of `uploads`: whether it holds a place. Of one request alone nothing is kept where it ended. */
+const holdsPlace = sql<boolean>`(
+  not u.is_partial and (
+    u.state in ('open', 'received') or u.media_id is not null or (u."offset" > 0 and u.protocol <> 'simple')
+  )
+)`
+
 const used = sql<number>`(
-  select count(*) from landfall.uploads u
-   where u.ticket_id = upload_tickets.id and not u.is_partial and not u.ended_empty
+  select count(*) from landfall.uploads u where u.ticket_id = upload_tickets.id and ${holdsPlace}
 )`
 
 const SHOWN = sql`upload_tickets.*, ${used} as used, begin_before <= now() as is_over`
@@ -96,18 +107,31 @@ export async function isOfTicket(
 }
 
 /**
- * Locks a ticket until the transaction is over. Returns whether another upload can be begun with it: it has a place, its
- * time is not over, and it is not revoked. A partial upload takes no place, but its file will need one.
+ * Locks a ticket until the transaction is over. Returns whether this upload can be begun with it: the ticket has a place,
+ * its time is not over, and it is not revoked. A partial upload takes no place, but the file that it is for will need one:
+ * all that are open have no more bytes than the files may have, and there are no more of them than an owner may have for
+ * each file.
  */
-export async function lockPlace(trx: LedgerTransaction, ticketId: string): Promise<boolean> {
-  const ticket = await firstRow<{ uploads_allowed: number }>(trx)`
-    select uploads_allowed from landfall.upload_tickets
+export async function lockPlace(
+  trx: LedgerTransaction,
+  ticketId: string,
+  { isPartial, reservedBytes }: { isPartial: boolean; reservedBytes: number },
+): Promise<boolean> {
+  const ticket = await firstRow<{ uploads_allowed: number; max_size: number | null }>(trx)`
+    select uploads_allowed, max_size from landfall.upload_tickets
      where id = ${ticketId} and revoked_at is null and begin_before > now() for update`
   if (!ticket) return false
+  const { uploads_allowed: allowed, max_size: maxSize } = ticket
   // A statement of its own sees the uploads that were begun until the lock was taken.
-  const taken = await onlyValue<number>(trx)`
-    select count(*)::int from landfall.uploads where ticket_id = ${ticketId} and not is_partial and not ended_empty`
-  return taken < ticket.uploads_allowed
+  const begun = await onlyRow<{ taken: number; all: number; partials: number; bytes: number }>(trx)`
+    select count(*) filter (where ${holdsPlace})::int as taken, count(*)::int as all,
+           count(*) filter (where u.is_partial and u.state = 'open')::int as partials,
+           coalesce(sum(u.reserved_bytes) filter (where u.is_partial and u.state = 'open'), 0)::bigint as bytes
+      from landfall.uploads u where u.ticket_id = ${ticketId}`
+  if (begun.taken >= allowed || begun.all >= allowed * ATTEMPTS) return false
+  if (!isPartial) return true
+  const isWithin = maxSize === null || begun.bytes + reservedBytes <= allowed * maxSize
+  return isWithin && begun.partials < allowed * PARTIALS_PER_UPLOAD
 }
 
 /** Whose tickets are listed: an owner's, or those of all owners of a tenant (`null`: without one), or everybody's. */
@@ -165,6 +189,8 @@ export async function pruneTickets(db: Ledger, ageMs: number, limit: number): Pr
     with due as (
       select id from landfall.upload_tickets
        where begin_before < now() - make_interval(secs => ${ageMs / 1000}::float8)
+         -- Its bearer still sends bytes.
+         and not exists (select 1 from landfall.uploads u where u.ticket_id = upload_tickets.id and u.state = 'open')
        order by begin_before limit ${limit}
     )
     delete from landfall.upload_tickets t using due where t.id = due.id`

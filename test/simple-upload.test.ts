@@ -8,7 +8,7 @@ import { slowly } from './support/pauses.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { describeStorages } from './support/storages.ts'
 import { inTenant } from './support/tenant.ts'
-import { head } from './support/tus.ts'
+import { head as headOf } from './support/tus.ts'
 import { outcome } from './support/uploads.ts'
 
 const MAX = 2_000_000
@@ -112,7 +112,7 @@ describeStorages('a file in one request', (storage) => {
     })
     const content = await landfall.as('alice')(`/api/v1/media/${answer.id}/content`)
     expect(Buffer.from(await content.arrayBuffer()).equals(bytes)).toBe(true)
-    expect((await head(landfall, 'alice', answer.uploadId)).headers.get('Upload-Media-Id')).toBe(answer.id)
+    expect((await headOf(landfall, 'alice', answer.uploadId)).headers.get('Upload-Media-Id')).toBe(answer.id)
   })
 
   it.each<[string, (bytes: Buffer) => RequestInit, string]>([
@@ -321,6 +321,65 @@ describeStorages('a file in one request', (storage) => {
       await nothingIsLeft(sub)
     })
 
+    const partOf = (head: string, body: Buffer | string) =>
+      Buffer.concat([Buffer.from(`--b\r\n${head}\r\n\r\n`), Buffer.from(body), Buffer.from('\r\n')])
+    const GOOD = partOf(
+      'Content-Disposition: form-data; name="file"; filename="a.jpg"\r\nContent-Type: image/jpeg',
+      BYTES,
+    )
+    const UTF16 = 'Content-Type: text/plain; charset=utf-16le'
+    it.each<[string, Buffer[]]>([
+      [
+        'half a character in its name',
+        [
+          partOf(
+            `Content-Disposition: form-data; name="name"\r\n${UTF16}`,
+            Buffer.from([0x61, 0, 0, 0xd8, 0x62, 0]),
+          ),
+          GOOD,
+        ],
+      ],
+      [
+        'half a character in its type',
+        [partOf(`Content-Disposition: form-data; name="filetype"\r\n${UTF16}`, Buffer.from([0, 0xd8])), GOOD],
+      ],
+      [
+        'half a character in the name of its part',
+        [
+          partOf(
+            'Content-Disposition: form-data; name="file"; filename*=utf-16le\'\'%61%00%00%D8%62%00\r\nContent-Type: image/jpeg',
+            BYTES,
+          ),
+        ],
+      ],
+      ['a value without a name', [partOf('Content-Disposition: form-data', 'x'), GOOD]],
+      ['a value without a name behind it', [GOOD, partOf('Content-Disposition: form-data', 'x')]],
+      [
+        'two values without a name',
+        [partOf('Content-Disposition: form-data', 'x'), partOf('Content-Disposition: form-data', 'x'), GOOD],
+      ],
+      [
+        'a title in a charset that there is not',
+        [
+          partOf(
+            'Content-Disposition: form-data; name="title"\r\nContent-Type: text/plain; charset=nonsense',
+            'abc',
+          ),
+          GOOD,
+        ],
+      ],
+      [
+        'a value in Latin-1',
+        [partOf('Content-Disposition: form-data; name="title"', Buffer.from([0xe9])), GOOD],
+      ],
+    ])('with %s', async (what, parts) => {
+      const sub = `with ${what}`
+      const body = Buffer.concat([...parts, Buffer.from('--b--\r\n')])
+      const headers = { 'Content-Type': 'multipart/form-data; boundary=b' }
+      expect((await ask({ body, headers }, { sub })).status).toBe(400)
+      await nothingIsLeft(sub)
+    })
+
     it('with an unknown parameter of the query', async () => {
       expect(await refusal({ body: formOf(BYTES) }, { query: '?title=x' })).toEqual([400, 'invalid-request'])
     })
@@ -390,5 +449,35 @@ describeStorages('a file in one request', (storage) => {
       bytes: { reserved: number }
     }
     expect(quota.bytes.reserved).toBe(0)
+  })
+
+  it.each([
+    ['a form', 'multipart/form-data; boundary=b', `--b\r\n${file('')}`],
+    ['a body', 'image/jpeg', ''],
+  ])('as %s that stalls lets go of its upload', async (what, type, part) => {
+    const sub = `stalled ${what}`
+    const { hostname, port } = new URL(landfall.url)
+    const socket = connect(Number(port), hostname)
+    await new Promise((resolve) => socket.once('connect', resolve))
+    const head = [
+      'POST /api/v1/media HTTP/1.1',
+      `Host: ${hostname}`,
+      `Authorization: Bearer ${landfall.token(sub)}`,
+      `Content-Type: ${type}`,
+      'Content-Length: 600500',
+    ]
+    const bytes = asJpeg(Buffer.alloc(300_000, 'x'))
+    socket.write(Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n${part}`), bytes]))
+    const openId = async () => {
+      const answer = await landfall.as(sub)('/api/v1/uploads')
+      return ((await answer.json()) as { items: { id: string; offset: number }[] }).items.find(
+        ({ offset }) => offset > 0,
+      )?.id
+    }
+    await expect.poll(openId, { timeout: 10_000 }).toBeDefined()
+    const askedAt = performance.now()
+    await headOf(landfall, sub, (await openId()) ?? '')
+    expect(performance.now() - askedAt).toBeLessThan(5000)
+    socket.destroy()
   })
 })

@@ -56,12 +56,23 @@ export const simpleUploadRoutes = [
         .set('Location', addresses.location(mediaPath(media.id)))
         .json({
           ...mediaView(media, views, addresses),
+          // A ticket reads no files.
+          ...(who.ticket ? NO_LINKS : {}),
           estimatedSeconds: media.status === 'processing' ? await usualSeconds(db, who.ownerId) : 0,
           ...(isService(who) ? { storageKey: media.storage_key } : {}),
         } satisfies z.output<typeof UploadedMedia>)
     },
   }),
 ]
+
+const NO_LINKS = {
+  thumbnailUrl: null,
+  storyboardUrl: null,
+  waveformUrl: null,
+  hlsUrl: null,
+  contentUrl: null,
+  cdnUrl: null,
+}
 
 /** Seconds; 0 without a preference. What is not understood is no error (RFC 7240 § 2). */
 function preferredWait(request: Request): number {

@@ -110,19 +110,9 @@ export function uploadRequests(options: UploadRequestsOptions) {
   }
 
   const cancel: HandleUpload = async ({ request, response, params: { id } }) => {
-    await keepFromTickets(response, id)
     if (await isOfDraft(request, response, id)) return await draft.cancel(request, response, id)
     speakTus(request, response)
     await tus.cancel(request, response, id)
-  }
-
-  /** An upload ticket ends what it has begun, and deletes no file. */
-  async function keepFromTickets(response: Response, uploadId: UploadId): Promise<void> {
-    const { ownerId, ticket } = principalOf(response)
-    if (!ticket) return
-    const upload = await engine.find({ ownerId, uploadId })
-    if (upload?.state === 'received')
-      throw new Problem('forbidden', 'An upload ticket does not delete a file that is complete.')
   }
 
   /** Admits requests with bytes up to the limit of the node, before they do anything. */

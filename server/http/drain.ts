@@ -152,14 +152,7 @@ class Rest {
       this.dropped += chunk.byteLength
       if (this.dropped >= this.#wakeAt) this.#wake()
     })
-    const { socket } = request
-    const onClose = () => this.#wake()
-    socket.once('close', onClose)
-    request.once('end', () => {
-      // The connection may serve thousands of others.
-      socket.off('close', onClose)
-      this.#wake()
-    })
+    request.once('end', () => this.#wake())
   }
 
   /** Resolves at the end of the body or its connection, after this time, or when so many bytes were dropped in all. */
@@ -169,7 +162,11 @@ class Rest {
     const timer = setTimeout(resolve, ms).unref()
     this.#wakeAt = mostBytes
     this.#wake = resolve
+    // Not for longer: the connection may serve thousands of other requests.
+    const { socket } = this.request
+    socket.once('close', resolve)
     await promise
+    socket.off('close', resolve)
     clearTimeout(timer)
   }
 }

@@ -1,6 +1,7 @@
 import { ContentRejected } from '../../content/verdict.ts'
 import { type ContentPolicy, inspectContent } from '../../hooks/pre-append.ts'
 import { checkSize, type UploadPolicy } from '../../hooks/pre-create.ts'
+import { Refusal } from '../../hooks/refusal.ts'
 import { limitsUnder } from '../../hooks/terms.ts'
 import type { Bus } from '../../ledger/bus.ts'
 import type { EnqueueProcessing } from '../../ledger/due-work.ts'
@@ -244,12 +245,18 @@ export class UploadEngine {
     await this.receive(held, NO_BODY, { offset: 0, maxBytes: 0, signal })
   }
 
-  /** Terminates an upload for its owner, also an expired one. Fails with `UploadNotFound` and `UploadGone`. */
+  /**
+   * Terminates an upload for its owner, also an expired one. Fails with `UploadNotFound`, `UploadGone`, and a `Refusal`
+   * where an upload ticket would delete a file.
+   */
   async cancel(held: Held): Promise<void> {
     const row = await this.find(held.call)
     if (!row) throw new UploadNotFound()
     held.upload = row
     if (row.state === 'terminated' || row.state === 'rejected') throw new UploadGone(row)
+    // Under the lease: no append completes it any more.
+    if (held.call.ticket && row.state === 'received')
+      throw new Refusal('forbidden', 'An upload ticket does not delete a file that is complete.')
     await this.#options.commits.terminate(held)
     this.#notifyListeners(row.id, 'removal')
   }

@@ -17,8 +17,8 @@ export type Form = {
   begun: Promise<{ file: FormFile; values: ReadonlyMap<string, string> }>
   /** Resolves when the whole form was read, with nothing behind the file. Fails with `invalid-request`. */
   ended: Promise<void>
-  /** Reads no more. */
-  close: () => void
+  /** Reads no more. Resolves when the body is nobody's any more, so that its rest can be discarded. */
+  close: () => Promise<void>
 }
 
 /** RFC 7578 § 4.4: that of a part which names none, as many programs send their files. */
@@ -29,9 +29,12 @@ const LIMITS = { fields: 65, fieldNameSize: 256, fieldSize: 16 * 1024, files: 1,
 
 /**
  * Reads a form from the bytes of a body, as fast as its file is read. A failure of the bytes is that of the file, and of
- * both promises.
+ * both promises. `read`: the body, which ends with the signal.
  */
-export function readForm(contentType: string, body: AsyncIterable<Uint8Array>): Form {
+export function readForm(
+  contentType: string,
+  read: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
+): Form {
   const parser = parserFor(contentType)
   const values = new Map<string, string>()
   const begun = Promise.withResolvers<Awaited<Form['begun']>>()
@@ -48,6 +51,10 @@ export function readForm(contentType: string, body: AsyncIterable<Uint8Array>): 
 
   parser
     .on('field', (name, value, { nameTruncated, valueTruncated }) => {
+      // Undefined where a part has no name, or text in a charset that there is not.
+      if (typeof name !== 'string' || typeof value !== 'string' || name === '')
+        return fail(malformed('A value of the form has no name, or is no text.'))
+      if (value.includes('\ufffd')) return fail(malformed(`The value ${quoted(name)} is not in UTF-8.`))
       if (bytes) return fail(malformed(`The value ${quoted(name)} comes after the file. Put the file last.`))
       if (nameTruncated || valueTruncated)
         return fail(malformed(`The value ${quoted(name)} or its name is too long.`))
@@ -74,8 +81,17 @@ export function readForm(contentType: string, body: AsyncIterable<Uint8Array>): 
       begun.reject(malformed('The form has no file.'))
       ended.resolve()
     })
-  void write(body, parser).catch(fail)
-  return { begun: begun.promise, ended: ended.promise, close: () => void parser.destroy() }
+  const closing = new AbortController()
+  const writing = write(read(closing.signal), parser).catch(fail)
+  return {
+    begun: begun.promise,
+    ended: ended.promise,
+    async close() {
+      closing.abort()
+      parser.destroy()
+      await writing
+    },
+  }
 }
 
 function parserFor(contentType: string): busboy.Busboy {
@@ -92,7 +108,7 @@ async function write(body: AsyncIterable<Uint8Array>, parser: busboy.Busboy): Pr
       if (parser.destroyed) return
       if (!parser.write(chunk)) await drained(parser)
     }
-    parser.end()
+    if (!parser.destroyed) parser.end()
   } catch (error) {
     // Its reader waits for no more bytes.
     parser.destroy()

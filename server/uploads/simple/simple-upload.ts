@@ -34,7 +34,7 @@ type Source = {
   /** Resolves when nothing else can be wrong with the request. */
   ended: () => Promise<void>
   /** Reads no more of it. */
-  close: () => void
+  close: () => Promise<void>
 }
 
 /**
@@ -89,7 +89,7 @@ export async function receiveSimply(
       try {
         await receiveFrom(source, body)
       } finally {
-        source.close()
+        await source.close()
       }
       const upload = rowOf(held)
       if (upload.state !== 'received') throw new Interrupted()
@@ -137,19 +137,18 @@ async function sourceOf(
     size: body.length,
     body,
     ended: async () => {},
-    close: () => {},
+    close: async () => {},
   }
 }
 
 async function fromForm(request: Request, body: Body, maxSize: number, over: AbortSignal): Promise<Source> {
   const maxBytes = maxSize + MAX_VALUES_BYTES
   if ((body.length ?? 0) > maxBytes) throw tooLarge(maxSize)
-  const { begun, ended, close } = readForm(
-    request.headers['content-type'] ?? '',
-    body.read({ maxBytes, signal: over }),
+  const { begun, ended, close } = readForm(request.headers['content-type'] ?? '', (signal) =>
+    body.read({ maxBytes, signal: AbortSignal.any([over, signal]) }),
   )
-  const { file, values } = await begun.catch((error: unknown) => {
-    close()
+  const { file, values } = await begun.catch(async (error: unknown) => {
+    await close()
     throw error
   })
   let isWhole = false
@@ -165,18 +164,25 @@ async function fromForm(request: Request, body: Body, maxSize: number, over: Abo
       length: undefined,
       isWhole: () => isWhole,
       async *read(limits) {
+        const { signal } = limits
         let received = 0
+        // Also while nothing comes: another request wants the upload, or the server stops.
+        const onSignal = () => void file.bytes.destroy()
+        signal.addEventListener('abort', onSignal, { once: true })
         try {
           for await (const chunk of file.bytes as AsyncIterable<Buffer>) {
-            if (limits.signal.aborted) return
+            if (signal.aborted) return
             received += chunk.length
             if (received > limits.maxBytes) throw new BodyTooLong()
             yield chunk
           }
         } catch (error) {
+          if (signal.aborted) return
           // The parser ends the file where the form is at fault, and says more of it.
           if (!(error instanceof BodyTooLong)) await ended
           throw error
+        } finally {
+          signal.removeEventListener('abort', onSignal)
         }
         isWhole = true
       },
