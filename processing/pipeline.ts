@@ -1,3 +1,4 @@
+import type { AcceptedTypes } from '../content/accepted-types.ts'
 import { ContentRejected } from '../content/verdict.ts'
 import type { JobKind } from '../jobs/queues.ts'
 import { groupOf } from '../jobs/shares.ts'
@@ -12,6 +13,7 @@ import { endCopying } from '../ledger/stray-copies.ts'
 import { StorageFull, StorageUnavailable } from '../storage/store/objects.ts'
 import { isCode } from '../system/error-code.ts'
 import { PermanentFailure, RetryLater } from './failures/job-failures.ts'
+import { acceptedFor } from './step/accepted-for.ts'
 import { LocalCopy } from './step/local-copy.ts'
 import type { ResourceLimits } from './step/resource-limits.ts'
 import { type Step, type StepResult, SWITCHED_OFF, skipReason, type Tools } from './step/step.ts'
@@ -100,6 +102,7 @@ class Run {
   readonly #begun: Set<string>
   readonly #running = new Set<Promise<void>>()
   readonly #failures: unknown[] = []
+  #accepted: AcceptedTypes | undefined
   /** Aborts the other steps when there is a verdict. */
   readonly #verdict = new AbortController()
   readonly #signal: AbortSignal
@@ -168,8 +171,10 @@ class Run {
       const { storage } = tools
       const stored = { objects: await storage.objectsOf(media), bytes: await storage.bytesOf(media) }
       const scratch = { ...tools.scratch, waitsSince: this.#task.roomSince }
+      this.#accepted ??= await acceptedFor(tools.db, media, tools.accepted)
       return await step.run({
         ...tools,
+        accepted: this.#accepted,
         ...stored,
         scratch,
         copy: this.#copy,

@@ -8,7 +8,6 @@ import { readHeader } from '../../content/headers/header-reader.ts'
 import { detectType, HEAD_BYTES, headBehindTags, isArchive, judgeType } from '../../content/identification.ts'
 import { findPolyglot } from '../../content/polyglots/polyglots.ts'
 import { ContentRejected } from '../../content/verdict.ts'
-import { limitsUnder } from '../../hooks/terms.ts'
 import { declarationOf } from '../../ledger/media.ts'
 import { readRange } from '../step/read-range.ts'
 import type { Step, StepContext } from '../step/step.ts'
@@ -18,7 +17,7 @@ export const identify: Step = {
   name: 'identify',
   after: ['assemble'],
   async run(context) {
-    const { media, db } = context
+    const { media, db, accepted } = context
     const read = (start: number, end: number) => readRange(context, start, end)
     const file = new FileView(media.size, read)
     const first =
@@ -28,7 +27,6 @@ export const identify: Step = {
       known === undefined && media.size > 0 ? await headBehindTags(file) : first.subarray(0, HEAD_BYTES)
     const detected = known ?? (await detectType(head))
     const declaration = await declarationOf(db, media.upload_id)
-    const { accepted } = limitsUnder({ accepted: context.accepted }, declaration.terms)
     const judged = judgeType(detected, declaration, accepted, head)
     if ('verdict' in judged) throw new ContentRejected(judged.verdict)
     const { format } = judged

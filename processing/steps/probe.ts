@@ -1,12 +1,11 @@
 import sharp from 'sharp'
-import { type AcceptedTypes, accepts } from '../../content/accepted-types.ts'
+import { accepts } from '../../content/accepted-types.ts'
 import { FileView } from '../../content/file-view.ts'
 import { correctedName, FORMATS, formatByStreams, formatOfType } from '../../content/formats.ts'
 import { detectType, headBehindTags, UNRECOGNISED } from '../../content/identification.ts'
 import { judgeDimensions, judgeDuration, judgeImageSize } from '../../content/media-limits.ts'
 import { ContentRejected, type Verdict } from '../../content/verdict.ts'
-import type { MediaFacts, MediaRow } from '../../ledger/media.ts'
-import { acceptedFor } from '../step/accepted-for.ts'
+import type { MediaFacts } from '../../ledger/media.ts'
 import { isOfFfmpeg } from '../step/converted-picture.ts'
 import { asDamage, withDamageConfirmed } from '../step/damage.ts'
 import { isUnsupported, lookAtHeader } from '../step/image-input.ts'
@@ -74,7 +73,7 @@ async function readFacts(context: StepContext): Promise<MediaFacts> {
     const isUndecodable = facts.picture_stream !== null && !decodes.has(facts.video_codec ?? '')
     return {
       ...facts,
-      ...kindOf(media, facts, await acceptedFor(context)),
+      ...kindOf(context, facts),
       renditions_skipped: isUndecodable ? 'unsupported-codec' : null,
     }
   } catch (error) {
@@ -84,7 +83,7 @@ async function readFacts(context: StepContext): Promise<MediaFacts> {
 }
 
 /** The streams decide whether it is a video or a sound: the first bytes may be those of either. */
-function kindOf(media: MediaRow, { picture_stream }: MediaFacts, accepted: AcceptedTypes): MediaFacts {
+function kindOf({ media, accepted }: StepContext, { picture_stream }: MediaFacts): MediaFacts {
   const container = formatOfType(FORMATS, media.content_type ?? '')
   if (!container) throw new Error(`there is no format of the type ${media.content_type}`)
   const hasPicture = typeof picture_stream === 'number'

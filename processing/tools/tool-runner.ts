@@ -33,7 +33,7 @@ export class ToolRunner {
   async run(
     program: string,
     args: readonly string[],
-    { input, size, signal }: { input: string; size?: number; signal: AbortSignal },
+    { input, signal }: { input: string; signal: AbortSignal },
     { folder, ...limits }: Limits,
   ): Promise<ToolReport & { stdout: Uint8Array }> {
     const read = (stderr: unknown): ToolReport => {
@@ -65,8 +65,7 @@ export class ToolRunner {
     } catch (error) {
       if (!(error instanceof ExecaError)) throw error
       const report = read(error.stderr)
-      if (!isRemote(input) && !(await isWhole(input, size)))
-        throw new InputNotDelivered(program, { cause: error })
+      if (!isRemote(input) && !(await isThere(input))) throw new InputNotDelivered(program, { cause: error })
       throw noRoomIn(folder, report, error) ?? (await this.#explain(program, error, report))
     }
     const report = read(result.stderr)
@@ -145,10 +144,10 @@ export class ToolRunner {
   }
 }
 
-/** Whether a local file is there, with all of its bytes: a tool may have met it while it was removed. */
-const isWhole = (path: string, size: number | undefined): Promise<boolean> =>
+/** Whether a local file is there: a tool may have met it while it was removed. */
+const isThere = (path: string): Promise<boolean> =>
   stat(path).then(
-    (found) => size === undefined || found.size === size,
+    () => true,
     () => false,
   )
 
