@@ -81,8 +81,10 @@ export async function listMedia(db: Ledger, query: MediaListQuery): Promise<Medi
   return await withOwnerShare(db, query.ownerId)
     .transaction()
     .execute(async (trx) => {
-      // These would read all that a filter finds before the first row, or what others have.
-      await run(trx)`set local enable_bitmapscan = off; set local enable_seqscan = off`
+      // These would read all that a filter finds before the first row, or what others have. It changes nothing: it waits for
+      // locks as any reader does, and not as briefly as transactions that are repeated.
+      await run(trx)`
+        set local enable_bitmapscan = off; set local enable_seqscan = off; set local lock_timeout to default`
       const plan = await planOf(trx, query, bounds)
       // Where the planner thinks that a page reads a good part of what the owner has, it would rather read and sort it all.
       if (!plan.isSorted) await run(trx)`set local enable_sort = off`
