@@ -23,7 +23,7 @@ export const mediaPatchRoutes = [
     params: { id: MEDIA_ID },
     body: { types: TYPES, schema: MediaPatch, read: { as: 'bytes', maxBytes: MAX_BODY_BYTES } },
     answers: { 200: json(Media) },
-    summary: 'Changes what is said of a media item',
+    summary: 'Changes the description of a media item',
     description:
       'A JSON merge patch of `attachedTo`, `metadata`, `title`, `description` and `captions`: [attachment and metadata](#attachment-and-metadata).',
     async handle({ request, response, who, params }, { db, bus, views, addressesOf }: MediaServices) {

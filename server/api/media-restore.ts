@@ -27,7 +27,7 @@ export const restoreRoutes = [
     answers: { 200: json(Media) },
     summary: 'Takes back the deletion of a media item',
     description:
-      'It is again what it was, until it is purged: then 410 `media-purged`. One that is not deleted is answered as it is.',
+      'It gets its former status. After the purge the answer is 410 `media-purged`. If the media item is not deleted, nothing changes.',
     async handle({ request, response, who, params }, services: MediaServices) {
       const { db, bus, views, enqueueProcessing, addressesOf } = services
       const [item] = await restoreMedia(db, who.ownerId, [params.id], enqueueProcessing)

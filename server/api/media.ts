@@ -52,7 +52,7 @@ export const mediaRoutes = [
     answers: { 204: empty('Deleted') },
     summary: 'Deletes a media item',
     description:
-      'The bytes count against the quota until they are purged (`MEDIA_RETENTION`); a public copy is removed at once. With `purge=true` everything is removed now and permanently, also of a media item that is deleted already.',
+      'The bytes count against the quota until they are purged (`MEDIA_RETENTION`); a public copy is removed at once. `purge=true` removes everything at once and permanently, also where the media item was deleted before.',
     async handle({ request, response, who, params, query }, services: MediaServices) {
       const { db, bus, ends, enqueueRemoval } = services
       if (query.purge === 'true') {

@@ -165,6 +165,7 @@ async function fromForm(request: Request, body: Body, maxSize: number, over: Abo
       isWhole: () => isWhole,
       async *read(limits) {
         const { signal } = limits
+        if (signal.aborted) return
         let received = 0
         // Also while nothing comes: another request wants the upload, or the server stops.
         const onSignal = () => void file.bytes.destroy()
