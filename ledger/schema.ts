@@ -132,6 +132,17 @@ export interface UploadTailsTable {
   is_sure: Generated<boolean>
   /** When it was removed for the first time. */
   dropped_at: ColumnType<Date | null, Date | undefined, Date>
+  /** Until when a client may store it; null where only we do. */
+  late_until: ColumnType<Date | null, never, never>
+}
+
+export interface DirectUploadsTable {
+  upload_id: UploadId
+  /** Where a form puts the whole file; null for one in parts. */
+  form_key: string | null
+  /** When the bucket is asked next. */
+  look_at: ColumnType<Date, Date, Date>
+  created_at: Timestamp
 }
 
 export interface UploadLocksTable {
@@ -361,6 +372,7 @@ export interface LedgerSchema {
   'landfall.upload_tickets': UploadTicketsTable
   'landfall.upload_parts': UploadPartsTable
   'landfall.upload_tails': UploadTailsTable
+  'landfall.direct_uploads': DirectUploadsTable
   'landfall.upload_locks': UploadLocksTable
   'landfall.upload_concat': UploadConcatTable
   'landfall.quotas': QuotasTable

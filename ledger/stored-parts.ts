@@ -158,11 +158,14 @@ export async function abandonTails(db: Ledger, upload: Fenced, keys: readonly st
 /** After this long an abandoned call to the bucket has arrived or never will. */
 export const LATE_CALL_MS = 15 * 60_000
 
+/** No link lets a client store it any more. */
+const isPastLinks = sql<boolean>`(late_until is null or late_until < now())`
+
 /** Uploads with objects to remove a second time, because the first removal was longer than `ageMs` ago. */
 export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): Promise<UploadId[]> {
   return await valuesOf<UploadId>(db)`
     select upload_id as id from landfall.upload_tails
-     where dropped_at < now() - make_interval(secs => ${ageMs / 1000})
+     where dropped_at < now() - make_interval(secs => ${ageMs / 1000}) and ${isPastLinks}
     union
     select id from landfall.uploads
      where multipart_unsure and not ${isStoredOpen()} and updated_at < now() - make_interval(secs => ${ageMs / 1000})
@@ -222,7 +225,7 @@ export type UploadInBucket = {
   mayHaveStrays: boolean
   parts: PartRow[]
   tailKeys: string[]
-  /** Removed once already. */
+  /** Removed once already, and due to be removed again. */
   droppedKeys: string[]
 }
 
@@ -242,7 +245,7 @@ export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadIn
     .execute()
   const tails = await db
     .selectFrom('landfall.upload_tails')
-    .select(['storage_key', 'dropped_at'])
+    .select(['storage_key', 'dropped_at', isPastLinks.as('is_past_links')])
     .where('upload_id', '=', id)
     .execute()
   return {
@@ -255,6 +258,8 @@ export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadIn
     mayHaveStrays: upload.multipart_unsure,
     parts,
     tailKeys: tails.filter((row) => row.dropped_at === null).map((row) => row.storage_key),
-    droppedKeys: tails.filter((row) => row.dropped_at !== null).map((row) => row.storage_key),
+    droppedKeys: tails
+      .filter((row) => row.dropped_at !== null && row.is_past_links)
+      .map((row) => row.storage_key),
   }
 }

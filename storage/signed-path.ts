@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { Ledger } from '../ledger/database.ts'
-import type { MediaId } from '../ledger/ids.ts'
+import type { MediaId, UploadId } from '../ledger/ids.ts'
 import { sharedSecret } from '../ledger/secrets.ts'
 
 /** The key of all links to media items, the same on every node. */
@@ -16,6 +16,9 @@ export function linkSignature(key: Buffer, id: MediaId, target: string, expires:
 /** The server's path of a media item, or of a target below it. It lacks the address of the server. */
 export const mediaPath = (id: MediaId, target?: string): string =>
   target === undefined ? `/api/v1/media/${id}` : `/api/v1/media/${id}/${target}`
+
+/** The server's path of a direct upload. */
+export const directUploadPath = (id: UploadId): string => `/api/v1/direct-uploads/${id}`
 
 /** Path and query of a link to a target below a media item, valid until `expires` (seconds since 1970). */
 export function signedPath(key: Buffer, id: MediaId, target: string, expires: number): string {

@@ -8,6 +8,7 @@ import { FileSystem } from './disk/file-system.ts'
 import { OpenPlace } from './open-place.ts'
 import { bucketMissing } from './places.ts'
 import { RoutedBytes } from './routed-bytes.ts'
+import { DirectBytes } from './s3/direct-bytes.ts'
 import { S3 } from './s3/s3.ts'
 import type { S3Options } from './s3/s3-client.ts'
 import { S3Objects } from './s3/s3-objects.ts'
@@ -33,7 +34,7 @@ type DiskPart = {
   space: DiskSpace
   sync: DiskSync
 }
-type S3Part = { place: OpenPlace; objects: Objects; bytes: UploadBytes; s3: S3 }
+type S3Part = { place: OpenPlace; objects: Objects; bytes: UploadBytes; direct: DirectBytes; s3: S3 }
 
 export type OpenOptions = {
   /** Called with failures of the verification after the start. */
@@ -163,5 +164,5 @@ function openBucket(
     { backend: 's3', objects, name, markerPrefix },
     { onError, prepare: async () => {} },
   )
-  return { place, objects, bytes: new S3UploadBytes(db, s3, bytes), s3 }
+  return { place, objects, bytes: new S3UploadBytes(db, s3, bytes), direct: new DirectBytes(db, s3), s3 }
 }

@@ -1,19 +1,13 @@
 import type { Request, Response } from 'express'
-import type { z } from 'zod'
-import type { MediaRow } from '../../ledger/media.ts'
-import { usualSeconds } from '../../ledger/processing-times.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import { mediaPath } from '../../storage/signed-path.ts'
-import { isService } from '../auth/principal.ts'
 import type { EventStreams } from '../events/event-streams.ts'
 import { untilMediaEnds } from '../events/media-wait.ts'
-import { notFound, Problem } from '../http/errors.ts'
 import { listElements } from '../http/list-header.ts'
 import { route } from '../routes/route.ts'
 import { json } from './answers.ts'
-import { type MediaServices, ownMedia } from './media-access.ts'
+import type { MediaServices } from './media-access.ts'
 import { SimpleUploadQuery, UploadedMedia } from './schemas.ts'
-import { mediaView } from './views.ts'
+import { uploadedMedia } from './uploaded-media.ts'
 
 export type SimpleUploadServices = MediaServices & {
   streams: EventStreams
@@ -46,33 +40,11 @@ export const simpleUploadRoutes = [
         response.set('Preference-Applied', `wait=${waitSeconds}`)
         await untilMediaEnds(services.streams, upload, waitEnd(response, waitSeconds))
       }
-      const { db, views, addressesOf } = services
-      if (upload.media_id === null) throw notFound()
-      const media = await ownMedia(db, who.ownerId, upload.media_id)
-      if (media.status === 'rejected') throw rejected(media)
-      const addresses = addressesOf(request)
-      response
-        .status(201)
-        .set('Location', addresses.location(mediaPath(media.id)))
-        .json({
-          ...mediaView(media, views, addresses),
-          // A ticket reads no files.
-          ...(who.ticket ? NO_LINKS : {}),
-          estimatedSeconds: media.status === 'processing' ? await usualSeconds(db, who.ownerId) : 0,
-          ...(isService(who) ? { storageKey: media.storage_key } : {}),
-        } satisfies z.output<typeof UploadedMedia>)
+      const media = await uploadedMedia({ request, response, who }, services, upload)
+      response.status(201).json(media)
     },
   }),
 ]
-
-const NO_LINKS = {
-  thumbnailUrl: null,
-  storyboardUrl: null,
-  waveformUrl: null,
-  hlsUrl: null,
-  contentUrl: null,
-  cdnUrl: null,
-}
 
 /** Seconds; 0 without a preference. What is not understood is no error (RFC 7240 § 2). */
 function preferredWait(request: Request): number {
@@ -86,9 +58,3 @@ function waitEnd(response: Response, seconds: number): AbortSignal {
   response.once('close', () => left.abort())
   return AbortSignal.any([left.signal, AbortSignal.timeout(seconds * 1000)])
 }
-
-/** Its client is still here to learn of it. */
-const rejected = ({ id, upload_id: uploadId, reason }: MediaRow): Problem =>
-  new Problem('content-rejected', reason?.detail ?? 'The file was rejected.', {
-    members: { reason, mediaId: id, uploadId },
-  })

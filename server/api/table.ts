@@ -1,6 +1,8 @@
 import type { Route } from '../routes/route.ts'
 import { type AnalysisServices, analysisRoutes } from './analysis.ts'
 import { type DevServices, devRoutes } from './dev.ts'
+import { directCompanionRoutes } from './direct-companion.ts'
+import { type DirectUploadsServices, directUploadsRoutes } from './direct-uploads.ts'
 import { type EventsServices, eventsRoutes } from './events.ts'
 import { type FilesServices, filesRoutes } from './files.ts'
 import { type HealthServices, healthRoutes } from './health.ts'
@@ -26,6 +28,7 @@ export type Services = FilesServices &
   EventsServices &
   MediaServices &
   SimpleUploadServices &
+  DirectUploadsServices &
   AnalysisServices &
   TicketsServices &
   WebhooksServices &
@@ -50,6 +53,7 @@ export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
     ...hlsRoutes,
     ...analysisRoutes,
   ],
+  direct: [...directUploadsRoutes, ...directCompanionRoutes],
   tickets: ticketsRoutes,
   webhooks: webhooksRoutes,
   information: infoRoutes,

@@ -1,8 +1,6 @@
 import type { z } from 'zod'
 import { readAcceptedTypes } from '../../content/accepted-types.ts'
-import { checkMetadata } from '../../hooks/declaration.ts'
 import type { UploadPolicy } from '../../hooks/pre-create.ts'
-import { Refusal } from '../../hooks/refusal.ts'
 import { limitsUnder } from '../../hooks/terms.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { describeUpload } from '../../ledger/description.ts'
@@ -23,6 +21,7 @@ import { readInput } from '../http/read-input.ts'
 import { TICKET } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
 import { empty, json } from './answers.ts'
+import { metadataOf } from './described-metadata.ts'
 import { pageOf, readCursor, writeCursor } from './query.ts'
 import { IssuedTicket, NewTicket, TicketList, TicketListQuery, Ticket as TicketSchema } from './schemas.ts'
 
@@ -126,23 +125,6 @@ function limitsOf({ maxSize, allowedTypes }: Wanted, policy: UploadPolicy) {
       throw new Problem('invalid-request', 'allowedTypes: this server accepts none of them')
   }
   return { maxSize, allowedTypes: types }
-}
-
-/** What every upload is to have in its metadata, by the keys that clients use as well. */
-function metadataOf({ metadata, attachedTo, title, description, captions }: Wanted) {
-  const all: Record<string, string | null> = {
-    ...metadata,
-    ...(attachedTo ? { attachedToType: attachedTo.type, attachedToId: attachedTo.id } : {}),
-    ...(title === undefined ? {} : { title }),
-    ...(description === undefined ? {} : { description }),
-    ...(captions === undefined ? {} : { captions: captions.join(',') }),
-  }
-  try {
-    checkMetadata(all)
-  } catch (error) {
-    throw error instanceof Refusal ? new Problem('invalid-request', error.message) : error
-  }
-  return all
 }
 
 function ticketView(row: TicketRow): z.output<typeof TicketSchema> {

@@ -23,6 +23,7 @@ export const CATALOGUE = {
   'offset-conflict': { status: 409, title: 'Upload-Offset does not match the current offset' },
   'not-ready': { status: 409, title: 'The media item is not ready' },
   'analysis-conflict': { status: 409, title: 'The report does not match the current analysis' },
+  'parts-mismatch': { status: 409, title: 'The bucket does not have the parts of the file' },
   'webhooks-off': { status: 409, title: 'No webhook endpoint is active' },
   'upload-terminated': { status: 410, title: 'The upload was terminated' },
   'upload-expired': { status: 410, title: 'The upload has expired' },
@@ -45,6 +46,7 @@ export const CATALOGUE = {
   'metadata-too-large': { status: 431, title: 'Upload-Metadata is too large' },
   'checksum-mismatch': { status: 460, title: 'Checksum mismatch' },
   'internal-error': { status: 500, title: 'Internal server error' },
+  'direct-uploads-off': { status: 501, title: 'This server has no bucket for direct uploads' },
   unavailable: { status: 503, title: 'The service is temporarily unavailable' },
   'storage-full': { status: 507, title: 'The storage is full' },
 } as const satisfies Record<string, Entry> & Record<RefusalCode, Entry>

@@ -53,6 +53,17 @@ export const TICKET: Param<string> = {
   subject: 'ticket',
 }
 
+/** The number of a part of a direct upload. */
+export const PART_NUMBER: Param<number> = {
+  parse(text) {
+    const number = /^[1-9]\d{0,4}$/.test(text) ? Number(text) : undefined
+    return number !== undefined && number <= MAX_PART_NUMBER ? number : undefined
+  },
+  pattern: '^[1-9]\\d{0,4}$',
+  sample: () => '1',
+}
+const MAX_PART_NUMBER = 10_000
+
 /** A file of an HLS rendition. */
 export const HLS_FILE: Param<{ number: HlsNumber; type: 'm3u8' | 'mp4' }> = {
   parse(text) {

@@ -22,12 +22,17 @@ const MAX_SHOWN = 50
  * other one. A misspelt filter would otherwise answer with what nobody asked for. It holds below `/api/`: addresses of
  * uploads are kept by clients and rewritten by gateways, and probes of balancers carry whatever they are set to.
  */
-export function queryCheck({ path, access, query }: Pick<Route<never>, 'path' | 'access' | 'query'>) {
+export function queryCheck({
+  path,
+  access,
+  query,
+  moreParameters,
+}: Pick<Route<never>, 'path' | 'access' | 'query' | 'moreParameters'>) {
   const known = new Set([...Object.keys(query?.shape ?? {}), ...(ACCESS_PARAMETERS[access] ?? [])])
   const isClosed = path.startsWith('/api/')
   return function checkQuery(request: Pick<Request, 'query'>): void {
     if (!isClosed) return
-    const unknown = Object.keys(request.query).find((name) => !known.has(name))
+    const unknown = Object.keys(request.query).find((name) => !known.has(name) && !moreParameters?.test(name))
     if (unknown === undefined) return
     const shown = unknown.length > MAX_SHOWN ? `${unknown.slice(0, MAX_SHOWN)}…` : unknown
     throw new Problem(

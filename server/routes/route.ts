@@ -70,6 +70,8 @@ export type Route<S, A extends Access = Access, P extends Params = Params, Q ext
   access: A
   params?: P
   query?: Q
+  /** Names of further parameters, which the handler reads. */
+  moreParameters?: RegExp
   headers?: readonly RequestHeader[]
   body?: Body
   /** By status. Every route may also answer with a problem. */

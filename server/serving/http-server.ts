@@ -44,6 +44,7 @@ import { answerExpectations } from '../http/expect-continue.ts'
 import { MAX_HEADER_BYTES } from '../http/header-limit.ts'
 import { createListener, listen } from '../http/listener.ts'
 import { prefixRemover } from '../http/prefix.ts'
+import { withoutTicket } from '../http/ticket-path.ts'
 import { answerUpgrades } from '../http/upgrades.ts'
 import { mediaLimitsOf } from '../media-limits.ts'
 import { watchAppends } from '../metrics/append-figures.ts'
@@ -59,6 +60,8 @@ import type { Log } from '../process/log.ts'
 import { Releasers } from '../process/releasers.ts'
 import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
 import { Commits } from '../uploads/commits.ts'
+import { BucketWatch } from '../uploads/direct/bucket-watch.ts'
+import { DirectUploads } from '../uploads/direct/direct-uploads.ts'
 import { UploadEngine } from '../uploads/engine.ts'
 import { interimRule } from '../uploads/ietf/interim.ts'
 import { receiveSimply } from '../uploads/simple/simple-upload.ts'
@@ -218,6 +221,16 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
       notifyListeners: (id, job) => void bus.publish({ t: 'event', id, queue: job }),
     }),
   })
+  const direct = new DirectUploads({
+    engine,
+    db,
+    bytes: storage.s3?.direct,
+    isOffered: storage.primary === 's3',
+    checkUsable: () => storage.checkUsable({ storage_backend: 's3' }),
+    onBegun: () => bucketWatch?.wake(),
+  })
+  const bucketWatch = storage.s3 && new BucketWatch({ db, uploads: direct, onError })
+  releasers.add('bucket watch', () => bucketWatch?.close())
   const addresses = addressesOf(config)
   const bodyOptions = {
     countBytes: (bytes: number) => metrics?.countBytes(bytes),
@@ -256,6 +269,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     uploads,
     receiveSimply: (request, response) =>
       receiveSimply(engine, { ...bodyOptions, maxSize: config.SIMPLE_MAX_SIZE }, request, response),
+    direct,
     addressesOf: addresses,
     contentOrigin: config.DOWNLOADS === 'redirect' ? await originOf(storage.s3?.objects) : undefined,
   })
@@ -267,7 +281,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
   })
   // Before anything reads it.
   const handle: RequestListener = (request, response) => {
-    request.url = pathOf(request.url ?? '')
+    request.url = withoutTicket(pathOf(request.url ?? ''))
     app(request, response)
   }
   const connections = metrics && connectionFigures(metrics.register)

@@ -26,7 +26,7 @@ import {
 } from './creation.ts'
 import { Ending } from './ending.ts'
 import { type Held, isComplete, isFinal, leaseOf, notHeld, rowOf, type UploadCall } from './held.ts'
-import { FinalUpload, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
+import { DirectUpload, FinalUpload, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
 
 export type EngineOptions = {
   leases: LeaseKeeper
@@ -172,6 +172,7 @@ export class UploadEngine {
     held.offset = row.offset
     if (hasEnded(row)) throw new UploadGone(row)
     if (purpose === 'append' && isFinal(row)) throw new FinalUpload()
+    if (purpose === 'append' && row.protocol === 'direct') throw new DirectUpload()
     held.offset = await this.#options.stores.storeOf(row).offsetOf(row)
     return row
   }
@@ -243,6 +244,37 @@ export class UploadEngine {
   async complete(held: Held): Promise<void> {
     const signal = new AbortController().signal
     await this.receive(held, NO_BODY, { offset: 0, maxBytes: 0, signal })
+  }
+
+  /**
+   * Finishes a held upload whose bytes are in the storage already, as one object of this size and etag. `head`: its first
+   * bytes, which are judged like those that arrive here. Fails with a `Refusal`, `LeaseLost`, and `ContentRejected`, after
+   * which the caller rejects it.
+   */
+  async finishStored(
+    held: Held,
+    { size, etag }: { size: number; etag: string },
+    head: AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    const { commits, content } = this.#options
+    const row = rowOf(held)
+    if (row.size === null) await this.declareLength(held, size, size)
+    const policy = limitsUnder(content, row.terms)
+    for await (const _ of inspectContent(head, { ...row, size }, policy));
+    // One part of the whole: when it is assembled, the object must be this one.
+    const storedParts = { parts: [{ partNumber: 1, offset: 0, size, etag }], tails: [] }
+    await held.call.inOwnerTurn(() => commits.commit(held, { to: size, completes: true, storedParts }))
+    this.#notifyListeners(row.id, 'processing')
+  }
+
+  /** Rejects a held upload by a verdict on what is in the storage. Always throws: `error`, or `LeaseLost`. */
+  async rejectStored(held: Held, error: ContentRejected): Promise<never> {
+    return await held.call.inOwnerTurn(() => this.#options.commits.rejectContent(held, error))
+  }
+
+  /** The same where the storage has lost them. Always throws: `UploadGone`, or `LeaseLost`. */
+  async rejectLost(held: Held): Promise<never> {
+    return await held.call.inOwnerTurn(() => this.#options.commits.rejectAsLost(held))
   }
 
   /**

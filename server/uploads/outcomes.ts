@@ -27,6 +27,14 @@ export class FinalUpload extends Error {
   }
 }
 
+/** Its bytes are sent to the bucket, and not here. */
+export class DirectUpload extends Error {
+  constructor() {
+    super('the bytes of the upload are sent to the bucket')
+    this.name = 'DirectUpload'
+  }
+}
+
 /** Another request holds the upload and does not release it in time. */
 export class LeaseBusy extends Error {
   constructor() {

@@ -1,12 +1,21 @@
 import { ContentRejected } from '../../content/verdict.ts'
 import { Refusal } from '../../hooks/refusal.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
+import { PartsMismatch } from '../../storage/s3/direct-bytes.ts'
 import { StorageFull } from '../../storage/store/objects.ts'
 import { BodyTooLong, LeaseLost } from '../../storage/store/outcomes.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import { unavailable } from '../http/outages.ts'
 import { DigestMismatch } from './body-digests.ts'
-import { BodyIdle, FinalUpload, Interrupted, LeaseBusy, UploadGone, UploadNotFound } from './outcomes.ts'
+import {
+  BodyIdle,
+  DirectUpload,
+  FinalUpload,
+  Interrupted,
+  LeaseBusy,
+  UploadGone,
+  UploadNotFound,
+} from './outcomes.ts'
 
 /** Translates any error of an upload to the problem for its client. Other errors are passed through. */
 export function uploadProblem(error: unknown): unknown {
@@ -25,6 +34,13 @@ export function uploadProblem(error: unknown): unknown {
   }
   if (error instanceof FinalUpload) {
     return new Problem('forbidden', 'This upload is made of partial uploads: send bytes to those.')
+  }
+  if (error instanceof DirectUpload) {
+    return new Problem('forbidden', 'The bytes of this upload are sent to the bucket, by links.')
+  }
+  if (error instanceof PartsMismatch) {
+    const { message, partNumbers } = error
+    return new Problem('parts-mismatch', message, { members: { partNumbers } })
   }
   if (error instanceof Interrupted) {
     return new Problem('locked', 'The request was interrupted.', { cause: error })

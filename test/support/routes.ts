@@ -31,7 +31,9 @@ export function requestOf({ method, path, params = {}, headers = [], body }: Dec
       ...Object.fromEntries(headers.flatMap(({ name, example }) => (example ? [[name, example]] : []))),
       ...(type === undefined || path === '/files' ? {} : { 'Content-Type': type }),
     },
-    ...(type === undefined || path === '/files' ? {} : { body: 'bytes' }),
+    ...(type === undefined || path === '/files'
+      ? {}
+      : { body: type === 'application/json' ? '{}' : 'bytes' }),
   }
 }
 

@@ -1,0 +1,313 @@
+import { ContentRejected } from '../../../content/verdict.ts'
+import { checkSize } from '../../../hooks/pre-create.ts'
+import type { Ledger } from '../../../ledger/database.ts'
+import {
+  beginDirect,
+  DIRECT_LINK_SECONDS,
+  directUpload,
+  extendDirect,
+} from '../../../ledger/direct-uploads.ts'
+import type { UploadRow } from '../../../ledger/uploads.ts'
+import { type DirectBytes, PartsMismatch, type StoredWhole } from '../../../storage/s3/direct-bytes.ts'
+import type { ListedPart, StorageForm } from '../../../storage/s3/s3-links.ts'
+import { BytesLost } from '../../../storage/store/objects.ts'
+import { LeaseLost } from '../../../storage/store/outcomes.ts'
+import { Problem } from '../../http/errors.ts'
+import type { UploadEngine } from '../engine.ts'
+import { type Held, leaseOf, notHeld, rowOf, type UploadCall } from '../held.ts'
+import { UploadGone, UploadNotFound } from '../outcomes.ts'
+import { uploadProblem } from '../problems.ts'
+
+export type DirectOptions = {
+  engine: UploadEngine
+  db: Ledger
+  /** Undefined without a bucket. */
+  bytes: DirectBytes | undefined
+  /** Whether new uploads go there. */
+  isOffered: boolean
+  /** Fails where new bytes cannot be stored now. */
+  checkUsable: () => Promise<void>
+  /** Called when there is something new to look for. */
+  onBegun: () => void
+}
+
+/** A direct upload as its client declares it. `size`: bytes; null where it is known when all of it is stored. */
+export type NewDirect = { size: number | null; metadata: Record<string, string | null> }
+
+/** A link to store one part. `size`: what it takes, in bytes; undefined where the client decides. */
+export type PartLink = { partNumber: number; size: number | undefined; url: string }
+
+export type Links<T> = { links: T; expiresAt: Date }
+
+const MIB = 1024 * 1024
+/** S3 takes no smaller part but for the last, and no more parts. */
+const MIN_PART = 5 * MIB
+const MAX_PARTS = 10_000
+/** More than this are a burden for their client; parts grow before. */
+const USUAL_PARTS = 1000
+/** First bytes that are judged at completion: processing checks the rest. */
+const HEAD_BYTES = 1024 * 1024
+
+/** Bytes of each part but the last, of a file of this size. */
+export function partSizeOf(size: number): number {
+  return Math.max(MIN_PART, Math.ceil(size / USUAL_PARTS / MIB) * MIB)
+}
+
+/**
+ * Uploads whose bytes go from the client to the bucket and not through here: the hooks, quota, ledger and pipeline are
+ * those of every other upload. Every operation fails with a `Problem`.
+ */
+export class DirectUploads {
+  readonly #options: DirectOptions
+
+  constructor(options: DirectOptions) {
+    this.#options = options
+  }
+
+  /** Begins one in parts. Its `part_size` is that of all parts but the last where the size is known. */
+  async begin(call: UploadCall, wanted: NewDirect): Promise<UploadRow> {
+    return await this.#begin(call, wanted, undefined, async (held, bytes) => {
+      const size = wanted.size ?? this.#options.engine.policy.maxSize
+      await bytes.openParts(rowOf(held), leaseOf(held), partSizeOf(size))
+      return rowOf(held)
+    })
+  }
+
+  /** Begins one by a form with the whole file, which nobody has to complete: the bucket is asked for it. */
+  async beginForm(call: UploadCall, wanted: NewDirect): Promise<Links<StorageForm> & { upload: UploadRow }> {
+    return await this.#begin(call, wanted, formKeyOf, async (held, bytes) => {
+      const upload = rowOf(held)
+      const { maxSize } = this.#options.engine.policyFor(upload)
+      const links = await bytes.formOf(formKeyOf(upload), upload.size ?? 0, upload.size ?? maxSize)
+      return { links, expiresAt: linkEnd(), upload }
+    })
+  }
+
+  /**
+   * Links to store the parts that `wanted` reads from the request, once it is clear whose upload it is. With a declared size they are for the sizes that follow from it. Otherwise as many parts
+   * are possible as the largest file has.
+   */
+  async sign(call: UploadCall, wanted: () => readonly number[]): Promise<Links<PartLink[]>> {
+    return await asProblems(async () => {
+      const { upload, formKey } = await this.#open(call)
+      const partNumbers = wanted()
+      const bytes = this.#bytes()
+      if (formKey !== null) throw new PartsMismatch('The file of this upload is sent by a form.')
+      const { engine, db } = this.#options
+      const { maxSize } = engine.policyFor(upload)
+      const sizes = partNumbers.map((number) => [number, sizeOfPart(upload, number, maxSize)] as const)
+      const expiresAt = await extendDirect(db, call.ownerId, call.uploadId, engine.policy.expiry)
+      if (!expiresAt) throw new LeaseLost()
+      const links = await Promise.all(
+        sizes.map(async ([partNumber, size]) => {
+          const url = await bytes.linkOfPart(upload, partNumber, size)
+          return { partNumber, size, url }
+        }),
+      )
+      return { links, expiresAt: linkEnd() }
+    })
+  }
+
+  /** The parts that the bucket has. */
+  async parts(call: UploadCall): Promise<ListedPart[]> {
+    return await asProblems(async () => {
+      const { upload } = await this.#open(call)
+      return await this.#bytes().partsOf(upload)
+    })
+  }
+
+  /** The upload, open or received, as `find` has it. */
+  async find(call: UploadCall): Promise<UploadRow> {
+    return await asProblems(() => this.#find(call))
+  }
+
+  /**
+   * Completes the upload: its size is checked, its first bytes are judged, and it is processed. `sent`: reads from the
+   * request the etags of its parts, by number; all that the bucket has by default. Repeatable: a complete one is returned as it is.
+   */
+  async complete(
+    call: UploadCall,
+    sent: () => ReadonlyMap<number, string> | undefined = () => undefined,
+  ): Promise<UploadRow> {
+    return await asProblems(async () => {
+      await this.#find(call)
+      const etags = sent()
+      const bytes = this.#bytes()
+      const { engine, db } = this.#options
+      const held = notHeld(call)
+      await engine.hold(held, async () => {
+        const upload = await engine.look(held, 'read')
+        if (upload.state === 'received') return
+        const direct = await directUpload(db, call.ownerId, call.uploadId)
+        if (!direct) throw new UploadNotFound()
+        const check = (size: number) => this.#checkSize(upload, size)
+        const whole = await this.#guarded(held, async () =>
+          direct.formKey === null
+            ? await bytes.joinParts(upload, etags, check)
+            : await bytes.takeForm(upload, direct.formKey, check),
+        )
+        await this.#guarded(held, () => this.#finish(held, bytes, whole))
+      })
+      return rowOf(held)
+    })
+  }
+
+  /**
+   * Asks the bucket for what the client of an open upload does not tell: whether a form has put the file, which completes
+   * the upload; and whether parts of no declared size are more than the largest file, which ends it.
+   */
+  async look(call: UploadCall, formKey: string | null): Promise<void> {
+    await asProblems(async () => {
+      const bytes = this.#bytes()
+      const { engine } = this.#options
+      if (formKey !== null) {
+        if ((await bytes.formSize(formKey)) !== undefined) await this.complete(call)
+        return
+      }
+      const upload = await engine.find(call)
+      if (upload?.state !== 'open' || upload.size !== null) return
+      const stored = (await bytes.partsOf(upload)).reduce((sum, { size }) => sum + size, 0)
+      if (stored <= engine.policyFor(upload).maxSize) return
+      const held = notHeld(call)
+      await engine.hold(held, async () => {
+        const row = await engine.look(held, 'read')
+        if (row.state === 'open') await this.#guarded(held, async () => this.#checkSize(row, stored))
+      })
+    })
+  }
+
+  /** Ends the upload and removes what was stored. */
+  async abort(call: UploadCall): Promise<void> {
+    await asProblems(async () => {
+      await this.#find(call)
+      const held = notHeld(call)
+      await this.#options.engine.hold(held, () => this.#options.engine.cancel(held))
+    })
+  }
+
+  async #begin<Result>(
+    call: UploadCall,
+    { size, metadata }: NewDirect,
+    formKey: ((upload: UploadRow) => string) | undefined,
+    open: (held: Held, bytes: DirectBytes) => Promise<Result>,
+  ): Promise<Result> {
+    return await asProblems(async () => {
+      const { engine, db, checkUsable, onBegun } = this.#options
+      const bytes = this.#bytes()
+      if (!this.#options.isOffered) throw notOffered()
+      await checkUsable()
+      const held = notHeld(call)
+      held.upload = await engine.create(call, {
+        protocol: 'direct',
+        size,
+        metadata,
+        metadataHeader: null,
+        concat: null,
+        isPartial: false,
+        digests: null,
+        wantedDigest: null,
+      })
+      try {
+        return await engine.hold(held, async () => {
+          const upload = await engine.look(held, 'read')
+          const noted = { id: upload.id, fence: leaseOf(held).fence, formKey: formKey?.(upload) ?? null }
+          if (!(await beginDirect(db, noted))) throw new LeaseLost()
+          const begun = await open(held, bytes)
+          onBegun()
+          return begun
+        })
+      } catch (error) {
+        // Where it cannot be withdrawn, it expires; the failure is what the client has to know.
+        await engine.withdraw(call).catch(() => {})
+        throw error
+      }
+    })
+  }
+
+  async #finish(held: Held, bytes: DirectBytes, whole: StoredWhole): Promise<void> {
+    const { engine } = this.#options
+    // An interrupted attempt has stored it, and the limits may be others now.
+    this.#checkSize(rowOf(held), whole.size)
+    await engine.finishStored(held, whole, bytes.head(rowOf(held), whole, HEAD_BYTES))
+  }
+
+  /** Fails with `PartsMismatch` where more may come, and otherwise as a verdict. */
+  #checkSize(upload: UploadRow, size: number): void {
+    const policy = this.#options.engine.policyFor(upload)
+    if (size > policy.maxSize)
+      throw new ContentRejected({
+        code: 'length-exceeded',
+        detail: `The file has ${size} bytes, and at most ${policy.maxSize} are accepted.`,
+      })
+    if (upload.size !== null && size !== upload.size)
+      throw new PartsMismatch(`The bucket has ${size} bytes, and the file has ${upload.size}.`)
+    checkSize(policy, size)
+  }
+
+  /** Ends the upload where what is stored is no file that can be accepted. */
+  async #guarded<Result>(held: Held, work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work()
+    } catch (error) {
+      const { engine } = this.#options
+      if (error instanceof BytesLost) return await engine.rejectLost(held)
+      if (error instanceof ContentRejected) return await engine.rejectStored(held, error)
+      throw error
+    }
+  }
+
+  async #find(call: UploadCall): Promise<UploadRow> {
+    const upload = await this.#options.engine.find(call)
+    if (upload?.protocol !== 'direct') throw new UploadNotFound()
+    if (upload.state !== 'open' && upload.state !== 'received') throw new UploadGone(upload)
+    return upload
+  }
+
+  async #open(call: UploadCall): Promise<{ upload: UploadRow; formKey: string | null }> {
+    const upload = await this.#find(call)
+    if (upload.state === 'received')
+      throw new Problem('upload-complete', 'The upload is complete: no more parts are stored.')
+    const direct = await directUpload(this.#options.db, call.ownerId, call.uploadId)
+    if (!direct) throw new UploadNotFound()
+    return { upload, ...direct }
+  }
+
+  #bytes(): DirectBytes {
+    const { bytes } = this.#options
+    if (!bytes) throw notOffered()
+    return bytes
+  }
+}
+
+const notOffered = (): Problem =>
+  new Problem(
+    'direct-uploads-off',
+    'This server stores files on its disk, where nobody can send them directly: send them to /files.',
+  )
+
+/** Beside the file, under a name that no request of ours writes. */
+const formKeyOf = ({ storage_key: key }: UploadRow): string => `${key}.form`
+
+const linkEnd = (): Date => new Date(Date.now() + DIRECT_LINK_SECONDS * 1000)
+
+/**
+ * Bytes of a part, undefined where the client decides. Fails with `PartsMismatch` for a part that the file does not have,
+ * or that no file within the limits has.
+ */
+function sizeOfPart({ size, part_size }: UploadRow, partNumber: number, maxSize: number): number | undefined {
+  const partSize = Number(part_size ?? MIN_PART)
+  const count =
+    size === null ? Math.max(1, Math.ceil(maxSize / MIN_PART)) : Math.max(1, Math.ceil(size / partSize))
+  const last = Math.min(count, MAX_PARTS)
+  if (partNumber > last) throw new PartsMismatch(`This upload has at most ${last} parts.`, [partNumber])
+  if (size === null) return undefined
+  return Math.min(partSize, size - (partNumber - 1) * partSize)
+}
+
+async function asProblems<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    throw uploadProblem(error)
+  }
+}
