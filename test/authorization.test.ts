@@ -99,12 +99,20 @@ function expected(route: Declared, credential: Credential): Outcome {
   }
 }
 
+/** Where a request of this test begins an upload. */
+const BEGINNING: readonly string[] = [
+  '/files',
+  '/api/v1/direct-uploads/s3/multipart',
+  '/api/v1/direct-uploads/s3/params',
+]
+
 /** An upload ticket is for uploads that are begun with it, until they are complete; as the subject of this test is. */
 function withTicket(route: Declared, credential: Credential): Outcome {
   if (route.access === 'link') return 404
   if (route.access !== 'token-or-upload-ticket') return 403
   if (subjectOf(route) === undefined)
-    return credential === 'a used ticket' && route.path === '/files' ? 403 : 'in'
+    // Of the others the request is not good enough to begin an upload.
+    return credential === 'a used ticket' && BEGINNING.includes(route.path) ? 403 : 'in'
   if (credential !== 'a ticket of its upload') return 404
   // This one is complete, and that of a direct upload is not.
   if (isDirect(route)) return 'in'
