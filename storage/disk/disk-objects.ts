@@ -163,13 +163,24 @@ export class DiskObjects implements Objects {
     try {
       await makeDirectory(dirname(path))
       // At its final path at once, so that a crash leaves nothing else.
-      await link(source, path)
+      await this.#linkInNew(source, path)
       await syncDirectory(dirname(path))
     } catch (error) {
       if (isCode(error, 'EEXIST')) await this.#replace(to, (temporary) => link(source, temporary))
       else if (isCode(error, ...NO_LINK))
         await this.#replace(to, (temporary) => copyDurably(source, temporary))
       else throw translateDiskError(missingOr(error, from))
+    }
+  }
+
+  /** Makes the directory anew where it was removed with the last copy in it since it was made. */
+  async #linkInNew(source: string, path: string): Promise<void> {
+    try {
+      await link(source, path)
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error
+      await makeDirectory(dirname(path))
+      await link(source, path)
     }
   }
 
@@ -234,6 +245,9 @@ export class DiskObjects implements Objects {
   async removeCopy(key: string): Promise<void> {
     await this.forgetJoins(key)
     await this.remove(key)
+    // The directories of its prefix may have the name of an owner.
+    for (let parent = dirname(this.pathOf(key)); parent !== this.directory; parent = dirname(parent))
+      await removeIfEmpty(parent)
   }
 
   async toolInput(key: string): Promise<string> {
