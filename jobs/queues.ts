@@ -22,6 +22,8 @@ export const QUEUES = {
   removal: 'remove-bytes',
   /** `{ uploadId }`: remove a second time what a late call may have stored. */
   sweeping: 'sweep-bytes',
+  /** `{ erasureId }`: erase an owner. */
+  erasure: 'erase-owner',
   /** No data: run the reaper. */
   reaping: 'reap',
 } as const
@@ -54,6 +56,12 @@ export type ProcessingJob = {
   roomSince?: number
 }
 export type RemovalJob = { uploadId: UploadId }
+/** The owner is in the row of the erasure alone. */
+export type ErasureJob = {
+  erasureId: string
+  /** How often it found nothing to do but to wait. */
+  waits?: number
+}
 
 export type QueueOptions = {
   db: Ledger
@@ -123,6 +131,8 @@ export async function createQueues(boss: PgBoss): Promise<void> {
     { name: QUEUES.analysis, policy: 'stately', ...steps },
     { name: QUEUES.transcoding, policy: 'stately', ...steps, expireInSeconds: 12 * 3600 },
     { name: QUEUES.removal, ...retries(1000, 2, 3600) },
+    // One for an erasure; the reaper enqueues it again as long as that is not done.
+    { name: QUEUES.erasure, policy: 'exclusive', ...retries(1000, 2, 300), expireInSeconds: 4 * 3600 },
     // One for an upload; the reaper enqueues it again.
     { name: QUEUES.sweeping, policy: 'exclusive', retryLimit: 0, ...shared },
     // One at a time and none waiting: each does everything that is due.
@@ -197,6 +207,29 @@ export function removalEnqueuer(boss: PgBoss) {
   return async (trx: LedgerTransaction, uploadId: UploadId): Promise<void> => {
     await boss.send(QUEUES.removal, { uploadId } satisfies RemovalJob, { db: fromKysely(trx) })
   }
+}
+
+/** The same for many uploads at once. */
+export function removalsEnqueuer(boss: PgBoss) {
+  return async (trx: LedgerTransaction, uploadIds: readonly UploadId[]): Promise<void> => {
+    const jobs = uploadIds.map((uploadId) => ({ data: { uploadId } satisfies RemovalJob }))
+    if (jobs.length > 0) await boss.insert(QUEUES.removal, jobs, { db: fromKysely(trx) })
+  }
+}
+
+/** Enqueues an erasure in the transaction that begins it. */
+export function erasureEnqueuer(boss: PgBoss) {
+  return async (trx: LedgerTransaction, erasureId: string): Promise<void> => {
+    await boss.send(QUEUES.erasure, { erasureId } satisfies ErasureJob, {
+      singletonKey: erasureId,
+      db: fromKysely(trx),
+    })
+  }
+}
+
+/** Enqueues an erasure whose job was lost, unless it waits or runs. */
+export async function enqueueErasure(boss: PgBoss, erasureId: string): Promise<void> {
+  await boss.send(QUEUES.erasure, { erasureId } satisfies ErasureJob, { singletonKey: erasureId })
 }
 
 /** Enqueues the second removal of an upload's remains, unless that waits or runs already. */

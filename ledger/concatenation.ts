@@ -51,7 +51,7 @@ export type CreateFinalResult =
  * Changes to several uploads of an owner run one after another, because they lock each other's rows in any order.
  * `withOwnerLock` ensures this on one node before taking a connection; this lock does so between nodes.
  */
-const takeTurns = (trx: LedgerTransaction, ownerId: OwnerId) =>
+export const takeTurns = (trx: LedgerTransaction, ownerId: OwnerId) =>
   run(trx)`select pg_advisory_xact_lock(hashtextextended('landfall.concat ' || ${ownerId}, 0))`
 
 /**

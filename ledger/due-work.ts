@@ -17,3 +17,4 @@ export type DueMedia = {
 type Enqueue<Subject> = (trx: LedgerTransaction, subject: Subject) => Promise<void>
 export type EnqueueProcessing = Enqueue<readonly DueMedia[]>
 export type EnqueueRemoval = Enqueue<UploadId>
+export type EnqueueRemovals = Enqueue<readonly UploadId[]>

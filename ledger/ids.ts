@@ -21,6 +21,7 @@ const random = (): string => randomBytes(16).toString('base64url')
 export const newUploadId = (): UploadId => random() as UploadId
 export const newMediaId = (): MediaId => random() as MediaId
 export const newTicketId = (): string => `tkt_${random()}`
+export const newErasureId = (): string => `era_${random()}`
 
 const MAX_NAME_CHARACTERS = 255
 /** Between tenant and owner. No name has a control character. */

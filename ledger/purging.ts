@@ -76,6 +76,15 @@ export async function purgeNow(
   })
 }
 
+/** Purges the media items of these uploads, in a transaction that has locked them all. Enqueues no removal. */
+export const purgeLocked = (trx: LedgerTransaction, uploadIds: readonly UploadId[]): Promise<Purged[]> =>
+  purge(
+    trx,
+    sql`select id, status <> 'deleted' as was_live from landfall.media
+         where upload_id = any(${uploadIds}::text[]) and purged_at is null`,
+    async () => {},
+  )
+
 /**
  * Purges the locked rows that `due` selects, `id` and `was_live`: quota released, unless a rejection did so, events
  * written, and removal of bytes and renditions enqueued. What was said of them is removed when that is told:

@@ -86,6 +86,8 @@ export interface UploadsTable {
   /** The ticket that it was begun with. */
   ticket_id: string | null
   terms: JSONColumnType<UploadTerms> | null
+  /** The erasure of its owner that it is part of. */
+  erasure_id: ColumnType<string | null, never, string>
 }
 
 /** Limits of one upload beside those of the server. */
@@ -343,6 +345,18 @@ export interface StreamTicketsTable {
   expires_at: ColumnType<Date, Date, Date>
 }
 
+export interface OwnerErasuresTable {
+  id: string
+  owner_hash: Buffer
+  /** Null when it is done. */
+  owner_id: OwnerId | null
+  started_at: ColumnType<Date, Date, never>
+  finished_at: ColumnType<Date | null, never, Date>
+  counts: JSONColumnType<Partial<Record<string, number>>, string | undefined>
+  waits: JSONColumnType<Partial<Record<string, number>>> | null
+  is_owner_left: boolean | null
+}
+
 export interface StoragePlacesTable {
   backend: string
   marker_key: string
@@ -387,6 +401,7 @@ export interface LedgerSchema {
   'landfall.webhook_deliveries': WebhookDeliveriesTable
   'landfall.webhook_attempts': WebhookAttemptsTable
   'landfall.stream_tickets': StreamTicketsTable
+  'landfall.owner_erasures': OwnerErasuresTable
   'landfall.storage_places': StoragePlacesTable
   'landfall.stray_copies': StrayCopiesTable
   'landfall.secrets': SecretsTable

@@ -24,7 +24,7 @@ import { type PartsInJson, partsInJson, recordStoredParts, type StoredParts } fr
 /** `state` is that of the moment `read_at`: an expired upload is `expired`, marked or not. */
 export type UploadRow = Omit<
   Selectable<UploadsTable>,
-  'reap_after' | 'ended_at' | 'is_bare' | 'ended_empty' | 'sheds'
+  'reap_after' | 'ended_at' | 'is_bare' | 'ended_empty' | 'sheds' | 'erasure_id'
 > & {
   id: UploadId
   owner_id: OwnerId

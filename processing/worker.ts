@@ -1,5 +1,6 @@
 import type { PgBoss } from 'pg-boss'
 import {
+  type ErasureJob,
   enqueueSteps,
   isQueueKey,
   type JobKind,
@@ -18,6 +19,7 @@ import { beginReprocessing, enqueueReprocessing, requestReprocessing } from '../
 import type { Retention } from '../ledger/retention.ts'
 import { lastAttempt } from '../ledger/steps.ts'
 import { StrayRemover } from '../storage/moving/remove-strays.ts'
+import { eraser } from './erasure.ts'
 import { FailureLog } from './failures/failure-log.ts'
 import { RetryLater } from './failures/job-failures.ts'
 import type { WorkerLog } from './failures/worker-log.ts'
@@ -57,6 +59,8 @@ const WAIT_JITTER = 0.25
 const MAX_ASKED_WAIT_MS = 5 * 60_000
 /** Uploads whose bytes are removed in parallel. */
 const REMOVALS_AT_ONCE = 4
+/** Owners who are erased in parallel. */
+const ERASURES_AT_ONCE = 2
 const STOP_MS = 10_000
 const REAP_MS = 60_000
 
@@ -165,6 +169,25 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     tools.notifyListeners(uploadId, 'removal')
   }
 
+  const eraseOwner = eraser({
+    db: tools.db,
+    boss,
+    ends: tools.ends,
+    notifyRemoval: (id) => tools.notifyListeners(id, 'removal'),
+    wantLease: (id) => void bus.publish({ t: 'lease-wanted', id }),
+    log,
+  })
+
+  async function erase({ data, signal }: TakenJob<ErasureJob>): Promise<PutBackJob<ErasureJob> | undefined> {
+    try {
+      return await eraseOwner({ data, signal: AbortSignal.any([signal, stopping.signal]) })
+    } catch (error) {
+      // Put back, not failed: the next worker continues at once.
+      if (stopping.signal.aborted) return { data, afterMs: 0 }
+      throw error
+    }
+  }
+
   async function sweep({ data }: TakenJob<RemovalJob>): Promise<undefined> {
     await tools.storage.bytes.sweep(data.uploadId)
   }
@@ -247,6 +270,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       slots: REMOVALS_AT_ONCE,
       pollMs: 5_000,
       handle: remover(boss, tools, strays),
+    }),
+    poll<ErasureJob>({
+      queues: [{ name: QUEUES.erasure }],
+      slots: ERASURES_AT_ONCE,
+      pollMs: 30_000,
+      handle: erase,
     }),
     poll({ queues: [{ name: QUEUES.sweeping }], slots: REMOVALS_AT_ONCE, pollMs: 60_000, handle: sweep }),
     reaping,

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { Ledger } from '../ledger/database.ts'
-import type { MediaId, UploadId } from '../ledger/ids.ts'
+import { type MediaId, type OwnerId, ownerOf, type UploadId } from '../ledger/ids.ts'
 import { sharedSecret } from '../ledger/secrets.ts'
 
 /** The key of all links to media items, the same on every node. */
@@ -19,6 +19,13 @@ export const mediaPath = (id: MediaId, target?: string): string =>
 
 /** The server's path of a direct upload. */
 export const directUploadPath = (id: UploadId): string => `/api/v1/direct-uploads/${id}`
+
+/** The server's path of the report of an owner's erasure, with the tenant, which the next caller need not be of. */
+export function erasurePath(owner: OwnerId): string {
+  const { ownerId, tenantId } = ownerOf(owner)
+  const path = `/api/v1/owners/${encodeURIComponent(ownerId)}/erasure`
+  return tenantId === null ? path : `${path}?tenant=${encodeURIComponent(tenantId)}`
+}
 
 /** Path and query of a link to a target below a media item, valid until `expires` (seconds since 1970). */
 export function signedPath(key: Buffer, id: MediaId, target: string, expires: number): string {

@@ -1,4 +1,5 @@
 import type { Ledger } from '../../ledger/database.ts'
+import { pruneErasures } from '../../ledger/owner-erasures.ts'
 import {
   pruneDeliveries,
   pruneEmptyUploads,
@@ -43,6 +44,7 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   // After their events, which are as old as their end.
   const empty = await turn(() => pruneEmptyUploads(db, historyMs, BATCH, QUEUES.removal))
   await turn(() => pruneTickets(db, historyMs, BATCH))
+  await turn(() => pruneErasures(db, retention.recordMs, BATCH))
   failures.throwAny('some history could not be removed')
   return { deliveries, events, steps, stripped, media, uploads: longGone + empty }
 }

@@ -5,6 +5,7 @@ import type { Ledger } from '../../ledger/database.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
 import { type OwnerId, ownerOf, type UploadId } from '../../ledger/ids.ts'
 import { databaseOutage } from '../../ledger/outages.ts'
+import { longErasures } from '../../ledger/owner-erasures.ts'
 import { clearPastTurns } from '../../ledger/processing-turns.ts'
 import { mediaToPurge, purgeMedia } from '../../ledger/purging.ts'
 import {
@@ -19,7 +20,14 @@ import { inconsistentOwners, type Recount, recountOwner } from '../../ledger/rec
 import { enqueueLostReprocessing } from '../../ledger/reprocessing.ts'
 import { LATE_CALL_MS, uploadsToSweep } from '../../ledger/stored-parts.ts'
 import { clearExpiredTickets } from '../../ledger/stream-tickets.ts'
-import { enqueueSweep, MEDIA_QUEUES, processingEnqueuer, type QueueKey, removalEnqueuer } from '../queues.ts'
+import {
+  enqueueErasure,
+  enqueueSweep,
+  MEDIA_QUEUES,
+  processingEnqueuer,
+  type QueueKey,
+  removalEnqueuer,
+} from '../queues.ts'
 import { CollectedFailures } from './collected-failures.ts'
 
 export type ReaperOptions = {
@@ -58,6 +66,7 @@ export async function reap(options: ReaperOptions): Promise<Reaped> {
     leases: await turn(({ db }) => clearExpiredLeases(db)),
   }
   await turn(({ db }) => clearExpiredTickets(db))
+  await turn(resumeErasures)
   await turn(recountInconsistent)
   await turn(({ db, boss }) => enqueueLostReprocessing(db, LARGE_BATCH, processingEnqueuer(boss)))
   await turn(({ db }) => clearPastTurns(db))
@@ -155,6 +164,15 @@ async function requeue({ db, boss }: ReaperOptions): Promise<number> {
     requeued += count
     if (count < LARGE_BATCH) return requeued
   }
+}
+
+/** Jobs of younger erasures are not lost. */
+const LONG_ERASURE_MS = 60_000
+
+async function resumeErasures({ db, boss }: ReaperOptions): Promise<number> {
+  const ids = await longErasures(db, LONG_ERASURE_MS, BATCH)
+  for (const id of ids) await enqueueErasure(boss, id)
+  return ids.length
 }
 
 /** This many outages in a row are not the fault of single owners. */

@@ -413,6 +413,45 @@ export const CompanionCompleted = z
   })
   .meta({ id: 'CompanionCompleted' })
 
+const Count = z.number().int().nonnegative()
+
+export const OwnerErasure = z
+  .object({
+    id: z.string(),
+    ownerId: z.string(),
+    tenantId: z.string().nullable(),
+    state: z.enum(['running', 'done']),
+    startedAt: Time.describe('what began later is not erased'),
+    finishedAt: Time.nullable(),
+    counts: z
+      .object({
+        uploadsEnded: Count.describe('open uploads that were terminated'),
+        mediaPurged: Count.describe('media items whose bytes were given up'),
+        bytes: Bytes.describe('of both'),
+        objects: Count.describe('in the storage, of both and of renditions'),
+        uploads: Count.describe('records of uploads, also of those that had ended before'),
+        media: Count.describe('records of media items'),
+        tickets: Count.describe('upload tickets'),
+        events: Count,
+        deliveries: Count.describe('of webhooks'),
+        deliveriesDropped: Count.describe('those of them that were not told yet'),
+      })
+      .describe('removed so far'),
+    left: Count.describe('uploads of which there still is anything'),
+    waitsFor: z
+      .object({
+        requests: Count.describe('that still write to them'),
+        storage: Count.describe('bytes that could not be removed yet'),
+        lateCalls: Count.describe('calls to the bucket that may still arrive'),
+        webhooks: Count.describe('endpoints that are to be told first'),
+      })
+      .describe('uploads, by what the erasure waits for'),
+    kept: z
+      .array(z.object({ what: z.string(), detail: z.string() }))
+      .describe('what is not removed, and why'),
+  })
+  .meta({ id: 'OwnerErasure' })
+
 export const TokenRequest = z.object({
   sub: z.string().min(1).max(255),
   tenant: z.string().min(1).max(255).optional(),

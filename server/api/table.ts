@@ -16,6 +16,7 @@ import { mediaPatchRoutes } from './media-patch.ts'
 import { restoreRoutes } from './media-restore.ts'
 import { type MetricsServices, metricsRoutes } from './metrics.ts'
 import { type DescriptionServices, descriptionRoutes } from './openapi.ts'
+import { type OwnersServices, ownersRoutes } from './owners.ts'
 import { renditionRoutes } from './renditions.ts'
 import { type SimpleUploadServices, simpleUploadRoutes } from './simple-upload.ts'
 import { type TicketsServices, ticketsRoutes } from './tickets.ts'
@@ -31,6 +32,7 @@ export type Services = FilesServices &
   DirectUploadsServices &
   AnalysisServices &
   TicketsServices &
+  OwnersServices &
   WebhooksServices &
   InfoServices &
   HealthServices &
@@ -55,6 +57,7 @@ export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
   ],
   direct: [...directUploadsRoutes, ...directCompanionRoutes],
   tickets: ticketsRoutes,
+  owners: ownersRoutes,
   webhooks: webhooksRoutes,
   information: infoRoutes,
   operation: [...healthRoutes, ...metricsRoutes, ...descriptionRoutes, ...devRoutes],

@@ -12,20 +12,26 @@ export const OWNER_PARAMETERS = ['owner', 'tenant'] as const
  * The caller, for the owner whom the request names in its query. An owner may name nobody else. A backend, whose token
  * has the scope `service` or `admin`, acts for any owner of its tenant; one without a tenant for owners without one, and
  * with the scope `admin` for those of every tenant. Where a backend names nobody and asks for something by its id, it
- * acts for the owner of that. Fails with `forbidden` and `invalid-request`.
+ * acts for the owner of that. A path may name the owner instead of the query. Fails with `forbidden` and `invalid-request`.
  */
 export async function actingFor(
   db: Ledger,
   who: Principal,
   request: Pick<Request, 'query'>,
-  of: { subject: Subject; id: string } | undefined,
+  of: { subject: Subject | 'owner'; id: string } | undefined,
 ): Promise<Principal> {
   const { owner, tenant } = request.query
+  if (of?.subject === 'owner') {
+    if (owner !== undefined && owner !== of.id)
+      throw new Problem('invalid-request', 'owner: differs from that of the path')
+    return actAs(who, of.id, tenant)
+  }
   if (owner !== undefined || tenant !== undefined) return actAs(who, owner, tenant)
   if (!of || !isService(who)) return who
-  const found = await ownerOfSubject(db, who.ownerId, of)
+  const { subject, id } = of
+  const found = await ownerOfSubject(db, who.ownerId, { subject, id })
   // Of others it is told what is told of things that do not exist.
-  return found !== undefined && reaches(who, found) ? { ...who, ownerId: found } : who
+  return found !== undefined && reaches(who, found) ? { ...who, ownerId: found, callerId: who.ownerId } : who
 }
 
 /** Whether a caller acts for this owner. */
@@ -40,7 +46,8 @@ export function actAs(who: Principal, owner: unknown, tenant: unknown): Principa
   if (tenant !== undefined && !isName(tenant))
     throw new Problem('invalid-request', 'tenant: takes the name of one tenant')
   const ownerId = ownerIn(tenant ?? who.tenantId, owner)
-  if (ownerId === who.ownerId || reaches(who, ownerId)) return { ...who, ownerId, isNamed: true }
+  if (ownerId === who.ownerId || reaches(who, ownerId))
+    return { ...who, ownerId, callerId: who.ownerId, isNamed: true }
   throw new Problem(
     'forbidden',
     isService(who)

@@ -12,6 +12,8 @@ export type Principal = {
   attachable?: readonly string[] | undefined
   /** The upload ticket that takes the place of a token: only for uploads. */
   ticket?: BearerTicket
+  /** The owner of the token, where the request is for another one. */
+  callerId?: OwnerId
   /** Whether the request names the owner. */
   isNamed?: boolean
 }

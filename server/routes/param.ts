@@ -1,4 +1,5 @@
 import {
+  isName,
   type MediaId,
   newMediaId,
   newTicketId,
@@ -18,8 +19,8 @@ export type Param<T = unknown> = {
   pattern: string
   /** A text that `parse` accepts, of nothing that exists. */
   sample(): string
-  /** What it is the id of, where that belongs to an owner. */
-  subject?: Subject
+  /** What it is the id of, where that belongs to an owner; or it is the name of an owner. */
+  subject?: Subject | 'owner'
 }
 
 const ID = '^[A-Za-z0-9_-]{22}$'
@@ -63,6 +64,14 @@ export const PART_NUMBER: Param<number> = {
   sample: () => '1',
 }
 const MAX_PART_NUMBER = 10_000
+
+/** The name of an owner, as tokens have it. */
+export const OWNER: Param<string> = {
+  parse: (text) => (isName(text) ? text : undefined),
+  pattern: '^.{1,255}$',
+  sample: () => 'somebody',
+  subject: 'owner',
+}
 
 /** A file of an HLS rendition. */
 export const HLS_FILE: Param<{ number: HlsNumber; type: 'm3u8' | 'mp4' }> = {

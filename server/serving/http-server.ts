@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,6 +7,7 @@ import { servedAs } from '../../content/served-as.ts'
 import type { UploadPolicy } from '../../hooks/pre-create.ts'
 import {
   createQueues,
+  erasureEnqueuer,
   openQueues,
   processingEnqueuer,
   removalEnqueuer,
@@ -20,6 +21,7 @@ import { LeaseKeeper } from '../../ledger/lease-keeper.ts'
 import { clearLeases } from '../../ledger/leases.ts'
 import { findMedia } from '../../ledger/media.ts'
 import { migrateToLatest, requireSchema } from '../../ledger/migrate.ts'
+import { sharedSecret } from '../../ledger/secrets.ts'
 import { DiskSpace } from '../../storage/disk/disk-space.ts'
 import { FileSystem } from '../../storage/disk/file-system.ts'
 import { linkKey } from '../../storage/signed-path.ts'
@@ -266,6 +268,9 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     ends,
     enqueueRemoval: removalEnqueuer(boss),
     enqueueProcessing: processingEnqueuer(boss),
+    enqueueErasure: erasureEnqueuer(boss),
+    announceErasure: (id) => void bus.publish({ t: 'event', id, queue: 'erasure' }),
+    erasureKey: await sharedSecret(db, 'owner-erasures', () => randomBytes(32)),
     uploads,
     receiveSimply: (request, response) =>
       receiveSimply(engine, { ...bodyOptions, maxSize: config.SIMPLE_MAX_SIZE }, request, response),
