@@ -172,7 +172,7 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
       body: JSON.stringify({ size: 2000 }),
     })
     const { id } = (await begun.json()) as { id: string }
-    return { ids: { upload: id as UploadId, media: '', ticket: '', delivery: '' }, token }
+    return { ids: { upload: id as UploadId, media: '', ticket: '', delivery: '', owner: 'alice' }, token }
   }
 
   /** Something of each kind, of which a request may end one. */
