@@ -14,6 +14,7 @@ import { openAppend } from './support/open-append.ts'
 import { QUIET } from './support/quiet.ts'
 import { countedUsage, impliedUsage } from './support/quota.ts'
 import { everyTable, rowsHolding } from './support/rows-holding.ts'
+import { startS3Landfall } from './support/s3-landfall.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { untilReceived } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
@@ -531,6 +532,28 @@ describeStorages.skipIf(!ffmpeg.met)('the erasure of an owner', (storage) => {
     expect((await untilDone(landfall, SUB)).counts).toMatchObject({ deliveries: 1, deliveriesDropped: 1 })
     expect(await rowsHolding(landfall.db, [SUB, id])).toEqual([])
   }, 120_000)
+
+  it.skipIf(storage === 'disk')(
+    'waits for a bucket that is unavailable, says so, and goes on with it',
+    async () => {
+      const landfall = await startS3Landfall({ env: ENV })
+      undo.push(() => landfall.close())
+      await create(landfall, SUB, { size: BYTES.length, body: BYTES })
+      await expect.poll(() => landfall.bucket.keys(), PATIENTLY).toHaveLength(1)
+      const outage = landfall.proxy.fail({ what: 'refuse-503', when: () => true })
+      await ask(landfall, SUB)
+      await expect
+        .poll(() => reportOf(landfall, SUB), PATIENTLY)
+        .toMatchObject({ state: 'running', left: 1, waitsFor: { storage: 1 }, counts: { mediaPurged: 1 } })
+      await expect.poll(() => outage.hits, PATIENTLY).toBeGreaterThan(0)
+      expect(await landfall.bucket.keys()).toHaveLength(1)
+      outage.stop()
+      expect(await untilDone(landfall, SUB)).toMatchObject({ left: 0, counts: { uploads: 1 } })
+      expect(await landfall.bucket.keys()).toEqual([])
+      expect(await rowsHolding(landfall.db, [SUB])).toEqual([])
+    },
+    120_000,
+  )
 
   it('asks anew for a removal that was given up', async () => {
     const landfall = await start({ withoutWorker: true })
