@@ -3,12 +3,14 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Fixture } from './fixtures/media.ts'
 import {
   expectLedgerOf,
+  expectLedgerOfForms,
   expectNothingElse,
   expectNothingElseStored,
   expectServedAsSent,
   type SentUpload,
 } from './kill/checks.ts'
 import { sendStubbornly } from './kill/client.ts'
+import { sendForm } from './kill/form-client.ts'
 import { Killer } from './kill/killer.ts'
 import { describeRound, drawRound, loadMedia, type Round } from './kill/plan.ts'
 import { startVictim, type Victim } from './kill/storage.ts'
@@ -73,7 +75,8 @@ async function playRound(
   const killer = new Killer(server, round.kills)
   const results = await Promise.allSettled(
     round.uploads.map(async (upload): Promise<SentUpload> => {
-      const uploadId = await sendStubbornly(upload, {
+      const send = upload.way === 'form' ? sendForm : sendStubbornly
+      const uploadId = await send(upload, {
         server,
         available: () => killer.available(),
         onMoment: (kind) => killer.moment(kind),
@@ -93,7 +96,12 @@ async function playRound(
   for (const { uploadId, bytes } of sent) sizes.set(uploadId, bytes.length)
   const ledger = await server.openLedger()
   try {
-    await expectLedgerOf(ledger, sent)
+    const [forms, others] = [
+      sent.filter(({ way }) => way === 'form'),
+      sent.filter(({ way }) => way !== 'form'),
+    ]
+    await expectLedgerOf(ledger, others)
+    await expectLedgerOfForms(ledger, stored, forms)
     await expectNothingElse(ledger, sizes)
     await expectNothingElseStored(ledger, stored, sizes)
   } finally {

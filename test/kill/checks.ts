@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { expect } from 'vitest'
 import type { Ledger } from '../../ledger/database.ts'
 import { asOwnerId } from '../support/ids.ts'
@@ -88,6 +89,65 @@ export async function expectLedgerOf(ledger: Ledger, sent: readonly SentUpload[]
   expect(usage).toEqual(expect.arrayContaining(expectedUsage))
 }
 
+/**
+ * The ledger has each file of a form once, received and ready. What a kill has cut off was ended by its client: it holds no
+ * quota, and nothing of it is stored.
+ */
+export async function expectLedgerOfForms(
+  ledger: Ledger,
+  stored: StoredSizes,
+  forms: readonly SentUpload[],
+): Promise<void> {
+  const owners = [...new Set(forms.map(({ owner }) => owner))]
+  if (owners.length === 0) return
+  const uploads = await ledger
+    .selectFrom('landfall.uploads')
+    .select(['id', 'filename', 'state', 'size', 'offset'])
+    .where('owner_id', 'in', owners.map(asOwnerId))
+    .execute()
+  const [whole, cutOff] = [
+    uploads.filter(({ state }) => state === 'received'),
+    uploads.filter(({ state }) => state !== 'received'),
+  ]
+  expect(inOrder(whole)).toEqual(
+    inOrder(
+      forms.map(({ uploadId: id, name, bytes }) => {
+        const size = bytes.length
+        return { id, filename: name, state: 'received' as const, size, offset: size }
+      }),
+    ),
+  )
+  // Those that failed while the server was there were withdrawn by it.
+  expect(cutOff.filter(({ state }) => state !== 'terminated')).toEqual([])
+  const media = await ledger
+    .selectFrom('landfall.media')
+    .select(['upload_id as id', 'status'])
+    .where('owner_id', 'in', owners.map(asOwnerId))
+    .execute()
+  expect(inOrder(media)).toEqual(inOrder(whole.map(({ id }) => ({ id, status: 'ready' as const }))))
+  const usage = await countedUsage(ledger, owners)
+  expect(usage).toEqual(
+    owners.map((owner_id) => {
+      const own = forms.filter(({ owner }) => owner === owner_id)
+      return {
+        owner_id,
+        used_bytes: own.reduce((sum, { bytes }) => sum + bytes.length, 0),
+        reserved_bytes: 0,
+        open_uploads: 0,
+        open_partials: 0,
+        finished_uploads: own.length,
+      }
+    }),
+  )
+  const isCutOff = (key: string) => cutOff.some(({ id }) => key.includes(id))
+  await expect
+    .poll(async () => (await stored.keys()).filter(isCutOff), { timeout: 30_000, interval: 100 })
+    .toEqual([])
+  await expect
+    .poll(async () => (await stored.openMultiparts()).filter(isCutOff), { timeout: 30_000, interval: 100 })
+    .toEqual([])
+}
+
 /** After all rounds so far: no upload and no media but those, and none of what they were made of. */
 export async function expectNothingElse(ledger: Ledger, sizes: ReadonlyMap<string, number>): Promise<void> {
   const expected = [
@@ -99,6 +159,10 @@ export async function expectNothingElse(ledger: Ledger, sizes: ReadonlyMap<strin
     const { count } = await ledger
       .selectFrom(table)
       .select((eb) => eb.fn.countAll<number>().as('count'))
+      // What was cut off of a form is looked at by `expectLedgerOfForms`.
+      .$if(table === 'landfall.uploads', (query) =>
+        query.where(sql<boolean>`not (protocol = 'simple' and state = 'terminated')`),
+      )
       .executeTakeFirstOrThrow()
     expect(count, table).toBe(rows)
   }

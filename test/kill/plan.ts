@@ -6,6 +6,8 @@ import type { Random } from '../support/random.ts'
 
 /** A file and the way its client sends it. */
 export type PlannedUpload = {
+  /** By a form in one request, or resumably. */
+  way: 'form' | 'resumable'
   owner: string
   name: string
   contentType: string
@@ -23,7 +25,12 @@ export type PlannedUpload = {
 }
 
 /** What clients go through that a kill can be aimed at. */
-export type MomentKind = 'created' | 'before-last-patch' | 'last-patch-sent' | 'last-patch-acknowledged'
+export type MomentKind =
+  | 'created'
+  | 'form-half-sent'
+  | 'before-last-patch'
+  | 'last-patch-sent'
+  | 'last-patch-acknowledged'
 
 /** When a kill happens: at a byte of the round, or some time after the n-th moment of a kind. */
 export type KillMoment =
@@ -74,6 +81,7 @@ export async function drawRound(
     const size = file.bytes.length
     uploads.push({
       ...file,
+      way: 'resumable',
       owner: random.pick(owners),
       name: `${number}-${index}${file.extension}`,
       chunkBytes: drawChunkBytes(storage, random, size),
@@ -84,13 +92,37 @@ export async function drawRound(
       cutAtByte: random.chance(0.3) ? random.integer(1, size) : undefined,
     })
   }
+  // Of owners of their own, for whom what a kill has cut off is looked at as well.
+  const forms = random.integer(1, 2)
+  for (let index = 1; index <= forms; index++) uploads.push(await drawForm(random, number, index, media))
   const bytes = uploads.reduce((sum, upload) => sum + upload.bytes.length, 0)
   const kills = Array.from({ length: random.integer(1, 2) }, () =>
-    drawKill(storage, random, 'server', count, bytes),
+    drawKill(storage, random, 'server', uploads.length, bytes),
   )
   if (random.chance(0.3))
     kills.splice(random.integer(0, kills.length), 0, drawKill(storage, random, 'worker', count, 0))
   return { uploads, kills }
+}
+
+async function drawForm(
+  random: Random,
+  number: number,
+  index: number,
+  media: readonly Fixture[],
+): Promise<PlannedUpload> {
+  const file = await drawFile(random, random.pick(media), random.magnitude(200 * KIB, LARGEST))
+  return {
+    ...file,
+    way: 'form',
+    owner: `form-owner-${number}`,
+    name: `${number}-form-${index}${file.extension}`,
+    chunkBytes: file.bytes.length,
+    bytesWithCreation: 0,
+    // Small, so that it takes a while: kills are to find it under way.
+    pieceBytes: random.magnitude(KIB, 16 * KIB),
+    hasContentLength: random.chance(0.7),
+    cutAtByte: undefined,
+  }
 }
 
 function drawChunkBytes(storage: StorageKind, random: Random, size: number): number {
@@ -125,6 +157,9 @@ function drawKill(
       const afterMs = random.integer(0, storage === 's3' ? 100 : 30)
       return { victim, againAfterMs, moment: { at: kind, occurrence, afterMs } }
     }
+    // A round has one such moment at least.
+    case 'form-half-sent':
+      return { victim, againAfterMs, moment: { at: kind, occurrence: 1, afterMs: random.integer(0, 10) } }
     default:
       return { victim, againAfterMs, moment: { at: kind, occurrence, afterMs: 0 } }
   }
@@ -134,6 +169,8 @@ const KINDS = [
   'byte',
   'byte',
   'created',
+  'form-half-sent',
+  'form-half-sent',
   'before-last-patch',
   'last-patch-sent',
   'last-patch-sent',
@@ -159,7 +196,11 @@ async function drawFile(random: Random, media: Fixture, size: number) {
 /** A round in one line, for people. */
 export function describeRound({ uploads, kills }: Round): string {
   const sizes = uploads
-    .map(({ name, bytes, chunkBytes }) => `${name} ${bytes.length} by ${Math.min(chunkBytes, bytes.length)}`)
+    .map(({ name, way, bytes, chunkBytes }) =>
+      way === 'form'
+        ? `${name} ${bytes.length} by a form`
+        : `${name} ${bytes.length} by ${Math.min(chunkBytes, bytes.length)}`,
+    )
     .join(', ')
   const aims = kills.map(({ victim, moment, againAfterMs }) => {
     const when =
