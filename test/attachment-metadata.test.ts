@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Metadata } from '../ledger/description.ts'
 import { READ_KEYS } from '../ledger/metadata-keys.ts'
+import { requires } from './services/requirements.ts'
 import { readEvents, type StreamEvent } from './support/event-reader.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { asMp4 } from './support/sample-bytes.ts'
@@ -49,11 +50,15 @@ const headerOf = (metadata: Metadata): string =>
 
 const HEADER = headerOf({ ...FILE, ...OWN, ...DESCRIPTION })
 
+const ceph = requires('ceph')
+
 let landfall: Landfall
 let receiver: Receiver
 beforeAll(async () => {
   receiver = await startReceiver()
   landfall = await startLandfall({
+    // Which has every way in.
+    storage: ceph.met ? 's3' : 'disk',
     env: {
       UPLOAD_MAX_OPEN: '10000',
       UPLOAD_MIN_SIZE: '0',
@@ -87,15 +92,16 @@ async function eventsOf(id: string): Promise<StreamEvent[]> {
 }
 
 /** Checks that all who are told of a finished upload are told the same as its client has said. */
-async function expectTold(id: string): Promise<void> {
+async function expectTold(id: string, own: Metadata = OWN, more: object = {}): Promise<void> {
+  const described = { ...DESCRIBED, metadata: own, ...more }
   const upload = await uploadOf(id)
-  expect(describedOf(upload)).toEqual(DESCRIBED)
-  expect(describedOf(await json(`/api/v1/media/${upload.mediaId}`))).toEqual(DESCRIBED)
+  expect(describedOf(upload)).toEqual(described)
+  expect(describedOf(await json(`/api/v1/media/${upload.mediaId}`))).toEqual(described)
   const events = await eventsOf(id)
   expect(events.map(({ data }) => data.type)).toContain('upload.received')
   expect(events.length).toBeGreaterThan(2)
   for (const { data } of events) {
-    expect([data.type, data.attachedTo, data.metadata]).toEqual([data.type, DESCRIBED.attachedTo, OWN])
+    expect([data.type, data.attachedTo, data.metadata]).toEqual([data.type, DESCRIBED.attachedTo, own])
   }
   const { events: messages, closed } = await openSocket(landfall, 'alice', `/api/v1/uploads/${id}/ws`)
   expect(await closed).toBe(1000)
@@ -104,7 +110,7 @@ async function expectTold(id: string): Promise<void> {
   )
   const told = () => receiver.distinct().filter(({ uploadId }) => uploadId === id)
   await receiver.until(() => told().length >= 2)
-  for (const { data } of told()) expect(describedOf(data)).toEqual(DESCRIBED)
+  for (const { data } of told()) expect(describedOf(data)).toEqual(described)
 }
 
 const draft = (headers: Record<string, string>, body?: Uint8Array) =>
@@ -186,6 +192,67 @@ describe('what an application says at the creation of an upload', () => {
     })
     expect(rest.status).toBe(201)
     await expectTold(id)
+  })
+
+  it('by a form', async () => {
+    const form = new FormData()
+    // A form has no values of null.
+    for (const [key, value] of Object.entries({ ...FILE, ...OWN, ...DESCRIPTION }))
+      if (value !== null) form.set(key, value)
+    form.set('file', new Blob([new Uint8Array(BYTES)]))
+    const answer = await landfall.as('alice')('/api/v1/media', { method: 'POST', body: form })
+    const { uploadId } = (await answer.json()) as { uploadId: string }
+    const { flag: _, ...own } = OWN
+    // HTML § constructing the entry list: clients write line breaks like this.
+    await expectTold(uploadId, own, { description: 'Line one\r\nline two' })
+  })
+
+  it.skipIf(!ceph.met)('by a direct upload, of our own kind and of Uppy', async () => {
+    const { attachedTo, title, description, captions } = DESCRIBED
+    const body = (value: unknown) => ({
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(value),
+    })
+    const direct = '/api/v1/direct-uploads'
+    const ask = async (path: string, init?: RequestInit) =>
+      (await (await landfall.as('alice')(direct + path, init)).json()) as Json
+    const { id } = await ask(
+      '',
+      body({
+        ...{ size: BYTES.length, filename: FILE.filename, contentType: FILE.filetype },
+        ...{ attachedTo, title, description, captions, metadata: OWN },
+      }),
+    )
+    const { parts } = await ask(`/${id}/parts`, body({ partNumbers: [1] }))
+    await fetch((parts as { url: string }[])[0]?.url ?? '', { method: 'PUT', body: BYTES })
+    await ask(`/${id}/complete`, { method: 'POST' })
+    await expectTold(String(id))
+
+    const metadata = { ...FILE, ...OWN, ...DESCRIPTION }
+    const begun = await ask('/s3/multipart', body({ filename: FILE.filename, type: FILE.filetype, metadata }))
+    const at = `/s3/multipart/${begun.uploadId}`
+    const { url } = await ask(`${at}/1?key=${begun.key}`)
+    const sent = await fetch(String(url), { method: 'PUT', body: BYTES })
+    const done = await ask(
+      `${at}/complete?key=${begun.key}`,
+      body({ parts: [{ PartNumber: 1, ETag: sent.headers.get('etag') }] }),
+    )
+    await expectTold(String(done.uploadId))
+
+    const { flag: _, ...own } = OWN
+    const texts = Object.entries({ ...FILE, ...own, ...DESCRIPTION })
+    const query = new URLSearchParams([
+      ['filename', FILE.filename],
+      ...texts.map(([key, value]) => [`metadata[${key}]`, String(value)]),
+    ])
+    const { url: bucket, fields, uploadId } = await ask(`/s3/params?${query}`)
+    const form = new FormData()
+    for (const [name, value] of Object.entries(fields as Record<string, string>)) form.set(name, value)
+    form.set('file', new Blob([new Uint8Array(BYTES)]))
+    await fetch(String(bucket), { method: 'POST', body: form })
+    await ask(`/${uploadId}/complete`, { method: 'POST' })
+    await expectTold(String(uploadId), own)
   })
 
   it('is told by webhooks as it was changed, with the state that the media item has', async () => {
