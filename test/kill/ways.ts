@@ -1,4 +1,3 @@
-import type { StorageKind } from '../support/landfall.ts'
 import { slowly } from '../support/pauses.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import type { PlannedUpload } from './plan.ts'
@@ -13,12 +12,6 @@ export type WayOptions = {
 
 /** Sends a file until it is received, once; gives the id of its upload. */
 type Way = (upload: PlannedUpload, options: WayOptions) => Promise<string>
-
-export type Ways = Readonly<Record<string, Way>>
-
-/** The ways in, beside that of resumable uploads, that a server with this storage has. */
-export const waysOf = (storage: StorageKind): Ways =>
-  storage === 's3' ? { form: byForm, parts: byParts, 'form to the bucket': byBucketForm } : { form: byForm }
 
 const RETRY_MS = 50
 const DIRECT = '/api/v1/direct-uploads'
@@ -125,4 +118,11 @@ async function byBucketForm(upload: PlannedUpload, options: WayOptions): Promise
     if (state !== 'open') return uploadId
     await slowly(200)
   }
+}
+
+/** The ways in that a server with a bucket has, beside that of resumable uploads. */
+export const WAYS: Readonly<Record<string, Way>> = {
+  form: byForm,
+  parts: byParts,
+  'form to the bucket': byBucketForm,
 }
