@@ -55,8 +55,17 @@ function readerOf(body: Body | undefined): (request: Request, response: Response
     as === 'json' ? express.json({ limit: maxBytes }) : express.raw({ type: () => true, limit: maxBytes })
   return (request, response) =>
     new Promise((resolve, reject) => {
+      if (as === 'json') checkJson(request)
       parse(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)))
     })
+}
+
+/** A body of another type is not read as none, as if nothing was asked for. Fails with `unsupported-content-type`. */
+function checkJson(request: Request): void {
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = request.headers
+  const isEmpty = coding === undefined && Number(length) === 0
+  if (!isEmpty && !request.is('application/json'))
+    throw new Problem('unsupported-content-type', 'The body is to be application/json.')
 }
 
 /** In this order in `Allow`. */
