@@ -102,8 +102,8 @@ const meant = (text: string | null | undefined): string | undefined =>
 const INVISIBLE =
   /(\u{1f3f4}[\u{e0030}-\u{e007a}]{2,7}\u{e007f})|(?!\u200c|\u200d|[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
-/** The last segment of a name without invisible characters, for display only. */
-function displayName(name: string): string | null {
+/** The last segment of a name without invisible characters, for display only; null where nothing is left. */
+export function displayName(name: string): string | null {
   const segment = name.split(/[\\/]/).at(-1) ?? ''
   const printable = segment.replace(INVISIBLE, '$1').trim()
   const shortened = printable.length > MAX_FILENAME_CHARACTERS ? shorten(printable) : printable

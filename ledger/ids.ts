@@ -22,6 +22,7 @@ export const newUploadId = (): UploadId => random() as UploadId
 export const newMediaId = (): MediaId => random() as MediaId
 export const newTicketId = (): string => `tkt_${random()}`
 export const newErasureId = (): string => `era_${random()}`
+export const newLinkId = (): string => `lnk_${random()}`
 
 const MAX_NAME_CHARACTERS = 255
 /** Between tenant and owner. No name has a control character. */

@@ -42,18 +42,6 @@ export async function findMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Prom
   return row as OwnMediaRow | undefined
 }
 
-/** The media item of a signed link. */
-export async function findLinkedMedia(db: Ledger, id: MediaId): Promise<MediaRow | undefined> {
-  // The owner is not known yet: all requests by link use one common share.
-  const row = await withOwnerShare(db, 'links')
-    .selectFrom('landfall.media')
-    .selectAll()
-    .where('id', '=', id)
-    .where('status', '<>', 'deleted')
-    .executeTakeFirst()
-  return row as MediaRow | undefined
-}
-
 const WITH_REASON = { data: sql`jsonb_build_object('reason', reason)` }
 
 type OwnedMedia = { id: MediaId; owner_id: OwnerId }

@@ -3,6 +3,7 @@ import type { Ledger, LedgerTransaction } from './database.ts'
 import type { EnqueueRemoval } from './due-work.ts'
 import { logEvents, mediaEvent } from './event-log.ts'
 import type { MediaId, OwnerId, UploadId } from './ids.ts'
+import { removeLinks } from './media-links.ts'
 import { withOwnerLock } from './owner-share.ts'
 import { giveBackUsed } from './quotas.ts'
 import { type DuePage, pageOf } from './reaping.ts'
@@ -86,8 +87,8 @@ export const purgeLocked = (trx: LedgerTransaction, uploadIds: readonly UploadId
   )
 
 /**
- * Purges the locked rows that `due` selects, `id` and `was_live`: quota released, unless a rejection did so, events
- * written, and removal of bytes and renditions enqueued. What was said of them is removed when that is told:
+ * Purges the locked rows that `due` selects, `id` and `was_live`: quota released, unless a rejection did so, links
+ * removed, events written, and removal of bytes and renditions enqueued. What was said of them is removed when that is told:
  * `shedMetadata`.
  */
 async function purge(
@@ -108,6 +109,8 @@ async function purge(
         from purged p join landfall.uploads u on u.id = p.upload_id where u.state <> 'rejected'
     ), freed as (
       ${giveBackUsed('charged')}
+    ), links as (
+      ${removeLinks('purged')}
     ), shedding as (
       update landfall.uploads u set sheds = true from purged p where u.id = p.upload_id
     ), ${logEvents(mediaEvent('purged', 'media.deleted', { where: sql`was_live` }), mediaEvent('purged', 'media.purged'))}

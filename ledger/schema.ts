@@ -357,6 +357,18 @@ export interface OwnerErasuresTable {
   is_owner_left: boolean | null
 }
 
+export interface MediaLinksTable {
+  id: string
+  media_id: MediaId
+  owner_id: OwnerId
+  kinds: string[]
+  disposition: 'inline' | 'attachment' | null
+  filename: string | null
+  created_at: Timestamp
+  expires_at: ColumnType<Date, Date, never>
+  revoked_at: ColumnType<Date | null, never, Date>
+}
+
 export interface StoragePlacesTable {
   backend: string
   marker_key: string
@@ -402,6 +414,7 @@ export interface LedgerSchema {
   'landfall.webhook_attempts': WebhookAttemptsTable
   'landfall.stream_tickets': StreamTicketsTable
   'landfall.owner_erasures': OwnerErasuresTable
+  'landfall.media_links': MediaLinksTable
   'landfall.storage_places': StoragePlacesTable
   'landfall.stray_copies': StrayCopiesTable
   'landfall.secrets': SecretsTable

@@ -18,6 +18,7 @@ import * as descriptions from './0018-descriptions.ts'
 import * as mediaLists from './0019-media-lists.ts'
 import * as tickets from './0020-tickets.ts'
 import * as duplicates from './0021-duplicates.ts'
+import * as mediaLinks from './0022-media-links.ts'
 import * as ownerErasures from './0023-owner-erasures.ts'
 import * as directUploads from './0024-direct-uploads.ts'
 import type { Migration } from './migration.ts'
@@ -51,6 +52,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0019-media-lists': mediaLists,
   '0020-tickets': tickets,
   '0021-duplicates': duplicates,
+  '0022-media-links': mediaLinks,
   '0023-owner-erasures': ownerErasures,
   '0024-direct-uploads': directUploads,
 }

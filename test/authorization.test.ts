@@ -229,7 +229,9 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
       case 'a link to something else':
         return { query: linkTo(path, media, (target) => links.sign(newMediaId(), target)) }
       case 'an expired link':
-        return { query: linkTo(path, media, (target) => signedPath(key, media, target, 1_700_000_000)) }
+        return {
+          query: linkTo(path, media, (target) => signedPath(key, media, target, { expires: 1_700_000_000 })),
+        }
       default:
         return {}
     }

@@ -174,7 +174,7 @@ describe.skipIf(!ceph.met)('objects in a bucket', () => {
       'application/octet-stream',
       'attachment',
     ])
-    const forHead = await objects.link('c', AS_VIDEO, 'HEAD')
+    const forHead = await objects.link('c', AS_VIDEO, { method: 'HEAD' })
     const head = await fetch(forHead, { method: 'HEAD' })
     expect([head.status, head.headers.get('Content-Length')]).toEqual([200, '1000'])
     expect((await fetch(forHead)).status).toBe(403)

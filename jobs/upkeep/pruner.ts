@@ -1,4 +1,5 @@
 import type { Ledger } from '../../ledger/database.ts'
+import { pruneLinks } from '../../ledger/media-links.ts'
 import { pruneErasures } from '../../ledger/owner-erasures.ts'
 import {
   pruneDeliveries,
@@ -45,6 +46,7 @@ export async function prune(db: Ledger, retention: Retention): Promise<Pruned> {
   const empty = await turn(() => pruneEmptyUploads(db, historyMs, BATCH, QUEUES.removal))
   await turn(() => pruneTickets(db, historyMs, BATCH))
   await turn(() => pruneErasures(db, retention.recordMs, BATCH))
+  await turn(() => pruneLinks(db, historyMs, BATCH))
   failures.throwAny('some history could not be removed')
   return { deliveries, events, steps, stripped, media, uploads: longGone + empty }
 }

@@ -66,7 +66,7 @@ function requestOf({ publicUrl, linkKey }: AnalysisOptions, media: MediaRow, req
     timestamp: new Date().toISOString(),
     data: {
       media: facts,
-      sourceUrl: publicUrl + signedPath(linkKey, media.id, 'source', expires),
+      sourceUrl: publicUrl + signedPath(linkKey, media.id, 'source', { expires }),
       sourceUrlExpiresAt: new Date(expires * 1000).toISOString(),
       callbackUrl: `${publicUrl}${mediaPath(media.id, 'analysis')}?requestedAt=${requestedAt}`,
     },

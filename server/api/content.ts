@@ -2,15 +2,17 @@ import { createHash } from 'node:crypto'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { Request, Response } from 'express'
-import { servedAs } from '../../content/served-as.ts'
+import { type ServedAs, servedAs } from '../../content/served-as.ts'
 import type { RenditionRow } from '../../ledger/media.ts'
 import type { Storage } from '../../storage/storage.ts'
 import { type ByteRange, ObjectMissing, StorageUnavailable } from '../../storage/store/objects.ts'
 import type { StoredRow } from '../../storage/store/upload-bytes.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import { endTurn } from '../admission/owner-turns.ts'
+import type { ShownLink } from '../auth/content-links.ts'
 import { Problem } from '../http/errors.ts'
 import { listElements } from '../http/list-header.ts'
+import { downloadName } from './download-name.ts'
 
 export type ServedObject = StoredRow & {
   /** The owner in whose share of downloads it is sent. */
@@ -27,11 +29,33 @@ export type ServedObject = StoredRow & {
   etag: string | null
 }
 
+/** A request for bytes, and the link that it shows. */
+export type BytesRequest = { request: Request; response: Response; link: ShownLink | undefined }
+
 const HEADERS = {
-  'Cache-Control': 'private, max-age=3600',
   'Content-Security-Policy': "default-src 'none'; sandbox",
   'Cross-Origin-Resource-Policy': 'cross-origin',
   'X-Content-Type-Options': 'nosniff',
+}
+
+const MAX_AGE_SECONDS = 3600
+
+/**
+ * No cache that others share may keep content. That of a browser keeps it no longer than its link is valid, and asks each
+ * time where the link can be revoked.
+ */
+function cacheControl(link: ShownLink | undefined): string {
+  if (link?.id !== undefined) return 'private, no-cache'
+  return `private, max-age=${link ? Math.min(MAX_AGE_SECONDS, secondsLeft(link)) : MAX_AGE_SECONDS}`
+}
+
+/** Whole seconds until a link expires. */
+const secondsLeft = ({ expires }: ShownLink): number => Math.max(0, Math.floor(expires - Date.now() / 1000))
+
+/** How an object is served to who asks, by a link that may say more. Fails with `invalid-request` for a bad name. */
+function presented({ contentType, filename }: ServedObject, link: ShownLink | undefined): ServedAs {
+  const name = link?.filename === undefined ? filename : downloadName(link.filename, contentType)
+  return servedAs(contentType, name, link?.disposition)
 }
 
 /** A rendition of a media item, for `sendObject`. */
@@ -62,15 +86,15 @@ export type ContentOptions = {
  */
 export async function sendObject(
   { storage, openDownloads }: ContentOptions,
-  request: Request,
-  response: Response,
+  { request, response, link }: BytesRequest,
   object: ServedObject,
 ): Promise<void> {
   const etag = `"${object.tag}"`
-  const { contentType, disposition } = servedAs(object.contentType, object.filename)
+  const { contentType, disposition } = presented(object, link)
   const headers = {
     ...HEADERS,
     'Accept-Ranges': 'bytes',
+    'Cache-Control': cacheControl(link),
     'Content-Disposition': disposition,
     'Content-Type': contentType,
     ETag: etag,
@@ -98,21 +122,22 @@ export async function sendObject(
 }
 
 /**
- * Redirects the client to the storage (307, RFC 9110 § 15.4.8), to a link that is valid for some minutes. Returns false
- * where the server has to send the object.
+ * Redirects the client to the storage (307, RFC 9110 § 15.4.8), to a link that is valid for some minutes, and no longer
+ * than the one by which it asks. Returns false where the server has to send the object.
  */
 export async function redirectToObject(
   storage: Pick<Storage, 'objectsOf'>,
-  request: Request,
-  response: Response,
+  { request, response, link }: BytesRequest,
   object: ServedObject,
 ): Promise<boolean> {
-  const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
-  const address = await (await storage.objectsOf(object)).link(
-    object.key,
-    servedAs(object.contentType, object.filename),
-    method,
-  )
+  const seconds = link && secondsLeft(link)
+  // The storage has no links for less than a second.
+  if (seconds === 0) return false
+  const objects = await storage.objectsOf(object)
+  const address = await objects.link(object.key, presented(object, link), {
+    method: request.method === 'HEAD' ? 'HEAD' : 'GET',
+    ...(seconds === undefined ? {} : { seconds }),
+  })
   if (address === undefined) return false
   response
     .status(307)
@@ -130,12 +155,11 @@ export async function redirectToObject(
 
 /** Sends a small text of this server, with headers that keep it from being run as a page. */
 export function sendText(
-  request: Request,
-  response: Response,
+  { request, response, link }: BytesRequest,
   { text, contentType }: { text: string; contentType: string },
 ): void {
   const etag = `"${createHash('sha256').update(text).digest('base64url')}"`
-  response.set({ ...HEADERS, 'Content-Type': contentType, ETag: etag })
+  response.set({ ...HEADERS, 'Cache-Control': cacheControl(link), 'Content-Type': contentType, ETag: etag })
   if (isCached(request.get('If-None-Match'), etag)) return void response.status(304).end()
   const bytes = Buffer.from(text)
   response.set('Content-Length', String(bytes.length))

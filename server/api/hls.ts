@@ -1,11 +1,11 @@
 import type { MediaRow } from '../../ledger/media.ts'
 import type { HlsNumber } from '../../storage/store/keys.ts'
-import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
+import type { LinkTarget } from '../auth/content-links.ts'
 import { HLS_FILE, MEDIA_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
 import { body } from './answers.ts'
 import { readText, sendObject, sendText } from './content.ts'
-import type { BytesServices } from './media-access.ts'
+import type { BytesCall, BytesServices } from './media-access.ts'
 import { readyRendition } from './renditions.ts'
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
@@ -24,9 +24,9 @@ export const hlsRoutes = [
       const { media, object } = await readyRendition(call, services, 'hls')
       const text = (await readText(services, call.response, object)).replaceAll(
         /^hls-([1-6])\.m3u8$/gm,
-        (_, n: HlsNumber) => relativeLink(services.links, media, `hls/${n}.m3u8`, ''),
+        (_, n: HlsNumber) => relativeLink(call, services, media, `hls/${n}.m3u8`, ''),
       )
-      sendText(call.request, call.response, { text, contentType: PLAYLIST_TYPE })
+      sendText(call, { text, contentType: PLAYLIST_TYPE })
     },
   }),
   route('get', '/api/v1/media/:id/hls/:file', 'token-or-link', {
@@ -37,23 +37,28 @@ export const hlsRoutes = [
     },
     summary: 'A rendition, numbered from 1: its playlist `N.m3u8`, or its bytes `N.mp4` with `Range`',
     async handle(call, services: BytesServices) {
-      const { request, response, params } = call
-      const { number, type } = params.file
+      const { number, type } = call.params.file
       const kind = type === 'mp4' ? (`hls-${number}` as const) : (`hls-${number}-playlist` as const)
       const { media, object } = await readyRendition(call, services, kind)
       // Never redirected: scripts could follow a redirect to the storage only if that allowed them to.
-      if (type === 'mp4') return await sendObject(services, request, response, object)
-      const link = relativeLink(services.links, media, `hls/${number}.mp4`, 'hls/')
-      const text = (await readText(services, response, object)).replaceAll(`hls-${number}.mp4`, link)
-      sendText(request, response, { text, contentType: PLAYLIST_TYPE })
+      if (type === 'mp4') return await sendObject(services, call, object)
+      const link = relativeLink(call, services, media, `hls/${number}.mp4`, 'hls/')
+      const text = (await readText(services, call.response, object)).replaceAll(`hls-${number}.mp4`, link)
+      sendText(call, { text, contentType: PLAYLIST_TYPE })
     },
   }),
 ]
 
 /** A link relative to the master playlist, or to that of a rendition. */
-function relativeLink(links: ContentLinks, media: MediaRow, target: LinkTarget, base: '' | 'hls/'): string {
+function relativeLink(
+  { link: asked }: BytesCall,
+  { links }: BytesServices,
+  media: MediaRow,
+  target: LinkTarget,
+  base: '' | 'hls/',
+): string {
   // A player reads a playlist once, and fetches segments for as long as the video lasts.
   const moreHours = Math.ceil((media.duration_seconds ?? 0) / HOUR_SECONDS)
-  const link = links.sign(media.id, target, Date.now(), moreHours)
+  const link = links.signPart(media.id, target, asked, moreHours)
   return link.slice(link.indexOf(target) + base.length)
 }

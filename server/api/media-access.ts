@@ -2,16 +2,17 @@ import type { Bus } from '../../ledger/bus.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { EnqueueProcessing, EnqueueRemoval } from '../../ledger/due-work.ts'
 import type { EndLog } from '../../ledger/end-log.ts'
-import type { MediaId, OwnerId } from '../../ledger/ids.ts'
-import { findLinkedMedia, findMedia, type MediaRow, type OwnMediaRow } from '../../ledger/media.ts'
+import { type MediaId, type OwnerId, ownerOf } from '../../ledger/ids.ts'
+import { findMedia, type MediaRow, type OwnMediaRow } from '../../ledger/media.ts'
+import { findLinkedMedia } from '../../ledger/media-links.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import type { OwnerTurns } from '../admission/owner-turns.ts'
-import type { ContentLinks } from '../auth/content-links.ts'
+import { type ContentLinks, linkRevoked } from '../auth/content-links.ts'
 import type { AddressesOf } from '../http/addresses.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import type { Call } from '../routes/route.ts'
-import { redirectToObject, type ServedObject, sendObject } from './content.ts'
+import { type BytesRequest, redirectToObject, type ServedObject, sendObject } from './content.ts'
 import type { MediaViewOptions } from './views.ts'
 
 /** What the routes of a media item's bytes need. */
@@ -37,7 +38,7 @@ export type MediaServices = BytesServices & {
 }
 
 /** A request by a link, or with a token. */
-export type BytesCall = Pick<Call, 'request' | 'response' | 'who'> & { params: { id: MediaId } }
+export type BytesCall = Pick<Call, 'request' | 'response' | 'who' | 'link'> & { params: { id: MediaId } }
 
 /** The media item of this owner. Fails with `not-found` for that of another one as well. */
 export async function ownMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promise<OwnMediaRow> {
@@ -46,14 +47,21 @@ export async function ownMedia(db: Ledger, ownerId: OwnerId, id: MediaId): Promi
   return media
 }
 
-/** The media item of a link, or of the caller. A request by a link waits for the turn of the owner, known only now. */
+/**
+ * The media item of a link, or of the caller. A request by a link waits for the turn of the owner, known only now. Fails
+ * with `not-found`, and with `token-invalid` for a link that is revoked.
+ */
 export async function linkedOrOwnMedia(
-  { request, response, who, params }: BytesCall,
+  { request, response, who, link, params }: BytesCall,
   { db, turns }: BytesServices,
 ): Promise<MediaRow> {
   if (who) return await ownMedia(db, who.ownerId, params.id)
-  const media = await findLinkedMedia(db, params.id)
-  if (!media) throw notFound()
+  const found = await findLinkedMedia(db, params.id, link?.id)
+  if (!found) throw notFound()
+  const { media, isRevoked } = found
+  if (isRevoked) throw linkRevoked()
+  // An application that has its own tenant is told of others what is told of things that do not exist.
+  if (link?.key && ownerOf(media.owner_id).tenantId !== link.key.tenantId) throw notFound()
   await turns.enter(request, response, media.owner_id)
   return media
 }
@@ -91,11 +99,11 @@ export function servedMedia(media: MediaRow, tag: string): ServedObject {
 
 /** Sends an object, or redirects to it. */
 export async function sendOrRedirect(
-  { request, response }: Pick<Call, 'request' | 'response'>,
+  call: BytesRequest,
   services: BytesServices,
   object: ServedObject,
 ): Promise<void> {
   const { storage, downloads } = services
-  if (downloads === 'redirect' && (await redirectToObject(storage, request, response, object))) return
-  await sendObject(services, request, response, object)
+  if (downloads === 'redirect' && (await redirectToObject(storage, call, object))) return
+  await sendObject(services, call, object)
 }

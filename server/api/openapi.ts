@@ -66,7 +66,11 @@ const SECURITY: Record<Access, Json[] | undefined> = {
 
 /** Parameters by which access is decided. */
 const SHOWN_IN_QUERY: Readonly<Record<string, string>> = {
-  expires: 'Of a signed link',
+  expires: 'Of a signed link: seconds since 1970',
+  link: 'Of a signed link: its id, where it can be revoked',
+  key: 'Of a signed link: the id of the key of the application that signed it',
+  disposition: 'Of a signed link: `inline` or `attachment`',
+  filename: 'Of a signed link: the name under which the file is saved',
   owner: 'The owner for whom the request is; for tokens with the scope `service` or `admin`',
   tenant: 'The tenant of that owner; for tokens with the scope `admin` and without a tenant',
 }

@@ -42,9 +42,9 @@ export const renditionRoutes = [
     async handle(call, services: BytesServices) {
       const { media, object } = await readyRendition(call, services, 'storyboard-cues')
       // A player fetches the picture without a token, so its address is a signed link.
-      const picture = services.links.sign(media.id, 'storyboard').split('/').at(-1)
+      const picture = services.links.signPart(media.id, 'storyboard', call.link).split('/').at(-1)
       const cues = await readText(services, call.response, object)
-      sendText(call.request, call.response, {
+      sendText(call, {
         text: cues.replaceAll(/^storyboard#/gm, `${picture}#`),
         contentType: 'text/vtt; charset=utf-8',
       })
@@ -57,7 +57,7 @@ export const renditionRoutes = [
     async handle(call, services: BytesServices) {
       const { object } = await readyRendition(call, services, 'waveform')
       const text = await readText(services, call.response, object)
-      sendText(call.request, call.response, { text, contentType: 'application/json' })
+      sendText(call, { text, contentType: 'application/json' })
     },
   }),
 ]

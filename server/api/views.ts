@@ -3,8 +3,9 @@ import { describeUpload } from '../../ledger/description.ts'
 import type { OwnMediaRow } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import { pathBelowPrefix, type RenditionKind } from '../../storage/store/keys.ts'
-import type { ContentLinks, LinkTarget } from '../auth/content-links.ts'
+import { pathBelowPrefix } from '../../storage/store/keys.ts'
+import type { ContentLinks } from '../auth/content-links.ts'
+import { LINK_KIND_NAMES, LINK_KINDS, type LinkKind } from '../auth/link-targets.ts'
 import type { Progress } from '../events/progress-board.ts'
 import type { WholeProgress } from '../events/wholes.ts'
 import type { Addresses } from '../http/addresses.ts'
@@ -44,18 +45,27 @@ export function mediaView(
   { links, cdn }: MediaViewOptions,
   addresses: Pick<Addresses, 'link'>,
 ): z.output<typeof schemas.Media> {
-  const isReady = media.status === 'ready'
-  const has = (kind: RenditionKind) => isReady && media.renditions.includes(kind)
-  const link = (target: LinkTarget) => addresses.link(links.sign(media.id, target))
+  const kinds = linkableKinds(media)
+  const link = (kind: LinkKind) =>
+    kinds.includes(kind) ? addresses.link(links.sign(media.id, LINK_KINDS[kind].target)) : null
   return {
     ...mediaFacts(media),
-    thumbnailUrl: has('thumbnail') ? link('thumbnail') : null,
-    storyboardUrl: has('storyboard-cues') ? link('storyboard.vtt') : null,
-    waveformUrl: has('waveform') ? link('waveform') : null,
-    hlsUrl: has('hls') ? link('hls.m3u8') : null,
-    contentUrl: isReady ? link('content') : null,
-    cdnUrl: isReady ? cdnUrl(media, cdn) : null,
+    thumbnailUrl: link('thumbnail'),
+    storyboardUrl: link('storyboard'),
+    waveformUrl: link('waveform'),
+    hlsUrl: link('hls'),
+    contentUrl: link('content'),
+    cdnUrl: media.status === 'ready' ? cdnUrl(media, cdn) : null,
   }
+}
+
+/** What links to a media item can lead to now. */
+export function linkableKinds(media: Pick<OwnMediaRow, 'status' | 'renditions'>): LinkKind[] {
+  if (media.status !== 'ready') return []
+  return LINK_KIND_NAMES.filter((kind) => {
+    const { rendition } = LINK_KINDS[kind]
+    return rendition === undefined || media.renditions.includes(rendition)
+  })
 }
 
 function cdnUrl({ published_key: key }: OwnMediaRow, cdn: MediaViewOptions['cdn']): string | null {

@@ -4,7 +4,7 @@ import type { Ledger } from '../../ledger/database.ts'
 import { parseMediaId, parseUploadId } from '../../ledger/ids.ts'
 import { actingFor } from '../auth/acting.ts'
 import type { Authenticate } from '../auth/authenticate.ts'
-import type { ContentLinks } from '../auth/content-links.ts'
+import { type ContentLinks, type ShownLink, SIGNED_ONLY } from '../auth/content-links.ts'
 import { isDevCode } from '../auth/dev-code.ts'
 import { isDirectRequest } from '../auth/direct-request.ts'
 import { isService, type Principal } from '../auth/principal.ts'
@@ -28,58 +28,63 @@ export type AccessOptions = {
 /** The part of a route that decides access. */
 export type Guarded = { access: Access; path: string; params?: Params }
 
-/** Authorizes a request, or fails. Resolves to the principal, if there is one. Calls `readBody` once. */
+/** Who asks, or the link that is shown in place of a token; neither for the public and a signature. */
+export type Admitted = { who?: Principal | undefined; link?: ShownLink | undefined }
+
+/** Authorizes a request, or fails. Calls `readBody` once. */
 export type Admit = (
   route: Guarded,
   request: Request,
   response: Response,
   readBody: () => Promise<void>,
-) => Promise<Principal | undefined>
+) => Promise<Admitted>
 
 /** The check of each `Access`. */
 export function accessChecks(options: AccessOptions): Admit {
   const { authenticate, db, links, devCode } = options
   const signers = options.secrets.map((secret) => new Webhook(secret))
 
-  async function whoAsks({ access, path }: Guarded, request: Request, response: Response) {
+  async function whoAsks({ access, path }: Guarded, request: Request, response: Response): Promise<Admitted> {
     switch (access) {
       case 'public':
-        return undefined
+        return {}
       case 'dev-code':
         if (devCode === undefined || !isDirectRequest(request)) throw notFound()
         if (!isDevCode(request.get('X-Dev-Code'), devCode)) throw notFound()
-        return undefined
+        return {}
       case 'token':
-        return await authenticate(request, response)
+        return { who: await authenticate(request, response) }
       case 'token-or-upload-ticket': {
         const { ticket } = request.query
         // A form of HTML sends no header. A token would stay in logs for longer than it is of use.
         const isShown = request.headers.authorization === undefined && isTicketToken(ticket)
-        return await authenticate(request, response, isShown ? ticket : undefined)
+        return { who: await authenticate(request, response, isShown ? ticket : undefined) }
       }
       case 'token-or-ticket': {
         const { ticket } = request.query
         if (request.headers.authorization !== undefined || ticket === undefined)
-          return await authenticate(request, response)
-        return await authenticateByTicket(request, response, db)
+          return { who: await authenticate(request, response) }
+        return { who: await authenticateByTicket(request, response, db) }
       }
       case 'link':
       case 'token-or-link': {
         const id = parseMediaId(String(request.params.id))
         if (!id) throw notFound()
-        if (links.check(id, targetOf(path, request.params), request.query)) {
+        const link = links.check(id, targetOf(path, request.params), request.query)
+        if (link) {
           authenticated(request)
-          return undefined
+          return { link }
         }
         const who = await authenticate(request, response)
         if (access === 'link') throw notFound()
-        return who
+        checkUnsigned(request)
+        return { who }
       }
       case 'service':
       case 'service-or-signature': {
         const who = await authenticate(request, response)
         // A report of an analysis is no act for an owner.
-        if (access === 'service' ? isService(who) : who.scopes.has('service')) return who
+        if (access === 'service' ? isService(who) : who.scopes.has('service')) return { who }
         throw new Problem('forbidden', 'The request requires a token with the scope "service".')
       }
     }
@@ -87,7 +92,7 @@ export function accessChecks(options: AccessOptions): Admit {
 
   return async function admit(route, request, response, readBody) {
     const isSigned = route.access === 'service-or-signature' && hasSignatureAlone(request)
-    const caller = isSigned ? undefined : await whoAsks(route, request, response)
+    const { who: caller, link }: Admitted = isSigned ? {} : await whoAsks(route, request, response)
     const subject = subjectOf(route, request)
     const who = caller && (await actingFor(db, caller, request, subject))
     if (who)
@@ -99,7 +104,7 @@ export function accessChecks(options: AccessOptions): Admit {
     await readBody()
     // A signature covers the body, so this body is read before the sender is known.
     if (isSigned) checkSignature(request, signers)
-    return who
+    return { who, link }
   }
 }
 
@@ -115,6 +120,12 @@ function subjectOf({ params = {} }: Guarded, request: Request) {
 /** The target of a link to this path: the part below the media item. */
 const targetOf = (path: string, params: Request['params']): string =>
   path.replace(/^.*?\/:id\//, '').replaceAll(/:(\w+)/g, (_, name: string) => String(params[name]))
+
+/** What only a link can say is not ignored beside a token: fails with `invalid-request`. */
+function checkUnsigned({ query }: Request): void {
+  const name = SIGNED_ONLY.find((one) => query[one] !== undefined)
+  if (name !== undefined) throw new Problem('invalid-request', `${name}: goes with the signature of a link`)
+}
 
 const hasSignatureAlone = ({ headers }: Request): boolean =>
   headers['webhook-signature'] !== undefined && headers.authorization === undefined

@@ -27,13 +27,13 @@ function serve<S>(route: Route<S>, services: S, admit: Admit): RequestHandler {
   const checkQuery = queryCheck(route)
   return async function serveRoute(request, response) {
     checkForm([route], request)
-    const who = await admit(route, request, response, async () => {
+    const { who, link } = await admit(route, request, response, async () => {
       checkQuery(request)
       await reader(request, response)
     })
     const params = paramsOf(route, request)
     const query = route.query && readInput(route.query, request.query)
-    await route.handle({ request, response, who, params, query }, services)
+    await route.handle({ request, response, who, link, params, query }, services)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Request } from 'express'
+import { LINK_MEMBERS } from '../../storage/signed-path.ts'
 import { OWNER_PARAMETERS } from '../auth/acting.ts'
 import { Problem } from '../http/errors.ts'
 import type { Access, Route } from './route.ts'
@@ -9,7 +10,7 @@ export const ACCESS_PARAMETERS: Readonly<Partial<Record<Access, readonly string[
   'token-or-upload-ticket': ['ticket', ...OWNER_PARAMETERS],
   service: OWNER_PARAMETERS,
   'token-or-ticket': ['ticket', ...OWNER_PARAMETERS],
-  'token-or-link': ['expires', 'signature', ...OWNER_PARAMETERS],
+  'token-or-link': [...LINK_MEMBERS, 'signature', ...OWNER_PARAMETERS],
   link: ['expires', 'signature'],
   'service-or-signature': OWNER_PARAMETERS,
 }

@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express'
 import type { z } from 'zod'
+import type { ShownLink } from '../auth/content-links.ts'
 import type { Principal } from '../auth/principal.ts'
 import type { Param } from './param.ts'
 
@@ -42,6 +43,8 @@ export type Call<A extends Access = Access, P extends Params = Params, Q extends
   request: Request
   response: Response
   who: Who<A>
+  /** The signed link in place of a token, not yet known to be revoked or not. */
+  link: ShownLink | undefined
   params: ParsedParams<P>
   query: ParsedQuery<Q>
 }

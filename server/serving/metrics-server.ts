@@ -40,7 +40,7 @@ export async function startMetricsServer(options: {
       checkTarget,
     ),
   )
-  mount(app, metricsRoutes, { metrics, config: { METRICS_PORT: options.port } }, async () => undefined)
+  mount(app, metricsRoutes, { metrics, config: { METRICS_PORT: options.port } }, async () => ({}))
   app.use(() => {
     throw notFound()
   })

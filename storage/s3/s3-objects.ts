@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ServedAs } from '../../content/served-as.ts'
 import {
+  type LinkOptions,
   ObjectMissing,
   type Objects,
   ObjectTooLarge,
@@ -83,8 +84,8 @@ export class S3Objects implements Objects {
     return await this.#s3.link(key)
   }
 
-  async link(key: string, servedAs: ServedAs, method: 'GET' | 'HEAD' = 'GET'): Promise<string> {
-    return await this.#s3.link(key, servedAs, method)
+  async link(key: string, servedAs: ServedAs, options?: LinkOptions): Promise<string> {
+    return await this.#s3.link(key, servedAs, options)
   }
 
   /** Only that the bucket answers; storing objects shows whether it takes them. */

@@ -3,7 +3,13 @@ import { GetObjectCommand, HeadObjectCommand, type S3 as S3Client } from '@aws-s
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ServedAs } from '../../content/served-as.ts'
 import { inParallel } from '../../system/in-parallel.ts'
-import { type ByteRange, ObjectMissing, type ReadOptions, StorageUnavailable } from '../store/objects.ts'
+import {
+  type ByteRange,
+  type LinkOptions,
+  ObjectMissing,
+  type ReadOptions,
+  StorageUnavailable,
+} from '../store/objects.ts'
 import { withRetries } from './retry.ts'
 import { type S3Body, sending, signBodies } from './s3-body.ts'
 import { createClient, type S3Options } from './s3-client.ts'
@@ -280,15 +286,21 @@ export class S3 {
     )
   }
 
-  /** A link that lets anyone read one object for a quarter of an hour. The method is part of the signature. */
-  async link(key: string, servedAs?: ServedAs, method: 'GET' | 'HEAD' = 'GET'): Promise<string> {
+  /**
+   * A link that lets anyone read one object for a quarter of an hour, or less. The method is part of the signature.
+   */
+  async link(
+    key: string,
+    servedAs?: ServedAs,
+    { method = 'GET', seconds = LINK_SECONDS }: LinkOptions = {},
+  ): Promise<string> {
     const input = {
       Bucket: this.bucket,
       Key: key,
       ResponseContentType: servedAs?.contentType,
       ResponseContentDisposition: servedAs?.disposition,
     }
-    const expiresIn = LINK_SECONDS
+    const expiresIn = Math.min(seconds, LINK_SECONDS)
     const command = method === 'HEAD' ? new HeadObjectCommand(input) : new GetObjectCommand(input)
     // Credentials may have to be fetched first.
     return await getSignedUrl(this.client, command, { expiresIn }).catch(rethrowTranslated)

@@ -10,6 +10,12 @@ export type ReadOptions = {
   etag?: string | null
 }
 
+export type LinkOptions = {
+  method?: 'GET' | 'HEAD'
+  /** How long the link is valid, from 1; not longer than some minutes in any case. */
+  seconds?: number
+}
+
 /** A stream of bytes of known size. */
 export type StreamedBody = { size: number; chunks: AsyncIterable<Uint8Array> }
 
@@ -52,7 +58,7 @@ export interface Objects {
    * A link by which a browser can fetch the object for some minutes, with this method only; undefined where the server
    * has to send it.
    */
-  link(key: string, servedAs: ServedAs, method?: 'GET' | 'HEAD'): Promise<string | undefined>
+  link(key: string, servedAs: ServedAs, options?: LinkOptions): Promise<string | undefined>
   /** Throws when objects cannot be stored. */
   checkWritable(): Promise<void>
 }
