@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { readAcceptedTypes } from '../content/accepted-types.ts'
 import { FORMATS } from '../content/formats.ts'
+import { isName } from '../ledger/ids.ts'
 import { HLS_NUMBERS, MAX_THUMBNAILS, unknownPlaceholders } from '../storage/store/keys.ts'
 import { MIN_RSA_BITS, publicKeysIn } from './public-keys.ts'
 import { parseDuration, parseSize } from './units.ts'
@@ -179,6 +180,25 @@ export const secrets = () =>
       const areSecrets = pieces.every((piece) => piece.length >= MIN_SECRET_CHARACTERS)
       if (pieces.length < 2 || !areSecrets) return [value]
       return pieces.length <= MAX_KEYS ? [...new Set([...pieces, value])] : undefined
+    },
+  )
+
+/** `kid:secret`, or `tenant/kid:secret`; blanks and commas are in none of the three. */
+const LINK_KEY = /^(?:(?<tenant>[^\s,:]{1,255})\/)?(?<id>[A-Za-z0-9_.-]{1,64}):(?<secret>.+)$/u
+
+/** Keys with which applications sign links, each with another id. */
+export const linkSigningKeys = () =>
+  parsed(
+    `one to ${MAX_KEYS} keys such as app:SECRET or TENANT/app:SECRET with different names, separated by spaces or commas; a secret has at least ${MIN_SECRET_CHARACTERS} characters`,
+    (value) => {
+      const keys = value.split(/[\s,]+/).filter((item) => item !== '')
+      const found = keys.flatMap((item) => {
+        const { tenant = null, id = '', secret = '' } = LINK_KEY.exec(item)?.groups ?? {}
+        const isKey = secret.length >= MIN_SECRET_CHARACTERS && (tenant === null || isName(tenant))
+        return isKey ? [{ id, tenantId: tenant, secret }] : []
+      })
+      const areDifferent = new Set(found.map(({ id }) => id)).size === keys.length
+      return keys.length > 0 && keys.length <= MAX_KEYS && areDifferent ? found : undefined
     },
   )
 

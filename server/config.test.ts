@@ -6,6 +6,8 @@ import { type Config, type Environment, parseConfig } from './config.ts'
 
 const SECRET = 'x'.repeat(32)
 const PUBLIC_KEYS = 'one to 8 public keys in PEM format (EC, or RSA of at least 2048 bits)'
+const LINK_KEYS =
+  'one to 8 keys such as app:SECRET or TENANT/app:SECRET with different names, separated by spaces or commas; a secret has at least 32 characters'
 const HS = { AUTH_JWT_SECRET: SECRET }
 
 const parse = (env: Environment, needs = { auth: true }): Config => parseConfig(env, needs)
@@ -89,13 +91,24 @@ describe('a bad value', () => {
     else expect(line.slice(beginning.length)).toBe(accepts)
   })
 
-  it.each([
+  it.each<[string, string, string]>([
     [
       'AUTH_JWT_SECRET',
       'too-short-to-tell',
       'a secret of at least 32 characters, or up to 8 of them, separated by spaces or commas',
     ],
     ['DATABASE_URL', 'mysql://user:pass-word@host/db', 'a URL that begins with postgres:// or postgresql://'],
+    ...[
+      SECRET,
+      'app:too-short-to-tell',
+      `a b:${SECRET}`,
+      `/app:${SECRET}`,
+      `a\u0001/app:${SECRET}`,
+      `app:${SECRET} app:${SECRET}`,
+      `acme/app:${SECRET},globex/app:${SECRET}`,
+      ' , ',
+      Array.from({ length: 9 }, (_, n) => `app${n}:${SECRET}`).join(),
+    ].map((value): [string, string, string] => ['LINK_SIGNING_KEYS', value, LINK_KEYS]),
     ['AUTH_JWT_PUBLIC_KEY', 'not a key at all', PUBLIC_KEYS],
     ['AUTH_JWT_PUBLIC_KEY', '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----', PUBLIC_KEYS],
   ])('of %s is not repeated: it may be a secret', (name, value, accepts) => {
@@ -118,6 +131,16 @@ describe('a bad value', () => {
 
 describe('values that do not go together', () => {
   it.each<[string, Environment, string]>([
+    [
+      'a key for links of a tenant, where there are none',
+      { LINK_SIGNING_KEYS: `acme/app:${SECRET}` },
+      'LINK_SIGNING_KEYS: its value is not accepted; with AUTH_TENANT=off the key app takes no tenant, as in app:SECRET',
+    ],
+    [
+      'a key for links without a tenant, where each owner has one',
+      { AUTH_TENANT: 'required', LINK_SIGNING_KEYS: `app:${SECRET}` },
+      'LINK_SIGNING_KEYS: its value is not accepted; with AUTH_TENANT=required the key app takes a tenant, as in TENANT/app:SECRET',
+    ],
     [
       'a smallest file above the largest',
       { UPLOAD_MIN_SIZE: '2MB', UPLOAD_MAX_SIZE: '1MB' },

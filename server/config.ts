@@ -16,6 +16,7 @@ import {
   integer,
   keyPrefix,
   limits,
+  linkSigningKeys,
   mediaTypes,
   oneOf,
   origins,
@@ -131,6 +132,11 @@ export const variables = z.object({
   DOWNLOADS: oneOf('stream', 'redirect')
     .prefault('stream')
     .describe('Whether content is sent by the server, or by a redirect to a signed URL of the bucket.'),
+  LINK_SIGNING_KEYS: linkSigningKeys()
+    .optional()
+    .describe(
+      'Keys with which the application’s own backend signs links to media items, without asking: see [the API](api.md#links-that-an-application-signs).',
+    ),
   AUTH_JWT_SECRET: secrets()
     .optional()
     .describe(
@@ -352,6 +358,7 @@ const MIN_MEMORY_BUDGET = 128 * 1024 * 1024
 /** Variables whose values never appear in a log line, an error or the documentation. */
 const SECRET = new Set([
   'AUTH_JWT_SECRET',
+  'LINK_SIGNING_KEYS',
   'DATABASE_URL',
   'AUTH_JWT_PUBLIC_KEY',
   'AWS_ACCESS_KEY_ID',
@@ -468,6 +475,13 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
   }
   if (values.METRICS_PORT !== undefined && values.METRICS_PORT !== 0 && values.METRICS_PORT === values.PORT) {
     problems.push(`METRICS_PORT: "${values.METRICS_PORT}" is not accepted; it takes another port than PORT`)
+  }
+  const tenantNeeded = { off: false, optional: undefined, required: true }[values.AUTH_TENANT]
+  for (const { id, tenantId } of values.LINK_SIGNING_KEYS ?? []) {
+    if (tenantNeeded !== undefined && tenantNeeded !== (tenantId !== null))
+      problems.push(
+        `LINK_SIGNING_KEYS: its value is not accepted; with AUTH_TENANT=${values.AUTH_TENANT} the key ${id} takes ${tenantNeeded ? 'a tenant, as in TENANT/' : 'no tenant, as in '}${id}:SECRET`,
+      )
   }
   if (values.AUTH_DEV_TOKENS && values.NODE_ENV === 'production') {
     problems.push('AUTH_DEV_TOKENS: "true" is not accepted; with NODE_ENV=production it takes false')

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import jwt from 'jsonwebtoken'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { newMediaId, type OwnerId, ownerIn, parseMediaId, type UploadId } from '../ledger/ids.ts'
+import { newLinkId, newMediaId, type OwnerId, ownerIn, parseMediaId, type UploadId } from '../ledger/ids.ts'
 import type { Subject } from '../ledger/owner-of.ts'
 import { ROUTES } from '../server/api/table.ts'
 import { ContentLinks, type LinkTarget } from '../server/auth/content-links.ts'
@@ -10,6 +10,7 @@ import type { Access } from '../server/routes/route.ts'
 import { linkKey, signedPath } from '../storage/signed-path.ts'
 import { requires } from './services/requirements.ts'
 import { type Landfall, SECRET, startLandfall } from './support/landfall.ts'
+import { APP, nowSeconds, signedByApplication } from './support/links.ts'
 import { requestOf } from './support/routes.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { inTenant } from './support/tenant.ts'
@@ -48,6 +49,11 @@ const OTHERS = [
   'a link to it',
   'a link to something else',
   'an expired link',
+  'a revocable link to it',
+  'a revoked link to it',
+  'a link to it with the id of another',
+  'a link of its application',
+  'a link of another application',
 ] as const
 type Credential = string
 
@@ -85,6 +91,11 @@ function expected(route: Declared, credential: Credential): Outcome {
   switch (credential) {
     case 'a link to it':
       return isByLink ? 'in' : 401
+    case 'a revocable link to it':
+    case 'a link of its application':
+      return access === 'token-or-link' ? 'in' : 401
+    case 'a link of another application':
+      return access === 'token-or-link' ? 404 : 401
     case 'a stream ticket of its owner':
       return access === 'token-or-ticket' ? 'in' : 401
     case 'a stream ticket of another owner':
@@ -136,7 +147,12 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
       // Which has everything that is on a disk, and direct uploads.
       storage: 's3',
       withoutWorker: true,
-      env: { AUTH_TENANT: 'optional', UPLOAD_MAX_OPEN: '1000000', STREAMS_PER_OWNER: '1000' },
+      env: {
+        AUTH_TENANT: 'optional',
+        UPLOAD_MAX_OPEN: '1000000',
+        STREAMS_PER_OWNER: '1000',
+        LINK_SIGNING_KEYS: `acme/own:${APP.secret} globex/foreign:${APP.secret}`,
+      },
     })
     key = await linkKey(landfall.db)
     links = new ContentLinks(key)
@@ -172,7 +188,21 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
       body: JSON.stringify({ size: 2000 }),
     })
     const { id } = (await begun.json()) as { id: string }
-    return { ids: { upload: id as UploadId, media: '', ticket: '', delivery: '', owner: 'alice' }, token }
+    return {
+      ids: { upload: id as UploadId, media: '', ticket: '', delivery: '', owner: 'alice' },
+      token,
+      link: newLinkId(),
+    }
+  }
+
+  /** As for a media item that is ready. */
+  async function storeLink(media: string, { isRevoked = false } = {}): Promise<string> {
+    const id = newLinkId()
+    await sql`
+      insert into landfall.media_links (id, media_id, owner_id, kinds, expires_at, revoked_at)
+      select ${id}, id, owner_id, '{content}', now() + interval '1 hour', ${isRevoked ? sql`now()` : null}
+        from landfall.media where id = ${media}`.execute(landfall.db)
+    return id
   }
 
   /** Something of each kind, of which a request may end one. */
@@ -184,7 +214,8 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
     const media = sent.headers.get('Upload-Media-Id') ?? ''
     const { rows } = await sql<{ id: string }>`
       select id from landfall.webhook_deliveries where upload_id = ${upload} limit 1`.execute(landfall.db)
-    return { ids: { upload, media, ticket: ticketId, delivery: rows[0]?.id ?? '', owner: 'alice' }, token }
+    const ids = { upload, media, ticket: ticketId, delivery: rows[0]?.id ?? '', owner: 'alice' }
+    return { ids, token, link: await storeLink(media) }
   }
 
   const bearer = (token: string) => ({ headers: { Authorization: `Bearer ${token}` } })
@@ -196,7 +227,7 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
   async function shown(
     credential: Credential,
     path: string,
-    { ids, token }: Awaited<ReturnType<typeof subjects>>,
+    { ids, token, link }: Awaited<ReturnType<typeof subjects>>,
   ) {
     const caller = TOKENS[credential]
     if (caller) {
@@ -204,6 +235,8 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
       return bearer(inTenant(landfall, tenant, scope).token(sub))
     }
     const media = parseMediaId(ids.media) ?? newMediaId()
+    const revocable = (link: string) =>
+      linkTo(path, media, (target) => links.signFor(media, target, { expires: nowSeconds() + 60, link }))
     switch (credential) {
       case 'an expired token':
         return bearer(jwt.sign({ sub: 'alice', tenant: 'acme', exp: 1_700_000_000 }, SECRET))
@@ -232,6 +265,21 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
         return {
           query: linkTo(path, media, (target) => signedPath(key, media, target, { expires: 1_700_000_000 })),
         }
+      case 'a revocable link to it':
+        return { query: revocable(link) }
+      case 'a revoked link to it':
+        return { query: revocable(await storeLink(media, { isRevoked: true })) }
+      case 'a link to it with the id of another':
+        return { query: revocable((await subjects()).link) }
+      case 'a link of its application':
+      case 'a link of another application': {
+        const key = credential === 'a link of its application' ? 'own' : 'foreign'
+        return {
+          query: linkTo(path, media, (target) =>
+            signedByApplication(`/api/v1/media/${media}/${target}`, { key }),
+          ),
+        }
+      }
       default:
         return {}
     }
@@ -240,7 +288,9 @@ describe.skipIf(!ceph.met)('a request for something of alice in acme', () => {
   async function outcomeOf(route: Declared, credential: Credential): Promise<Outcome | number> {
     const made = isDirect(route) ? await directUpload() : await subjects()
     const subject = subjectOf(route)
-    const { method, path, headers, body } = requestOf(route, subject && made.ids[subject])
+    const { method, path, headers, body } = requestOf(route, subject && made.ids[subject], {
+      link: made.link,
+    })
     const { query = '', headers: more = {} }: { query?: string; headers?: object } = await shown(
       credential,
       path,

@@ -10,7 +10,7 @@ import {
 } from '../../hooks/description-limits.ts'
 import type { MediaPatch as Patch } from '../../ledger/media-patch.ts'
 import { Problem } from '../http/errors.ts'
-import { readInput } from '../http/read-input.ts'
+import { parseJson, readInput } from '../http/read-input.ts'
 
 const checked = <T extends z.ZodType>(schema: T, faultOf: (value: z.output<T>) => string | undefined): T =>
   schema.superRefine((value, context) => {
@@ -54,15 +54,4 @@ export function readMediaPatch(body: unknown): Patch {
   const wrong = fault ?? metadataFault(added)
   if (wrong !== undefined) throw new Problem('invalid-request', `metadata: ${wrong}`)
   return { ...patch, metadata }
-}
-
-/** `body`: bytes, or anything else for none. */
-function parseJson(body: unknown): unknown {
-  try {
-    return JSON.parse(
-      new TextDecoder('utf-8', { fatal: true }).decode(Buffer.isBuffer(body) ? body : Buffer.alloc(0)),
-    )
-  } catch (error) {
-    throw new Problem('invalid-request', 'The body is not JSON.', { cause: error })
-  }
 }

@@ -296,6 +296,56 @@ export const NewTicket = z
   })
   .meta({ id: 'NewTicket' })
 
+/** As `LINK_KINDS` has them. */
+const Kinds = z.enum(['content', 'thumbnail', 'storyboard', 'waveform', 'hls'])
+const Disposition = z.enum(['inline', 'attachment'])
+const MAX_LINK_SECONDS = 30 * DAY_SECONDS
+
+export const NewMediaLink = z
+  .strictObject({
+    ttlSeconds: z
+      .number()
+      .int()
+      .min(1)
+      .max(MAX_LINK_SECONDS, { error: `takes at most ${MAX_LINK_SECONDS} seconds, which are 30 days` })
+      .default(DAY_SECONDS),
+    kinds: z
+      .array(Kinds)
+      .min(1)
+      .max(20)
+      .optional()
+      .describe('what it opens; all that the media item has by default'),
+    disposition: Disposition.nullable()
+      .default(null)
+      .describe('of the content and the thumbnail; null: as they are served without it'),
+    filename: z.string().min(1).max(4096).nullable().default(null).describe('under which they are saved'),
+  })
+  .meta({ id: 'NewMediaLink' })
+
+export const MediaLink = z
+  .object({
+    id: z.string(),
+    mediaId: z.string(),
+    kinds: z.array(Kinds),
+    disposition: Disposition.nullable(),
+    filename: z.string().nullable(),
+    createdAt: Time,
+    expiresAt: Time,
+    urls: z
+      .object({
+        content: z.string(),
+        thumbnail: z.string(),
+        storyboard: z.string().describe('WebVTT'),
+        waveform: z.string(),
+        hls: z.string().describe('HLS playlist'),
+      })
+      .partial()
+      .describe('for each of its kinds'),
+  })
+  .meta({ id: 'MediaLink' })
+
+export const MediaLinkList = z.object({ items: z.array(MediaLink) }).meta({ id: 'MediaLinkList' })
+
 export const NewDirectUpload = z
   .strictObject({
     size: Bytes.describe('bytes'),

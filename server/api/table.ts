@@ -11,6 +11,7 @@ import { type InfoServices, infoRoutes } from './info.ts'
 import { mediaRoutes } from './media.ts'
 import type { MediaServices } from './media-access.ts'
 import { mediaBatchRoutes } from './media-batch.ts'
+import { mediaLinksRoutes } from './media-links.ts'
 import { mediaListRoutes } from './media-list.ts'
 import { mediaPatchRoutes } from './media-patch.ts'
 import { restoreRoutes } from './media-restore.ts'
@@ -55,6 +56,7 @@ export const TABLES: Readonly<Record<string, readonly Route<Services>[]>> = {
     ...hlsRoutes,
     ...analysisRoutes,
   ],
+  links: mediaLinksRoutes,
   direct: [...directUploadsRoutes, ...directCompanionRoutes],
   tickets: ticketsRoutes,
   owners: ownersRoutes,

@@ -40,6 +40,7 @@ export const CATALOGUE = {
   'too-many-open-uploads': { status: 429, title: 'Too many unfinished uploads' },
   'rate-limited': { status: 429, title: 'Too many concurrent requests' },
   'too-many-streams': { status: 429, title: 'Too many event streams' },
+  'too-many-links': { status: 429, title: 'Too many links to this media item' },
   'quota-uploads-exceeded': { status: 429, title: 'The upload count quota is exceeded' },
   'upgrade-required': { status: 426, title: 'The resource accepts WebSocket connections only' },
   'headers-too-large': { status: 431, title: 'The headers are too large' },

@@ -13,6 +13,17 @@ export function readInput<T extends z.ZodType>(schema: T, input: unknown): z.out
   throw new Problem('invalid-request', where === '' ? 'The input is malformed.' : `${shown(where)}: ${what}`)
 }
 
+/** JSON of bytes; anything else counts as no bytes. Fails with `invalid-request`. */
+export function parseJson(body: unknown): unknown {
+  try {
+    return JSON.parse(
+      new TextDecoder('utf-8', { fatal: true }).decode(Buffer.isBuffer(body) ? body : Buffer.alloc(0)),
+    )
+  } catch (error) {
+    throw new Problem('invalid-request', 'The body is not JSON.', { cause: error })
+  }
+}
+
 /** Names that are longer are cut in messages. */
 const MAX_SHOWN = 100
 const shown = (name: string): string => (name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}…` : name)

@@ -1,6 +1,7 @@
 import {
   isName,
   type MediaId,
+  newLinkId,
   newMediaId,
   newTicketId,
   newUploadId,
@@ -25,6 +26,7 @@ export type Param<T = unknown> = {
 
 const ID = '^[A-Za-z0-9_-]{22}$'
 const TICKET_ID = '^tkt_[A-Za-z0-9_-]{22}$'
+const LINK_ID = '^lnk_[A-Za-z0-9_-]{22}$'
 const DELIVERY_ID = '^msg_[0-9a-f]{32}$'
 
 export const UPLOAD_ID: Param<UploadId> = {
@@ -52,6 +54,13 @@ export const TICKET: Param<string> = {
   pattern: TICKET_ID,
   sample: newTicketId,
   subject: 'ticket',
+}
+
+/** Of a link to the media item of the path. */
+export const LINK: Param<string> = {
+  parse: (text) => (new RegExp(LINK_ID).test(text) ? text : undefined),
+  pattern: LINK_ID,
+  sample: newLinkId,
 }
 
 /** The number of a part of a direct upload. */

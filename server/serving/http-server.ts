@@ -200,7 +200,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     notifyListeners: (id: string) => void bus.publish({ t: 'event', id }),
     ends,
   }
-  const links = new ContentLinks(await linkKey(db))
+  const links = new ContentLinks(await linkKey(db), config.LINK_SIGNING_KEYS)
   const appends = new Appends(maxAppends(config))
   if (metrics) watchAppends(metrics.register, appends)
   const engine = new UploadEngine({

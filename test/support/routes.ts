@@ -18,10 +18,18 @@ const OWNED: readonly Access[] = [
   'link',
 ]
 
-/** A good request of a route, as far as it can be without a token. `id`: in place of one that does not exist. */
-export function requestOf({ method, path, params = {}, headers = [], body }: Declared, id?: string): Route {
-  const withId = path.replaceAll(/:(\w+)/g, (_, name: string) =>
-    name === 'id' && id !== undefined ? id : (params[name]?.sample() ?? ''),
+/**
+ * A good request of a route, as far as it can be without a token. `id`, and `others` by their names: in place of ones
+ * that do not exist.
+ */
+export function requestOf(
+  { method, path, params = {}, headers = [], body }: Declared,
+  id?: string,
+  others: Readonly<Record<string, string>> = {},
+): Route {
+  const withId = path.replaceAll(
+    /:(\w+)/g,
+    (_, name: string) => (name === 'id' ? id : others[name]) ?? params[name]?.sample() ?? '',
   )
   const type = body?.types[0]
   return {
