@@ -35,6 +35,7 @@ export function mediaFacts(media: MediaRow) {
     renditions: media.renditions_skipped,
     scanStatus: media.scan_status,
     duplicateOf: media.duplicate_of,
+    visibility: media.visibility,
     thumbhash: media.thumbhash,
     attachedTo,
     title,

@@ -14,6 +14,7 @@ export type MediaPatch = {
   title?: string | null | undefined
   description?: string | null | undefined
   captions?: readonly string[] | null | undefined
+  visibility?: 'private' | 'public' | undefined
 }
 
 export type PatchResult =
@@ -32,7 +33,7 @@ export async function patchMedia(
   patch: MediaPatch,
   limits: { keys: number; bytes: number },
 ): Promise<PatchResult> {
-  const { attachedTo, title, description, captions } = patch
+  const { attachedTo, title, description, captions, visibility } = patch
   const { base, set, removed } = metadataChange(patch.metadata)
   const column = (name: string, value: unknown, type: string) =>
     value === undefined ? sql`was.${sql.id(name)}` : sql`${value}::${sql.raw(type)}`
@@ -55,7 +56,7 @@ export async function patchMedia(
                case when m.metadata is null then d.attached_id else m.attached_id end as attached_id,
                case when m.metadata is null then d.title else m.title end as title,
                case when m.metadata is null then d.description else m.description end as description,
-               case when m.metadata is null then d.told_captions else m.told_captions end as told_captions
+               case when m.metadata is null then d.told_captions else m.told_captions end as told_captions, m.visibility
           from landfall.media m join landfall.uploads u on u.id = m.upload_id
          cross join lateral landfall.described(u.metadata) d
          where m.id = ${id} and m.owner_id = ${ownerId} and m.status <> 'deleted' for update of m
@@ -66,6 +67,7 @@ export async function patchMedia(
                ${column('title', title, 'text')} as title,
                ${column('description', description, 'text')} as description,
                ${column('told_captions', captions, 'text[]')} as told_captions,
+               ${column('visibility', visibility, 'text')} as visibility,
                (${base} || ${JSON.stringify(set)}::jsonb) - ${removed}::text[] as metadata
           from was
       ), measured as materialized (
@@ -76,12 +78,13 @@ export async function patchMedia(
       ), changed as (
         update landfall.media m
            set attached_type = w.attached_type, attached_id = w.attached_id, title = w.title, description = w.description,
-               told_captions = w.told_captions, metadata = w.metadata
+               told_captions = w.told_captions, metadata = w.metadata, visibility = w.visibility
           from wanted w join was using (id) cross join judged
          where m.id = w.id and judged.fits
-           and (w.attached_type, w.attached_id, w.title, w.description, w.told_captions, w.metadata)
+           and (w.attached_type, w.attached_id, w.title, w.description, w.told_captions, w.metadata, w.visibility)
                is distinct from
-               (was.attached_type, was.attached_id, was.title, was.description, was.told_captions, was.metadata)
+               (was.attached_type, was.attached_id, was.title, was.description, was.told_captions, was.metadata,
+                was.visibility)
         returning m.id, m.upload_id, m.owner_id, m.status
       ), ${logEvents(mediaEvent('changed', 'media.updated', { data: sql`jsonb_build_object('status', status)` }))}
       select (select upload_id from was) as "uploadId", keys, bytes, fits, exists (select from changed) as "isChanged"

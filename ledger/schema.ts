@@ -208,6 +208,8 @@ export interface MediaTable {
   duplicate_of: MediaId | null
   /** None was: later ones are compared with it. */
   is_original: Generated<boolean>
+  /** Whether everybody may see it, where the operator allows that. */
+  visibility: Generated<'private' | 'public'>
   status: MediaStatus
   reason: JSONColumnType<Reason> | null
   duration_seconds: number | null

@@ -21,6 +21,7 @@ import * as duplicates from './0021-duplicates.ts'
 import * as mediaLinks from './0022-media-links.ts'
 import * as ownerErasures from './0023-owner-erasures.ts'
 import * as directUploads from './0024-direct-uploads.ts'
+import * as visibility from './0025-visibility.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -55,4 +56,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0022-media-links': mediaLinks,
   '0023-owner-erasures': ownerErasures,
   '0024-direct-uploads': directUploads,
+  '0025-visibility': visibility,
 }

@@ -18,7 +18,7 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   ],
   ['Authentication', /^AUTH_/],
   ['Database and storage', /^(DATA_DIR|DATABASE_\w+|STORAGE|DISK_\w+|S3_\w+|AWS_\w+)$/],
-  ['Publishing', /^(PUBLISH|PUBLIC_PREFIX|CDN_URL|DOWNLOADS|LINK_\w+)$/],
+  ['Publishing', /^(PUBLISH|PUBLIC_PREFIX|PUBLIC_MEDIA|CDN_URL|DOWNLOADS|LINK_\w+)$/],
   ['Uploads', /^(UPLOAD|SIMPLE)_/],
   ['Quotas', /^(QUOTA_|STREAMS_)/],
   ['Media', /^(MEDIA|IMAGE)_M/],

@@ -132,6 +132,11 @@ export const variables = z.object({
   DOWNLOADS: oneOf('stream', 'redirect')
     .prefault('stream')
     .describe('Whether content is sent by the server, or by a redirect to a signed URL of the bucket.'),
+  PUBLIC_MEDIA: oneOf('off', 'allowed')
+    .prefault('off')
+    .describe(
+      'Whether media items can be made public: see [the API](api.md#public-media-items). `off` makes those private again that were public.',
+    ),
   LINK_SIGNING_KEYS: linkSigningKeys()
     .optional()
     .describe(

@@ -40,11 +40,15 @@ const HEADERS = {
 
 const MAX_AGE_SECONDS = 3600
 
+/** For so long caches may have a public media item that is private again, or deleted. */
+const PUBLIC_SECONDS = 300
+
 /**
- * No cache that others share may keep content. That of a browser keeps it no longer than its link is valid, and asks each
+ * No cache that others share may keep what is not public. That of a browser keeps it no longer than its link is valid, and asks each
  * time where the link can be revoked.
  */
 function cacheControl(link: ShownLink | undefined): string {
+  if (link?.isPublic) return `public, max-age=${PUBLIC_SECONDS}`
   if (link?.id !== undefined) return 'private, no-cache'
   return `private, max-age=${link ? Math.min(MAX_AGE_SECONDS, secondsLeft(link)) : MAX_AGE_SECONDS}`
 }

@@ -8,8 +8,10 @@ import { findLinkedMedia } from '../../ledger/media-links.ts'
 import type { Storage } from '../../storage/storage.ts'
 import type { OpenDownloads } from '../admission/open-downloads.ts'
 import type { OwnerTurns } from '../admission/owner-turns.ts'
+import { tokenMissing } from '../auth/authenticate.ts'
 import { type ContentLinks, linkRevoked } from '../auth/content-links.ts'
 import type { AddressesOf } from '../http/addresses.ts'
+import { authenticated } from '../http/deadlines.ts'
 import { notFound, Problem } from '../http/errors.ts'
 import type { Call } from '../routes/route.ts'
 import { type BytesRequest, redirectToObject, type ServedObject, sendObject } from './content.ts'
@@ -57,6 +59,11 @@ export async function linkedOrOwnMedia(
 ): Promise<MediaRow> {
   if (who) return await ownMedia(db, who.ownerId, params.id)
   const found = await findLinkedMedia(db, params.id, link?.id)
+  if (link?.isPublic) {
+    // Whether there is a private one is told to nobody.
+    if (found?.media.visibility !== 'public' || found.media.status !== 'ready') throw tokenMissing()
+    authenticated(request)
+  }
   if (!found) throw notFound()
   const { media, isRevoked } = found
   if (isRevoked) throw linkRevoked()

@@ -37,6 +37,7 @@ export const MediaPatch = z
     captions: checked(z.array(z.string()), captionsFault)
       .nullish()
       .describe('languages; null: those that are found in the file'),
+    visibility: z.enum(['private', 'public']).optional(),
   })
   .meta({ id: 'MediaPatch' })
 

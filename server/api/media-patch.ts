@@ -25,7 +25,7 @@ export const mediaPatchRoutes = [
     answers: { 200: json(Media) },
     summary: 'Changes the description of a media item',
     description:
-      'A JSON merge patch of `attachedTo`, `metadata`, `title`, `description` and `captions`: [attachment and metadata](#attachment-and-metadata).',
+      'A JSON merge patch of `attachedTo`, `metadata`, `title`, `description`, `captions` and `visibility`: [attachment and metadata](#attachment-and-metadata).',
     async handle({ request, response, who, params }, { db, bus, views, addressesOf }: MediaServices) {
       const { ownerId } = who
       await ownMedia(db, ownerId, params.id)
@@ -34,6 +34,8 @@ export const mediaPatchRoutes = [
         throw new Problem('unsupported-content-type', `A patch is sent as ${TYPES.join(' or ')}.`)
       const patch = readMediaPatch(request.body)
       requireAttachable(who, patch.attachedTo ?? null)
+      if (patch.visibility === 'public' && views.publicMedia === 'off')
+        throw new Problem('forbidden', 'visibility: this server has no public media items (PUBLIC_MEDIA).')
       const result = await patchMedia(db, { ownerId, id: params.id }, patch, METADATA_LIMITS)
       if (result.kind === 'absent') throw notFound()
       if (result.kind === 'too-large') throw tooLarge(result, Object.keys(patch.metadata ?? {}).at(-1) ?? '')

@@ -114,6 +114,9 @@ export const Media = z
       .describe(
         'the media item of the same owner with the same bytes, by `DEDUP`; null: none, or nobody looked',
       ),
+    visibility: z
+      .enum(['private', 'public'])
+      .describe('`public`: its content needs no token and no link, where the operator allows that'),
     thumbhash: z.string().nullable().describe('base64; drawn until the thumbnail is there'),
     thumbnailUrl: z.string().nullable().describe('works without a token, for one to two hours'),
     storyboardUrl: z.string().nullable().describe('WebVTT; works without a token, for one to two hours'),

@@ -3,9 +3,10 @@ import { describeUpload } from '../../ledger/description.ts'
 import type { OwnMediaRow } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
+import { mediaPath } from '../../storage/signed-path.ts'
 import { pathBelowPrefix } from '../../storage/store/keys.ts'
 import type { ContentLinks } from '../auth/content-links.ts'
-import { LINK_KIND_NAMES, LINK_KINDS, type LinkKind } from '../auth/link-targets.ts'
+import { LINK_KIND_NAMES, LINK_KINDS, type LinkKind, type LinkTarget } from '../auth/link-targets.ts'
 import type { Progress } from '../events/progress-board.ts'
 import type { WholeProgress } from '../events/wholes.ts'
 import type { Addresses } from '../http/addresses.ts'
@@ -36,18 +37,23 @@ export function uploadView(
 
 export type MediaViewOptions = {
   links: ContentLinks
+  /** Whether those that are public need no links. */
+  publicMedia: 'off' | 'allowed'
   /** Where public copies are fetched: the base URL, and the template of their keys. */
   cdn: { url: string; prefix: string } | undefined
 }
 
 export function mediaView(
   media: OwnMediaRow,
-  { links, cdn }: MediaViewOptions,
+  { links, publicMedia, cdn }: MediaViewOptions,
   addresses: Pick<Addresses, 'link'>,
 ): z.output<typeof schemas.Media> {
   const kinds = linkableKinds(media)
+  const isPublic = publicMedia === 'allowed' && media.visibility === 'public'
+  const pathTo = (target: LinkTarget) =>
+    isPublic ? mediaPath(media.id, target) : links.sign(media.id, target)
   const link = (kind: LinkKind) =>
-    kinds.includes(kind) ? addresses.link(links.sign(media.id, LINK_KINDS[kind].target)) : null
+    kinds.includes(kind) ? addresses.link(pathTo(LINK_KINDS[kind].target)) : null
   return {
     ...mediaFacts(media),
     thumbnailUrl: link('thumbnail'),

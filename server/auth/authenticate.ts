@@ -24,13 +24,16 @@ export function principalOf(response: Response): Principal {
   return principal
 }
 
+export const tokenMissing = (): Problem =>
+  new Problem('token-missing', 'Send the header "Authorization: Bearer <token>".', {
+    headers: { 'WWW-Authenticate': 'Bearer' },
+  })
+
 /** The token of a request. Fails with `token-missing` or, for another scheme, `token-invalid`. */
 function bearerToken(request: Request): string {
   const header = request.headers.authorization
   if (header === undefined) {
-    throw new Problem('token-missing', 'Send the header "Authorization: Bearer <token>".', {
-      headers: { 'WWW-Authenticate': 'Bearer' },
-    })
+    throw tokenMissing()
   }
   // Of several headers a proxy may have checked another one.
   const isSingle = timesGiven(request, 'authorization') === 1

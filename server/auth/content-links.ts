@@ -1,6 +1,12 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { MediaId } from '../../ledger/ids.ts'
-import { LINK_MEMBERS, type LinkMembers, linkSignature, signedPath } from '../../storage/signed-path.ts'
+import {
+  LINK_MEMBERS,
+  type LinkMembers,
+  linkSignature,
+  mediaPath,
+  signedPath,
+} from '../../storage/signed-path.ts'
 import { Problem } from '../http/errors.ts'
 import { isPublicTarget, type LinkTarget } from './link-targets.ts'
 
@@ -33,6 +39,18 @@ export type ShownLink = {
   key: LinkSigningKey | undefined
   disposition: Disposition | undefined
   filename: string | undefined
+  /** In place of a link: a request without any, for what may be public. */
+  isPublic?: true
+}
+
+/** What a request shows that has neither a token nor a link. */
+export const NO_LINK: ShownLink = {
+  expires: Number.MAX_SAFE_INTEGER,
+  id: undefined,
+  key: undefined,
+  disposition: undefined,
+  filename: undefined,
+  isPublic: true,
 }
 
 type LinkQuery = { readonly [name: string]: unknown }
@@ -70,6 +88,7 @@ export class ContentLinks {
    * links of an hour or two, it is a new one.
    */
   signPart(id: MediaId, target: LinkTarget, asked: ShownLink | undefined, moreHours = 0): string {
+    if (asked?.isPublic) return mediaPath(id, target)
     if (asked?.key)
       return signedPath(asked.key.secret, id, target, { expires: asked.expires, key: asked.key.id })
     if (asked?.id !== undefined)

@@ -4,7 +4,7 @@ import type { Ledger } from '../../ledger/database.ts'
 import { parseMediaId, parseUploadId } from '../../ledger/ids.ts'
 import { actingFor } from '../auth/acting.ts'
 import type { Authenticate } from '../auth/authenticate.ts'
-import { type ContentLinks, type ShownLink, SIGNED_ONLY } from '../auth/content-links.ts'
+import { type ContentLinks, NO_LINK, type ShownLink, SIGNED_ONLY } from '../auth/content-links.ts'
 import { isDevCode } from '../auth/dev-code.ts'
 import { isDirectRequest } from '../auth/direct-request.ts'
 import { isService, type Principal } from '../auth/principal.ts'
@@ -23,6 +23,8 @@ export type AccessOptions = {
   /** Of the analysis engine. */
   secrets: readonly string[]
   devCode: string | undefined
+  /** Whether media items may be public. Then only their route can tell which are. */
+  publicMedia: 'off' | 'allowed'
 }
 
 /** The part of a route that decides access. */
@@ -74,6 +76,11 @@ export function accessChecks(options: AccessOptions): Admit {
         if (link) {
           authenticated(request)
           return { link }
+        }
+        const isAnonymous = request.headers.authorization === undefined
+        if (isAnonymous && access === 'token-or-link' && options.publicMedia === 'allowed') {
+          checkUnsigned(request)
+          return { link: NO_LINK }
         }
         const who = await authenticate(request, response)
         if (access === 'link') throw notFound()

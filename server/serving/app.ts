@@ -80,6 +80,7 @@ export function createApp(options: AppOptions): Express {
     openDownloads: new OpenDownloads(),
     views: {
       links,
+      publicMedia: config.PUBLIC_MEDIA,
       cdn: config.CDN_URL === undefined ? undefined : { url: config.CDN_URL, prefix: config.PUBLIC_PREFIX },
     },
   }
@@ -113,6 +114,7 @@ export function createApp(options: AppOptions): Express {
     links,
     secrets: config.ANALYSIS_SECRET ?? [],
     devCode: options.devCode,
+    publicMedia: config.PUBLIC_MEDIA,
   })
   mount(app, served, { ...offered, description: openApiDocument(served) }, admit)
   app.use('/api', answerPreflight)
