@@ -23,6 +23,8 @@ export class BucketWatch {
   readonly #options: BucketWatchOptions
   readonly #closed = new AbortController()
   #timer: NodeJS.Timeout | undefined
+  /** When the timer is over, by `performance.now()`. */
+  #wakesAt = Number.POSITIVE_INFINITY
   #round: Promise<void> = Promise.resolve()
 
   constructor(options: BucketWatchOptions) {
@@ -42,10 +44,14 @@ export class BucketWatch {
     await this.#round
   }
 
+  /** Or earlier, where that was wanted before: new uploads all the time put nothing off. */
   #wakeIn(ms: number): void {
-    if (this.#closed.signal.aborted) return
+    const at = performance.now() + ms
+    if (this.#closed.signal.aborted || at >= this.#wakesAt) return
     clearTimeout(this.#timer)
+    this.#wakesAt = at
     this.#timer = setTimeout(() => {
+      this.#wakesAt = Number.POSITIVE_INFINITY
       this.#round = this.#round.then(() => this.#look())
     }, ms)
     this.#timer.unref()
