@@ -134,6 +134,14 @@ describeStorages.skipIf(!ffmpeg.met)('the erasure of an owner', (storage) => {
       body: JSON.stringify({ title: `${mark} new title`, metadata: { more: `${mark} more` } }),
     })
     expect(patched.status).toBe(200)
+    for (const one of [ready, deleted]) {
+      const link = await target.as(sub)(`/api/v1/media/${one?.id}/links`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ filename: `${mark}-download.jpg` }),
+      })
+      expect(link.status).toBe(201)
+    }
     await target.as(sub)(`/api/v1/media/${deleted?.id}`, { method: 'DELETE' })
     await target.as(sub)(`/api/v1/media/${purged?.id}?purge=true`, { method: 'DELETE' })
     // Not a picture: rejected.
@@ -265,6 +273,7 @@ describeStorages.skipIf(!ffmpeg.met)('the erasure of an owner', (storage) => {
     expect(rows.map(({ name }) => name)).toEqual([
       'events',
       'media',
+      'media_links',
       'owner_erasures',
       'quota_usage',
       'quotas',
@@ -533,9 +542,8 @@ describeStorages.skipIf(!ffmpeg.met)('the erasure of an owner', (storage) => {
     expect(await rowsHolding(landfall.db, [SUB, id])).toEqual([])
   }, 120_000)
 
-  it.skipIf(storage === 'disk')(
-    'waits for a bucket that is unavailable, says so, and goes on with it',
-    async () => {
+  if (storage === 's3') {
+    it('waits for a bucket that is unavailable, says so, and goes on with it', async () => {
       const landfall = await startS3Landfall({ env: ENV })
       undo.push(() => landfall.close())
       await create(landfall, SUB, { size: BYTES.length, body: BYTES })
@@ -551,9 +559,46 @@ describeStorages.skipIf(!ffmpeg.met)('the erasure of an owner', (storage) => {
       expect(await untilDone(landfall, SUB)).toMatchObject({ left: 0, counts: { uploads: 1 } })
       expect(await landfall.bucket.keys()).toEqual([])
       expect(await rowsHolding(landfall.db, [SUB])).toEqual([])
-    },
-    120_000,
-  )
+    }, 120_000)
+
+    it('takes direct uploads, and what their links may still bring', async () => {
+      const landfall = await start()
+      const direct = async (path: string, init?: RequestInit) =>
+        (await (await landfall.as(SUB)(`/api/v1/direct-uploads${path}`, init)).json()) as Record<
+          string,
+          unknown
+        >
+      const inJson = (body: object) => ({
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      const { id } = await direct('', inJson({ size: 2000, filename: `${SUB}.jpg` }))
+      const { parts } = await direct(`/${id}/parts`, inJson({ partNumbers: [1] }))
+      const link = (parts as { url: string }[])[0]?.url ?? ''
+      expect((await fetch(link, { method: 'PUT', body: BYTES.subarray(0, 2000) })).status).toBe(200)
+      const { url, fields } = await direct(`/s3/params?filename=${encodeURIComponent(SUB)}.jpg`)
+      const post = () => {
+        const form = new FormData()
+        for (const [name, value] of Object.entries(fields as Record<string, string>)) form.set(name, value)
+        form.set('file', new Blob([new Uint8Array(BYTES)]))
+        return fetch(String(url), { method: 'POST', body: form })
+      }
+
+      await ask(landfall, SUB)
+      await expect.poll(() => leftIn(landfall.stored), PATIENTLY).toEqual([])
+      // Its links are still valid.
+      expect((await fetch(link, { method: 'PUT', body: BYTES.subarray(0, 2000) })).status).toBe(404)
+      expect((await post()).status).toBe(204)
+      expect((await reportOf(landfall, SUB)).state).toBe('running')
+      await sql`update landfall.upload_tails set late_until = now() - interval '1 second'`.execute(
+        landfall.db,
+      )
+      await untilDone(landfall, SUB)
+      expect(await leftIn(landfall.stored)).toEqual([])
+      expect(await rowsHolding(landfall.db, [SUB])).toEqual([])
+    })
+  }
 
   it('asks anew for a removal that was given up', async () => {
     const landfall = await start({ withoutWorker: true })
