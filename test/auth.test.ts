@@ -145,12 +145,7 @@ describe('a token signed with a shared secret', () => {
         .map(([method]) => `${method.toUpperCase()} ${path}`),
     )
     const asked = new Set(
-      ROUTES.map(({ method, path }) => {
-        const described = path
-          .replace(/\/(msg_)?[\w-]{22,}(?=\/|$)/, '/{id}')
-          .replace(/\/hls\/1\.\w+$/, '/hls/{file}')
-        return `${method} ${described}`
-      }).filter((route) => !route.endsWith('/no-such-route')),
+      ROUTES.flatMap(({ method, template }) => (template === undefined ? [] : [`${method} ${template}`])),
     )
     expect([...asked].sort()).toEqual(documented.sort())
   })

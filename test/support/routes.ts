@@ -5,7 +5,14 @@ import type { Landfall } from './landfall.ts'
 import type { ProblemJson } from './raw-http.ts'
 
 /** A request of a route. */
-export type Route = { method: string; path: string; headers?: Record<string, string>; body?: string }
+export type Route = {
+  method: string
+  path: string
+  /** The path as OpenAPI writes it; undefined for one that does not exist. */
+  template?: string
+  headers?: Record<string, string>
+  body?: string
+}
 
 type Declared = (typeof ROUTES)[number]
 
@@ -35,6 +42,7 @@ export function requestOf(
   return {
     method: method.toUpperCase(),
     path: withId,
+    template: path.replaceAll(/:(\w+)/g, '{$1}'),
     headers: {
       ...Object.fromEntries(headers.flatMap(({ name, example }) => (example ? [[name, example]] : []))),
       ...(type === undefined || path === '/files' ? {} : { 'Content-Type': type }),
