@@ -136,7 +136,7 @@ function watchFailures(url: string): { seen: readonly string[]; stop(): void } {
     const { request, response } = message as { request: IncomingMessage; response: ServerResponse }
     if (request.socket.localPort !== port) return
     response.once('close', () => {
-      if (response.statusCode < 500) return
+      if (response.statusCode < 500 || response.statusCode === 501) return
       seen.push(`${response.statusCode} ${request.method} ${request.url} ${JSON.stringify(request.headers)}`)
     })
   }

@@ -148,8 +148,10 @@ function requestLog(log: Log): Prepare {
     customLogLevel: (request, response, error) => {
       // Probes ask every few seconds: changes are logged elsewhere.
       if (PROBES.has(String(request.url).split('?', 1)[0] ?? '')) return 'debug'
-      const level =
-        response.statusCode >= 500 || error ? 'error' : response.statusCode >= 400 ? 'info' : 'debug'
+      const { statusCode } = response
+      // 501 is what this server does not offer: nothing has failed.
+      const hasFailed = statusCode >= 500 && statusCode !== 501
+      const level = hasFailed || error ? 'error' : statusCode >= 400 ? 'info' : 'debug'
       // Do not prepare a line that is not written.
       return log.isLevelEnabled(level) ? level : 'silent'
     },
