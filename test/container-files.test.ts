@@ -109,8 +109,8 @@ describe('docker-compose.yml', () => {
   it('is given by deploy/make-env.sh what it requires', () => {
     const made = new Set([...read('deploy/make-env.sh').matchAll(/^(?:# )?([A-Z0-9_]+)=/gm)].map((m) => m[1]))
     const used = [...compose.matchAll(/\$\{([A-Z0-9_]+)/g)].map((match) => match[1])
-    // Two other ways to check tokens than the secret that is made.
-    const others = ['AUTH_JWT_PUBLIC_KEY', 'AUTH_JWKS_URL']
+    // Two other ways to check tokens than the secret that is made; and keys that the application has, where it signs links.
+    const others = ['AUTH_JWT_PUBLIC_KEY', 'AUTH_JWKS_URL', 'LINK_SIGNING_KEYS']
     expect(used.filter((name) => !made.has(name) && !others.includes(name ?? ''))).toEqual([])
     expect([...made].filter((name) => !used.includes(name))).toEqual([])
   })

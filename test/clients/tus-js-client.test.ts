@@ -6,10 +6,8 @@ import { PassThrough } from 'node:stream'
 import { DetailedError, FileUrlStorage, type UploadOptions } from 'tus-js-client'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { requires } from '../services/requirements.ts'
-import { freshBucket } from '../support/bucket.ts'
 import { type Landfall, startLandfall } from '../support/landfall.ts'
 import { sha256Of, videoOfSize } from '../support/s3-landfall.ts'
-import { type ServerProcess, startServerProcess } from '../support/server-process.ts'
 import { NOTHING_USED, quotaOf, untilReceived } from '../support/status.ts'
 import { describeStorages } from '../support/storages.ts'
 import { leftBehind } from '../support/stored.ts'
@@ -246,28 +244,6 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)('tus-js-client', (storage) =>
     expect(sent.requests).toEqual(['POST → 201'])
   })
 
-  it.each<NodeJS.Signals>(['SIGTERM', 'SIGKILL'])(
-    'goes on by itself with its own delays when the server gets a %s and starts again',
-    async (signal) => {
-      const server = await startServer()
-      const { proxy, ...behind } = await throughProxy(server)
-      const sent = tusJsUpload(behind, 'alice', video)
-      proxy.holdAfter(7 * MIB)
-      sent.upload.start()
-      const uploadId = await sent.created
-      await untilReceived(server, 'alice', uploadId, 6 * MIB)
-      await server.kill(signal)
-      proxy.release()
-      await server.restart()
-
-      expect(await sent.finished).toBe(uploadId)
-      console.log(`${signal}, ${storage}: ${sent.requests.join(', ')}; sent from ${sent.offsets.join(', ')}`)
-      // Told to stop, it stored what had arrived and said so; killed, it may have stored nothing yet.
-      if (signal === 'SIGTERM') expect(sent.offsets.at(-1)).toBeGreaterThan(6 * MIB)
-      await expectReady(server, uploadId)
-    },
-  )
-
   /** What the client has noted, as soon as each of its partial uploads has so many bytes with the server. */
   async function untilNoted({ upload }: TusJsUpload, server: Landfall, bytes: number) {
     await expect
@@ -280,14 +256,6 @@ describeStorages.skipIf(!ffmpeg.met || !clamd.met)('tus-js-client', (storage) =>
     }
     if (!previous[0]) throw new Error('nothing was noted')
     return previous[0]
-  }
-
-  async function startServer(): Promise<ServerProcess> {
-    const bucket = storage === 's3' ? await freshBucket() : undefined
-    if (bucket) undo.push(() => bucket.close())
-    const server = await startServerProcess(bucket?.env())
-    undo.push(() => server.stop())
-    return server
   }
 })
 
