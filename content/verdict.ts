@@ -8,6 +8,7 @@ export type RejectionCode =
   | 'polyglot'
   | 'digest-mismatch'
   | 'length-exceeded'
+  | 'too-small'
   | 'damaged'
   | 'no-media'
   | 'encrypted'

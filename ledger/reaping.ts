@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import { DIRECT_LINK_SECONDS } from './direct-uploads.ts'
+import { DIRECT_EMPTY_SECONDS, isEmptyDirect } from './direct-uploads.ts'
 import type { DueMedia, EnqueueProcessing, EnqueueRemoval } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
 import { isExpired, isStoredOpen, isStoredUnended, isUnmarked } from './expiry.ts'
@@ -73,14 +73,15 @@ export async function expireUploads(
   return await db.transaction().execute((trx) => expireThose(trx, isDue, ids.length, enqueueRemoval))
 }
 
-/**
- * An empty upload that was idle for this long may be ended in favour of a new one of its owner. Nobody here sees the bytes
- * of a direct one: it is idle while no link of its is valid.
- */
-const IDLE_FOR = sql`make_interval(secs => case when protocol = 'direct' then ${DIRECT_LINK_SECONDS} else 300 end)`
+/** An empty upload that was idle for this long may be ended in favour of a new one of its owner. */
+const IDLE_SECONDS = 300
+/** When it is idle at the latest, if it stays empty. */
+const idleAt = sql`updated_at + make_interval(secs => case when protocol = 'direct'
+                                                   then ${DIRECT_EMPTY_SECONDS} else ${IDLE_SECONDS}::float8 end)`
 
 const isIdle = sql<boolean>`(
-  "offset" = 0 and (concat is null or is_partial) and updated_at <= now() - ${IDLE_FOR}
+  "offset" = 0 and (concat is null or is_partial) and updated_at <= now() - make_interval(secs => ${IDLE_SECONDS})
+  and (protocol <> 'direct' or ${isEmptyDirect})
 )`
 
 /**
@@ -148,7 +149,7 @@ export async function secondsUntilQuota(
     select ceil(extract(epoch from min(least(
              expires_at,
              case when "offset" = 0 and (concat is null or is_partial)
-                  then updated_at + ${IDLE_FOR} end
+                  then ${idleAt} end
            )) - now()))::float8 as seconds
       from landfall.uploads where owner_id = ${ownerId} and ${isStoredOpen()} and is_partial = ${isPartial}`
   return seconds === null ? undefined : Math.max(1, seconds)

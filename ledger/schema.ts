@@ -144,6 +144,8 @@ export interface DirectUploadsTable {
   form_key: string | null
   /** When the bucket is asked next. */
   look_at: ColumnType<Date, Date, Date>
+  /** When the bucket last had nothing of it. */
+  empty_at: ColumnType<Date | null, never, Date>
   created_at: Timestamp
 }
 

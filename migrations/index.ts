@@ -22,6 +22,7 @@ import * as mediaLinks from './0022-media-links.ts'
 import * as ownerErasures from './0023-owner-erasures.ts'
 import * as directUploads from './0024-direct-uploads.ts'
 import * as visibility from './0025-visibility.ts'
+import * as emptyDirectUploads from './0026-empty-direct-uploads.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -57,4 +58,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0023-owner-erasures': ownerErasures,
   '0024-direct-uploads': directUploads,
   '0025-visibility': visibility,
+  '0026-empty-direct-uploads': emptyDirectUploads,
 }

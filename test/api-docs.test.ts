@@ -14,6 +14,7 @@ const rejections = {
   polyglot: true,
   'digest-mismatch': true,
   'length-exceeded': true,
+  'too-small': true,
   damaged: true,
   'no-media': true,
   encrypted: true,

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Metadata } from '../ledger/description.ts'
 import { READ_KEYS } from '../ledger/metadata-keys.ts'
 import { requires } from './services/requirements.ts'
+import { beginBucketForm, postBucketForm } from './support/bucket-forms.ts'
 import { readEvents, type StreamEvent } from './support/event-reader.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { asMp4 } from './support/sample-bytes.ts'
@@ -246,13 +247,11 @@ describe('what an application says at the creation of an upload', () => {
       ['filename', FILE.filename],
       ...texts.map(([key, value]) => [`metadata[${key}]`, String(value)]),
     ])
-    const { url: bucket, fields, uploadId } = await ask(`/s3/params?${query}`)
-    const form = new FormData()
-    for (const [name, value] of Object.entries(fields as Record<string, string>)) form.set(name, value)
-    form.set('file', new Blob([new Uint8Array(BYTES)]))
-    await fetch(String(bucket), { method: 'POST', body: form })
+    const form = await beginBucketForm(landfall.as('alice'), String(query))
+    const { uploadId } = form
+    await postBucketForm(form, BYTES)
     await ask(`/${uploadId}/complete`, { method: 'POST' })
-    await expectTold(String(uploadId), own)
+    await expectTold(uploadId, own)
   })
 
   it('is told by webhooks as it was changed, with the state that the media item has', async () => {

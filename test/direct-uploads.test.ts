@@ -13,6 +13,7 @@ import { openStorage } from '../storage/storage.ts'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
 import { type Bucket, freshBucket } from './support/bucket.ts'
+import { beginBucketForm, postBucketForm } from './support/bucket-forms.ts'
 import { exampleWith, runExample } from './support/doc-examples.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { slowly } from './support/pauses.ts'
@@ -389,26 +390,16 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload', () => {
       await expectNothingLeft(key)
     })
 
-    type Form = { method: string; url: string; fields: Record<string, string>; uploadId: string }
-    const formFor = async (as: As, query: string) =>
-      await answer<Form>(await as(`${COMPANION}/s3/params?${query}`))
-    const post = ({ url, fields }: Form, bytes: Uint8Array) => {
-      const form = new FormData()
-      for (const [name, value] of Object.entries(fields)) form.set(name, value)
-      form.set('file', new Blob([new Uint8Array(bytes)]))
-      return fetch(url, { method: 'POST', body: form })
-    }
-
     it('is sent by a form, and complete without a word to us', async () => {
       const { path } = await jpeg({ width: 640, height: 480 })
       const bytes = await readFile(path)
       const as = bearing(await ticket())
-      const form = await formFor(
+      const form = await beginBucketForm(
         as,
         'filename=Bild.jpg&type=image/jpeg&metadata[row]=3&metadata[name]=Bild.jpg',
       )
       expect(form.method).toBe('POST')
-      const stored = await post(form, bytes)
+      const stored = await postBucketForm(form, bytes)
       expect(stored.status, await stored.text()).toBe(204)
       expect(await outcome(landfall, 'alice', form.uploadId)).toMatchObject({
         status: 'ready',
@@ -417,15 +408,15 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload', () => {
         sha256: sha256Of(bytes),
       })
       // The form is still valid by its time: what it puts now is another object.
-      expect((await post(form, Buffer.from('something else'))).status).toBe(204)
+      expect((await postBucketForm(form, asJpeg(Buffer.alloc(2000)))).status).toBe(204)
       const media = await outcome(landfall, 'alice', form.uploadId)
       const content = await alice(`/api/v1/media/${media.id}/content`)
       expect(sha256Of(new Uint8Array(await content.arrayBuffer()))).toBe(sha256Of(bytes))
     })
 
     it('is found in the bucket also while others begin all the time', async () => {
-      const form = await formFor(alice, 'filename=a.jpg')
-      await post(form, asJpeg(Buffer.alloc(2000)))
+      const form = await beginBucketForm(alice, 'filename=a.jpg')
+      await postBucketForm(form, asJpeg(Buffer.alloc(2000)))
       const stateOf = async () =>
         ((await (await alice(`/api/v1/uploads/${form.uploadId}`)).json()) as { state: string }).state
       for (let tries = 0; tries < 40 && (await stateOf()) === 'open'; tries++) {
@@ -438,17 +429,17 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload', () => {
     })
 
     it('by a form of more bytes than are accepted is refused by the bucket', async () => {
-      const form = await formFor(alice, 'filename=a.jpg&type=image/jpeg')
-      expect((await post(form, asJpeg(Buffer.alloc(33 * MIB)))).status).toBe(400)
+      const form = await beginBucketForm(alice, 'filename=a.jpg&type=image/jpeg')
+      expect((await postBucketForm(form, asJpeg(Buffer.alloc(33 * MIB)))).status).toBe(400)
       expect(
-        (await post({ ...form, fields: { ...form.fields, key: 'other' } }, Buffer.alloc(9))).status,
+        (await postBucketForm({ ...form, fields: { ...form.fields, key: 'other' } }, Buffer.alloc(9))).status,
       ).toBe(403)
     })
 
     it('leaves nothing of a form that was used after its upload ended', async () => {
-      const form = await formFor(alice, 'filename=a.jpg')
+      const form = await beginBucketForm(alice, 'filename=a.jpg')
       await alice(`/api/v1/direct-uploads/${form.uploadId}`, { method: 'DELETE' })
-      await post(form, asJpeg(Buffer.alloc(2000)))
+      await postBucketForm(form, asJpeg(Buffer.alloc(2000)))
       const due = await sql<{ late: Date }>`
         select late_until as late from landfall.upload_tails
          where upload_id = ${form.uploadId} and late_until is not null`.execute(landfall.db)
@@ -462,6 +453,15 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload', () => {
       onTestFinished(() => storage.close())
       await storage.bytes.sweep(form.uploadId as UploadId)
       await expectNothingLeft(form.uploadId)
+    })
+
+    it('begins by GET alone', async () => {
+      const asked = await alice(`${COMPANION}/s3/params?filename=head.jpg`, { method: 'HEAD' })
+      expect([asked.status, asked.headers.get('Allow')]).toEqual([405, 'GET, OPTIONS'])
+      const preflight = await alice(`${COMPANION}/s3/params`, { method: 'OPTIONS' })
+      expect(preflight.headers.get('Allow')).toBe('GET, OPTIONS')
+      const begun = await sql`select from landfall.uploads where filename = 'head.jpg'`.execute(landfall.db)
+      expect(begun.rows).toEqual([])
     })
 
     it('refuses parameters that it does not know', async () => {

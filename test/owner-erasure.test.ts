@@ -8,6 +8,7 @@ import { newMediaId, newUploadId } from '../ledger/ids.ts'
 import { eraser } from '../processing/erasure.ts'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
+import { beginBucketForm, postBucketForm } from './support/bucket-forms.ts'
 import { type Landfall, type LandfallOptions, startLandfall } from './support/landfall.ts'
 import { filesBelow } from './support/leftovers.ts'
 import { openAppend } from './support/open-append.ts'
@@ -577,19 +578,13 @@ describeStorages.skipIf(!ffmpeg.met)('the erasure of an owner', (storage) => {
       const { parts } = await direct(`/${id}/parts`, inJson({ partNumbers: [1] }))
       const link = (parts as { url: string }[])[0]?.url ?? ''
       expect((await fetch(link, { method: 'PUT', body: BYTES.subarray(0, 2000) })).status).toBe(200)
-      const { url, fields } = await direct(`/s3/params?filename=${encodeURIComponent(SUB)}.jpg`)
-      const post = () => {
-        const form = new FormData()
-        for (const [name, value] of Object.entries(fields as Record<string, string>)) form.set(name, value)
-        form.set('file', new Blob([new Uint8Array(BYTES)]))
-        return fetch(String(url), { method: 'POST', body: form })
-      }
+      const form = await beginBucketForm(landfall.as(SUB), `filename=${encodeURIComponent(SUB)}.jpg`)
 
       await ask(landfall, SUB)
       await expect.poll(() => leftIn(landfall.stored), PATIENTLY).toEqual([])
       // Its links are still valid.
       expect((await fetch(link, { method: 'PUT', body: BYTES.subarray(0, 2000) })).status).toBe(404)
-      expect((await post()).status).toBe(204)
+      expect((await postBucketForm(form, BYTES)).status).toBe(204)
       expect((await reportOf(landfall, SUB)).state).toBe('running')
       await sql`update landfall.upload_tails set late_until = now() - interval '1 second'`.execute(
         landfall.db,

@@ -1,10 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { type Landfall, startLandfall } from './support/landfall.ts'
+import { filesBelow } from './support/leftovers.ts'
 import { OFFSET_STREAM, problemOf, rawRequest, type TusRequest, tusRequest } from './support/raw-http.ts'
 import { asJpeg } from './support/sample-bytes.ts'
 import { quotaOf, statusOf } from './support/status.ts'
 import { describeStorages } from './support/storages.ts'
-import { head, idOf, metadataHeader } from './support/tus.ts'
+import { create, head, idOf, metadataHeader } from './support/tus.ts'
 
 const SIZE = 2000
 const LENGTH = { 'Upload-Length': String(SIZE) }
@@ -163,6 +165,28 @@ describe('POST /files', () => {
       method: 'POST',
       headers: { Authorization: `Bearer ${landfall.token('alice')}`, 'Tus-Resumable': '1.0.0', ...LENGTH },
     })
+
+  it('stores no byte of an upload that was ended before its bytes are read', async () => {
+    // As by whoever erases its owner in that moment.
+    await sql
+      .raw(`
+      create function ended() returns trigger language plpgsql as
+        'begin update landfall.uploads set state = ''terminated'' where id = new.id; return null; end';
+      create trigger ended after insert on landfall.uploads for each row
+        when (new.filename = 'ended.jpg') execute function ended()`)
+      .execute(landfall.db)
+    onTestFinished(async () => {
+      await sql.raw('drop trigger ended on landfall.uploads; drop function ended').execute(landfall.db)
+    })
+    const before = await filesBelow(landfall.dataDirectory)
+    const answer = await create(landfall, 'erased', {
+      size: SIZE,
+      metadata: { filename: 'ended.jpg' },
+      body: BYTES,
+    })
+    expect(answer.status, await answer.text()).toBe(410)
+    expect(await filesBelow(landfall.dataDirectory)).toEqual(before)
+  })
 })
 
 describeStorages('POST /files with a body', (storage) => {

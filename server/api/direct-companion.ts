@@ -1,6 +1,5 @@
 import type { Request } from 'express'
 import type { z } from 'zod'
-import { DIRECT_LINK_SECONDS } from '../../ledger/direct-uploads.ts'
 import type { UploadId } from '../../ledger/ids.ts'
 import { mediaPath } from '../../storage/signed-path.ts'
 import { notFound, Problem } from '../http/errors.ts'
@@ -57,20 +56,21 @@ export const directCompanionRoutes = [
   }),
   route('get', '/api/v1/direct-uploads/s3/params', ACCESS, {
     query: CompanionForm,
+    isAct: true,
     moreParameters: METADATA,
     answers: { 200: json(CompanionPost) },
     summary: 'Uppy: begins an upload by one form, which the browser sends to the bucket',
     description: 'It is complete a few seconds after the bucket has the file.',
     async handle(call, { direct }: DirectUploadsServices) {
       const { filename, type } = call.query
-      const { links, upload } = await direct.beginForm(directCall(call), {
+      const { links, seconds, upload } = await direct.beginForm(directCall(call), {
         size: null,
         metadata: fileMetadata(metadataInQuery(call.request), filename, type),
       })
       call.response.set('Cache-Control', 'no-store').json({
         method: 'POST',
         ...links,
-        expires: DIRECT_LINK_SECONDS,
+        expires: seconds,
         uploadId: upload.id,
       } satisfies z.output<typeof CompanionPost>)
     },
@@ -144,12 +144,12 @@ export const directCompanionRoutes = [
     answers: { 200: json(CompanionLink) },
     summary: 'Uppy: a link to send a part to the bucket, by PUT',
     async handle(call, { direct }: DirectUploadsServices) {
-      const { links } = await direct.sign(directCall(call, ofKey(call)), () => [call.params.part])
+      const { links, seconds } = await direct.sign(directCall(call, ofKey(call)), () => [call.params.part])
       const [link] = links
       if (!link) throw new Error('no link was made')
       call.response
         .set('Cache-Control', 'no-store')
-        .json({ url: link.url, expires: DIRECT_LINK_SECONDS } satisfies z.output<typeof CompanionLink>)
+        .json({ url: link.url, expires: seconds } satisfies z.output<typeof CompanionLink>)
     },
   }),
 ]

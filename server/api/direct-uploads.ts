@@ -89,7 +89,7 @@ export const directUploadsRoutes = [
     answers: { 200: json(SentParts) },
     summary: 'Links to send parts to the bucket, by PUT',
     async handle(call, { direct }: DirectUploadsServices) {
-      const { links, expiresAt } = await direct.sign(
+      const { links, seconds } = await direct.sign(
         directCall(call, call.params.id),
         () => readInput(WantedParts, call.request.body ?? {}).partNumbers,
       )
@@ -99,9 +99,10 @@ export const directUploadsRoutes = [
         method: 'PUT' as const,
         url,
       }))
+      const expiresAt = new Date(Date.now() + seconds * 1000).toISOString()
       call.response
         .set('Cache-Control', 'no-store')
-        .json({ parts, expiresAt: expiresAt.toISOString() } satisfies z.output<typeof SentParts>)
+        .json({ parts, expiresAt } satisfies z.output<typeof SentParts>)
     },
   }),
   route('post', '/api/v1/direct-uploads/:id/complete', 'token-or-upload-ticket', {

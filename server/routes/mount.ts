@@ -14,11 +14,14 @@ export function mount<S>(app: Express, routes: readonly Route<S>[], services: S,
   for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
     const at = app.route(spellingsOf(path))
     const allow = methodsOf(ofPath)
+    const refuseOthers = answerOthers(path, ofPath, allow, admit)
     for (const route of ofPath) {
       if (route.method === 'options') at.options(tellMethods(allow))
+      // Express would serve it by the handler of GET.
+      if (route.isAct) at.head(refuseOthers)
       at[route.method](serve(route, services, admit))
     }
-    at.all(answerOthers(path, ofPath, allow, admit))
+    at.all(refuseOthers)
   }
 }
 
@@ -74,7 +77,7 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE', 'OPTIONS']
 /** What `Allow` says of these routes of one path. */
 function methodsOf<S>(routes: readonly Route<S>[]): string {
   const methods = new Set(routes.map(({ method }) => method.toUpperCase())).add('OPTIONS')
-  if (methods.has('GET')) methods.add('HEAD')
+  if (routes.some(({ method, isAct }) => method === 'get' && !isAct)) methods.add('HEAD')
   return METHODS.filter((method) => methods.has(method)).join(', ')
 }
 

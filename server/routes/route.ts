@@ -83,6 +83,8 @@ export type Route<S, A extends Access = Access, P extends Params = Params, Q ext
   summary: string
   /** More sentences, in Markdown. */
   description?: string
+  /** A GET that begins something, as a client has it: no HEAD is served by it. */
+  isAct?: boolean
   /** Not in OpenAPI. */
   isUnlisted?: boolean
   /** Whether this server has it; it does by default. */

@@ -20,6 +20,7 @@ import { applyMethodOverride } from '../http/method-override.ts'
 import { outageOf } from '../http/outages.ts'
 import { renderProblem } from '../http/problem-renderer.ts'
 import { checkTarget } from '../http/routing.ts'
+import { withoutSecrets } from '../http/ticket-path.ts'
 import { countRequests } from '../metrics/http-requests.ts'
 import type { Log } from '../process/log.ts'
 import { accessChecks } from '../routes/access.ts'
@@ -163,7 +164,7 @@ function requestLog(log: Log): Prepare {
       req: (request) => ({
         id: request.id,
         method: request.method,
-        path: String(request.url).split('?', 1)[0],
+        path: withoutSecrets(String(request.url).split('?', 1)[0] ?? ''),
       }),
       res: (response) => ({ statusCode: response.statusCode }),
     },

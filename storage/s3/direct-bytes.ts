@@ -1,17 +1,19 @@
 import { servedAs } from '../../content/served-as.ts'
 import type { Ledger } from '../../ledger/database.ts'
-import { DIRECT_LINK_SECONDS } from '../../ledger/direct-uploads.ts'
+import { adoptCopy, recordCopy } from '../../ledger/direct-uploads.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import { beginMultipart, forgetMultipart, recordMultipart } from '../../ledger/stored-parts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import { BytesLost } from '../store/objects.ts'
+import { isCopyKey, newCopyKey } from '../store/keys.ts'
+import { ObjectMissing, StorageUnavailable } from '../store/objects.ts'
 import { LeaseLost } from '../store/outcomes.ts'
 import type { S3 } from './s3.ts'
-import { isGone, isInvalidPart, isMissing } from './s3-errors.ts'
+import { copyInBucket } from './s3-copy.ts'
+import { asStorageUnavailable, isGone, isInvalidPart, isMissing } from './s3-errors.ts'
 import { formOf, inQuotes, type ListedPart, linkOfPart, partsOf, type StorageForm } from './s3-links.ts'
+import { type StoredWhole, storedWhole } from './stored-whole.ts'
 
-/** The whole file as the bucket has it. */
-export type StoredWhole = { size: number; etag: string }
+export type { StoredWhole } from './stored-whole.ts'
 
 /** What the bucket has is not what the client says, or no file. It may send more and ask again. */
 export class PartsMismatch extends Error {
@@ -25,14 +27,17 @@ export class PartsMismatch extends Error {
   }
 }
 
-const REPLACED = 'The file was replaced meanwhile.'
-/** The largest object that one call copies. */
+/** The largest object that a form puts. */
 const MAX_FORM_BYTES = 5 * 1024 ** 3
+
+/** One completion. `check` is called with the size before anything is done. */
+type Completion = { lease: Lease; check: (size: number) => void; signal?: AbortSignal | undefined }
 
 /**
  * Bytes that clients send to the bucket themselves. A link can be used until it is over, whatever became of its upload: so
- * parts belong to a multipart upload, which takes none once it is complete, and a form puts another object, of which a
- * copy is made. What was checked can be replaced by nobody.
+ * parts belong to a multipart upload, which takes none once it is complete, and a form puts another object, of which
+ * copies are made. Each copy has a key of its own, and one of them becomes the file: what was checked can be replaced by
+ * nobody, not even by a call of ours that comes late.
  */
 export class DirectBytes {
   readonly #db: Ledger
@@ -46,11 +51,10 @@ export class DirectBytes {
   /** Opens the multipart upload: the ledger notes it before, and gets its id after. Fails with `LeaseLost`. */
   async openParts(upload: UploadRow, { fence }: Lease, partSize: number): Promise<void> {
     const held = { id: upload.id, fence }
-    const begun = await beginMultipart(this.#db, { ...held, partSize })
-    if (!begun) throw new LeaseLost()
-    const { id, isConfirmed } = await this.#s3.createMultipart(upload.storage_key, servedAs(null))
-    const mayHaveStrays = begun.mayHaveStrays || !isConfirmed
-    if (!(await recordMultipart(this.#db, { ...held, multipartId: id, mayHaveStrays }))) {
+    if (!(await beginMultipart(this.#db, { ...held, partSize }))) throw new LeaseLost()
+    const { id } = await this.#s3.createMultipart(upload.storage_key, servedAs(null))
+    // A part that is under way when it is aborted can stay: it is aborted once more, as others of its key.
+    if (!(await recordMultipart(this.#db, { ...held, multipartId: id, mayHaveStrays: true }))) {
       await this.#s3.abortMultipart(upload.storage_key, id)
       throw new LeaseLost()
     }
@@ -58,36 +62,45 @@ export class DirectBytes {
     upload.part_size = partSize
   }
 
-  /** A link for one part of this many bytes, or of any number. */
-  async linkOfPart(upload: UploadRow, partNumber: number, size: number | undefined): Promise<string> {
-    const part = { key: upload.storage_key, multipartId: multipartOf(upload), partNumber, size }
-    return await linkOfPart(this.#s3, part, DIRECT_LINK_SECONDS)
+  /** A link for one part of this many bytes, or of any number, for so many seconds. */
+  async linkOfPart(
+    upload: UploadRow,
+    part: { partNumber: number; size: number | undefined },
+    seconds: number,
+  ): Promise<string> {
+    return await linkOfPart(
+      this.#s3,
+      { ...part, key: upload.storage_key, multipartId: multipartOf(upload) },
+      seconds,
+    )
   }
 
-  /** A form for a whole file. */
-  async formOf(key: string, minBytes: number, maxBytes: number): Promise<StorageForm> {
-    const object = { key, minBytes, maxBytes: Math.min(maxBytes, MAX_FORM_BYTES) }
-    return await formOf(this.#s3, object, DIRECT_LINK_SECONDS)
+  /** A form for a whole file, for so many seconds. */
+  async formOf(
+    key: string,
+    { minBytes, maxBytes }: { minBytes: number; maxBytes: number },
+    seconds: number,
+  ): Promise<StorageForm> {
+    return await formOf(this.#s3, { key, minBytes, maxBytes: Math.min(maxBytes, MAX_FORM_BYTES) }, seconds)
   }
 
   /** What the bucket has of it; nothing where it was completed or aborted. */
-  async partsOf(upload: UploadRow): Promise<ListedPart[]> {
-    return upload.multipart_id === null ? [] : ((await this.#openParts(upload)) ?? [])
+  async partsOf(upload: UploadRow, signal?: AbortSignal): Promise<ListedPart[]> {
+    return upload.multipart_id === null ? [] : ((await this.#openParts(upload, signal)) ?? [])
   }
 
   /**
    * Joins the parts to the file. `chosen`: the etags that the client has, by number; all parts of the bucket by default.
-   * `check` is called with the size before. Repeatable. Fails with `PartsMismatch`, and with `BytesLost` where the bucket
-   * has neither parts nor file.
+   * Repeatable. Fails with `PartsMismatch`, and with `BytesLost` where the bucket has neither parts nor file.
    */
   async joinParts(
     upload: UploadRow,
     chosen: ReadonlyMap<number, string> | undefined,
-    check: (size: number) => void,
+    { check, signal }: Completion,
   ): Promise<StoredWhole> {
-    const stored = upload.multipart_id === null ? undefined : await this.#openParts(upload)
+    const stored = upload.multipart_id === null ? undefined : await this.#openParts(upload, signal)
     // Joined before, by an attempt that was interrupted.
-    if (!stored) return await this.#whole(upload)
+    if (!stored) return await storedWhole(this.#s3, upload.storage_key)
     const parts = chosen ? choose(stored, chosen) : stored
     if (parts.length === 0) throw new PartsMismatch('The bucket has no parts of this upload.')
     check(parts.reduce((sum, { size }) => sum + size, 0))
@@ -100,31 +113,49 @@ export class DirectBytes {
           })
         // Without a reply it may have succeeded.
         if (!isGone(error) && (await this.#s3.isMultipartOpen(upload.storage_key, multipartOf(upload))))
-          throw error
+          throw asStorageUnavailable(error)
       })
-    const whole = await this.#whole(upload)
+    const whole = await this.#s3.head(upload.storage_key)
+    // It was there a moment ago, also where a proxy says otherwise.
+    if (!whole) throw new StorageUnavailable({ cause: new Error('what was joined is not there yet') })
     await forgetMultipart(this.#db, upload.id)
     upload.multipart_id = null
     return whole
   }
 
-  /** Bytes that a form has put; undefined where it has not yet. */
-  async formSize(key: string): Promise<number | undefined> {
-    return (await this.#s3.head(key))?.size
+  /** Whether the bucket itself says that a form has put nothing yet. */
+  async lacksForm(key: string, signal?: AbortSignal): Promise<boolean> {
+    return await this.#s3.lacks(key, signal)
   }
 
-  /** Copies what a form has put to where the form cannot reach. Repeatable. Fails like `joinParts`. */
-  async takeForm(upload: UploadRow, key: string, check: (size: number) => void): Promise<StoredWhole> {
-    const put = await this.#s3.head(key)
+  /**
+   * Copies what a form has put, and makes the copy the file of the upload, where that still has the lease. Repeatable.
+   * Fails with `PartsMismatch` and `LeaseLost`.
+   */
+  async takeForm(
+    upload: UploadRow,
+    form: string,
+    { lease, check, signal }: Completion,
+  ): Promise<StoredWhole> {
+    const put = await this.#s3.head(form, signal)
     if (!put) throw new PartsMismatch('The bucket does not have the file yet.')
     check(put.size)
-    await this.#s3
-      .copyWhole({ key, etag: put.etag }, upload.storage_key, servedAs(null))
-      .catch((error: unknown) => {
-        throw isMissing(error) ? new PartsMismatch(REPLACED, [], { cause: error }) : error
-      })
-    const whole = await this.#whole(upload)
-    if (whole.size !== put.size) throw new PartsMismatch(REPLACED)
+    const held = { id: upload.id, fence: lease.fence, key: newCopyKey(form) }
+    // Whatever becomes of the copy, its key is known.
+    if (!(await recordCopy(this.#db, held)) || !lease.isCurrent()) throw new LeaseLost()
+    try {
+      await copyInBucket(this.#s3, form, held.key, servedAs(null), put.etag, signal)
+    } catch (error) {
+      if (error instanceof ObjectMissing || isMissing(error))
+        throw new PartsMismatch('The file was replaced meanwhile.', [], { cause: error })
+      throw error
+    }
+    const whole = await this.#s3.head(held.key, signal)
+    if (whole?.size !== put.size)
+      throw new StorageUnavailable({ cause: new Error('the copy is not there yet') })
+    const former = isCopyKey(upload.storage_key) ? upload.storage_key : null
+    if (!(await adoptCopy(this.#db, { ...held, former }))) throw new LeaseLost()
+    upload.storage_key = held.key
     return whole
   }
 
@@ -132,23 +163,20 @@ export class DirectBytes {
   async *head(upload: UploadRow, { size, etag }: StoredWhole, most: number): AsyncGenerator<Uint8Array> {
     if (size === 0) return
     const range = { start: 0, end: Math.min(size, most) - 1 }
-    const { body } = await this.#s3.open(upload.storage_key, { range, etag })
+    const { body } = await this.#s3.open(upload.storage_key, { range, etag }).catch((error: unknown) => {
+      throw asStorageUnavailable(error)
+    })
     for await (const chunk of body) yield chunk as Uint8Array
   }
 
-  async #openParts(upload: UploadRow): Promise<ListedPart[] | undefined> {
+  /** Undefined where the bucket itself says that it has no such multipart upload. */
+  async #openParts(upload: UploadRow, signal?: AbortSignal): Promise<ListedPart[] | undefined> {
     try {
-      return await partsOf(this.#s3, upload.storage_key, multipartOf(upload))
+      return await partsOf(this.#s3, upload.storage_key, multipartOf(upload), signal)
     } catch (error) {
       if (isGone(error)) return undefined
-      throw error
+      throw asStorageUnavailable(error)
     }
-  }
-
-  async #whole({ storage_key: key }: UploadRow): Promise<StoredWhole> {
-    const head = await this.#s3.head(key)
-    if (!head) throw new BytesLost('the multipart upload is gone')
-    return head
   }
 }
 

@@ -16,12 +16,13 @@ export async function copyInBucket(
   to: string,
   servedAs: ServedAs,
   etag: string | null = null,
+  signal?: AbortSignal,
 ): Promise<void> {
-  const head = await s3.head(from)
+  const head = await s3.head(from, signal)
   if (!head || (etag !== null && head.etag !== etag)) throw new ObjectMissing(from)
   const source = { key: from, ...head }
-  if (source.size <= COPY_BYTES) await s3.copyWhole(source, to, servedAs)
-  else await copyByParts(s3, source, to, servedAs)
+  if (source.size <= COPY_BYTES) await s3.copyWhole(source, to, servedAs, signal)
+  else await copyByParts(s3, source, to, servedAs, signal)
 }
 
 async function copyByParts(
@@ -29,6 +30,7 @@ async function copyByParts(
   source: { key: string; size: number; etag: string },
   to: string,
   servedAs: ServedAs,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const partBytes = Math.max(COPY_BYTES, minPartSizeFor(source.size))
   await s3.putInParts(to, servedAs, async (id) => {
@@ -36,7 +38,7 @@ async function copyByParts(
     for (let start = 0; start < source.size; start += partBytes) {
       const end = Math.min(start + partBytes, source.size) - 1
       const partNumber = parts.length + 1
-      const etag = await s3.copyPart(to, id, partNumber, { ...source, range: { start, end } })
+      const etag = await s3.copyPart(to, id, partNumber, { ...source, range: { start, end } }, signal)
       parts.push({ partNumber, etag })
     }
     return parts

@@ -1,6 +1,7 @@
 import { UploadPartCommand } from '@aws-sdk/client-s3'
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { StorageUnavailable } from '../store/objects.ts'
 import { withRetries } from './retry.ts'
 import type { S3 } from './s3.ts'
 import { translateS3Error } from './s3-errors.ts'
@@ -51,35 +52,47 @@ export async function formOf(
 }
 
 /** All parts that the bucket has of a multipart upload, by number. Fails as the SDK does where there is none. */
-export async function partsOf(s3: S3, key: string, multipartId: string): Promise<ListedPart[]> {
+export async function partsOf(
+  s3: S3,
+  key: string,
+  multipartId: string,
+  signal?: AbortSignal,
+): Promise<ListedPart[]> {
   const parts: ListedPart[] = []
   let after: string | undefined
   do {
-    const page = await withRetries((abortSignal) =>
-      s3.client.listParts(
-        {
-          Bucket: s3.bucket,
-          Key: key,
-          UploadId: multipartId,
-          ...(after === undefined ? {} : { PartNumberMarker: after }),
-        },
-        { abortSignal },
-      ),
+    const page = await withRetries(
+      (abortSignal) =>
+        s3.client.listParts(
+          {
+            Bucket: s3.bucket,
+            Key: key,
+            UploadId: multipartId,
+            ...(after === undefined ? {} : { PartNumberMarker: after }),
+          },
+          { abortSignal },
+        ),
+      signal,
     )
+    // A page of somebody else, read as a list, has nothing in it.
+    if (page.UploadId !== multipartId) throw nonsense('a list of other parts')
     for (const { PartNumber, Size, ETag } of page.Parts ?? []) {
       if (PartNumber === undefined || Size === undefined || ETag === undefined)
-        throw new Error('S3 listed a part without number, size or etag')
+        throw nonsense('a part without number, size or etag')
       parts.push({ partNumber: PartNumber, size: Size, etag: inQuotes(ETag) })
     }
-    const next = page.IsTruncated ? page.NextPartNumberMarker : undefined
-    // A server that repeats itself would be asked for ever.
-    after = next !== undefined && Number(next) > Number(after ?? 0) ? next : undefined
+    const next = page.IsTruncated ? (page.NextPartNumberMarker ?? '') : undefined
+    // A server that repeats itself would be asked for ever, and half a list is no list.
+    if (next !== undefined && !(Number(next) > Number(after ?? 0))) throw nonsense('a list without its rest')
+    after = next
   } while (after !== undefined && parts.length < MAX_PARTS)
   return parts
 }
 
 /** As S3 writes it, whether or not a client has kept the quotes. */
 export const inQuotes = (etag: string): string => (etag.startsWith('"') ? etag : `"${etag}"`)
+
+const nonsense = (what: string) => new StorageUnavailable({ cause: new Error(`S3 answered with ${what}`) })
 
 function rethrow(error: unknown): never {
   throw translateS3Error(error)

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type ConcatSource, concatSources, forgetConcat } from '../../ledger/concatenation.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { UploadId } from '../../ledger/ids.ts'
@@ -11,16 +10,14 @@ import {
   type UploadInBucket,
   uploadInBucket,
 } from '../../ledger/stored-parts.ts'
+import { isCopyKey } from '../store/keys.ts'
 import { BytesLost } from '../store/objects.ts'
 import { partialsIn } from '../store/partials.ts'
 import type { RoutedUploadBytes, UploadBytes } from '../store/upload-bytes.ts'
 import type { S3 } from './s3.ts'
 import { concatenate, type WholePartial } from './s3-concat.ts'
 import { isGone, isInvalidPart } from './s3-errors.ts'
-
-const COMPLETION_MS = 2_000
-
-type Head = { size: number; etag: string }
+import { type StoredWhole as Head, storedWhole } from './stored-whole.ts'
 
 /** Assembles and removes uploads in a bucket, by the records of the ledger. */
 export class S3UploadBytes implements UploadBytes {
@@ -45,7 +42,7 @@ export class S3UploadBytes implements UploadBytes {
     if (head.size !== size)
       throw new BytesLost(`the object has ${head.size} bytes where ${size} were received`)
     await this.#abortStrays(upload)
-    await this.#s3.remove(upload.tailKeys)
+    await this.#remove(upload.tailKeys)
     await this.#forget(uploadId, upload)
     return head
   }
@@ -56,7 +53,7 @@ export class S3UploadBytes implements UploadBytes {
     const { storageKey, tailKeys, multipartId } = upload
     if (multipartId !== null) await this.#s3.abortMultipart(storageKey, multipartId)
     await this.#abortStrays(upload)
-    await this.#s3.remove([...tailKeys, storageKey])
+    await this.#remove([...tailKeys, storageKey])
     // A whole file may have been stored without a reply, and is not recorded.
     if (upload.offset !== upload.size) await recordLateCall(this.#db, uploadId, storageKey)
     await this.#forget(uploadId, upload)
@@ -69,7 +66,7 @@ export class S3UploadBytes implements UploadBytes {
     if (!upload) return
     // An open one may be opening another at this moment.
     if (upload.state !== 'open') await this.#abortStrays(upload)
-    await this.#s3.remove(upload.droppedKeys)
+    await this.#remove(upload.droppedKeys)
     await forgetDeletedTails(this.#db, uploadId, upload.droppedKeys)
   }
 
@@ -115,8 +112,7 @@ export class S3UploadBytes implements UploadBytes {
 
   /** An object that was stored in one call, or is complete already. */
   async #whole({ storageKey, parts }: UploadInBucket): Promise<Head> {
-    const head = await this.#s3.head(storageKey)
-    if (!head) throw new BytesLost('the object is gone')
+    const head = await storedWhole(this.#s3, storageKey)
     const [only, second] = parts
     // A multipart upload of one part has a special etag.
     const isOfParts = /-1"$/.test(head.etag)
@@ -145,13 +141,13 @@ export class S3UploadBytes implements UploadBytes {
   async #afterFailure(error: unknown, key: string, multipartId: string): Promise<Head> {
     if (isInvalidPart(error)) throw new BytesLost('a part is another one', { cause: error })
     if (!isGone(error) && (await this.#s3.isMultipartOpen(key, multipartId))) throw error
-    const head = await this.#s3.head(key)
-    if (head) return head
-    // Neither open nor complete: it is gone, unless another worker completes it at this moment.
-    await sleep(COMPLETION_MS)
-    const late = await this.#s3.head(key)
-    if (!late) throw new BytesLost('the multipart upload is gone', { cause: error })
-    return late
+    return await storedWhole(this.#s3, key)
+  }
+
+  /** Removes objects, and the unfinished rest of those that are copies. */
+  async #remove(keys: readonly string[]): Promise<void> {
+    for (const key of keys.filter(isCopyKey)) await this.#s3.abortMultiparts(key)
+    await this.#s3.remove(keys)
   }
 
   /** Aborts multipart uploads of this key that are not in the ledger; looked up only where there may be any. */

@@ -59,16 +59,17 @@ export class S3 {
     signal?: AbortSignal,
   ): Promise<{ etag: string; isConfirmed: boolean }> {
     let attempts = 0
-    const { ETag } = await withRetries((whileTrying) => {
+    const etag = await withRetries(async (whileTrying) => {
       attempts += 1
-      return sending(body, whileTrying, (Body, abortSignal) =>
+      const { ETag } = await sending(body, whileTrying, (Body, abortSignal) =>
         this.client.putObject(
           { Bucket: this.bucket, Key: key, Body, ContentLength: body.size, ...headersOf(servedAs) },
           { abortSignal },
         ),
       )
+      return requireEtag(ETag)
     }, signal)
-    return { etag: requireEtag(ETag), isConfirmed: attempts === 1 }
+    return { etag, isConfirmed: attempts === 1 }
   }
 
   /**
@@ -98,14 +99,12 @@ export class S3 {
     signal?: AbortSignal,
   ): Promise<string> {
     const part = { Bucket: this.bucket, Key: key, UploadId: multipartId, PartNumber: partNumber }
-    const { ETag } = await withRetries(
-      (whileTrying) =>
-        sending(body, whileTrying, (Body, abortSignal) =>
-          this.client.uploadPart({ ...part, Body, ContentLength: body.size }, { abortSignal }),
-        ),
-      signal,
-    )
-    return requireEtag(ETag)
+    return await withRetries(async (whileTrying) => {
+      const { ETag } = await sending(body, whileTrying, (Body, abortSignal) =>
+        this.client.uploadPart({ ...part, Body, ContentLength: body.size }, { abortSignal }),
+      )
+      return requireEtag(ETag)
+    }, signal)
   }
 
   /** Copies bytes of another object into a part, inside the bucket. Returns the part's etag. */
@@ -114,13 +113,15 @@ export class S3 {
     multipartId: string,
     partNumber: number,
     from: { key: string; etag: string; range: ByteRange | undefined },
+    signal?: AbortSignal,
   ): Promise<string> {
     const part = { Bucket: this.bucket, Key: key, UploadId: multipartId, PartNumber: partNumber }
     const range = from.range && { CopySourceRange: `bytes=${from.range.start}-${from.range.end}` }
-    const { CopyPartResult } = await withRetries((abortSignal) =>
-      this.client.uploadPartCopy({ ...part, ...this.#sourceOf(from), ...range }, { abortSignal }),
-    )
-    return requireEtag(CopyPartResult?.ETag)
+    return await withRetries(async (abortSignal) => {
+      const copy = { ...part, ...this.#sourceOf(from), ...range }
+      const { CopyPartResult } = await this.client.uploadPartCopy(copy, { abortSignal })
+      return requireEtag(CopyPartResult?.ETag)
+    }, signal)
   }
 
   #sourceOf({ key, etag }: { key: string; etag: string }) {
@@ -191,14 +192,27 @@ export class S3 {
   }
 
   /** Size in bytes and etag; undefined when there is no such object. */
-  async head(key: string): Promise<{ size: number; etag: string } | undefined> {
+  async head(key: string, signal?: AbortSignal): Promise<{ size: number; etag: string } | undefined> {
     try {
-      const { ContentLength, ETag } = await withRetries((abortSignal) =>
-        this.client.headObject({ Bucket: this.bucket, Key: key }, { abortSignal }),
-      )
-      return { size: ContentLength ?? 0, etag: requireEtag(ETag) }
+      return await withRetries(async (abortSignal) => {
+        const object = { Bucket: this.bucket, Key: key }
+        const { ContentLength, ETag } = await this.client.headObject(object, { abortSignal })
+        return { size: ContentLength ?? 0, etag: requireEtag(ETag) }
+      }, signal)
     } catch (error) {
       if (isMissing(error)) return undefined
+      throw error
+    }
+  }
+
+  /** Whether the bucket itself says that it has no such object. A HEAD has no code, and a bare 404 may come from a proxy. */
+  async lacks(key: string, signal?: AbortSignal): Promise<boolean> {
+    try {
+      const { body } = await this.open(key, {}, signal)
+      body.destroy()
+      return false
+    } catch (error) {
+      if (error instanceof ObjectMissing) return isGone(error.cause)
       throw error
     }
   }
@@ -279,10 +293,16 @@ export class S3 {
   }
 
   /** Copies an object of at most 5 GiB by one call. */
-  async copyWhole(from: { key: string; etag: string }, to: string, servedAs: ServedAs): Promise<void> {
+  async copyWhole(
+    from: { key: string; etag: string },
+    to: string,
+    servedAs: ServedAs,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const copy = { Bucket: this.bucket, Key: to, ...this.#sourceOf(from), ...headersOf(servedAs) }
-    await withRetries((abortSignal) =>
-      this.client.copyObject({ ...copy, MetadataDirective: 'REPLACE' }, { abortSignal }),
+    await withRetries(
+      (abortSignal) => this.client.copyObject({ ...copy, MetadataDirective: 'REPLACE' }, { abortSignal }),
+      signal,
     )
   }
 
@@ -334,6 +354,7 @@ function extentOf(length: number | undefined, range: string | undefined): { star
 }
 
 /** Always in quotes, which some servers omit in some answers, so that equal etags compare equal. */
+/** For use in a call that is tried again: an answer without it is none of S3. */
 function requireEtag(etag: string | undefined): string {
   if (!etag) throw new Error('S3 answered without an etag')
   return etag.startsWith('"') ? etag : `"${etag}"`

@@ -1,4 +1,4 @@
-import { type MediaId, type OwnerId, ownerOf, type UploadId } from '../../ledger/ids.ts'
+import { type MediaId, newUploadId, type OwnerId, ownerOf, type UploadId } from '../../ledger/ids.ts'
 
 // The last segments of a key are made of our own ids only. Values from a token are reduced to letters, digits, `-` and
 // `_`, so that none leaves its place in the key.
@@ -39,6 +39,17 @@ const UPLOADS = 'uploads/'
 
 /** The key of an upload's bytes. `prefix` is filled in, and empty or ends in a slash. */
 export const uploadKey = (id: UploadId, prefix = ''): string => `${prefix}${UPLOADS}${id}`
+
+/** Where a form puts the bytes of an upload: nothing else is stored there. `key`: that of the upload. */
+export const formKey = (key: string): string => `${key}${FORM}`
+
+/** A new key for a copy of what a form has put. A copy that comes late replaces nothing. */
+export const newCopyKey = (form: string): string => `${form.slice(0, -FORM.length)}${COPY}${newUploadId()}`
+
+export const isCopyKey = (key: string): boolean => key.lastIndexOf(COPY) > key.lastIndexOf('/')
+
+const FORM = '.form'
+const COPY = '.copy-'
 
 /** How many widths a thumbnail may have. */
 export const MAX_THUMBNAILS = 4

@@ -1,3 +1,4 @@
+import { type BucketForm, bucketFormOf } from '../support/bucket-forms.ts'
 import { slowly } from '../support/pauses.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import type { PlannedUpload } from './plan.ts'
@@ -103,15 +104,9 @@ async function byBucketForm(upload: PlannedUpload, options: WayOptions): Promise
   const { ask } = stubborn(upload, options)
   const { bytes, name: filename, contentType: type } = upload
   const begun = await ask(`${DIRECT}/s3/params?${new URLSearchParams({ filename, type })}`)
-  const { url, fields, uploadId } = (await begun.json()) as {
-    url: string
-    fields: Record<string, string>
-    uploadId: string
-  }
-  const form = new FormData()
-  for (const [name, value] of Object.entries(fields)) form.set(name, value)
-  form.set('file', new Blob([new Uint8Array(bytes)]))
-  await toBucket(options, url, { method: 'POST', body: form })
+  const form = (await begun.json()) as BucketForm
+  const { url, uploadId } = form
+  await toBucket(options, url, { method: 'POST', body: bucketFormOf(form, bytes) })
   for (;;) {
     const answer = await ask(`/api/v1/uploads/${uploadId}`)
     const { state } = (await answer.json()) as { state: string }

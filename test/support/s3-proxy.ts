@@ -47,7 +47,10 @@ export type S3Call = {
  *   nothing is forwarded
  * - `reset-before`: connection reset, nothing forwarded
  * - `reset-after`: the gateway does it, the client gets a reset
+ * - `missing-404`: the page of a proxy that knows no such address, and not the answer of S3; nothing is forwarded
+ * - `nonsense-200`: the same as a success
  * - `stall`: not forwarded until the fault is stopped
+ * - `late`: not forwarded until the fault is stopped, and then also for a client that has left; without its body
  * - `stall-after`: the gateway does it, the reply is withheld until the fault is stopped
  * - `truncate`: the reply breaks off in mid-body with a reset; without a body, a reset alone
  * - `slow`: both bodies pass at this rate
@@ -61,9 +64,12 @@ export type Fault =
 type PlainFault =
   | 'refuse-500'
   | 'refuse-503'
+  | 'missing-404'
+  | 'nonsense-200'
   | 'reset-before'
   | 'reset-after'
   | 'stall'
+  | 'late'
   | 'stall-after'
   | 'truncate'
 
@@ -277,6 +283,10 @@ function withoutHeaders(raw: readonly string[], names: ReadonlySet<string>): str
   return kept
 }
 
+const XML = 'application/xml'
+const refusal = (code: string): string =>
+  `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>refused by a test</Message></Error>`
+
 /** One call on its way to the gateway and back. */
 class Exchange {
   readonly #gateway: Gateway
@@ -302,13 +312,16 @@ class Exchange {
 
   async run(): Promise<void> {
     const { fault, stopped } = this.#hit ?? {}
-    if (fault?.what === 'refuse-500') return this.#refuse(500, 'InternalError')
-    if (fault?.what === 'refuse-503') return this.#refuse(503, 'SlowDown')
+    if (fault?.what === 'refuse-500') return this.#refuse(500, XML, refusal('InternalError'))
+    if (fault?.what === 'refuse-503') return this.#refuse(503, XML, refusal('SlowDown'))
+    if (fault?.what === 'missing-404') return this.#refuse(404, 'text/html', '<h1>Not Found</h1>')
+    if (fault?.what === 'nonsense-200') return this.#refuse(200, 'text/html', '<h1>Welcome</h1>')
     if (fault?.what === 'reset-before') return this.#reset()
-    if (fault?.what === 'stall') await stopped
+    if (fault?.what === 'stall' || fault?.what === 'late') await stopped
     if (fault?.what === 'delay') await slowly(fault.delayMs)
     // The client may have given up meanwhile.
     if (!this.#reply.destroyed) this.#forward()
+    else if (fault?.what === 'late') this.#sendLate()
   }
 
   #forward(): void {
@@ -322,6 +335,19 @@ class Exchange {
     })
     this.#readBody()
     this.#slowed(this.#incoming).pipe(upstream)
+  }
+
+  #sendLate(): void {
+    const upstream = this.#gateway.request(this.#incoming)
+    upstream.on('error', () => {
+      // Nobody waits for it.
+    })
+    upstream.once('response', (answer) => {
+      answer.resume().once('end', () => {
+        this.#call.status = answer.statusCode
+      })
+    })
+    upstream.end()
   }
 
   async #onAnswer(answer: IncomingMessage): Promise<void> {
@@ -374,12 +400,11 @@ class Exchange {
   }
 
   /** After the whole body: a client that still sends when the reply comes may see a broken pipe instead of it. */
-  #refuse(status: number, code: string): void {
+  #refuse(status: number, type: string, body: string): void {
     this.#call.status = status
     this.#readBody()
     this.#incoming.resume().once('end', () => {
-      const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>refused by a test</Message></Error>`
-      const headers = { 'Content-Type': 'application/xml', 'Content-Length': Buffer.byteLength(body) }
+      const headers = { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) }
       this.#reply.writeHead(status, headers).end(this.#call.method === 'HEAD' ? undefined : body)
     })
   }

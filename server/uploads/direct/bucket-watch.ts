@@ -1,31 +1,36 @@
 import type { Ledger } from '../../../ledger/database.ts'
 import { type DueLook, dueLooks, msUntilLook } from '../../../ledger/direct-uploads.ts'
-import { inParallel } from '../../../system/in-parallel.ts'
+import type { OwnerId } from '../../../ledger/ids.ts'
 import { Problem } from '../../http/errors.ts'
 import type { UploadCall } from '../held.ts'
 import type { DirectUploads } from './direct-uploads.ts'
 
-export type BucketWatchOptions = { db: Ledger; uploads: DirectUploads; onError: (error: unknown) => void }
+export type BucketWatchOptions = {
+  db: Ledger
+  uploads: Pick<DirectUploads, 'look'>
+  onError: (error: unknown) => void
+}
 
 /** The longest pause: other processes may have begun uploads, and may be gone. */
 const LONGEST_MS = 30_000
 /** The shortest, also after a failure. */
 const SHORTEST_MS = 1_000
-/** Per round; more are left to the next, and to other processes. */
-const LOOKS = 50
-const SIDE_BY_SIDE = 4
+const SIDE_BY_SIDE = 8
+/** How long looks that are under way may take to end when the server stops. */
+const ENDING_MS = 5_000
 
 /**
- * Asks the bucket for what clients have stored there without telling us, one process for each upload. Sleeps for as long
- * as the ledger has nothing to look for.
+ * Asks the bucket for what clients have stored there without telling us, one process for each upload. Several at a time,
+ * and one of each owner: one that takes long holds up no other's. Sleeps for as long as the ledger has nothing to look for.
  */
 export class BucketWatch {
   readonly #options: BucketWatchOptions
   readonly #closed = new AbortController()
+  readonly #running = new Map<OwnerId, Promise<void>>()
   #timer: NodeJS.Timeout | undefined
   /** When the timer is over, by `performance.now()`. */
   #wakesAt = Number.POSITIVE_INFINITY
-  #round: Promise<void> = Promise.resolve()
+  #claiming: Promise<void> | undefined
 
   constructor(options: BucketWatchOptions) {
     this.#options = options
@@ -37,11 +42,15 @@ export class BucketWatch {
     this.#wakeIn(SHORTEST_MS)
   }
 
-  /** Waits for the looks that are under way. */
+  /** Ends the looks that are under way; does not wait for a bucket that is silent. */
   async close(): Promise<void> {
     this.#closed.abort()
     clearTimeout(this.#timer)
-    await this.#round
+    await this.#claiming
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, ENDING_MS)
+    await Promise.race([Promise.all(this.#running.values()), late])
+    clearTimeout(timer)
   }
 
   /** Or earlier, where that was wanted before: new uploads all the time put nothing off. */
@@ -52,16 +61,26 @@ export class BucketWatch {
     this.#wakesAt = at
     this.#timer = setTimeout(() => {
       this.#wakesAt = Number.POSITIVE_INFINITY
-      this.#round = this.#round.then(() => this.#look())
+      this.#fill()
     }, ms)
     this.#timer.unref()
   }
 
-  async #look(): Promise<void> {
+  /** Begins as many looks as there are places for, unless that is being done. */
+  #fill(): void {
+    this.#claiming ??= this.#claim().finally(() => {
+      this.#claiming = undefined
+    })
+  }
+
+  async #claim(): Promise<void> {
     const { db, onError } = this.#options
     try {
-      const due = await dueLooks(db, LOOKS)
-      await inParallel(due, SIDE_BY_SIDE, (one) => this.#lookAt(one))
+      const places = SIDE_BY_SIDE - this.#running.size
+      // The first that ends wakes us.
+      if (places === 0) return
+      const due = await dueLooks(db, places, [...this.#running.keys()])
+      for (const one of due) this.#begin(one)
       const nextMs = await msUntilLook(db)
       this.#wakeIn(Math.min(Math.max(nextMs ?? LONGEST_MS, SHORTEST_MS), LONGEST_MS))
     } catch (error) {
@@ -70,16 +89,25 @@ export class BucketWatch {
     }
   }
 
+  #begin(one: DueLook): void {
+    const look = this.#lookAt(one).finally(() => {
+      this.#running.delete(one.ownerId)
+      this.#wakeIn(0)
+    })
+    this.#running.set(one.ownerId, look)
+  }
+
   async #lookAt({ id, ownerId, formKey }: DueLook): Promise<void> {
     const { uploads, onError } = this.#options
-    if (this.#closed.signal.aborted) return
+    const closed = this.#closed.signal
+    if (closed.aborted) return
     const call: UploadCall = {
       ownerId,
       attachable: undefined,
       ticket: undefined,
       uploadId: id,
       requestId: 'bucket-watch',
-      over: this.#closed.signal,
+      over: closed,
       onLeaseWait: () => {},
       inOwnerTurn: (work) => work(),
     }
@@ -87,7 +115,7 @@ export class BucketWatch {
       await uploads.look(call, formKey)
     } catch (error) {
       // A client would be told of it. Here it was the end of the upload, or the bucket is asked again.
-      if (!(error instanceof Problem)) onError(error)
+      if (!(error instanceof Problem) && !closed.aborted) onError(error)
     }
   }
 }

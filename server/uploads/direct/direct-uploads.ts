@@ -1,15 +1,16 @@
 import { ContentRejected } from '../../../content/verdict.ts'
-import { checkSize } from '../../../hooks/pre-create.ts'
 import type { Ledger } from '../../../ledger/database.ts'
 import {
   beginDirect,
   DIRECT_LINK_SECONDS,
   directUpload,
   extendDirect,
+  noteEmpty,
 } from '../../../ledger/direct-uploads.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
 import { type DirectBytes, PartsMismatch, type StoredWhole } from '../../../storage/s3/direct-bytes.ts'
 import type { ListedPart, StorageForm } from '../../../storage/s3/s3-links.ts'
+import { formKey } from '../../../storage/store/keys.ts'
 import { BytesLost } from '../../../storage/store/objects.ts'
 import { LeaseLost } from '../../../storage/store/outcomes.ts'
 import { Problem } from '../../http/errors.ts'
@@ -37,7 +38,8 @@ export type NewDirect = { size: number | null; metadata: Record<string, string |
 /** A link to store one part. `size`: what it takes, in bytes; undefined where the client decides. */
 export type PartLink = { partNumber: number; size: number | undefined; url: string }
 
-export type Links<T> = { links: T; expiresAt: Date }
+/** What a client may do with the bucket, for so many seconds. */
+export type Links<T> = { links: T; seconds: number }
 
 const MIB = 1024 * 1024
 /** S3 takes no smaller part but for the last, and no more parts. */
@@ -75,17 +77,20 @@ export class DirectUploads {
 
   /** Begins one by a form with the whole file, which nobody has to complete: the bucket is asked for it. */
   async beginForm(call: UploadCall, wanted: NewDirect): Promise<Links<StorageForm> & { upload: UploadRow }> {
-    return await this.#begin(call, wanted, formKeyOf, async (held, bytes) => {
+    return await this.#begin(call, wanted, keyOfForm, async (held, bytes) => {
       const upload = rowOf(held)
-      const { maxSize } = this.#options.engine.policyFor(upload)
-      const links = await bytes.formOf(formKeyOf(upload), upload.size ?? 0, upload.size ?? maxSize)
-      return { links, expiresAt: linkEnd(), upload }
+      const { minSize, maxSize } = this.#options.engine.policyFor(upload)
+      const sizes = { minBytes: upload.size ?? minSize, maxBytes: upload.size ?? maxSize }
+      // What the bucket takes in the last moment must be found before the upload expires.
+      const seconds = linkSeconds((upload.expires_at.getTime() - upload.read_at.getTime()) / 2000)
+      const links = await bytes.formOf(keyOfForm(upload), sizes, seconds)
+      return { links, seconds, upload }
     })
   }
 
   /**
-   * Links to store the parts that `wanted` reads from the request, once it is clear whose upload it is. With a declared size they are for the sizes that follow from it. Otherwise as many parts
-   * are possible as the largest file has.
+   * Links to store the parts that `wanted` reads from the request, once it is clear whose upload it is. With a declared
+   * size they are for the sizes that follow from it. Otherwise as many parts are possible as the largest file has.
    */
   async sign(call: UploadCall, wanted: () => readonly number[]): Promise<Links<PartLink[]>> {
     return await asProblems(async () => {
@@ -96,15 +101,16 @@ export class DirectUploads {
       const { engine, db } = this.#options
       const { maxSize } = engine.policyFor(upload)
       const sizes = partNumbers.map((number) => [number, sizeOfPart(upload, number, maxSize)] as const)
-      const expiresAt = await extendDirect(db, call.ownerId, call.uploadId, engine.policy.expiry)
-      if (!expiresAt) throw new LeaseLost()
+      const left = await extendDirect(db, call.ownerId, call.uploadId, engine.policy.expiry)
+      if (left === undefined) throw new LeaseLost()
+      const seconds = linkSeconds(left)
       const links = await Promise.all(
         sizes.map(async ([partNumber, size]) => {
-          const url = await bytes.linkOfPart(upload, partNumber, size)
+          const url = await bytes.linkOfPart(upload, { partNumber, size }, seconds)
           return { partNumber, size, url }
         }),
       )
-      return { links, expiresAt: linkEnd() }
+      return { links, seconds }
     })
   }
 
@@ -112,7 +118,7 @@ export class DirectUploads {
   async parts(call: UploadCall): Promise<ListedPart[]> {
     return await asProblems(async () => {
       const { upload } = await this.#open(call)
-      return await this.#bytes().partsOf(upload)
+      return await this.#bytes().partsOf(upload, call.over)
     })
   }
 
@@ -123,7 +129,8 @@ export class DirectUploads {
 
   /**
    * Completes the upload: its size is checked, its first bytes are judged, and it is processed. `sent`: reads from the
-   * request the etags of its parts, by number; all that the bucket has by default. Repeatable: a complete one is returned as it is.
+   * request the etags of its parts, by number; all that the bucket has by default. Repeatable: a complete one is
+   * returned as it is.
    */
   async complete(
     call: UploadCall,
@@ -135,16 +142,17 @@ export class DirectUploads {
       const bytes = this.#bytes()
       const { engine, db } = this.#options
       const held = notHeld(call)
-      await engine.hold(held, async () => {
+      await engine.hold(held, async (signal) => {
         const upload = await engine.look(held, 'read')
         if (upload.state === 'received') return
         const direct = await directUpload(db, call.ownerId, call.uploadId)
         if (!direct) throw new UploadNotFound()
         const check = (size: number) => this.#checkSize(upload, size)
+        const completion = { lease: leaseOf(held), check, signal }
         const whole = await this.#guarded(held, async () =>
           direct.formKey === null
-            ? await bytes.joinParts(upload, etags, check)
-            : await bytes.takeForm(upload, direct.formKey, check),
+            ? await bytes.joinParts(upload, etags, completion)
+            : await bytes.takeForm(upload, direct.formKey, completion),
         )
         await this.#guarded(held, () => this.#finish(held, bytes, whole))
       })
@@ -156,18 +164,21 @@ export class DirectUploads {
    * Asks the bucket for what the client of an open upload does not tell: whether a form has put the file, which completes
    * the upload; and whether parts of no declared size are more than the largest file, which ends it.
    */
-  async look(call: UploadCall, formKey: string | null): Promise<void> {
+  async look(call: UploadCall, form: string | null): Promise<void> {
     await asProblems(async () => {
       const bytes = this.#bytes()
-      const { engine } = this.#options
-      if (formKey !== null) {
-        if ((await bytes.formSize(formKey)) !== undefined) await this.complete(call)
+      const { engine, db } = this.#options
+      if (form !== null) {
+        if (await bytes.lacksForm(form, call.over)) await noteEmpty(db, call.uploadId)
+        else await this.complete(call)
         return
       }
       const upload = await engine.find(call)
-      if (upload?.state !== 'open' || upload.size !== null) return
-      const stored = (await bytes.partsOf(upload)).reduce((sum, { size }) => sum + size, 0)
-      if (stored <= engine.policyFor(upload).maxSize) return
+      if (upload?.state !== 'open') return
+      const parts = await bytes.partsOf(upload, call.over)
+      if (parts.length === 0) return await noteEmpty(db, upload.id)
+      const stored = parts.reduce((sum, { size }) => sum + size, 0)
+      if (upload.size !== null || stored <= engine.policyFor(upload).maxSize) return
       const held = notHeld(call)
       await engine.hold(held, async () => {
         const row = await engine.look(held, 'read')
@@ -188,7 +199,7 @@ export class DirectUploads {
   async #begin<Result>(
     call: UploadCall,
     { size, metadata }: NewDirect,
-    formKey: ((upload: UploadRow) => string) | undefined,
+    keyOf: ((upload: UploadRow) => string) | undefined,
     open: (held: Held, bytes: DirectBytes) => Promise<Result>,
   ): Promise<Result> {
     return await asProblems(async () => {
@@ -210,7 +221,7 @@ export class DirectUploads {
       try {
         return await engine.hold(held, async () => {
           const upload = await engine.look(held, 'read')
-          const noted = { id: upload.id, fence: leaseOf(held).fence, formKey: formKey?.(upload) ?? null }
+          const noted = { id: upload.id, fence: leaseOf(held).fence, formKey: keyOf?.(upload) ?? null }
           if (!(await beginDirect(db, noted))) throw new LeaseLost()
           const begun = await open(held, bytes)
           onBegun()
@@ -241,7 +252,11 @@ export class DirectUploads {
       })
     if (upload.size !== null && size !== upload.size)
       throw new PartsMismatch(`The bucket has ${size} bytes, and the file has ${upload.size}.`)
-    checkSize(policy, size)
+    if (size < policy.minSize)
+      throw new ContentRejected({
+        code: 'too-small',
+        detail: `The file has ${size} bytes, and at least ${policy.minSize} are required.`,
+      })
   }
 
   /** Ends the upload where what is stored is no file that can be accepted. */
@@ -285,10 +300,10 @@ const notOffered = (): Problem =>
     'This server stores files on its disk, where nobody can send them directly: send them to /files.',
   )
 
-/** Beside the file, under a name that no request of ours writes. */
-const formKeyOf = ({ storage_key: key }: UploadRow): string => `${key}.form`
+const keyOfForm = ({ storage_key: key }: UploadRow): string => formKey(key)
 
-const linkEnd = (): Date => new Date(Date.now() + DIRECT_LINK_SECONDS * 1000)
+/** Whole seconds of links, where at most so many are left. */
+const linkSeconds = (left: number): number => Math.max(1, Math.min(DIRECT_LINK_SECONDS, Math.floor(left)))
 
 /**
  * Bytes of a part, undefined where the client decides. Fails with `PartsMismatch` for a part that the file does not have,

@@ -93,6 +93,8 @@ export class PackageLocker implements Locker {
         // A creation needs no lease; but an empty file is completed at once, which needs one.
         if (onlyCreates && held.upload?.size !== 0) return
         await engine.take(held, signal, cancel)
+        // It was created before the lease was taken: it may have ended meanwhile.
+        if (held.upload) await engine.look(held, 'append')
       },
       unlock: async () => await engine.release(running().held),
     }
