@@ -130,8 +130,10 @@ async function expectNothingElse(
       })
     }
     const renditions = await db.selectFrom('landfall.renditions').select(['storage_key', 'size']).execute()
+    const files = await db.selectFrom('landfall.uploads').select(['id', 'storage_key']).execute()
+    const keyOf = new Map(files.map(({ id, storage_key }) => [String(id), storage_key]))
     const expected = new Map([
-      ...[...ready].map(([id, size]): [string, number] => [`uploads/${id}`, size]),
+      ...[...ready].map(([id, size]): [string, number] => [String(keyOf.get(id)), size]),
       ...renditions.map(({ storage_key, size }): [string, number] => [storage_key, size]),
     ])
     const sizes = async () =>
