@@ -219,6 +219,11 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload', () => {
       headers: { 'Tus-Resumable': '1.0.0', 'Upload-Length': '2000' },
     })
     const other = created.headers.get('Location')?.split('/').at(-1) ?? ''
+    const { items } = await answer<{ items: { id: string; isDirect: boolean }[] }>(
+      await alice('/api/v1/uploads?limit=100'),
+    )
+    const isDirect = new Map(items.map((item) => [item.id, item.isDirect]))
+    expect([isDirect.get(upload.id), isDirect.get(other)]).toEqual([true, false])
     expect((await alice(`/api/v1/direct-uploads/${other}`)).status).toBe(404)
     expect((await complete({ id: other })).status).toBe(404)
     const bob: As = (path, init) => landfall.as('bob')(path, init)

@@ -7,7 +7,6 @@ import { readInput } from '../http/read-input.ts'
 import { PART_NUMBER, UPLOAD_ID } from '../routes/param.ts'
 import { route } from '../routes/route.ts'
 import { json } from './answers.ts'
-import { type DirectUploadsServices, directCall } from './direct-uploads.ts'
 import {
   CompanionBatch,
   CompanionCompleted,
@@ -20,7 +19,8 @@ import {
   CompanionParts,
   CompanionPost,
   CompanionUpload,
-} from './schemas.ts'
+} from './direct-schemas.ts'
+import { type DirectUploadsServices, directCall } from './direct-uploads.ts'
 
 // Direct uploads as @uppy/aws-s3 asks for them, of a server that it calls Companion. Its plugin tells neither the size of
 // a file nor that of its parts.

@@ -10,15 +10,9 @@ import { callOf } from '../uploads/call.ts'
 import { type DirectUploads, partSizeOf } from '../uploads/direct/direct-uploads.ts'
 import { empty, json } from './answers.ts'
 import { metadataOf } from './described-metadata.ts'
+import { DirectParts, DirectUpload, NewDirectUpload, SentParts, WantedParts } from './direct-schemas.ts'
 import type { MediaServices } from './media-access.ts'
-import {
-  DirectParts,
-  DirectUpload,
-  NewDirectUpload,
-  SentParts,
-  UploadedMedia,
-  WantedParts,
-} from './schemas.ts'
+import { UploadedMedia } from './schemas.ts'
 import { uploadedMedia } from './uploaded-media.ts'
 
 export type DirectUploadsServices = MediaServices & { direct: DirectUploads }

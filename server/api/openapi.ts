@@ -4,6 +4,7 @@ import { CATALOGUE } from '../http/errors.ts'
 import { ACCESS_PARAMETERS } from '../routes/query.ts'
 import { type Access, type Answer, type Route, route } from '../routes/route.ts'
 import { body } from './answers.ts'
+import { AttachedTo } from './schema-parts.ts'
 import * as shared from './schemas.ts'
 
 type Json = Record<string, unknown>
@@ -115,7 +116,7 @@ function schemas(routes: readonly AnyRoute[]): Json {
   const answers = [ProblemDocument, ...routes.flatMap((route) => Object.values(route.answers).map(schemaOf))]
   const bodies = routes.map(({ body }) => body?.schema)
   return {
-    ...converted([...Object.values(shared), ...answers], 'output', answers),
+    ...converted([AttachedTo, ...Object.values(shared), ...answers], 'output', answers),
     ...converted(bodies, 'input'),
   }
 }

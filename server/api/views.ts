@@ -26,6 +26,7 @@ export function uploadView(
     ...progress,
     reservedBytes: upload.state === 'open' ? upload.reserved_bytes : 0,
     isPartial: upload.is_partial,
+    isDirect: upload.protocol === 'direct',
     whole,
     mediaId: upload.media_id,
     reason: upload.reject,
