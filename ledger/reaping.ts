@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Ledger, LedgerTransaction } from './database.ts'
-import { DIRECT_EMPTY_SECONDS, isEmptyDirect } from './direct-uploads.ts'
+import { DIRECT_EMPTY_SECONDS, isEmptyDirect, isUnseenForm } from './direct-uploads.ts'
 import type { DueMedia, EnqueueProcessing, EnqueueRemoval } from './due-work.ts'
 import { logEvents, uploadEvent } from './event-log.ts'
 import { isExpired, isStoredOpen, isStoredUnended, isUnmarked } from './expiry.ts'
@@ -54,7 +54,7 @@ export async function expiredUploads(
 ): Promise<DuePage<UploadId>> {
   const rows = await rowsOf<DueRow<UploadId>>(db)`
     select id, reap_after::text as at from landfall.uploads u
-     where ${isStoredUnended()} and reap_after <= now() and ${isExpired} and ${isFree}
+     where ${isStoredUnended()} and reap_after <= now() and ${isExpired} and ${isFree} and not ${isUnseenForm}
        and (reap_after, id) > (${after?.at ?? '-infinity'}::timestamptz, ${after?.id ?? ''})
      order by reap_after, id limit ${limit}`
   return pageOf(rows, limit)
@@ -69,7 +69,7 @@ export async function expireUploads(
   ids: readonly UploadId[],
   enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId[]> {
-  const isDue = sql`id = any(${ids}::text[]) and ${isStoredUnended()} and ${isExpired}`
+  const isDue = sql`id = any(${ids}::text[]) and ${isStoredUnended()} and ${isExpired} and not ${isUnseenForm}`
   return await db.transaction().execute((trx) => expireThose(trx, isDue, ids.length, enqueueRemoval))
 }
 
@@ -93,7 +93,7 @@ export async function expireOfOwner(
   ownerId: OwnerId,
   enqueueRemoval: EnqueueRemoval,
 ): Promise<UploadId[]> {
-  const isDue = sql`owner_id = ${ownerId} and ${isUnmarked}`
+  const isDue = sql`owner_id = ${ownerId} and ${isUnmarked} and not ${isUnseenForm}`
   return await withOwnerLock(db, ownerId, (trx) => expireThose(trx, isDue, MAX_AT_ONCE, enqueueRemoval))
 }
 

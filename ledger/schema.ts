@@ -147,6 +147,10 @@ export interface DirectUploadsTable {
   /** When the bucket last had nothing of it. */
   empty_at: ColumnType<Date | null, never, Date>
   created_at: Timestamp
+  /** As of the upload; null of one that an earlier release begins. */
+  owner_id: OwnerId | null
+  /** When the last of its links is over. */
+  links_until: ColumnType<Date | null, Date, Date>
 }
 
 export interface UploadLocksTable {

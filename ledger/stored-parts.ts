@@ -158,22 +158,23 @@ export async function abandonTails(db: Ledger, upload: Fenced, keys: readonly st
 /** After this long an abandoned call to the bucket has arrived or never will. */
 export const LATE_CALL_MS = 15 * 60_000
 
-/** No link lets a client store it any more. */
-const isPastLinks = sql<boolean>`(late_until is null or late_until < now())`
-
 /** Uploads with objects to remove a second time, because the first removal was longer than `ageMs` ago. */
 export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): Promise<UploadId[]> {
   return await valuesOf<UploadId>(db)`
     select upload_id as id from landfall.upload_tails
-     where dropped_at < now() - make_interval(secs => ${ageMs / 1000}) and ${isPastLinks}
+     where dropped_at < now() - make_interval(secs => ${ageMs / 1000})
     union
     select id from landfall.uploads
      where multipart_unsure and not ${isStoredOpen()} and updated_at < now() - make_interval(secs => ${ageMs / 1000})
     limit ${limit}`
 }
 
+/** For so long after its links a request that began with one may go on. */
+const LATE_LINK = sql`interval '24 hours'`
+
 /**
- * Deletes the records of what was removed a second time, and, long enough after the upload's end, the note of further
+ * Deletes the records of what was removed a second time. Those that links can still bring are removed again and again while
+ * these are valid, and a last time when no request can be under way any more. Also deletes, long enough after the upload's end, the note of further
  * multipart uploads.
  */
 export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonly string[]): Promise<void> {
@@ -181,6 +182,13 @@ export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonl
     with gone as (
       delete from landfall.upload_tails
        where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and dropped_at is not null
+         and (late_until is null or late_until <= now())
+    ), again as (
+      update landfall.upload_tails
+         set dropped_at = case when late_until - ${LATE_LINK} > now() - make_interval(secs => ${LATE_CALL_MS / 1000})
+                               then now() else late_until end
+       where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and dropped_at is not null
+         and late_until > now()
     )
     update landfall.uploads set multipart_unsure = false
      where id = ${id} and multipart_unsure and not ${isStoredOpen()}
@@ -245,7 +253,7 @@ export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadIn
     .execute()
   const tails = await db
     .selectFrom('landfall.upload_tails')
-    .select(['storage_key', 'dropped_at', isPastLinks.as('is_past_links')])
+    .select(['storage_key', 'dropped_at'])
     .where('upload_id', '=', id)
     .execute()
   return {
@@ -258,8 +266,6 @@ export async function uploadInBucket(db: Ledger, id: UploadId): Promise<UploadIn
     mayHaveStrays: upload.multipart_unsure,
     parts,
     tailKeys: tails.filter((row) => row.dropped_at === null).map((row) => row.storage_key),
-    droppedKeys: tails
-      .filter((row) => row.dropped_at !== null && row.is_past_links)
-      .map((row) => row.storage_key),
+    droppedKeys: tails.filter((row) => row.dropped_at !== null).map((row) => row.storage_key),
   }
 }

@@ -44,10 +44,16 @@ export type BearerTicket = {
   isRevoked: boolean
 }
 
-/** For a row `u` of `uploads`: whether it holds a place. Of one request alone nothing is kept where it ended. */
+/**
+ * For a row `u` of `uploads`: whether it holds a place. Of one request alone nothing is kept where it ended. The link of a
+ * form cannot be taken back.
+ */
 const holdsPlace = sql<boolean>`(
   not u.is_partial and (
     u.state in ('open', 'received') or u.media_id is not null or (u."offset" > 0 and u.protocol <> 'simple')
+    or (u.protocol = 'direct' and exists (
+      select from landfall.upload_tails t where t.upload_id = u.id and t.late_until is not null
+    ))
   )
 )`
 

@@ -210,7 +210,7 @@ export async function declareLength(db: Ledger, upload: HeldUpload & { size: num
     return await hasRow(trx)`
     with ${lockedLease(upload)}, before as (
       select id, owner_id, reserved_bytes from landfall.uploads, lease
-       where id = ${upload.id} and size is null and ${isStoredOpen()} for update of uploads
+       where id = ${upload.id} and (size is null or protocol = 'direct') and ${isStoredOpen()} for update of uploads
     ), declared as (
       update landfall.uploads set size = ${upload.size}::bigint, reserved_bytes = ${upload.size}::bigint,
              updated_at = now()

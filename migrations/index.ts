@@ -23,6 +23,7 @@ import * as ownerErasures from './0023-owner-erasures.ts'
 import * as directUploads from './0024-direct-uploads.ts'
 import * as visibility from './0025-visibility.ts'
 import * as emptyDirectUploads from './0026-empty-direct-uploads.ts'
+import * as directTurns from './0027-direct-turns.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -59,4 +60,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0024-direct-uploads': directUploads,
   '0025-visibility': visibility,
   '0026-empty-direct-uploads': emptyDirectUploads,
+  '0027-direct-turns': directTurns,
 }

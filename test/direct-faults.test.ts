@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { GetObjectCommand } from '@aws-sdk/client-s3'
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { UploadId } from '../ledger/ids.ts'
@@ -265,6 +265,7 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload, with a bucket that f
       await sql`update landfall.uploads set created_at = created_at - interval '80 minutes',
                        updated_at = now() - interval '80 minutes' where id = ${id}`.execute(single.db)
       await sql`update landfall.direct_uploads set created_at = created_at - interval '80 minutes',
+                       links_until = links_until - interval '80 minutes', empty_at = empty_at - interval '80 minutes',
                        look_at = now() + interval '200 seconds' where upload_id = ${id}`.execute(single.db)
     }
     const lookNow = (id: string) =>
@@ -284,8 +285,6 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload, with a bucket that f
       const id = form.uploadId
       await untilSeenEmpty(id)
       await age(id)
-      await sql`update landfall.direct_uploads set empty_at = empty_at - interval '80 minutes'
-                 where upload_id = ${id}`.execute(single.db)
       const bytes = await pictureOf(640)
       expect((await postBucketForm(form, bytes)).status).toBe(204)
       const refused = await carol(`${DIRECT}/s3/params?filename=b.jpg`)
@@ -301,12 +300,36 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload, with a bucket that f
       expect(await stateOf(carol, empty.uploadId)).toBe('expired')
     }, 60_000)
 
+    it('is not empty by an answer of before it was sent', async () => {
+      const erin = single.as('erin')
+      const form = await beginBucketForm(erin, 'filename=a.jpg')
+      const slow = single.proxy.fail({
+        what: 'stall-after',
+        when: ({ operation, key }) => operation === 'GetObject' && key.includes(form.uploadId),
+        times: 1,
+      })
+      onTestFinished(() => slow.stop())
+      await expect.poll(() => slow.hits, PATIENTLY).toBe(1)
+      const bytes = await pictureOf(640)
+      expect((await postBucketForm(form, bytes)).status).toBe(204)
+      // As where its links end now, between the question and the answer.
+      await sql`update landfall.uploads set updated_at = now() - interval '80 minutes'
+                 where id = ${form.uploadId}`.execute(single.db)
+      await sql`update landfall.direct_uploads set links_until = now(), look_at = now() + interval '200 seconds'
+                 where upload_id = ${form.uploadId}`.execute(single.db)
+      slow.stop()
+      await untilSeenEmpty(form.uploadId)
+      expect((await erin(`${DIRECT}/s3/params?filename=b.jpg`)).status).toBe(429)
+      await lookNow(form.uploadId)
+      expect(await outcome(single, 'erin', form.uploadId)).toMatchObject({ status: 'ready' })
+    }, 60_000)
+
     it('is complete and not expired, however short its time is', async () => {
       const dave = single.as('dave')
       const { token } = await answer<{ token: string }>(
         await inTenant(single, null, 'service').as('app')(
           '/api/v1/tickets',
-          asJson({ owner: 'dave', uploadWithinSeconds: 12 }),
+          asJson({ owner: 'dave', uploadWithinSeconds: 20 }),
         ),
         201,
       )
@@ -314,15 +337,93 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload, with a bucket that f
         fetch(single.url + path, { ...init, headers: { ...init?.headers, Authorization: `Bearer ${token}` } })
       const form = await beginBucketForm(ticketed, 'filename=a.jpg')
       const links = form as typeof form & { expires: number }
-      expect(links.expires).toBeLessThanOrEqual(6)
+      expect(links.expires).toBeLessThanOrEqual(10)
       // In the last moment of the form.
-      await slowly((links.expires - 1) * 1000)
       const bytes = await pictureOf(640)
+      await slowly((links.expires - 2) * 1000)
       expect((await postBucketForm(form, bytes)).status).toBe(204)
       expect(await outcome(single, 'dave', form.uploadId)).toMatchObject({ status: 'ready' })
       expect(await stateOf(dave, form.uploadId)).toBe('received')
     }, 60_000)
   })
+
+  it('that was joined without a word is found, and is never called empty', async () => {
+    const bytes = await pictureOf(640)
+    const id = await sendPart(alice, bytes)
+    const fault = failing('missing-404', 'HeadObject', id)
+    expect((await complete(alice, id)).status).toBe(503)
+    fault.stop()
+    // Its client does not ask again.
+    expect(await outcome(landfall, 'alice', id)).toMatchObject({ status: 'ready', sha256: sha256Of(bytes) })
+  }, 60_000)
+
+  it('by a form of another size is complete after one that could not be judged', async () => {
+    const [first, second] = await Promise.all([pictureOf(640), pictureOf(320)])
+    const form = await beginBucketForm(alice, 'filename=a.jpg')
+    const when = ({ operation, key }: S3Call) =>
+      operation === 'GetObject' && key.includes(`${form.uploadId}.copy-`)
+    const fault = landfall.proxy.fail({ what: 'refuse-503', when })
+    onTestFinished(() => fault.stop())
+    await postBucketForm(form, first)
+    await expect.poll(() => fault.hits, PATIENTLY).toBeGreaterThan(4)
+    expect((await postBucketForm(form, second)).status).toBe(204)
+    fault.stop()
+    expect(await outcome(landfall, 'alice', form.uploadId)).toMatchObject({
+      status: 'ready',
+      sha256: sha256Of(second),
+    })
+  }, 60_000)
+
+  it('has at most one copy more than it needs, however often its completion is given up', async () => {
+    const form = await beginBucketForm(alice, 'filename=a.mp4')
+    const id = form.uploadId
+    const delayed = landfall.proxy.fail({
+      what: 'stall-after',
+      when: ({ operation, key }) => operation === 'CopyObject' && key.includes(id),
+    })
+    onTestFinished(() => delayed.stop())
+    await postBucketForm(form, await videoOfSize(MIB, 'copies'))
+    for (let round = 0; round < 8; round++) {
+      const before = callsOf('CopyObject', id).length
+      const leaving = new AbortController()
+      const asked = alice(`${DIRECT}/${id}/complete`, { method: 'POST', signal: leaving.signal }).catch(
+        () => {},
+      )
+      await expect.poll(() => callsOf('CopyObject', id).length, PATIENTLY).toBeGreaterThan(before)
+      leaving.abort()
+      await asked
+    }
+    const copies = (await keysOf(id)).filter((key) => key.includes('.copy-'))
+    expect(copies.length).toBeLessThanOrEqual(2)
+    delayed.stop()
+    expect(await outcome(landfall, 'alice', id)).toMatchObject({ status: 'ready' })
+  }, 120_000)
+
+  it('is copied once for all who ask, and each is told', async () => {
+    const form = await beginBucketForm(alice, 'filename=a.jpg')
+    const id = form.uploadId
+    const slow = landfall.proxy.fail({
+      what: 'delay',
+      delayMs: 4000,
+      when: ({ operation, key }) => operation === 'CopyObject' && key.includes(id),
+    })
+    onTestFinished(() => slow.stop())
+    await postBucketForm(form, await pictureOf(640))
+    const answers = await Promise.all([1, 2, 3].map(() => complete(alice, id)))
+    for (const answer of answers) expect([200, 423]).toContain(answer.status)
+    expect(answers.some(({ ok }) => ok)).toBe(true)
+    expect(callsOf('CopyObject', id)).toHaveLength(1)
+  }, 60_000)
+
+  it('leaves nothing of a copy that an earlier release has made', async () => {
+    const form = await beginBucketForm(alice, 'filename=a.jpg')
+    const id = form.uploadId
+    const { client, name } = landfall.bucket
+    await client.send(new PutObjectCommand({ Bucket: name, Key: `uploads/${id}`, Body: 'an old copy' }))
+    await postBucketForm(form, await pictureOf(640))
+    await outcome(landfall, 'alice', id)
+    await expect.poll(async () => (await keysOf(id)).includes(`uploads/${id}`), PATIENTLY).toBe(false)
+  }, 60_000)
 
   it('lets the server stop while the bucket is silent', async () => {
     const other = await startS3Landfall({ env: { SCAN: 'off' } })

@@ -258,9 +258,9 @@ export class UploadEngine {
   ): Promise<void> {
     const { commits, content } = this.#options
     const row = rowOf(held)
-    if (row.size === null) await this.declareLength(held, size, size)
     const policy = limitsUnder(content, row.terms)
     for await (const _ of inspectContent(head, { ...row, size }, policy));
+    if (row.size !== size) await this.declareLength(held, size, size)
     // One part of the whole: when it is assembled, the object must be this one.
     const storedParts = { parts: [{ partNumber: 1, offset: 0, size, etag }], tails: [] }
     await held.call.inOwnerTurn(() => commits.commit(held, { to: size, completes: true, storedParts }))

@@ -1,10 +1,11 @@
+import { addAbortSignal } from 'node:stream'
 import { servedAs } from '../../content/served-as.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import { adoptCopy, recordCopy } from '../../ledger/direct-uploads.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import { beginMultipart, forgetMultipart, recordMultipart } from '../../ledger/stored-parts.ts'
 import type { UploadRow } from '../../ledger/uploads.ts'
-import { isCopyKey, newCopyKey } from '../store/keys.ts'
+import { newCopyKey } from '../store/keys.ts'
 import { ObjectMissing, StorageUnavailable } from '../store/objects.ts'
 import { LeaseLost } from '../store/outcomes.ts'
 import type { S3 } from './s3.ts'
@@ -29,6 +30,9 @@ export class PartsMismatch extends Error {
 
 /** The largest object that a form puts. */
 const MAX_FORM_BYTES = 5 * 1024 ** 3
+
+/** Limit of the time in which the first bytes are read. */
+const HEAD_MS = 60_000
 
 /** One completion. `check` is called with the size before anything is done. */
 type Completion = { lease: Lease; check: (size: number) => void; signal?: AbortSignal | undefined }
@@ -84,9 +88,9 @@ export class DirectBytes {
     return await formOf(this.#s3, { key, minBytes, maxBytes: Math.min(maxBytes, MAX_FORM_BYTES) }, seconds)
   }
 
-  /** What the bucket has of it; nothing where it was completed or aborted. */
-  async partsOf(upload: UploadRow, signal?: AbortSignal): Promise<ListedPart[]> {
-    return upload.multipart_id === null ? [] : ((await this.#openParts(upload, signal)) ?? [])
+  /** What the bucket has of it; undefined where it was joined or aborted. */
+  async partsOf(upload: UploadRow, signal?: AbortSignal): Promise<ListedPart[] | undefined> {
+    return upload.multipart_id === null ? undefined : await this.#openParts(upload, signal)
   }
 
   /**
@@ -103,6 +107,7 @@ export class DirectBytes {
     if (!stored) return await storedWhole(this.#s3, upload.storage_key)
     const parts = chosen ? choose(stored, chosen) : stored
     if (parts.length === 0) throw new PartsMismatch('The bucket has no parts of this upload.')
+    if (!chosen) checkGaps(parts)
     check(parts.reduce((sum, { size }) => sum + size, 0))
     await this.#s3
       .completeMultipart(upload.storage_key, multipartOf(upload), parts)
@@ -142,7 +147,10 @@ export class DirectBytes {
     check(put.size)
     const held = { id: upload.id, fence: lease.fence, key: newCopyKey(form) }
     // Whatever becomes of the copy, its key is known.
-    if (!(await recordCopy(this.#db, held)) || !lease.isCurrent()) throw new LeaseLost()
+    const givenUp = await recordCopy(this.#db, held)
+    if (!givenUp || !lease.isCurrent()) throw new LeaseLost()
+    for (const key of givenUp) await this.#s3.abortMultiparts(key)
+    await this.#s3.remove(givenUp)
     try {
       await copyInBucket(this.#s3, form, held.key, servedAs(null), put.etag, signal)
     } catch (error) {
@@ -153,20 +161,27 @@ export class DirectBytes {
     const whole = await this.#s3.head(held.key, signal)
     if (whole?.size !== put.size)
       throw new StorageUnavailable({ cause: new Error('the copy is not there yet') })
-    const former = isCopyKey(upload.storage_key) ? upload.storage_key : null
-    if (!(await adoptCopy(this.#db, { ...held, former }))) throw new LeaseLost()
+    if (!(await adoptCopy(this.#db, held))) throw new LeaseLost()
     upload.storage_key = held.key
     return whole
   }
 
-  /** Its first bytes, at most so many. */
-  async *head(upload: UploadRow, { size, etag }: StoredWhole, most: number): AsyncGenerator<Uint8Array> {
+  /** Its first bytes, at most so many. Fails with `StorageUnavailable` where they take longer than a minute. */
+  async *head(
+    upload: UploadRow,
+    { size, etag }: StoredWhole,
+    { most, signal }: { most: number; signal: AbortSignal },
+  ): AsyncGenerator<Uint8Array> {
     if (size === 0) return
     const range = { start: 0, end: Math.min(size, most) - 1 }
-    const { body } = await this.#s3.open(upload.storage_key, { range, etag }).catch((error: unknown) => {
-      throw asStorageUnavailable(error)
-    })
-    for await (const chunk of body) yield chunk as Uint8Array
+    const late = AbortSignal.timeout(HEAD_MS)
+    try {
+      const ended = AbortSignal.any([signal, late])
+      const { body } = await this.#s3.open(upload.storage_key, { range, etag }, ended)
+      for await (const chunk of addAbortSignal(ended, body)) yield chunk as Uint8Array
+    } catch (error) {
+      throw late.aborted ? new StorageUnavailable({ cause: error }) : asStorageUnavailable(error)
+    }
   }
 
   /** Undefined where the bucket itself says that it has no such multipart upload. */
@@ -184,6 +199,19 @@ function multipartOf({ multipart_id: id }: UploadRow): string {
   if (id === null) throw new PartsMismatch('The parts of this upload were joined.')
   return id
 }
+
+/** Fails where a part is missing between others: a client that names none has to have sent all. */
+function checkGaps(parts: readonly ListedPart[]): void {
+  const missing = parts.flatMap(({ partNumber }, index) => {
+    const before = index === 0 ? 0 : (parts[index - 1]?.partNumber ?? 0)
+    return Array.from({ length: partNumber - before - 1 }, (_, step) => before + 1 + step)
+  })
+  if (missing.length > 0)
+    throw new PartsMismatch('The bucket does not have these parts yet.', missing.slice(0, MAX_TOLD))
+}
+
+/** Part numbers in one answer. */
+const MAX_TOLD = 100
 
 /** The stored parts that a client names, in order. */
 function choose(stored: readonly ListedPart[], chosen: ReadonlyMap<number, string>): ListedPart[] {

@@ -53,6 +53,7 @@ describe('the list of parts', () => {
     ['that has more and does not say after which', [page(`${part(1)}<IsTruncated>true</IsTruncated>`)]],
     ['that goes on where it began', [page(part(1) + more('1')), page(part(1) + more('1'))]],
     ['that goes back', [page(part(5) + more('5')), page(part(1) + more('1'))]],
+    ['with a part twice', [page(part(1) + part(1) + LAST)]],
     ['of another upload', [page(part(1) + LAST, 'multipart-2')]],
     ['with a part that has no size', [page('<Part><PartNumber>1</PartNumber></Part>')]],
     ['that is none', ['<html><body>Welcome</body></html>']],

@@ -79,13 +79,15 @@ export async function partsOf(
     for (const { PartNumber, Size, ETag } of page.Parts ?? []) {
       if (PartNumber === undefined || Size === undefined || ETag === undefined)
         throw nonsense('a part without number, size or etag')
+      if (PartNumber <= (parts.at(-1)?.partNumber ?? 0)) throw nonsense('parts out of order')
       parts.push({ partNumber: PartNumber, size: Size, etag: inQuotes(ETag) })
     }
     const next = page.IsTruncated ? (page.NextPartNumberMarker ?? '') : undefined
     // A server that repeats itself would be asked for ever, and half a list is no list.
     if (next !== undefined && !(Number(next) > Number(after ?? 0))) throw nonsense('a list without its rest')
     after = next
-  } while (after !== undefined && parts.length < MAX_PARTS)
+    if (after !== undefined && parts.length >= MAX_PARTS) throw nonsense('more parts than there can be')
+  } while (after !== undefined)
   return parts
 }
 

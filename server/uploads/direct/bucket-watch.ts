@@ -1,13 +1,14 @@
 import type { Ledger } from '../../../ledger/database.ts'
 import { type DueLook, dueLooks, msUntilLook } from '../../../ledger/direct-uploads.ts'
 import type { OwnerId } from '../../../ledger/ids.ts'
+import { inTime } from '../../../system/in-time.ts'
 import { Problem } from '../../http/errors.ts'
 import type { UploadCall } from '../held.ts'
 import type { DirectUploads } from './direct-uploads.ts'
 
 export type BucketWatchOptions = {
   db: Ledger
-  uploads: Pick<DirectUploads, 'look'>
+  uploads: Pick<DirectUploads, 'look' | 'complete'>
   onError: (error: unknown) => void
 }
 
@@ -15,18 +16,21 @@ export type BucketWatchOptions = {
 const LONGEST_MS = 30_000
 /** The shortest, also after a failure. */
 const SHORTEST_MS = 1_000
+/** Of looks, and apart from them of completions: those copy files, which can take long. */
 const SIDE_BY_SIDE = 8
-/** How long looks that are under way may take to end when the server stops. */
+/** How long what is under way may take to end when the server stops. */
 const ENDING_MS = 5_000
 
 /**
- * Asks the bucket for what clients have stored there without telling us, one process for each upload. Several at a time,
- * and one of each owner: one that takes long holds up no other's. Sleeps for as long as the ledger has nothing to look for.
+ * Asks the bucket for what clients have stored there without telling us, one process for each upload, and completes what
+ * it finds. Several at a time, and one of each owner: one that takes long holds up no other's. Sleeps for as long as the
+ * ledger has nothing to look for.
  */
 export class BucketWatch {
   readonly #options: BucketWatchOptions
   readonly #closed = new AbortController()
-  readonly #running = new Map<OwnerId, Promise<void>>()
+  readonly #looks = new Map<OwnerId, Promise<void>>()
+  readonly #completions = new Map<OwnerId, Promise<void>>()
   #timer: NodeJS.Timeout | undefined
   /** When the timer is over, by `performance.now()`. */
   #wakesAt = Number.POSITIVE_INFINITY
@@ -42,15 +46,13 @@ export class BucketWatch {
     this.#wakeIn(SHORTEST_MS)
   }
 
-  /** Ends the looks that are under way; does not wait for a bucket that is silent. */
+  /** Ends what is under way; does not wait for a bucket that is silent. */
   async close(): Promise<void> {
     this.#closed.abort()
     clearTimeout(this.#timer)
     await this.#claiming
-    const { promise: late, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, ENDING_MS)
-    await Promise.race([Promise.all(this.#running.values()), late])
-    clearTimeout(timer)
+    const ends = [...this.#looks.values(), ...this.#completions.values()]
+    await inTime(Promise.all(ends), ENDING_MS, () => {})
   }
 
   /** Or earlier, where that was wanted before: new uploads all the time put nothing off. */
@@ -76,11 +78,11 @@ export class BucketWatch {
   async #claim(): Promise<void> {
     const { db, onError } = this.#options
     try {
-      const places = SIDE_BY_SIDE - this.#running.size
+      const places = SIDE_BY_SIDE - this.#looks.size
       // The first that ends wakes us.
       if (places === 0) return
-      const due = await dueLooks(db, places, [...this.#running.keys()])
-      for (const one of due) this.#begin(one)
+      const due = await dueLooks(db, places, [...this.#looks.keys()])
+      for (const one of due) this.#look(one)
       const nextMs = await msUntilLook(db)
       this.#wakeIn(Math.min(Math.max(nextMs ?? LONGEST_MS, SHORTEST_MS), LONGEST_MS))
     } catch (error) {
@@ -89,33 +91,50 @@ export class BucketWatch {
     }
   }
 
-  #begin(one: DueLook): void {
-    const look = this.#lookAt(one).finally(() => {
-      this.#running.delete(one.ownerId)
+  #look(one: DueLook): void {
+    const { uploads } = this.#options
+    const look = this.#whileOpen(async () => {
+      if (await uploads.look(this.#callFor(one), one)) this.#complete(one)
+    }).finally(() => {
+      this.#looks.delete(one.ownerId)
       this.#wakeIn(0)
     })
-    this.#running.set(one.ownerId, look)
+    this.#looks.set(one.ownerId, look)
   }
 
-  async #lookAt({ id, ownerId, formKey }: DueLook): Promise<void> {
-    const { uploads, onError } = this.#options
+  /** Where there is no place, it is found again at the next look. */
+  #complete(one: DueLook): void {
+    const { uploads } = this.#options
+    const { ownerId } = one
+    if (this.#completions.has(ownerId) || this.#completions.size >= SIDE_BY_SIDE) return
+    const end = this.#whileOpen(async () => {
+      await uploads.complete(this.#callFor(one))
+    }).finally(() => {
+      this.#completions.delete(ownerId)
+    })
+    this.#completions.set(ownerId, end)
+  }
+
+  async #whileOpen(work: () => Promise<void>): Promise<void> {
     const closed = this.#closed.signal
-    if (closed.aborted) return
-    const call: UploadCall = {
+    try {
+      if (!closed.aborted) await work()
+    } catch (error) {
+      // A client would be told of it. Here it was the end of the upload, or the bucket is asked again.
+      if (!(error instanceof Problem) && !closed.aborted) this.#options.onError(error)
+    }
+  }
+
+  #callFor({ id, ownerId }: DueLook): UploadCall {
+    return {
       ownerId,
       attachable: undefined,
       ticket: undefined,
       uploadId: id,
       requestId: 'bucket-watch',
-      over: closed,
+      over: this.#closed.signal,
       onLeaseWait: () => {},
       inOwnerTurn: (work) => work(),
-    }
-    try {
-      await uploads.look(call, formKey)
-    } catch (error) {
-      // A client would be told of it. Here it was the end of the upload, or the bucket is asked again.
-      if (!(error instanceof Problem) && !closed.aborted) onError(error)
     }
   }
 }

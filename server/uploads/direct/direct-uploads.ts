@@ -1,14 +1,20 @@
 import { ContentRejected } from '../../../content/verdict.ts'
+import { Refusal } from '../../../hooks/refusal.ts'
 import type { Ledger } from '../../../ledger/database.ts'
 import {
   beginDirect,
+  bytesOfEndedForms,
   DIRECT_LINK_SECONDS,
+  type DueLook,
   directUpload,
   extendDirect,
   noteEmpty,
+  noteFound,
 } from '../../../ledger/direct-uploads.ts'
+import type { OwnerId } from '../../../ledger/ids.ts'
+import { readQuota } from '../../../ledger/quotas.ts'
 import type { UploadRow } from '../../../ledger/uploads.ts'
-import { type DirectBytes, PartsMismatch, type StoredWhole } from '../../../storage/s3/direct-bytes.ts'
+import { type DirectBytes, PartsMismatch } from '../../../storage/s3/direct-bytes.ts'
 import type { ListedPart, StorageForm } from '../../../storage/s3/s3-links.ts'
 import { formKey } from '../../../storage/store/keys.ts'
 import { BytesLost } from '../../../storage/store/objects.ts'
@@ -44,6 +50,7 @@ export type Links<T> = { links: T; seconds: number }
 const MIB = 1024 * 1024
 /** S3 takes no smaller part but for the last, and no more parts. */
 const MIN_PART = 5 * MIB
+const MAX_PART = 5 * 1024 * MIB
 const MAX_PARTS = 10_000
 /** More than this are a burden for their client; parts grow before. */
 const USUAL_PARTS = 1000
@@ -52,7 +59,7 @@ const HEAD_BYTES = 1024 * 1024
 
 /** Bytes of each part but the last, of a file of this size. */
 export function partSizeOf(size: number): number {
-  return Math.max(MIN_PART, Math.ceil(size / USUAL_PARTS / MIB) * MIB)
+  return Math.min(Math.max(MIN_PART, Math.ceil(size / USUAL_PARTS / MIB) * MIB), MAX_PART)
 }
 
 /**
@@ -68,7 +75,7 @@ export class DirectUploads {
 
   /** Begins one in parts. Its `part_size` is that of all parts but the last where the size is known. */
   async begin(call: UploadCall, wanted: NewDirect): Promise<UploadRow> {
-    return await this.#begin(call, wanted, undefined, async (held, bytes) => {
+    return await this.#begin(call, wanted, 'parts', async (held, bytes) => {
       const size = wanted.size ?? this.#options.engine.policy.maxSize
       await bytes.openParts(rowOf(held), leaseOf(held), partSizeOf(size))
       return rowOf(held)
@@ -77,13 +84,9 @@ export class DirectUploads {
 
   /** Begins one by a form with the whole file, which nobody has to complete: the bucket is asked for it. */
   async beginForm(call: UploadCall, wanted: NewDirect): Promise<Links<StorageForm> & { upload: UploadRow }> {
-    return await this.#begin(call, wanted, keyOfForm, async (held, bytes) => {
+    return await this.#begin(call, wanted, 'form', async (held, bytes, seconds) => {
       const upload = rowOf(held)
-      const { minSize, maxSize } = this.#options.engine.policyFor(upload)
-      const sizes = { minBytes: upload.size ?? minSize, maxBytes: upload.size ?? maxSize }
-      // What the bucket takes in the last moment must be found before the upload expires.
-      const seconds = linkSeconds((upload.expires_at.getTime() - upload.read_at.getTime()) / 2000)
-      const links = await bytes.formOf(keyOfForm(upload), sizes, seconds)
+      const links = await bytes.formOf(keyOfForm(upload), this.#formSizes(upload), seconds)
       return { links, seconds, upload }
     })
   }
@@ -103,7 +106,7 @@ export class DirectUploads {
       const sizes = partNumbers.map((number) => [number, sizeOfPart(upload, number, maxSize)] as const)
       const left = await extendDirect(db, call.ownerId, call.uploadId, engine.policy.expiry)
       if (left === undefined) throw new LeaseLost()
-      const seconds = linkSeconds(left)
+      const seconds = linkSecondsOf(left)
       const links = await Promise.all(
         sizes.map(async ([partNumber, size]) => {
           const url = await bytes.linkOfPart(upload, { partNumber, size }, seconds)
@@ -118,7 +121,7 @@ export class DirectUploads {
   async parts(call: UploadCall): Promise<ListedPart[]> {
     return await asProblems(async () => {
       const { upload } = await this.#open(call)
-      return await this.#bytes().partsOf(upload, call.over)
+      return (await this.#bytes().partsOf(upload, call.over)) ?? []
     })
   }
 
@@ -142,48 +145,65 @@ export class DirectUploads {
       const bytes = this.#bytes()
       const { engine, db } = this.#options
       const held = notHeld(call)
-      await engine.hold(held, async (signal) => {
-        const upload = await engine.look(held, 'read')
-        if (upload.state === 'received') return
-        const direct = await directUpload(db, call.ownerId, call.uploadId)
-        if (!direct) throw new UploadNotFound()
-        const check = (size: number) => this.#checkSize(upload, size)
-        const completion = { lease: leaseOf(held), check, signal }
-        const whole = await this.#guarded(held, async () =>
-          direct.formKey === null
-            ? await bytes.joinParts(upload, etags, completion)
-            : await bytes.takeForm(upload, direct.formKey, completion),
-        )
-        await this.#guarded(held, () => this.#finish(held, bytes, whole))
-      })
+      // One that has begun is not ended because another waits: that one would begin anew.
+      const signal = call.over
+      await engine
+        .hold(held, async () => {
+          const upload = await engine.look(held, 'read')
+          if (upload.state === 'received') return
+          const direct = await directUpload(db, call.ownerId, call.uploadId)
+          if (!direct) throw new UploadNotFound()
+          // A form is of any size: what is stored of it may have been another file, in an attempt before.
+          const declared = direct.formKey === null ? upload.size : null
+          const check = (size: number) => this.#checkSize(upload, declared, size)
+          const completion = { lease: leaseOf(held), check, signal }
+          const whole = await this.#guarded(held, async () =>
+            direct.formKey === null
+              ? await bytes.joinParts(upload, etags, completion)
+              : await bytes.takeForm(upload, direct.formKey, completion),
+          )
+          await this.#guarded(held, async () => {
+            // An interrupted attempt has stored it, and the limits may be others now.
+            check(whole.size)
+            await engine.finishStored(held, whole, bytes.head(upload, whole, { most: HEAD_BYTES, signal }))
+          })
+        })
+        .catch((error: unknown) => {
+          // A call that was given up is no failure of the bucket.
+          signal.throwIfAborted()
+          throw error
+        })
       return rowOf(held)
     })
   }
 
   /**
-   * Asks the bucket for what the client of an open upload does not tell: whether a form has put the file, which completes
-   * the upload; and whether parts of no declared size are more than the largest file, which ends it.
+   * Asks the bucket for what the client of an open upload does not tell. Returns whether it is to be completed: a form has
+   * put the file, or the parts were joined by somebody who has not come to the end. Parts of no declared size that are more
+   * than the largest file end it.
    */
-  async look(call: UploadCall, form: string | null): Promise<void> {
-    await asProblems(async () => {
+  async look(call: UploadCall, { formKey, askedAt }: Pick<DueLook, 'formKey' | 'askedAt'>): Promise<boolean> {
+    return await asProblems(async () => {
       const bytes = this.#bytes()
       const { engine, db } = this.#options
-      if (form !== null) {
-        if (await bytes.lacksForm(form, call.over)) await noteEmpty(db, call.uploadId)
-        else await this.complete(call)
-        return
+      if (formKey !== null) {
+        const isEmpty = await bytes.lacksForm(formKey, call.over)
+        await (isEmpty ? noteEmpty(db, call.uploadId, askedAt) : noteFound(db, call.uploadId))
+        return !isEmpty
       }
       const upload = await engine.find(call)
-      if (upload?.state !== 'open') return
+      if (upload?.state !== 'open') return false
       const parts = await bytes.partsOf(upload, call.over)
-      if (parts.length === 0) return await noteEmpty(db, upload.id)
+      if (!parts) return true
+      if (parts.length === 0) await noteEmpty(db, upload.id, askedAt)
       const stored = parts.reduce((sum, { size }) => sum + size, 0)
-      if (upload.size !== null || stored <= engine.policyFor(upload).maxSize) return
+      if (upload.size !== null || stored <= engine.policyFor(upload).maxSize) return false
       const held = notHeld(call)
       await engine.hold(held, async () => {
         const row = await engine.look(held, 'read')
-        if (row.state === 'open') await this.#guarded(held, async () => this.#checkSize(row, stored))
+        if (row.state === 'open') await this.#guarded(held, async () => this.#checkSize(row, null, stored))
       })
+      return false
     })
   }
 
@@ -199,8 +219,8 @@ export class DirectUploads {
   async #begin<Result>(
     call: UploadCall,
     { size, metadata }: NewDirect,
-    keyOf: ((upload: UploadRow) => string) | undefined,
-    open: (held: Held, bytes: DirectBytes) => Promise<Result>,
+    way: 'form' | 'parts',
+    open: (held: Held, bytes: DirectBytes, linkSeconds: number) => Promise<Result>,
   ): Promise<Result> {
     return await asProblems(async () => {
       const { engine, db, checkUsable, onBegun } = this.#options
@@ -221,9 +241,16 @@ export class DirectUploads {
       try {
         return await engine.hold(held, async () => {
           const upload = await engine.look(held, 'read')
-          const noted = { id: upload.id, fence: leaseOf(held).fence, formKey: keyOf?.(upload) ?? null }
-          if (!(await beginDirect(db, noted))) throw new LeaseLost()
-          const begun = await open(held, bytes)
+          if (way === 'form') await this.#checkEndedForms(call.ownerId)
+          // What the bucket takes of a form in the last moment is found long before the upload expires.
+          const leftSeconds = (upload.expires_at.getTime() - upload.read_at.getTime()) / 1000
+          const seconds = linkSecondsOf(way === 'form' ? leftSeconds / 2 : leftSeconds)
+          const form =
+            way === 'form' ? { key: keyOfForm(upload), maxBytes: this.#formSizes(upload).maxBytes } : null
+          const { fence } = leaseOf(held)
+          if (!(await beginDirect(db, { id: upload.id, fence, form, linkSeconds: seconds })))
+            throw new LeaseLost()
+          const begun = await open(held, bytes, seconds)
           onBegun()
           return begun
         })
@@ -235,23 +262,35 @@ export class DirectUploads {
     })
   }
 
-  async #finish(held: Held, bytes: DirectBytes, whole: StoredWhole): Promise<void> {
-    const { engine } = this.#options
-    // An interrupted attempt has stored it, and the limits may be others now.
-    this.#checkSize(rowOf(held), whole.size)
-    await engine.finishStored(held, whole, bytes.head(rowOf(held), whole, HEAD_BYTES))
+  #formSizes(upload: UploadRow): { minBytes: number; maxBytes: number } {
+    const { minSize, maxSize } = this.#options.engine.policyFor(upload)
+    return { minBytes: upload.size ?? minSize, maxBytes: upload.size ?? maxSize }
   }
 
-  /** Fails with `PartsMismatch` where more may come, and otherwise as a verdict. */
-  #checkSize(upload: UploadRow, size: number): void {
+  /** Fails with a `Refusal` where the quota has no room for what forms can still bring whose uploads have ended. */
+  async #checkEndedForms(ownerId: OwnerId): Promise<void> {
+    const { db, engine } = this.#options
+    const late = await bytesOfEndedForms(db, ownerId)
+    if (late === 0) return
+    const { limit, used, reserved } = (await readQuota(db, ownerId, engine.policy.quota)).bytes
+    if (limit === null || used + reserved + late <= limit) return
+    throw new Refusal(
+      'quota-bytes-exceeded',
+      'Forms of uploads that have ended are still valid, and can bring more than the remaining storage quota.',
+      { limit, used, reserved: reserved + late },
+    )
+  }
+
+  /** `declared`: by its client. Fails with `PartsMismatch` where more may come, and otherwise as a verdict. */
+  #checkSize(upload: UploadRow, declared: number | null, size: number): void {
     const policy = this.#options.engine.policyFor(upload)
     if (size > policy.maxSize)
       throw new ContentRejected({
         code: 'length-exceeded',
         detail: `The file has ${size} bytes, and at most ${policy.maxSize} are accepted.`,
       })
-    if (upload.size !== null && size !== upload.size)
-      throw new PartsMismatch(`The bucket has ${size} bytes, and the file has ${upload.size}.`)
+    if (declared !== null && size !== declared)
+      throw new PartsMismatch(`The bucket has ${size} bytes, and the file has ${declared}.`)
     if (size < policy.minSize)
       throw new ContentRejected({
         code: 'too-small',
@@ -303,7 +342,7 @@ const notOffered = (): Problem =>
 const keyOfForm = ({ storage_key: key }: UploadRow): string => formKey(key)
 
 /** Whole seconds of links, where at most so many are left. */
-const linkSeconds = (left: number): number => Math.max(1, Math.min(DIRECT_LINK_SECONDS, Math.floor(left)))
+const linkSecondsOf = (left: number): number => Math.max(1, Math.min(DIRECT_LINK_SECONDS, Math.floor(left)))
 
 /**
  * Bytes of a part, undefined where the client decides. Fails with `PartsMismatch` for a part that the file does not have,
