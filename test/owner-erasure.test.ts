@@ -272,6 +272,7 @@ describeStorages.skipIf(!ffmpeg.met)('the erasure of an owner', (storage) => {
       select table_name as name from information_schema.columns
        where table_schema = 'landfall' and column_name = 'owner_id' order by 1`.execute(landfall.db)
     expect(rows.map(({ name }) => name)).toEqual([
+      'direct_uploads',
       'events',
       'media',
       'media_links',
