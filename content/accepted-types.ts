@@ -38,6 +38,10 @@ export function readAcceptedTypes(list: string): AcceptedTypes | undefined {
   return { formats: KNOWN.filter((format) => formats.has(format)), others: [...others] }
 }
 
+/** As `readAcceptedTypes` reads it; empty where nothing is accepted. */
+export const writeAcceptedTypes = ({ formats, others }: AcceptedTypes): string =>
+  [...new Set([...formats.map(({ contentType }) => contentType), ...others])].join(',')
+
 /** Whether a format of ours is in a range of media types: `video/*` is what is a video, whatever its type is called. */
 function isWithin({ kind, contentType }: Format, item: string, range: string | undefined): boolean {
   if (item === ANYTHING) return true

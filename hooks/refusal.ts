@@ -11,6 +11,8 @@ export type RefusalCode =
   | 'quota-bytes-exceeded'
   | 'quota-uploads-exceeded'
   | 'storage-full'
+  | 'refused-by-hook'
+  | 'hook-unavailable'
 
 /** A decision against a request, with what the client needs to understand it. */
 export class Refusal extends Error {
@@ -19,17 +21,21 @@ export class Refusal extends Error {
   readonly members: Readonly<Record<string, unknown>>
   /** Undefined where it is not known. */
   readonly retryAfterSeconds: number | undefined
+  /** In place of that of the code. */
+  readonly status: number | undefined
 
   constructor(
     code: RefusalCode,
     detail: string,
     members: Readonly<Record<string, unknown>> = {},
     retryAfterSeconds?: number,
+    status?: number,
   ) {
     super(detail)
     this.name = 'Refusal'
     this.code = code
     this.members = members
     this.retryAfterSeconds = retryAfterSeconds
+    this.status = status
   }
 }

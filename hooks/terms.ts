@@ -1,5 +1,11 @@
-import { type AcceptedTypes, acceptedByBoth, readAcceptedTypes } from '../content/accepted-types.ts'
+import {
+  type AcceptedTypes,
+  acceptedByBoth,
+  readAcceptedTypes,
+  writeAcceptedTypes,
+} from '../content/accepted-types.ts'
 import type { UploadTerms } from '../ledger/schema.ts'
+import { Refusal } from './refusal.ts'
 
 type Limits = { maxSize: number; accepted: AcceptedTypes }
 
@@ -15,14 +21,25 @@ export function limitsUnder<L extends Partial<Limits>>(limits: L, terms: UploadT
   }
 }
 
-/** The narrower of each limit. Only one of them has types. */
+/** The narrower of each limit. */
 export function bothTerms(one: UploadTerms, other: UploadTerms): UploadTerms {
+  const types = typesOfBoth(one.types, other.types)
   const sizes = [one.maxSize, other.maxSize].filter((size) => size !== undefined)
   const [until] = [one.until, other.until].filter((time) => time !== undefined).sort()
   return {
-    ...other,
-    ...one,
+    ...(types === undefined ? {} : { types }),
     ...(sizes.length === 0 ? {} : { maxSize: Math.min(...sizes) }),
     ...(until === undefined ? {} : { until }),
   }
+}
+
+function typesOfBoth(one: string | undefined, other: string | undefined): string | undefined {
+  const [first, second] = [one, other].map((types) =>
+    types === undefined ? undefined : readAcceptedTypes(types),
+  )
+  if (first === undefined || second === undefined) return one ?? other
+  const types = writeAcceptedTypes(acceptedByBoth(first, second))
+  if (types === '')
+    throw new Refusal('type-not-allowed', 'No type of file is accepted by both limits of this upload.')
+  return types
 }

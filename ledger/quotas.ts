@@ -51,6 +51,20 @@ export async function readQuota(db: Ledger, ownerId: OwnerId, defaults: QuotaDef
   }
 }
 
+/** Sets limits of an owner: null for the default, undefined to leave one as it is. */
+export async function setLimits(
+  db: Ledger,
+  ownerId: OwnerId,
+  { bytes, uploads }: { bytes?: number | null | undefined; uploads?: number | null | undefined },
+): Promise<void> {
+  await run(withOwnerShare(db, ownerId))`
+    insert into landfall.quotas as q (owner_id, bytes_limit, uploads_limit)
+    values (${ownerId}, ${bytes ?? null}, ${uploads ?? null})
+    on conflict (owner_id) do update set
+      bytes_limit = ${bytes === undefined ? sql`q.bytes_limit` : sql`excluded.bytes_limit`},
+      uploads_limit = ${uploads === undefined ? sql`q.uploads_limit` : sql`excluded.uploads_limit`}`
+}
+
 /** The row of what an owner uses is there, and nobody else changes it before the transaction is over. */
 export async function lockUsage(trx: LedgerTransaction, ownerId: OwnerId): Promise<void> {
   await run(trx)`insert into landfall.quota_usage (owner_id) values (${ownerId}) on conflict do nothing`

@@ -29,6 +29,7 @@ const GROUPS: readonly (readonly [heading: string, names: RegExp])[] = [
   ],
   ['Analysis by an external engine', /^ANALYSIS/],
   ['Webhooks', /^WEBHOOK_/],
+  ['Your own hooks', /^HOOKS?(_|$)/],
 ]
 
 const INTRODUCTION = `# Configuration

@@ -337,6 +337,21 @@ export const variables = z.object({
   WEBHOOK_ALLOW_PRIVATE: flag()
     .prefault('false')
     .describe('Whether `WEBHOOK_URL` may resolve to loopback, private or other non-public addresses.'),
+  HOOK_URL: url('http:', 'https:')
+    .optional()
+    .describe('Your own hooks by HTTP: asked before each upload is created. See [your own hooks](hooks.md).'),
+  HOOK_SECRET: webhookSecrets()
+    .optional()
+    .describe('Signs the questions to `HOOK_URL`. Several secrets are possible, as for webhooks.'),
+  HOOKS: text('a module of hooks, such as ./my-hooks.ts')
+    .optional()
+    .describe('Your own hooks in the process: a module that is loaded when the server starts.'),
+  HOOK_TIMEOUT: duration().prefault('5s').describe('Time that a hook has for its answer.'),
+  HOOK_UNAVAILABLE: oneOf('refuse', 'allow')
+    .prefault('refuse')
+    .describe(
+      'What follows when a hook fails, is too slow or answers nonsense: the client is told to try again (503), or the upload is accepted.',
+    ),
   METRICS: oneOf('on', 'off')
     .prefault('on')
     .describe(
@@ -374,6 +389,8 @@ const SECRET = new Set([
   'WEBHOOK_SECRET',
   'ANALYSIS_URL',
   'ANALYSIS_SECRET',
+  'HOOK_URL',
+  'HOOK_SECRET',
 ])
 
 type Variables = z.output<typeof variables>
@@ -454,6 +471,9 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
   }
   if (values.WEBHOOK_URL !== undefined && values.WEBHOOK_SECRET === undefined) {
     problems.push('WEBHOOK_SECRET: "" is not accepted; with WEBHOOK_URL it takes a secret to sign with')
+  }
+  if (values.HOOK_URL !== undefined && values.HOOK_SECRET === undefined) {
+    problems.push('HOOK_SECRET: "" is not accepted; with HOOK_URL it takes a secret to sign with')
   }
   if (values.ANALYSIS !== 'off') {
     const needed = {

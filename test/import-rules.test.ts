@@ -8,7 +8,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   commands: ['server', 'processing', 'hooks', 'jobs', 'content', 'storage', 'ledger', 'system'],
   server: ['hooks', 'jobs', 'content', 'storage', 'ledger', 'system'],
   processing: ['hooks', 'jobs', 'content', 'storage', 'ledger', 'system'],
-  hooks: ['content', 'storage', 'ledger'],
+  hooks: ['content', 'storage', 'ledger', 'system'],
   jobs: ['ledger'],
   storage: ['content', 'ledger', 'system'],
   content: [],

@@ -4,9 +4,9 @@ import type { MediaRow } from '../../ledger/media.ts'
 import { mediaFacts } from '../../ledger/media-facts.ts'
 import type { Analysis } from '../../ledger/schema.ts'
 import { mediaPath, signedPath } from '../../storage/signed-path.ts'
+import { send } from '../../system/outgoing/sender.ts'
+import { signedHeaders } from '../../system/outgoing/signature.ts'
 import { RetryLater } from '../failures/job-failures.ts'
-import { send } from '../outgoing/sender.ts'
-import { signedHeaders } from '../outgoing/signature.ts'
 
 export type AnalysisOptions = {
   /** In `gate` mode a file is ready only when the engine says so. */

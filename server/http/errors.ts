@@ -16,6 +16,7 @@ export const CATALOGUE = {
   'token-invalid': { status: 401, title: 'The token is not valid' },
   'token-expired': { status: 401, title: 'The token has expired' },
   forbidden: { status: 403, title: 'The request is not allowed' },
+  'refused-by-hook': { status: 403, title: 'The application does not accept the file' },
   'ticket-used': { status: 403, title: 'The upload ticket has been used' },
   'not-found': { status: 404, title: 'Not found' },
   'method-not-allowed': { status: 405, title: 'Method not allowed' },
@@ -48,6 +49,7 @@ export const CATALOGUE = {
   'checksum-mismatch': { status: 460, title: 'Checksum mismatch' },
   'internal-error': { status: 500, title: 'Internal server error' },
   'direct-uploads-off': { status: 501, title: 'This server has no bucket for direct uploads' },
+  'hook-unavailable': { status: 503, title: 'The application could not be asked' },
   unavailable: { status: 503, title: 'The service is temporarily unavailable' },
   'storage-full': { status: 507, title: 'The storage is full' },
 } as const satisfies Record<string, Entry> & Record<RefusalCode, Entry>
@@ -61,6 +63,8 @@ export type ProblemOptions = {
   headers?: Readonly<Record<string, string>>
   /** Members added to the document. Those of every problem would be hidden by its own. */
   members?: Readonly<Record<string, unknown>> & { readonly [Name in StandardMember]?: never }
+  /** In place of that of the code. */
+  status?: number | undefined
   /** URI of the problem type, where a standard has one. */
   type?: string
   /** For the log only. */
@@ -79,7 +83,7 @@ export class Problem extends Error {
     super(detail, { cause: options.cause })
     this.name = 'Problem'
     this.code = code
-    this.status = CATALOGUE[code].status
+    this.status = options.status ?? CATALOGUE[code].status
     this.headers = options.headers ?? {}
     this.members = options.members ?? {}
     this.type = options.type ?? `urn:landfall:${code}`

@@ -57,6 +57,7 @@ import { ledgerCollectors } from '../metrics/ledger-figures.ts'
 import { openMetrics } from '../metrics/metrics.ts'
 import { queueCollector } from '../metrics/queue-figures.ts'
 import { scannerCollector } from '../metrics/scanner-figures.ts'
+import { openHooks } from '../own-hooks.ts'
 import { EventLoopWatch } from '../process/event-loop.ts'
 import type { Log } from '../process/log.ts'
 import { Releasers } from '../process/releasers.ts'
@@ -199,6 +200,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     enqueueRemoval: removalEnqueuer(boss),
     notifyListeners: (id: string) => void bus.publish({ t: 'event', id }),
     ends,
+    hooks: await openHooks(config, (about, message) => log.error(about, message)),
   }
   const links = new ContentLinks(await linkKey(db), config.LINK_SIGNING_KEYS)
   const appends = new Appends(maxAppends(config))

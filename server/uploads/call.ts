@@ -12,6 +12,11 @@ export function callOf(request: Request, response: Response, uploadId: UploadId)
     ownerId,
     attachable,
     ticket,
+    client: {
+      address: request.ip ?? null,
+      userAgent: request.get('User-Agent') ?? null,
+      origin: request.get('Origin') ?? null,
+    },
     uploadId,
     requestId: String(request.id),
     over: overWith(response),

@@ -1,4 +1,7 @@
 import type { Attachable } from '../../hooks/attachment.ts'
+import { askPreCreate, type Changeable, type OwnerLimits } from '../../hooks/own/ask-pre-create.ts'
+import type { OwnHooks } from '../../hooks/own/own-hooks.ts'
+import type { HookClient } from '../../hooks/own/questions.ts'
 import { checkSize, preCreate, type UploadPolicy } from '../../hooks/pre-create.ts'
 import { quotaRefusalOf, storageFull } from '../../hooks/quota-refusals.ts'
 import { Refusal } from '../../hooks/refusal.ts'
@@ -16,7 +19,7 @@ import type { EnqueueProcessing, EnqueueRemoval } from '../../ledger/due-work.ts
 import type { EndLog } from '../../ledger/end-log.ts'
 import { firstExpiry } from '../../ledger/expiry.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
-import { PARTIALS_PER_UPLOAD } from '../../ledger/quotas.ts'
+import { PARTIALS_PER_UPLOAD, setLimits } from '../../ledger/quotas.ts'
 import {
   expireEmptyUploads,
   expireOfOwner,
@@ -43,6 +46,8 @@ export type CreationOptions = {
   /** Publishes that the ledger has new events of an upload. */
   notifyListeners: (id: UploadId) => void
   ends: EndLog
+  /** Of the application; undefined where it has none. */
+  hooks: OwnHooks | undefined
 }
 
 /** A new upload as its request describes it, and its owner, whom access has decided. */
@@ -56,7 +61,14 @@ export type CreateRequest = Omit<
   | 'expiresAfterMs'
   | 'ticketId'
   | 'terms'
-> & { attachable: Attachable; ticket: BearerTicket | undefined; terms?: UploadTerms }
+> & {
+  attachable: Attachable
+  ticket: BearerTicket | undefined
+  terms?: UploadTerms
+  client: HookClient
+  /** Aborted when the client has left. */
+  over: AbortSignal
+}
 
 /** A final upload, whose size is that of its partials. */
 export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'digests' | 'wantedDigest'> & {
@@ -66,11 +78,10 @@ export type CreateFinalRequest = Omit<CreateRequest, 'size' | 'isPartial' | 'dig
 /** Creates an upload and reserves its quota. Fails with a `Refusal`. */
 export async function createUpload(options: CreationOptions, request: CreateRequest): Promise<UploadRow> {
   const { db } = options
-  const { ticket, ...wanted } = withTicket(request)
-  const policy = limitsUnder(options.policy, ticket.terms)
-  const declaration = preCreate(policy, wanted)
+  const wanted = withTicket(request)
+  const { policy, ...decided } = await decide(options, wanted)
   const reservedBytes = wanted.size ?? policy.maxSize
-  const upload = { ...wanted, ...ticket, ...declaration, ...placeOf(options, wanted), reservedBytes }
+  const upload = { ...wanted, ...decided, ...placeOf(options, wanted), reservedBytes }
   const needsDisk = options.storageBackend === 'disk'
   return await createWithRoom(options, request.ownerId, {
     refusal: () => quotaRefusal(db, upload, policy.quota),
@@ -86,13 +97,11 @@ export async function createFinalUpload(
   enqueueProcessing: EnqueueProcessing,
 ): Promise<UploadRow> {
   const { db } = options
-  const { ticket, ...wanted } = withTicket({ ...request, isPartial: false })
-  const policy = limitsUnder(options.policy, ticket.terms)
-  const declaration = preCreate(policy, { ...wanted, size: null })
+  const wanted = withTicket({ ...request, isPartial: false })
+  const { policy, ...decided } = await decide(options, { ...wanted, size: null })
   const final = {
     ...wanted,
-    ...ticket,
-    ...declaration,
+    ...decided,
     ...placeOf(options, request),
     digests: null,
     wantedDigest: null,
@@ -123,19 +132,39 @@ export async function createFinalUpload(
   return await createWithRoom(options, request.ownerId, { create })
 }
 
+type Undecided = Pick<
+  CreateRequest,
+  'id' | 'ownerId' | 'metadata' | 'attachable' | 'isPartial' | 'protocol' | 'size' | 'client' | 'over'
+> & { ticketId: string | null; terms: UploadTerms | null }
+
+/** What the server and the application decide about a request. Fails with a `Refusal`. */
+async function decide({ db, hooks, policy }: CreationOptions, wanted: Undecided) {
+  const judge = (changed: Changeable) => {
+    const own = limitsUnder(policy, changed.terms)
+    return { ...changed, ...preCreate(own, { ...wanted, ...changed }), policy: own }
+  }
+  const { metadata, terms, attachable } = wanted
+  // Hooks are not asked about what would be refused anyway.
+  const decided = judge({ metadata, terms, attachable })
+  if (!hooks) return decided
+  const setQuota = (limits: OwnerLimits) => setLimits(db, wanted.ownerId, limits)
+  return judge(await askPreCreate(hooks, wanted, { setQuota, over: wanted.over }))
+}
+
 /** A request with what its ticket says: the metadata goes before that of the client, and the file of partials gets it. */
 function withTicket<R extends Pick<CreateRequest, 'ticket' | 'metadata' | 'isPartial' | 'terms'>>({
   ticket,
   terms,
   ...request
 }: R) {
-  if (!ticket) return { ...request, ticket: { ticketId: null, terms: terms ?? null } }
+  if (!ticket) return { ...request, ticketId: null, terms: terms ?? null }
   const { id: ticketId, uploadWithinSeconds: within } = ticket
   const until = within === null ? {} : { until: new Date(Date.now() + within * 1000).toISOString() }
   return {
     ...request,
     metadata: request.isPartial ? request.metadata : { ...request.metadata, ...ticket.metadata },
-    ticket: { ticketId, terms: bothTerms({ ...ticket.terms, ...until }, terms ?? {}) },
+    ticketId,
+    terms: bothTerms({ ...ticket.terms, ...until }, terms ?? {}),
   }
 }
 

@@ -43,13 +43,15 @@ export type EngineOptions = {
 }
 
 /** What a request knows of an upload's creator. */
-type Caller = Pick<CreateRequest, 'id' | 'ownerId' | 'attachable' | 'ticket'>
+type Caller = Pick<CreateRequest, 'id' | 'ownerId' | 'attachable' | 'ticket' | 'client' | 'over'>
 
-const callerOf = ({ uploadId: id, ownerId, attachable, ticket }: UploadCall): Caller => ({
+const callerOf = ({ uploadId: id, ownerId, attachable, ticket, client, over }: UploadCall): Caller => ({
   id,
   ownerId,
   attachable,
   ticket,
+  client,
+  over,
 })
 
 /** A new upload as a protocol declares it; the caller is in the context. */

@@ -1,4 +1,5 @@
 import type { Attachable } from '../../hooks/attachment.ts'
+import type { HookClient } from '../../hooks/own/questions.ts'
 import type { OwnerId, UploadId } from '../../ledger/ids.ts'
 import type { Lease } from '../../ledger/lease-keeper.ts'
 import type { BearerTicket } from '../../ledger/upload-tickets.ts'
@@ -12,6 +13,8 @@ export type UploadCall = {
   readonly attachable: Attachable
   /** The ticket that the caller has in place of a token. */
   readonly ticket: BearerTicket | undefined
+  /** For the hooks of the application. */
+  readonly client: HookClient
   /** From the address, or as chosen for a creation. */
   readonly uploadId: UploadId
   /** For the log. */

@@ -20,8 +20,9 @@ import {
 /** Translates any error of an upload to the problem for its client. Other errors are passed through. */
 export function uploadProblem(error: unknown): unknown {
   if (error instanceof Refusal) {
-    const { retryAfterSeconds } = error
+    const { retryAfterSeconds, status } = error
     return new Problem(error.code, error.message, {
+      status,
       members: error.members,
       headers: retryAfterSeconds === undefined ? {} : { 'Retry-After': String(retryAfterSeconds) },
     })

@@ -18,6 +18,7 @@ const LONGEST_MS = 30_000
 const SHORTEST_MS = 1_000
 /** Of looks, and apart from them of completions: those copy files, which can take long. */
 const SIDE_BY_SIDE = 8
+const NO_CLIENT = { address: null, userAgent: null, origin: null }
 /** How long what is under way may take to end when the server stops. */
 const ENDING_MS = 5_000
 
@@ -130,6 +131,7 @@ export class BucketWatch {
       ownerId,
       attachable: undefined,
       ticket: undefined,
+      client: NO_CLIENT,
       uploadId: id,
       requestId: 'bucket-watch',
       over: this.#closed.signal,

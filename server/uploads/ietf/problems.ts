@@ -77,12 +77,12 @@ function ofDraft(error: unknown): Problem | undefined {
 }
 
 function changed(problem: Problem, changes: ProblemOptions, code = problem.code): Problem {
-  const { headers, members, type, cause } = problem
+  const { headers, members, type, status, cause } = problem
   return new Problem(code, problem.message, {
     headers,
     members,
     cause,
-    ...(code === problem.code && { type }),
+    ...(code === problem.code && { type, status }),
     ...changes,
   })
 }

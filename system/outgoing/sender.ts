@@ -1,6 +1,6 @@
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { AddressRefused, publicLookup, refusePrivateLiteral } from '../../system/addresses.ts'
+import { AddressRefused, publicLookup, refusePrivateLiteral } from '../addresses.ts'
 import { parseRetryAfter } from './retry-after.ts'
 
 export type Message = {
