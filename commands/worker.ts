@@ -6,6 +6,7 @@ import { findServersClamd } from '../server/embedded/clamd-records.ts'
 import { refuseRestoring } from '../server/embedded/restoring.ts'
 import type { WorkerMessage } from '../server/embedded/worker-process.ts'
 import { mediaLimitsOf } from '../server/media-limits.ts'
+import { openHooks } from '../server/own-hooks.ts'
 import { closeDataDirectory } from '../server/process/data-directory.ts'
 import { createLog, type Log } from '../server/process/log.ts'
 import { listenForStop } from '../server/process/signals.ts'
@@ -106,6 +107,7 @@ export function workerOptions(
       hls: config.HLS === 'on' ? { heights: config.HLS_HEIGHTS } : undefined,
     },
     analysis: analysisOf(config),
+    hooks: () => openHooks(config, (about, message) => log.error(about, message)),
     scratch: resolve(config.DATA_DIR, 'scratch'),
     webhook: webhookOf(config),
     log,

@@ -17,6 +17,7 @@ export type RejectionCode =
   | 'dimensions-too-large'
   | 'analysis-rejected'
   | 'duplicate'
+  | 'refused-by-hook'
 
 /** Why a file is rejected: a stable code, and a sentence for people. */
 export type Verdict = { code: RejectionCode; detail: string }

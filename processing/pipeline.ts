@@ -1,5 +1,6 @@
 import type { AcceptedTypes } from '../content/accepted-types.ts'
 import { ContentRejected } from '../content/verdict.ts'
+import type { OwnStep } from '../hooks/own/own-step.ts'
 import type { JobKind } from '../jobs/queues.ts'
 import { groupOf } from '../jobs/shares.ts'
 import { parkMedia } from '../ledger/analyses.ts'
@@ -25,6 +26,8 @@ import { hls } from './steps/hls.ts'
 import { identify } from './steps/identify.ts'
 import { image } from './steps/image.ts'
 import { notify } from './steps/notify.ts'
+import { ownStep } from './steps/own-step.ts'
+import { prePublish } from './steps/pre-publish.ts'
 import { probe } from './steps/probe.ts'
 import { publish } from './steps/publish.ts'
 import { scan } from './steps/scan.ts'
@@ -45,10 +48,22 @@ export const STEPS: readonly Step[] = [
   storyboard,
   audio,
   image,
+  prePublish,
   publish,
   notify,
   hls,
 ]
+
+/** With those that the application adds, which are done before its hooks are asked. */
+function stepsWith(own: readonly OwnStep[]): readonly Step[] {
+  if (own.length === 0) return STEPS
+  const added = own.map(ownStep)
+  const names = added.map(({ name }) => name)
+  return [
+    ...STEPS.map((step) => (step === prePublish ? { ...step, after: [...step.after, ...names] } : step)),
+    ...added,
+  ]
+}
 
 export type PipelineOptions = {
   tools: Tools
@@ -80,14 +95,15 @@ export async function processMedia(options: PipelineOptions, task: ProcessingTas
   const { tools } = options
   await endCopying(tools.db, task.id)
   const behind = await stepsDone(tools.db, task.id)
-  const done = STEPS.filter(({ name, skip }) => {
+  const steps = stepsWith(tools.hooks?.steps ?? [])
+  const done = steps.filter(({ name, skip }) => {
     const detail = behind.get(name)
     const isWantedByNow = detail?.skipped === SWITCHED_OFF && skip?.(tools) === undefined
     return detail !== undefined && !isWantedByNow
   })
   const copy = new LocalCopy(tools.scratch)
   try {
-    await new Run(options, task, { done: new Set(done.map(({ name }) => name)), copy }).finish()
+    await new Run(options, task, { steps, done: new Set(done.map(({ name }) => name)), copy }).finish()
   } finally {
     await copy.close()
   }
@@ -98,6 +114,7 @@ class Run {
   readonly #options: PipelineOptions
   readonly #task: ProcessingTask
   readonly #copy: LocalCopy
+  readonly #steps: readonly Step[]
   readonly #done: Set<string>
   readonly #begun: Set<string>
   readonly #running = new Set<Promise<void>>()
@@ -111,11 +128,12 @@ class Run {
   constructor(
     options: PipelineOptions,
     task: ProcessingTask,
-    { done, copy }: { done: Set<string>; copy: LocalCopy },
+    { steps, done, copy }: { steps: readonly Step[]; done: Set<string>; copy: LocalCopy },
   ) {
     this.#options = options
     this.#task = task
     this.#copy = copy
+    this.#steps = steps
     this.#done = done
     this.#begun = new Set(done)
     this.#signal = AbortSignal.any([task.signal, this.#verdict.signal])
@@ -134,7 +152,7 @@ class Run {
   /** Starts every step whose dependencies are done. */
   #begin(): void {
     if (this.#isOver || this.#signal.aborted) return
-    for (const step of STEPS) {
+    for (const step of this.#steps) {
       if (this.#begun.has(step.name) || !step.after.every((name) => this.#done.has(name))) continue
       if (this.#task.kind !== 'processing' && step.job !== this.#task.kind) continue
       this.#begun.add(step.name)

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import type { OwnHooks } from '../hooks/own/own-hooks.ts'
 import { openQueues } from '../jobs/queues.ts'
 import { Bus } from '../ledger/bus.ts'
 import { type Ledger, openDatabase } from '../ledger/database.ts'
@@ -48,6 +49,8 @@ export type WorkerProcessOptions = Pick<
   steps: StepSettings
   /** The engine that analyses files; undefined where there is none. */
   analysis: Omit<AnalysisOptions, 'linkKey'> | undefined
+  /** Opens the hooks of the application. */
+  hooks: () => Promise<OwnHooks | undefined>
   /** The directory for scratch folders. */
   scratch: string
   /** Undefined where there are no webhooks. */
@@ -108,6 +111,7 @@ export async function runWorker(options: WorkerProcessOptions): Promise<WorkerPr
         converters: new Converters(sandbox),
         scanner: options.clamd === undefined ? undefined : new Scanner(options.clamd),
         ...options.steps,
+        hooks: await options.hooks(),
         analysis: options.analysis && { ...options.analysis, linkKey: await linkKey(db) },
         scratch: openScratch(db, storage, options.scratch, onError),
       },

@@ -339,18 +339,20 @@ export const variables = z.object({
     .describe('Whether `WEBHOOK_URL` may resolve to loopback, private or other non-public addresses.'),
   HOOK_URL: url('http:', 'https:')
     .optional()
-    .describe('Your own hooks by HTTP: asked before each upload is created. See [your own hooks](hooks.md).'),
+    .describe(
+      'Your own hooks by HTTP: asked before each upload is created and before each file is published. See [your own hooks](hooks.md).',
+    ),
   HOOK_SECRET: webhookSecrets()
     .optional()
     .describe('Signs the questions to `HOOK_URL`. Several secrets are possible, as for webhooks.'),
   HOOKS: text('a module of hooks, such as ./my-hooks.ts')
     .optional()
-    .describe('Your own hooks in the process: a module that is loaded when the server starts.'),
+    .describe('Your own hooks in the process: a module that servers and workers load when they start.'),
   HOOK_TIMEOUT: duration().prefault('5s').describe('Time that a hook has for its answer.'),
   HOOK_UNAVAILABLE: oneOf('refuse', 'allow')
     .prefault('refuse')
     .describe(
-      'What follows when a hook fails, is too slow or answers nonsense: the client is told to try again (503), or the upload is accepted.',
+      'What follows when a hook fails, is too slow or answers nonsense. `refuse`: the client is told to try again (503), and files wait. `allow`: upload and file are accepted.',
     ),
   METRICS: oneOf('on', 'off')
     .prefault('on')

@@ -23,6 +23,7 @@ const rejections = {
   'dimensions-too-large': true,
   'analysis-rejected': true,
   duplicate: true,
+  'refused-by-hook': true,
 } satisfies Record<RejectionCode, true>
 
 const text = await readFile(join(import.meta.dirname, '..', 'docs', 'api.md'), 'utf8')

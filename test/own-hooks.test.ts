@@ -1,14 +1,12 @@
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { requires } from './services/requirements.ts'
 import { curl } from './support/curl.ts'
 import { exampleWith, runExample } from './support/doc-examples.ts'
+import { moduleOf, says } from './support/hooks.ts'
 import { type Landfall, startLandfall } from './support/landfall.ts'
 import { slowly } from './support/pauses.ts'
 import { asJpeg } from './support/sample-bytes.ts'
@@ -27,14 +25,6 @@ import {
 const ceph = requires('ceph')
 const SIZE = 2000
 const BYTES = asJpeg(Buffer.alloc(SIZE, 'x'))
-
-/** Answers a hook with JSON, or with this text. */
-const says =
-  (answer: unknown, status = 200): Answer =>
-  (response) =>
-    void response
-      .writeHead(status, { 'Content-Type': 'application/json' })
-      .end(typeof answer === 'string' ? answer : JSON.stringify(answer))
 
 /** As `server`, whatever port it is told to listen on. */
 function onAnyPort(server: Server): Server {
@@ -442,13 +432,6 @@ describe('a hook by HTTP', () => {
 })
 
 describe('a module of hooks', () => {
-  async function moduleOf(source: string): Promise<string> {
-    const directory = await mkdtemp(join(tmpdir(), 'landfall-hooks-'))
-    onTestFinished(() => rm(directory, { recursive: true, force: true }))
-    const path = join(directory, 'my-hooks.ts')
-    await writeFile(path, source)
-    return path
-  }
   async function withHooks(source: string, env: Record<string, string> = {}): Promise<Landfall> {
     const path = await moduleOf(source)
     const landfall = await startLandfall({

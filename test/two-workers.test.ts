@@ -89,6 +89,7 @@ async function processTwice(
     publicPrefix: undefined,
     thumbnails: { atSeconds: 1, widths: [640, 320] },
     hls: undefined,
+    hooks: undefined,
     analysis: undefined,
     scratch: { root: dataDirectory, space: storage.disk.space },
     notifyListeners: () => {},

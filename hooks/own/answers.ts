@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DescriptionPatch, metadataPatchFault } from '../described-patch.ts'
 
 // What the hooks of an application answer, by HTTP or from a module. Strict: a member that nobody reads is a mistake, and
 // its author wants to hear of it.
@@ -32,3 +33,21 @@ export const PreCreateAnswer = z.strictObject({
 
 /** What a hook decides about a new upload. Empty: it is accepted as it is. */
 export type PreCreateDecision = z.output<typeof PreCreateAnswer>
+
+/** What a hook or a step decides about a file before it is published. */
+export const MediaAnswer = z
+  .strictObject({
+    /** The file is rejected, with this message. */
+    refuse: z.strictObject({ message: Refuse.shape.message }).optional(),
+    ...DescriptionPatch.shape,
+  })
+  .superRefine(({ metadata }, context) => {
+    const fault = metadata && metadataPatchFault(metadata)
+    if (fault) context.addIssue({ code: 'custom', message: fault, path: ['metadata'] })
+  })
+
+export type MediaDecision = z.output<typeof MediaAnswer>
+
+// What modules return.
+export type PreCreateAnswerInput = z.input<typeof PreCreateAnswer>
+export type MediaAnswerInput = z.input<typeof MediaAnswer>

@@ -21,7 +21,7 @@ export function httpSource({
   const signers = secrets.map((secret) => new Webhook(secret))
   return {
     name: 'HOOK_URL',
-    async ask(hook, id, data, signal) {
+    async ask({ hook, id, data }, signal) {
       const body = JSON.stringify({ type: hook, timestamp: new Date().toISOString(), data })
       const answer = await send(
         { url: new URL(url), headers: signedHeaders(signers, id, body), body },

@@ -1,12 +1,27 @@
+import type { Readable } from 'node:stream'
+import { withinTime } from '../../system/within-time.ts'
+import type { OwnStep } from './own-step.ts'
+
+export type HookName = 'pre-create' | 'pre-publish'
+
+export type HookQuestion = {
+  hook: HookName
+  /** The same for the same question. */
+  id: string
+  data: object
+  /** Opens the file that it is about, for hooks in the process. */
+  openFile?: () => Promise<Readable>
+}
+
 /** A place where an application answers for its hooks. */
 export type HookSource = {
   /** For the log. */
   name: string
   /** Undefined where it has no such hook, or nothing to say. The signal is aborted when the time is over. */
-  ask(hook: HookName, id: string, question: object, signal: AbortSignal): Promise<unknown>
+  ask(question: HookQuestion, signal: AbortSignal): Promise<unknown>
+  /** Steps of processing of its own. */
+  steps?: readonly OwnStep[]
 }
-
-export type HookName = 'pre-create'
 
 export type OwnHooksOptions = {
   /** Asked one after another. */
@@ -38,20 +53,24 @@ export class OwnHooks {
     return this.#options.sources
   }
 
+  get steps(): readonly OwnStep[] {
+    return this.sources.flatMap(({ steps = [] }) => steps)
+  }
+
   /**
    * The decision of one source as `read` has it, which fails for nonsense; undefined where it has none, or cannot say and
-   * is not needed. `id`: the same for the same question. Fails with `HookUnavailable`, and with the reason of `over` once that is aborted.
+   * is not needed. Fails with `HookUnavailable`, and with the reason of `over` once that is aborted.
    */
   async ask<Decision>(
     source: HookSource,
-    question: { hook: HookName; id: string; data: object },
+    question: HookQuestion,
     read: (answer: unknown) => Decision,
     over: AbortSignal,
   ): Promise<Decision | undefined> {
     const { timeoutMs, whenUnavailable, onFailure } = this.#options
-    const { hook, id, data } = question
+    const { hook, id } = question
     try {
-      const answer = await inTime(timeoutMs, over, (signal) => source.ask(hook, id, data, signal))
+      const answer = await withinTime(timeoutMs, over, (signal) => source.ask(question, signal))
       return answer === undefined || answer === null ? undefined : read(answer)
     } catch (error) {
       over.throwIfAborted()
@@ -59,26 +78,5 @@ export class OwnHooks {
       if (whenUnavailable === 'allow') return undefined
       throw new HookUnavailable({ cause: error })
     }
-  }
-}
-
-/** Also where the work does not heed its signal. */
-async function inTime<Result>(
-  timeoutMs: number,
-  over: AbortSignal,
-  work: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  over.throwIfAborted()
-  const ended = new AbortController()
-  const { promise: end, reject } = Promise.withResolvers<never>()
-  ended.signal.addEventListener('abort', () => reject(ended.signal.reason), { once: true })
-  const timer = setTimeout(() => ended.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
-  const leave = () => ended.abort(over.reason)
-  over.addEventListener('abort', leave, { once: true })
-  try {
-    return await Promise.race([work(ended.signal), end])
-  } finally {
-    clearTimeout(timer)
-    over.removeEventListener('abort', leave)
   }
 }

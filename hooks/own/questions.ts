@@ -1,4 +1,5 @@
 import type { AttachedTo } from '../../ledger/description.ts'
+import type { mediaFacts } from '../../ledger/media-facts.ts'
 
 /** An upload that a client wants to begin, as hooks are asked about it. */
 export type PreCreateQuestion = {
@@ -28,3 +29,6 @@ export type PreCreateQuestion = {
 
 /** Who asks, for a hook that decides by that. */
 export type HookClient = { address: string | null; userAgent: string | null; origin: string | null }
+
+/** A file that has passed all checks, as hooks and steps are asked about it. */
+export type MediaQuestion = { media: ReturnType<typeof mediaFacts> }

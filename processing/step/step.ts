@@ -1,5 +1,6 @@
 import type { AcceptedTypes } from '../../content/accepted-types.ts'
 import type { MediaLimits } from '../../content/media-limits.ts'
+import type { OwnHooks } from '../../hooks/own/own-hooks.ts'
 import type { JobKind, QueueKey } from '../../jobs/queues.ts'
 import type { Ledger } from '../../ledger/database.ts'
 import type { EnqueueProcessing } from '../../ledger/due-work.ts'
@@ -47,6 +48,8 @@ export type Tools = {
   hls: { heights: readonly number[] } | undefined
   /** The engine that analyses files and may reject them; undefined where there is none. */
   analysis: AnalysisOptions | undefined
+  /** Of the application; undefined where it has none. */
+  hooks: OwnHooks | undefined
   /** Scratch folders; nothing is written elsewhere. */
   scratch: Scratch
   /** Publishes that the ledger has new events of an upload, and a new job of this kind. */

@@ -1,18 +1,17 @@
 import { ContentRejected } from '../../content/verdict.ts'
 import { isOver } from '../../ledger/analyses.ts'
-import { mediaForJob, publishMedia } from '../../ledger/media.ts'
+import { type MediaRow, mediaForJob, publishMedia } from '../../ledger/media.ts'
 import { PermanentFailure } from '../failures/job-failures.ts'
 import { makePublicCopy } from '../step/public-copy.ts'
-import type { Step, StepContext } from '../step/step.ts'
+import type { Step, StepContext, Tools } from '../step/step.ts'
 
 const ENDED = { detail: { skipped: 'the media item has ended in the meantime' } }
 
 /** Makes the media item `ready`, after its public copy where it is to be public. */
 export const publish: Step = {
   name: 'publish',
-  after: ['deep-check', 'thumbnail', 'storyboard', 'audio', 'image'],
-  isDue: ({ analysis }, media) =>
-    analysis?.mode !== 'gate' || (media.analysis !== null && isOver(media.analysis)),
+  after: ['pre-publish'],
+  isDue: isAnalysed,
   async run(context) {
     const { media, db, ends, objects, publicPrefix } = context
     checkAnalysis(context)
@@ -28,6 +27,11 @@ export const publish: Step = {
     if (!copy) return {}
     return { detail: copy.kind === 'made' ? { copy: copy.key } : { skipped: copy.reason } }
   },
+}
+
+/** Whether the analysis engine has decided, where it has to. */
+export function isAnalysed({ analysis }: Tools, media: MediaRow): boolean {
+  return analysis?.mode !== 'gate' || (media.analysis !== null && isOver(media.analysis))
 }
 
 /** In `gate` mode the engine decides. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { AttachedTo } from '../../hooks/described-patch.ts'
 import { METADATA_LIMITS } from '../../hooks/description-limits.ts'
 import { type MediaId, type OwnerId, parseMediaId } from '../../ledger/ids.ts'
 import { deleteMediaItems } from '../../ledger/media.ts'
@@ -12,7 +13,6 @@ import { json } from './answers.ts'
 import { notReprocessable } from './media.ts'
 import type { MediaServices } from './media-access.ts'
 import { requireAttachable } from './media-patch.ts'
-import { AttachedTo } from './media-patch-body.ts'
 import { mediaPurged } from './media-restore.ts'
 
 const MAX_IDS = 1000

@@ -18,6 +18,7 @@ const KINDS_OF_STEP: Readonly<Record<string, readonly FileKind[]>> = {
   audio: ['video'],
   image: ['image'],
   analysis: ['image', 'video'],
+  'pre-publish': ['image', 'video'],
   publish: ['image', 'video'],
   notify: ['video', 'image'],
   hls: ['video'],

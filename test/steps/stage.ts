@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
@@ -84,7 +84,9 @@ export async function startStage(storage: StorageKind, workers: number): Promise
     // As the first worker of all does when it starts: what happens before that is told to nobody.
     await configureEndpoint(landfall.db, receiver.url)
     const gate = await Gate.open(landfall.db)
-    const variables = environment(landfall, receiver, engine)
+    const hooks = join(directory, 'hooks.mjs')
+    await writeFile(hooks, HOOKS)
+    const variables = { ...environment(landfall, receiver, engine), HOOKS: hooks }
     const crew = new Crew({
       size: workers,
       env: (name) => ({ ...variables, ...connections(name, landfall, lines) }),
@@ -118,6 +120,12 @@ export async function startStage(storage: StorageKind, workers: number): Promise
     throw error
   }
 }
+
+/** Takes long enough to be killed in. */
+const HOOKS = `
+  import { setTimeout as sleep } from 'node:timers/promises'
+  export default { prePublish: () => sleep(100) }
+`
 
 /** With everything switched on that is a step. */
 function environment(landfall: Landfall, receiver: Receiver, engine: AnalysisEngine): Record<string, string> {
