@@ -72,4 +72,16 @@ describe('the configuration of storage', () => {
       credentials: { accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: 'token' },
     })
   })
+
+  it('has credentials of links where both are set, and complains of one', () => {
+    const keys = { S3_LINK_ACCESS_KEY_ID: 'id', S3_LINK_SECRET_ACCESS_KEY: 'secret' }
+    expect(storageOptionsOf(parse({ ...S3, ...keys })).s3).toMatchObject({
+      linkCredentials: { accessKeyId: 'id', secretAccessKey: 'secret' },
+    })
+    expect(storageOptionsOf(parse(S3)).s3).toMatchObject({ linkCredentials: undefined })
+    for (const [name, value] of Object.entries(keys))
+      expect(() => parse({ ...S3, [name]: value })).toThrow(
+        'S3_LINK_ACCESS_KEY_ID, S3_LINK_SECRET_ACCESS_KEY: one is set; both or none are needed',
+      )
+  })
 })

@@ -109,6 +109,14 @@ export const variables = z.object({
     ),
   AWS_SECRET_ACCESS_KEY: text('a secret key').optional().describe('Secret key of `AWS_ACCESS_KEY_ID`.'),
   AWS_SESSION_TOKEN: text('a token').optional().describe('Session token of temporary credentials.'),
+  S3_LINK_ACCESS_KEY_ID: text('an access key')
+    .optional()
+    .describe(
+      'Credentials that only sign the links to parts of direct uploads, for buckets where such a link can read (Ceph). They may only put objects.',
+    ),
+  S3_LINK_SECRET_ACCESS_KEY: text('a secret key')
+    .optional()
+    .describe('Secret key of `S3_LINK_ACCESS_KEY_ID`.'),
   S3_ENDPOINT: baseUrl().optional().describe('Address of an S3 server that is not AWS.'),
   S3_REGION: text('the name of a region').prefault('us-east-1').describe('Region of the bucket.'),
   S3_FORCE_PATH_STYLE: flag()
@@ -386,6 +394,8 @@ const SECRET = new Set([
   'AWS_ACCESS_KEY_ID',
   'AWS_SECRET_ACCESS_KEY',
   'AWS_SESSION_TOKEN',
+  'S3_LINK_ACCESS_KEY_ID',
+  'S3_LINK_SECRET_ACCESS_KEY',
   // Many hold a token.
   'WEBHOOK_URL',
   'WEBHOOK_SECRET',
@@ -394,6 +404,11 @@ const SECRET = new Set([
   'HOOK_URL',
   'HOOK_SECRET',
 ])
+
+const KEY_PAIRS = [
+  ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'],
+  ['S3_LINK_ACCESS_KEY_ID', 'S3_LINK_SECRET_ACCESS_KEY'],
+] as const
 
 type Variables = z.output<typeof variables>
 
@@ -444,8 +459,9 @@ export function parseConfig(env: Environment, needs: { auth: boolean }): Config 
     auth: readAuth(result.data, needs.auth, problems),
     accepted: values.UPLOAD_ALLOWED_TYPES,
   }
-  if ((values.AWS_ACCESS_KEY_ID === undefined) !== (values.AWS_SECRET_ACCESS_KEY === undefined)) {
-    problems.push('AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: one is set; both or none are needed')
+  for (const [id, secret] of KEY_PAIRS) {
+    if ((values[id] === undefined) !== (values[secret] === undefined))
+      problems.push(`${id}, ${secret}: one is set; both or none are needed`)
   }
   if (values.STORAGE === 's3' && values.S3_BUCKET === undefined) {
     problems.push('S3_BUCKET: "" is not accepted; with STORAGE=s3 it takes the name of a bucket')

@@ -16,24 +16,24 @@ export function storageOptionsOf(config: Config): StorageOptions {
 /** The configured bucket, for new files or existing ones. */
 function bucketOf(config: Config): StorageOptions['s3'] {
   if (config.S3_BUCKET === undefined) return undefined
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = config
+  const keys = keysOf(config.AWS_ACCESS_KEY_ID, config.AWS_SECRET_ACCESS_KEY)
   return {
     bucket: config.S3_BUCKET,
     endpoint: config.S3_ENDPOINT,
     region: config.S3_REGION,
     forcePathStyle: config.S3_FORCE_PATH_STYLE ?? config.S3_ENDPOINT !== undefined,
-    credentials:
-      accessKeyId === undefined || secretAccessKey === undefined
-        ? undefined
-        : {
-            accessKeyId,
-            secretAccessKey,
-            ...(config.AWS_SESSION_TOKEN ? { sessionToken: config.AWS_SESSION_TOKEN } : {}),
-          },
+    credentials: keys && {
+      ...keys,
+      ...(config.AWS_SESSION_TOKEN ? { sessionToken: config.AWS_SESSION_TOKEN } : {}),
+    },
+    linkCredentials: keysOf(config.S3_LINK_ACCESS_KEY_ID, config.S3_LINK_SECRET_ACCESS_KEY),
     memoryBudget: config.S3_MEMORY_BUDGET,
     markerPrefix: literalPrefixOf(config.S3_PREFIX),
   }
 }
+
+const keysOf = (accessKeyId: string | undefined, secretAccessKey: string | undefined) =>
+  accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey }
 
 /** Templates of the prefixes of storage keys. */
 export const keyPrefixesOf = (config: Pick<Config, 'S3_PREFIX'>) =>

@@ -26,6 +26,8 @@ const WORKERS_SECRETS = {
 /** What nobody has to know but the server. */
 const SERVERS_SECRETS = {
   AUTH_JWT_SECRET: 'a-secret-that-only-the-tests-know-0123456789',
+  S3_LINK_ACCESS_KEY_ID: 'server-secret-link-key',
+  S3_LINK_SECRET_ACCESS_KEY: 'server-secret-of-links',
   SOMEBODY_ELSES_TOKEN: 'server-secret-of-somebody-else',
 }
 

@@ -173,6 +173,19 @@ describe('bucket rules', () => {
     const ofBucket = ['ListBucket', 'ListBucketMultipartUploads']
     expect(allowed.sort()).toEqual([...wanted, ...ofBucket].map((action) => `s3:${action}`).sort())
   })
+
+  it('let the user of links put, and nothing else', () => {
+    const { Statement } = JSON.parse(read('deploy/s3-links-policy.json'))
+    expect(Statement).toEqual([
+      {
+        Sid: expect.any(String),
+        Effect: 'Allow',
+        Principal: { AWS: ['arn:aws:iam:::user/LINK_USER'] },
+        Action: ['s3:PutObject'],
+        Resource: ['arn:aws:s3:::BUCKET/*'],
+      },
+    ])
+  })
 })
 
 type Block = { keys: string[]; values: Map<string, string> }

@@ -9,7 +9,7 @@ import type { S3Access } from '../../test/services/ceph.ts'
 import { s3Client } from '../../test/support/bucket.ts'
 
 /** A bucket and how it is reached. */
-export type Bucket = S3Access & { name: string }
+export type Bucket = Omit<S3Access, 'links'> & { name: string }
 
 /** Makes buckets, and has the gateway make what it otherwise makes for the first object that it stores. */
 export async function createBuckets(access: S3Access, names: readonly string[]): Promise<void> {

@@ -33,8 +33,8 @@ export function lackForS3(): string | undefined {
 export async function startS3Store(directory: string, signal: AbortSignal): Promise<Store> {
   const names: string[] = []
   let ceph: TestS3 | undefined = await startCeph(directory, { signal })
-  const { endpoint, region, accessKeyId, secretAccessKey } = ceph
-  const access: S3Access = { endpoint, region, accessKeyId, secretAccessKey }
+  const { endpoint, region, accessKeyId, secretAccessKey, links } = ceph
+  const access: S3Access = { endpoint, region, accessKeyId, secretAccessKey, links }
   const stop = async () => {
     await ceph?.stop()
     ceph = undefined

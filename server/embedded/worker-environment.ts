@@ -18,11 +18,11 @@ const NEEDED = new Set(
 const NEEDED_KINDS = /^(AWS|SSL_CERT|OPENSSL|LC|LD|MALLOC|UV|VIPS|FONTCONFIG)_[A-Z0-9_]+$/
 
 /**
- * The environment of a worker that a server starts: only variables that a worker reads. Keys for tokens (`AUTH_…`) are
- * not among them.
+ * The environment of a worker that a server starts: only variables that a worker reads. Keys for tokens (`AUTH_…`) and
+ * for links to the bucket (`S3_LINK_…`) are not among them.
  */
 export function workerEnvironment(env: Environment): Environment {
   const isNeeded = (name: string) =>
-    NEEDED.has(name) || NEEDED_KINDS.test(name) || (name in variables.shape && !name.startsWith('AUTH_'))
+    NEEDED.has(name) || NEEDED_KINDS.test(name) || (name in variables.shape && !/^(AUTH|S3_LINK)_/.test(name))
   return Object.fromEntries(Object.entries(env).filter(([name]) => isNeeded(name)))
 }

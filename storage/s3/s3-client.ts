@@ -8,6 +8,8 @@ export type S3Options = {
   forcePathStyle: boolean
   /** By default the SDK looks in its usual places. */
   credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined
+  /** Of links to parts, which only put; the same as `credentials` by default. */
+  linkCredentials?: { accessKeyId: string; secretAccessKey: string } | undefined
   /** Bytes of memory in which parts are gathered. */
   memoryBudget: number
 }

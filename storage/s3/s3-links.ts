@@ -16,7 +16,8 @@ const MAX_PARTS = 10_000
 
 /**
  * A link by which anyone can store one part. With `size`, in bytes, the bucket takes no other `Content-Length`; without,
- * any that it takes for a part.
+ * any that it takes for a part. A signature cannot say that a header is absent, so the holder can add
+ * `x-amz-copy-source`: where a bucket takes that, the link reads what its credentials can (see `link-probe.ts`).
  */
 export async function linkOfPart(
   s3: S3,
@@ -31,13 +32,16 @@ export async function linkOfPart(
     PartNumber,
     ...(size === undefined ? {} : { ContentLength: size }),
   })
-  return await getSignedUrl(s3.client, command, {
+  return await getSignedUrl(s3.linkSigner, command, {
     expiresIn: expiresInSeconds,
     ...(size === undefined ? {} : { signableHeaders: new Set(['host', 'content-length']) }),
   }).catch(rethrow)
 }
 
-/** A form by which anyone can store one object, again and again, of so many bytes. */
+/**
+ * A form by which anyone can store one object, again and again, of so many bytes. It cannot copy. The object belongs to
+ * the user whose credentials sign: to ours, and not to the one of links, which could read it then.
+ */
 export async function formOf(
   s3: S3,
   object: { key: string; minBytes: number; maxBytes: number },

@@ -34,6 +34,8 @@ const DELETED_SIDE_BY_SIDE = 8
  */
 export class S3 {
   readonly client: S3Client
+  /** Signs links to parts, and makes no calls. */
+  readonly linkSigner: S3Client
   /** Separate connections: slow reads do not delay uploads. */
   readonly #reader: S3Client
   readonly bucket: string
@@ -45,6 +47,9 @@ export class S3 {
     this.options = options
     this.client = createClient(options, MAX_SOCKETS)
     this.#reader = createClient(options, MAX_READING_SOCKETS)
+    this.linkSigner = options.linkCredentials
+      ? createClient({ ...options, credentials: options.linkCredentials }, 1)
+      : this.client
     signBodies(this.client)
   }
 
@@ -76,7 +81,11 @@ export class S3 {
    * Opens a multipart upload. `isConfirmed` is false when an earlier attempt may have opened another whose id did not
    * reach us.
    */
-  async createMultipart(key: string, servedAs: ServedAs): Promise<{ id: string; isConfirmed: boolean }> {
+  async createMultipart(
+    key: string,
+    servedAs: ServedAs,
+    signal?: AbortSignal,
+  ): Promise<{ id: string; isConfirmed: boolean }> {
     let attempts = 0
     const { UploadId } = await withRetries(async (abortSignal) => {
       attempts += 1
@@ -86,7 +95,7 @@ export class S3 {
       )
       if (!created.UploadId) throw new Error('S3 opened a multipart upload without an id')
       return created
-    })
+    }, signal)
     return { id: UploadId ?? '', isConfirmed: attempts === 1 }
   }
 
@@ -335,6 +344,7 @@ export class S3 {
 
   close(): void {
     this.client.destroy()
+    this.linkSigner.destroy()
     this.#reader.destroy()
   }
 }

@@ -14,13 +14,16 @@ const LOOK_MS = 5_000
 const SILENCE_MS = 60_000
 const POLL_MS = 25
 const USER = 'landfall-tests'
+const LINK_USER = 'landfall-links'
+
+type S3Keys = { accessKeyId: string; secretAccessKey: string }
 
 /** What a client of the gateway needs; buckets are addressed by path. */
-export type S3Access = {
+export type S3Access = S3Keys & {
   endpoint: string
   region: string
-  accessKeyId: string
-  secretAccessKey: string
+  /** Signs the links of direct uploads. A bucket says what it may do: see `test/support/bucket.ts`. */
+  links: S3Keys & { user: string }
 }
 
 export type TestS3 = S3Access & {
@@ -57,7 +60,8 @@ export async function startCeph(
     await cluster.startDaemon('radosgw', ['--name', 'client.rgw.a', '--no-mon-config'])
     await cluster.untilAnswers(access.endpoint)
     // Not beside the gateway's start: on an empty cluster both would create the default zone.
-    await cluster.createUser(access)
+    await cluster.createUser(USER, access)
+    await cluster.createUser(access.links.user, access.links)
     const stopped = new AbortController()
     const stop = async () => {
       stopped.abort()
@@ -113,10 +117,15 @@ async function newAccess(): Promise<S3Access> {
   return {
     endpoint: `http://127.0.0.1:${await freePort()}`,
     region: 'us-east-1',
-    accessKeyId: randomBytes(10).toString('hex').toUpperCase(),
-    secretAccessKey: randomBytes(20).toString('hex'),
+    ...newKeys(),
+    links: { user: LINK_USER, ...newKeys() },
   }
 }
+
+const newKeys = (): S3Keys => ({
+  accessKeyId: randomBytes(10).toString('hex').toUpperCase(),
+  secretAccessKey: randomBytes(20).toString('hex'),
+})
 
 /** Readers see nothing or all of it. */
 async function writeWhole(path: string, status: CephStatus): Promise<void> {
@@ -222,9 +231,9 @@ class Cluster {
     return dead && `${dead.name} ended (${dead.process.exitCode ?? dead.process.signalCode})`
   }
 
-  async createUser(access: S3Access): Promise<void> {
-    const keys = ['--access-key', access.accessKeyId, '--secret-key', access.secretAccessKey]
-    const user = ['user', 'create', '--uid', USER, '--display-name', USER, '--max-buckets', '0', ...keys]
+  async createUser(name: string, { accessKeyId, secretAccessKey }: S3Keys): Promise<void> {
+    const keys = ['--access-key', accessKeyId, '--secret-key', secretAccessKey]
+    const user = ['user', 'create', '--uid', name, '--display-name', name, '--max-buckets', '0', ...keys]
     await this.#run('radosgw-admin', ['--name', 'client.rgw.a', '--no-mon-config', ...user])
   }
 

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import {
   AbortMultipartUploadCommand,
   CreateBucketCommand,
@@ -7,6 +8,7 @@ import {
   ListMultipartUploadsCommand,
   type ListMultipartUploadsCommandOutput,
   type MultipartUpload,
+  PutBucketPolicyCommand,
   paginateListObjectsV2,
   S3Client,
   type S3ClientConfig,
@@ -19,6 +21,8 @@ import { betweenLooks } from './pauses.ts'
 /** Longer than the gateway may take: then its own account of what went wrong is there to be shown. */
 const WAIT_MS = 70_000
 const POLL_MS = 20
+
+const POLICY_FILE = join(import.meta.dirname, '..', '..', 'deploy', 's3-links-policy.json')
 
 /** A bucket of its own on the run's S3 gateway. */
 export type Bucket = {
@@ -50,6 +54,9 @@ export async function freshBucket(): Promise<Bucket> {
   const name = `test-${process.pid}-${Date.now()}-${buckets++}`
   const client = s3Client(access)
   await createBucket(client, name)
+  await client.send(
+    new PutBucketPolicyCommand({ Bucket: name, Policy: await linksPolicy(name, access.links.user) }),
+  )
   const keys = async () => (await listKeys(client, name)).filter((key) => !isMarkerKey(key))
   const openMultiparts = () => listMultiparts(client, name)
   return {
@@ -63,6 +70,8 @@ export async function freshBucket(): Promise<Bucket> {
       S3_FORCE_PATH_STYLE: 'true',
       AWS_ACCESS_KEY_ID: access.accessKeyId,
       AWS_SECRET_ACCESS_KEY: access.secretAccessKey,
+      S3_LINK_ACCESS_KEY_ID: access.links.accessKeyId,
+      S3_LINK_SECRET_ACCESS_KEY: access.links.secretAccessKey,
     }),
     client,
     clientVia: (endpoint) => s3Client({ ...access, endpoint }, { maxAttempts: 1 }),
@@ -92,6 +101,12 @@ export function s3Client(access: S3Access, options: S3ClientConfig = {}): S3Clie
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
   })
+}
+
+/** The policy that operators are told to set. */
+async function linksPolicy(bucket: string, user: string): Promise<string> {
+  const text = await readFile(POLICY_FILE, 'utf8')
+  return text.replaceAll('BUCKET', bucket).replaceAll('LINK_USER', user)
 }
 
 /** @throws Error with what became of the gateway where it gives no answer. */
