@@ -9,6 +9,7 @@ import { OpenPlace } from './open-place.ts'
 import { bucketMissing } from './places.ts'
 import { RoutedBytes } from './routed-bytes.ts'
 import { DirectBytes } from './s3/direct-bytes.ts'
+import { LinkProbe } from './s3/link-probe.ts'
 import { S3 } from './s3/s3.ts'
 import type { S3Options } from './s3/s3-client.ts'
 import { S3Objects } from './s3/s3-objects.ts'
@@ -34,7 +35,14 @@ type DiskPart = {
   space: DiskSpace
   sync: DiskSync
 }
-type S3Part = { place: OpenPlace; objects: Objects; bytes: UploadBytes; direct: DirectBytes; s3: S3 }
+type S3Part = {
+  place: OpenPlace
+  objects: Objects
+  bytes: UploadBytes
+  direct: DirectBytes
+  linkProbe: LinkProbe
+  s3: S3
+}
 
 export type OpenOptions = {
   /** Called with failures of the verification after the start. */
@@ -58,7 +66,8 @@ export class Storage implements Backends {
     const bytes = new RoutedBytes(db, () => this, options.keyPrefixes)
     this.primary = options.primary
     this.disk = openDisk(options.disk, db, bytes, onError)
-    this.s3 = options.s3 && openBucket(options.s3, db, bytes, onError)
+    this.s3 =
+      options.s3 && openBucket({ ...options.s3, keyPrefix: options.keyPrefixes.s3 }, db, bytes, onError)
     this.bytes = bytes
   }
 
@@ -150,7 +159,7 @@ function openDisk(
 }
 
 function openBucket(
-  options: S3Options & { markerPrefix: string },
+  options: S3Options & { markerPrefix: string; keyPrefix: string },
   db: Ledger,
   bytes: RoutedUploadBytes,
   onError: (error: unknown) => void,
@@ -164,5 +173,12 @@ function openBucket(
     { backend: 's3', objects, name, markerPrefix },
     { onError, prepare: async () => {} },
   )
-  return { place, objects, bytes: new S3UploadBytes(db, s3, bytes), direct: new DirectBytes(db, s3), s3 }
+  return {
+    place,
+    objects,
+    bytes: new S3UploadBytes(db, s3, bytes),
+    direct: new DirectBytes(db, s3),
+    linkProbe: new LinkProbe(s3, options.keyPrefix, onError),
+    s3,
+  }
 }

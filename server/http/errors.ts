@@ -48,7 +48,7 @@ export const CATALOGUE = {
   'metadata-too-large': { status: 431, title: 'Upload-Metadata is too large' },
   'checksum-mismatch': { status: 460, title: 'Checksum mismatch' },
   'internal-error': { status: 500, title: 'Internal server error' },
-  'direct-uploads-off': { status: 501, title: 'This server has no bucket for direct uploads' },
+  'direct-uploads-off': { status: 501, title: 'This server offers no direct uploads' },
   'hook-unavailable': { status: 503, title: 'The application could not be asked' },
   unavailable: { status: 503, title: 'The service is temporarily unavailable' },
   'storage-full': { status: 507, title: 'The storage is full' },

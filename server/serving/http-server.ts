@@ -65,6 +65,7 @@ import { keyPrefixesOf, storageOptionsOf } from '../storage-options.ts'
 import { Commits } from '../uploads/commits.ts'
 import { BucketWatch } from '../uploads/direct/bucket-watch.ts'
 import { DirectUploads } from '../uploads/direct/direct-uploads.ts'
+import { linkCheck } from '../uploads/direct/link-check.ts'
 import { UploadEngine } from '../uploads/engine.ts'
 import { interimRule } from '../uploads/ietf/interim.ts'
 import { receiveSimply } from '../uploads/simple/simple-upload.ts'
@@ -231,6 +232,7 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     bytes: storage.s3?.direct,
     isOffered: storage.primary === 's3',
     checkUsable: () => storage.checkUsable({ storage_backend: 's3' }),
+    checkLinks: linkCheck(storage.s3?.linkProbe, log),
     onBegun: () => bucketWatch?.wake(),
   })
   const bucketWatch = storage.s3 && new BucketWatch({ db, uploads: direct, onError })

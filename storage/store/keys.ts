@@ -40,6 +40,10 @@ const UPLOADS = 'uploads/'
 /** The key of an upload's bytes. `prefix` is filled in, and empty or ends in a slash. */
 export const uploadKey = (id: UploadId, prefix = ''): string => `${prefix}${UPLOADS}${id}`
 
+/** A new key beside the uploads of a prefix template, which none of them has. */
+export const newProbeKey = (template: string): string =>
+  `${template.replaceAll(/\{[^{}]*\}/g, '_')}${UPLOADS}probe-${newUploadId()}`
+
 /** Where a form puts the bytes of an upload: nothing else is stored there. `key`: that of the upload. */
 export const formKey = (key: string): string => `${key}${FORM}`
 

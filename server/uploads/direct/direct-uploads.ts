@@ -34,6 +34,8 @@ export type DirectOptions = {
   isOffered: boolean
   /** Fails where new bytes cannot be stored now. */
   checkUsable: () => Promise<void>
+  /** Fails where the bucket gives the holder of a link more than it should. */
+  checkLinks: () => Promise<void>
   /** Called when there is something new to look for. */
   onBegun: () => void
 }
@@ -101,9 +103,10 @@ export class DirectUploads {
       const partNumbers = wanted()
       const bytes = this.#bytes()
       if (formKey !== null) throw new PartsMismatch('The file of this upload is sent by a form.')
-      const { engine, db } = this.#options
+      const { engine, db, checkLinks } = this.#options
       const { maxSize } = engine.policyFor(upload)
       const sizes = partNumbers.map((number) => [number, sizeOfPart(upload, number, maxSize)] as const)
+      await checkLinks()
       const left = await extendDirect(db, call.ownerId, call.uploadId, engine.policy.expiry)
       if (left === undefined) throw new LeaseLost()
       const seconds = linkSecondsOf(left)
@@ -223,10 +226,11 @@ export class DirectUploads {
     open: (held: Held, bytes: DirectBytes, linkSeconds: number) => Promise<Result>,
   ): Promise<Result> {
     return await asProblems(async () => {
-      const { engine, db, checkUsable, onBegun } = this.#options
+      const { engine, db, checkUsable, checkLinks, onBegun } = this.#options
       const bytes = this.#bytes()
       if (!this.#options.isOffered) throw notOffered()
       await checkUsable()
+      await checkLinks()
       const held = notHeld(call)
       held.upload = await engine.create(call, {
         protocol: 'direct',
