@@ -138,6 +138,11 @@ export interface UploadTailsTable {
   late_until: ColumnType<Date | null, never, never>
 }
 
+export interface LinkProbesTable {
+  storage_key: string
+  began_at: Timestamp
+}
+
 export interface DirectUploadsTable {
   upload_id: UploadId
   /** Where a form puts the whole file; null for one in parts. */
@@ -407,6 +412,7 @@ export interface LedgerSchema {
   'landfall.upload_parts': UploadPartsTable
   'landfall.upload_tails': UploadTailsTable
   'landfall.direct_uploads': DirectUploadsTable
+  'landfall.link_probes': LinkProbesTable
   'landfall.upload_locks': UploadLocksTable
   'landfall.upload_concat': UploadConcatTable
   'landfall.quotas': QuotasTable

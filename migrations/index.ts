@@ -24,6 +24,7 @@ import * as directUploads from './0024-direct-uploads.ts'
 import * as visibility from './0025-visibility.ts'
 import * as emptyDirectUploads from './0026-empty-direct-uploads.ts'
 import * as directTurns from './0027-direct-turns.ts'
+import * as linkProbes from './0028-link-probes.ts'
 import type { Migration } from './migration.ts'
 
 /**
@@ -61,4 +62,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0025-visibility': visibility,
   '0026-empty-direct-uploads': emptyDirectUploads,
   '0027-direct-turns': directTurns,
+  '0028-link-probes': linkProbes,
 }

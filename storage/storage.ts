@@ -178,7 +178,7 @@ function openBucket(
     objects,
     bytes: new S3UploadBytes(db, s3, bytes),
     direct: new DirectBytes(db, s3),
-    linkProbe: new LinkProbe(s3, options.keyPrefix, onError),
+    linkProbe: new LinkProbe(db, s3, options.keyPrefix, onError),
     s3,
   }
 }

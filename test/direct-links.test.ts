@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import {
   CreateBucketCommand,
+  CreateMultipartUploadCommand,
   DeleteBucketCommand,
   DeleteObjectCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { jpeg } from './fixtures/media.ts'
 import { requires } from './services/requirements.ts'
@@ -215,6 +217,24 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a link to a part', () => {
     fault.stop()
     await answer(await begin(node.as('alice'), 2000), 201)
   }, 60_000)
+
+  it('is probed without a rest, also where a process was killed in the middle', async () => {
+    const { client, name } = landfall.bucket
+    const Key = 'uploads/probe-of-a-killed-process'
+    await client.send(new PutObjectCommand({ Bucket: name, Key, Body: 'a' }))
+    await client.send(new CreateMultipartUploadCommand({ Bucket: name, Key }))
+    expect(await ofProbes()).toHaveLength(2)
+    await sql`insert into landfall.link_probes (storage_key, began_at) values (${Key}, now() - interval '2 minutes')`.execute(
+      landfall.db,
+    )
+    // Every server looks for such a rest when it starts.
+    await newNode()
+    await expect.poll(ofProbes, { timeout: 20_000 }).toEqual([])
+    const { rows } = await sql`select from landfall.link_probes where storage_key = ${Key}`.execute(
+      landfall.db,
+    )
+    expect(rows).toEqual([])
+  }, 40_000)
 
   it('is refused for an upload that a node with other settings has begun', async () => {
     const alice = landfall.as('alice')

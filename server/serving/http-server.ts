@@ -235,7 +235,8 @@ async function open(options: HttpServerOptions, releasers: Releasers): Promise<H
     checkLinks: linkCheck(storage.s3?.linkProbe, log),
     onBegun: () => bucketWatch?.wake(),
   })
-  const bucketWatch = storage.s3 && new BucketWatch({ db, uploads: direct, onError })
+  const sweepProbes = async () => await storage.s3?.linkProbe.sweep()
+  const bucketWatch = storage.s3 && new BucketWatch({ db, uploads: direct, sweepProbes, onError })
   releasers.add('bucket watch', () => bucketWatch?.close())
   const addresses = addressesOf(config)
   const bodyOptions = {

@@ -1,4 +1,6 @@
 import { servedAs } from '../../content/served-as.ts'
+import type { Ledger } from '../../ledger/database.ts'
+import { forgetProbe, recordProbe, staleProbes } from '../../ledger/link-probes.ts'
 import { inTime } from '../../system/in-time.ts'
 import { newProbeKey } from '../store/keys.ts'
 import { StorageFull, StorageUnavailable } from '../store/objects.ts'
@@ -26,13 +28,15 @@ type Answer = { status: number; text: string }
  * bucket is asked once, when the first link is wanted.
  */
 export class LinkProbe {
+  readonly #db: Ledger
   readonly #s3: S3
   readonly #prefix: string
   readonly #onError: (error: unknown) => void
   #areSafe: Promise<boolean> | undefined
 
   /** `prefix`: the template of the prefix of uploads. `onError`: called where something of a probe may remain. */
-  constructor(s3: S3, prefix: string, onError: (error: unknown) => void) {
+  constructor(db: Ledger, s3: S3, prefix: string, onError: (error: unknown) => void) {
+    this.#db = db
     this.#s3 = s3
     this.#prefix = prefix
     this.#onError = onError
@@ -56,6 +60,7 @@ export class LinkProbe {
     const key = newProbeKey(this.#prefix)
     const signal = AbortSignal.timeout(PROBE_MS)
     let opened: { id: string; isConfirmed: boolean } | undefined
+    await recordProbe(this.#db, key)
     try {
       await this.#s3.put(key, bodyOf(SOURCE), servedAs(null), signal)
       opened = await this.#s3.createMultipart(key, servedAs(null), signal)
@@ -103,6 +108,12 @@ export class LinkProbe {
           this.#s3.abortMultiparts(key),
     ])
     for (const result of ended) if (result.status === 'rejected') throw result.reason
+    await forgetProbe(this.#db, key)
+  }
+
+  /** Removes what probes have left whose process was killed, or had no bucket at their end. */
+  async sweep(): Promise<void> {
+    for (const key of await staleProbes(this.#db)) await this.#cleanUp(key, undefined)
   }
 }
 

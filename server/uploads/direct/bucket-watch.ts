@@ -9,6 +9,8 @@ import type { DirectUploads } from './direct-uploads.ts'
 export type BucketWatchOptions = {
   db: Ledger
   uploads: Pick<DirectUploads, 'look' | 'complete'>
+  /** Removes what is left of probes of links. */
+  sweepProbes: () => Promise<void>
   onError: (error: unknown) => void
 }
 
@@ -36,6 +38,9 @@ export class BucketWatch {
   /** When the timer is over, by `performance.now()`. */
   #wakesAt = Number.POSITIVE_INFINITY
   #claiming: Promise<void> | undefined
+  /** When probes are swept next, by `performance.now()`. */
+  #sweepsAt = 0
+  #sweeping: Promise<void> | undefined
 
   constructor(options: BucketWatchOptions) {
     this.#options = options
@@ -52,7 +57,7 @@ export class BucketWatch {
     this.#closed.abort()
     clearTimeout(this.#timer)
     await this.#claiming
-    const ends = [...this.#looks.values(), ...this.#completions.values()]
+    const ends = [this.#sweeping, ...this.#looks.values(), ...this.#completions.values()]
     await inTime(Promise.all(ends), ENDING_MS, () => {})
   }
 
@@ -85,11 +90,21 @@ export class BucketWatch {
       const due = await dueLooks(db, places, [...this.#looks.keys()])
       for (const one of due) this.#look(one)
       const nextMs = await msUntilLook(db)
+      this.#sweep()
       this.#wakeIn(Math.min(Math.max(nextMs ?? LONGEST_MS, SHORTEST_MS), LONGEST_MS))
     } catch (error) {
       onError(error)
       this.#wakeIn(LONGEST_MS)
     }
+  }
+
+  /** Beside the looks: a bucket that is silent holds up none. */
+  #sweep(): void {
+    if (this.#sweeping || performance.now() < this.#sweepsAt) return
+    this.#sweepsAt = performance.now() + LONGEST_MS
+    this.#sweeping = this.#whileOpen(this.#options.sweepProbes).finally(() => {
+      this.#sweeping = undefined
+    })
   }
 
   #look(one: DueLook): void {
