@@ -11,8 +11,10 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TR
 
 /** Every path of the table with a route of it, and the methods that it has. */
 const PATHS = [...Map.groupBy(ROUTES, ({ path }) => path)].map(([path, [route, ...others]]) => {
-  const methods = new Set([route, ...others].map((one) => one?.method.toUpperCase() ?? ''))
-  if (methods.has('GET')) methods.add('HEAD')
+  const all = [route, ...others].filter((one) => one !== undefined)
+  const methods = new Set(all.map((one) => one.method.toUpperCase()))
+  // A GET that begins something is served by no HEAD.
+  if (all.some((one) => one.method === 'get' && !one.isAct)) methods.add('HEAD')
   return { path, route, methods: methods.add('OPTIONS') }
 })
 
