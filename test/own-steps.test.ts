@@ -270,7 +270,7 @@ describe.skipIf(!ffmpeg.met)('a step of a module', () => {
             async run({ media }: { media: { id: string } }) {
               appendFileSync(log, media.id + '\\n')
               const runs = readFileSync(log, 'utf8').trim().split('\\n').length
-              if (runs === 1) await new Promise((resolve) => setTimeout(resolve, 600_000))
+              if (runs === 1) await new Promise(() => {})
               return { metadata: { runs: String(runs) } }
             },
           },

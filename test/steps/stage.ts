@@ -123,8 +123,8 @@ export async function startStage(storage: StorageKind, workers: number): Promise
 
 /** Takes long enough to be killed in. */
 const HOOKS = `
-  import { setTimeout as sleep } from 'node:timers/promises'
-  export default { prePublish: () => sleep(100) }
+  import { once } from 'node:events'
+  export default { async prePublish() { await once(AbortSignal.timeout(100), 'abort') } }
 `
 
 /** With everything switched on that is a step. */
