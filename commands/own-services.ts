@@ -42,7 +42,11 @@ async function prepareDataDirectory(config: Config, log: Log): Promise<void> {
 
 /** The database of `DATABASE_URL`, or else an embedded one below `DATA_DIR`. */
 async function databaseOf({ DATABASE_URL, DATA_DIR }: Config, log: Log): Promise<EmbeddedPostgres> {
-  if (DATABASE_URL === undefined) return await startEmbeddedPostgres(join(DATA_DIR, 'postgres'), log)
+  if (DATABASE_URL === undefined) {
+    const { wasRunning, ...database } = await startEmbeddedPostgres(join(DATA_DIR, 'postgres'), log)
+    if (wasRunning) log.info('took over the embedded database of a server that was killed')
+    return database
+  }
   // An external database may come back at any time: connections to it are opened again.
   return { connectionString: DATABASE_URL, lost: new Promise(() => {}), async stop() {} }
 }

@@ -15,13 +15,13 @@ const checked = <T extends z.ZodType>(schema: T, faultOf: (value: z.output<T>) =
     if (fault !== undefined) context.addIssue({ code: 'custom', message: fault })
   })
 
-/** What a media item is attached to. */
+/** The thing of the application that a media item is attached to. */
 export const AttachedTo = z.strictObject({
   type: checked(z.string(), attachedTypeFault),
   id: checked(z.string(), attachedIdFault),
 })
 
-/** What is said of a media item, as a JSON merge patch (RFC 7396). Its metadata is checked by `metadataPatchFault`. */
+/** A JSON merge patch (RFC 7396) of the description of a media item. `metadataPatchFault` checks its metadata. */
 export const DescriptionPatch = z.strictObject({
   attachedTo: AttachedTo.nullish().describe('as a whole; null: to nothing'),
   metadata: z

@@ -37,7 +37,8 @@ function typesOfBoth(one: string | undefined, other: string | undefined): string
   const [first, second] = [one, other].map((types) =>
     types === undefined ? undefined : readAcceptedTypes(types),
   )
-  if (first === undefined || second === undefined) return one ?? other
+  if (first === undefined) return other
+  if (second === undefined) return one
   const types = writeAcceptedTypes(acceptedByBoth(first, second))
   if (types === '')
     throw new Refusal('type-not-allowed', 'No type of file is accepted by both limits of this upload.')

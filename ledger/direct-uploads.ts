@@ -5,16 +5,14 @@ import type { OwnerId, UploadId } from './ids.ts'
 import { type Fenced, lockedLease } from './lease-fragments.ts'
 import { withOwnerShare } from './owner-share.ts'
 import { firstRow, firstValue, hasRow, onlyValue, rowsOf, run } from './rows.ts'
+import { LATE_LINK_SECONDS } from './stored-parts.ts'
 
 // Direct uploads: their clients send the bytes to the bucket, by links. The ledger learns of them when they are complete.
 
 /** For so long a link lets a client send bytes to the bucket. Longer ones would outlive what they are for. */
 export const DIRECT_LINK_SECONDS = 3600
-/** So long after its last links an empty one is known to be empty. */
+/** An empty one is known to be empty so long after its last links. */
 export const DIRECT_EMPTY_SECONDS = DIRECT_LINK_SECONDS + 600
-/** A request that began with the last moment of a link may go on for so long. */
-const LATE_SECONDS = 24 * 3600
-
 const FIRST_LOOK_SECONDS = 2
 const LONGEST_SECONDS = 300
 /** So long after the links of a form, and before the expiry of any other, the bucket is asked once more. */
@@ -54,7 +52,7 @@ export async function beginDirect(db: Ledger, { form, linkSeconds, ...upload }: 
       select u.id from landfall.uploads u join lease on lease.upload_id = u.id where ${isOpenNow} for update of u
     ), form as (
       insert into landfall.upload_tails (upload_id, storage_key, "offset", size, late_until)
-      select id, ${key}, 0, ${Math.max(1, form?.maxBytes ?? 1)}::bigint, now() + ${seconds(linkSeconds + LATE_SECONDS)}
+      select id, ${key}, 0, ${Math.max(1, form?.maxBytes ?? 1)}::bigint, now() + ${seconds(linkSeconds + LATE_LINK_SECONDS)}
         from held where ${key}::text is not null
     )
     insert into landfall.direct_uploads (upload_id, owner_id, form_key, links_until, look_at)
@@ -72,7 +70,7 @@ export async function bytesOfEndedForms(db: Ledger, ownerId: OwnerId): Promise<n
   return await onlyValue<number>(withOwnerShare(db, ownerId))`
     select coalesce(sum(t.size), 0)::float8 as bytes
       from landfall.upload_tails t join landfall.uploads u on u.id = t.upload_id
-     where t.late_until > now() + ${seconds(LATE_SECONDS)} and u.owner_id = ${ownerId} and ${isStoredEnded('u')}`
+     where t.late_until > now() + ${seconds(LATE_LINK_SECONDS)} and u.owner_id = ${ownerId} and ${isStoredEnded('u')}`
 }
 
 /** Where the form of a direct upload puts the file; null for one in parts. Undefined for any other upload. */
@@ -190,7 +188,12 @@ export type DueLook = {
  */
 export async function dueLooks(db: Ledger, limit: number, busy: readonly OwnerId[]): Promise<DueLook[]> {
   return await rowsOf<DueLook>(db)`
-    with owners as materialized (
+    with known as (
+      -- Begun by a server of an earlier release. They are due when they are looked for the next time.
+      update landfall.direct_uploads d
+         set owner_id = u.owner_id, links_until = u.updated_at + ${seconds(DIRECT_LINK_SECONDS)}
+        from landfall.uploads u where u.id = d.upload_id and d.owner_id is null
+    ), owners as materialized (
       select owner_id from (
         select distinct owner_id from landfall.direct_uploads
          where look_at <= now() and owner_id <> all(${[...busy]}::text[])

@@ -169,8 +169,8 @@ export async function uploadsToSweep(db: Ledger, ageMs: number, limit: number): 
     limit ${limit}`
 }
 
-/** For so long after its links a request that began with one may go on. */
-const LATE_LINK = sql`interval '24 hours'`
+/** A request that began with the last moment of a link may go on for so long. */
+export const LATE_LINK_SECONDS = 24 * 3600
 
 /**
  * Deletes the records of what was removed a second time. Those that links can still bring are removed again and again while
@@ -185,7 +185,7 @@ export async function forgetDeletedTails(db: Ledger, id: UploadId, keys: readonl
          and (late_until is null or late_until <= now())
     ), again as (
       update landfall.upload_tails
-         set dropped_at = case when late_until - ${LATE_LINK} > now() - make_interval(secs => ${LATE_CALL_MS / 1000})
+         set dropped_at = case when late_until - make_interval(secs => ${LATE_LINK_SECONDS}) > now() - make_interval(secs => ${LATE_CALL_MS / 1000})
                                then now() else late_until end
        where upload_id = ${id} and storage_key = any(${[...keys]}::text[]) and dropped_at is not null
          and late_until > now()

@@ -360,7 +360,7 @@ export const variables = z.object({
   HOOK_UNAVAILABLE: oneOf('refuse', 'allow')
     .prefault('refuse')
     .describe(
-      'What follows when a hook fails, is too slow or answers nonsense. `refuse`: the client is told to try again (503), and files wait. `allow`: upload and file are accepted.',
+      'When a hook fails, is too slow or gives an answer that is not valid. `refuse`: a new upload is answered with 503, and a file waits. `allow`: both are accepted.',
     ),
   METRICS: oneOf('on', 'off')
     .prefault('on')

@@ -347,6 +347,55 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a direct upload, with a bucket that f
     }, 60_000)
   })
 
+  it('that was never opened is not called lost', async () => {
+    const { id } = await answer<{ id: string }>(
+      await alice(DIRECT, asJson({ size: 2000, filename: 'a.jpg' })),
+      201,
+    )
+    // As where its server was killed before the bucket was asked.
+    await sql`update landfall.uploads set multipart_id = null where id = ${id}`.execute(landfall.db)
+    await sql`update landfall.direct_uploads set look_at = now() where upload_id = ${id}`.execute(landfall.db)
+    const seen = async () => {
+      const { rows } = await sql`select from landfall.direct_uploads
+                                  where upload_id = ${id} and empty_at is not null`.execute(landfall.db)
+      return rows.length
+    }
+    await expect.poll(seen, PATIENTLY).toBe(1)
+    expect(await stateOf(alice, id)).toBe('open')
+  })
+
+  it('and any other waits while a proxy finds none of its bytes, as long as that takes', async () => {
+    const bytes = await pictureOf(640)
+    let isFailing = true
+    const hits: string[] = []
+    const fault = landfall.proxy.fail({
+      what: 'missing-404',
+      when({ operation, key }) {
+        const isHit = isFailing && ['HeadObject', 'GetObject'].includes(operation) && key.includes('uploads/')
+        if (isHit) hits.push(operation)
+        return isHit
+      },
+    })
+    onTestFinished(() => fault.stop())
+    const sent = await alice('/files', {
+      method: 'POST',
+      headers: {
+        'Tus-Resumable': '1.0.0',
+        'Upload-Length': String(bytes.length),
+        'Content-Type': 'application/offset+octet-stream',
+      },
+      body: new Uint8Array(bytes),
+    })
+    expect(sent.status).toBe(201)
+    const id = sent.headers.get('Location')?.split('/').at(-1) ?? ''
+    await expect.poll(() => hits.length, PATIENTLY).toBeGreaterThan(8)
+    const { mediaId } = await answer<{ mediaId: string }>(await alice(`/api/v1/uploads/${id}`))
+    const media = await answer<{ status: string }>(await alice(`/api/v1/media/${mediaId}`))
+    expect(media.status).toBe('processing')
+    isFailing = false
+    expect(await outcome(landfall, 'alice', id)).toMatchObject({ status: 'ready', sha256: sha256Of(bytes) })
+  }, 90_000)
+
   it('that was joined without a word is found, and is never called empty', async () => {
     const bytes = await pictureOf(640)
     const id = await sendPart(alice, bytes)

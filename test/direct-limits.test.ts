@@ -144,6 +144,15 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('direct uploads take no more than thei
     expect(isFound).toBe(true)
   }, 60_000)
 
+  it('of the looks, also where a server of an earlier release has begun it', async () => {
+    const helen = landfall.as('helen')
+    const form = await beginBucketForm(helen, 'filename=a.jpg')
+    await sql`update landfall.direct_uploads set owner_id = null, links_until = null, look_at = now()
+               where upload_id = ${form.uploadId}`.execute(landfall.db)
+    expect((await postBucketForm(form, await picture())).status).toBe(204)
+    expect(await outcome(landfall, 'helen', form.uploadId)).toMatchObject({ status: 'ready' })
+  }, 60_000)
+
   it('of time: forms of one owner that came in time are all complete, though copies take long', async () => {
     const as = await ticketed('frank', { count: 8, uploadWithinSeconds: 24, maxSize: 1_000_000 })
     const slow = landfall.proxy.fail({

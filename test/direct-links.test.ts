@@ -160,9 +160,6 @@ describe.skipIf(!ceph.met || !ffmpeg.met)('a link to a part', () => {
     const begun = await Promise.all(Array.from({ length: 8 }, () => begin(node.as('alice'), 2000)))
     expect(begun.map(({ status }) => status)).toEqual(begun.map(() => 201))
     const calls = probeCalls()
-    const ms =
-      Math.max(...calls.map((call) => call.endedAt ?? 0)) - Math.min(...calls.map((call) => call.startedAt))
-    console.log(`probe: ${calls.length} calls, ${ms.toFixed(0)} ms`)
     const counted = Object.groupBy(calls, ({ operation }) => operation)
     expect(
       Object.fromEntries(Object.entries(counted).map(([operation, some]) => [operation, some.length])),

@@ -85,7 +85,7 @@ function questionOf({ id, ownerId, size, metadata, ...wanted }: Wanted): PreCrea
   }
 }
 
-/** The decision and what follows from it. Fails for nonsense: a client is not to be told of mistakes of a hook. */
+/** The decision and its effects. Fails where it is not valid: the mistake is the hook's, and no client is told of it. */
 function readAnswer(answer: unknown, { metadata, isPartial }: Wanted) {
   const decision = PreCreateAnswer.parse(answer)
   // What a file is called and belongs to is said of the whole file, which is asked about as well.

@@ -33,7 +33,7 @@ export type OwnHooksOptions = {
   onFailure: (error: unknown, about: { hook: HookName; source: string; id: string }) => void
 }
 
-/** A hook did not say what is to be done: it failed, was too slow, or answered nonsense. */
+/** A hook gave no decision: it failed, was too slow, or its answer is not valid. */
 export class HookUnavailable extends Error {
   constructor(options: ErrorOptions) {
     super('a hook could not be asked', options)
@@ -58,8 +58,9 @@ export class OwnHooks {
   }
 
   /**
-   * The decision of one source as `read` has it, which fails for nonsense; undefined where it has none, or cannot say and
-   * is not needed. Fails with `HookUnavailable`, and with the reason of `over` once that is aborted.
+   * Asks one source. Returns its decision, or undefined where it has none. `read`: makes the decision of the answer, and
+   * throws where that is not valid. Without a decision this returns undefined too where uploads are allowed without one, and
+   * fails with `HookUnavailable` elsewhere. Fails with the reason of `over` once that is aborted.
    */
   async ask<Decision>(
     source: HookSource,

@@ -31,10 +31,13 @@ const ANSWER_RETRY_MS = 100
 
 /**
  * Starts the bundled PostgreSQL below `directory`, or takes over one that a killed server left running, and locks it
- * for this process (`DataDirectoryInUse` otherwise). It listens on a loopback port, with a generated password. See
+ * for this process (`DataDirectoryInUse` otherwise). `wasRunning`: another process has started it. It listens on a loopback port, with a generated password. See
  * docs/decisions/0002.
  */
-export async function startEmbeddedPostgres(directory: string, log: Log): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(
+  directory: string,
+  log: Log,
+): Promise<EmbeddedPostgres & { wasRunning: boolean }> {
   const binaries = await findBinaries()
   const cluster = join(directory, 'cluster')
   await mkdir(directory, { recursive: true, mode: 0o700 })
@@ -64,10 +67,10 @@ export async function startEmbeddedPostgres(directory: string, log: Log): Promis
   try {
     const lock = await ServerLock.take(url(port, 'postgres'), directory, log)
     await createDatabase(lock.session)
-    if (portInUse !== undefined) log.info('took over the embedded database of a server that was killed')
     return {
       connectionString: url(port, DATABASE),
       lost: lock.lost,
+      wasRunning: portInUse !== undefined,
       async stop() {
         // Without the lock it may belong to another server; and one that waits for the lock must not get it meanwhile.
         await lock.release(async () => void (await stopCluster()))

@@ -10,7 +10,7 @@ import { ObjectMissing, StorageUnavailable } from '../store/objects.ts'
 import { LeaseLost } from '../store/outcomes.ts'
 import type { S3 } from './s3.ts'
 import { copyInBucket } from './s3-copy.ts'
-import { asStorageUnavailable, isGone, isInvalidPart, isMissing } from './s3-errors.ts'
+import { asStorageUnavailable, isGone, isInvalidPart, translateMissing } from './s3-errors.ts'
 import { formOf, inQuotes, type ListedPart, linkOfPart, partsOf, type StorageForm } from './s3-links.ts'
 import { type StoredWhole, storedWhole } from './stored-whole.ts'
 
@@ -128,8 +128,8 @@ export class DirectBytes {
     return whole
   }
 
-  /** Whether the bucket itself says that a form has put nothing yet. */
-  async lacksForm(key: string, signal?: AbortSignal): Promise<boolean> {
+  /** Whether there is nothing at a key, as the bucket itself says. */
+  async lacks(key: string, signal?: AbortSignal): Promise<boolean> {
     return await this.#s3.lacks(key, signal)
   }
 
@@ -154,9 +154,10 @@ export class DirectBytes {
     try {
       await copyInBucket(this.#s3, form, held.key, servedAs(null), put.etag, signal)
     } catch (error) {
-      if (error instanceof ObjectMissing || isMissing(error))
+      const translated = translateMissing(error, form)
+      if (translated instanceof ObjectMissing)
         throw new PartsMismatch('The file was replaced meanwhile.', [], { cause: error })
-      throw error
+      throw translated
     }
     const whole = await this.#s3.head(held.key, signal)
     if (whole?.size !== put.size)

@@ -106,6 +106,15 @@ export function translateS3Error(error: unknown): unknown {
   return isPassing(error) || isRefused(error) ? new StorageUnavailable({ cause: error }) : error
 }
 
+/**
+ * Translates the error of a call about an object: `ObjectMissing` where the bucket itself says that it has no such object,
+ * or another; `StorageUnavailable` where only somebody in between may have said so.
+ */
+export function translateMissing(error: unknown, key: string): unknown {
+  if (isGone(error)) return new ObjectMissing(key, { cause: error })
+  return isMissing(error) ? new StorageUnavailable({ cause: error }) : error
+}
+
 /** For an answer that makes no sense in its place: the storage counts as unavailable. */
 export function asStorageUnavailable(error: unknown): unknown {
   return statusOf(error) === 404 || error instanceof ObjectMissing

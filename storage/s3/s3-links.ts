@@ -79,18 +79,18 @@ export async function partsOf(
       signal,
     )
     // A page of somebody else, read as a list, has nothing in it.
-    if (page.UploadId !== multipartId) throw nonsense('a list of other parts')
+    if (page.UploadId !== multipartId) throw invalid('a list of other parts')
     for (const { PartNumber, Size, ETag } of page.Parts ?? []) {
       if (PartNumber === undefined || Size === undefined || ETag === undefined)
-        throw nonsense('a part without number, size or etag')
-      if (PartNumber <= (parts.at(-1)?.partNumber ?? 0)) throw nonsense('parts out of order')
+        throw invalid('a part without number, size or etag')
+      if (PartNumber <= (parts.at(-1)?.partNumber ?? 0)) throw invalid('parts out of order')
       parts.push({ partNumber: PartNumber, size: Size, etag: inQuotes(ETag) })
     }
     const next = page.IsTruncated ? (page.NextPartNumberMarker ?? '') : undefined
     // A server that repeats itself would be asked for ever, and half a list is no list.
-    if (next !== undefined && !(Number(next) > Number(after ?? 0))) throw nonsense('a list without its rest')
+    if (next !== undefined && !(Number(next) > Number(after ?? 0))) throw invalid('a list without its rest')
     after = next
-    if (after !== undefined && parts.length >= MAX_PARTS) throw nonsense('more parts than there can be')
+    if (after !== undefined && parts.length >= MAX_PARTS) throw invalid('more parts than there can be')
   } while (after !== undefined)
   return parts
 }
@@ -98,7 +98,7 @@ export async function partsOf(
 /** As S3 writes it, whether or not a client has kept the quotes. */
 export const inQuotes = (etag: string): string => (etag.startsWith('"') ? etag : `"${etag}"`)
 
-const nonsense = (what: string) => new StorageUnavailable({ cause: new Error(`S3 answered with ${what}`) })
+const invalid = (what: string) => new StorageUnavailable({ cause: new Error(`S3 answered with ${what}`) })
 
 function rethrow(error: unknown): never {
   throw translateS3Error(error)

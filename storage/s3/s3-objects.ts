@@ -6,7 +6,6 @@ import { pipeline } from 'node:stream/promises'
 import type { ServedAs } from '../../content/served-as.ts'
 import {
   type LinkOptions,
-  ObjectMissing,
   type Objects,
   ObjectTooLarge,
   type ReadOptions,
@@ -16,7 +15,7 @@ import { ObjectRead } from './object-read.ts'
 import type { S3 } from './s3.ts'
 import { bodyOf } from './s3-body.ts'
 import { copyInBucket } from './s3-copy.ts'
-import { isMissing } from './s3-errors.ts'
+import { translateMissing } from './s3-errors.ts'
 import { putStream } from './stream-put.ts'
 
 /** S3's limit for one PutObject. */
@@ -63,7 +62,7 @@ export class S3Objects implements Objects {
       await copyInBucket(this.#s3, from, to, servedAs, etag)
     } catch (error) {
       // Removed or replaced since it was looked up.
-      throw isMissing(error) ? new ObjectMissing(from, { cause: error }) : error
+      throw translateMissing(error, from)
     }
   }
 

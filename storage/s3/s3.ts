@@ -13,7 +13,7 @@ import {
 import { withRetries } from './retry.ts'
 import { type S3Body, sending, signBodies } from './s3-body.ts'
 import { createClient, type S3Options } from './s3-client.ts'
-import { isGone, isMissing, lacksCall, translateS3Error } from './s3-errors.ts'
+import { isGone, isMissing, lacksCall, translateMissing, translateS3Error } from './s3-errors.ts'
 
 export type S3Part = { partNumber: number; etag: string }
 
@@ -200,8 +200,19 @@ export class S3 {
     return Uploads.flatMap(({ Key, UploadId }) => (Key === key && UploadId ? [UploadId] : []))
   }
 
-  /** Size in bytes and etag; undefined when there is no such object. */
+  /**
+   * Size in bytes and etag; undefined when the bucket itself says that there is no such object. The 404 of a HEAD has no
+   * code, and may come from a proxy: it is confirmed by a GET. Fails with `StorageUnavailable` where it is not.
+   */
   async head(key: string, signal?: AbortSignal): Promise<{ size: number; etag: string } | undefined> {
+    const first = await this.#headOnce(key, signal)
+    if (first || (await this.lacks(key, signal))) return first
+    const again = await this.#headOnce(key, signal)
+    if (again) return again
+    throw new StorageUnavailable({ cause: new Error('S3 has an object by GET and not by HEAD') })
+  }
+
+  async #headOnce(key: string, signal?: AbortSignal): Promise<{ size: number; etag: string } | undefined> {
     try {
       return await withRetries(async (abortSignal) => {
         const object = { Bucket: this.bucket, Key: key }
@@ -214,14 +225,14 @@ export class S3 {
     }
   }
 
-  /** Whether the bucket itself says that it has no such object. A HEAD has no code, and a bare 404 may come from a proxy. */
+  /** Whether there is no such object, as the bucket itself says. Fails with `StorageUnavailable` where a proxy may say so. */
   async lacks(key: string, signal?: AbortSignal): Promise<boolean> {
     try {
       const { body } = await this.open(key, {}, signal)
       body.destroy()
       return false
     } catch (error) {
-      if (error instanceof ObjectMissing) return isGone(error.cause)
+      if (error instanceof ObjectMissing) return true
       throw error
     }
   }
@@ -251,7 +262,7 @@ export class S3 {
         throw error
       }
     }, signal).catch((error: unknown) => {
-      throw isMissing(error) ? new ObjectMissing(key, { cause: error }) : error
+      throw translateMissing(error, key)
     })
     // If-Match was sent, but not every server and proxy supports it.
     if (etag && reply.etag !== etag) {
@@ -363,8 +374,10 @@ function extentOf(length: number | undefined, range: string | undefined): { star
   return { start: Number(start), end: Number(end) }
 }
 
-/** Always in quotes, which some servers omit in some answers, so that equal etags compare equal. */
-/** For use in a call that is tried again: an answer without it is none of S3. */
+/**
+ * Always in quotes, which some servers omit in some answers, so that equal etags compare equal. Fails where there is none,
+ * in a call that is tried again: no S3 has answered.
+ */
 function requireEtag(etag: string | undefined): string {
   if (!etag) throw new Error('S3 answered without an etag')
   return etag.startsWith('"') ? etag : `"${etag}"`

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
@@ -127,11 +129,28 @@ export type ServerProcess = {
   stop(): Promise<void>
 }
 
+/**
+ * A free port that a server finds free again after its restart. Those that the system gives are also given to connections,
+ * while the server is down.
+ */
+async function portToKeep(): Promise<number> {
+  for (;;) {
+    const port = randomInt(16_000, 32_000)
+    const taken = createServer().listen(port, '127.0.0.1')
+    const isFree = await once(taken, 'listening').then(
+      () => true,
+      () => false,
+    )
+    taken.close()
+    if (isFree) return port
+  }
+}
+
 /** A real server process with everything embedded, to be signalled, killed and started again. */
 export async function startServerProcess(env: Record<string, string> = {}): Promise<ServerProcess> {
   const parent = await enterableDirectory()
   const dataDirectory = join(parent, 'data')
-  const runs = [runServer(dataDirectory, { env })]
+  const runs = [runServer(dataDirectory, { env: { PORT: String(await portToKeep()), ...env } })]
   const current = (): Run => runs.at(-1) ?? raise('no run')
   const stop = async () => {
     const stopped = await Promise.allSettled(runs.map((run) => stopRun(run, dataDirectory)))

@@ -190,13 +190,16 @@ export class DirectUploads {
       const bytes = this.#bytes()
       const { engine, db } = this.#options
       if (formKey !== null) {
-        const isEmpty = await bytes.lacksForm(formKey, call.over)
+        const isEmpty = await bytes.lacks(formKey, call.over)
         await (isEmpty ? noteEmpty(db, call.uploadId, askedAt) : noteFound(db, call.uploadId))
         return !isEmpty
       }
       const upload = await engine.find(call)
       if (upload?.state !== 'open') return false
-      const parts = await bytes.partsOf(upload, call.over)
+      let parts = await bytes.partsOf(upload, call.over)
+      // Without an id it was joined; or never opened, so that its client knows of no upload and nothing of it was lost.
+      if (!parts && upload.multipart_id === null && (await bytes.lacks(upload.storage_key, call.over)))
+        parts = []
       if (!parts) return true
       if (parts.length === 0) await noteEmpty(db, upload.id, askedAt)
       const stored = parts.reduce((sum, { size }) => sum + size, 0)
